@@ -1,0 +1,94 @@
+//! Errors that a user can cause. Each message names what was found, what was expected and what to do about it.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error a user can cause, with its remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A name that is in no table.
+    #[error("unknown {kind} {found:?}; known: {known}")]
+    UnknownChoice {
+        /// What kind of thing was named.
+        kind: &'static str,
+        /// The name that was given.
+        found: String,
+        /// Every known name.
+        known: String,
+    },
+    /// A flag or configuration value that cannot be used.
+    #[error("{name}: found {found}, expected {expected}")]
+    InvalidValue {
+        /// Flag or key.
+        name: String,
+        /// What was given.
+        found: String,
+        /// What is accepted.
+        expected: String,
+    },
+    /// A file or directory that cannot be read or written.
+    #[error("{path}: {problem}", path = path.display())]
+    File {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A tensor of a checkpoint that is missing or not as the configuration says.
+    #[error("{path}: tensor {tensor}: expected {expected}, found {found}", path = path.display())]
+    Tensor {
+        /// The checkpoint file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// What the configuration asks for.
+        expected: String,
+        /// What the file holds.
+        found: String,
+    },
+    /// A prompt that cannot be built as asked.
+    #[error("prompt of length {context_length} at depth {depth}: {problem}")]
+    Prompt {
+        /// The length asked for.
+        context_length: String,
+        /// The depth asked for.
+        depth: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A tokenizer that cannot be built or fails on a text.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+    /// A chat template that cannot be parsed or rendered.
+    #[error("chat template: {0}")]
+    ChatTemplate(String),
+    /// Results of another plan in the output directory.
+    #[error("{path} holds results of another plan: {difference}; use another directory with -o, or repeat the old settings to continue it", path = path.display())]
+    PlanChanged {
+        /// The output directory.
+        path: PathBuf,
+        /// The first differences, as `key: old -> new`.
+        difference: String,
+    },
+    /// A computation that failed or gave numbers that are not finite.
+    #[error("{0}")]
+    Compute(String),
+    /// Anything else that the message explains.
+    #[error("{0}")]
+    Message(String),
+}
+
+impl Error {
+    /// An [`Error::InvalidValue`].
+    pub fn invalid(name: impl Into<String>, found: impl Display, expected: impl Into<String>) -> Self {
+        Self::InvalidValue { name: name.into(), found: found.to_string(), expected: expected.into() }
+    }
+
+    /// An [`Error::File`].
+    pub fn file(path: impl AsRef<Path>, problem: impl Display) -> Self {
+        Self::File { path: path.as_ref().to_path_buf(), problem: problem.to_string() }
+    }
+}

@@ -1,0 +1,3 @@
+//! The `niah` binary.
+
+fn main() {}

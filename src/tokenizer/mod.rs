@@ -1,0 +1,39 @@
+//! Text to token ids and back, with the byte range behind every token.
+//!
+//! [`Tokenize`] is all that prompt building knows of a tokenizer, so that tests can drive it with a toy one.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use crate::error::Error;
+
+/// Token ids with the bytes of the text that each one stands for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids, without any the tokenizer would add on its own (no BOS, no EOS).
+    pub ids: Vec<u32>,
+    /// Byte range in the text of each id. Starts and ends never decrease; the pieces of a character that was split
+    /// over several tokens repeat that character's range.
+    pub spans: Vec<Range<usize>>,
+}
+
+/// What prompt building needs from a tokenizer.
+pub trait Tokenize: Sync {
+    /// Encodes `text`. Special tokens written out in the text are recognised; none is added.
+    ///
+    /// # Errors
+    /// When the tokenizer fails on the text.
+    fn encode(&self, text: &str) -> Result<Encoded, Error>;
+
+    /// The text of these ids, special tokens included.
+    ///
+    /// # Errors
+    /// When an id is unknown.
+    fn decode(&self, ids: &[u32]) -> Result<String, Error>;
+
+    /// The id that begins every sequence, when the model wants one and the tokenizer would add it.
+    fn bos(&self) -> Option<u32>;
+
+    /// Ids that are control tokens (BOS, EOS, turn markers): none of them may stand in a haystack.
+    fn special_ids(&self) -> &BTreeSet<u32>;
+}

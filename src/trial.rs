@@ -1,0 +1,173 @@
+//! A trial: one prompt of one cell, and the flat row that remains of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::grid::Cell;
+use crate::rng::Rng;
+
+/// One prompt of one cell.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Trial {
+    /// The cell it belongs to.
+    pub cell: Cell,
+    /// Its number in the cell, from 0.
+    pub index: usize,
+    /// The seed of the run.
+    pub seed: u64,
+}
+
+impl Trial {
+    /// The generator of this trial's needles: it depends on the seed, the cell and the index, never on the grid around it.
+    #[must_use]
+    pub fn rng(&self, purpose: &str) -> Rng {
+        let (length, depth) = self.cell.key();
+        Rng::for_purpose(
+            self.seed,
+            &[purpose, &length.to_string(), &depth.to_string(), &self.index.to_string()],
+        )
+    }
+
+    /// The key that joins the tables of a run: `length:depth_percent:trial`.
+    #[must_use]
+    pub fn row_id(&self) -> String {
+        format!("{}:{}:{}", self.cell.context_length.0, self.cell.depth, self.index)
+    }
+}
+
+/// Whether a trial ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// It ran and was scored.
+    Ok,
+    /// It failed; the `error` column says why, and the next run tries it again.
+    Error,
+    /// It was left out on purpose.
+    Skipped,
+}
+
+/// What became of the needle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finding {
+    /// The answer is right.
+    Found,
+    /// The answer is wrong, but attention was on the needle.
+    Looked,
+    /// The answer is wrong and no head looked at the needle.
+    Missed,
+}
+
+/// One row of `results.csv`: everything that is kept of a trial. Missing values are `None` and stay empty in files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Short hash that names the run.
+    pub run_id: String,
+    /// The checkpoint as the user named it.
+    pub model: String,
+    /// Attention variant that ran.
+    pub variant: String,
+    /// Task preset.
+    pub task: String,
+    /// Prompt length asked for, in tokens.
+    pub context_length: usize,
+    /// Depth asked for, in per cent.
+    pub depth_percent: f64,
+    /// Number of the trial in its cell, from 0.
+    pub trial: usize,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Tokens of the prompt as built.
+    pub prompt_tokens: Option<usize>,
+    /// Depth of the first needle as built, in per cent of the haystack's tokens.
+    pub actual_depth_percent: Option<f64>,
+    /// First token of the first needle.
+    pub needle_start: Option<usize>,
+    /// One past the last token of the first needle.
+    pub needle_end: Option<usize>,
+    /// Text of the first needle.
+    pub needle: String,
+    /// The question.
+    pub question: String,
+    /// The expected answer; several are joined with `|`.
+    pub expected_answer: String,
+    /// What the model wrote.
+    pub model_response: Option<String>,
+    /// Score between 0 and 1.
+    pub score: Option<f64>,
+    /// Whether the score counts as correct.
+    pub correct: Option<bool>,
+    /// Teacher-forced log-probability of the expected answer: natural log, summed over its tokens.
+    pub answer_logprob: Option<f64>,
+    /// Worst rank (1 = arg-max) of an answer token under teacher forcing: 1 means greedy decoding gives the answer.
+    pub answer_rank: Option<usize>,
+    /// Found, looked or missed.
+    pub outcome: Option<Finding>,
+    /// Largest needle mass over all layers and heads, at the query that predicts the first answer token.
+    pub needle_mass_top: Option<f64>,
+    /// Mean needle mass over all layers and heads, at the same query.
+    pub needle_mass_mean: Option<f64>,
+    /// Whether the trial ran.
+    pub status: Status,
+    /// Why it did not.
+    pub error: Option<String>,
+    /// Wall time of the trial in seconds.
+    pub duration_seconds: Option<f64>,
+    /// When it ended, RFC 3339 in UTC.
+    pub timestamp_utc: String,
+    /// Hash of the resolved plan: rows of different plans never mix.
+    pub config_hash: String,
+    /// Key that joins this row with `attention.csv` and `tokens.csv`.
+    pub row_id: String,
+}
+
+/// One row of `attention.csv`: what one head did at the answering query (see [`Outcome::row_id`]).
+///
+/// The first group is taken at the query that predicts the first answer token; the `answer_` group is the mean over
+/// the queries that predict each answer token under teacher forcing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttentionRow {
+    /// Key of the trial.
+    pub row_id: String,
+    /// Layer, from 0.
+    pub layer: usize,
+    /// Query head, from 0.
+    pub head: usize,
+    /// Sum of the row's weights over the tokens of the needles.
+    pub needle_mass: f64,
+    /// Sum over the tokens of the values.
+    pub value_mass: f64,
+    /// Sum of the whole row: 1 for normalised rules.
+    pub total_mass: f64,
+    /// Weight of key 0.
+    pub sink_mass: f64,
+    /// Needle mass over what uniform attention would give: `needle_mass / total_mass / (needle tokens / n)`.
+    pub lift: Option<f64>,
+    /// Entropy of the normalised row in nats.
+    pub entropy: Option<f64>,
+    /// Position of the largest weight.
+    pub argmax_position: usize,
+    /// `needle_mass`, mean over the answer's queries.
+    pub answer_needle_mass: f64,
+    /// `value_mass`, mean over the answer's queries.
+    pub answer_value_mass: f64,
+    /// `total_mass`, mean over the answer's queries.
+    pub answer_total_mass: f64,
+    /// `sink_mass`, mean over the answer's queries.
+    pub answer_sink_mass: f64,
+}
+
+/// One row of `tokens.csv`: the attention that one prompt token received at the query that predicts the first answer token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenRow {
+    /// Key of the trial.
+    pub row_id: String,
+    /// Position in the prompt, from 0.
+    pub position: usize,
+    /// The token's text.
+    pub token: String,
+    /// Weight on this token, mean over all layers and heads.
+    pub mass_mean: f64,
+    /// Weight on this token of the head with the largest needle mass.
+    pub mass_top_head: f64,
+}
