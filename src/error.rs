@@ -76,6 +76,9 @@ pub enum Error {
     /// A computation that failed or gave numbers that are not finite.
     #[error("{0}")]
     Compute(String),
+    /// The user asked to stop; what was finished is kept.
+    #[error("stopped")]
+    Interrupted,
     /// Anything else that the message explains.
     #[error("{0}")]
     Message(String),

@@ -1,0 +1,72 @@
+//! From queries, keys and values to mixed values: the one place where scores become weights.
+//!
+//! Masking, chunks, grouped heads, variants and probing happen here. Row `i` (absolute position) sees keys `0..=i`, so it
+//! has `n = i + 1` visible keys. A chunk of queries begins at any position; nothing depends on how a prompt was cut.
+
+pub mod probe;
+mod reference;
+pub mod variant;
+
+use candle_core::{Result, Tensor};
+
+pub use probe::AttentionProbe;
+pub use variant::AttentionVariant;
+
+/// What one layer's attention needs besides its tensors.
+#[derive(Clone, Copy)]
+pub struct AttentionContext<'a> {
+    /// Index of the layer.
+    pub layer: usize,
+    /// Absolute position of the first query row.
+    pub first_position: usize,
+    /// Factor on `q · k`.
+    pub scale: f64,
+    /// The rule that turns scores into weights.
+    pub variant: &'a dyn AttentionVariant,
+}
+
+/// Mixes values for a chunk of queries.
+///
+/// `queries` `[heads, t, d]` begin at `context.first_position`; `keys` and `values` `[kv_heads, s, d]` hold every
+/// position up to the last query, `s = first_position + t`. Returns `[t, heads * d]`. Weights of the rows that `probe`
+/// asks for are recorded.
+///
+/// # Errors
+/// When shapes do not fit together or memory is out.
+pub fn attend(
+    queries: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    context: AttentionContext<'_>,
+    probe: Option<&mut AttentionProbe>,
+) -> Result<Tensor> {
+    let (heads, t, d) = queries.dims3()?;
+    let queries = scaled_queries(queries, context)?; // [heads, t, d]
+    if let Some(probe) = probe {
+        for row in probe.rows_within(context.first_position..context.first_position + t) {
+            let query = queries.narrow(1, row - context.first_position, 1)?; // [heads, 1, d]
+            let visible = keys.narrow(1, 0, row + 1)?; // [kv_heads, n, d]
+            let weights = reference::weights(&query, &visible, row)?.reshape((heads, row + 1))?; // [heads, n]
+            for (head, weights) in weights.to_vec2::<f32>()?.iter().enumerate() {
+                probe.record(context.layer, head, row, weights);
+            }
+        }
+    }
+    let mixed = reference::mix(&queries, keys, values, context.first_position)?; // [heads, t, d]
+    mixed.transpose(0, 1)?.reshape((t, heads * d)) // [t, heads * d]
+}
+
+/// Queries times `scale * m(i)`: a variant of the Softmax family is a factor on each query row.
+fn scaled_queries(queries: &Tensor, context: AttentionContext<'_>) -> Result<Tensor> {
+    let (_, t, _) = queries.dims3()?;
+    let scaled = (queries * context.scale)?; // [heads, t, d]
+    let visible: Vec<usize> = (context.first_position..context.first_position + t).map(|i| i + 1).collect();
+    match context.variant.multipliers(context.layer, &visible) {
+        None => Ok(scaled),
+        Some(rows) => {
+            let factors: Vec<f32> = rows.concat();
+            let factors = Tensor::from_vec(factors, (rows.len(), t, 1), queries.device())?; // [heads, t, 1]
+            scaled.broadcast_mul(&factors)
+        }
+    }
+}

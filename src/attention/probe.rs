@@ -1,0 +1,225 @@
+//! Attention measures of a few query rows, kept as sums: memory grows with the number of keys, never with its square.
+
+use std::ops::Range;
+
+/// A set of key positions to sum over, as ranges.
+pub type Span = Vec<Range<usize>>;
+
+/// Which rows to look at, and which keys to sum over.
+#[derive(Debug, Clone, Default)]
+pub struct ProbeRequest {
+    /// Absolute positions of the query rows; the first is the answering query.
+    pub rows: Range<usize>,
+    /// Sets of keys; the first ranks heads (its mass decides the top head).
+    pub spans: Vec<Span>,
+    /// A head, `(layer, head)`, whose full row is kept besides those of the mean and of the top head.
+    pub chosen_head: Option<(usize, usize)>,
+}
+
+/// What one head did at one query row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowMeasures {
+    /// Sum of the weights over each span of the request.
+    pub span_mass: Vec<f64>,
+    /// Sum of the whole row: 1 for normalised rules.
+    pub total_mass: f64,
+    /// Weight of key 0.
+    pub sink_mass: f64,
+    /// Entropy of the normalised row, in nats; `None` when the row sums to 0.
+    pub entropy: Option<f64>,
+    /// Key with the largest weight; the first of equals.
+    pub argmax_position: usize,
+}
+
+/// What one head did: at the answering query, and on average over all rows of the request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadMeasures {
+    /// Layer, from 0.
+    pub layer: usize,
+    /// Query head, from 0.
+    pub head: usize,
+    /// At the first row of the request.
+    pub first: RowMeasures,
+    /// Mean over the rows, of each span's mass.
+    pub mean_span_mass: Vec<f64>,
+    /// Mean over the rows, of the whole row's sum.
+    pub mean_total_mass: f64,
+    /// Mean over the rows, of the weight of key 0.
+    pub mean_sink_mass: f64,
+}
+
+/// Collects measures of the asked-for rows while a decoder runs.
+#[derive(Debug, Clone)]
+pub struct AttentionProbe {
+    request: ProbeRequest,
+    heads: Vec<HeadSums>,
+    mean_row: Vec<f64>,
+    top: Option<(f64, Vec<f32>)>,
+    chosen_row: Option<Vec<f32>>,
+}
+
+#[derive(Debug, Clone)]
+struct HeadSums {
+    layer: usize,
+    head: usize,
+    rows: usize,
+    first: RowMeasures,
+    span_mass: Vec<f64>,
+    total_mass: f64,
+    sink_mass: f64,
+}
+
+/// What a probe has collected.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AttentionCapture {
+    /// One entry a head, by layer and then by head.
+    pub heads: Vec<HeadMeasures>,
+    /// Weight of each key at the first row, mean over all layers and heads.
+    pub mean_row: Vec<f64>,
+    /// Weight of each key at the first row, of the head with the largest mass on the first span.
+    pub top_row: Vec<f32>,
+    /// Weight of each key at the first row, of the chosen head.
+    pub chosen_row: Option<Vec<f32>>,
+}
+
+impl AttentionProbe {
+    /// An empty probe.
+    #[must_use]
+    pub fn new(request: ProbeRequest) -> Self {
+        Self { request, heads: Vec::new(), mean_row: Vec::new(), top: None, chosen_row: None }
+    }
+
+    /// The asked-for rows that lie in `positions`.
+    #[must_use]
+    pub fn rows_within(&self, positions: Range<usize>) -> Range<usize> {
+        let start = self.request.rows.start.max(positions.start);
+        start..self.request.rows.end.min(positions.end).max(start)
+    }
+
+    /// Takes in the weights of one head at query `row` over keys `0..=row`.
+    pub fn record(&mut self, layer: usize, head: usize, row: usize, weights: &[f32]) {
+        let measures = measure(weights, &self.request.spans);
+        if row == self.request.rows.start {
+            self.keep_row(layer, head, &measures, weights);
+        }
+        match self.heads.iter_mut().find(|sums| (sums.layer, sums.head) == (layer, head)) {
+            Some(sums) => {
+                sums.rows += 1;
+                sums.total_mass += measures.total_mass;
+                sums.sink_mass += measures.sink_mass;
+                sums.span_mass.iter_mut().zip(&measures.span_mass).for_each(|(sum, mass)| *sum += mass);
+            }
+            None => self.heads.push(HeadSums {
+                layer,
+                head,
+                rows: 1,
+                span_mass: measures.span_mass.clone(),
+                total_mass: measures.total_mass,
+                sink_mass: measures.sink_mass,
+                first: measures,
+            }),
+        }
+    }
+
+    fn keep_row(&mut self, layer: usize, head: usize, measures: &RowMeasures, weights: &[f32]) {
+        self.mean_row.resize(weights.len(), 0.0);
+        self.mean_row.iter_mut().zip(weights).for_each(|(sum, &weight)| *sum += f64::from(weight));
+        let mass = measures.span_mass.first().copied().unwrap_or(0.0);
+        if self.top.as_ref().is_none_or(|(best, _)| mass > *best) {
+            self.top = Some((mass, weights.to_vec()));
+        }
+        if self.request.chosen_head == Some((layer, head)) {
+            self.chosen_row = Some(weights.to_vec());
+        }
+    }
+
+    /// The measures collected.
+    #[must_use]
+    pub fn finish(mut self) -> AttentionCapture {
+        let count = self.heads.len().max(1) as f64;
+        self.mean_row.iter_mut().for_each(|sum| *sum /= count);
+        let heads = self.heads.into_iter().map(|sums| {
+            let rows = sums.rows as f64;
+            HeadMeasures {
+                layer: sums.layer,
+                head: sums.head,
+                first: sums.first,
+                mean_span_mass: sums.span_mass.iter().map(|sum| sum / rows).collect(),
+                mean_total_mass: sums.total_mass / rows,
+                mean_sink_mass: sums.sink_mass / rows,
+            }
+        });
+        AttentionCapture {
+            heads: heads.collect(),
+            mean_row: self.mean_row,
+            top_row: self.top.map(|(_, row)| row).unwrap_or_default(),
+            chosen_row: self.chosen_row,
+        }
+    }
+}
+
+/// The measures of one row of weights.
+fn measure(weights: &[f32], spans: &[Span]) -> RowMeasures {
+    let total_mass: f64 = weights.iter().copied().map(f64::from).sum();
+    let within = |range: &Range<usize>| -> f64 {
+        let end = range.end.min(weights.len());
+        weights[range.start.min(end)..end].iter().copied().map(f64::from).sum()
+    };
+    let argmax = weights.iter().enumerate().fold(0, |best, (i, w)| if *w > weights[best] { i } else { best });
+    RowMeasures {
+        span_mass: spans.iter().map(|span| span.iter().map(within).sum()).collect(),
+        total_mass,
+        sink_mass: weights.first().copied().map_or(0.0, f64::from),
+        entropy: (total_mass > 0.0).then(|| entropy(weights, total_mass)),
+        argmax_position: argmax,
+    }
+}
+
+/// `-sum p ln p` of the row divided by its sum, in nats; `0 ln 0 = 0`.
+fn entropy(weights: &[f32], total: f64) -> f64 {
+    let terms = weights.iter().filter(|&&w| w > 0.0).map(|&w| {
+        let p = f64::from(w) / total;
+        -p * p.ln()
+    });
+    terms.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measures_of_a_row_can_be_checked_by_hand() {
+        let spans = [vec![1..3], vec![2..3, 9..20]];
+        let row = measure(&[0.5, 0.25, 0.25, 0.0], &spans);
+        assert_eq!(row.span_mass, [0.5, 0.25]);
+        assert_eq!((row.total_mass, row.sink_mass, row.argmax_position), (1.0, 0.5, 0));
+        assert!((row.entropy.unwrap() - 1.5 * 2f64.ln()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_row_that_sums_to_zero_has_no_entropy() {
+        assert_eq!(measure(&[0.0, 0.0], &[vec![0..1]]).entropy, None);
+    }
+
+    #[test]
+    fn the_top_head_and_the_means_come_from_the_right_rows() {
+        let mut probe = AttentionProbe::new(ProbeRequest {
+            rows: 1..3,
+            spans: vec![vec![0..1]],
+            chosen_head: Some((0, 0)),
+        });
+        probe.record(0, 0, 1, &[0.2, 0.8]);
+        probe.record(0, 1, 1, &[0.6, 0.4]);
+        probe.record(0, 0, 2, &[1.0, 0.0, 0.0]);
+        probe.record(0, 1, 2, &[0.0, 0.0, 1.0]);
+        assert_eq!(probe.rows_within(2..10), 2..3);
+        assert_eq!(probe.rows_within(3..10), 3..3);
+        let capture = probe.finish();
+        assert_eq!(capture.top_row, [0.6, 0.4]);
+        assert_eq!(capture.chosen_row.as_deref(), Some(&[0.2f32, 0.8][..]));
+        assert!((capture.mean_row[0] - 0.4).abs() < 1e-7);
+        assert!((capture.heads[0].mean_span_mass[0] - 0.6).abs() < 1e-7);
+        assert!((capture.heads[0].first.span_mass[0] - 0.2).abs() < 1e-7);
+    }
+}

@@ -1,0 +1,158 @@
+//! Checkpoints: where weights and configurations come from (a directory, a GGUF file, the hub).
+
+mod config;
+mod gguf;
+mod gguf_config;
+mod hub;
+mod safetensors;
+mod ssmax;
+mod weights;
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use sha2::{Digest, Sha256};
+
+pub use config::Config;
+pub use gguf::{GgufFile, Metadata};
+pub use weights::{TensorSource, Weights};
+
+use crate::attention::variant::LearnedScale;
+use crate::error::{Error, Result};
+use crate::model::decoder::Decoder;
+use crate::model::families;
+use crate::model::spec::{DecoderSpec, RopeScaling};
+
+/// A checkpoint whose configuration has been read and understood; its weights load with [`Checkpoint::decoder`].
+pub struct Checkpoint {
+    /// Name of the family in the table.
+    pub family: &'static str,
+    /// What the decoder is made of.
+    pub spec: DecoderSpec,
+    /// The variant that the checkpoint was made with.
+    pub own_variant: &'static str,
+    /// Scales of Scalable-Softmax that it has learned.
+    pub learned: Option<LearnedScale>,
+    /// Where its tokenizer is.
+    pub tokenizer: TokenizerSource,
+    source: Box<dyn TensorSource>,
+    files: Vec<PathBuf>,
+}
+
+/// Where a checkpoint keeps its tokenizer.
+pub enum TokenizerSource {
+    /// `tokenizer.json` and its neighbours in this directory.
+    Directory(PathBuf),
+    /// The metadata of a GGUF file.
+    Gguf(Metadata),
+}
+
+/// Changes to the rotary base for evaluation past the training length.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct RopeOverride {
+    /// `--rope-theta`: the base itself.
+    pub theta: Option<f64>,
+    /// `--rope-theta-scale`: a factor on the base.
+    pub theta_scale: Option<f64>,
+}
+
+impl Checkpoint {
+    /// Opens a checkpoint named by a user: a GGUF file, a directory in Hugging Face's layout, or a hub id.
+    ///
+    /// # Errors
+    /// When it cannot be found, is damaged, or is of an unknown family; no weight has been read by then.
+    pub fn open(name: &str, rope: RopeOverride) -> Result<Self> {
+        let path = Path::new(name);
+        let located = if path.exists() { path.to_path_buf() } else { hub::fetch(name)? };
+        let mut checkpoint =
+            if located.is_dir() { Self::open_directory(&located)? } else { Self::open_file(&located)? };
+        let base = &mut checkpoint.spec.rope.theta;
+        *base = rope.theta.unwrap_or(*base) * rope.theta_scale.unwrap_or(1.0);
+        Ok(checkpoint)
+    }
+
+    fn open_file(path: &Path) -> Result<Self> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gguf") => Self::open_gguf(path),
+            Some("safetensors") => Self::open_directory(path.parent().unwrap_or(Path::new("."))),
+            Some("bin" | "pt" | "pth" | "ckpt") => Err(Error::file(
+                path,
+                "PyTorch pickles can run code when they are read, so niah does not; convert the model with transformers: \
+                 AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW_DIR, safe_serialization=True)",
+            )),
+            _ => Err(Error::file(
+                path,
+                "not a checkpoint; expected a .gguf file or a directory with config.json",
+            )),
+        }
+    }
+
+    fn open_directory(path: &Path) -> Result<Self> {
+        let config = Config::read(&path.join("config.json"))?;
+        let (family, spec) = families::describe(&config)?;
+        let source = safetensors::SafetensorsFiles::open(path)?;
+        let files = source.files();
+        let tokenizer = TokenizerSource::Directory(path.to_path_buf());
+        Self::assemble(family, spec, &config, Box::new(source), tokenizer, files)
+    }
+
+    fn open_gguf(path: &Path) -> Result<Self> {
+        let file = GgufFile::open(path)?;
+        let config = gguf_config::to_config(&file)?;
+        let (family, spec) = families::describe(&config)?;
+        let tokenizer = TokenizerSource::Gguf(file.metadata().clone());
+        Self::assemble(family, spec, &config, Box::new(file), tokenizer, vec![path.to_path_buf()])
+    }
+
+    fn assemble(
+        family: &'static str,
+        mut spec: DecoderSpec,
+        config: &Config,
+        source: Box<dyn TensorSource>,
+        tokenizer: TokenizerSource,
+        files: Vec<PathBuf>,
+    ) -> Result<Self> {
+        // A checkpoint without a head of its own is tied, whatever its configuration leaves out.
+        spec.tie_word_embeddings |= !source.contains("lm_head.weight");
+        let (own_variant, learned) = ssmax::detect(config, &spec, source.as_ref())?;
+        Ok(Self { family, spec, own_variant, learned, tokenizer, source, files })
+    }
+
+    /// Loads the weights.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when a tensor is missing, has another shape or dtype, or is not finite.
+    pub fn decoder(&self, device: &Device) -> Result<Decoder> {
+        Decoder::load(self.spec.clone(), &Weights::new(self.source.as_ref(), device))
+    }
+
+    /// Size of the files that hold the weights, in bytes.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        self.files.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum()
+    }
+
+    /// The files that hold the weights.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// SHA-256 of the weight files in order, in hex: what the results belong to.
+    ///
+    /// # Errors
+    /// [`Error::File`] when a file cannot be read.
+    pub fn sha256(&self) -> Result<String> {
+        let mut hash = Sha256::new();
+        for path in &self.files {
+            hash.update(&weights::map_file(path)?[..]);
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Whether positions are scaled beyond the training length by the checkpoint itself.
+    #[must_use]
+    pub fn is_rope_scaled(&self) -> bool {
+        self.spec.rope.scaling != RopeScaling::Default
+    }
+}

@@ -1,0 +1,93 @@
+//! Reading tensors by name, with their shapes checked.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use memmap2::Mmap;
+
+use crate::error::{Error, Result};
+
+/// Somewhere tensors are read from, under Hugging Face's names.
+pub trait TensorSource: Send + Sync {
+    /// Whether there is a tensor of this name.
+    fn contains(&self, name: &str) -> bool;
+
+    /// The shape of a tensor, when it is there.
+    fn shape(&self, name: &str) -> Option<Vec<usize>>;
+
+    /// Reads a tensor in f32.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when it is missing or of a dtype that cannot be read.
+    fn read(&self, name: &str, device: &Device) -> Result<Tensor>;
+
+    /// The file that holds a tensor, or the first file when none does.
+    fn file_of(&self, name: &str) -> PathBuf;
+}
+
+/// A place in the tree of tensor names.
+pub struct Weights<'a> {
+    source: &'a dyn TensorSource,
+    device: &'a Device,
+    prefix: String,
+}
+
+impl<'a> Weights<'a> {
+    /// The root of the names in `source`; tensors are put on `device`.
+    #[must_use]
+    pub fn new(source: &'a dyn TensorSource, device: &'a Device) -> Self {
+        Self { source, device, prefix: String::new() }
+    }
+
+    /// The place `name` below this one.
+    #[must_use]
+    pub fn pp(&self, name: impl Display) -> Self {
+        Self { source: self.source, device: self.device, prefix: format!("{}{name}.", self.prefix) }
+    }
+
+    /// The tensor `name` here, in f32.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when it is missing, has another shape, or holds a NaN or an infinity.
+    pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let full = format!("{}{name}", self.prefix);
+        let wrong = |expected: String, found: String| Error::Tensor {
+            path: self.source.file_of(&full),
+            tensor: full.clone(),
+            expected,
+            found,
+        };
+        match self.source.shape(&full) {
+            None => return Err(wrong(format!("shape {shape:?}"), "no such tensor".to_string())),
+            Some(found) if found != shape => {
+                return Err(wrong(format!("shape {shape:?}"), format!("shape {found:?}")));
+            }
+            Some(_) => {}
+        }
+        let tensor = self.source.read(&full, self.device)?;
+        // The sum of squares is finite exactly when every weight is (weights near f32's limit are damage as well).
+        if !tensor.sqr()?.sum_all()?.to_scalar::<f32>()?.is_finite() {
+            return Err(wrong(
+                "finite numbers".to_string(),
+                "a NaN or an infinity: the file is damaged".to_string(),
+            ));
+        }
+        Ok(tensor)
+    }
+}
+
+/// Maps a file into memory.
+///
+/// # Errors
+/// [`Error::File`] when it cannot be opened or is empty.
+pub(super) fn map_file(path: &Path) -> Result<Mmap> {
+    let file = File::open(path).map_err(|error| Error::file(path, error))?;
+    if file.metadata().map_err(|error| Error::file(path, error))?.len() == 0 {
+        return Err(Error::file(path, "the file is empty; download it again"));
+    }
+    // SAFETY: the mapping is read-only and private to this process. Another process that truncates the file while it is
+    // mapped would end this one with SIGBUS; checkpoints are not written while they are read.
+    unsafe { Mmap::map(&file) }.map_err(|error| Error::file(path, error))
+}

@@ -1,0 +1,177 @@
+//! One prompt through a language model: prefill, teacher-forced answer, attention of the answering rows, greedy decoding.
+//!
+//! [`LanguageModel`] is the seam behind which the slow thing sits: a scripted model drives the whole of a run in a test.
+
+use std::ops::Range;
+
+use candle_core::Tensor;
+
+use crate::attention::probe::{AttentionCapture, ProbeRequest, Span};
+use crate::attention::{AttentionProbe, AttentionVariant};
+use crate::error::{Error, Result};
+use crate::model::decoder::{Decoder, Forward};
+use crate::model::kv_cache::KvCache;
+
+/// Tokens that go through the decoder at once: enough to use the machine well, few enough that the scores of a chunk stay
+/// small beside the cache.
+pub const DEFAULT_CHUNK: usize = 256;
+
+/// What is asked of a model.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The prompt, up to and including the query that predicts the first answer token.
+    pub tokens: &'a [u32],
+    /// The expected answer as it continues the prompt.
+    pub answer: &'a [u32],
+    /// Most tokens to generate.
+    pub max_new_tokens: usize,
+    /// Ids that end the answer.
+    pub end_tokens: &'a [u32],
+    /// Sets of prompt positions whose attention mass is measured.
+    pub spans: &'a [Span],
+    /// A head whose full row is kept.
+    pub chosen_head: Option<(usize, usize)>,
+}
+
+/// What a model makes of a request.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Completion {
+    /// Tokens generated greedily, without the one that ended them.
+    pub tokens: Vec<u32>,
+    /// Natural log-probability of each expected answer token given the ones before it.
+    pub answer_logprobs: Vec<f64>,
+    /// Rank of each expected answer token, 1 for the arg-max.
+    pub answer_ranks: Vec<usize>,
+    /// Attention of the rows that predict the answer.
+    pub attention: AttentionCapture,
+}
+
+/// Something that continues prompts and shows its attention.
+pub trait LanguageModel {
+    /// Answers one request. `progress` is told how many more prompt tokens are done and says whether to go on.
+    ///
+    /// # Errors
+    /// [`Error::Compute`] when the computation fails, and [`Error::Interrupted`] when `progress` says stop.
+    fn complete(
+        &mut self,
+        request: Request<'_>,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Completion>;
+}
+
+/// A decoder under one attention variant.
+pub struct DecoderModel {
+    decoder: Decoder,
+    variant: Box<dyn AttentionVariant>,
+    chunk: usize,
+}
+
+impl DecoderModel {
+    /// A model that prefills `chunk` tokens at a time.
+    #[must_use]
+    pub fn new(decoder: Decoder, variant: Box<dyn AttentionVariant>, chunk: usize) -> Self {
+        Self { decoder, variant, chunk: chunk.max(1) }
+    }
+
+    /// Runs `tokens` behind the cache in chunks, without logits.
+    fn prefill(
+        &self,
+        tokens: &[u32],
+        cache: &mut KvCache,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<()> {
+        for chunk in tokens.chunks(self.chunk) {
+            let forward = Forward { variant: self.variant.as_ref(), keep_logits: 0, probe: None };
+            self.decoder.forward(chunk, cache, forward)?;
+            if !progress(chunk.len()) {
+                return Err(Error::Interrupted);
+            }
+        }
+        Ok(())
+    }
+
+    fn logits(
+        &self,
+        tokens: &[u32],
+        cache: &mut KvCache,
+        probe: Option<&mut AttentionProbe>,
+    ) -> Result<Tensor> {
+        let forward = Forward { variant: self.variant.as_ref(), keep_logits: tokens.len(), probe };
+        self.decoder.forward(tokens, cache, forward)
+    }
+}
+
+impl LanguageModel for DecoderModel {
+    fn complete(
+        &mut self,
+        request: Request<'_>,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Completion> {
+        let Some((&query, context)) = request.tokens.split_last() else {
+            return Err(Error::Compute("an empty prompt has no answering query".to_string()));
+        };
+        let n = request.tokens.len();
+        let mut cache = self.decoder.new_cache(n + request.answer.len().max(request.max_new_tokens));
+        self.prefill(context, &mut cache, progress)?;
+
+        // The answering query and all but the last answer token: row i predicts answer token i.
+        let mut forced = vec![query];
+        forced.extend_from_slice(&request.answer[..request.answer.len().saturating_sub(1)]);
+        let rows: Range<usize> = n - 1..n - 1 + forced.len();
+        let mut probe = AttentionProbe::new(ProbeRequest {
+            rows,
+            spans: request.spans.to_vec(),
+            chosen_head: request.chosen_head,
+        });
+        let logits = self.logits(&forced, &mut cache, Some(&mut probe))?.to_vec2::<f32>()?; // [rows, vocab]
+        let scored = logits.iter().zip(request.answer).map(|(row, &token)| logprob_and_rank(row, token));
+        let (answer_logprobs, answer_ranks) = scored.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+
+        cache.truncate(n);
+        let mut tokens = Vec::new();
+        let mut next = argmax(&logits[0]);
+        while tokens.len() < request.max_new_tokens && !request.end_tokens.contains(&next) {
+            tokens.push(next);
+            if tokens.len() < request.max_new_tokens {
+                next = argmax(&self.logits(&[next], &mut cache, None)?.to_vec2::<f32>()?[0]);
+            }
+            if !progress(0) {
+                return Err(Error::Interrupted);
+            }
+        }
+        progress(1);
+        Ok(Completion { tokens, answer_logprobs, answer_ranks, attention: probe.finish() })
+    }
+}
+
+/// Position of the largest logit; the first of equals.
+fn argmax(logits: &[f32]) -> u32 {
+    logits.iter().enumerate().fold(0, |best, (i, x)| if *x > logits[best] { i } else { best }) as u32
+}
+
+/// `ln softmax(logits)[token]` and the token's rank: 1 + the number of tokens with a larger logit.
+fn logprob_and_rank(logits: &[f32], token: u32) -> Result<(f64, usize)> {
+    let Some(&own) = logits.get(token as usize) else {
+        return Err(Error::Compute(format!(
+            "token {token} is outside the {} entries of the model's head: tokenizer and model do not belong together",
+            logits.len()
+        )));
+    };
+    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = logits.iter().map(|&x| (f64::from(x) - largest).exp()).sum();
+    let rank = 1 + logits.iter().filter(|&&x| x > own).count();
+    Ok((f64::from(own) - largest - sum.ln(), rank))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logprob_and_rank_can_be_checked_by_hand() {
+        let (logprob, rank) = logprob_and_rank(&[0.0, 0.0, 2f32.ln()], 1).unwrap();
+        assert!((logprob - 0.25f64.ln()).abs() < 1e-7);
+        assert_eq!(rank, 2);
+        assert!(logprob_and_rank(&[0.0], 1).is_err());
+    }
+}

@@ -1,0 +1,108 @@
+//! Keys and values of the tokens seen so far.
+//!
+//! One buffer of each a layer, written in place and doubled when full; `truncate` forgets the newest tokens at no cost.
+
+use candle_core::{Result, Tensor};
+
+/// Cached keys and values of every layer.
+#[derive(Debug, Default)]
+pub struct KvCache {
+    layers: Vec<Option<Buffers>>,
+    len: usize,
+    capacity: usize,
+}
+
+#[derive(Debug)]
+struct Buffers {
+    keys: Tensor,   // [kv_heads, capacity, head_dim]
+    values: Tensor, // [kv_heads, capacity, head_dim]
+}
+
+impl KvCache {
+    /// An empty cache for `layers` layers with room for `capacity` tokens before the first reallocation.
+    #[must_use]
+    pub fn new(layers: usize, capacity: usize) -> Self {
+        Self { layers: (0..layers).map(|_| None).collect(), len: 0, capacity }
+    }
+
+    /// Number of tokens cached: the absolute position of the next one.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is cached.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Forgets every token from position `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Writes the keys and values of new tokens `[kv_heads, t, head_dim]` of one layer behind the cached ones and
+    /// returns all of them `[kv_heads, len + t, head_dim]`, as views. [`Self::advance`] makes them count.
+    ///
+    /// # Errors
+    /// When shapes differ from those before, or memory is out.
+    pub fn append(&mut self, layer: usize, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Tensor)> {
+        let added = keys.dim(1)?;
+        let needed = self.len + added;
+        let slot = &mut self.layers[layer];
+        let held = slot.as_ref().map_or(Ok(0), |buffers| buffers.keys.dim(1))?;
+        if held < needed {
+            self.capacity = if held == 0 { self.capacity.max(needed) } else { needed.max(2 * held) };
+            let old = slot.take();
+            let grown = |new: &Tensor, old: Option<&Tensor>| -> Result<Tensor> {
+                let (heads, _, width) = new.dims3()?;
+                let buffer = Tensor::zeros((heads, self.capacity, width), new.dtype(), new.device())?;
+                if let Some(old) = old.filter(|_| self.len > 0) {
+                    buffer.slice_set(&old.narrow(1, 0, self.len)?.contiguous()?, 1, 0)?;
+                }
+                Ok(buffer)
+            };
+            *slot = Some(Buffers {
+                keys: grown(keys, old.as_ref().map(|b| &b.keys))?,
+                values: grown(values, old.as_ref().map(|b| &b.values))?,
+            });
+        }
+        let Some(buffers) = slot else { candle_core::bail!("layer {layer} has no cache") };
+        buffers.keys.slice_set(&keys.contiguous()?, 1, self.len)?;
+        buffers.values.slice_set(&values.contiguous()?, 1, self.len)?;
+        Ok((buffers.keys.narrow(1, 0, needed)?, buffers.values.narrow(1, 0, needed)?))
+    }
+
+    /// Counts `added` tokens that every layer has appended.
+    pub fn advance(&mut self, added: usize) {
+        self.len += added;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    fn token(value: f32) -> Tensor {
+        Tensor::full(value, (2, 1, 3), &Device::Cpu).unwrap()
+    }
+
+    fn firsts(keys: &Tensor) -> Vec<f32> {
+        keys.narrow(0, 0, 1).unwrap().narrow(2, 0, 1).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn truncated_tokens_are_overwritten_and_growth_keeps_the_rest() {
+        let mut cache = KvCache::new(1, 2);
+        for value in [1.0, 2.0, 3.0] {
+            cache.append(0, &token(value), &token(-value)).unwrap();
+            cache.advance(1);
+        }
+        cache.truncate(1);
+        let (keys, values) = cache.append(0, &token(9.0), &token(-9.0)).unwrap();
+        assert_eq!(firsts(&keys), [1.0, 9.0]);
+        assert_eq!(firsts(&values), [-1.0, -9.0]);
+    }
+}

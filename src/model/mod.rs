@@ -1,0 +1,18 @@
+//! One decoder for many families: its description, layers, positions, cache and forward pass.
+
+pub mod decoder;
+pub mod families;
+pub mod kv_cache;
+mod layers;
+pub mod rope;
+pub mod spec;
+
+use crate::error::Error;
+
+impl From<candle_core::Error> for Error {
+    /// The first line of candle's message: the rest is a backtrace.
+    fn from(error: candle_core::Error) -> Self {
+        let text = error.to_string();
+        Self::Compute(text.lines().next().unwrap_or("computation failed").to_string())
+    }
+}

@@ -1,0 +1,131 @@
+//! The decoder against golden tensors of the reference PyTorch implementation: every logit within 1e-4 absolute plus 1e-4
+//! relative, every attention weight within 1e-5, for softmax and ssmax, whole and in chunks, cached and uncached.
+
+mod common;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use niah::attention::AttentionProbe;
+use niah::attention::probe::ProbeRequest;
+use niah::attention::variant::{AttentionVariant, LearnedScale, VARIANTS, VariantInputs};
+use niah::checkpoint::{Checkpoint, RopeOverride};
+use niah::model::decoder::{Decoder, Forward};
+
+const LLAMA_VECTORS: &[&str] = &["llama", "llama3_rope", "llama_yarn", "llama_linear"];
+
+struct Golden {
+    decoder: Decoder,
+    tokens: Vec<u32>,
+    expected: HashMap<String, Tensor>,
+}
+
+impl Golden {
+    fn open(folder: &Path) -> Self {
+        let checkpoint = Checkpoint::open(&folder.display().to_string(), RopeOverride::default()).unwrap();
+        let expected =
+            candle_core::safetensors::load(folder.join("expected.safetensors"), &Device::Cpu).unwrap();
+        let ids = expected["input_ids"].flatten_all().unwrap().to_vec1::<i64>().unwrap();
+        Self {
+            decoder: checkpoint.decoder(&Device::Cpu).unwrap(),
+            tokens: ids.into_iter().map(|id| id as u32).collect(),
+            expected,
+        }
+    }
+
+    fn variant(&self, name: &str) -> Box<dyn AttentionVariant> {
+        let scale = self.expected["ssmax_scale"].to_vec2::<f32>().unwrap();
+        let spec = self.decoder.spec();
+        let entry = niah::registry::find("variant", VARIANTS, name).unwrap();
+        (entry.value)(&VariantInputs {
+            layers: spec.num_hidden_layers,
+            heads: spec.num_attention_heads,
+            learned: Some(&LearnedScale { scale, bias: None }),
+            scale_override: None,
+            training_length: spec.training_length(),
+        })
+        .unwrap()
+    }
+
+    fn logits(&self, variant: &dyn AttentionVariant, chunk: usize) -> Vec<Vec<f32>> {
+        let mut cache = self.decoder.new_cache(1);
+        let rows = self.tokens.chunks(chunk).flat_map(|chunk| {
+            let forward = Forward { variant, keep_logits: chunk.len(), probe: None };
+            self.decoder.forward(chunk, &mut cache, forward).unwrap().to_vec2::<f32>().unwrap()
+        });
+        rows.collect()
+    }
+
+    /// The weights of one head at query `row`.
+    fn weights(&self, variant: &dyn AttentionVariant, head: (usize, usize), row: usize) -> Vec<f32> {
+        let request = ProbeRequest { rows: row..row + 1, spans: vec![], chosen_head: Some(head) };
+        let mut probe = AttentionProbe::new(request);
+        let forward = Forward { variant, keep_logits: 0, probe: Some(&mut probe) };
+        self.decoder.forward(&self.tokens, &mut self.decoder.new_cache(1), forward).unwrap();
+        probe.finish().chosen_row.unwrap()
+    }
+}
+
+fn assert_logits(found: &[Vec<f32>], expected: &Tensor, what: &str) {
+    let expected = expected.squeeze(0).unwrap().to_vec2::<f32>().unwrap();
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (row, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        for (f, e) in found.iter().zip(expected) {
+            assert!((f - e).abs() <= 1e-4 + 1e-4 * e.abs(), "{what}, row {row}: {f} instead of {e}");
+        }
+    }
+}
+
+#[test]
+fn logits_equal_the_reference_whatever_the_chunk_size() {
+    for folder in LLAMA_VECTORS.iter().filter_map(|name| common::vector(name)) {
+        let golden = Golden::open(&folder);
+        for (variant, key) in [("softmax", "logits"), ("ssmax", "ssmax_logits")] {
+            for chunk in [1, 7, golden.tokens.len()] {
+                let found = golden.logits(golden.variant(variant).as_ref(), chunk);
+                let what = format!("{} under {variant}, chunk {chunk}", folder.display());
+                assert_logits(&found, &golden.expected[key], &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_equals_the_reference() {
+    for folder in LLAMA_VECTORS.iter().filter_map(|name| common::vector(name)) {
+        let golden = Golden::open(&folder);
+        for (variant, key) in [("softmax", "attentions"), ("ssmax", "ssmax_attentions")] {
+            let variant = golden.variant(variant);
+            let (layers, heads, t, _) = golden.expected[key].dims4().unwrap();
+            for head in (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head))) {
+                let expected =
+                    golden.expected[key].get(head.0).unwrap().get(head.1).unwrap().to_vec2::<f32>().unwrap();
+                for row in (0..t).step_by(7).chain([t - 1]) {
+                    let found = golden.weights(variant.as_ref(), head, row);
+                    let off =
+                        found.iter().zip(&expected[row]).map(|(f, e)| (f - e).abs()).fold(0.0, f32::max);
+                    assert!(off <= 1e-5, "{} {key} head {head:?} row {row}: off by {off}", folder.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_truncated_cache_gives_what_a_fresh_one_gives() {
+    let Some(folder) = common::vector("llama") else { return };
+    let golden = Golden::open(&folder);
+    let variant = golden.variant("ssmax");
+    let run = |cache: &mut _, tokens: &[u32]| {
+        let forward = Forward { variant: variant.as_ref(), keep_logits: 1, probe: None };
+        golden.decoder.forward(tokens, cache, forward).unwrap().to_vec2::<f32>().unwrap()
+    };
+    let mut cache = golden.decoder.new_cache(4);
+    run(&mut cache, &golden.tokens);
+    cache.truncate(20);
+    let reused = run(&mut cache, &golden.tokens[20..40]);
+    let fresh = run(&mut golden.decoder.new_cache(64), &golden.tokens[..40]);
+    let off = reused[0].iter().zip(&fresh[0]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-5, "off by {off}");
+}
