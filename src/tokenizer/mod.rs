@@ -1,9 +1,22 @@
 //! Text to token ids and back, with the byte range behind every token.
 //!
 //! [`Tokenize`] is all that prompt building knows of a tokenizer, so that tests can drive it with a toy one.
+//! [`TextTokenizer`] is the real one: read from a directory with `tokenizer.json` (`huggingface`), or built from
+//! the vocabulary of a GGUF file (`gguf`). [`ChatTemplate`] puts a question into the form a model was tuned on.
+
+mod chat_template;
+mod gguf;
+mod huggingface;
+mod pre_tokenizer;
+mod sentencepiece;
+mod text;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+
+pub use chat_template::{ChatTemplate, Message};
+pub use gguf::GgufVocabulary;
+pub use text::TextTokenizer;
 
 use crate::error::Error;
 
