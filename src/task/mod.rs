@@ -1,11 +1,41 @@
 //! Tasks: what is hidden, what is asked, what counts as the answer.
 
+mod custom;
+mod gkamradt;
+mod magic;
+mod passkey;
+
 use crate::error::Error;
 use crate::needle::Needle;
+use crate::registry::Entry;
 use crate::rng::Rng;
 
+pub use custom::Custom;
+
+/// Makes the task of a preset.
+pub type MakeTask = fn() -> Box<dyn Task>;
+
+/// The preset tasks; the first is the default. A task of the user's own is a [`Custom`].
+pub const TASKS: &[Entry<MakeTask>] = &[
+    Entry {
+        name: "magic",
+        about: "a city's special magic number of 7 digits among essays",
+        value: || Box::new(magic::Magic),
+    },
+    Entry {
+        name: "gkamradt",
+        about: "the best thing to do in San Francisco, as in the first needle tests",
+        value: || Box::new(gkamradt::Gkamradt),
+    },
+    Entry {
+        name: "passkey",
+        about: "a pass key between 1 and 50000 in lines of noise",
+        value: || Box::new(passkey::Passkey),
+    },
+];
+
 /// Everything a prompt says besides the haystack.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Question {
     /// Text before the haystack; may be empty.
     pub instruction: String,
@@ -13,6 +43,8 @@ pub struct Question {
     pub needles: Vec<Needle>,
     /// What is asked after the haystack; empty when the completion alone asks.
     pub question: String,
+    /// What the user's turn adds to the question in the chat form; may be empty.
+    pub chat_suffix: String,
     /// How the answer begins in the completion form; the model continues it.
     pub completion: String,
     /// Whether the completion also begins the assistant's turn in the chat form.
@@ -39,4 +71,69 @@ pub trait Task: Send + Sync {
     /// # Errors
     /// When the task's own texts are inconsistent, such as an answer that is not in the needle.
     fn draw(&self, rng: &mut Rng) -> Result<Question, Error>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_keep_their_names_and_hide_what_they_ask_for() {
+        for entry in TASKS {
+            let task = (entry.value)();
+            assert_eq!(task.name(), entry.name);
+            for seed in 0..200 {
+                let question = task.draw(&mut Rng::new(seed)).unwrap();
+                assert_eq!(
+                    question,
+                    task.draw(&mut Rng::new(seed)).unwrap(),
+                    "a draw is a function of its generator"
+                );
+                assert_eq!(question.needles.len(), 1);
+                assert_eq!(question.expected, [question.needles[0].value()]);
+                for asked in [&question.question, &question.completion] {
+                    assert!(!asked.is_empty() && !asked.contains(question.needles[0].value()), "{asked}");
+                }
+            }
+            assert!(
+                crate::registry::find("haystack", crate::haystack::HAYSTACKS, task.default_haystack())
+                    .is_ok()
+            );
+        }
+    }
+
+    #[test]
+    fn preset_texts_are_the_published_ones() {
+        let draw = |name| {
+            let entry = crate::registry::find("task", TASKS, name).unwrap();
+            let task = (entry.value)();
+            (task.draw(&mut Rng::new(1)).unwrap(), task.answer_budget())
+        };
+        let (magic, budget) = draw("magic");
+        let value = magic.needles[0].value().to_string();
+        assert_eq!(value.len(), 7);
+        assert_eq!(magic.needles[0].text(), format!("{}{value}.", magic.completion));
+        assert!(
+            magic.completion.starts_with("The special magic ") && magic.completion.ends_with(" number is: ")
+        );
+        assert!(
+            magic.question.starts_with("What is the special magic ") && magic.question.ends_with(" number?")
+        );
+        assert_eq!(budget, 16);
+
+        let (gkamradt, budget) = draw("gkamradt");
+        assert_eq!(
+            gkamradt.needles[0].text(),
+            "\nThe best thing to do in San Francisco is eat a sandwich and sit in Dolores Park on a sunny day.\n"
+        );
+        assert_eq!((gkamradt.expected[0].as_str(), budget), ("eat a sandwich and sit in Dolores Park", 64));
+
+        let (passkey, budget) = draw("passkey");
+        let n = &passkey.expected[0];
+        assert_eq!(
+            passkey.needles[0].text(),
+            format!(" The pass key is {n}. Remember it. {n} is the pass key.")
+        );
+        assert_eq!((passkey.question.as_str(), budget), ("What is the pass key?", 16));
+    }
 }

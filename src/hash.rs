@@ -1,0 +1,18 @@
+//! SHA-256 in hex, as it stands in result files.
+
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+/// The SHA-256 of `bytes`, 64 lower-case hex digits.
+///
+/// ```
+/// assert!(niah::hash::sha256_hex(b"abc").starts_with("ba7816bf8f01cfea"));
+/// ```
+#[must_use]
+pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
+    Sha256::digest(bytes.as_ref()).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

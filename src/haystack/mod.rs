@@ -1,0 +1,152 @@
+//! Haystacks: the text that a needle is hidden in.
+//!
+//! A haystack is a name in [`HAYSTACKS`] or the path of a text file or directory. For every trial it gives one
+//! [`HaystackStream`], a pure function of the haystack, the seed and the trial's number.
+
+mod essays;
+pub mod noise;
+pub mod sentences;
+mod stream;
+pub mod synthetic;
+mod tokens;
+mod user_text;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::hash::sha256_hex;
+use crate::registry::{self, Entry};
+
+pub use stream::{HaystackStream, Source};
+pub use tokens::HaystackTokens;
+
+/// Opens the text of one trial of a run: `(seed, trial number)`.
+pub type Open = fn(u64, usize) -> Box<dyn Source>;
+
+/// The haystacks that have a name.
+pub const HAYSTACKS: &[Entry<Open>] = &[
+    Entry {
+        name: "essays",
+        about: "original English essays, in an order of their own for every trial",
+        value: essays::open,
+    },
+    Entry { name: "noise", about: "the noise line of RULER, repeated", value: noise::open },
+    Entry {
+        name: "synthetic",
+        about: "English prose from a seeded grammar: endless, no sentence twice, in no training set",
+        value: synthetic::open,
+    },
+];
+
+/// The names of [`HAYSTACKS`], for messages.
+fn known_names() -> String {
+    HAYSTACKS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ")
+}
+
+/// A haystack ready to be opened for any trial.
+#[derive(Debug, Clone)]
+pub struct Haystack {
+    name: String,
+    hash: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Named(Open),
+    Text(Arc<str>),
+}
+
+impl Haystack {
+    /// The haystack of this name, else the file or directory at this path (`./essays` names a directory called `essays`).
+    ///
+    /// # Errors
+    /// [`crate::error::Error::File`] when it is neither, or when the path holds no UTF-8 text.
+    pub fn resolve(name_or_path: &str) -> Result<Self> {
+        if let Ok(entry) = registry::find("haystack", HAYSTACKS, name_or_path) {
+            return Ok(Self::named(entry));
+        }
+        let text = user_text::read(Path::new(name_or_path))?;
+        Ok(Self { name: name_or_path.to_string(), ..Self::from_text(&text) })
+    }
+
+    /// A haystack of this text, begun anew when it ends. It is never empty: text without words becomes a full stop.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        let text = if text.trim().is_empty() { "." } else { text.trim() };
+        Self { name: "text".to_string(), hash: sha256_hex(text), kind: Kind::Text(text.into()) }
+    }
+
+    fn named(entry: &Entry<Open>) -> Self {
+        // The hash of a sample tells two versions of a built-in haystack apart.
+        let mut sample = HaystackStream::new((entry.value)(0, 0));
+        sample.grow_to(1 << 16);
+        Self { name: entry.name.to_string(), hash: sha256_hex(sample.text()), kind: Kind::Named(entry.value) }
+    }
+
+    /// The name or path it was asked for by.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// SHA-256 in hex of its text; of a sample when the text is endless.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The text of one trial.
+    #[must_use]
+    pub fn open(&self, seed: u64, trial: usize) -> HaystackStream {
+        HaystackStream::new(match &self.kind {
+            Kind::Named(open) => open(seed, trial),
+            Kind::Text(text) => user_text::open(text, trial),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(haystack: &Haystack, seed: u64, trial: usize, bytes: usize) -> String {
+        let mut stream = haystack.open(seed, trial);
+        stream.grow_to(bytes);
+        stream.text().to_string()
+    }
+
+    #[test]
+    fn every_named_haystack_is_a_growing_pure_function_of_seed_and_trial() {
+        for entry in HAYSTACKS {
+            let haystack = Haystack::resolve(entry.name).unwrap();
+            let long = text(&haystack, 3, 1, 150_000);
+            assert!(long.len() >= 150_000);
+            assert!(long.starts_with(&text(&haystack, 3, 1, 5_000)), "{}", entry.name);
+            let mut grown = haystack.open(3, 1);
+            (0..150_000).step_by(7_919).for_each(|bytes| grown.grow_to(bytes));
+            grown.grow_to(150_000);
+            assert_eq!(grown.text(), long, "{}", entry.name);
+            assert_eq!(text(&haystack, 3, 2, 5_000) == text(&haystack, 3, 1, 5_000), entry.name == "noise");
+            assert!(grown.sentence_ends().windows(2).all(|pair| pair[0] < pair[1]));
+            assert!(!long.contains("magic") && !long.contains("pass key"), "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn essays_and_user_text_count_their_loops() {
+        let stream = Haystack::from_text("One. Two.").open(0, 0);
+        assert_eq!([0, 11, 12, 22, 23].map(|bytes| stream.loops_within(bytes)), [0, 0, 1, 1, 2]);
+        assert_eq!(Haystack::resolve("noise").unwrap().open(0, 0).loops_within(1 << 20), 0);
+        assert!(Haystack::resolve("essays").unwrap().open(0, 0).loops_within(1 << 30) > 0);
+    }
+
+    #[test]
+    fn haystacks_are_told_apart_by_their_hash() {
+        let hashes: std::collections::BTreeSet<_> = ["essays", "noise", "synthetic"]
+            .map(|name| Haystack::resolve(name).unwrap().hash().to_string())
+            .into();
+        assert_eq!(hashes.len(), 3);
+    }
+}

@@ -1,0 +1,79 @@
+//! A task of the user's own: `--needle`, `--question`, `--answer`.
+
+use super::{Question, Task};
+use crate::error::{Error, Result};
+use crate::needle::Needle;
+use crate::rng::Rng;
+
+/// One needle, one question and one answer, the same in every trial.
+#[derive(Debug, Clone)]
+pub struct Custom {
+    question: Question,
+}
+
+impl Custom {
+    /// Checks what the user gave.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] naming the flag when a text is missing or blank, when the answer is not in the needle,
+    /// or when the question says the answer. The needle never stands in for a missing question: it would give the
+    /// answer away.
+    pub fn new(needle: &str, question: Option<&str>, answer: Option<&str>) -> Result<Self> {
+        let given = |flag: &str, text: Option<&str>, expected: &str| match text.map(str::trim) {
+            Some(text) if !text.is_empty() => Ok(text.to_string()),
+            _ => Err(Error::invalid(flag, "nothing", expected)),
+        };
+        given("--needle", Some(needle), "the sentence to hide")?;
+        let question =
+            given("--question", question, "the question that asks for the needle, given with --needle")?;
+        let answer = given("--answer", answer, "the part of the needle that answers the question")?;
+        if question.contains(&answer) {
+            return Err(Error::invalid(
+                "--question",
+                format!("{question:?}"),
+                "a question that does not say the answer",
+            ));
+        }
+        Ok(Self {
+            question: Question {
+                needles: vec![Needle::new(needle, &answer)?],
+                question,
+                expected: vec![answer],
+                ..Question::default()
+            },
+        })
+    }
+}
+
+impl Task for Custom {
+    fn name(&self) -> &'static str {
+        "custom"
+    }
+
+    fn answer_budget(&self) -> usize {
+        64
+    }
+
+    fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
+        Ok(self.question.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_needle_is_never_used_as_the_question() {
+        let needle = "The cat sleeps in the piano.";
+        for question in [None, Some(" ")] {
+            let message = Custom::new(needle, question, Some("piano")).unwrap_err().to_string();
+            assert!(message.starts_with("--question"), "{message}");
+        }
+        assert!(Custom::new(needle, Some(needle), Some("piano")).is_err());
+        assert!(Custom::new(needle, Some("Where?"), None).unwrap_err().to_string().starts_with("--answer"));
+        assert!(Custom::new(needle, Some("Where?"), Some("organ")).is_err());
+        let task = Custom::new(needle, Some("Where does it sleep?"), Some("piano")).unwrap();
+        assert_eq!(task.draw(&mut Rng::new(0)).unwrap().question, "Where does it sleep?");
+    }
+}
