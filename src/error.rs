@@ -37,6 +37,14 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A table on disk whose columns are not those this version writes.
+    #[error("{path}: other columns than expected: {difference}; read it with the version of niah that wrote it, or use another directory with -o", path = path.display())]
+    Columns {
+        /// The table.
+        path: PathBuf,
+        /// Which columns are missing, unknown or out of order.
+        difference: String,
+    },
     /// A tensor of a checkpoint that is missing or not as the configuration says.
     #[error("{path}: tensor {tensor}: expected {expected}, found {found}", path = path.display())]
     Tensor {

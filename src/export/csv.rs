@@ -1,0 +1,508 @@
+//! The tables of a run as CSV: `results.csv`, `attention.csv` and `tokens.csv` grow while the run lasts and are read
+//! again later; the cell table is written in one go.
+//!
+//! The format is RFC 4180 with `\n` line ends: fields with commas, quotes or line ends stand in quotes, a missing value
+//! is an empty field, and floats have as many digits as it takes to read the same number again.
+//!
+//! A crash can tear the last record. A record is whole when its line end stands outside quotes; what follows the last
+//! whole record is dropped when the table is opened to continue it, and passed over when it is read.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+use csv::StringRecord;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+use crate::report::CellSummary;
+use crate::trial::{AttentionRow, Outcome, TokenRow};
+
+/// A row of a table on disk.
+pub trait Row: Serialize + DeserializeOwned {
+    /// Names of the columns: the fields, in their order.
+    const COLUMNS: &'static [&'static str];
+
+    /// The row as it was before an empty text became an empty field.
+    #[must_use]
+    fn restored(self) -> Self {
+        self
+    }
+}
+
+#[rustfmt::skip]
+impl Row for Outcome {
+    const COLUMNS: &'static [&'static str] = &[
+        "run_id", "model", "variant", "task", "context_length", "depth_percent", "trial", "seed", "prompt_tokens",
+        "actual_depth_percent", "needle_start", "needle_end", "needle", "question", "expected_answer",
+        "model_response", "score", "correct", "answer_logprob", "answer_rank", "outcome", "needle_mass_top",
+        "needle_mass_mean", "status", "error", "duration_seconds", "timestamp_utc", "config_hash", "row_id",
+    ];
+
+    /// A trial that was scored had an answer, so its empty field is an empty answer and not a missing one.
+    fn restored(mut self) -> Self {
+        if self.score.is_some() {
+            self.model_response.get_or_insert_default();
+        }
+        self
+    }
+}
+
+#[rustfmt::skip]
+impl Row for AttentionRow {
+    const COLUMNS: &'static [&'static str] = &[
+        "row_id", "layer", "head", "needle_mass", "value_mass", "total_mass", "sink_mass", "lift", "entropy",
+        "argmax_position", "answer_needle_mass", "answer_value_mass", "answer_total_mass", "answer_sink_mass",
+    ];
+}
+
+impl Row for TokenRow {
+    const COLUMNS: &'static [&'static str] = &["row_id", "position", "token", "mass_mean", "mass_top_head"];
+}
+
+/// A table that grows: rows reach the disk before [`Self::append`] returns, and an interrupted write never spoils
+/// those before it. The file is locked against a second writer while this lives.
+#[derive(Debug)]
+pub struct Appender<R> {
+    path: PathBuf,
+    file: File,
+    /// Bytes of whole records, header included: where the file must end.
+    len: u64,
+    dropped_bytes: u64,
+    rows: PhantomData<R>,
+}
+
+impl<R: Row> Appender<R> {
+    /// Opens the table to continue it, or begins it. A record torn by a crash is cut off (see [`Self::dropped_bytes`]).
+    ///
+    /// # Errors
+    /// [`Error::Columns`] when the table has other columns; [`Error::File`] when it cannot be read or written, or
+    /// another process is writing to it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().to_path_buf();
+        let cannot = |what: &str| {
+            let (path, what) = (path.clone(), what.to_string());
+            move |e: io::Error| Error::file(&path, format!("cannot {what}: {e}"))
+        };
+        let file =
+            OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(cannot("open"))?;
+        // A file system without locks is no reason to stop.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(Error::file(
+                &path,
+                "another run is writing to it; wait for its end or use another -o",
+            ));
+        }
+        let len = whole_records(BufReader::new(&file)).map_err(cannot("read"))?;
+        let dropped_bytes = file.metadata().map_err(cannot("read"))?.len().saturating_sub(len);
+        reader::<R, _>(&path, &file, len)?;
+        if dropped_bytes > 0 {
+            file.set_len(len).map_err(cannot("cut off the torn last record"))?;
+        }
+        let mut table = Self { path, file, len, dropped_bytes, rows: PhantomData };
+        if len == 0 {
+            table.write(format!("{}\n", R::COLUMNS.join(",")).as_bytes())?;
+        }
+        Ok(table)
+    }
+
+    /// Bytes of a torn last record that were cut off when the table was opened.
+    #[must_use]
+    pub fn dropped_bytes(&self) -> u64 {
+        self.dropped_bytes
+    }
+
+    /// Appends `rows` with one write and one sync.
+    ///
+    /// # Errors
+    /// [`Error::File`] when they cannot be written, as on a full disk; the table then ends with the row before them.
+    pub fn append(&mut self, rows: &[R]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let bytes = to_csv(rows, false)?;
+        self.write(&bytes)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        write_whole(&mut self.file, &mut self.len, bytes).map_err(|e| {
+            let remedy = "everything before it is kept; make room or mend the disk, then run the same command again to go on";
+            Error::file(&self.path, format!("cannot append: {e}; {remedy}"))
+        })
+    }
+}
+
+/// What [`write_whole`] needs of a file.
+trait Storage: Write {
+    fn cut(&mut self, len: u64) -> io::Result<()>;
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Storage for File {
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Appends all of `bytes` to a file of `len` bytes, or cuts off what was written of them.
+fn write_whole(storage: &mut impl Storage, len: &mut u64, bytes: &[u8]) -> io::Result<()> {
+    let written = storage.write_all(bytes).and_then(|()| storage.sync());
+    match written {
+        Ok(()) => *len += bytes.len() as u64,
+        // Where even this fails, the torn record is cut off when the table is opened next.
+        Err(_) => storage.cut(*len).unwrap_or(()),
+    }
+    written
+}
+
+/// Reads a whole table; a torn last record is passed over.
+///
+/// # Errors
+/// As [`rows`].
+pub fn read<R: Row>(path: impl AsRef<Path>) -> Result<Vec<R>> {
+    rows(path)?.collect()
+}
+
+/// Reads a table row by row, for those that do not fit into memory; a torn last record is passed over.
+///
+/// # Errors
+/// [`Error::Columns`] when the table has other columns; [`Error::File`] when it cannot be read, and with the line when
+/// a row cannot be understood.
+pub fn rows<R: Row>(path: impl AsRef<Path>) -> Result<impl Iterator<Item = Result<R>>> {
+    let path = path.as_ref().to_path_buf();
+    let cannot_read = |e: io::Error| Error::file(&path, format!("cannot read: {e}"));
+    let file = File::open(&path).map_err(cannot_read)?;
+    let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
+    let rows = reader::<R, _>(&path, file, len)?.into_deserialize();
+    Ok(rows.map(move |row: csv::Result<R>| row.map(R::restored).map_err(|e| bad_row(&path, &e))))
+}
+
+/// A reader over the first `len` bytes, its header checked; a table that a crash left without one has no rows.
+fn reader<R: Row, F: Read + Seek>(path: &Path, mut file: F, len: u64) -> Result<csv::Reader<io::Take<F>>> {
+    file.rewind().map_err(|e| Error::file(path, format!("cannot read: {e}")))?;
+    let mut reader = csv::Reader::from_reader(file.take(len));
+    let header = reader.headers().map_err(|e| bad_row(path, &e))?;
+    match difference(R::COLUMNS, header) {
+        Some(difference) if len > 0 => Err(Error::Columns { path: path.to_path_buf(), difference }),
+        _ => Ok(reader),
+    }
+}
+
+/// How `found` differs from the columns `expected`.
+fn difference(expected: &[&str], found: &StringRecord) -> Option<String> {
+    if found.iter().eq(expected.iter().copied()) {
+        return None;
+    }
+    let missing: Vec<_> = expected.iter().copied().filter(|name| !found.iter().any(|f| f == *name)).collect();
+    let unknown: Vec<_> = found.iter().filter(|name| !expected.contains(name)).collect();
+    let named =
+        |what: &str, names: &[&str]| (!names.is_empty()).then(|| format!("{what} {}", names.join(", ")));
+    let parts: Vec<_> =
+        [named("missing", &missing), named("unknown", &unknown)].into_iter().flatten().collect();
+    Some(if parts.is_empty() {
+        format!("not in the order {}", expected.join(", "))
+    } else {
+        parts.join("; ")
+    })
+}
+
+fn bad_row(path: &Path, error: &csv::Error) -> Error {
+    let line = error.position().map_or(String::new(), |position| format!("line {}: ", position.line()));
+    let problem = match error.kind() {
+        csv::ErrorKind::Deserialize { err, .. } => {
+            let column = err.field().map_or(String::new(), |field| format!("column {}: ", field + 1));
+            format!("{column}{}", err.kind())
+        }
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{len} fields instead of {expected_len}")
+        }
+        csv::ErrorKind::Utf8 { err, .. } => format!("column {}: not UTF-8", err.field() + 1),
+        _ => error.to_string(),
+    };
+    Error::file(path, format!("{line}{problem}; delete the line to have its trial run again"))
+}
+
+/// Bytes up to and including the last line end outside quotes. A quote inside a quoted field is doubled, so counting
+/// quotes tells where a field ends.
+fn whole_records(mut reader: impl BufRead) -> io::Result<u64> {
+    let (mut position, mut whole, mut quoted) = (0, 0, false);
+    loop {
+        let chunk = reader.fill_buf()?;
+        if chunk.is_empty() {
+            return Ok(whole);
+        }
+        for (offset, byte) in (1u64..).zip(chunk) {
+            match byte {
+                b'"' => quoted = !quoted,
+                b'\n' if !quoted => whole = position + offset,
+                _ => {}
+            }
+        }
+        let length = chunk.len();
+        position += length as u64;
+        reader.consume(length);
+    }
+}
+
+fn to_csv<T: Serialize>(rows: &[T], header: bool) -> Result<Vec<u8>> {
+    let failed = |e: String| Error::Message(format!("a row cannot be written as CSV: {e}"));
+    let mut writer = csv::WriterBuilder::new().has_headers(header).from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row).map_err(|e| failed(e.to_string()))?;
+    }
+    writer.into_inner().map_err(|e| failed(e.to_string()))
+}
+
+/// The cell table with its header; just the header when there is no cell.
+///
+/// # Errors
+/// When serialisation fails.
+pub fn cells(cells: &[CellSummary]) -> Result<String> {
+    const COLUMNS: &str = "context_length,depth_percent,n,n_correct,accuracy,ci_low,ci_high,n_error,needle_mass_mean,\
+                           needle_mass_sd,answer_logprob_mean\n";
+    let body = String::from_utf8(to_csv(cells, false)?).map_err(|e| Error::Message(e.to_string()))?;
+    Ok(COLUMNS.to_string() + &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::report;
+    use crate::report::tests::{failed, outcome};
+
+    fn hostile() -> Outcome {
+        Outcome {
+            needle: "\nwith \"quotes\", commas,\r\nline ends\r and\0nul\n".into(),
+            question: "=HYPERLINK(\"x\")".into(),
+            expected_answer: "\"".into(),
+            model_response: Some("\n\"\n".into()),
+            model: " spaces \u{feff}é漢字🦀 ".into(),
+            task: String::new(),
+            depth_percent: 0.1 + 0.2,
+            answer_logprob: Some(-1.0e-300),
+            needle_mass_top: Some(f64::MIN_POSITIVE),
+            duration_seconds: Some(f64::MAX),
+            ..outcome(1024, 50.0, 0, true, None)
+        }
+    }
+
+    fn attention(head: usize) -> AttentionRow {
+        AttentionRow {
+            row_id: "1024:50:0".into(),
+            layer: 3,
+            head,
+            needle_mass: 1.0 / 3.0,
+            value_mass: 0.0,
+            total_mass: 1.0,
+            sink_mass: 0.5,
+            lift: None,
+            entropy: Some(2.5),
+            argmax_position: 7,
+            answer_needle_mass: 0.25,
+            answer_value_mass: 0.125,
+            answer_total_mass: 1.0,
+            answer_sink_mass: 0.0,
+        }
+    }
+
+    fn header_of<T: Serialize>(row: T) -> String {
+        String::from_utf8(to_csv(&[row], true).unwrap()).unwrap().lines().next().unwrap().to_string()
+    }
+
+    #[test]
+    fn columns_are_the_fields_in_their_order() {
+        assert_eq!(header_of(hostile()), Outcome::COLUMNS.join(","));
+        assert_eq!(header_of(attention(0)), AttentionRow::COLUMNS.join(","));
+        let token = TokenRow {
+            row_id: String::new(),
+            position: 0,
+            token: "\n".into(),
+            mass_mean: 0.0,
+            mass_top_head: 0.0,
+        };
+        assert_eq!(header_of(token), TokenRow::COLUMNS.join(","));
+        let cell = report::cells(&[failed(1024, 0.0, 0)], &[]).remove(0);
+        assert_eq!(header_of(cell), cells(&[]).unwrap().trim_end());
+    }
+
+    #[test]
+    fn hostile_texts_and_extreme_numbers_come_back_exactly() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("results.csv");
+        let empty_answer = Outcome { model_response: Some(String::new()), ..hostile() };
+        let outcomes = [hostile(), empty_answer, failed(2048, 0.0, 1)];
+        let mut table = Appender::open(&path).unwrap();
+        for outcome in &outcomes {
+            table.append(std::slice::from_ref(outcome)).unwrap();
+        }
+        assert_eq!(read::<Outcome>(&path).unwrap(), outcomes);
+    }
+
+    #[test]
+    fn missing_is_an_empty_field() {
+        let text = cells(&report::cells(&[failed(1024, 50.0, 0)], &[])).unwrap();
+        assert_eq!(text.lines().nth(1), Some("1024,50.0,0,0,,,,1,,,"));
+    }
+
+    #[test]
+    fn a_table_torn_at_any_byte_keeps_every_whole_record_and_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens.csv");
+        let row = |position| TokenRow {
+            row_id: "1:2:3".into(),
+            position,
+            token: "\n\"\",\r\n\"".into(),
+            mass_mean: 0.5,
+            mass_top_head: 0.25,
+        };
+        let size = || std::fs::metadata(&path).unwrap().len();
+        let mut table = Appender::open(&path).unwrap();
+        let mut ends = vec![size()];
+        for position in 0..2 {
+            table.append(&[row(position)]).unwrap();
+            ends.push(size());
+        }
+        drop(table);
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..=whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let complete = ends.iter().filter(|&&end| end <= cut as u64).count();
+            let kept = if complete == 0 { 0 } else { ends[complete - 1] };
+            let records = complete.saturating_sub(1);
+            assert_eq!(read::<TokenRow>(&path).unwrap().len(), records, "read, cut at {cut}");
+            let mut table = Appender::open(&path).unwrap();
+            assert_eq!(table.dropped_bytes(), cut as u64 - kept, "cut at {cut}");
+            table.append(&[row(9)]).unwrap();
+            drop(table);
+            let positions: Vec<_> = read::<TokenRow>(&path).unwrap().iter().map(|row| row.position).collect();
+            assert_eq!(positions, (0..records).chain([9]).collect::<Vec<_>>(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn other_columns_are_named_and_the_file_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens.csv");
+        for (header, difference) in [
+            ("row_id,position,token,mass_mean\n", "missing mass_top_head"),
+            ("row_id,position,text,mass_mean,mass_top_head\n", "missing token; unknown text"),
+            ("position,row_id,token,mass_mean,mass_top_head\n", "not in the order row_id, position, token,"),
+        ] {
+            std::fs::write(&path, header.to_string() + "torn").unwrap();
+            for error in
+                [Appender::<TokenRow>::open(&path).unwrap_err(), read::<TokenRow>(&path).unwrap_err()]
+            {
+                assert!(matches!(error, Error::Columns { .. }));
+                assert!(error.to_string().contains(difference), "{error}");
+            }
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), header.to_string() + "torn");
+        }
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_understood_is_named_by_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens.csv");
+        let header = TokenRow::COLUMNS.join(",");
+        for (line, expected) in [
+            ("a,x,b,0,0", "line 4: column 2: invalid digit"),
+            ("a,1,b,0", "line 4: 4 fields instead of 5"),
+            ("a,1,b,,0", "line 4: column 4: "),
+        ] {
+            std::fs::write(&path, format!("{header}\na,1,\"\n\",0,0\n{line}\n")).unwrap();
+            let error = read::<TokenRow>(&path).unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("tokens.csv"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_rows_of_one_trial_are_appended_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("attention.csv");
+        let rows: Vec<_> = (0..4).map(attention).collect();
+        let mut table = Appender::open(&path).unwrap();
+        table.append(&rows).unwrap();
+        table.append(&[]).unwrap();
+        assert_eq!(read::<AttentionRow>(&path).unwrap(), rows);
+    }
+
+    #[test]
+    fn a_second_writer_is_turned_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens.csv");
+        let first = Appender::<TokenRow>::open(&path).unwrap();
+        let error = Appender::<TokenRow>::open(&path).unwrap_err().to_string();
+        assert!(error.contains("another run is writing"), "{error}");
+        drop(first);
+        Appender::<TokenRow>::open(&path).unwrap();
+    }
+
+    /// A disk with `room` bytes left.
+    struct Disk {
+        bytes: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.room - self.bytes.len());
+            self.bytes.extend(&bytes[..taken]);
+            if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Storage for Disk {
+        fn cut(&mut self, len: u64) -> io::Result<()> {
+            self.bytes.truncate(len as usize);
+            Ok(())
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_keeps_whole_records_and_lets_the_next_one_follow() {
+        let (mut disk, mut len) = (Disk { bytes: Vec::new(), room: 10 }, 0);
+        write_whole(&mut disk, &mut len, b"one,two\n").unwrap();
+        let error = write_whole(&mut disk, &mut len, b"three,four\n").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!((disk.bytes.as_slice(), len), (&b"one,two\n"[..], 8));
+        disk.room = 100;
+        write_whole(&mut disk, &mut len, b"five\n").unwrap();
+        assert_eq!((disk.bytes.as_slice(), len), (&b"one,two\nfive\n"[..], 13));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn every_token_row_comes_back_exactly(
+            tokens in proptest::collection::vec((any::<String>(), "[\"\r\n,=\0 a]{0,6}", any::<f64>(), any::<usize>()), 1..8),
+        ) {
+            let rows: Vec<_> = tokens
+                .into_iter()
+                .map(|(row_id, token, mass, position)| TokenRow {
+                    row_id, position, token, mass_mean: mass, mass_top_head: -mass,
+                })
+                .collect();
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("tokens.csv");
+            Appender::open(&path).unwrap().append(&rows).unwrap();
+            prop_assert_eq!(read::<TokenRow>(&path).unwrap(), rows);
+        }
+    }
+}

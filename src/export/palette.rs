@@ -1,0 +1,161 @@
+//! Colours: a value between 0 and 1 to sRGB, and sRGB to what a terminal has.
+
+use crate::registry::Entry;
+
+/// A colour in sRGB, 0 to 255 a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rgb(pub u8, pub u8, pub u8);
+
+impl Rgb {
+    /// `#rrggbb`.
+    #[must_use]
+    pub fn hex(self) -> String {
+        format!("#{:02x}{:02x}{:02x}", self.0, self.1, self.2)
+    }
+
+    /// Black or white, whichever is easier to read on this colour: the larger contrast ratio of WCAG 2, which is never
+    /// below 4.5.
+    #[must_use]
+    pub fn text_color(self) -> Self {
+        let linear = |channel: u8| {
+            let c = f64::from(channel) / 255.0;
+            if c <= 0.040_45 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+        };
+        let luminance = 0.2126 * linear(self.0) + 0.7152 * linear(self.1) + 0.0722 * linear(self.2);
+        if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) {
+            Self(0, 0, 0)
+        } else {
+            Self(255, 255, 255)
+        }
+    }
+
+    /// The nearest colour of the xterm palette, 16 to 255: the 6 x 6 x 6 cube and the greys. The first 16 are left out,
+    /// every terminal paints them differently.
+    #[must_use]
+    pub fn xterm256(self) -> u8 {
+        let distance = |index: u8| {
+            let other = xterm_color(index);
+            let d = |a: u8, b: u8| (i32::from(a) - i32::from(b)).pow(2);
+            d(self.0, other.0) + d(self.1, other.1) + d(self.2, other.2)
+        };
+        (16..=255).min_by_key(|&index| distance(index)).unwrap_or(16)
+    }
+}
+
+/// The colour behind an index of the xterm palette from 16 on.
+fn xterm_color(index: u8) -> Rgb {
+    if index >= 232 {
+        let grey = 8 + 10 * (index - 232);
+        return Rgb(grey, grey, grey);
+    }
+    let level = |step: u8| if step == 0 { 0 } else { 55 + 40 * step };
+    let cube = index.saturating_sub(16);
+    Rgb(level(cube / 36), level(cube / 6 % 6), level(cube % 6))
+}
+
+/// A range of colours, given by evenly spaced anchors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Palette {
+    anchors: &'static [Rgb],
+}
+
+impl Palette {
+    /// The colour at `position`, 0 to 1: linear between the anchors in sRGB. Positions outside take the nearer end.
+    #[must_use]
+    pub fn color(&self, position: f64) -> Rgb {
+        let last = self.anchors.len() - 1;
+        let scaled = position.clamp(0.0, 1.0) * last as f64;
+        let index = (scaled as usize).min(last.saturating_sub(1));
+        let (low, high) = (self.anchors[index], self.anchors[(index + 1).min(last)]);
+        let between = |a: u8, b: u8| {
+            (f64::from(a) + (f64::from(b) - f64::from(a)) * (scaled - index as f64)).round() as u8
+        };
+        Rgb(between(low.0, high.0), between(low.1, high.1), between(low.2, high.2))
+    }
+}
+
+/// Red, yellow, green: the colours in which the field draws its haystacks.
+pub const RAG: Palette =
+    Palette { anchors: &[Rgb(0xf0, 0x49, 0x6e), Rgb(0xeb, 0xb8, 0x39), Rgb(0x0c, 0xd7, 0x9f)] };
+
+/// Cividis, dark blue to yellow, brighter all the way: it looks the same with and without red-green colour blindness
+/// (Nuñez, Anderton and Renslow 2018). Every 17th of its 256 colours.
+pub const CIVIDIS: Palette = Palette {
+    anchors: &[
+        Rgb(0, 34, 78),
+        Rgb(0, 46, 108),
+        Rgb(30, 58, 111),
+        Rgb(53, 69, 108),
+        Rgb(71, 81, 108),
+        Rgb(87, 93, 109),
+        Rgb(102, 105, 112),
+        Rgb(117, 117, 117),
+        Rgb(132, 130, 121),
+        Rgb(148, 142, 119),
+        Rgb(165, 156, 116),
+        Rgb(183, 169, 110),
+        Rgb(200, 184, 102),
+        Rgb(219, 199, 90),
+        Rgb(238, 214, 73),
+        Rgb(254, 232, 56),
+    ],
+};
+
+/// Grey for a missing cell.
+pub const MISSING: Rgb = Rgb(0x9e, 0x9e, 0x9e);
+
+/// Every palette; the first is the default.
+pub const PALETTES: &[Entry<Palette>] = &[
+    Entry { name: "rag", about: "Red, yellow, green", value: RAG },
+    Entry {
+        name: "cividis",
+        about: "Dark blue to yellow, safe for colour blindness and in grey print",
+        value: CIVIDIS,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_and_the_middle_are_the_anchors() {
+        assert_eq!(RAG.color(0.0).hex(), "#f0496e");
+        assert_eq!(RAG.color(0.5).hex(), "#ebb839");
+        assert_eq!(RAG.color(1.0).hex(), "#0cd79f");
+        assert_eq!(RAG.color(0.25).hex(), "#ee8154");
+        assert_eq!(RAG.color(7.0), RAG.color(1.0));
+        assert_eq!(CIVIDIS.color(0.0).hex(), "#00224e");
+        assert_eq!(CIVIDIS.color(1.0).hex(), "#fee838");
+    }
+
+    #[test]
+    fn xterm_indices_are_the_nearest() {
+        for (color, index) in [
+            (Rgb(0, 0, 0), 16),
+            (Rgb(255, 255, 255), 231),
+            (Rgb(95, 135, 175), 67),
+            (Rgb(8, 8, 8), 232),
+            (Rgb(238, 238, 238), 255),
+            (Rgb(0xf0, 0x49, 0x6e), 203),
+        ] {
+            assert_eq!(color.xterm256(), index, "{color:?}");
+        }
+        for index in 16..=255 {
+            assert_eq!(xterm_color(xterm_color(index).xterm256()), xterm_color(index));
+        }
+    }
+
+    #[test]
+    fn cividis_gets_brighter_all_the_way() {
+        let grey = |Rgb(r, g, b)| 2 * u32::from(r) + 7 * u32::from(g) + u32::from(b);
+        let steps: Vec<_> = (0..=100).map(|i| grey(CIVIDIS.color(f64::from(i) / 100.0))).collect();
+        assert!(steps.windows(2).all(|pair| pair[0] <= pair[1]), "{steps:?}");
+    }
+
+    #[test]
+    fn text_is_dark_on_bright_colours_and_bright_on_dark_ones() {
+        assert_eq!(RAG.color(0.5).text_color(), Rgb(0, 0, 0));
+        assert_eq!(CIVIDIS.color(0.0).text_color(), Rgb(255, 255, 255));
+    }
+}

@@ -1,0 +1,101 @@
+//! Small tables of text: the run by length, and the heads that looked at the needle.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::style::Style;
+use crate::grid::ContextLength;
+use crate::report::heatmap::Unit;
+use crate::report::{Summary, Tally};
+use crate::trial::AttentionRow;
+
+/// The run by length, all of it in the last line, and what became of the needles.
+#[must_use]
+pub fn summary(summary: &Summary, style: &Style) -> String {
+    let lengths =
+        summary.by_length.iter().map(|(length, tally)| tally_row(ContextLength(*length).to_string(), tally));
+    let rows = lengths.chain([tally_row("all".to_string(), &summary.overall)]).collect();
+    let header = ["length", "n", "correct", "accuracy", "95% CI", "needle mass", "failed"];
+    let Summary { found, looked, missed, .. } = summary;
+    let mut lines = vec![table(&header, rows, style), String::new()];
+    lines.extend(style.wrap(&format!("found {found}, looked {looked}, missed {missed}")));
+    if looked + missed > 0 {
+        lines.extend(style.wrap(&Summary::rule()));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn tally_row(label: String, tally: &Tally) -> Vec<String> {
+    let percent = |value| Unit::Percent.text(value, false);
+    let interval = tally.ci_low.zip(tally.ci_high);
+    vec![
+        label,
+        tally.n.to_string(),
+        tally.n_correct.to_string(),
+        or_missing(tally.accuracy.map(percent)),
+        or_missing(
+            interval.map(|(low, high)| format!("{}-{}", Unit::Percent.text(low, true), percent(high))),
+        ),
+        or_missing(tally.needle_mass_mean.map(|mass| format!("{mass:.3}"))),
+        tally.n_error.to_string(),
+    ]
+}
+
+/// The `top` heads by needle mass, `layer.head`, at the query that predicts the first answer token; ties in the order
+/// of layers and heads.
+#[must_use]
+pub fn heads(attention: &[AttentionRow], top: usize, style: &Style) -> String {
+    let mut sorted: Vec<&AttentionRow> = attention.iter().collect();
+    sorted.sort_by(|a, b| {
+        b.needle_mass.total_cmp(&a.needle_mass).then_with(|| (a.layer, a.head).cmp(&(b.layer, b.head)))
+    });
+    let rows = sorted.iter().take(top).map(|row| {
+        vec![
+            format!("{}.{}", row.layer, row.head),
+            format!("{:.4}", row.needle_mass),
+            format!("{:.4}", row.value_mass),
+            format!("{:.4}", row.total_mass),
+            format!("{:.4}", row.sink_mass),
+            or_missing(row.lift.map(|lift| format!("{lift:.1}"))),
+            or_missing(row.entropy.map(|entropy| format!("{entropy:.2}"))),
+            row.argmax_position.to_string(),
+        ]
+    });
+    let header = ["head", "needle", "value", "total", "sink", "lift", "entropy", "arg-max"];
+    table(&header, rows.collect(), style) + "\n"
+}
+
+fn or_missing(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "-".to_string())
+}
+
+/// A header, a line, and rows of numbers, right-aligned.
+fn table(header: &[&str], rows: Vec<Vec<String>>, style: &Style) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(style.pick(presets::UTF8_HORIZONTAL_ONLY, presets::ASCII_HORIZONTAL_ONLY))
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(u16::try_from(style.columns()).unwrap_or(u16::MAX))
+        .set_header(header)
+        .add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.trim_fmt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::{failed, outcome};
+
+    #[test]
+    fn the_summary_says_what_is_known_and_no_more() {
+        let outcomes = [
+            outcome(1024, 0.0, 0, true, Some(0.5)),
+            outcome(1024, 50.0, 0, false, Some(0.25)),
+            failed(2048, 0.0, 0),
+        ];
+        let text = summary(&Summary::of(&outcomes), &Style::plain(80));
+        println!("{text}");
+    }
+}

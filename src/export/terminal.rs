@@ -1,0 +1,348 @@
+//! A heatmap as text: coloured blocks with the values in them, or numbers and a ramp of characters without colours.
+//!
+//! The drawing is never wider than the terminal: first the cells get narrow, then the values lose digits, then the
+//! columns are broken into several blocks.
+
+use super::palette::MISSING;
+use super::style::{ColorMode, Style};
+use crate::report::heatmap::{HeatCell, Heatmap};
+
+/// Draws `map`; every line ends with a line end.
+#[must_use]
+pub fn draw(map: &Heatmap, style: &Style) -> String {
+    let mut lines = style.wrap(&map.title);
+    lines.push(String::new());
+    if map.cells.iter().flatten().next().is_none() {
+        lines.push("no results".to_string());
+    } else {
+        let layout = Layout::of(map, style);
+        for start in (0..map.columns.len()).step_by(layout.columns_per_block) {
+            let end = (start + layout.columns_per_block).min(map.columns.len());
+            Block { map, style, layout: &layout, columns: start..end }.draw(&mut lines);
+            lines.push(String::new());
+        }
+        legend(map, style, &mut lines);
+    }
+    for note in &map.notes {
+        lines.extend(style.wrap(note));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// What the available width allows.
+struct Layout {
+    /// Width of the row labels and the space after them.
+    gutter: usize,
+    /// Width of a value, a column's label or an `n=`, whichever is longest.
+    text: usize,
+    /// Whether a cell has a space after its text and, without colours, two characters of the ramp.
+    roomy: bool,
+    /// Whether values are printed with fewer digits.
+    short: bool,
+    /// Whether every value has its own `n=` below.
+    n_in_cells: bool,
+    columns_per_block: usize,
+}
+
+impl Layout {
+    fn of(map: &Heatmap, style: &Style) -> Self {
+        let n_in_cells = map.uniform_n().is_none();
+        let longest = |texts: &[String]| texts.iter().map(|text| text.chars().count()).max().unwrap_or(0);
+        let gutter = longest(&map.rows).max(map.y_label.chars().count()).min(style.columns() / 2 - 1) + 1;
+        let mark = usize::from(map.mark.is_some());
+        let layouts = [(true, false), (false, false), (false, true)].map(|(roomy, short)| {
+            let values = map.cells.iter().flatten().flatten();
+            let text = values
+                .flat_map(|cell| [Some(map.unit.text(cell.value, short)), n_in_cells.then(|| n_text(cell))])
+                .flatten()
+                .map(|text| text.len())
+                .chain([longest(&map.columns)])
+                .max()
+                .unwrap_or(1);
+            Self { gutter, text, roomy, short, n_in_cells, columns_per_block: map.columns.len() }
+        });
+        let room = style.columns() - gutter - mark;
+        let fits = layouts.iter().position(|layout| layout.cell_width(style) * map.columns.len() <= room);
+        let [roomy, narrow, short] = layouts;
+        match fits {
+            Some(0) => roomy,
+            Some(1) => narrow,
+            Some(_) => short,
+            None => {
+                let text = short.text.min(room - 1);
+                Self { text, columns_per_block: room / (text + 1), ..short }
+            }
+        }
+    }
+
+    fn cell_width(&self, style: &Style) -> usize {
+        let ramp = if style.color == ColorMode::None { 3 } else { 0 };
+        1 + self.text + if self.roomy { 1 + ramp } else { 0 }
+    }
+}
+
+/// Some columns of a heatmap, drawn under each other.
+struct Block<'a> {
+    map: &'a Heatmap,
+    style: &'a Style,
+    layout: &'a Layout,
+    columns: std::ops::Range<usize>,
+}
+
+impl Block<'_> {
+    fn draw(&self, lines: &mut Vec<String>) {
+        let Self { map, layout, .. } = self;
+        // The axis's name goes where it fits; the caller's lines must not get wider for it.
+        let room = self.style.columns() - layout.gutter - 1;
+        let x_label: String = self.style.clean(&map.x_label).chars().take(room).collect();
+        lines.push(format!("{:width$} {}", "", x_label.trim_end(), width = layout.gutter));
+        lines.push(self.line(&map.y_label, |column| self.padded(&map.columns[column], None)));
+        for (row, label) in map.rows.iter().enumerate() {
+            let cell = |column: usize| map.cells[row][column];
+            lines.push(
+                self.line(label, |column| self.cell(cell(column), |c| map.unit.text(c.value, layout.short))),
+            );
+            if layout.n_in_cells {
+                lines.push(self.line("", |column| self.cell(cell(column), n_text)));
+            }
+        }
+    }
+
+    /// One line: the label, the cells, and the mark between them.
+    fn line(&self, label: &str, cell: impl Fn(usize) -> String) -> String {
+        let width = self.layout.gutter - 1;
+        let mut line = format!("{:>width$} ", fitted(&self.style.clean(label), width));
+        let mark = self.map.mark.as_ref().map(|mark| mark.before_column);
+        let bar = self.style.pick('│', '|');
+        for column in self.columns.clone() {
+            if mark == Some(column) {
+                line.push(bar);
+            }
+            line.push_str(&cell(column));
+        }
+        let after_all = self.columns.end == self.map.columns.len() && mark == Some(self.columns.end);
+        if after_all {
+            line.push(bar);
+        }
+        line.trim_end().to_string()
+    }
+
+    fn cell(&self, cell: Option<HeatCell>, text: impl Fn(&HeatCell) -> String) -> String {
+        let style = self.style;
+        let Some(cell) = cell else {
+            return style.on(MISSING, &self.padded(style.pick("·", "."), None));
+        };
+        let position = self.map.position(cell.value);
+        style.on(style.palette.color(position), &self.padded(&text(&cell), Some(position)))
+    }
+
+    /// `text` in a cell's width, with the ramp's character for `position` after it where there is room.
+    fn padded(&self, text: &str, position: Option<f64>) -> String {
+        let width = self.layout.text;
+        let mut padded = format!(" {:>width$}", fitted(&self.style.clean(text), width));
+        if self.layout.roomy {
+            padded.push(' ');
+            if self.style.color == ColorMode::None {
+                let shade = position.map_or(' ', |position| ramp(position, self.style));
+                padded.extend([shade, shade, ' ']);
+            }
+        }
+        padded
+    }
+}
+
+fn n_text(cell: &HeatCell) -> String {
+    format!("n={}", cell.n)
+}
+
+/// `text`, or `#` in its place when it is too long: part of a number would be another number.
+fn fitted(text: &str, width: usize) -> String {
+    if text.chars().count() <= width { text.to_string() } else { "#".repeat(width) }
+}
+
+/// The character whose ink grows with `position`.
+fn ramp(position: f64, style: &Style) -> char {
+    // No `%` among them: beside a number it would read as per cent.
+    let ramp: &[char] =
+        style.pick(&[' ', '░', '▒', '▓', '█'], &[' ', '.', ':', '-', '=', '+', '*', '#', '@']);
+    ramp[(position.clamp(0.0, 1.0) * (ramp.len() - 1) as f64).round() as usize]
+}
+
+fn legend(map: &Heatmap, style: &Style, lines: &mut Vec<String>) {
+    let (low, high) = (map.unit.text(map.range.0, false), map.unit.text(map.range.1, false));
+    let steps = 20.min(style.columns().saturating_sub(low.len() + high.len() + 4)).max(2);
+    let bar: String = (0..steps)
+        .map(|step| step as f64 / (steps - 1) as f64)
+        .map(|position| match style.color {
+            ColorMode::None => ramp(position, style).to_string(),
+            _ => style.on(style.palette.color(position), " "),
+        })
+        .collect();
+    let (open, close) = if style.color == ColorMode::None { ("[", "]") } else { ("", "") };
+    lines.push(format!("{low} {open}{bar}{close} {high}"));
+    let missing = map.cells.iter().flatten().filter(|cell| cell.is_none()).count();
+    if missing > 0 {
+        let sample = style.on(MISSING, &format!(" {} ", style.pick('·', '.')));
+        lines.push(format!("{sample} missing: {missing}"));
+    }
+    if let Some(mark) = &map.mark {
+        lines.extend(style.wrap(&format!("{} {}", style.pick('│', '|'), mark.label)));
+    }
+    if let Some(n) = map.uniform_n() {
+        lines.push(format!("n = {n} per cell"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use unicode_width::UnicodeWidthStr;
+
+    use super::*;
+    use crate::export::palette::{CIVIDIS, RAG};
+    use crate::export::style::{Charset, visible};
+    use crate::report::cells;
+    use crate::report::heatmap::{Mark, Unit};
+    use crate::report::tests::outcome;
+
+    fn small() -> Heatmap {
+        let mut outcomes = Vec::new();
+        for trial in 0..2 {
+            outcomes.push(outcome(1024, 0.0, trial, true, Some(0.875)));
+            outcomes.push(outcome(1024, 50.0, trial, trial == 0, Some(0.5)));
+            outcomes.push(outcome(8192, 0.0, trial, false, Some(0.0)));
+        }
+        Heatmap::accuracy(&cells(&outcomes, &[]), Some(4096))
+    }
+
+    #[test]
+    fn ascii_without_colours_is_readable() {
+        assert_eq!(
+            draw(&small(), &Style::plain(80)),
+            "\
+Accuracy by context length and depth
+
+         context length (tokens)
+depth %    1k    |   8k
+      0  100% @@ |   0%
+     50   50% == |    .
+
+0% [  ..::---==+++**##@@] 100%
+ .  missing: 1
+| training length, 4k tokens: longer contexts stand to its right
+n = 2 per cell
+"
+        );
+    }
+
+    #[test]
+    fn truecolor_paints_every_value_in_its_colour_and_missing_in_grey() {
+        let style = Style { color: ColorMode::Truecolor, charset: Charset::Unicode, palette: RAG, width: 80 };
+        let drawing = draw(&small(), &style);
+        let lines: Vec<&str> = drawing.lines().collect();
+        assert_eq!(lines[3], "depth %    1k │   8k");
+        assert_eq!(
+            lines[4],
+            "      0 \x1b[48;2;12;215;159;38;2;0;0;0m 100% \x1b[0m│\x1b[48;2;240;73;110;38;2;0;0;0m   0% \x1b[0m"
+        );
+        assert_eq!(
+            lines[5],
+            "     50 \x1b[48;2;235;184;57;38;2;0;0;0m  50% \x1b[0m│\x1b[48;2;158;158;158;38;2;0;0;0m    · \x1b[0m"
+        );
+    }
+
+    #[test]
+    fn the_256_colours_are_the_nearest() {
+        let style = Style { color: ColorMode::Ansi256, charset: Charset::Ascii, palette: CIVIDIS, width: 80 };
+        let drawing = draw(&small(), &style);
+        assert!(
+            drawing.contains("\x1b[48;5;221;38;5;16m 100% \x1b[0m|\x1b[48;5;17;38;5;231m   0% \x1b[0m"),
+            "{drawing:?}"
+        );
+    }
+
+    #[test]
+    fn regression_a_missing_cell_is_not_drawn_as_zero() {
+        for (color, charset) in STYLES {
+            let style = Style { color, charset, palette: RAG, width: 80 };
+            let drawing = draw(&small(), &style);
+            let last_row = drawing.lines().nth(5).unwrap();
+            assert!(!visible(last_row).trim_end().ends_with('%'), "{last_row:?}");
+        }
+    }
+
+    #[test]
+    fn different_counts_stand_under_their_values() {
+        let outcomes = [
+            outcome(1024, 0.0, 0, true, Some(0.5)),
+            outcome(1024, 0.0, 1, true, Some(0.5)),
+            outcome(2048, 0.0, 0, false, Some(0.25)),
+        ];
+        let map = Heatmap::needle_mass(&cells(&outcomes, &[]), None);
+        let drawing = draw(&map, &Style::plain(24));
+        assert!(drawing.contains("      0  0.50 0.25\n          n=2  n=1\n"), "{drawing}");
+        assert!(!drawing.contains("per cell"));
+    }
+
+    #[test]
+    fn narrow_terminals_get_narrow_cells_then_fewer_digits_then_several_blocks() {
+        let outcomes: Vec<_> = (1..=8).map(|i| outcome(1024 * i, 0.0, 0, true, Some(0.5))).collect();
+        let map = Heatmap::needle_mass(&cells(&outcomes, &[]), Some(5 * 1024));
+        let drawn = |width| draw(&map, &Style { color: ColorMode::Truecolor, ..Style::plain(width) });
+        let row = |width| visible(drawn(width).lines().find(|line| line.starts_with("      0")).unwrap());
+        assert_eq!(row(80), "      0  0.50  0.50  0.50  0.50  0.50 | 0.50  0.50  0.50 ");
+        assert_eq!(row(50), "      0  0.50 0.50 0.50 0.50 0.50| 0.50 0.50 0.50");
+        assert_eq!(row(42), "      0  0.5 0.5 0.5 0.5 0.5| 0.5 0.5 0.5");
+        assert_eq!(row(30), "      0  0.5 0.5 0.5 0.5 0.5");
+        assert!(visible(&drawn(30)).contains("      0 | 0.5 0.5 0.5\n"), "{}", visible(&drawn(30)));
+    }
+
+    #[test]
+    fn nothing_to_draw_is_said() {
+        let drawing = draw(&Heatmap::accuracy(&[], Some(1024)), &Style::plain(80));
+        assert_eq!(drawing, "Accuracy by context length and depth\n\nno results\n");
+    }
+
+    const STYLES: [(ColorMode, Charset); 6] = [
+        (ColorMode::None, Charset::Ascii),
+        (ColorMode::None, Charset::Unicode),
+        (ColorMode::Ansi256, Charset::Ascii),
+        (ColorMode::Ansi256, Charset::Unicode),
+        (ColorMode::Truecolor, Charset::Ascii),
+        (ColorMode::Truecolor, Charset::Unicode),
+    ];
+
+    proptest! {
+        #[test]
+        fn no_line_is_wider_than_the_terminal(
+            width in 20usize..140,
+            columns in 1usize..40,
+            rows in 1usize..4,
+            seed in proptest::collection::vec((proptest::option::weighted(0.8, 0.0..20000.0f64), 0usize..2000), 160),
+            mark in proptest::option::of(0usize..41),
+            percent: bool,
+            style in 0usize..6,
+        ) {
+            let (color, charset) = STYLES[style];
+            let cell = |i: usize| seed[i % seed.len()].0.map(|value| HeatCell { value, n: seed[i % seed.len()].1 });
+            let map = Heatmap {
+                title: "Needle mass of a title long enough to be wrapped on narrow terminals".into(),
+                x_label: "context length (tokens)".into(),
+                y_label: "depth %".into(),
+                columns: (0..columns).map(|i| (i * 104_729).to_string()).collect(),
+                rows: (0..rows).map(|i| format!("{}", i as f64 * 3.949)).collect(),
+                cells: (0..rows).map(|r| (0..columns).map(|c| cell(r * columns + c)).collect()).collect(),
+                range: (0.0, 1.0),
+                unit: if percent { Unit::Percent } else { Unit::Fraction },
+                mark: mark.map(|column| Mark { before_column: column.min(columns), label: "training length".into() }),
+                notes: vec!["3 failed trials are left out of this picture".into()],
+            };
+            let drawing = draw(&map, &Style { color, charset, palette: RAG, width });
+            for line in visible(&drawing).lines() {
+                prop_assert!(line.width() <= width, "{} > {width}: {line:?}", line.width());
+            }
+            prop_assert!(charset == Charset::Unicode || drawing.is_ascii());
+            prop_assert!(color != ColorMode::None || !drawing.contains('\x1b'));
+        }
+    }
+}

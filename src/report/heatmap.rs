@@ -1,0 +1,267 @@
+//! A heatmap laid out once, for every format to draw: what stands where, not how it looks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::CellSummary;
+use crate::grid::{Cell, ContextLength};
+use crate::stats;
+use crate::trial::AttentionRow;
+
+/// How values are printed. Data are always between 0 and 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// `87%`, or `87` where there is little room.
+    Percent,
+    /// `0.87`, or `0.9` where there is little room.
+    Fraction,
+}
+
+impl Unit {
+    /// The value as text; `short` drops what can be spared. Per cent round to 0 and 100 only when they are exactly
+    /// that: one miss in a thousand is not 100%.
+    #[must_use]
+    pub fn text(self, value: f64, short: bool) -> String {
+        match self {
+            Self::Percent => {
+                let percent = (100.0 * value).round();
+                let inside = value > 0.0 && value < 1.0;
+                let percent = if inside { percent.clamp(1.0, 99.0) } else { percent };
+                format!("{percent}{}", if short { "" } else { "%" })
+            }
+            Self::Fraction => format!("{value:.*}", if short { 1 } else { 2 }),
+        }
+    }
+}
+
+/// One value of a heatmap.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeatCell {
+    /// What is drawn.
+    pub value: f64,
+    /// Trials behind it.
+    pub n: usize,
+}
+
+/// A line between two columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The line stands before this column; after the last one when it equals the number of columns.
+    pub before_column: usize,
+    /// What it means.
+    pub label: String,
+}
+
+/// A grid of values with its axes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heatmap {
+    /// What is shown.
+    pub title: String,
+    /// Name of the horizontal axis.
+    pub x_label: String,
+    /// Name of the vertical axis.
+    pub y_label: String,
+    /// A label for each column, from left to right.
+    pub columns: Vec<String>,
+    /// A label for each row, from the top.
+    pub rows: Vec<String>,
+    /// Values by row and column; `None` is missing and must not look like any value.
+    pub cells: Vec<Vec<Option<HeatCell>>>,
+    /// Values at the two ends of the colours; values outside take the colour of the nearer end.
+    pub range: (f64, f64),
+    /// How values are printed.
+    pub unit: Unit,
+    /// Where the training length lies.
+    pub mark: Option<Mark>,
+    /// Lines to print below.
+    pub notes: Vec<String>,
+}
+
+impl Heatmap {
+    /// Accuracy by length (x) and depth (y, 0 on top), colours fixed to 0-1. `training_length` is marked on the x axis.
+    #[must_use]
+    pub fn accuracy(cells: &[CellSummary], training_length: Option<usize>) -> Self {
+        let map = by_cell(cells, training_length, |cell| cell.accuracy);
+        Self { title: "Accuracy by context length and depth".into(), unit: Unit::Percent, ..map }
+    }
+
+    /// Needle mass by length (x) and depth (y, 0 on top), colours fixed to 0-1: the mean over a cell's trials of
+    /// [`crate::trial::Outcome::needle_mass_top`].
+    #[must_use]
+    pub fn needle_mass(cells: &[CellSummary], training_length: Option<usize>) -> Self {
+        let map = by_cell(cells, training_length, |cell| cell.needle_mass_mean);
+        Self {
+            title: "Needle mass by context length and depth (largest of all heads, mean over trials)".into(),
+            ..map
+        }
+    }
+
+    /// Needle mass by layer (y, 0 on top) and query head (x) in one cell, mean over its trials, colours fixed to 0-1:
+    /// [`AttentionRow::needle_mass`] at the query that predicts the first answer token.
+    #[must_use]
+    pub fn by_layer(cell: Cell, attention: &[AttentionRow]) -> Self {
+        let prefix = format!("{}:{}:", cell.context_length.0, cell.depth);
+        let mut heads: BTreeMap<(usize, usize), BTreeMap<&str, f64>> = BTreeMap::new();
+        for row in attention.iter().filter(|row| row.row_id.starts_with(&prefix)) {
+            // A trial that was tried again has two rows; the later one replaces the first.
+            heads.entry((row.layer, row.head)).or_default().insert(&row.row_id, row.needle_mass);
+        }
+        let layers: BTreeSet<usize> = heads.keys().map(|&(layer, _)| layer).collect();
+        let columns: BTreeSet<usize> = heads.keys().map(|&(_, head)| head).collect();
+        let value = |layer, head| {
+            let masses: Vec<f64> = heads.get(&(layer, head))?.values().copied().collect();
+            let value = stats::mean(&masses).filter(|mean| mean.is_finite())?;
+            Some(HeatCell { value, n: masses.len() })
+        };
+        Self {
+            title: format!(
+                "Needle mass by layer and head, {} tokens, depth {}%",
+                cell.context_length, cell.depth
+            ),
+            x_label: "head".into(),
+            y_label: "layer".into(),
+            columns: columns.iter().map(usize::to_string).collect(),
+            rows: layers.iter().map(usize::to_string).collect(),
+            cells: layers.iter().map(|&l| columns.iter().map(|&h| value(l, h)).collect()).collect(),
+            range: (0.0, 1.0),
+            unit: Unit::Fraction,
+            mark: None,
+            notes: vec![],
+        }
+    }
+
+    /// The trials behind a cell when they are the same in every cell that has any.
+    #[must_use]
+    pub fn uniform_n(&self) -> Option<usize> {
+        let mut counts = self.cells.iter().flatten().flatten().map(|cell| cell.n);
+        let first = counts.next()?;
+        counts.all(|n| n == first).then_some(first)
+    }
+
+    /// Where `value` lies in the range, 0 to 1.
+    #[must_use]
+    pub fn position(&self, value: f64) -> f64 {
+        let (low, high) = self.range;
+        ((value - low) / (high - low)).clamp(0.0, 1.0)
+    }
+}
+
+fn by_cell(
+    cells: &[CellSummary],
+    training_length: Option<usize>,
+    value: impl Fn(&CellSummary) -> Option<f64>,
+) -> Heatmap {
+    let key = |cell: &CellSummary| (cell.context_length, (cell.depth_percent * 1000.0).round() as u64);
+    let by_key: BTreeMap<_, &CellSummary> = cells.iter().map(|cell| (key(cell), cell)).collect();
+    let lengths: Vec<usize> =
+        by_key.keys().map(|&(length, _)| length).collect::<BTreeSet<_>>().into_iter().collect();
+    let depths: BTreeSet<u64> = by_key.keys().map(|&(_, depth)| depth).collect();
+    let heat = |length, depth| {
+        let cell = by_key.get(&(length, depth))?;
+        // A value that is not finite has no place on the colour scale.
+        let value = value(cell).filter(|value| value.is_finite())?;
+        Some(HeatCell { value, n: cell.n })
+    };
+    let failed: usize = cells.iter().map(|cell| cell.n_error).sum();
+    Heatmap {
+        title: String::new(),
+        x_label: "context length (tokens)".into(),
+        y_label: "depth %".into(),
+        columns: lengths.iter().map(|&length| ContextLength(length).to_string()).collect(),
+        rows: depths.iter().map(|&depth| (depth as f64 / 1000.0).to_string()).collect(),
+        cells: depths.iter().map(|&d| lengths.iter().map(|&l| heat(l, d)).collect()).collect(),
+        range: (0.0, 1.0),
+        unit: Unit::Fraction,
+        mark: training_length.map(|trained| Mark {
+            before_column: lengths.iter().filter(|&&length| length <= trained).count(),
+            label: format!(
+                "training length, {} tokens: longer contexts stand to its right",
+                ContextLength(trained)
+            ),
+        }),
+        notes: if failed > 0 {
+            vec![format!("{failed} failed {} left out", if failed == 1 { "trial is" } else { "trials are" })]
+        } else {
+            vec![]
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cells;
+    use super::super::tests::{failed, outcome};
+    use super::*;
+    use crate::grid::Depth;
+
+    #[test]
+    fn depth_zero_is_on_top_lengths_go_right_and_missing_stays_missing() {
+        let outcomes = [
+            outcome(8192, 0.0, 0, false, Some(0.25)),
+            outcome(1024, 100.0, 0, true, None),
+            failed(1024, 0.0, 0),
+            outcome(8192, 12.5, 0, true, Some(0.75)),
+        ];
+        let map = Heatmap::accuracy(&cells(&outcomes, &[]), Some(4096));
+        assert_eq!(map.columns, ["1k", "8k"]);
+        assert_eq!(map.rows, ["0", "12.5", "100"]);
+        let values: Vec<Vec<_>> =
+            map.cells.iter().map(|row| row.iter().map(|cell| cell.map(|c| c.value)).collect()).collect();
+        assert_eq!(values, [[None, Some(0.0)], [None, Some(1.0)], [Some(1.0), None]]);
+        assert_eq!(map.mark.unwrap().before_column, 1);
+        assert_eq!(map.notes, ["1 failed trial is left out"]);
+        let map = Heatmap::needle_mass(&cells(&outcomes, &[]), None);
+        assert_eq!(map.cells[0][1], Some(HeatCell { value: 0.25, n: 1 }));
+        assert_eq!(map.cells[2][0], None, "no attention was measured there");
+    }
+
+    #[test]
+    fn the_training_length_itself_counts_as_trained() {
+        let outcomes: Vec<_> = [1024, 4096, 8192].map(|length| outcome(length, 0.0, 0, true, None)).into();
+        let before =
+            |trained| Heatmap::accuracy(&cells(&outcomes, &[]), Some(trained)).mark.unwrap().before_column;
+        assert_eq!([before(512), before(4096), before(8192)], [0, 2, 3]);
+    }
+
+    #[test]
+    fn layers_go_down_heads_go_right_and_trials_are_averaged() {
+        let row = |row_id: &str, layer, head, needle_mass| AttentionRow {
+            row_id: row_id.into(),
+            layer,
+            head,
+            needle_mass,
+            value_mass: 0.0,
+            total_mass: 1.0,
+            sink_mass: 0.0,
+            lift: None,
+            entropy: None,
+            argmax_position: 0,
+            answer_needle_mass: 0.0,
+            answer_value_mass: 0.0,
+            answer_total_mass: 1.0,
+            answer_sink_mass: 0.0,
+        };
+        let cell = Cell { context_length: ContextLength(1024), depth: Depth::from_percent(50.0).unwrap() };
+        let map = Heatmap::by_layer(
+            cell,
+            &[
+                row("1024:50:0", 0, 1, 0.9),
+                row("1024:50:0", 0, 1, 0.25),
+                row("1024:50:1", 0, 1, 0.75),
+                row("1024:50:0", 1, 0, 0.125),
+                row("1024:5:0", 0, 0, 1.0),
+            ],
+        );
+        assert_eq!((map.rows.len(), map.columns.len()), (2, 2));
+        assert_eq!(map.cells[0], [None, Some(HeatCell { value: 0.5, n: 2 })]);
+        assert_eq!(map.cells[1], [Some(HeatCell { value: 0.125, n: 1 }), None]);
+    }
+
+    #[test]
+    fn per_cent_are_whole_only_when_exact() {
+        assert_eq!(Unit::Percent.text(1.0, false), "100%");
+        assert_eq!(Unit::Percent.text(0.999, false), "99%");
+        assert_eq!(Unit::Percent.text(0.001, true), "1");
+        assert_eq!(Unit::Percent.text(0.0, true), "0");
+        assert_eq!(Unit::Fraction.text(0.875, true), "0.9");
+    }
+}

@@ -1,0 +1,296 @@
+//! From outcomes to tables: one row a cell, one a length, one overall, and what became of the needles.
+//!
+//! Missing stays missing: a value that no trial gave is `None`, never 0. Trials that failed are counted as errors and
+//! enter no mean.
+
+pub mod heatmap;
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+
+pub use crate::score::{LOOKED_AT_LEAST, classify};
+
+use crate::grid::Cell;
+use crate::stats;
+use crate::trial::{Finding, Outcome, Status};
+
+/// Means over a set of trials.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tally {
+    /// Trials that ran.
+    pub n: usize,
+    /// Trials with a correct answer.
+    pub n_correct: usize,
+    /// Trials that failed.
+    pub n_error: usize,
+    /// Share of correct answers among the trials that were scored.
+    pub accuracy: Option<f64>,
+    /// Lower end of the accuracy's 95 % Wilson interval.
+    pub ci_low: Option<f64>,
+    /// Upper end of the accuracy's 95 % Wilson interval.
+    pub ci_high: Option<f64>,
+    /// Mean of [`Outcome::needle_mass_top`].
+    pub needle_mass_mean: Option<f64>,
+    /// Sample standard deviation of [`Outcome::needle_mass_top`]; missing for fewer than two trials.
+    pub needle_mass_sd: Option<f64>,
+    /// Mean of [`Outcome::answer_logprob`], in nats.
+    pub answer_logprob_mean: Option<f64>,
+}
+
+impl Tally {
+    /// Sums up these trials.
+    #[must_use]
+    pub fn of(outcomes: &[&Outcome]) -> Self {
+        let ran: Vec<_> = outcomes.iter().filter(|outcome| outcome.status == Status::Ok).collect();
+        let scored: Vec<bool> = ran.iter().filter_map(|outcome| outcome.correct).collect();
+        let n_correct = scored.iter().filter(|&&correct| correct).count();
+        let interval = stats::wilson(n_correct, scored.len());
+        let masses: Vec<f64> = ran.iter().filter_map(|outcome| outcome.needle_mass_top).collect();
+        let logprobs: Vec<f64> = ran.iter().filter_map(|outcome| outcome.answer_logprob).collect();
+        Self {
+            n: ran.len(),
+            n_correct,
+            n_error: outcomes.iter().filter(|outcome| outcome.status == Status::Error).count(),
+            accuracy: (!scored.is_empty()).then(|| n_correct as f64 / scored.len() as f64),
+            ci_low: interval.map(|(low, _)| low),
+            ci_high: interval.map(|(_, high)| high),
+            needle_mass_mean: stats::mean(&masses),
+            needle_mass_sd: stats::sample_sd(&masses),
+            answer_logprob_mean: stats::mean(&logprobs),
+        }
+    }
+}
+
+/// One row of the cell table; its fields are [`Tally`]'s, flat, in the order of the columns.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CellSummary {
+    /// Prompt length asked for, in tokens.
+    pub context_length: usize,
+    /// Depth asked for, in per cent.
+    pub depth_percent: f64,
+    /// Trials that ran.
+    pub n: usize,
+    /// Trials with a correct answer.
+    pub n_correct: usize,
+    /// Share of correct answers among the trials that were scored.
+    pub accuracy: Option<f64>,
+    /// Lower end of the accuracy's 95 % Wilson interval.
+    pub ci_low: Option<f64>,
+    /// Upper end of the accuracy's 95 % Wilson interval.
+    pub ci_high: Option<f64>,
+    /// Trials that failed.
+    pub n_error: usize,
+    /// Mean of [`Outcome::needle_mass_top`].
+    pub needle_mass_mean: Option<f64>,
+    /// Sample standard deviation of [`Outcome::needle_mass_top`].
+    pub needle_mass_sd: Option<f64>,
+    /// Mean of [`Outcome::answer_logprob`], in nats.
+    pub answer_logprob_mean: Option<f64>,
+}
+
+/// Sums up each cell, by length and then by depth. Cells that were `planned` but have no trial yet come with `n` 0 and
+/// everything else missing.
+#[must_use]
+pub fn cells(outcomes: &[Outcome], planned: &[Cell]) -> Vec<CellSummary> {
+    let mut groups: BTreeMap<(usize, u64), Vec<&Outcome>> =
+        planned.iter().map(|cell| (cell.key(), Vec::new())).collect();
+    for outcome in latest(outcomes) {
+        let thousandths = (outcome.depth_percent * 1000.0).round() as u64;
+        groups.entry((outcome.context_length, thousandths)).or_default().push(outcome);
+    }
+    groups
+        .into_iter()
+        .map(|((context_length, thousandths), trials)| {
+            let tally = Tally::of(&trials);
+            CellSummary {
+                context_length,
+                depth_percent: thousandths as f64 / 1000.0,
+                n: tally.n,
+                n_correct: tally.n_correct,
+                accuracy: tally.accuracy,
+                ci_low: tally.ci_low,
+                ci_high: tally.ci_high,
+                n_error: tally.n_error,
+                needle_mass_mean: tally.needle_mass_mean,
+                needle_mass_sd: tally.needle_mass_sd,
+                answer_logprob_mean: tally.answer_logprob_mean,
+            }
+        })
+        .collect()
+}
+
+/// The last row of every trial, in order. A trial that failed is tried again by the next run, which appends a second
+/// row for it; only the last one counts.
+#[must_use]
+pub fn latest(outcomes: &[Outcome]) -> Vec<&Outcome> {
+    let key = |outcome: &'_ Outcome| (outcome.config_hash.clone(), outcome.row_id.clone());
+    let last: HashMap<_, usize> =
+        outcomes.iter().enumerate().map(|(row, outcome)| (key(outcome), row)).collect();
+    outcomes.iter().enumerate().filter(|(row, outcome)| last[&key(outcome)] == *row).map(|(_, o)| o).collect()
+}
+
+/// The run in a few lines.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Every length, ascending.
+    pub by_length: Vec<(usize, Tally)>,
+    /// All trials.
+    pub overall: Tally,
+    /// Trials answered correctly.
+    pub found: usize,
+    /// Trials answered wrongly although a head looked at the needle; see [`classify`].
+    pub looked: usize,
+    /// Trials answered wrongly with no head on the needle.
+    pub missed: usize,
+}
+
+impl Summary {
+    /// The rule that splits *looked* and *missed*, for print.
+    #[must_use]
+    pub fn rule() -> String {
+        format!(
+            "looked = wrong answer, but the top head put at least {LOOKED_AT_LEAST} of its attention on the needle; \
+             missed = wrong answer and no head did"
+        )
+    }
+
+    /// Sums up a run.
+    #[must_use]
+    pub fn of(outcomes: &[Outcome]) -> Self {
+        let trials = latest(outcomes);
+        let mut lengths: BTreeMap<usize, Vec<&Outcome>> = BTreeMap::new();
+        for outcome in &trials {
+            lengths.entry(outcome.context_length).or_default().push(outcome);
+        }
+        // Classified anew rather than read from the rows, so that the counts obey the rule that is printed with them.
+        let findings: Vec<Finding> = trials
+            .iter()
+            .filter(|outcome| outcome.status == Status::Ok)
+            .filter_map(|outcome| classify(outcome.correct?, outcome.needle_mass_top))
+            .collect();
+        let count = |wanted| findings.iter().filter(|&&finding| finding == wanted).count();
+        Self {
+            by_length: lengths.iter().map(|(&length, trials)| (length, Tally::of(trials))).collect(),
+            overall: Tally::of(&trials),
+            found: count(Finding::Found),
+            looked: count(Finding::Looked),
+            missed: count(Finding::Missed),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::grid::{ContextLength, Depth};
+
+    /// A trial that ran: its cell, its number, its answer and its needle mass.
+    pub(crate) fn outcome(
+        length: usize,
+        depth: f64,
+        trial: usize,
+        correct: bool,
+        mass: Option<f64>,
+    ) -> Outcome {
+        Outcome {
+            run_id: "run".into(),
+            model: "model".into(),
+            variant: "standard".into(),
+            task: "magic".into(),
+            context_length: length,
+            depth_percent: depth,
+            trial,
+            seed: 42,
+            prompt_tokens: Some(length - 10),
+            actual_depth_percent: Some(depth),
+            needle_start: Some(1),
+            needle_end: Some(9),
+            needle: "The special magic Oslo number is: 1234567.".into(),
+            question: "What is the special magic Oslo number?".into(),
+            expected_answer: "1234567".into(),
+            model_response: Some("1234567".into()),
+            score: Some(f64::from(u8::from(correct))),
+            correct: Some(correct),
+            answer_logprob: Some(-0.5),
+            answer_rank: Some(1),
+            outcome: classify(correct, mass),
+            needle_mass_top: mass,
+            needle_mass_mean: mass.map(|m| m / 2.0),
+            status: Status::Ok,
+            error: None,
+            duration_seconds: Some(0.25),
+            timestamp_utc: "2026-01-02T03:04:05Z".into(),
+            config_hash: "abc".into(),
+            row_id: format!("{length}:{depth}:{trial}"),
+        }
+    }
+
+    pub(crate) fn failed(length: usize, depth: f64, trial: usize) -> Outcome {
+        Outcome {
+            status: Status::Error,
+            error: Some("out of memory".into()),
+            correct: None,
+            score: None,
+            model_response: None,
+            needle_mass_top: None,
+            answer_logprob: None,
+            ..outcome(length, depth, trial, false, None)
+        }
+    }
+
+    #[test]
+    fn a_cell_counts_only_trials_that_ran() {
+        let outcomes = [
+            outcome(1024, 0.0, 0, true, Some(0.8)),
+            outcome(1024, 0.0, 1, false, Some(0.2)),
+            outcome(1024, 0.0, 2, true, None),
+            failed(1024, 0.0, 3),
+        ];
+        let cell = &cells(&outcomes, &[])[0];
+        assert_eq!((cell.n, cell.n_correct, cell.n_error), (3, 2, 1));
+        assert_eq!(cell.accuracy, Some(2.0 / 3.0));
+        assert_eq!(cell.needle_mass_mean, Some(0.5));
+        assert!((cell.needle_mass_sd.unwrap() - 0.18f64.sqrt()).abs() < 1e-12);
+        assert_eq!(cell.answer_logprob_mean, Some(-0.5));
+    }
+
+    #[test]
+    fn a_cell_without_results_is_missing_and_not_zero() {
+        let planned =
+            [Cell { context_length: ContextLength(2048), depth: Depth::from_percent(50.0).unwrap() }];
+        let summaries = cells(&[failed(1024, 0.0, 0)], &planned);
+        assert_eq!(summaries.len(), 2);
+        for cell in summaries {
+            assert_eq!(cell.n, 0);
+            assert_eq!((cell.accuracy, cell.ci_low, cell.ci_high), (None, None, None));
+            assert_eq!(
+                (cell.needle_mass_mean, cell.needle_mass_sd, cell.answer_logprob_mean),
+                (None, None, None)
+            );
+        }
+    }
+
+    #[test]
+    fn a_trial_that_failed_and_was_tried_again_counts_once() {
+        let outcomes = [failed(1024, 0.0, 0), outcome(1024, 0.0, 0, true, None)];
+        let cell = &cells(&outcomes, &[])[0];
+        assert_eq!((cell.n, cell.n_error, cell.accuracy), (1, 0, Some(1.0)));
+    }
+
+    #[test]
+    fn the_summary_goes_by_length_and_splits_the_wrong_answers() {
+        let outcomes = [
+            outcome(2048, 0.0, 0, false, Some(0.4)),
+            outcome(1024, 0.0, 0, true, Some(0.0)),
+            outcome(1024, 100.0, 0, false, Some(0.01)),
+            outcome(1024, 100.0, 1, false, None),
+            failed(2048, 100.0, 0),
+        ];
+        let summary = Summary::of(&outcomes);
+        let lengths: Vec<_> = summary.by_length.iter().map(|(length, tally)| (*length, tally.n)).collect();
+        assert_eq!(lengths, [(1024, 3), (2048, 1)]);
+        assert_eq!((summary.overall.n, summary.overall.n_error), (4, 1));
+        assert_eq!((summary.found, summary.looked, summary.missed), (1, 1, 1));
+    }
+}
