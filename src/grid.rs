@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::registry::Entry;
 
 /// Where in the haystack the needle goes: 0 = first, 100 = last, in per cent of the haystack's tokens.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -133,6 +134,12 @@ pub enum DepthSpacing {
     /// Denser at both ends: the logistic curve with k = 6, renormalised so that it starts at 0 and ends at 100.
     Sigmoid,
 }
+
+/// The ways to spread depths, by name.
+pub const DEPTH_SPACINGS: &[Entry<DepthSpacing>] = &[
+    Entry { name: "linear", about: "evenly", value: DepthSpacing::Linear },
+    Entry { name: "sigmoid", about: "denser at both ends", value: DepthSpacing::Sigmoid },
+];
 
 /// The lengths and depths of a run, each sorted and without repeats.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -119,6 +119,10 @@ pub struct Outcome {
     pub config_hash: String,
     /// Key that joins this row with `attention.csv` and `tokens.csv`.
     pub row_id: String,
+    /// First token of the first needle's value.
+    pub value_start: Option<usize>,
+    /// One past the last token of the first needle's value.
+    pub value_end: Option<usize>,
 }
 
 /// One row of `attention.csv`: what one head did at the answering query (see [`Outcome::row_id`]).

@@ -1,0 +1,341 @@
+//! What a user may type, and its help. Names that are choices are checked against the tables of [`crate::registry`].
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::export::style::ColorChoice;
+use crate::grid::{ContextLength, Depth, DepthSpacing};
+use crate::plan::ChatChoice;
+use crate::prompt::Snap;
+
+/// Needle-in-a-haystack evaluation: retrieval and attention on the same cells.
+#[derive(Debug, Parser)]
+#[command(name = "niah", version, about, max_term_width = 110, args_override_self = true)]
+#[command(after_help = "Exit codes: 0 ok, 1 run failed, 2 usage or configuration.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How to draw.
+    #[command(flatten)]
+    pub drawing: Drawing,
+}
+
+/// What `niah` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a depth x length grid on a checkpoint; draw accuracy and the attention mass on the needle
+    Run(Box<RunArgs>),
+    /// Draw the stored results of a run again
+    View(ViewArgs),
+    /// Show a prompt with every token shaded by the attention it received
+    Attend(Box<AttendArgs>),
+    /// Write the prompts of a plan as JSONL, without running a model
+    Prompts(Box<PromptsArgs>),
+    /// List what can be named: variants, families, tasks, haystacks, scorers, exporters
+    List(ListArgs),
+}
+
+/// How output is drawn.
+#[derive(Debug, Clone, Args)]
+pub struct Drawing {
+    /// Colours: auto (a terminal, NO_COLOR unset), always, never
+    #[arg(long, global = true, value_enum, default_value = "auto", help_heading = "Drawing")]
+    pub color: Color,
+    /// Use ASCII characters alone
+    #[arg(long, global = true, help_heading = "Drawing")]
+    pub ascii: bool,
+    /// Palette of heatmaps: rag (red, yellow, green) or cividis (colour-blind safe)
+    #[arg(long, global = true, default_value = "rag", help_heading = "Drawing")]
+    pub palette: String,
+    /// Width of drawings in columns [default: the terminal's, or 100]
+    #[arg(long, global = true, help_heading = "Drawing")]
+    pub width: Option<usize>,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Even into a file or pipe
+    Always,
+    /// Not at all
+    Never,
+}
+
+impl From<Color> for ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => Self::Auto,
+            Color::Always => Self::Always,
+            Color::Never => Self::Never,
+        }
+    }
+}
+
+/// A checkpoint and the attention it runs with.
+#[derive(Debug, Clone, Args)]
+pub struct ModelArgs {
+    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, or a hub id
+    #[arg(long, short, value_name = "FILE|DIR|ID", help_heading = "Model")]
+    pub model: String,
+    /// Attention variant: auto (the checkpoint's own), softmax, ssmax, ssmax-fixed, ssmax-bias
+    #[arg(long, default_value = "auto", help_heading = "Model")]
+    pub variant: String,
+    /// One scale s for all heads, instead of the learned one or 1 / mean(ln n) of the training length
+    #[arg(long, value_name = "S", allow_hyphen_values = true, help_heading = "Model")]
+    pub ssmax_scale: Option<f64>,
+    /// Base of the rotary frequencies
+    #[arg(long, value_name = "THETA", help_heading = "Model")]
+    pub rope_theta: Option<f64>,
+    /// Factor on the base of the rotary frequencies; the SSMax paper uses 50 past the training length
+    #[arg(long, value_name = "FACTOR", help_heading = "Model")]
+    pub rope_theta_scale: Option<f64>,
+    /// Put prompts into the checkpoint's chat template: always, auto (when it has one), never
+    #[arg(long, value_name = "WHEN", value_parser = chat_choice, num_args = 0..=1, default_value = "auto",
+          default_missing_value = "always", require_equals = true, help_heading = "Model")]
+    pub apply_chat_template: ChatChoice,
+    /// The system's turn of the conversation
+    #[arg(long, value_name = "TEXT", help_heading = "Model")]
+    pub system_instruction: Option<String>,
+}
+
+/// The grid and what is asked in it.
+#[derive(Debug, Clone, Args)]
+pub struct GridArgs {
+    /// Prompt lengths in tokens, everything included: 4k,8k or 4096 or 2^12 [default: 1k,2k,4k]
+    #[arg(long, value_name = "LENGTHS", value_delimiter = ',', help_heading = "Grid")]
+    pub context_lengths: Vec<ContextLength>,
+    /// Shortest of evenly spaced lengths
+    #[arg(long, value_name = "LENGTH", conflicts_with = "context_lengths", requires = "context_lengths_max",
+          help_heading = "Grid")]
+    pub context_lengths_min: Option<ContextLength>,
+    /// Longest of evenly spaced lengths
+    #[arg(long, value_name = "LENGTH", requires = "context_lengths_min", help_heading = "Grid")]
+    pub context_lengths_max: Option<ContextLength>,
+    /// Number of evenly spaced lengths
+    #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Grid")]
+    pub context_lengths_num: usize,
+    /// Needle depths in per cent of the haystack [default: 0,25,50,75,100]
+    #[arg(long, value_name = "PERCENTS", value_delimiter = ',', help_heading = "Grid")]
+    pub depths: Vec<Depth>,
+    /// Number of depths spaced from 0 to 100
+    #[arg(long, value_name = "N", conflicts_with = "depths", help_heading = "Grid")]
+    pub depths_num: Option<usize>,
+    /// How --depths-num spreads depths: linear, or sigmoid (denser at the ends)
+    #[arg(long, value_name = "HOW", value_parser = depth_spacing, default_value = "linear", help_heading = "Grid")]
+    pub depth_spacing: DepthSpacing,
+    /// Trials of each cell, each with needles of its own
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 1, help_heading = "Grid")]
+    pub trials: usize,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 42, help_heading = "Grid")]
+    pub seed: u64,
+    /// Task preset: magic, gkamradt, passkey
+    #[arg(long, visible_alias = "preset", default_value = "magic", help_heading = "Task")]
+    pub task: String,
+    /// A needle of your own; needs --question and --answer
+    #[arg(long, value_name = "TEXT", help_heading = "Task")]
+    pub needle: Option<String>,
+    /// The question for --needle
+    #[arg(long, value_name = "TEXT", help_heading = "Task")]
+    pub question: Option<String>,
+    /// The part of --needle that answers --question
+    #[arg(long, value_name = "TEXT", help_heading = "Task")]
+    pub answer: Option<String>,
+    /// Haystack: essays, noise, synthetic, or a file or directory of text [default: the task's own]
+    #[arg(long, value_name = "NAME|PATH", help_heading = "Task")]
+    pub haystack: Option<String>,
+    /// Cut the haystack after a sentence, or (none) exact to the token
+    #[arg(long, value_name = "WHERE", value_parser = snap, default_value = "sentence", help_heading = "Task")]
+    pub snap: Snap,
+    /// Scorer of the answers: match, contains
+    #[arg(long, default_value = "match", help_heading = "Task")]
+    pub scorer: String,
+    /// Tokens generated at most [default: the task's own budget]
+    #[arg(long, value_name = "N", help_heading = "Task")]
+    pub max_new_tokens: Option<usize>,
+}
+
+/// Flags of `niah run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// The checkpoint.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The grid.
+    #[command(flatten)]
+    pub grid: GridArgs,
+    /// Directory of the results [default: niah-runs/MODEL-VARIANT-TASK]; the same command continues it
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+    /// What goes to stdout: table (heatmaps), csv or json (the cell table)
+    #[arg(long, value_enum, default_value = "table", help_heading = "Output")]
+    pub output_format: OutputFormat,
+    /// Also keep the attention mass of every prompt token, in tokens.csv
+    #[arg(long, help_heading = "Output")]
+    pub tokens: bool,
+    /// Run at most this many trials now; the same command without it does the rest
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub limit: Option<usize>,
+    /// Print cells, tokens, time and memory, and stop
+    #[arg(long, help_heading = "Output")]
+    pub dry_run: bool,
+    /// TOML file with any of these flags as keys; the command line wins
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub config: Option<PathBuf>,
+    /// Where to compute.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Args)]
+pub struct MachineArgs {
+    /// Device: cpu, cuda, cuda:N, metal (as the binary was built)
+    #[arg(long, default_value = "cpu", help_heading = "Machine")]
+    pub device: String,
+    /// Threads [default: the processors this process may use]
+    #[arg(long, value_name = "N", help_heading = "Machine")]
+    pub threads: Option<usize>,
+}
+
+/// What goes to stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Heatmaps and a summary
+    Table,
+    /// The cell table as CSV
+    Csv,
+    /// The cell table as JSON
+    Json,
+}
+
+/// Flags of `niah view`.
+#[derive(Debug, Clone, Args)]
+pub struct ViewArgs {
+    /// Directory of a run
+    pub directory: PathBuf,
+    /// What to draw: cell (depth x length) or layer (layer x head of one cell)
+    #[arg(long, value_enum, default_value = "cell")]
+    pub by: By,
+    /// Cell of --by layer: its length [default: the longest]
+    #[arg(long)]
+    pub length: Option<ContextLength>,
+    /// Cell of --by layer: its depth in per cent [default: the middle one]
+    #[arg(long)]
+    pub depth: Option<Depth>,
+    /// What goes to stdout: table (heatmaps), csv or json (the cell table)
+    #[arg(long, value_enum, default_value = "table")]
+    pub output_format: OutputFormat,
+}
+
+/// Axes of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// Depth x length: accuracy and needle mass
+    Cell,
+    /// Layer x head: needle mass in one cell
+    Layer,
+}
+
+/// Flags of `niah attend`.
+#[derive(Debug, Clone, Args)]
+pub struct AttendArgs {
+    /// Directory of a run
+    #[arg(required_unless_present = "text", conflicts_with = "text")]
+    pub directory: Option<PathBuf>,
+    /// Length of the cell [default: the longest]
+    #[arg(long)]
+    pub length: Option<ContextLength>,
+    /// Depth of the cell in per cent [default: the middle one]
+    #[arg(long)]
+    pub depth: Option<Depth>,
+    /// Trial of the cell
+    #[arg(long, default_value_t = 0)]
+    pub trial: usize,
+    /// Whose attention: mean (over all heads), top (the head with the largest needle mass), or LAYER.HEAD
+    #[arg(long, default_value = "mean")]
+    pub head: String,
+    /// How many heads to list
+    #[arg(long, default_value_t = 10)]
+    pub top: usize,
+    /// A text of your own, read from a file (- for stdin), instead of a run
+    #[arg(long, value_name = "FILE", requires = "model", requires = "query", help_heading = "Own text")]
+    pub text: Option<PathBuf>,
+    /// What is asked about --text; its last token looks back
+    #[arg(long, value_name = "TEXT", help_heading = "Own text")]
+    pub query: Option<String>,
+    /// A passage of --text to measure and underline
+    #[arg(long, value_name = "TEXT", requires = "text", help_heading = "Own text")]
+    pub needle: Option<String>,
+    /// Checkpoint for --text
+    #[arg(long, short, value_name = "FILE|DIR|ID", requires = "text", help_heading = "Own text")]
+    pub model: Option<String>,
+    /// Attention variant for --text
+    #[arg(long, default_value = "auto", help_heading = "Own text")]
+    pub variant: String,
+    /// Where to compute.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// Flags of `niah prompts`.
+#[derive(Debug, Clone, Args)]
+pub struct PromptsArgs {
+    /// The checkpoint, for its tokenizer and template.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The grid.
+    #[command(flatten)]
+    pub grid: GridArgs,
+    /// File to write [default: stdout]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write at most this many prompts
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// TOML file with any of these flags as keys; the command line wins
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Flags of `niah list`.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// One kind alone: variants, families, tasks, haystacks, scorers, exporters
+    pub kind: Option<String>,
+}
+
+fn chat_choice(text: &str) -> Result<ChatChoice, crate::error::Error> {
+    Ok(crate::registry::find("choice", crate::plan::CHAT_CHOICES, text)?.value)
+}
+
+fn snap(text: &str) -> Result<Snap, crate::error::Error> {
+    Ok(crate::registry::find("cut", crate::prompt::SNAPS, text)?.value)
+}
+
+fn depth_spacing(text: &str) -> Result<DepthSpacing, crate::error::Error> {
+    Ok(crate::registry::find("spacing", crate::grid::DEPTH_SPACINGS, text)?.value)
+}
+
+/// `_` is accepted for `-` in the names of flags.
+#[must_use]
+pub fn with_dashes(argument: &str) -> String {
+    match argument.split_once('=') {
+        Some((name, value)) if name.starts_with("--") => format!("{}={value}", name.replace('_', "-")),
+        None if argument.starts_with("--") => argument.replace('_', "-"),
+        _ => argument.to_string(),
+    }
+}
+
+/// Whether a flag takes a value, by its long name; `None` when `niah COMMAND` has no such flag.
+#[must_use]
+pub fn takes_value(command: &clap::Command, flag: &str) -> Option<bool> {
+    let arg = command.get_arguments().find(|arg| {
+        arg.get_long() == Some(flag) || arg.get_visible_aliases().is_some_and(|aliases| aliases.contains(&flag))
+    })?;
+    Some(!matches!(arg.get_action(), ArgAction::SetTrue | ArgAction::SetFalse))
+}

@@ -1,0 +1,85 @@
+//! Memory a run will take, known before it starts.
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+use crate::model::spec::DecoderSpec;
+
+/// Bytes by purpose. Peak memory grows with the prompt, never with its square: scores exist for one chunk at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryPlan {
+    /// The weights, in f32.
+    pub weights: usize,
+    /// Keys and values of the longest prompt.
+    pub cache: usize,
+    /// Scores, activations and logits of one chunk.
+    pub working: usize,
+}
+
+const F32: usize = size_of::<f32>();
+
+/// Rows that get logits at once: the answer's tokens under teacher forcing.
+const LOGIT_ROWS: usize = 16;
+
+impl MemoryPlan {
+    /// The memory of prompts of `longest` tokens, `chunk` of them at a time.
+    #[must_use]
+    pub fn new(spec: &DecoderSpec, longest: usize, chunk: usize) -> Self {
+        let chunk = chunk.min(longest);
+        // Scores, masked scores and weights of a chunk are alive together, each [heads, chunk, longest].
+        let scores = 3 * spec.num_attention_heads * chunk * longest;
+        let activations = chunk * (4 * spec.intermediate_size + 8 * spec.hidden_size);
+        let logits = 3 * LOGIT_ROWS * spec.vocab_size;
+        Self {
+            weights: F32 * spec.parameter_count(),
+            cache: longest * spec.cache_bytes_per_token(),
+            working: F32 * (scores + activations + logits),
+        }
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.weights + self.cache + self.working
+    }
+
+    /// Refuses a plan that does not fit.
+    ///
+    /// # Errors
+    /// [`Error::Message`] with the numbers, when the machine says how much is available.
+    pub fn check(&self) -> Result<()> {
+        match available_bytes() {
+            Some(available) if self.total() > available => Err(Error::Message(format!(
+                "the run needs {self}, but only {} is available; use shorter --context-lengths or a smaller checkpoint",
+                gib(available)
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for MemoryPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { weights, cache, working } = *self;
+        let (total, weights, cache, working) = (gib(self.total()), gib(weights), gib(cache), gib(working));
+        write!(f, "{total} of memory (weights {weights}, cache {cache}, working set {working})")
+    }
+}
+
+fn gib(bytes: usize) -> String {
+    format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
+}
+
+/// Bytes this process may still take: the machine's available memory, and what is left of its control group's limit.
+/// `None` where the system does not say.
+fn available_bytes() -> Option<usize> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let meminfo = read("/proc/meminfo")?;
+    let line = meminfo.lines().find(|line| line.starts_with("MemAvailable:"))?;
+    let machine = line.split_whitespace().nth(1)?.parse::<usize>().ok()? * 1024;
+    let number = |path: &str| read(path)?.trim().parse::<usize>().ok();
+    let limit = number("/sys/fs/cgroup/memory.max");
+    let used = number("/sys/fs/cgroup/memory.current");
+    let group = limit.zip(used).map(|(limit, used)| limit.saturating_sub(used));
+    Some(group.map_or(machine, |group| group.min(machine)))
+}

@@ -1,0 +1,288 @@
+//! The plan of a run: settings resolved and checked against the checkpoint, before any weight is loaded.
+
+mod memory;
+mod settings;
+mod tokenizer;
+
+use std::sync::Arc;
+
+use candle_core::Device;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::attention::AttentionVariant;
+use crate::attention::variant::{VARIANTS, VariantInputs};
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::generate::{DEFAULT_CHUNK, DecoderModel};
+use crate::hash::sha256_hex;
+use crate::haystack::Haystack;
+use crate::prompt::{Form, Prompt, PromptPlan};
+use crate::registry;
+use crate::runner::{Labels, RunContext};
+use crate::score::{SCORERS, Scorer};
+use crate::tokenizer::TextTokenizer;
+use crate::trial::Trial;
+
+pub use memory::MemoryPlan;
+pub use settings::{CHAT_CHOICES, ChatChoice, Settings};
+pub use tokenizer::load_tokenizer;
+
+/// Settings resolved against a checkpoint: knows how to build everything a run needs.
+pub struct RunPlan {
+    /// What was asked for.
+    pub settings: Settings,
+    /// The checkpoint, weights not loaded.
+    pub checkpoint: Checkpoint,
+    /// Its tokenizer.
+    pub tokenizer: TextTokenizer,
+    /// How prompts are built.
+    pub prompts: PromptPlan,
+    /// What the user should know before the run.
+    pub warnings: Vec<String>,
+    scorer: &'static dyn Scorer,
+    end_tokens: Vec<u32>,
+    chat_template_hash: Option<String>,
+    weights_hash: String,
+}
+
+/// What the results of a run depend on, one key a decision; rows of two identities never mix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Identity(Map<String, Value>);
+
+impl Identity {
+    /// SHA-256 of the decisions in hex, cut to 16 digits: the `config_hash` of every row.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        sha256_hex(Value::Object(self.0.clone()).to_string())[..16].to_string()
+    }
+
+    /// The decisions that differ, as `key: old -> new`; `None` when there are none.
+    #[must_use]
+    pub fn difference(&self, new: &Self) -> Option<String> {
+        let keys = self.0.keys().chain(new.0.keys().filter(|key| !self.0.contains_key(*key)));
+        let show = |value: Option<&Value>| value.map_or("nothing".to_string(), Value::to_string);
+        let changed: Vec<_> = keys
+            .filter(|key| self.0.get(*key) != new.0.get(*key))
+            .map(|key| format!("{key}: {} -> {}", show(self.0.get(key)), show(new.0.get(key))))
+            .collect();
+        (!changed.is_empty()).then(|| changed.join("; "))
+    }
+}
+
+impl RunPlan {
+    /// Resolves settings: finds the checkpoint, its tokenizer, template and variant, and checks that they fit together.
+    ///
+    /// # Errors
+    /// When anything named is unknown, missing, damaged or does not fit.
+    pub fn resolve(settings: Settings) -> Result<Self> {
+        settings.check()?;
+        let task = settings.make_task()?;
+        let scorer = registry::find("scorer", SCORERS, &settings.scorer)?.value;
+        let haystack = Haystack::resolve(settings.haystack.as_deref().unwrap_or(task.default_haystack()))?;
+        let checkpoint = Checkpoint::open(&settings.model, settings.rope())?;
+        let tokenizer = load_tokenizer(&checkpoint)?;
+        check_vocabulary(&tokenizer, &checkpoint, &settings.model)?;
+        let (form, chat_template_hash) = form(&settings, &tokenizer)?;
+        let prompts = PromptPlan {
+            task,
+            haystack,
+            form,
+            snap: settings.snap,
+            answer_budget: settings.max_new_tokens,
+        };
+        let weights_hash = checkpoint.sha256()?;
+        let plan = Self {
+            warnings: warnings(&settings, &checkpoint),
+            end_tokens: tokenizer.eos_ids().iter().copied().collect(),
+            settings,
+            checkpoint,
+            tokenizer,
+            prompts,
+            scorer,
+            chat_template_hash,
+            weights_hash,
+        };
+        plan.variant()?;
+        Ok(plan)
+    }
+
+    /// The attention variant that runs.
+    ///
+    /// # Errors
+    /// When it is unknown, or needs scales that are nowhere to be had.
+    pub fn variant(&self) -> Result<Box<dyn AttentionVariant>> {
+        let spec = &self.checkpoint.spec;
+        let name = match self.settings.variant.as_str() {
+            "auto" => self.checkpoint.own_variant,
+            other => other,
+        };
+        (registry::find("variant", VARIANTS, name)?.value)(&VariantInputs {
+            layers: spec.num_hidden_layers,
+            heads: spec.num_attention_heads,
+            learned: self.checkpoint.learned.as_ref(),
+            scale_override: self.settings.ssmax_scale,
+            training_length: spec.training_length(),
+        })
+    }
+
+    /// Loads the weights.
+    ///
+    /// # Errors
+    /// When they are damaged or do not fit the configuration.
+    pub fn load_model(&self, device: &Device) -> Result<DecoderModel> {
+        Ok(DecoderModel::new(self.checkpoint.decoder(device)?, self.variant()?, DEFAULT_CHUNK))
+    }
+
+    /// What the results depend on.
+    ///
+    /// # Errors
+    /// When the variant cannot be built.
+    pub fn identity(&self) -> Result<Identity> {
+        let settings = &self.settings;
+        let spec = &self.checkpoint.spec;
+        let pairs = json!({
+            "niah": env!("CARGO_PKG_VERSION"),
+            "model_sha256": self.weights_hash,
+            "tokenizer_sha256": self.tokenizer.hash(),
+            "chat_template_sha256": self.chat_template_hash,
+            "variant": self.variant()?.name(),
+            "ssmax_scale": settings.ssmax_scale,
+            "rope": spec.rope,
+            "context_lengths": settings.grid.context_lengths(),
+            "depths": settings.grid.depths(),
+            "trials": settings.trials,
+            "seed": settings.seed,
+            "task": self.prompts.task.name(),
+            "needle": settings.needle,
+            "question": settings.question,
+            "answer": settings.answer,
+            "haystack": self.prompts.haystack.name(),
+            "haystack_sha256": self.prompts.haystack.hash(),
+            "snap": settings.snap,
+            "system_instruction": settings.system_instruction,
+            "scorer": self.scorer.name(),
+            "max_new_tokens": settings.max_new_tokens,
+        });
+        match pairs {
+            Value::Object(pairs) => Ok(Identity(pairs)),
+            _ => Err(Error::Message("the identity of a run is an object".to_string())),
+        }
+    }
+
+    /// Every trial of the plan: the first trial of all cells, then the second, so that a run stopped early covers the grid.
+    #[must_use]
+    pub fn trials(&self) -> Vec<Trial> {
+        let seed = self.settings.seed;
+        (0..self.settings.trials)
+            .flat_map(|index| self.settings.grid.cells().map(move |cell| Trial { cell, index, seed }))
+            .collect()
+    }
+
+    /// What the runner needs.
+    ///
+    /// # Errors
+    /// When the variant cannot be built.
+    pub fn context(&self, keep_tokens: bool) -> Result<RunContext<'_>> {
+        let config_hash = self.identity()?.hash();
+        Ok(RunContext {
+            prompts: &self.prompts,
+            tokenizer: &self.tokenizer,
+            scorer: self.scorer,
+            end_tokens: &self.end_tokens,
+            keep_tokens,
+            labels: Labels {
+                run_id: config_hash[..8].to_string(),
+                model: self.settings.model.clone(),
+                variant: self.variant()?.name().to_string(),
+                config_hash,
+            },
+        })
+    }
+
+    /// Builds the first trial of every cell, so that what cannot be built fails before the weights load.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] for the first cell that does not fit.
+    pub fn probe_prompts(&self) -> Result<Vec<(Trial, Prompt)>> {
+        let Some(first) = self.trials().first().copied() else { return Ok(Vec::new()) };
+        let mut haystack = self.prompts.haystack_tokens(&first);
+        let trials = self.trials().into_iter().filter(|trial| trial.index == 0);
+        trials
+            .map(|trial| Ok((trial, self.prompts.build(&trial, &self.tokenizer, &mut haystack)?)))
+            .collect()
+    }
+
+    /// Memory the run will take, for prompts of at most `longest` tokens.
+    #[must_use]
+    pub fn memory(&self, longest: usize) -> MemoryPlan {
+        MemoryPlan::new(&self.checkpoint.spec, longest, DEFAULT_CHUNK)
+    }
+
+    /// Name of the prompts' form: `chat` or `completion`.
+    #[must_use]
+    pub fn form_name(&self) -> &'static str {
+        match self.prompts.form {
+            Form::Completion => "completion",
+            Form::Chat { .. } => "chat",
+        }
+    }
+
+    /// SHA-256 of the weight files.
+    #[must_use]
+    pub fn weights_hash(&self) -> &str {
+        &self.weights_hash
+    }
+}
+
+/// The form of the prompts, and the hash of the template when there is one.
+fn form(settings: &Settings, tokenizer: &TextTokenizer) -> Result<(Form, Option<String>)> {
+    let template = match settings.apply_chat_template {
+        ChatChoice::Never => None,
+        ChatChoice::Auto => tokenizer.chat_template()?,
+        ChatChoice::Always => Some(tokenizer.chat_template()?.ok_or_else(|| {
+            Error::invalid("--apply-chat-template", "always", "a checkpoint with a chat template; this one has none")
+        })?),
+    };
+    let system = settings.system_instruction.clone();
+    match (template, system) {
+        (None, Some(_)) => Err(Error::invalid(
+            "--system-instruction",
+            "an instruction",
+            "a chat template to put it in: this run uses plain text",
+        )),
+        (None, None) => Ok((Form::Completion, None)),
+        (Some(template), system) => {
+            let hash = sha256_hex(template.render(system.as_deref(), "")?);
+            let render = Arc::new(move |system: Option<&str>, user: &str| template.render(system, user));
+            Ok((Form::Chat { system, render }, Some(hash)))
+        }
+    }
+}
+
+fn check_vocabulary(tokenizer: &TextTokenizer, checkpoint: &Checkpoint, model: &str) -> Result<()> {
+    let rows = checkpoint.spec.vocab_size;
+    if tokenizer.vocab_size() <= rows {
+        return Ok(());
+    }
+    Err(Error::file(
+        model,
+        format!(
+            "the tokenizer knows {} tokens, but the embedding has {rows} rows: they belong to different models",
+            tokenizer.vocab_size()
+        ),
+    ))
+}
+
+fn warnings(settings: &Settings, checkpoint: &Checkpoint) -> Vec<String> {
+    let longest = settings.grid.context_lengths().last().map_or(0, |length| length.0);
+    let mut warnings = Vec::new();
+    if let Some(positions) = checkpoint.spec.max_position_embeddings.filter(|&positions| longest > positions) {
+        warnings.push(format!(
+            "context length {longest} is beyond the {positions} positions that the checkpoint declares; \
+             --rope-theta-scale or --rope-theta stretch its rotary positions"
+        ));
+    }
+    warnings
+}

@@ -1,0 +1,115 @@
+//! What a run is asked to do, in plain values: resolved from flags, stored in `run.json`, read back by `view` and `attend`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::RopeOverride;
+use crate::error::{Error, Result};
+use crate::grid::Grid;
+use crate::prompt::Snap;
+use crate::registry::{self, Entry};
+use crate::task::{Custom, TASKS, Task};
+
+/// Everything a user decides about a run that its results depend on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Checkpoint: a GGUF file, a directory or a hub id.
+    pub model: String,
+    /// Attention variant, or `auto` for the checkpoint's own.
+    pub variant: String,
+    /// One scale for all heads, instead of the learned or derived ones.
+    pub ssmax_scale: Option<f64>,
+    /// The base of the rotary frequencies.
+    pub rope_theta: Option<f64>,
+    /// A factor on the base.
+    pub rope_theta_scale: Option<f64>,
+    /// Lengths and depths.
+    pub grid: Grid,
+    /// Trials of a cell.
+    pub trials: usize,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Task preset; `custom` when needle, question and answer are given.
+    pub task: String,
+    /// Text of a custom needle.
+    pub needle: Option<String>,
+    /// A custom question.
+    pub question: Option<String>,
+    /// The expected answer to a custom question.
+    pub answer: Option<String>,
+    /// Name or path of the haystack; the task's own when absent.
+    pub haystack: Option<String>,
+    /// Where the haystack is cut.
+    pub snap: Snap,
+    /// Whether prompts are conversations.
+    pub apply_chat_template: ChatChoice,
+    /// The system's turn of a conversation.
+    pub system_instruction: Option<String>,
+    /// How answers are scored.
+    pub scorer: String,
+    /// Tokens generated at most; the task's own budget when absent.
+    pub max_new_tokens: Option<usize>,
+}
+
+/// Whether prompts are put into the checkpoint's chat template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChatChoice {
+    /// Always; an error when the checkpoint has no template.
+    Always,
+    /// When the checkpoint has a template.
+    Auto,
+    /// Never: prompts are plain text to complete.
+    Never,
+}
+
+/// The ways to decide about the chat template, by name.
+pub const CHAT_CHOICES: &[Entry<ChatChoice>] = &[
+    Entry { name: "always", about: "an error when the checkpoint has no template", value: ChatChoice::Always },
+    Entry { name: "auto", about: "when the checkpoint has a template", value: ChatChoice::Auto },
+    Entry { name: "never", about: "plain text to complete", value: ChatChoice::Never },
+];
+
+impl Settings {
+    /// Changes to the rotary base.
+    #[must_use]
+    pub fn rope(&self) -> RopeOverride {
+        RopeOverride { theta: self.rope_theta, theta_scale: self.rope_theta_scale }
+    }
+
+    /// The task: a preset, or the user's own needle.
+    ///
+    /// # Errors
+    /// When the preset is unknown, or a needle comes without question and answer.
+    pub fn make_task(&self) -> Result<Box<dyn Task>> {
+        match (&self.needle, &self.question, &self.answer) {
+            (None, None, None) => Ok((registry::find("task", TASKS, &self.task)?.value)()),
+            (needle, question, answer) => {
+                let needle = needle.as_deref().unwrap_or_default();
+                Ok(Box::new(Custom::new(needle, question.as_deref(), answer.as_deref())?))
+            }
+        }
+    }
+
+    /// Checks the numbers that have no type of their own.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] naming the flag.
+    pub fn check(&self) -> Result<()> {
+        let positive = |flag: &str, value: Option<f64>| match value {
+            Some(x) if !(x.is_finite() && x > 0.0) => Err(Error::invalid(flag, x, "a number above 0")),
+            _ => Ok(()),
+        };
+        positive("--rope-theta", self.rope_theta)?;
+        positive("--rope-theta-scale", self.rope_theta_scale)?;
+        if let Some(s) = self.ssmax_scale.filter(|s| !s.is_finite()) {
+            return Err(Error::invalid("--ssmax-scale", s, "a number such as 0.17"));
+        }
+        if self.trials == 0 {
+            return Err(Error::invalid("--trials", 0, "at least 1"));
+        }
+        if self.max_new_tokens == Some(0) {
+            return Err(Error::invalid("--max-new-tokens", 0, "at least 1"));
+        }
+        Ok(())
+    }
+}

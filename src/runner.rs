@@ -1,0 +1,258 @@
+//! Trials to outcomes: builds each prompt, asks the model, scores the answer and hands the row on.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crate::attention::probe::{AttentionCapture, HeadMeasures};
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::generate::{Completion, LanguageModel, Request};
+use crate::progress::Progress;
+use crate::prompt::{Prompt, PromptPlan};
+use crate::score::{self, Scorer};
+use crate::tokenizer::Tokenize;
+use crate::trial::{AttentionRow, Outcome, Status, TokenRow, Trial};
+
+/// What every trial of a run shares.
+pub struct RunContext<'a> {
+    /// How prompts are built.
+    pub prompts: &'a PromptPlan,
+    /// Text to tokens and back.
+    pub tokenizer: &'a dyn Tokenize,
+    /// How answers are scored.
+    pub scorer: &'a dyn Scorer,
+    /// Ids that end an answer.
+    pub end_tokens: &'a [u32],
+    /// Whether per-token masses are kept.
+    pub keep_tokens: bool,
+    /// What every row says about the run.
+    pub labels: Labels,
+}
+
+/// The columns that are the same in every row of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Labels {
+    /// Short hash that names the run.
+    pub run_id: String,
+    /// The checkpoint as the user named it.
+    pub model: String,
+    /// The attention variant that runs.
+    pub variant: String,
+    /// Hash of the plan.
+    pub config_hash: String,
+}
+
+/// Everything that one trial leaves behind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrialRecord {
+    /// Its row of `results.csv`.
+    pub outcome: Outcome,
+    /// Its rows of `attention.csv`.
+    pub attention: Vec<AttentionRow>,
+    /// Its rows of `tokens.csv`.
+    pub tokens: Vec<TokenRow>,
+}
+
+/// Takes in records as trials end.
+pub trait TrialSink {
+    /// Keeps one record; when this returns it is safe.
+    ///
+    /// # Errors
+    /// When it cannot be kept; the run then stops.
+    fn record(&mut self, record: TrialRecord) -> Result<()>;
+}
+
+/// Runs `trials` in their order. A trial that fails is recorded as such and the run goes on.
+///
+/// # Errors
+/// [`Error::Interrupted`] when `stop` is set; errors of the sink.
+pub fn run_trials(
+    context: &RunContext<'_>,
+    trials: &[Trial],
+    model: &mut dyn LanguageModel,
+    sink: &mut dyn TrialSink,
+    progress: &mut dyn Progress,
+    stop: &AtomicBool,
+) -> Result<()> {
+    let mut haystack = None;
+    for trial in trials {
+        progress.at(&format!("length {} depth {} trial {}", trial.cell.context_length, trial.cell.depth, trial.index));
+        let started = Instant::now();
+        let stale = |tokens: &crate::haystack::HaystackTokens| tokens.trial() != (trial.seed, trial.index);
+        if haystack.as_ref().is_none_or(stale) {
+            haystack = Some(context.prompts.haystack_tokens(trial));
+        }
+        let Some(tokens) = haystack.as_mut() else { continue };
+        let record = context
+            .prompts
+            .build(trial, context.tokenizer, tokens)
+            .and_then(|prompt| run_one(context, trial, &prompt, None, model, progress, stop));
+        let mut record = match record {
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => failed_record(context, trial, &error),
+            Ok((record, _)) => record,
+        };
+        record.outcome.duration_seconds = Some(started.elapsed().as_secs_f64());
+        record.outcome.timestamp_utc = clock::now_utc();
+        sink.record(record)?;
+    }
+    Ok(())
+}
+
+/// Runs one prompt; also returns what the probe has captured, with the full row of `chosen_head`.
+///
+/// # Errors
+/// Errors of the model, and [`Error::Interrupted`] when `stop` is set.
+pub fn run_one(
+    context: &RunContext<'_>,
+    trial: &Trial,
+    prompt: &Prompt,
+    chosen_head: Option<(usize, usize)>,
+    model: &mut dyn LanguageModel,
+    progress: &mut dyn Progress,
+    stop: &AtomicBool,
+) -> Result<(TrialRecord, AttentionCapture)> {
+    let request = Request {
+        tokens: &prompt.tokens,
+        answer: &prompt.answer_tokens,
+        max_new_tokens: prompt.answer_budget,
+        end_tokens: context.end_tokens,
+        spans: &[prompt.needles.clone(), prompt.values.clone()],
+        chosen_head,
+    };
+    let completion = model.complete(request, &mut |tokens| {
+        progress.advance(tokens);
+        !stop.load(Ordering::Relaxed)
+    })?;
+    let row_id = trial.row_id();
+    let record = TrialRecord {
+        attention: attention_rows(&row_id, prompt, &completion.attention),
+        tokens: match context.keep_tokens {
+            true => token_rows(&row_id, prompt, &completion.attention, context.tokenizer)?,
+            false => Vec::new(),
+        },
+        outcome: outcome(context, trial, prompt, &completion)?,
+    };
+    Ok((record, completion.attention))
+}
+
+fn outcome(context: &RunContext<'_>, trial: &Trial, prompt: &Prompt, completion: &Completion) -> Result<Outcome> {
+    let response = context.tokenizer.decode_plain(&completion.tokens)?;
+    let score = context.scorer.score(&response, &prompt.expected);
+    let correct = score::is_correct(score);
+    let masses: Vec<f64> = completion.attention.heads.iter().map(needle_mass).collect();
+    let top = masses.iter().copied().reduce(f64::max);
+    let mean = (!masses.is_empty()).then(|| masses.iter().sum::<f64>() / masses.len() as f64);
+    let (needle, value) = (prompt.needles.first(), prompt.values.first());
+    Ok(Outcome {
+        prompt_tokens: Some(prompt.tokens.len()),
+        actual_depth_percent: Some(prompt.actual_depth.percent()),
+        needle_start: needle.map(|span| span.start),
+        needle_end: needle.map(|span| span.end),
+        value_start: value.map(|span| span.start),
+        value_end: value.map(|span| span.end),
+        needle: prompt.needle_texts.first().cloned().unwrap_or_default(),
+        question: prompt.question.clone(),
+        expected_answer: prompt.expected.join("|"),
+        model_response: Some(response),
+        score: Some(score),
+        correct: Some(correct),
+        answer_logprob: (!completion.answer_logprobs.is_empty()).then(|| completion.answer_logprobs.iter().sum()),
+        answer_rank: completion.answer_ranks.iter().copied().max(),
+        outcome: score::classify(correct, top),
+        needle_mass_top: top,
+        needle_mass_mean: mean,
+        status: Status::Ok,
+        ..blank(context, trial)
+    })
+}
+
+fn failed_record(context: &RunContext<'_>, trial: &Trial, error: &Error) -> TrialRecord {
+    let outcome = Outcome { status: Status::Error, error: Some(error.to_string()), ..blank(context, trial) };
+    TrialRecord { outcome, attention: Vec::new(), tokens: Vec::new() }
+}
+
+/// A row with what is known before the trial runs.
+fn blank(context: &RunContext<'_>, trial: &Trial) -> Outcome {
+    let labels = context.labels.clone();
+    Outcome {
+        run_id: labels.run_id,
+        model: labels.model,
+        variant: labels.variant,
+        task: context.prompts.task.name().to_string(),
+        context_length: trial.cell.context_length.0,
+        depth_percent: trial.cell.depth.percent(),
+        trial: trial.index,
+        seed: trial.seed,
+        prompt_tokens: None,
+        actual_depth_percent: None,
+        needle_start: None,
+        needle_end: None,
+        needle: String::new(),
+        question: String::new(),
+        expected_answer: String::new(),
+        model_response: None,
+        score: None,
+        correct: None,
+        answer_logprob: None,
+        answer_rank: None,
+        outcome: None,
+        needle_mass_top: None,
+        needle_mass_mean: None,
+        status: Status::Skipped,
+        error: None,
+        duration_seconds: None,
+        timestamp_utc: String::new(),
+        config_hash: labels.config_hash,
+        row_id: trial.row_id(),
+        value_start: None,
+        value_end: None,
+    }
+}
+
+/// Needle mass is the first span of a request, value mass the second.
+fn needle_mass(head: &HeadMeasures) -> f64 {
+    head.first.span_mass[0]
+}
+
+fn attention_rows(row_id: &str, prompt: &Prompt, capture: &AttentionCapture) -> Vec<AttentionRow> {
+    let needle_tokens: usize = prompt.needles.iter().map(ExactSizeIterator::len).sum();
+    let expected_share = needle_tokens as f64 / prompt.tokens.len() as f64;
+    let row = |head: &HeadMeasures| AttentionRow {
+        row_id: row_id.to_string(),
+        layer: head.layer,
+        head: head.head,
+        needle_mass: needle_mass(head),
+        value_mass: head.first.span_mass[1],
+        total_mass: head.first.total_mass,
+        sink_mass: head.first.sink_mass,
+        lift: (head.first.total_mass > 0.0 && expected_share > 0.0)
+            .then(|| needle_mass(head) / head.first.total_mass / expected_share),
+        entropy: head.first.entropy,
+        argmax_position: head.first.argmax_position,
+        answer_needle_mass: head.mean_span_mass[0],
+        answer_value_mass: head.mean_span_mass[1],
+        answer_total_mass: head.mean_total_mass,
+        answer_sink_mass: head.mean_sink_mass,
+    };
+    capture.heads.iter().map(row).collect()
+}
+
+fn token_rows(
+    row_id: &str,
+    prompt: &Prompt,
+    capture: &AttentionCapture,
+    tokenizer: &dyn Tokenize,
+) -> Result<Vec<TokenRow>> {
+    let masses = capture.mean_row.iter().zip(&capture.top_row);
+    let row = |(position, (&id, (&mean, &top))): (usize, (&u32, (&f64, &f32)))| {
+        Ok(TokenRow {
+            row_id: row_id.to_string(),
+            position,
+            token: tokenizer.token_text(id)?,
+            mass_mean: mean,
+            mass_top_head: f64::from(top),
+        })
+    };
+    prompt.tokens.iter().zip(masses).enumerate().map(row).collect()
+}
