@@ -11,7 +11,7 @@ use serde_json::Value;
 fn templates_render_as_transformers_renders_them() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/chat_templates.json");
     let Ok(bytes) = fs::read(&path) else {
-        println!("skipped: no {}", path.display());
+        eprintln!("skipped: no {}", path.display());
         return;
     };
     let cases: Vec<Value> = serde_json::from_slice(&bytes).unwrap();

@@ -1,23 +1,27 @@
-//! The tokenizer of a real GGUF file gives the ids of the reference (`fixtures/tokenizer_smollm2.json`).
+//! The tokenizers of real GGUF files give the ids of the references.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, and so do its helpers")]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file::{Content, Value};
 use niah::tokenizer::{GgufVocabulary, TextTokenizer, Tokenize};
+use serde_json::json;
 
-const MODEL: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+const SMOLLM2: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+const GEMMA3: &str = "gemma-3-270m-q4_k_m.gguf";
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
 /// The model's vocabulary, or nothing when the model has not been fetched.
-fn vocabulary() -> Option<GgufVocabulary> {
+fn vocabulary(model: &str) -> Option<GgufVocabulary> {
     let folder = std::env::var_os("NIAH_MODELS").map_or_else(|| fixtures().join("models"), PathBuf::from);
-    let path = folder.join(MODEL);
+    let path = folder.join(model);
     let Ok(mut file) = File::open(&path) else {
-        println!("skipped: no {}; fetch it with fixtures/fetch_models.py", path.display());
+        eprintln!("skipped: no {}; fetch it with fixtures/fetch_models.py", path.display());
         return None;
     };
     let content = Content::read(&mut file).unwrap();
@@ -32,8 +36,9 @@ fn vocabulary() -> Option<GgufVocabulary> {
         model: string("tokenizer.ggml.model").unwrap(),
         pre: string("tokenizer.ggml.pre"),
         tokens: strings("tokenizer.ggml.tokens"),
-        scores: None,
-        token_types: Some(list("tokenizer.ggml.token_type").iter().map(|item| i32_of(item)).collect()),
+        scores: get("tokenizer.ggml.scores")
+            .map(|scores| scores.to_vec().unwrap().iter().map(|score| score.to_f32().unwrap()).collect()),
+        token_types: Some(list("tokenizer.ggml.token_type").iter().map(i32_of).collect()),
         merges: strings("tokenizer.ggml.merges"),
         bos: id("bos"),
         eos: id("eos"),
@@ -55,7 +60,7 @@ fn i32_of(value: &Value) -> i32 {
 fn reference() -> Option<Vec<(String, Vec<u32>)>> {
     let read = |name: &str| {
         let path = fixtures().join(name);
-        let bytes = fs::read(&path).inspect_err(|_| println!("skipped: no {}", path.display())).ok()?;
+        let bytes = fs::read(&path).inspect_err(|_| eprintln!("skipped: no {}", path.display())).ok()?;
         Some(serde_json::from_slice::<serde_json::Value>(&bytes).unwrap())
     };
     let strings: Vec<String> = serde_json::from_value(read("tokenizer_strings.json")?).unwrap();
@@ -72,7 +77,7 @@ fn unknown_to_the_model(text: &str) -> bool {
 
 #[test]
 fn a_gguf_vocabulary_gives_the_ids_of_the_reference() {
-    let (Some(vocabulary), Some(reference)) = (vocabulary(), reference()) else { return };
+    let (Some(vocabulary), Some(reference)) = (vocabulary(SMOLLM2), reference()) else { return };
     let tokenizer = TextTokenizer::from_gguf(&vocabulary).unwrap();
     let mut round_trips = 0;
     for (text, ids) in &reference {
@@ -102,8 +107,43 @@ fn a_gguf_vocabulary_gives_the_ids_of_the_reference() {
 }
 
 #[test]
+fn a_directory_gives_the_same_ids_as_the_gguf_file() {
+    let (Some(vocabulary), Some(reference)) = (vocabulary(SMOLLM2), reference()) else { return };
+    let added: Vec<_> = (0..17)
+        .map(|id| {
+            json!({
+                "id": id, "content": vocabulary.tokens[id], "single_word": false, "lstrip": false,
+                "rstrip": false, "normalized": false, "special": true
+            })
+        })
+        .collect();
+    let ids: serde_json::Map<_, _> =
+        vocabulary.tokens.iter().enumerate().map(|(id, token)| (token.clone(), json!(id))).collect();
+    let byte_level =
+        json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+    let digits = json!({"type": "Digits", "individual_digits": true});
+    let file = json!({
+        "version": "1.0", "added_tokens": added,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [digits, byte_level]},
+        "decoder": byte_level, "post_processor": byte_level,
+        "model": {"type": "BPE", "vocab": ids, "merges": vocabulary.merges}
+    });
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("tokenizer.json"), file.to_string()).unwrap();
+    let tokenizer = TextTokenizer::from_directory(directory.path()).unwrap();
+    let from_gguf = TextTokenizer::from_gguf(&vocabulary).unwrap();
+    for (text, ids) in &reference {
+        let encoded = tokenizer.encode(text).unwrap();
+        assert_eq!(&encoded.ids, ids, "{text:?}");
+        assert_eq!(encoded, from_gguf.encode(text).unwrap());
+    }
+    assert_eq!(tokenizer.bos(), None);
+    assert_eq!(tokenizer.vocab_size(), from_gguf.vocab_size());
+}
+
+#[test]
 fn the_special_tokens_of_the_file_are_known() {
-    let Some(vocabulary) = vocabulary() else { return };
+    let Some(vocabulary) = vocabulary(SMOLLM2) else { return };
     let tokenizer = TextTokenizer::from_gguf(&vocabulary).unwrap();
     assert_eq!(tokenizer.bos(), None, "the file says add_bos_token = false");
     assert_eq!(tokenizer.special_ids().len(), 17);
@@ -117,4 +157,34 @@ fn the_special_tokens_of_the_file_are_known() {
     );
     let response = tokenizer.encode("42<|im_end|>").unwrap();
     assert_eq!(tokenizer.decode_plain(&response.ids).unwrap(), "42");
+}
+
+/// The ids are those of the sentencepiece library, given the file's pieces, scores and types.
+#[test]
+fn a_sentencepiece_vocabulary_gives_the_ids_of_sentencepiece() {
+    let Some(vocabulary) = vocabulary(GEMMA3) else { return };
+    let tokenizer = TextTokenizer::from_gguf(&vocabulary).unwrap();
+    let cases: [(&str, &[u32]); 4] = [
+        (
+            "The special magic Jakarta number is: 4829173.",
+            &[
+                818, 2803, 15236, 41829, 1548, 563, 236787, 236743, 236812, 236828, 236778, 236819, 236770,
+                236832, 236800, 236761,
+            ],
+        ),
+        ("a   b    c     d", &[236746, 139, 236763, 140, 236755, 141, 236753]),
+        ("line one\r\nline two\r\n", &[1257, 886, 251, 107, 1257, 1156, 251, 107]),
+        (
+            "naž́ ǅ ʰ ʼ ªº",
+            &[1789, 237157, 238288, 236743, 437, 371, 236743, 246146, 197746, 236743, 239879, 238552],
+        ),
+    ];
+    for (text, ids) in cases {
+        let encoded = tokenizer.encode(text).unwrap();
+        assert_eq!(encoded.ids, ids, "{text:?}");
+        assert_eq!(tokenizer.decode(ids).unwrap(), text);
+    }
+    assert_eq!(tokenizer.bos(), Some(2));
+    let ends: Vec<_> = tokenizer.eos_ids().iter().map(|id| tokenizer.token_text(*id).unwrap()).collect();
+    assert_eq!(ends, ["<eos>", "<end_of_turn>"]);
 }

@@ -91,14 +91,14 @@ impl TextTokenizer {
             .into_iter()
             .filter_map(|(name, id)| Some((format!("{name}_token"), vocabulary.token(id)?.to_string())))
             .collect();
-        Self::new(Parts {
+        Ok(Self::new(Parts {
             inner,
             bos,
             eos: BTreeSet::from_iter([vocabulary.eos, vocabulary.eot].into_iter().flatten()),
             hash: vocabulary.hash(),
             special_tokens,
             chat_template: vocabulary.chat_template.clone(),
-        })
+        }))
     }
 }
 

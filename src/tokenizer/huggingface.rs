@@ -34,6 +34,8 @@ impl TextTokenizer {
         check_merges(&json).map_err(|problem| Error::file(&path, problem))?;
         let mut inner: Tokenizer = serde_json::from_value(json)
             .map_err(|error| Error::file(&path, format!("not a tokenizer that can be used: {error}")))?;
+        inner.with_truncation(None).map_err(failed)?;
+        inner.with_padding(None);
 
         let read = |name: &str| read_json(&directory.join(name));
         let config = read("tokenizer_config.json")?;
@@ -48,7 +50,7 @@ impl TextTokenizer {
         }
         let chat_template = chat_template(directory, &config)?;
         let hash = hexadecimal(Sha256::digest(&bytes));
-        Self::new(Parts { inner, bos, eos, hash, special_tokens, chat_template })
+        Ok(Self::new(Parts { inner, bos, eos, hash, special_tokens, chat_template }))
     }
 }
 
@@ -222,8 +224,11 @@ mod tests {
     fn tokenizer_json() -> Value {
         json!({
             "version": "1.0",
-            "truncation": {"max_length": 2, "strategy": "LongestFirst", "stride": 0, "direction": "Right"},
-            "padding": null,
+            "truncation": {"max_length": 1, "strategy": "LongestFirst", "stride": 0, "direction": "Right"},
+            "padding": {
+                "strategy": {"Fixed": 4}, "direction": "Left", "pad_to_multiple_of": null, "pad_id": 5,
+                "pad_type_id": 0, "pad_token": "</s>"
+            },
             "added_tokens": [{
                 "id": 6, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false,
                 "normalized": false, "special": true
@@ -347,6 +352,49 @@ mod tests {
         ] {
             let message = message(&files);
             assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    /// The JSON pointers of every value inside `value`.
+    fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+        found.push(at.to_string());
+        let children: Vec<(String, &Value)> = match value {
+            Value::Object(map) => map.iter().map(|(key, child)| (key.clone(), child)).collect(),
+            Value::Array(list) => {
+                list.iter().enumerate().map(|(index, child)| (index.to_string(), child)).collect()
+            }
+            _ => vec![],
+        };
+        for (key, child) in children {
+            pointers(child, &format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), found);
+        }
+    }
+
+    #[test]
+    fn no_wrong_value_in_the_files_panics() {
+        let config = json!({
+            "bos_token": {"content": "<s>"}, "eos_token": "</s>", "add_bos_token": true,
+            "added_tokens_decoder": {"7": {"content": "<x>", "special": true}},
+            "chat_template": [{"name": "default", "template": "{{ bos_token }}"}]
+        });
+        let files = [("tokenizer.json", tokenizer_json()), ("tokenizer_config.json", config)];
+        for (which, (_, value)) in files.iter().enumerate() {
+            let mut found = vec![];
+            pointers(value, "", &mut found);
+            for pointer in found {
+                for wrong in
+                    [json!(null), json!(-1), json!(4_000_000_000u32), json!("é b"), json!([]), json!({})]
+                {
+                    let mut files = files.clone();
+                    *files[which].1.pointer_mut(&pointer).unwrap() = wrong;
+                    if let Ok(tokenizer) = load(&files) {
+                        let ids =
+                            tokenizer.encode("ab é</s><s>").map(|encoded| encoded.ids).unwrap_or_default();
+                        let _ = tokenizer.decode(&ids);
+                        let _ = tokenizer.chat_template();
+                    }
+                }
+            }
         }
     }
 }

@@ -43,6 +43,7 @@ pub(super) fn build(vocabulary: &GgufVocabulary, vocab: Vocab) -> Result<Tokeniz
         Fuse::new().into(),
     ];
     if vocabulary.add_space_prefix.unwrap_or(true) {
+        // In front of the text and after every added token, as in llama.cpp and in the tokenizers of Llama 2.
         normalizers.push(Prepend::new(SPACE.to_string()).into());
         decoders.push(Strip::new(' ', 1, 0).into());
     }

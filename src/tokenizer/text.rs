@@ -49,12 +49,10 @@ pub(super) struct Parts {
 }
 
 impl TextTokenizer {
-    pub(super) fn new(parts: Parts) -> Result<Self> {
+    pub(super) fn new(parts: Parts) -> Self {
         let Parts { mut inner, bos, eos, hash, special_tokens, chat_template } = parts;
         // A post-processor adds tokens and trims spaces off the offsets; both are the caller's business.
         inner.with_post_processor(None::<PostProcessorWrapper>);
-        inner.with_truncation(None).map_err(failed)?;
-        inner.with_padding(None);
 
         let added = inner.get_added_vocabulary().get_added_tokens_decoder();
         let mut special_ids: BTreeSet<u32> =
@@ -72,17 +70,7 @@ impl TextTokenizer {
 
         let vocab_size = inner.get_vocab(true).values().max().map_or(0, |last| *last as usize + 1);
         let byte_level = inner.get_decoder().is_some_and(is_byte_level);
-        Ok(Self {
-            inner,
-            bos,
-            special_ids,
-            eos_ids,
-            vocab_size,
-            byte_level,
-            hash,
-            special_tokens,
-            chat_template,
-        })
+        Self { inner, bos, special_ids, eos_ids, vocab_size, byte_level, hash, special_tokens, chat_template }
     }
 
     /// The text of these ids without special tokens, as a reader of the model's response wants it.
