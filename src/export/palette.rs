@@ -43,7 +43,7 @@ impl Rgb {
 }
 
 /// The colour behind an index of the xterm palette from 16 on.
-fn xterm_color(index: u8) -> Rgb {
+pub(super) fn xterm_color(index: u8) -> Rgb {
     if index >= 232 {
         let grey = 8 + 10 * (index - 232);
         return Rgb(grey, grey, grey);
@@ -78,26 +78,26 @@ impl Palette {
 pub const RAG: Palette =
     Palette { anchors: &[Rgb(0xf0, 0x49, 0x6e), Rgb(0xeb, 0xb8, 0x39), Rgb(0x0c, 0xd7, 0x9f)] };
 
-/// Cividis, dark blue to yellow, brighter all the way: it looks the same with and without red-green colour blindness
-/// (Nuñez, Anderton and Renslow 2018). Every 17th of its 256 colours.
-pub const CIVIDIS: Palette = Palette {
+/// Viridis, purple to yellow, brighter all the way and never grey: it can be read with any colour blindness and in grey
+/// print (van der Walt and Smith 2015, matplotlib). Every 17th of its 256 colours.
+pub const VIRIDIS: Palette = Palette {
     anchors: &[
-        Rgb(0, 34, 78),
-        Rgb(0, 46, 108),
-        Rgb(30, 58, 111),
-        Rgb(53, 69, 108),
-        Rgb(71, 81, 108),
-        Rgb(87, 93, 109),
-        Rgb(102, 105, 112),
-        Rgb(117, 117, 117),
-        Rgb(132, 130, 121),
-        Rgb(148, 142, 119),
-        Rgb(165, 156, 116),
-        Rgb(183, 169, 110),
-        Rgb(200, 184, 102),
-        Rgb(219, 199, 90),
-        Rgb(238, 214, 73),
-        Rgb(254, 232, 56),
+        Rgb(68, 1, 84),
+        Rgb(72, 26, 108),
+        Rgb(71, 47, 125),
+        Rgb(65, 68, 135),
+        Rgb(57, 86, 140),
+        Rgb(49, 104, 142),
+        Rgb(42, 120, 142),
+        Rgb(35, 136, 142),
+        Rgb(31, 152, 139),
+        Rgb(34, 168, 132),
+        Rgb(53, 183, 121),
+        Rgb(84, 197, 104),
+        Rgb(122, 209, 81),
+        Rgb(165, 219, 54),
+        Rgb(210, 226, 27),
+        Rgb(253, 231, 37),
     ],
 };
 
@@ -108,9 +108,9 @@ pub const MISSING: Rgb = Rgb(0x9e, 0x9e, 0x9e);
 pub const PALETTES: &[Entry<Palette>] = &[
     Entry { name: "rag", about: "Red, yellow, green", value: RAG },
     Entry {
-        name: "cividis",
-        about: "Dark blue to yellow, safe for colour blindness and in grey print",
-        value: CIVIDIS,
+        name: "viridis",
+        about: "Purple to yellow, safe for colour blindness and grey print",
+        value: VIRIDIS,
     },
 ];
 
@@ -125,8 +125,8 @@ mod tests {
         assert_eq!(RAG.color(1.0).hex(), "#0cd79f");
         assert_eq!(RAG.color(0.25).hex(), "#ee8154");
         assert_eq!(RAG.color(7.0), RAG.color(1.0));
-        assert_eq!(CIVIDIS.color(0.0).hex(), "#00224e");
-        assert_eq!(CIVIDIS.color(1.0).hex(), "#fee838");
+        assert_eq!(VIRIDIS.color(0.0).hex(), "#440154");
+        assert_eq!(VIRIDIS.color(1.0).hex(), "#fde725");
     }
 
     #[test]
@@ -147,15 +147,15 @@ mod tests {
     }
 
     #[test]
-    fn cividis_gets_brighter_all_the_way() {
+    fn viridis_gets_brighter_all_the_way() {
         let grey = |Rgb(r, g, b)| 2 * u32::from(r) + 7 * u32::from(g) + u32::from(b);
-        let steps: Vec<_> = (0..=100).map(|i| grey(CIVIDIS.color(f64::from(i) / 100.0))).collect();
+        let steps: Vec<_> = (0..=100).map(|i| grey(VIRIDIS.color(f64::from(i) / 100.0))).collect();
         assert!(steps.windows(2).all(|pair| pair[0] <= pair[1]), "{steps:?}");
     }
 
     #[test]
     fn text_is_dark_on_bright_colours_and_bright_on_dark_ones() {
         assert_eq!(RAG.color(0.5).text_color(), Rgb(0, 0, 0));
-        assert_eq!(CIVIDIS.color(0.0).text_color(), Rgb(255, 255, 255));
+        assert_eq!(VIRIDIS.color(0.0).text_color(), Rgb(255, 255, 255));
     }
 }

@@ -2,7 +2,7 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::palette::{Palette, RAG, Rgb};
+use super::palette::{Palette, RAG, Rgb, xterm_color};
 
 /// The colours a terminal has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,14 +82,17 @@ impl Style {
 
     /// The parameters of the escape sequence for a background and its text colour; empty without colours.
     pub(super) fn background(&self, color: Rgb) -> String {
-        let Rgb(r, g, b) = color;
-        let Rgb(level, ..) = color.text_color();
         match self.color {
             ColorMode::None => String::new(),
             ColorMode::Ansi256 => {
-                format!("48;5;{};38;5;{}", color.xterm256(), if level == 0 { 16 } else { 231 })
+                let index = color.xterm256();
+                let dark = xterm_color(index).text_color() == Rgb(0, 0, 0);
+                format!("48;5;{index};38;5;{}", if dark { 16 } else { 231 })
             }
-            ColorMode::Truecolor => format!("48;2;{r};{g};{b};38;2;{level};{level};{level}"),
+            ColorMode::Truecolor => {
+                let (Rgb(r, g, b), Rgb(level, ..)) = (color, color.text_color());
+                format!("48;2;{r};{g};{b};38;2;{level};{level};{level}")
+            }
         }
     }
 
@@ -115,6 +118,9 @@ impl Style {
             }
             for c in word.chars() {
                 if lines.last().map_or(0, |line| line.width()) + c.width().unwrap_or(0) > self.columns() {
+                    if c == ' ' {
+                        continue;
+                    }
                     lines.push(String::new());
                 }
                 lines.last_mut().expect("there is always a line").push(c);
@@ -229,6 +235,7 @@ mod tests {
     fn text_wraps_at_spaces_and_loses_what_a_terminal_would_obey() {
         let style = Style::plain(20);
         assert_eq!(style.wrap("one two three four five"), ["one two three four", "five"]);
+        assert_eq!(style.wrap("twenty characters ab then more"), ["twenty characters ab", "then more"]);
         assert_eq!(style.wrap("a\x1b[2Jb é"), ["a [2Jb ?"]);
         assert_eq!(style.wrap(&"x".repeat(25)), ["x".repeat(20), "x".repeat(5)]);
     }

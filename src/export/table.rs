@@ -1,6 +1,6 @@
 //! Small tables of text: the run by length, and the heads that looked at the needle.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 use super::style::Style;
 use crate::grid::ContextLength;
@@ -70,9 +70,10 @@ fn or_missing(text: Option<String>) -> String {
 
 /// A header, a line, and rows of numbers, right-aligned.
 fn table(header: &[&str], rows: Vec<Vec<String>>, style: &Style) -> String {
+    let line = style.pick('─', '-');
     let mut table = Table::new();
     table
-        .load_style(style.pick(presets::UTF8_HORIZONTAL_ONLY, presets::ASCII_HORIZONTAL_ONLY))
+        .load_style(TableStyle::new().header_separator(LineStyle::none().fill(line).junction(line)))
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(u16::try_from(style.columns()).unwrap_or(u16::MAX))
         .set_header(header)
@@ -95,7 +96,48 @@ mod tests {
             outcome(1024, 50.0, 0, false, Some(0.25)),
             failed(2048, 0.0, 0),
         ];
-        let text = summary(&Summary::of(&outcomes), &Style::plain(80));
-        println!("{text}");
+        assert_eq!(
+            summary(&Summary::of(&outcomes), &Style::plain(80)),
+            " length   n   correct   accuracy   95% CI   needle mass   failed
+-----------------------------------------------------------------
+     1k   2         1        50%    9-91%         0.375        0
+     2k   0         0          -        -             -        1
+    all   2         1        50%    9-91%         0.375        1
+
+found 1, looked 1, missed 0
+looked = wrong answer, but the top head put at least 0.1 of its attention on the
+needle; missed = wrong answer and no head did
+"
+        );
+    }
+
+    #[test]
+    fn heads_are_sorted_by_needle_mass() {
+        let row = |layer, head, needle_mass| AttentionRow {
+            row_id: "1024:50:0".into(),
+            layer,
+            head,
+            needle_mass,
+            value_mass: needle_mass / 2.0,
+            total_mass: 1.0,
+            sink_mass: 0.125,
+            lift: (head == 0).then_some(12.5),
+            entropy: None,
+            argmax_position: 77,
+            answer_needle_mass: 0.0,
+            answer_value_mass: 0.0,
+            answer_total_mass: 1.0,
+            answer_sink_mass: 0.0,
+        };
+        let rows = [row(0, 1, 0.25), row(3, 0, 0.5), row(0, 0, 0.25), row(1, 1, 0.0)];
+        assert_eq!(
+            heads(&rows, 3, &Style::plain(80)),
+            " head   needle    value    total     sink   lift   entropy   arg-max
+---------------------------------------------------------------------
+  3.0   0.5000   0.2500   1.0000   0.1250   12.5         -        77
+  0.0   0.2500   0.1250   1.0000   0.1250   12.5         -        77
+  0.1   0.2500   0.1250   1.0000   0.1250      -         -        77
+"
+        );
     }
 }

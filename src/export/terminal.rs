@@ -103,7 +103,7 @@ impl Block<'_> {
                 self.line(label, |column| self.cell(cell(column), |c| map.unit.text(c.value, layout.short))),
             );
             if layout.n_in_cells {
-                lines.push(self.line("", |column| self.cell(cell(column), n_text)));
+                lines.push(self.line("", |column| self.n(cell(column))));
             }
         }
     }
@@ -130,10 +130,17 @@ impl Block<'_> {
     fn cell(&self, cell: Option<HeatCell>, text: impl Fn(&HeatCell) -> String) -> String {
         let style = self.style;
         let Some(cell) = cell else {
-            return style.on(MISSING, &self.padded(style.pick("·", "."), None));
+            let dot = format!("{:^width$}", style.pick('·', '.'), width = self.layout.text);
+            return style.on(MISSING, &self.padded(&dot, None));
         };
         let position = self.map.position(cell.value);
         style.on(style.palette.color(position), &self.padded(&text(&cell), Some(position)))
+    }
+
+    /// The second line of a cell, in its colour.
+    fn n(&self, cell: Option<HeatCell>) -> String {
+        let background = cell.map_or(MISSING, |cell| self.style.palette.color(self.map.position(cell.value)));
+        self.style.on(background, &self.padded(&cell.as_ref().map(n_text).unwrap_or_default(), None))
     }
 
     /// `text` in a cell's width, with the ramp's character for `position` after it where there is room.
@@ -199,7 +206,7 @@ mod tests {
     use unicode_width::UnicodeWidthStr;
 
     use super::*;
-    use crate::export::palette::{CIVIDIS, RAG};
+    use crate::export::palette::{RAG, VIRIDIS};
     use crate::export::style::{Charset, visible};
     use crate::report::cells;
     use crate::report::heatmap::{Mark, Unit};
@@ -225,7 +232,7 @@ Accuracy by context length and depth
          context length (tokens)
 depth %    1k    |   8k
       0  100% @@ |   0%
-     50   50% == |    .
+     50   50% == |  .
 
 0% [  ..::---==+++**##@@] 100%
  .  missing: 1
@@ -247,16 +254,16 @@ n = 2 per cell
         );
         assert_eq!(
             lines[5],
-            "     50 \x1b[48;2;235;184;57;38;2;0;0;0m  50% \x1b[0m│\x1b[48;2;158;158;158;38;2;0;0;0m    · \x1b[0m"
+            "     50 \x1b[48;2;235;184;57;38;2;0;0;0m  50% \x1b[0m│\x1b[48;2;158;158;158;38;2;0;0;0m  ·   \x1b[0m"
         );
     }
 
     #[test]
     fn the_256_colours_are_the_nearest() {
-        let style = Style { color: ColorMode::Ansi256, charset: Charset::Ascii, palette: CIVIDIS, width: 80 };
+        let style = Style { color: ColorMode::Ansi256, charset: Charset::Ascii, palette: VIRIDIS, width: 80 };
         let drawing = draw(&small(), &style);
         assert!(
-            drawing.contains("\x1b[48;5;221;38;5;16m 100% \x1b[0m|\x1b[48;5;17;38;5;231m   0% \x1b[0m"),
+            drawing.contains("\x1b[48;5;220;38;5;16m 100% \x1b[0m|\x1b[48;5;53;38;5;231m   0% \x1b[0m"),
             "{drawing:?}"
         );
     }
