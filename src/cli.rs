@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::export::Exporter;
 use crate::export::style::ColorChoice;
 use crate::grid::{ContextLength, Depth, DepthSpacing};
 use crate::plan::ChatChoice;
@@ -46,7 +47,7 @@ pub struct Drawing {
     /// Use ASCII characters alone
     #[arg(long, global = true, help_heading = "Drawing")]
     pub ascii: bool,
-    /// Palette of heatmaps: rag (red, yellow, green) or cividis (colour-blind safe)
+    /// Palette of heatmaps: rag (red, yellow, green) or viridis (colour-blind safe)
     #[arg(long, global = true, default_value = "rag", help_heading = "Drawing")]
     pub palette: String,
     /// Width of drawings in columns [default: the terminal's, or 100]
@@ -172,8 +173,8 @@ pub struct RunArgs {
     #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     pub output: Option<PathBuf>,
     /// What goes to stdout: table (heatmaps), csv or json (the cell table)
-    #[arg(long, value_enum, default_value = "table", help_heading = "Output")]
-    pub output_format: OutputFormat,
+    #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table", help_heading = "Output")]
+    pub output_format: Exporter,
     /// Also keep the attention mass of every prompt token, in tokens.csv
     #[arg(long, help_heading = "Output")]
     pub tokens: bool,
@@ -202,17 +203,6 @@ pub struct MachineArgs {
     pub threads: Option<usize>,
 }
 
-/// What goes to stdout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// Heatmaps and a summary
-    Table,
-    /// The cell table as CSV
-    Csv,
-    /// The cell table as JSON
-    Json,
-}
-
 /// Flags of `niah view`.
 #[derive(Debug, Clone, Args)]
 pub struct ViewArgs {
@@ -228,8 +218,8 @@ pub struct ViewArgs {
     #[arg(long)]
     pub depth: Option<Depth>,
     /// What goes to stdout: table (heatmaps), csv or json (the cell table)
-    #[arg(long, value_enum, default_value = "table")]
-    pub output_format: OutputFormat,
+    #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table")]
+    pub output_format: Exporter,
 }
 
 /// Axes of a picture.
@@ -311,6 +301,10 @@ pub struct ListArgs {
 
 fn chat_choice(text: &str) -> Result<ChatChoice, crate::error::Error> {
     Ok(crate::registry::find("choice", crate::plan::CHAT_CHOICES, text)?.value)
+}
+
+fn exporter(text: &str) -> Result<Exporter, crate::error::Error> {
+    Ok(crate::registry::find("form of output", crate::export::EXPORTERS, text)?.value)
 }
 
 fn snap(text: &str) -> Result<Snap, crate::error::Error> {

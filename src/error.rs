@@ -84,6 +84,9 @@ pub enum Error {
     /// A computation that failed or gave numbers that are not finite.
     #[error("{0}")]
     Compute(String),
+    /// A run that did not come to its end, or came to it with failed trials.
+    #[error("{0}")]
+    Failed(String),
     /// The user asked to stop; what was finished is kept.
     #[error("stopped")]
     Interrupted,

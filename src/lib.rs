@@ -2,6 +2,9 @@
 
 pub mod attention;
 pub mod checkpoint;
+pub mod cli;
+pub mod clock;
+pub mod commands;
 pub mod error;
 pub mod export;
 pub mod generate;
@@ -10,10 +13,13 @@ pub mod hash;
 pub mod haystack;
 pub mod model;
 pub mod needle;
+pub mod plan;
+pub mod progress;
 pub mod prompt;
 pub mod registry;
 pub mod report;
 pub mod rng;
+pub mod runner;
 pub mod score;
 pub mod stats;
 pub mod task;

@@ -125,8 +125,9 @@ pub fn run_one(
         !stop.load(Ordering::Relaxed)
     })?;
     let row_id = trial.row_id();
+    let needle_tokens = prompt.needles.iter().map(ExactSizeIterator::len).sum();
     let record = TrialRecord {
-        attention: attention_rows(&row_id, prompt, &completion.attention),
+        attention: attention_rows(&row_id, needle_tokens, prompt.tokens.len(), &completion.attention),
         tokens: match context.keep_tokens {
             true => token_rows(&row_id, prompt, &completion.attention, context.tokenizer)?,
             false => Vec::new(),
@@ -215,9 +216,16 @@ fn needle_mass(head: &HeadMeasures) -> f64 {
     head.first.span_mass[0]
 }
 
-fn attention_rows(row_id: &str, prompt: &Prompt, capture: &AttentionCapture) -> Vec<AttentionRow> {
-    let needle_tokens: usize = prompt.needles.iter().map(ExactSizeIterator::len).sum();
-    let expected_share = needle_tokens as f64 / prompt.tokens.len() as f64;
+/// What a probe has captured as rows of `attention.csv`, for needles of `needle_tokens` tokens in all in a prompt of
+/// `prompt_tokens`.
+#[must_use]
+pub fn attention_rows(
+    row_id: &str,
+    needle_tokens: usize,
+    prompt_tokens: usize,
+    capture: &AttentionCapture,
+) -> Vec<AttentionRow> {
+    let expected_share = needle_tokens as f64 / prompt_tokens as f64;
     let row = |head: &HeadMeasures| AttentionRow {
         row_id: row_id.to_string(),
         layer: head.layer,

@@ -38,7 +38,8 @@ impl Row for Outcome {
         "run_id", "model", "variant", "task", "context_length", "depth_percent", "trial", "seed", "prompt_tokens",
         "actual_depth_percent", "needle_start", "needle_end", "needle", "question", "expected_answer",
         "model_response", "score", "correct", "answer_logprob", "answer_rank", "outcome", "needle_mass_top",
-        "needle_mass_mean", "status", "error", "duration_seconds", "timestamp_utc", "config_hash", "row_id",
+        "needle_mass_mean", "status", "error", "duration_seconds", "timestamp_utc", "config_hash", "row_id", "value_start",
+        "value_end",
     ];
 
     /// A trial that was scored had an answer, so its empty field is an empty answer and not a missing one.

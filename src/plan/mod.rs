@@ -1,7 +1,9 @@
 //! The plan of a run: settings resolved and checked against the checkpoint, before any weight is loaded.
 
+mod estimate;
 mod memory;
 mod settings;
+mod text;
 mod tokenizer;
 
 use std::sync::Arc;
@@ -24,8 +26,10 @@ use crate::score::{SCORERS, Scorer};
 use crate::tokenizer::TextTokenizer;
 use crate::trial::Trial;
 
+pub use estimate::Estimate;
 pub use memory::MemoryPlan;
 pub use settings::{CHAT_CHOICES, ChatChoice, Settings};
+pub use text::{TextPlan, TextPrompt};
 pub use tokenizer::load_tokenizer;
 
 /// Settings resolved against a checkpoint: knows how to build everything a run needs.
@@ -113,18 +117,7 @@ impl RunPlan {
     /// # Errors
     /// When it is unknown, or needs scales that are nowhere to be had.
     pub fn variant(&self) -> Result<Box<dyn AttentionVariant>> {
-        let spec = &self.checkpoint.spec;
-        let name = match self.settings.variant.as_str() {
-            "auto" => self.checkpoint.own_variant,
-            other => other,
-        };
-        (registry::find("variant", VARIANTS, name)?.value)(&VariantInputs {
-            layers: spec.num_hidden_layers,
-            heads: spec.num_attention_heads,
-            learned: self.checkpoint.learned.as_ref(),
-            scale_override: self.settings.ssmax_scale,
-            training_length: spec.training_length(),
-        })
+        variant(&self.checkpoint, &self.settings.variant, self.settings.ssmax_scale)
     }
 
     /// Loads the weights.
@@ -234,6 +227,19 @@ impl RunPlan {
     pub fn weights_hash(&self) -> &str {
         &self.weights_hash
     }
+}
+
+/// The variant of this name for a checkpoint; `auto` is the checkpoint's own.
+fn variant(checkpoint: &Checkpoint, name: &str, scale_override: Option<f64>) -> Result<Box<dyn AttentionVariant>> {
+    let spec = &checkpoint.spec;
+    let name = if name == "auto" { checkpoint.own_variant } else { name };
+    (registry::find("variant", VARIANTS, name)?.value)(&VariantInputs {
+        layers: spec.num_hidden_layers,
+        heads: spec.num_attention_heads,
+        learned: checkpoint.learned.as_ref(),
+        scale_override,
+        training_length: spec.training_length(),
+    })
 }
 
 /// The form of the prompts, and the hash of the template when there is one.

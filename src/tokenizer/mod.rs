@@ -44,6 +44,22 @@ pub trait Tokenize: Sync {
     /// When an id is unknown.
     fn decode(&self, ids: &[u32]) -> Result<String, Error>;
 
+    /// The text of these ids without special tokens, as a reader of the model's response wants it.
+    ///
+    /// # Errors
+    /// When an id is unknown.
+    fn decode_plain(&self, ids: &[u32]) -> Result<String, Error> {
+        self.decode(ids)
+    }
+
+    /// What one token stands for, for display: bytes that are no whole character are written `<0xE4>`.
+    ///
+    /// # Errors
+    /// When the id is unknown.
+    fn token_text(&self, id: u32) -> Result<String, Error> {
+        self.decode(&[id])
+    }
+
     /// The id that begins every sequence, when the model wants one and the tokenizer would add it.
     fn bos(&self) -> Option<u32>;
 

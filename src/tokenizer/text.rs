@@ -73,30 +73,6 @@ impl TextTokenizer {
         Self { inner, bos, special_ids, eos_ids, vocab_size, byte_level, hash, special_tokens, chat_template }
     }
 
-    /// The text of these ids without special tokens, as a reader of the model's response wants it.
-    ///
-    /// # Errors
-    /// When an id is unknown.
-    pub fn decode_plain(&self, ids: &[u32]) -> Result<String> {
-        self.decode_with(ids, true)
-    }
-
-    /// What one token stands for, for display: bytes that are no whole character are written `<0xE4>`.
-    ///
-    /// # Errors
-    /// When the id is unknown.
-    pub fn token_text(&self, id: u32) -> Result<String> {
-        let piece = self.piece(id)?;
-        if self.inner.get_added_vocabulary().get_added_tokens_decoder().contains_key(&id) {
-            return Ok(piece);
-        }
-        if self.byte_level {
-            let bytes: Option<Vec<u8>> = piece.chars().map(byte_of_char).collect();
-            return Ok(bytes.map_or(piece, |bytes| readable(&bytes)));
-        }
-        Ok(byte_of_piece(&piece).map_or_else(|| piece.replace('▁', " "), |byte| readable(&[byte])))
-    }
-
     /// One more than the largest id, added tokens included: the rows an embedding needs.
     pub fn vocab_size(&self) -> usize {
         self.vocab_size
@@ -147,6 +123,22 @@ impl Tokenize for TextTokenizer {
 
     fn decode(&self, ids: &[u32]) -> Result<String> {
         self.decode_with(ids, false)
+    }
+
+    fn decode_plain(&self, ids: &[u32]) -> Result<String> {
+        self.decode_with(ids, true)
+    }
+
+    fn token_text(&self, id: u32) -> Result<String> {
+        let piece = self.piece(id)?;
+        if self.inner.get_added_vocabulary().get_added_tokens_decoder().contains_key(&id) {
+            return Ok(piece);
+        }
+        if self.byte_level {
+            let bytes: Option<Vec<u8>> = piece.chars().map(byte_of_char).collect();
+            return Ok(bytes.map_or(piece, |bytes| readable(&bytes)));
+        }
+        Ok(byte_of_piece(&piece).map_or_else(|| piece.replace('▁', " "), |byte| readable(&[byte])))
     }
 
     fn bos(&self) -> Option<u32> {

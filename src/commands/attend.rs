@@ -1,0 +1,243 @@
+//! `niah attend`: a prompt with every token shaded by the attention it received from the answering query.
+
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use super::view::find_cell;
+use super::{prepare, print};
+use crate::attention::probe::AttentionCapture;
+use crate::cli::AttendArgs;
+use crate::error::{Error, Result};
+use crate::export::directory::{ATTENTION_CSV, RESULTS_CSV, RunRecord, TOKENS_CSV};
+use crate::export::shaded::{self, ShadedToken};
+use crate::export::style::Style;
+use crate::export::{csv, table};
+use crate::generate::{LanguageModel, Request};
+use crate::plan::{RunPlan, TextPlan};
+use crate::progress::Silent;
+use crate::report;
+use crate::runner::{attention_rows, run_one};
+use crate::tokenizer::Tokenize;
+use crate::trial::{AttentionRow, Outcome, Status, TokenRow, Trial};
+
+/// Runs the command.
+///
+/// # Errors
+/// When the run, the cell or the head does not exist, or the model cannot be run.
+pub fn run(args: &AttendArgs, style: &Style) -> Result<()> {
+    let head = Head::parse(&args.head)?;
+    let shown = match (&args.directory, &args.text) {
+        (Some(directory), _) => of_run(directory, args, head)?,
+        (None, Some(text)) => of_text(text, args, head)?,
+        (None, None) => return Err(Error::invalid("niah attend", "nothing", "a run's directory, or --text")),
+    };
+    let mut page = format!("{}\n\n{}", shown.title, shaded::draw(&shown.tokens, style));
+    if !shown.heads.is_empty() {
+        page += &format!("\nheads by needle mass\n{}", table::heads(&shown.heads, args.top, style));
+    }
+    print(&page)
+}
+
+/// Whose attention is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Head {
+    Mean,
+    Top,
+    One(usize, usize),
+}
+
+impl Head {
+    fn parse(text: &str) -> Result<Self> {
+        let number = |text: &str| text.parse().ok();
+        match (text, text.split_once('.')) {
+            ("mean", _) => Ok(Self::Mean),
+            ("top", _) => Ok(Self::Top),
+            (_, Some((layer, head))) => {
+                number(layer).zip(number(head)).map(|(layer, head)| Self::One(layer, head))
+            }
+            .ok_or_else(|| Self::wrong(text)),
+            _ => Err(Self::wrong(text)),
+        }
+    }
+
+    fn wrong(text: &str) -> Error {
+        Error::invalid("--head", text, "mean, top, or LAYER.HEAD such as 12.3")
+    }
+
+    fn chosen(self) -> Option<(usize, usize)> {
+        match self {
+            Self::One(layer, head) => Some((layer, head)),
+            Self::Mean | Self::Top => None,
+        }
+    }
+
+    fn describe(self) -> String {
+        match self {
+            Self::Mean => "mean over all heads".to_string(),
+            Self::Top => "the head with the largest needle mass".to_string(),
+            Self::One(layer, head) => format!("head {layer}.{head}"),
+        }
+    }
+
+    /// The captured row of this head.
+    fn row(self, capture: &AttentionCapture) -> Result<Vec<f64>> {
+        let widen = |row: &[f32]| row.iter().copied().map(f64::from).collect();
+        match self {
+            Self::Mean => Ok(capture.mean_row.clone()),
+            Self::Top => Ok(widen(&capture.top_row)),
+            Self::One(layer, head) => match &capture.chosen_row {
+                Some(row) => Ok(widen(row)),
+                None => {
+                    let last = capture.heads.last().map_or((0, 0), |head| (head.layer, head.head));
+                    let expected = format!("a head from 0.0 to {}.{}", last.0, last.1);
+                    Err(Error::invalid("--head", format!("{layer}.{head}"), expected))
+                }
+            },
+        }
+    }
+}
+
+struct Shown {
+    title: String,
+    tokens: Vec<ShadedToken>,
+    heads: Vec<AttentionRow>,
+}
+
+fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
+    let record = RunRecord::read(directory)?;
+    let cell = find_cell(&record.settings.grid, args.length, args.depth)?;
+    let trial = Trial { cell, index: args.trial, seed: record.settings.seed };
+    let outcomes: Vec<Outcome> = csv::read(directory.join(RESULTS_CSV))?;
+    let latest = report::latest(&outcomes);
+    let outcome = latest.into_iter().find(|row| row.row_id == trial.row_id() && row.status == Status::Ok);
+    let outcome = outcome.ok_or_else(|| {
+        let cell = format!("length {} depth {} trial {}", cell.context_length, cell.depth, args.trial);
+        Error::file(directory, format!("{cell} has not run; run the same niah run command again to go on"))
+    })?;
+    let stored = match head {
+        Head::One(..) => Vec::new(),
+        Head::Mean | Head::Top => of_trial(&directory.join(TOKENS_CSV), |row: &TokenRow| row.row_id == outcome.row_id)?,
+    };
+    let spans = |start: Option<usize>, end: Option<usize>| start.zip(end).map(|(start, end)| start..end);
+    let needle = spans(outcome.needle_start, outcome.needle_end).into_iter().collect::<Vec<_>>();
+    let value = spans(outcome.value_start, outcome.value_end).into_iter().collect::<Vec<_>>();
+    let tokens = if stored.is_empty() {
+        let (texts, masses) = computed(&record, &trial, args, head)?;
+        shade(texts.into_iter().zip(masses), &needle, &value)
+    } else {
+        let mass = |row: &TokenRow| if head == Head::Top { row.mass_top_head } else { row.mass_mean };
+        shade(stored.into_iter().map(|row| (row.token.clone(), mass(&row))), &needle, &value)
+    };
+    let answer = outcome.model_response.as_deref().unwrap_or_default().trim();
+    Ok(Shown {
+        title: format!(
+            "{}, {}: length {} depth {}% trial {}\nexpected {:?}, answered {answer:?}\nattention of the query that predicts the answer, {}",
+            record.settings.model,
+            record.variant,
+            cell.context_length,
+            cell.depth,
+            args.trial,
+            outcome.expected_answer,
+            head.describe(),
+        ),
+        tokens,
+        heads: of_trial(&directory.join(ATTENTION_CSV), |row: &AttentionRow| row.row_id == outcome.row_id)?,
+    })
+}
+
+/// The rows of one trial; none when the table is missing.
+fn of_trial<R: csv::Row>(path: &Path, belongs: impl Fn(&R) -> bool) -> Result<Vec<R>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    csv::rows::<R>(path)?.filter(|row| row.as_ref().map_or(true, &belongs)).collect()
+}
+
+/// Token texts and masses of a trial, run again: the run kept no per-token masses, or not those of this head.
+fn computed(record: &RunRecord, trial: &Trial, args: &AttendArgs, head: Head) -> Result<(Vec<String>, Vec<f64>)> {
+    eprintln!("running the trial again for its per-token attention");
+    let (device, _) = prepare(&args.machine)?;
+    let plan = RunPlan::resolve(record.settings.clone())?;
+    if let Some(difference) = record.identity.difference(&plan.identity()?) {
+        return Err(Error::Failed(format!("what the run was made with has changed since: {difference}")));
+    }
+    let prompt = plan.prompts.build(trial, &plan.tokenizer, &mut plan.prompts.haystack_tokens(trial))?;
+    let mut model = plan.load_model(&device)?;
+    let never = AtomicBool::new(false);
+    let context = plan.context(false)?;
+    let (_, capture) = run_one(&context, trial, &prompt, head.chosen(), &mut model, &mut Silent, &never)?;
+    let texts = prompt.tokens.iter().map(|&id| plan.tokenizer.token_text(id)).collect::<Result<_>>()?;
+    Ok((texts, head.row(&capture)?))
+}
+
+fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
+    let text = read_text(file)?;
+    let (device, _) = prepare(&args.machine)?;
+    let model = args.model.as_deref().unwrap_or_default();
+    let plan = TextPlan::resolve(model, &args.variant)?;
+    let query = args.query.as_deref().unwrap_or_default();
+    let prompt = plan.prompt(&text, query, args.needle.as_deref())?;
+    let needle: Vec<Range<usize>> = prompt.needle.into_iter().collect();
+    let request = Request {
+        tokens: &prompt.tokens,
+        answer: &[],
+        max_new_tokens: ANSWER_BUDGET,
+        end_tokens: &plan.end_tokens(),
+        spans: &[needle.clone(), Vec::new()],
+        chosen_head: head.chosen(),
+    };
+    let completion = plan.load_model(&device)?.complete(request, &mut |_| true)?;
+    let masses = head.row(&completion.attention)?;
+    let texts = prompt.tokens.iter().map(|&id| plan.tokenizer.token_text(id)).collect::<Result<Vec<_>>>()?;
+    let heads = match needle.is_empty() {
+        true => Vec::new(),
+        false => attention_rows("text", needle[0].len(), prompt.tokens.len(), &completion.attention),
+    };
+    let answer = plan.tokenizer.decode_plain(&completion.tokens)?;
+    Ok(Shown {
+        title: format!(
+            "{model}, {}: {} tokens of {}\nthe model goes on {:?}\nattention of the last token, {}",
+            plan.variant_name(),
+            prompt.tokens.len(),
+            file.display(),
+            answer.trim(),
+            head.describe(),
+        ),
+        tokens: shade(texts.into_iter().zip(masses), &needle, &[]),
+        heads,
+    })
+}
+
+/// Tokens generated behind a text of the user's own.
+const ANSWER_BUDGET: usize = 32;
+
+fn read_text(file: &Path) -> Result<String> {
+    let text = if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(file)
+    };
+    let text = text.map_err(|error| Error::file(file, error))?;
+    if text.trim().is_empty() {
+        return Err(Error::file(file, "the text is empty"));
+    }
+    Ok(text)
+}
+
+fn shade(
+    tokens: impl Iterator<Item = (String, f64)>,
+    needle: &[Range<usize>],
+    value: &[Range<usize>],
+) -> Vec<ShadedToken> {
+    let within = |spans: &[Range<usize>], position| spans.iter().any(|span| span.contains(&position));
+    let shaded = tokens.enumerate().map(|(position, (text, mass))| ShadedToken {
+        text,
+        mass,
+        in_needle: within(needle, position),
+        in_value: within(value, position),
+    });
+    shaded.collect()
+}

@@ -1,0 +1,44 @@
+//! `niah list`: what can be named.
+
+use super::print;
+use crate::attention::variant::VARIANTS;
+use crate::cli::ListArgs;
+use crate::error::Result;
+use crate::export::EXPORTERS;
+use crate::haystack::HAYSTACKS;
+use crate::model::families::FAMILIES;
+use crate::registry::{self, Entry};
+use crate::score::SCORERS;
+use crate::task::TASKS;
+
+type Rows = fn() -> Vec<(&'static str, &'static str)>;
+
+/// Every table, by the name of its kind.
+const KINDS: &[Entry<Rows>] = &[
+    Entry { name: "variants", about: "attention variants, for --variant", value: || rows(VARIANTS) },
+    Entry { name: "families", about: "model families that load (model_type)", value: || rows(FAMILIES) },
+    Entry { name: "tasks", about: "task presets, for --task", value: || rows(TASKS) },
+    Entry { name: "haystacks", about: "haystacks, for --haystack", value: || rows(HAYSTACKS) },
+    Entry { name: "scorers", about: "scorers, for --scorer", value: || rows(SCORERS) },
+    Entry { name: "exporters", about: "forms of results", value: || rows(EXPORTERS) },
+];
+
+fn rows<T>(table: &'static [Entry<T>]) -> Vec<(&'static str, &'static str)> {
+    table.iter().map(|entry| (entry.name, entry.about)).collect()
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`crate::error::Error::UnknownChoice`] for a kind that is not in the table.
+pub fn run(args: &ListArgs) -> Result<()> {
+    let chosen = args.kind.as_ref().map(|kind| registry::find("kind", KINDS, kind)).transpose()?;
+    let mut text = String::new();
+    for kind in KINDS.iter().filter(|kind| chosen.is_none_or(|chosen| chosen.name == kind.name)) {
+        text += &format!("{} ({})\n", kind.name, kind.about);
+        for (name, about) in (kind.value)() {
+            text += &format!("  {name:<14} {about}\n");
+        }
+    }
+    print(&text)
+}

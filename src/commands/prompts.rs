@@ -1,0 +1,91 @@
+//! `niah prompts`: the prompts of a plan as JSONL, without running a model.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+
+use serde_json::json;
+
+use super::settings;
+use crate::cli::PromptsArgs;
+use crate::error::{Error, Result};
+use crate::plan::RunPlan;
+use crate::prompt::Prompt;
+use crate::trial::Trial;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the plan cannot be made, a prompt cannot be built, or the output cannot be written.
+pub fn run(args: &PromptsArgs) -> Result<()> {
+    let plan = RunPlan::resolve(settings(&args.model, &args.grid)?)?;
+    match &args.output {
+        None => write(&plan, args.limit, io::stdout().lock()).or_else(|error| match error {
+            Failure::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Failure::Io(error) => Err(Error::file("stdout", error)),
+            Failure::Prompt(error) => Err(error),
+        }),
+        Some(path) => {
+            let file = File::create(path).map_err(|error| Error::file(path, error))?;
+            write(&plan, args.limit, file).map_err(|error| match error {
+                Failure::Io(error) => Error::file(path, error),
+                Failure::Prompt(error) => error,
+            })
+        }
+    }
+}
+
+enum Failure {
+    Prompt(Error),
+    Io(io::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Prompt(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn write(plan: &RunPlan, limit: Option<usize>, output: impl Write) -> Result<(), Failure> {
+    let mut output = BufWriter::new(output);
+    let mut haystack = None;
+    for trial in plan.trials().into_iter().take(limit.unwrap_or(usize::MAX)) {
+        let shared = match haystack.take() {
+            Some((index, tokens)) if index == trial.index => tokens,
+            _ => plan.prompts.haystack_tokens(&trial),
+        };
+        let (_, tokens) = haystack.insert((trial.index, shared));
+        let prompt = plan.prompts.build(&trial, &plan.tokenizer, tokens)?;
+        writeln!(output, "{}", line(&trial, &prompt))?;
+    }
+    Ok(output.flush()?)
+}
+
+fn line(trial: &Trial, prompt: &Prompt) -> serde_json::Value {
+    let spans = |spans: &[std::ops::Range<usize>]| spans.iter().map(|s| [s.start, s.end]).collect::<Vec<_>>();
+    json!({
+        "row_id": trial.row_id(),
+        "context_length": trial.cell.context_length.0,
+        "depth_percent": trial.cell.depth.percent(),
+        "actual_depth_percent": prompt.actual_depth.percent(),
+        "trial": trial.index,
+        "seed": trial.seed,
+        "prompt": prompt.text,
+        "prompt_tokens": prompt.tokens.len(),
+        "special_tokens": prompt.special_tokens,
+        "answer_budget": prompt.answer_budget,
+        "needles": prompt.needle_texts,
+        "needle_spans": spans(&prompt.needles),
+        "value_spans": spans(&prompt.values),
+        "question": prompt.question,
+        "expected": prompt.expected,
+        "haystack_loops": prompt.haystack_loops,
+        "haystack_sha256": prompt.haystack_hash,
+        "prompt_sha256": prompt.prompt_hash,
+    })
+}

@@ -1,0 +1,207 @@
+//! The directory of a run: `run.json` says what ran, `results.csv` is the record, `attention.csv` and `tokens.csv` go with it.
+//!
+//! A trial's rows of the long tables reach the disk before its row of `results.csv`, which makes it count. Rows of a trial
+//! that a crash left without one are removed when the run goes on.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::csv::{self, Appender, Row};
+use crate::error::{Error, Result};
+use crate::plan::{Identity, Settings};
+use crate::report;
+use crate::runner::{TrialRecord, TrialSink};
+use crate::trial::{AttentionRow, Outcome, Status, TokenRow};
+
+/// Name of the file that says what ran.
+pub const RUN_JSON: &str = "run.json";
+/// Name of the table with one row a trial.
+pub const RESULTS_CSV: &str = "results.csv";
+/// Name of the table with one row a trial, layer and head.
+pub const ATTENTION_CSV: &str = "attention.csv";
+/// Name of the table with one row a trial and prompt token.
+pub const TOKENS_CSV: &str = "tokens.csv";
+
+/// `run.json`: everything about a run that its rows do not say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Version of niah.
+    pub niah: String,
+    /// Short hash that names the run.
+    pub run_id: String,
+    /// Hash of the plan.
+    pub config_hash: String,
+    /// The command line, as typed.
+    pub command: Vec<String>,
+    /// When it was first started, RFC 3339 in UTC.
+    pub started_utc: String,
+    /// What was asked for.
+    pub settings: Settings,
+    /// Name of the attention variant that runs.
+    pub variant: String,
+    /// Which scales it uses, and where they come from.
+    pub variant_description: String,
+    /// Length the checkpoint was trained on, when its configuration says so.
+    pub training_length: Option<usize>,
+    /// Family, sizes and form of the model, for readers.
+    pub model: Value,
+    /// What the user was warned of.
+    pub warnings: Vec<String>,
+    /// The machine, for readers.
+    pub machine: Value,
+    /// What the results depend on.
+    pub identity: Identity,
+}
+
+impl RunRecord {
+    /// Reads `run.json` of a run's directory.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the directory holds no run, or one that this version cannot read.
+    pub fn read(directory: &Path) -> Result<Self> {
+        let path = directory.join(RUN_JSON);
+        let text = fs::read(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                Error::file(directory, "no run here: run.json is missing; name the directory that niah run -o wrote")
+            }
+            _ => Error::file(&path, error),
+        })?;
+        serde_json::from_slice(&text).map_err(|error| Error::file(&path, format!("not a run of this version: {error}")))
+    }
+
+    fn write(&self, directory: &Path) -> Result<()> {
+        let path = directory.join(RUN_JSON);
+        let text = serde_json::to_string_pretty(self).map_err(|error| Error::file(&path, error))?;
+        replace(&path, |new| fs::write(new, text + "\n").map_err(|error| Error::file(new, error)))
+    }
+}
+
+/// A run's directory, open for writing.
+pub struct RunDirectory {
+    results: Appender<Outcome>,
+    attention: Appender<AttentionRow>,
+    tokens: Option<Appender<TokenRow>>,
+    outcomes: Vec<Outcome>,
+}
+
+impl RunDirectory {
+    /// Opens the directory to begin a run or to continue it.
+    ///
+    /// # Errors
+    /// [`Error::PlanChanged`] when it holds results of another plan; [`Error::File`] when it cannot be written.
+    pub fn open(directory: &Path, record: &RunRecord, keep_tokens: bool) -> Result<Self> {
+        fs::create_dir_all(directory)
+            .map_err(|error| Error::file(directory, format!("cannot make this directory: {error}; choose another with -o")))?;
+        if directory.join(RUN_JSON).exists() {
+            let old = RunRecord::read(directory)?;
+            if let Some(difference) = old.identity.difference(&record.identity) {
+                return Err(Error::PlanChanged { path: directory.to_path_buf(), difference });
+            }
+        } else if directory.join(RESULTS_CSV).exists() {
+            return Err(Error::file(directory, "holds results.csv without run.json; choose another directory with -o"));
+        } else {
+            record.write(directory)?;
+        }
+        let results = Appender::open(directory.join(RESULTS_CSV))?;
+        let outcomes: Vec<Outcome> = csv::read(directory.join(RESULTS_CSV))?;
+        let kept = done(&outcomes);
+        prune::<AttentionRow>(&directory.join(ATTENTION_CSV), &kept)?;
+        prune::<TokenRow>(&directory.join(TOKENS_CSV), &kept)?;
+        let tokens = directory.join(TOKENS_CSV);
+        Ok(Self {
+            results,
+            attention: Appender::open(directory.join(ATTENTION_CSV))?,
+            tokens: keep_tokens.then(|| Appender::open(tokens)).transpose()?,
+            outcomes,
+        })
+    }
+
+    /// Keys of the trials that need not run again. Failed ones are not among them.
+    #[must_use]
+    pub fn done(&self) -> HashSet<String> {
+        done(&self.outcomes)
+    }
+
+    /// Every row so far.
+    #[must_use]
+    pub fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+}
+
+impl TrialSink for RunDirectory {
+    fn record(&mut self, record: TrialRecord) -> Result<()> {
+        self.attention.append(&record.attention)?;
+        if let Some(tokens) = &mut self.tokens {
+            tokens.append(&record.tokens)?;
+        }
+        self.results.append(std::slice::from_ref(&record.outcome))?;
+        self.outcomes.push(record.outcome);
+        Ok(())
+    }
+}
+
+fn done(outcomes: &[Outcome]) -> HashSet<String> {
+    let ran = report::latest(outcomes).into_iter().filter(|outcome| outcome.status == Status::Ok);
+    ran.map(|outcome| outcome.row_id.clone()).collect()
+}
+
+/// A row of a long table, which belongs to a trial.
+trait TrialRow: Row {
+    fn row_id(&self) -> &str;
+}
+
+impl TrialRow for AttentionRow {
+    fn row_id(&self) -> &str {
+        &self.row_id
+    }
+}
+
+impl TrialRow for TokenRow {
+    fn row_id(&self) -> &str {
+        &self.row_id
+    }
+}
+
+/// Rows that are copied with one write.
+const PRUNE_BATCH: usize = 4096;
+
+/// Removes the rows of trials that are not in `kept`, if there are any.
+fn prune<R: TrialRow>(path: &Path, kept: &HashSet<String>) -> Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let mut orphaned = false;
+    for row in csv::rows::<R>(path)? {
+        orphaned |= !kept.contains(row?.row_id());
+    }
+    if !orphaned {
+        return Ok(());
+    }
+    replace(path, |new| {
+        let mut table = Appender::<R>::open(new)?;
+        let mut rows = csv::rows::<R>(path)?.filter(|row| row.as_ref().map_or(true, |row| kept.contains(row.row_id())));
+        loop {
+            let batch = rows.by_ref().take(PRUNE_BATCH).collect::<Result<Vec<_>>>()?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            table.append(&batch)?;
+        }
+    })
+}
+
+/// Writes a file beside `path` and puts it in its place, so that no reader sees half of it.
+fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let new = PathBuf::from(format!("{}.new", path.display()));
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::file(&new, error)),
+        _ => {}
+    }
+    write(&new)?;
+    fs::rename(&new, path).map_err(|error| Error::file(path, error))
+}

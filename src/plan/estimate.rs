@@ -1,0 +1,112 @@
+//! What a plan will cost: cells, tokens, memory and time, for `--dry-run` and the progress bar.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use candle_core::{Device, Tensor};
+
+use super::{MemoryPlan, RunPlan};
+use crate::error::Result;
+use crate::trial::Trial;
+
+/// The prompts of one trial, measured.
+pub struct Estimate {
+    /// Memory of the longest prompt.
+    pub memory: MemoryPlan,
+    prompt_tokens: BTreeMap<(usize, u64), usize>,
+    answer_tokens: usize,
+    haystack_loops: usize,
+}
+
+impl Estimate {
+    /// Builds the first trial of every cell.
+    ///
+    /// # Errors
+    /// When one of them cannot be built.
+    pub fn new(plan: &RunPlan) -> Result<Self> {
+        let prompts = plan.probe_prompts()?;
+        let longest = prompts.iter().map(|(trial, _)| trial.cell.context_length.0).max().unwrap_or(0);
+        Ok(Self {
+            memory: plan.memory(longest),
+            answer_tokens: prompts.first().map_or(0, |(_, prompt)| prompt.answer_budget),
+            haystack_loops: prompts.iter().map(|(_, prompt)| prompt.haystack_loops).max().unwrap_or(0),
+            prompt_tokens: prompts.iter().map(|(trial, prompt)| (trial.cell.key(), prompt.tokens.len())).collect(),
+        })
+    }
+
+    /// Prompt tokens of these trials, taking those of a cell to be as long as its first.
+    #[must_use]
+    pub fn tokens_of(&self, trials: &[Trial]) -> usize {
+        trials.iter().filter_map(|trial| self.prompt_tokens.get(&trial.cell.key())).sum()
+    }
+
+    /// The plan in words.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn describe(&self, plan: &RunPlan, device: &Device) -> Result<String> {
+        let (trials, grid, variant) = (plan.trials(), &plan.settings.grid, plan.variant()?);
+        let join = |items: Vec<String>| items.join(", ");
+        let lengths = join(grid.context_lengths().iter().map(ToString::to_string).collect());
+        let depths = join(grid.depths().iter().map(ToString::to_string).collect());
+        let cells = grid.cells().count();
+        let loops = match self.haystack_loops {
+            0 => String::new(),
+            n => format!(" (repeated: the longest prompt goes round {} times)", n + 1),
+        };
+        Ok([
+            format!("model      {} ({})", plan.settings.model, plan.checkpoint.family),
+            format!("variant    {} ({})", variant.name(), variant.description()),
+            format!("task       {}, {} form, haystack {}{loops}", plan.prompts.task.name(), plan.form_name(), plan.prompts.haystack.name()),
+            format!("lengths    {lengths}"),
+            format!("depths     {depths}"),
+            format!("cells      {cells}, {} trials each: {} prompts", plan.settings.trials, trials.len()),
+            format!("tokens     {} to read, at most {} to write", self.tokens_of(&trials), trials.len() * self.answer_tokens),
+            format!("memory     {}", self.memory),
+            format!("time       about {} (from this machine's matrix speed just now)", duration(self.seconds(plan, device)?)),
+        ]
+        .join("\n")
+            + "\n")
+    }
+
+    /// Expected wall time: the operations of all prompts at the speed of a matrix multiply of the model's own size.
+    /// Attention runs at a third of that speed; decoding reads every weight once a token, at 1/60 of the prefill's speed.
+    fn seconds(&self, plan: &RunPlan, device: &Device) -> Result<f64> {
+        let spec = &plan.checkpoint.spec;
+        let embedding = spec.vocab_size * spec.hidden_size * if spec.tie_word_embeddings { 1 } else { 2 };
+        let weights = spec.parameter_count().saturating_sub(embedding) as f64;
+        let width = (spec.num_attention_heads * spec.head_dim * spec.num_hidden_layers) as f64;
+        let rate = matmul_rate(spec.hidden_size, spec.intermediate_size, device)?;
+        let operations = plan.trials().iter().map(|trial| {
+            let n = self.prompt_tokens.get(&trial.cell.key()).copied().unwrap_or(0) as f64;
+            let linear = 2.0 * weights * n;
+            let attention = 2.0 * n * n * width;
+            let decode = 60.0 * 2.0 * (weights + embedding as f64) * self.answer_tokens as f64;
+            linear + 3.0 * attention + decode
+        });
+        Ok(operations.sum::<f64>() / rate)
+    }
+}
+
+/// Operations a second of `[256, hidden] x [hidden, intermediate]`, best of three.
+fn matmul_rate(hidden: usize, intermediate: usize, device: &Device) -> Result<f64> {
+    let rows = 256;
+    let x = Tensor::ones((rows, hidden), candle_core::DType::F32, device)?;
+    let weight = Tensor::ones((intermediate, hidden), candle_core::DType::F32, device)?;
+    let mut best = f64::INFINITY;
+    for _ in 0..4 {
+        let started = Instant::now();
+        x.matmul(&weight.t()?)?;
+        device.synchronize()?;
+        best = best.min(started.elapsed().as_secs_f64());
+    }
+    Ok(2.0 * (rows * hidden * intermediate) as f64 / best.max(1e-9))
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{:.0} s", s.max(1.0)),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}

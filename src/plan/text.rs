@@ -1,0 +1,98 @@
+//! A prompt of the user's own: a text and a query, without a grid.
+
+use std::ops::Range;
+
+use candle_core::Device;
+
+use super::{load_tokenizer, variant};
+use crate::attention::AttentionVariant;
+use crate::checkpoint::{Checkpoint, RopeOverride};
+use crate::error::{Error, Result};
+use crate::generate::{DEFAULT_CHUNK, DecoderModel};
+use crate::tokenizer::{TextTokenizer, Tokenize};
+
+/// A checkpoint, ready to read a text.
+pub struct TextPlan {
+    /// Its tokenizer.
+    pub tokenizer: TextTokenizer,
+    checkpoint: Checkpoint,
+    variant: String,
+}
+
+/// A text as the model reads it.
+pub struct TextPrompt {
+    /// Token ids.
+    pub tokens: Vec<u32>,
+    /// Tokens of the passage that was pointed out.
+    pub needle: Option<Range<usize>>,
+}
+
+impl TextPlan {
+    /// Opens a checkpoint, weights not loaded.
+    ///
+    /// # Errors
+    /// When the checkpoint or the variant cannot be used.
+    pub fn resolve(model: &str, variant: &str) -> Result<Self> {
+        let checkpoint = Checkpoint::open(model, RopeOverride::default())?;
+        let plan = Self { tokenizer: load_tokenizer(&checkpoint)?, checkpoint, variant: variant.to_string() };
+        plan.build_variant()?;
+        Ok(plan)
+    }
+
+    /// The prompt `text`, empty line, `query`: one user's turn when the checkpoint has a chat template, plain text otherwise.
+    ///
+    /// # Errors
+    /// When `needle` does not occur exactly once in the text, or the template fails.
+    pub fn prompt(&self, text: &str, query: &str, needle: Option<&str>) -> Result<TextPrompt> {
+        let content = format!("{}\n\n{query}", text.trim_end());
+        let whole = match self.tokenizer.chat_template()? {
+            Some(template) => template.render(None, &content)?,
+            None => content,
+        };
+        let bytes = needle.map(|needle| occurrence(&whole, needle)).transpose()?;
+        let encoded = self.tokenizer.encode(&whole)?;
+        let bos = self.tokenizer.bos().filter(|bos| encoded.ids.first() != Some(bos));
+        let shift = usize::from(bos.is_some());
+        let needle = bytes.map(|bytes| {
+            let overlaps = |span: &Range<usize>| span.start < bytes.end && span.end > bytes.start;
+            let first = encoded.spans.iter().position(overlaps).unwrap_or(0);
+            let last = encoded.spans.iter().rposition(overlaps).unwrap_or(first);
+            first + shift..last + 1 + shift
+        });
+        Ok(TextPrompt { tokens: bos.into_iter().chain(encoded.ids).collect(), needle })
+    }
+
+    /// Loads the weights.
+    ///
+    /// # Errors
+    /// When they are damaged or do not fit the configuration.
+    pub fn load_model(&self, device: &Device) -> Result<DecoderModel> {
+        Ok(DecoderModel::new(self.checkpoint.decoder(device)?, self.build_variant()?, DEFAULT_CHUNK))
+    }
+
+    /// Ids that end an answer.
+    #[must_use]
+    pub fn end_tokens(&self) -> Vec<u32> {
+        self.tokenizer.eos_ids().iter().copied().collect()
+    }
+
+    /// Name of the attention variant that runs.
+    #[must_use]
+    pub fn variant_name(&self) -> &'static str {
+        self.build_variant().map_or("", |variant| variant.name())
+    }
+
+    fn build_variant(&self) -> Result<Box<dyn AttentionVariant>> {
+        variant(&self.checkpoint, &self.variant, None)
+    }
+}
+
+/// The bytes of `needle` in `text`, where it stands exactly once.
+fn occurrence(text: &str, needle: &str) -> Result<Range<usize>> {
+    let mut found = text.match_indices(needle);
+    match (found.next(), found.next()) {
+        (Some((start, _)), None) if !needle.is_empty() => Ok(start..start + needle.len()),
+        (None, _) => Err(Error::invalid("--needle", format!("{needle:?}"), "a passage of the text, letter by letter")),
+        _ => Err(Error::invalid("--needle", format!("{needle:?}"), "a passage that occurs once in the text; take more of it")),
+    }
+}
