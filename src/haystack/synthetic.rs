@@ -265,7 +265,7 @@ impl Paragraph<'_> {
     }
 
     fn pick(&mut self, words: &[&'static str]) -> &'static str {
-        *self.rng.choose(words)
+        self.rng.choose::<&str>(words)
     }
 
     fn join(&self, out: &mut String, parts: &[&str]) {

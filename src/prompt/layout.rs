@@ -46,6 +46,8 @@ pub(super) struct Layout {
     pub(super) content: Range<usize>,
     /// The haystack with its needles, without outer white space.
     pub(super) haystack: Range<usize>,
+    /// The haystack's own text before each needle and after the last.
+    pub(super) pieces: Vec<Range<usize>>,
     /// Each needle, without outer white space.
     pub(super) needles: Vec<Range<usize>>,
     /// Each needle's value.
@@ -68,16 +70,16 @@ pub(super) fn lay_out(frame: &Frame, question: &Question, haystack: &str, positi
         text.push('\n');
     }
     let region = text.len();
-    let (mut needles, mut values) = (Vec::new(), Vec::new());
+    let (mut pieces, mut needles, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let mut from = 0;
     for (needle, &at) in question.needles.iter().zip(positions) {
-        push_apart(&mut text, region, &haystack[from..at]);
+        pieces.push(push_apart(&mut text, region, &haystack[from..at]));
         from = at;
         let (bytes, value) = push_needle(&mut text, region, needle);
         needles.push(bytes);
         values.push(value);
     }
-    push_apart(&mut text, region, &haystack[from..]);
+    pieces.push(push_apart(&mut text, region, &haystack[from..]));
     let haystack = region..text.trim_end().len().max(region);
     if question.question.is_empty() {
         text.truncate(haystack.end);
@@ -105,7 +107,7 @@ pub(super) fn lay_out(frame: &Frame, question: &Question, haystack: &str, positi
     }
     let answer = text.len();
     text.push_str(expected);
-    Layout { text, content, haystack, needles, values, completion, answer }
+    Layout { text, content, haystack, pieces, needles, values, completion, answer }
 }
 
 /// Adds a needle and returns the bytes of its text and of its value. White space of its own at the very beginning of
@@ -121,12 +123,13 @@ fn push_needle(text: &mut String, region: usize, needle: &Needle) -> (Range<usiz
     (at(lead)..at(whole.trim_end().len()), at(value.start)..at(value.end))
 }
 
-/// Adds a piece so that it never touches what stands before it in the haystack.
-fn push_apart(text: &mut String, region: usize, piece: &str) {
+/// Adds a piece so that it never touches what stands before it in the haystack, and returns its bytes.
+fn push_apart(text: &mut String, region: usize, piece: &str) -> Range<usize> {
     if text.len() > region && !piece.is_empty() {
         set_apart(text, piece);
     }
     text.push_str(piece);
+    text.len() - piece.len()..text.len()
 }
 
 fn set_apart(text: &mut String, next: &str) {
@@ -161,11 +164,10 @@ mod tests {
         let question = question(&["Mid x1.", "\nOwn x1 lines.\n"]);
         let frame = Frame::of(&Form::Completion).unwrap();
         let layout = lay_out(&frame, &question, "One. Two.\n\nThree.", &[4, 9]);
-        assert_eq!(
-            layout.text,
-            "One. Mid x1. Two.\nOwn x1 lines.\n\n\nThree.\n\nWhich?\nIt is x1"
-        );
-        let slices = |ranges: &[Range<usize>]| ranges.iter().map(|r| layout.text[r.clone()].to_string()).collect::<Vec<_>>();
+        assert_eq!(layout.text, "One. Mid x1. Two.\nOwn x1 lines.\n\n\nThree.\n\nWhich?\nIt is x1");
+        let slices = |ranges: &[Range<usize>]| {
+            ranges.iter().map(|r| layout.text[r.clone()].to_string()).collect::<Vec<_>>()
+        };
         assert_eq!(slices(&layout.needles), ["Mid x1.", "Own x1 lines."]);
         assert_eq!(slices(&layout.values), ["x1", "x1"]);
         assert!(layout.text[layout.haystack.clone()].ends_with("Three."));

@@ -1,11 +1,41 @@
 //! Building a prompt: haystack, needles, question and template, exact to the token.
 //!
-//! A prompt is a pure function of (task, cell, seed, tokenizer, haystack). The token ranges of every needle and value are
-//! known by construction.
+//! A prompt is a pure function of (task, cell, seed, tokenizer, haystack). Its text is put together as one string and
+//! encoded once, so the ids are those that any tool gets for that text. The bytes of every needle, value and answer are
+//! known as the text is put together, and the spans of the encoding turn them into token ranges; nothing is searched for.
+//!
+//! ```text
+//! completion form   [BOS] instruction \n haystack with needles \n\n question \n completion
+//! chat form         [BOS] template( system, instruction \n haystack with needles \n\n question suffix ) completion
+//! ```
+//!
+//! The expected answer stands after the prompt when the text is encoded. The first token that overlaps its bytes begins
+//! [`Prompt::answer_tokens`]; the tokens before it are [`Prompt::tokens`]. So a space that merges with the answer's
+//! first token belongs to the answer, and a space that is a token of its own stays in the prompt.
 
+mod checks;
+mod fit;
+mod layout;
+
+use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
 use crate::grid::Depth;
+use crate::hash::sha256_hex;
+use crate::haystack::{Haystack, HaystackTokens};
+use crate::registry::Entry;
+use crate::task::{Question, Task};
+use crate::tokenizer::{Encoded, Tokenize};
+use crate::trial::Trial;
+use fit::Cut;
+use layout::{Frame, Layout};
+
+/// How often a question is drawn again because the haystack happens to hold its answer.
+const DRAWS: usize = 100;
 
 /// A prompt ready to run, with everything that is recorded about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,12 +60,224 @@ pub struct Prompt {
     pub expected: Vec<String>,
     /// How many of `tokens` are special.
     pub special_tokens: usize,
-    /// Tokens reserved for the answer.
+    /// Tokens reserved for the answer: the task's budget, or the expected answer's tokens when they are more.
     pub answer_budget: usize,
     /// Depth of the first needle as built: haystack tokens before it over all haystack tokens.
     pub actual_depth: Depth,
+    /// How often the haystack's text began again within the prompt.
+    pub haystack_loops: usize,
     /// SHA-256 of the haystack text that was used, in hex.
     pub haystack_hash: String,
     /// SHA-256 of `tokens` as little-endian u32, in hex.
     pub prompt_hash: String,
+}
+
+/// Where the haystack is cut to length.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Snap {
+    /// After a sentence: the prompt is at most one haystack sentence shorter than asked. A sentence longer than
+    /// [`Self::SENTENCE_BOUND`] tokens is cut at a token instead.
+    #[default]
+    Sentence,
+    /// At any character: the prompt is exactly as long as asked, unless the tokenizer has no cut that gives that length,
+    /// as when every character is several tokens. Where a paragraph break makes the count jump, a space
+    /// stands for it.
+    None,
+}
+
+impl Snap {
+    /// Tokens of a sentence that are given up, at most, to cut after the sentence before it.
+    pub const SENTENCE_BOUND: usize = 256;
+}
+
+/// The ways to cut, by name.
+pub const SNAPS: &[Entry<Snap>] = &[
+    Entry { name: "sentence", about: "cut the haystack after a sentence", value: Snap::Sentence },
+    Entry {
+        name: "none",
+        about: "cut the haystack so that the prompt is exact to the token",
+        value: Snap::None,
+    },
+];
+
+/// Renders a chat template for (system, user) with the generation prompt.
+pub type RenderChat = dyn Fn(Option<&str>, &str) -> Result<String> + Send + Sync;
+
+/// What the model is given: plain text to complete, or a conversation.
+#[derive(Clone)]
+pub enum Form {
+    /// Plain text that the model continues.
+    Completion,
+    /// One user's turn in a chat template, the assistant's turn opened.
+    Chat {
+        /// What the system's turn says.
+        system: Option<String>,
+        /// Renders the template.
+        render: Arc<RenderChat>,
+    },
+}
+
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Completion => f.write_str("Completion"),
+            Self::Chat { system, .. } => {
+                f.debug_struct("Chat").field("system", system).finish_non_exhaustive()
+            }
+        }
+    }
+}
+
+/// Everything that the prompts of a run have in common.
+pub struct PromptPlan {
+    /// What is hidden and asked.
+    pub task: Box<dyn Task>,
+    /// Where it is hidden.
+    pub haystack: Haystack,
+    /// Completion or chat.
+    pub form: Form,
+    /// Where the haystack is cut.
+    pub snap: Snap,
+}
+
+impl PromptPlan {
+    /// The haystack of a trial, to be shared by all its cells: it is tokenised once and grows with them.
+    #[must_use]
+    pub fn haystack_tokens(&self, trial: &Trial) -> HaystackTokens {
+        HaystackTokens::new(&self.haystack, trial.seed, trial.index)
+    }
+
+    /// Builds the prompt of one trial, a pure function of the arguments: how far `haystack` has grown makes no difference.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] when the length is too small for everything but the haystack, when the haystack holds the answer
+    /// or a special token, or when the template gives more than one BOS; errors of the template and the tokenizer.
+    ///
+    /// # Panics
+    /// If `haystack` was opened for another trial.
+    pub fn build(
+        &self,
+        trial: &Trial,
+        tokenizer: &dyn Tokenize,
+        haystack: &mut HaystackTokens,
+    ) -> Result<Prompt> {
+        assert_eq!(haystack.trial(), (trial.seed, trial.index), "the haystack of another trial");
+        let frame = Frame::of(&self.form)?;
+        let mut rng = trial.rng("question");
+        let mut question = self.task.draw(&mut rng)?;
+        for _ in 0..DRAWS {
+            let mut builder = Builder {
+                trial,
+                tokenizer,
+                question: &question,
+                frame: &frame,
+                answer_budget: self.task.answer_budget(),
+                snap: self.snap,
+                haystack,
+            };
+            let draft = builder.fit()?;
+            let Some(collision) = checks::collision(&question, &draft.layout) else {
+                return builder.finish(draft);
+            };
+            let next = self.task.draw(&mut rng)?;
+            if next == question {
+                return Err(prompt_error(trial, collision));
+            }
+            question = next;
+        }
+        Err(prompt_error(trial, format!("each of {DRAWS} drawn answers stands in the haystack already")))
+    }
+}
+
+/// Builds one prompt for one drawn question.
+struct Builder<'a> {
+    trial: &'a Trial,
+    tokenizer: &'a dyn Tokenize,
+    question: &'a Question,
+    frame: &'a Frame,
+    answer_budget: usize,
+    snap: Snap,
+    haystack: &'a mut HaystackTokens,
+}
+
+/// A prompt with the haystack cut somewhere, encoded and measured.
+struct Draft {
+    cut: Cut,
+    layout: Layout,
+    encoded: Encoded,
+    /// BOS to put in front.
+    bos: Option<u32>,
+    /// Index in `encoded` of the answer's first token.
+    answer: usize,
+}
+
+impl Draft {
+    fn prompt_tokens(&self) -> usize {
+        usize::from(self.bos.is_some()) + self.answer
+    }
+
+    fn answer_tokens(&self) -> usize {
+        self.encoded.ids.len() - self.answer
+    }
+
+    /// The tokens of the prompt that overlap these bytes.
+    fn token_range(&self, bytes: &Range<usize>) -> Range<usize> {
+        let spans = &self.encoded.spans;
+        let start = spans.partition_point(|span| span.end <= bytes.start);
+        let end = spans.partition_point(|span| span.start < bytes.end).max(start);
+        let shift = usize::from(self.bos.is_some());
+        shift + start..shift + end
+    }
+}
+
+impl Builder<'_> {
+    /// Turns a draft into a prompt, once every check has passed.
+    fn finish(&self, draft: Draft) -> Result<Prompt> {
+        checks::special_tokens(&draft, self.tokenizer)
+            .map_err(|problem| prompt_error(self.trial, problem))?;
+        let layout = &draft.layout;
+        let needles: Vec<_> = layout.needles.iter().map(|bytes| draft.token_range(bytes)).collect();
+        let haystack = draft.token_range(&layout.haystack);
+        let (before_answer, answer_tokens) = draft.encoded.ids.split_at(draft.answer);
+        let tokens: Vec<u32> = draft.bos.into_iter().chain(before_answer.iter().copied()).collect();
+        let special =
+            |id: &&u32| self.tokenizer.special_ids().contains(id) || self.tokenizer.bos() == Some(**id);
+        let text_end = draft.encoded.spans.get(draft.answer).map_or(layout.answer, |span| span.start);
+        Ok(Prompt {
+            answer_tokens: answer_tokens.to_vec(),
+            text: layout.text[..text_end].to_string(),
+            values: layout.values.iter().map(|bytes| draft.token_range(bytes)).collect(),
+            actual_depth: self.actual_depth(&draft)?,
+            haystack,
+            needles,
+            needle_texts: self.question.needles.iter().map(|needle| needle.text().to_string()).collect(),
+            question: self.question.question.clone(),
+            expected: self.question.expected.clone(),
+            special_tokens: tokens.iter().filter(special).count(),
+            answer_budget: self.answer_budget.max(answer_tokens.len()),
+            haystack_loops: self.haystack.stream().loops_within(draft.cut.end),
+            haystack_hash: sha256_hex(draft.cut.text(self.haystack.stream().text()).as_ref()),
+            prompt_hash: sha256_hex(tokens.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<_>>()),
+            tokens,
+        })
+    }
+
+    /// Haystack tokens before the first needle over all haystack tokens; the depth asked for when there are none.
+    fn actual_depth(&self, draft: &Draft) -> Result<Depth> {
+        let tokens = |bytes: &Range<usize>| if bytes.is_empty() { 0 } else { draft.token_range(bytes).len() };
+        let pieces: Vec<usize> = draft.layout.pieces.iter().map(tokens).collect();
+        match pieces.iter().sum::<usize>() {
+            0 => Ok(self.trial.cell.depth),
+            all => Depth::from_percent(100.0 * pieces[0] as f64 / all as f64),
+        }
+    }
+}
+
+fn prompt_error(trial: &Trial, problem: impl Into<String>) -> Error {
+    Error::Prompt {
+        context_length: trial.cell.context_length.to_string(),
+        depth: trial.cell.depth.to_string(),
+        problem: problem.into(),
+    }
 }

@@ -1,0 +1,170 @@
+//! Cutting the haystack to length.
+//!
+//! The count of the haystack's own tokens says where to cut; the prompt is then encoded as a whole and the cut corrected
+//! by what merged differently there.
+
+use std::borrow::Cow;
+
+use crate::error::Result;
+
+use super::layout::lay_out;
+use super::{Builder, Draft, Snap, prompt_error};
+
+/// Tokens that a needle moves back, at most, to stand after a sentence.
+const NEEDLE_BOUND: usize = 64;
+
+/// Merges at a cut change the count of a prompt by a few tokens; corrections leave that much room.
+const JITTER: usize = 3;
+
+/// Cuts that are tried around the best one when no token boundary gives the exact length.
+const NEIGHBOURS: usize = 128;
+
+/// The part of the stream that a prompt uses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cut {
+    /// Where it ends.
+    pub(super) end: usize,
+    /// From here on only words are kept, a space between them; at the end where nothing is changed.
+    flat_from: usize,
+}
+
+impl Cut {
+    fn at(end: usize) -> Self {
+        Self { end, flat_from: end }
+    }
+
+    /// The text that is used.
+    pub(super) fn text(self, stream: &str) -> Cow<'_, str> {
+        let (kept, tail) = stream[..self.end].split_at(self.flat_from);
+        if tail.is_empty() { Cow::Borrowed(kept) } else { Cow::Owned(kept.to_string() + &flatten(tail)) }
+    }
+
+    /// Where byte `at` of the stream is in [`Self::text`].
+    fn place(self, stream: &str, at: usize) -> usize {
+        if at <= self.flat_from { at } else { self.flat_from + flatten(&stream[self.flat_from..at]).len() }
+    }
+}
+
+/// The words of a text: every run of other characters becomes one space.
+fn flatten(text: &str) -> String {
+    let mut flat = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_alphanumeric() {
+            flat.push(c);
+        } else if !flat.ends_with(' ') {
+            flat.push(' ');
+        }
+    }
+    flat
+}
+
+impl Builder<'_> {
+    /// The longest prompt that fits.
+    pub(super) fn fit(&mut self) -> Result<Draft> {
+        let target = self.trial.cell.context_length.0;
+        let mut best = self.draft(Cut::at(0))?;
+        let minimum = self.length(&best);
+        if minimum > target {
+            let problem = format!(
+                "template, needles, question and answer take {minimum} tokens without any haystack; \
+                 ask for at least {minimum}"
+            );
+            return Err(prompt_error(self.trial, problem));
+        }
+        // Counts of haystack tokens: `fits` is known to fit and `too_many` not to, so every turn narrows the gap.
+        let (mut fits, mut too_many) = (0, usize::MAX);
+        let mut aim = target - minimum;
+        while self.length(&best) < target {
+            let cut = self.cut(aim)?;
+            let count = self.haystack.count(cut);
+            if count <= fits || count >= too_many {
+                break;
+            }
+            let draft = self.draft(Cut::at(cut))?;
+            let length = self.length(&draft);
+            if length > target {
+                too_many = count;
+                let over = match self.snap {
+                    Snap::Sentence => (length - target).saturating_sub(JITTER),
+                    Snap::None => length - target,
+                };
+                aim = count - over.clamp(1, count);
+            } else {
+                fits = count;
+                aim = count + (target - length);
+                best = draft;
+            }
+        }
+        if self.snap == Snap::None && self.length(&best) < target {
+            best = self.exact_neighbour(best, target)?;
+        }
+        Ok(best)
+    }
+
+    /// Tokens of a whole trial: the prompt and what is reserved for the answer.
+    fn length(&self, draft: &Draft) -> usize {
+        draft.prompt_tokens() + self.answer_budget.max(draft.answer_tokens())
+    }
+
+    /// The byte at which a haystack of about `tokens` tokens ends.
+    fn cut(&mut self, tokens: usize) -> Result<usize> {
+        // One token more shows whether the last one is only a part of a character.
+        self.haystack.grow_to(self.tokenizer, tokens + 1)?;
+        Ok(match self.snap {
+            Snap::Sentence => self.haystack.sentence_boundary(tokens, Snap::SENTENCE_BOUND),
+            Snap::None => self.haystack.boundary(tokens),
+        })
+    }
+
+    /// A cut near `best` that gives the target exactly, at a token boundary or within a token; else `best`.
+    ///
+    /// Where the count jumps over the target between two words, as at a paragraph break, the last few words are written
+    /// without what stands between them.
+    fn exact_neighbour(&mut self, best: Draft, target: usize) -> Result<Draft> {
+        let count = self.haystack.count(best.cut.end);
+        let until = self.cut(count + 2 * JITTER)?;
+        let from = self.cut(count.saturating_sub(8 * JITTER))?;
+        let text = self.haystack.stream().text();
+        let flat_from = text[..best.cut.end].trim_end_matches(|c: char| !c.is_alphanumeric()).len();
+        let mut cuts: Vec<_> = (from..=until).filter(|&at| text.is_char_boundary(at)).map(Cut::at).collect();
+        cuts.sort_by_key(|cut| (cut.end.abs_diff(best.cut.end), cut.end < best.cut.end));
+        cuts.truncate(NEIGHBOURS);
+        let ends = (flat_from + 1..=until).filter(|&at| text.is_char_boundary(at));
+        cuts.extend(ends.map(|end| Cut { end, flat_from }).take(NEIGHBOURS));
+        for cut in cuts {
+            let draft = self.draft(cut)?;
+            if self.length(&draft) == target {
+                return Ok(draft);
+            }
+        }
+        Ok(best)
+    }
+
+    /// The prompt with the haystack cut here.
+    fn draft(&self, cut: Cut) -> Result<Draft> {
+        let stream = self.haystack.stream().text();
+        let positions: Vec<_> = self.positions(cut.end).into_iter().map(|at| cut.place(stream, at)).collect();
+        let layout = lay_out(self.frame, self.question, &cut.text(stream), &positions);
+        let encoded = self.tokenizer.encode(&layout.text)?;
+        let bos = self.tokenizer.bos().filter(|bos| encoded.ids.first() != Some(bos));
+        let answer = encoded.spans.partition_point(|span| span.end <= layout.answer);
+        Ok(Draft { cut, layout, encoded, bos, answer })
+    }
+
+    /// Bytes at which the needles go in: the first at the depth, the others evenly between it and the end.
+    ///
+    /// Every place is counted in the haystack alone, so that needles that are there already move none.
+    fn positions(&self, cut: usize) -> Vec<usize> {
+        let depth = self.trial.cell.depth.fraction();
+        let (tokens, needles) = (self.haystack.count(cut), self.question.needles.len());
+        (0..needles)
+            .map(|i| depth + (1.0 - depth) * i as f64 / needles as f64)
+            .map(|share| match share {
+                1.0.. => cut,
+                share => {
+                    self.haystack.sentence_boundary((share * tokens as f64) as usize, NEEDLE_BOUND).min(cut)
+                }
+            })
+            .collect()
+    }
+}
