@@ -110,8 +110,13 @@ pub struct GridArgs {
     #[arg(long, value_name = "LENGTHS", value_delimiter = ',', help_heading = "Grid")]
     pub context_lengths: Vec<ContextLength>,
     /// Shortest of evenly spaced lengths
-    #[arg(long, value_name = "LENGTH", conflicts_with = "context_lengths", requires = "context_lengths_max",
-          help_heading = "Grid")]
+    #[arg(
+        long,
+        value_name = "LENGTH",
+        conflicts_with = "context_lengths",
+        requires = "context_lengths_max",
+        help_heading = "Grid"
+    )]
     pub context_lengths_min: Option<ContextLength>,
     /// Longest of evenly spaced lengths
     #[arg(long, value_name = "LENGTH", requires = "context_lengths_min", help_heading = "Grid")]
@@ -329,7 +334,8 @@ pub fn with_dashes(argument: &str) -> String {
 #[must_use]
 pub fn takes_value(command: &clap::Command, flag: &str) -> Option<bool> {
     let arg = command.get_arguments().find(|arg| {
-        arg.get_long() == Some(flag) || arg.get_visible_aliases().is_some_and(|aliases| aliases.contains(&flag))
+        arg.get_long() == Some(flag)
+            || arg.get_visible_aliases().is_some_and(|aliases| aliases.contains(&flag))
     })?;
     Some(!matches!(arg.get_action(), ArgAction::SetTrue | ArgAction::SetFalse))
 }

@@ -76,7 +76,10 @@ pub fn run_trials(
 ) -> Result<()> {
     let mut haystack = None;
     for trial in trials {
-        progress.at(&format!("length {} depth {} trial {}", trial.cell.context_length, trial.cell.depth, trial.index));
+        progress.at(&format!(
+            "length {} depth {} trial {}",
+            trial.cell.context_length, trial.cell.depth, trial.index
+        ));
         let started = Instant::now();
         let stale = |tokens: &crate::haystack::HaystackTokens| tokens.trial() != (trial.seed, trial.index);
         if haystack.as_ref().is_none_or(stale) {
@@ -137,7 +140,12 @@ pub fn run_one(
     Ok((record, completion.attention))
 }
 
-fn outcome(context: &RunContext<'_>, trial: &Trial, prompt: &Prompt, completion: &Completion) -> Result<Outcome> {
+fn outcome(
+    context: &RunContext<'_>,
+    trial: &Trial,
+    prompt: &Prompt,
+    completion: &Completion,
+) -> Result<Outcome> {
     let response = context.tokenizer.decode_plain(&completion.tokens)?;
     let score = context.scorer.score(&response, &prompt.expected);
     let correct = score::is_correct(score);
@@ -158,7 +166,8 @@ fn outcome(context: &RunContext<'_>, trial: &Trial, prompt: &Prompt, completion:
         model_response: Some(response),
         score: Some(score),
         correct: Some(correct),
-        answer_logprob: (!completion.answer_logprobs.is_empty()).then(|| completion.answer_logprobs.iter().sum()),
+        answer_logprob: (!completion.answer_logprobs.is_empty())
+            .then(|| completion.answer_logprobs.iter().sum()),
         answer_rank: completion.answer_ranks.iter().copied().max(),
         outcome: score::classify(correct, top),
         needle_mass_top: top,

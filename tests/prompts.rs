@@ -61,7 +61,7 @@ fn chat() -> Form {
 }
 
 fn plan(task: Box<dyn Task>, haystack: Haystack, form: Form, snap: Snap) -> PromptPlan {
-    PromptPlan { task, haystack, form, snap }
+    PromptPlan { task, haystack, form, snap, answer_budget: None }
 }
 
 fn magic(haystack: &str) -> PromptPlan {

@@ -55,9 +55,9 @@ impl Head {
             ("mean", _) => Ok(Self::Mean),
             ("top", _) => Ok(Self::Top),
             (_, Some((layer, head))) => {
-                number(layer).zip(number(head)).map(|(layer, head)| Self::One(layer, head))
+                { number(layer).zip(number(head)).map(|(layer, head)| Self::One(layer, head)) }
+                    .ok_or_else(|| Self::wrong(text))
             }
-            .ok_or_else(|| Self::wrong(text)),
             _ => Err(Self::wrong(text)),
         }
     }
@@ -118,7 +118,9 @@ fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
     })?;
     let stored = match head {
         Head::One(..) => Vec::new(),
-        Head::Mean | Head::Top => of_trial(&directory.join(TOKENS_CSV), |row: &TokenRow| row.row_id == outcome.row_id)?,
+        Head::Mean | Head::Top => {
+            of_trial(&directory.join(TOKENS_CSV), |row: &TokenRow| row.row_id == outcome.row_id)?
+        }
     };
     let spans = |start: Option<usize>, end: Option<usize>| start.zip(end).map(|(start, end)| start..end);
     let needle = spans(outcome.needle_start, outcome.needle_end).into_iter().collect::<Vec<_>>();
@@ -156,7 +158,12 @@ fn of_trial<R: csv::Row>(path: &Path, belongs: impl Fn(&R) -> bool) -> Result<Ve
 }
 
 /// Token texts and masses of a trial, run again: the run kept no per-token masses, or not those of this head.
-fn computed(record: &RunRecord, trial: &Trial, args: &AttendArgs, head: Head) -> Result<(Vec<String>, Vec<f64>)> {
+fn computed(
+    record: &RunRecord,
+    trial: &Trial,
+    args: &AttendArgs,
+    head: Head,
+) -> Result<(Vec<String>, Vec<f64>)> {
     eprintln!("running the trial again for its per-token attention");
     let (device, _) = prepare(&args.machine)?;
     let plan = RunPlan::resolve(record.settings.clone())?;

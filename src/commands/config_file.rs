@@ -16,7 +16,8 @@ pub fn expand(arguments: Vec<String>) -> Result<Vec<String>> {
     let mut arguments: Vec<String> = arguments.iter().map(|argument| with_dashes(argument)).collect();
     let Some(file) = config_of(&arguments) else { return Ok(arguments) };
     let cli = Cli::command();
-    let found = arguments.iter().enumerate().skip(1).find_map(|(i, name)| Some((i, cli.find_subcommand(name)?)));
+    let found =
+        arguments.iter().enumerate().skip(1).find_map(|(i, name)| Some((i, cli.find_subcommand(name)?)));
     let Some((place, command)) = found else { return Ok(arguments) };
     let flags = flags(Path::new(&file), command)?;
     arguments.splice(place + 1..place + 1, flags);
@@ -24,7 +25,8 @@ pub fn expand(arguments: Vec<String>) -> Result<Vec<String>> {
 }
 
 fn config_of(arguments: &[String]) -> Option<String> {
-    let at = arguments.iter().position(|argument| argument == "--config" || argument.starts_with("--config="))?;
+    let at =
+        arguments.iter().position(|argument| argument == "--config" || argument.starts_with("--config="))?;
     match arguments[at].split_once('=') {
         Some((_, file)) => Some(file.to_string()),
         None => arguments.get(at + 1).cloned(),
@@ -39,7 +41,11 @@ fn flags(path: &Path, command: &clap::Command) -> Result<Vec<String>> {
         let flag = key.replace('_', "-");
         let takes_value = takes_value(command, &flag).filter(|_| flag != "config").ok_or_else(|| {
             let known: Vec<_> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
-            Error::invalid(path.display().to_string(), format!("key {key:?}"), format!("one of {}", known.join(", ")))
+            Error::invalid(
+                path.display().to_string(),
+                format!("key {key:?}"),
+                format!("one of {}", known.join(", ")),
+            )
         })?;
         match (takes_value, &value) {
             (true, _) => flags.push(format!("--{flag}={}", text_of(path, &key, &value)?)),

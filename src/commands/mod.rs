@@ -59,8 +59,11 @@ fn results(
     style: &Style,
 ) -> Result<String> {
     let planned: Vec<_> = grid.cells().collect();
-    let report =
-        RunReport { cells: report::cells(outcomes, &planned), summary: Summary::of(outcomes), training_length };
+    let report = RunReport {
+        cells: report::cells(outcomes, &planned),
+        summary: Summary::of(outcomes),
+        training_length,
+    };
     exporter(&report, style)
 }
 

@@ -37,7 +37,8 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let record = run_record(&plan, machine_record(&args.machine, threads))?;
     let mut store = RunDirectory::open(&directory, &record, args.tokens)?;
     let done = store.done();
-    let missing: Vec<Trial> = plan.trials().into_iter().filter(|trial| !done.contains(&trial.row_id())).collect();
+    let missing: Vec<Trial> =
+        plan.trials().into_iter().filter(|trial| !done.contains(&trial.row_id())).collect();
     let todo = &missing[..missing.len().min(args.limit.unwrap_or(usize::MAX))];
     if !todo.is_empty() {
         eprintln!("{}", headline(&plan, &record, &done, todo));
@@ -122,7 +123,8 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
             std::process::exit(130);
         }
     };
-    ctrlc::set_handler(handler).map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))?;
+    ctrlc::set_handler(handler)
+        .map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))?;
     Ok(stop)
 }
 

@@ -65,12 +65,14 @@ impl RunRecord {
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join(RUN_JSON);
         let text = fs::read(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                Error::file(directory, "no run here: run.json is missing; name the directory that niah run -o wrote")
-            }
+            std::io::ErrorKind::NotFound => Error::file(
+                directory,
+                "no run here: run.json is missing; name the directory that niah run -o wrote",
+            ),
             _ => Error::file(&path, error),
         })?;
-        serde_json::from_slice(&text).map_err(|error| Error::file(&path, format!("not a run of this version: {error}")))
+        serde_json::from_slice(&text)
+            .map_err(|error| Error::file(&path, format!("not a run of this version: {error}")))
     }
 
     fn write(&self, directory: &Path) -> Result<()> {
@@ -94,15 +96,19 @@ impl RunDirectory {
     /// # Errors
     /// [`Error::PlanChanged`] when it holds results of another plan; [`Error::File`] when it cannot be written.
     pub fn open(directory: &Path, record: &RunRecord, keep_tokens: bool) -> Result<Self> {
-        fs::create_dir_all(directory)
-            .map_err(|error| Error::file(directory, format!("cannot make this directory: {error}; choose another with -o")))?;
+        fs::create_dir_all(directory).map_err(|error| {
+            Error::file(directory, format!("cannot make this directory: {error}; choose another with -o"))
+        })?;
         if directory.join(RUN_JSON).exists() {
             let old = RunRecord::read(directory)?;
             if let Some(difference) = old.identity.difference(&record.identity) {
                 return Err(Error::PlanChanged { path: directory.to_path_buf(), difference });
             }
         } else if directory.join(RESULTS_CSV).exists() {
-            return Err(Error::file(directory, "holds results.csv without run.json; choose another directory with -o"));
+            return Err(Error::file(
+                directory,
+                "holds results.csv without run.json; choose another directory with -o",
+            ));
         } else {
             record.write(directory)?;
         }
@@ -184,7 +190,8 @@ fn prune<R: TrialRow>(path: &Path, kept: &HashSet<String>) -> Result<()> {
     }
     replace(path, |new| {
         let mut table = Appender::<R>::open(new)?;
-        let mut rows = csv::rows::<R>(path)?.filter(|row| row.as_ref().map_or(true, |row| kept.contains(row.row_id())));
+        let mut rows =
+            csv::rows::<R>(path)?.filter(|row| row.as_ref().map_or(true, |row| kept.contains(row.row_id())));
         loop {
             let batch = rows.by_ref().take(PRUNE_BATCH).collect::<Result<Vec<_>>>()?;
             if batch.is_empty() {

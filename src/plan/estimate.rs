@@ -30,7 +30,10 @@ impl Estimate {
             memory: plan.memory(longest),
             answer_tokens: prompts.first().map_or(0, |(_, prompt)| prompt.answer_budget),
             haystack_loops: prompts.iter().map(|(_, prompt)| prompt.haystack_loops).max().unwrap_or(0),
-            prompt_tokens: prompts.iter().map(|(trial, prompt)| (trial.cell.key(), prompt.tokens.len())).collect(),
+            prompt_tokens: prompts
+                .iter()
+                .map(|(trial, prompt)| (trial.cell.key(), prompt.tokens.len()))
+                .collect(),
         })
     }
 
@@ -57,13 +60,25 @@ impl Estimate {
         Ok([
             format!("model      {} ({})", plan.settings.model, plan.checkpoint.family),
             format!("variant    {} ({})", variant.name(), variant.description()),
-            format!("task       {}, {} form, haystack {}{loops}", plan.prompts.task.name(), plan.form_name(), plan.prompts.haystack.name()),
+            format!(
+                "task       {}, {} form, haystack {}{loops}",
+                plan.prompts.task.name(),
+                plan.form_name(),
+                plan.prompts.haystack.name()
+            ),
             format!("lengths    {lengths}"),
             format!("depths     {depths}"),
             format!("cells      {cells}, {} trials each: {} prompts", plan.settings.trials, trials.len()),
-            format!("tokens     {} to read, at most {} to write", self.tokens_of(&trials), trials.len() * self.answer_tokens),
+            format!(
+                "tokens     {} to read, at most {} to write",
+                self.tokens_of(&trials),
+                trials.len() * self.answer_tokens
+            ),
             format!("memory     {}", self.memory),
-            format!("time       about {} (from this machine's matrix speed just now)", duration(self.seconds(plan, device)?)),
+            format!(
+                "time       about {} (from this machine's matrix speed just now)",
+                duration(self.seconds(plan, device)?)
+            ),
         ]
         .join("\n")
             + "\n")
@@ -77,7 +92,7 @@ impl Estimate {
         let weights = spec.parameter_count().saturating_sub(embedding) as f64;
         let width = (spec.num_attention_heads * spec.head_dim * spec.num_hidden_layers) as f64;
         let rate = matmul_rate(spec.hidden_size, spec.intermediate_size, device)?;
-        let operations = plan.trials().iter().map(|trial| {
+        let operations = plan.trials().into_iter().map(|trial| {
             let n = self.prompt_tokens.get(&trial.cell.key()).copied().unwrap_or(0) as f64;
             let linear = 2.0 * weights * n;
             let attention = 2.0 * n * n * width;

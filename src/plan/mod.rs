@@ -89,13 +89,8 @@ impl RunPlan {
         let tokenizer = load_tokenizer(&checkpoint)?;
         check_vocabulary(&tokenizer, &checkpoint, &settings.model)?;
         let (form, chat_template_hash) = form(&settings, &tokenizer)?;
-        let prompts = PromptPlan {
-            task,
-            haystack,
-            form,
-            snap: settings.snap,
-            answer_budget: settings.max_new_tokens,
-        };
+        let prompts =
+            PromptPlan { task, haystack, form, snap: settings.snap, answer_budget: settings.max_new_tokens };
         let weights_hash = checkpoint.sha256()?;
         let plan = Self {
             warnings: warnings(&settings, &checkpoint),
@@ -202,9 +197,7 @@ impl RunPlan {
         let Some(first) = self.trials().first().copied() else { return Ok(Vec::new()) };
         let mut haystack = self.prompts.haystack_tokens(&first);
         let trials = self.trials().into_iter().filter(|trial| trial.index == 0);
-        trials
-            .map(|trial| Ok((trial, self.prompts.build(&trial, &self.tokenizer, &mut haystack)?)))
-            .collect()
+        trials.map(|trial| Ok((trial, self.prompts.build(&trial, &self.tokenizer, &mut haystack)?))).collect()
     }
 
     /// Memory the run will take, for prompts of at most `longest` tokens.
@@ -230,7 +223,11 @@ impl RunPlan {
 }
 
 /// The variant of this name for a checkpoint; `auto` is the checkpoint's own.
-fn variant(checkpoint: &Checkpoint, name: &str, scale_override: Option<f64>) -> Result<Box<dyn AttentionVariant>> {
+fn variant(
+    checkpoint: &Checkpoint,
+    name: &str,
+    scale_override: Option<f64>,
+) -> Result<Box<dyn AttentionVariant>> {
     let spec = &checkpoint.spec;
     let name = if name == "auto" { checkpoint.own_variant } else { name };
     (registry::find("variant", VARIANTS, name)?.value)(&VariantInputs {
@@ -248,7 +245,11 @@ fn form(settings: &Settings, tokenizer: &TextTokenizer) -> Result<(Form, Option<
         ChatChoice::Never => None,
         ChatChoice::Auto => tokenizer.chat_template()?,
         ChatChoice::Always => Some(tokenizer.chat_template()?.ok_or_else(|| {
-            Error::invalid("--apply-chat-template", "always", "a checkpoint with a chat template; this one has none")
+            Error::invalid(
+                "--apply-chat-template",
+                "always",
+                "a checkpoint with a chat template; this one has none",
+            )
         })?),
     };
     let system = settings.system_instruction.clone();
@@ -284,7 +285,8 @@ fn check_vocabulary(tokenizer: &TextTokenizer, checkpoint: &Checkpoint, model: &
 fn warnings(settings: &Settings, checkpoint: &Checkpoint) -> Vec<String> {
     let longest = settings.grid.context_lengths().last().map_or(0, |length| length.0);
     let mut warnings = Vec::new();
-    if let Some(positions) = checkpoint.spec.max_position_embeddings.filter(|&positions| longest > positions) {
+    if let Some(positions) = checkpoint.spec.max_position_embeddings.filter(|&positions| longest > positions)
+    {
         warnings.push(format!(
             "context length {longest} is beyond the {positions} positions that the checkpoint declares; \
              --rope-theta-scale or --rope-theta stretch its rotary positions"

@@ -64,7 +64,11 @@ pub enum ChatChoice {
 
 /// The ways to decide about the chat template, by name.
 pub const CHAT_CHOICES: &[Entry<ChatChoice>] = &[
-    Entry { name: "always", about: "an error when the checkpoint has no template", value: ChatChoice::Always },
+    Entry {
+        name: "always",
+        about: "an error when the checkpoint has no template",
+        value: ChatChoice::Always,
+    },
     Entry { name: "auto", about: "when the checkpoint has a template", value: ChatChoice::Auto },
     Entry { name: "never", about: "plain text to complete", value: ChatChoice::Never },
 ];

@@ -92,7 +92,13 @@ fn occurrence(text: &str, needle: &str) -> Result<Range<usize>> {
     let mut found = text.match_indices(needle);
     match (found.next(), found.next()) {
         (Some((start, _)), None) if !needle.is_empty() => Ok(start..start + needle.len()),
-        (None, _) => Err(Error::invalid("--needle", format!("{needle:?}"), "a passage of the text, letter by letter")),
-        _ => Err(Error::invalid("--needle", format!("{needle:?}"), "a passage that occurs once in the text; take more of it")),
+        (None, _) => {
+            Err(Error::invalid("--needle", format!("{needle:?}"), "a passage of the text, letter by letter"))
+        }
+        _ => Err(Error::invalid(
+            "--needle",
+            format!("{needle:?}"),
+            "a passage that occurs once in the text; take more of it",
+        )),
     }
 }

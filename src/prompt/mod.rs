@@ -139,6 +139,8 @@ pub struct PromptPlan {
     pub form: Form,
     /// Where the haystack is cut.
     pub snap: Snap,
+    /// Tokens that may be generated, instead of the task's own budget.
+    pub answer_budget: Option<usize>,
 }
 
 impl PromptPlan {
@@ -172,7 +174,7 @@ impl PromptPlan {
                 tokenizer,
                 question: &question,
                 frame: &frame,
-                answer_budget: self.task.answer_budget(),
+                answer_budget: self.answer_budget.unwrap_or(self.task.answer_budget()),
                 snap: self.snap,
                 haystack,
             };
