@@ -13,7 +13,7 @@ const ABBREVIATIONS: &[&str] = &[
 ///
 /// ```
 /// use niah::haystack::sentences::sentence_ends;
-/// assert_eq!(sentence_ends("Mr. A. Bell rang. \"Who?\" he said.\n\nTitle\n\nEnd"), [17, 34, 41, 46]);
+/// assert_eq!(sentence_ends("Mr. A. Bell rang. \"Who?\" he said.\n\nTitle\n\nEnd"), [17, 33, 40, 45]);
 /// ```
 #[must_use]
 pub fn sentence_ends(text: &str) -> Vec<usize> {

@@ -4,6 +4,7 @@
 //! people; its sentences are drawn from a dozen forms over the words of the lexicon. Every sentence is remembered by
 //! its hash and drawn again when it was there before.
 
+#[rustfmt::skip] // a word a line would hide the lists
 mod lexicon;
 
 use std::collections::HashSet;
@@ -193,9 +194,9 @@ impl Paragraph<'_> {
     /// A verb phrase with an object.
     fn action(&mut self, out: &mut String) {
         let (verb, object) = (self.pick(VERBS), self.described());
-        let article = match self.rng.below(3) {
-            0 => "the",
-            1 => "another",
+        let article = match self.rng.below(6) {
+            0..3 => "the",
+            3 => "another",
             _ if object.starts_with(['a', 'e', 'i', 'o', 'u']) => "an",
             _ => "a",
         };
