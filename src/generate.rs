@@ -12,9 +12,9 @@ use crate::error::{Error, Result};
 use crate::model::decoder::{Decoder, Forward};
 use crate::model::kv_cache::KvCache;
 
-/// Tokens that go through the decoder at once: enough to use the machine well, few enough that the scores of a chunk stay
-/// small beside the cache.
-pub const DEFAULT_CHUNK: usize = 256;
+/// Tokens that go through the decoder at once: enough to use the machine well, few enough that activations stay small
+/// beside the weights and that Ctrl-C is heard soon.
+pub const DEFAULT_CHUNK: usize = 512;
 
 /// What is asked of a model.
 #[derive(Debug, Clone, Copy)]

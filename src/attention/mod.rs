@@ -3,11 +3,12 @@
 //! Masking, chunks, grouped heads, variants and probing happen here. Row `i` (absolute position) sees keys `0..=i`, so it
 //! has `n = i + 1` visible keys. A chunk of queries begins at any position; nothing depends on how a prompt was cut.
 
+mod fused;
 pub mod probe;
 mod reference;
 pub mod variant;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 pub use probe::AttentionProbe;
 pub use variant::AttentionVariant;
@@ -51,6 +52,9 @@ pub fn attend(
                 probe.record(context.layer, head, row, weights);
             }
         }
+    }
+    if queries.device().is_cpu() && queries.dtype() == DType::F32 {
+        return fused::mix(&queries, keys, values, context.first_position); // [t, heads * d]
     }
     let mixed = reference::mix(&queries, keys, values, context.first_position)?; // [heads, t, d]
     mixed.transpose(0, 1)?.reshape((t, heads * d)) // [t, heads * d]

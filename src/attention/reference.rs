@@ -1,7 +1,7 @@
 //! The plain rule: `weights = softmax(q · kᵀ)` over the visible keys, `mixed = weights · v`, in candle's operations.
 //!
 //! Query heads that share a key-value head are folded into its rows, so keys are never repeated. Peak memory for a chunk
-//! of `t` queries over `s` keys is `heads x t x s` scores: linear in `s` for a fixed chunk.
+//! of `t` queries over `s` keys is `heads x t x s` scores: linear in `s` for a fixed chunk. [`super::fused`] is the fast twin.
 
 use candle_core::{D, Device, Result, Tensor};
 

@@ -5,14 +5,14 @@ use std::fmt;
 use crate::error::{Error, Result};
 use crate::model::spec::DecoderSpec;
 
-/// Bytes by purpose. Peak memory grows with the prompt, never with its square: scores exist for one chunk at a time.
+/// Bytes by purpose. Peak memory grows with the prompt, never with its square: scores exist for one block of keys at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryPlan {
     /// The weights, in f32.
     pub weights: usize,
     /// Keys and values of the longest prompt.
     pub cache: usize,
-    /// Scores, activations and logits of one chunk.
+    /// Activations of one chunk, and the logits and full attention rows of the answer's queries.
     pub working: usize,
 }
 
@@ -26,14 +26,14 @@ impl MemoryPlan {
     #[must_use]
     pub fn new(spec: &DecoderSpec, longest: usize, chunk: usize) -> Self {
         let chunk = chunk.min(longest);
-        // Scores, masked scores and weights of a chunk are alive together, each [heads, chunk, longest].
-        let scores = 3 * spec.num_attention_heads * chunk * longest;
+        // Scores and weights of one probed row of all heads, and the three rows that a probe keeps.
+        let rows = longest * (2 * spec.num_attention_heads + 4);
         let activations = chunk * (4 * spec.intermediate_size + 8 * spec.hidden_size);
         let logits = 3 * LOGIT_ROWS * spec.vocab_size;
         Self {
             weights: F32 * spec.parameter_count(),
             cache: longest * spec.cache_bytes_per_token(),
-            working: F32 * (scores + activations + logits),
+            working: F32 * (rows + activations + logits),
         }
     }
 

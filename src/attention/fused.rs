@@ -1,0 +1,345 @@
+//! Attention on the CPU without a score matrix: query blocks against key blocks, with an online normaliser.
+//!
+//! For each row the running maximum `m`, the running sum `l` and the running mix `o` are updated a block of keys at a time
+//! (arXiv 1805.02867, arXiv 2205.14135): `m' = max(m, max z)`, `p = exp(z - m')`, `l' = l exp(m - m') + sum p`,
+//! `o' = o exp(m - m') + p v`; at the end `o / l`. Memory is a block of scores a thread, whatever the length.
+//! [`super::reference`] says the same in plain operations; tests hold the two together.
+
+use candle_core::{CpuStorage, Result, Storage, Tensor};
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+/// Queries of one head in a block. Heads that share keys stand in one block together.
+const QUERY_BLOCK: usize = 32;
+/// Keys in a block: its scores and keys stay in the second-level cache.
+const KEY_BLOCK: usize = 256;
+/// Numbers handled side by side: one AVX-512 register, two AVX2 registers, four NEON registers.
+const LANES: usize = 16;
+
+/// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values` `[kv_heads, s, d]`; the first
+/// query stands at `first_position`, and row `i` sees keys `0..=first_position + i`. All in f32 on the CPU.
+pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, first_position: usize) -> Result<Tensor> {
+    let (heads, t, d) = queries.dims3()?;
+    let (kv_heads, _, _) = keys.dims3()?;
+    let groups = heads / kv_heads;
+    let queries = queries.contiguous()?;
+    let mut mixed = vec![0f32; t * heads * d]; // [t, heads * d]
+    with_rows(&queries, |query_rows| {
+        with_rows(keys, |key_rows| {
+            with_rows(values, |value_rows| {
+                // The longest blocks come first, so that the threads end together.
+                let starts: Vec<usize> = (0..t).step_by(QUERY_BLOCK).rev().collect();
+                let blocks: Vec<_> =
+                    starts.iter().flat_map(|&start| (0..kv_heads).map(move |kv| (start, kv))).collect();
+                let done: Vec<_> = blocks
+                    .par_iter()
+                    .map(|&(start, kv)| {
+                        let rows = QUERY_BLOCK.min(t - start);
+                        let block = Block { start, rows, groups, d, first_position };
+                        let query =
+                            |g: usize| &query_rows.matrix(kv * groups + g)[start * d..(start + rows) * d];
+                        let query: Vec<f32> = (0..groups).flat_map(query).copied().collect(); // [groups * rows, d]
+                        (start, kv, block.mix(&query, key_rows.matrix(kv), value_rows.matrix(kv)))
+                    })
+                    .collect();
+                for (start, kv, block) in done {
+                    for (row, mix) in block.chunks_exact(d).enumerate() {
+                        let (group, i) = (row / (block.len() / d / groups), row % (block.len() / d / groups));
+                        let at = (start + i) * heads * d + (kv * groups + group) * d;
+                        mixed[at..at + d].copy_from_slice(mix);
+                    }
+                }
+                Ok(())
+            })
+        })
+    })?;
+    Tensor::from_vec(mixed, (t, heads * d), queries.device())
+}
+
+/// The f32 rows of a `[matrices, rows, d]` tensor whose matrices are contiguous but may stand apart.
+struct Rows<'a> {
+    data: &'a [f32],
+    stride: usize,
+    len: usize,
+}
+
+impl Rows<'_> {
+    fn matrix(&self, index: usize) -> &[f32] {
+        &self.data[index * self.stride..index * self.stride + self.len]
+    }
+}
+
+fn with_rows<T>(tensor: &Tensor, read: impl FnOnce(&Rows<'_>) -> Result<T>) -> Result<T> {
+    let (_, rows, d) = tensor.dims3()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.stride()) {
+        (Storage::Cpu(CpuStorage::F32(data)), &[stride, row, 1]) if row == d => {
+            read(&Rows { data: &data[layout.start_offset()..], stride, len: rows * d })
+        }
+        _ => candle_core::bail!("fused attention reads f32 rows on the CPU"),
+    }
+}
+
+/// A block of queries: `rows` positions of `groups` heads that share their keys.
+struct Block {
+    start: usize,
+    rows: usize,
+    groups: usize,
+    d: usize,
+    first_position: usize,
+}
+
+impl Block {
+    /// `[groups * rows, d]` mixed values of `query` `[groups * rows, d]` over `keys` and `values` `[s, d]`.
+    fn mix(&self, query: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
+        let (d, height) = (self.d, self.groups * self.rows);
+        let mut mixed = vec![0f32; height * d];
+        let mut scores = vec![0f32; height * KEY_BLOCK];
+        let mut running = vec![Running::default(); height];
+        let visible = |row: usize| self.first_position + self.start + row % self.rows + 1;
+        let last = visible(self.rows - 1);
+        for from in (0..last).step_by(KEY_BLOCK) {
+            let width = KEY_BLOCK.min(last - from);
+            let (keys, values) = (&keys[from * d..(from + width) * d], &values[from * d..(from + width) * d]);
+            let scores = &mut scores[..height * width];
+            multiply(scores, query, keys, Shape { m: height, n: width, k: d, transposed: true }, false);
+            for (row, scores) in scores.chunks_exact_mut(width).enumerate() {
+                let shown = visible(row).saturating_sub(from).min(width);
+                let factor = online_softmax(scores, shown, &mut running[row]);
+                mixed[row * d..(row + 1) * d].iter_mut().for_each(|x| *x *= factor);
+            }
+            multiply(
+                &mut mixed,
+                scores,
+                values,
+                Shape { m: height, n: d, k: width, transposed: false },
+                true,
+            );
+        }
+        for (mix, running) in mixed.chunks_exact_mut(d).zip(&running) {
+            mix.iter_mut().for_each(|x| *x /= running.sum);
+        }
+        mixed
+    }
+}
+
+struct Shape {
+    m: usize,
+    n: usize,
+    k: usize,
+    /// Whether the right matrix is stored as `[n, k]`.
+    transposed: bool,
+}
+
+/// `out [m, n] = left [m, k] · right [k, n]`, added to `out` when `add`, on this thread.
+fn multiply(out: &mut [f32], left: &[f32], right: &[f32], shape: Shape, add: bool) {
+    let Shape { m, n, k, transposed } = shape;
+    assert!(out.len() == m * n && left.len() == m * k && right.len() == k * n);
+    let (right_column, right_row) = if transposed { (k, 1) } else { (1, n) };
+    // SAFETY: the assertion holds the three slices to the sizes that the strides below address, all of them row-major
+    // except a transposed right matrix; `out` is borrowed mutably, so it overlaps neither of the others.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            n as isize,
+            add,
+            left.as_ptr(),
+            1,
+            k as isize,
+            right.as_ptr(),
+            right_column as isize,
+            right_row as isize,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}
+
+/// The running maximum and sum of a row.
+#[derive(Clone, Debug, PartialEq)]
+struct Running {
+    max: f32,
+    sum: f32,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Self { max: f32::NEG_INFINITY, sum: 0.0 }
+    }
+}
+
+/// Turns the first `shown` scores of a block into `exp(z - max)` and the others into 0; returns the factor that brings what
+/// was summed before to the new maximum.
+fn online_softmax(scores: &mut [f32], shown: usize, running: &mut Running) -> f32 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has AVX-512F.
+            return unsafe { online_softmax_avx512(scores, shown, running) };
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2.
+            return unsafe { online_softmax_avx2(scores, shown, running) };
+        }
+    }
+    online_softmax_plain(scores, shown, running)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn online_softmax_avx512(scores: &mut [f32], shown: usize, running: &mut Running) -> f32 {
+    online_softmax_plain(scores, shown, running)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn online_softmax_avx2(scores: &mut [f32], shown: usize, running: &mut Running) -> f32 {
+    online_softmax_plain(scores, shown, running)
+}
+
+/// The code behind every instruction set: the compiler makes vectors of the lanes. Their order of summation is written
+/// out, so all give the same bits.
+#[inline(always)]
+fn online_softmax_plain(scores: &mut [f32], shown: usize, running: &mut Running) -> f32 {
+    let (visible, hidden) = scores.split_at_mut(shown);
+    hidden.fill(0.0);
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = visible.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = if x > *lane { x } else { *lane };
+        }
+    }
+    let max = lanes.iter().chain(rest).fold(running.max, |max, &x| if x > max { x } else { max });
+    if max == f32::NEG_INFINITY {
+        // Nothing is visible yet: hidden scores are 0 already.
+        return 1.0;
+    }
+    let mut sums = [0f32; LANES];
+    let (chunks, rest) = visible.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            *x = exp(*x - max);
+            *sum += *x;
+        }
+    }
+    for x in rest.iter_mut() {
+        *x = exp(*x - max);
+    }
+    let factor = exp(running.max - max);
+    running.sum = running.sum * factor + sums.iter().sum::<f32>() + rest.iter().sum::<f32>();
+    running.max = max;
+    factor
+}
+
+/// `e^x` for `x <= 0`, within 2 units in the last place; below -87 it is 0.
+///
+/// `x = n ln 2 + r` with whole `n` and `|r| <= ln 2 / 2`; `e^r` by its Taylor series to degree 7, `2^n` by the exponent bits.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    // Adding 1.5 * 2^23 leaves the nearest whole number in the low bits.
+    const SHIFT: f32 = 12_582_912.0;
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let clamped = if x > -87.0 { x } else { -87.0 };
+    let shifted = clamped * std::f32::consts::LOG2_E + SHIFT;
+    let n = shifted - SHIFT;
+    let r = clamped - n * LN2_HIGH - n * LN2_LOW;
+    let series = 1.0
+        + r * (1.0
+            + r * (0.5
+                + r * (1.0 / 6.0
+                    + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0)))))));
+    let exponent = shifted.to_bits().wrapping_sub(SHIFT.to_bits()).wrapping_add(127) << 23;
+    let result = series * f32::from_bits(exponent);
+    // A NaN score must stay one, so that it is noticed in the logits.
+    if x >= -87.0 {
+        result
+    } else if x < -87.0 {
+        0.0
+    } else {
+        x
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attention::reference;
+    use crate::rng::Rng;
+    use candle_core::{DType, Device};
+
+    fn random(rng: &mut Rng, shape: (usize, usize, usize), scale: f64) -> Tensor {
+        let numbers: Vec<f32> =
+            (0..shape.0 * shape.1 * shape.2).map(|_| (scale * (2.0 * rng.unit() - 1.0)) as f32).collect();
+        Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn fused_and_reference_attention_agree_whatever_the_chunk() {
+        let mut rng = Rng::new(3);
+        for (heads, kv_heads, d, s, chunk) in [
+            (4, 2, 8, 70, 1),
+            (4, 2, 8, 70, 7),
+            (9, 3, 64, 600, 64),
+            (2, 2, 16, 600, 600),
+            (3, 1, 5, 259, 259),
+        ] {
+            let queries = random(&mut rng, (heads, s, d), 4.0);
+            // A longer buffer than is filled, as the cache has.
+            let keys = random(&mut rng, (kv_heads, s + 9, d), 4.0).narrow(1, 0, s).unwrap();
+            let values = random(&mut rng, (kv_heads, s + 9, d), 1.0).narrow(1, 0, s).unwrap();
+            for start in (0..s).step_by(chunk) {
+                let t = chunk.min(s - start);
+                let chunk = queries.narrow(1, start, t).unwrap();
+                let (keys, values) =
+                    (keys.narrow(1, 0, start + t).unwrap(), values.narrow(1, 0, start + t).unwrap());
+                let fused = mix(&chunk, &keys, &values, start).unwrap();
+                let plain = reference::mix(&chunk, &keys, &values, start).unwrap();
+                let plain = plain.transpose(0, 1).unwrap().reshape((t, heads * d)).unwrap();
+                let off =
+                    (fused - plain).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                assert!(off < 2e-6, "{heads} heads, {d} wide, chunk at {start}: off by {off}");
+            }
+        }
+    }
+
+    #[test]
+    fn exp_is_right_to_two_units_in_the_last_place() {
+        for step in 0..200_000 {
+            let x = -86.9 * step as f32 / 200_000.0;
+            let exact = f64::from(x).exp();
+            let relative = (f64::from(exp(x)) - exact).abs() / exact;
+            assert!(relative < 2.5e-7, "exp({x}): {relative}");
+        }
+        assert_eq!((exp(0.0), exp(-1000.0), exp(f32::NEG_INFINITY)), (1.0, 0.0, 0.0));
+        assert!(exp(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits() {
+        let mut rng = Rng::new(5);
+        for (width, shown) in [(256, 256), (256, 100), (37, 37), (37, 16), (37, 0), (5, 3)] {
+            let scores: Vec<f32> = (0..width).map(|_| (40.0 * rng.unit() - 20.0) as f32).collect();
+            let (mut fast, mut plain) = (scores.clone(), scores);
+            let (mut a, mut b) = (Running { max: -3.0, sum: 2.0 }, Running { max: -3.0, sum: 2.0 });
+            let factors =
+                (online_softmax(&mut fast, shown, &mut a), online_softmax_plain(&mut plain, shown, &mut b));
+            assert_eq!((fast, a, factors.0), (plain, b, factors.1));
+        }
+    }
+
+    #[test]
+    fn only_f32_on_the_cpu_is_read() {
+        let tensor = Tensor::zeros((1, 1, 2), DType::F64, &Device::Cpu).unwrap();
+        assert!(mix(&tensor, &tensor, &tensor, 0).is_err());
+    }
+}
