@@ -4,6 +4,15 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
+/// Bytes as lower-case hex digits.
+#[must_use]
+pub fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
 /// The SHA-256 of `bytes`, 64 lower-case hex digits.
 ///
 /// ```
@@ -11,8 +20,5 @@ use sha2::{Digest, Sha256};
 /// ```
 #[must_use]
 pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
-    Sha256::digest(bytes.as_ref()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(Sha256::digest(bytes.as_ref()))
 }

@@ -1,4 +1,39 @@
-//! `niah`: needle-in-a-haystack evaluation.
+//! `niah`: does a checkpoint really use its context, and what does its attention do about it?
+//!
+//! A needle is hidden at a depth of a haystack, a language model is asked for it, and both the answer and the attention of
+//! the answering query are recorded on the same cell. This library is what the `niah` binary is made of.
+//!
+//! # The way of a run
+//!
+//! 1. [`plan`] resolves what was asked for against a [`checkpoint`]: everything that can fail does so before weights load.
+//! 2. [`prompt`] builds each prompt from a [`task`] and a [`haystack`], exact to the token, as a pure function of its inputs.
+//! 3. [`generate`] runs it through the [`model`] under an [`attention`] variant, and probes the rows that predict the answer.
+//! 4. [`runner`] scores the answer ([`score`]) and hands one flat row ([`trial::Outcome`]) to the run's directory.
+//! 5. [`report`] sums rows up, with their uncertainty ([`stats`]); [`export`] turns reports into bytes.
+//!
+//! # Layers: imports point down only
+//!
+//! ```text
+//!  6  main · cli · commands             clap, stdout, exit codes
+//!  5  export                            reports to bytes, the directory of a run
+//!  4  report · stats                    outcomes to tables and heatmap layout
+//!  3  plan · runner                     the only modules that see both columns below
+//!  2  score                             (response, expected) to 0..1
+//!  1  TEXT  grid needle haystack        | TENSOR  attention model
+//!           task prompt trial tokenizer |         checkpoint generate
+//!  0  registry · error · rng · hash · clock · progress
+//! ```
+//!
+//! # Invariants, held by `tests/layers.rs`
+//!
+//! - Text, score, report and the drawing exports never import candle: results can be drawn again without a model.
+//! - `attention` and `model` know token ids and token ranges, never needles or tasks.
+//! - clap stands only in `cli` and `commands`, comfy-table only in `export/table.rs`, the csv crate only in `export/csv.rs`,
+//!   hf-hub only in `checkpoint/`.
+//! - One function, [`attention::attend`], turns scores into mixed values: masking, chunks, grouped heads and probing happen
+//!   there once, for the reference and for the fused kernel.
+//! - Sizes come from the configuration, never from code. Library code does not print.
+//! - The same seed gives the same prompts and rows on any number of threads, apart from duration and timestamp.
 
 pub mod attention;
 pub mod checkpoint;

@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn measures_of_a_row_can_be_checked_by_hand() {
-        let spans = [vec![1..3], vec![2..3, 9..20]];
+        let spans = [Span::from([1..3]), Span::from([2..3, 9..20])];
         let row = measure(&[0.5, 0.25, 0.25, 0.0], &spans);
         assert_eq!(row.span_mass, [0.5, 0.25]);
         assert_eq!((row.total_mass, row.sink_mass, row.argmax_position), (1.0, 0.5, 0));
@@ -199,14 +199,14 @@ mod tests {
 
     #[test]
     fn a_row_that_sums_to_zero_has_no_entropy() {
-        assert_eq!(measure(&[0.0, 0.0], &[vec![0..1]]).entropy, None);
+        assert_eq!(measure(&[0.0, 0.0], &[Span::from([0..1])]).entropy, None);
     }
 
     #[test]
     fn the_top_head_and_the_means_come_from_the_right_rows() {
         let mut probe = AttentionProbe::new(ProbeRequest {
             rows: 1..3,
-            spans: vec![vec![0..1]],
+            spans: vec![Span::from([0..1])],
             chosen_head: Some((0, 0)),
         });
         probe.record(0, 0, 1, &[0.2, 0.8]);

@@ -133,7 +133,7 @@ impl GgufFile {
         let key = format!("{}.attention.{heads_key}", self.architecture);
         let heads = self.metadata.integer(&key)?.unwrap_or(0) as usize;
         let shape = weight.dims().to_vec();
-        if heads == 0 || shape[0] % (2 * heads) != 0 {
+        if heads == 0 || !shape[0].is_multiple_of(2 * heads) {
             return Err(Error::file(
                 &self.path,
                 format!("{key} = {heads} does not divide {} rows", shape[0]),

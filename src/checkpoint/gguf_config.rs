@@ -41,6 +41,16 @@ pub(super) fn to_config(file: &GgufFile) -> Result<Config> {
             return Err(missing(file, &full));
         }
     }
+    let rotary = format!("{architecture}.rope.dimension_count");
+    let head_dim = config.get("head_dim").and_then(Value::as_u64).or_else(|| {
+        let (hidden, heads) =
+            (config.get("hidden_size")?.as_u64()?, config.get("num_attention_heads")?.as_u64()?);
+        hidden.checked_div(heads)
+    });
+    if let Some(found) = metadata.integer(&rotary)?.filter(|found| Some(*found) != head_dim) {
+        let expected = format!("the width of a head, {}", head_dim.unwrap_or(0));
+        return Err(Error::invalid(format!("{}: {rotary}", file.path().display()), found, expected));
+    }
     let epsilon = format!("{architecture}.attention.layer_norm_rms_epsilon");
     let epsilon = metadata.number(&epsilon)?.ok_or_else(|| missing(file, &epsilon))?;
     config.insert("rms_norm_eps".into(), json!(epsilon));

@@ -61,7 +61,7 @@ fn parse(name: &str) -> Result<(Repo, Option<String>)> {
         [_, _, file] if file.ends_with(".gguf") => Some((*file).to_string()),
         _ => return Err(not_found(name)),
     };
-    if !parts.iter().all(|part| plain(&part)) {
+    if !parts.iter().all(plain) {
         return Err(not_found(name));
     }
     let (model, revision) = parts[1].split_once('@').unwrap_or((parts[1], "main"));

@@ -19,6 +19,7 @@ pub use weights::{TensorSource, Weights};
 
 use crate::attention::variant::LearnedScale;
 use crate::error::{Error, Result};
+use crate::hash;
 use crate::model::decoder::Decoder;
 use crate::model::families;
 use crate::model::spec::{DecoderSpec, RopeScaling};
@@ -147,7 +148,7 @@ impl Checkpoint {
         for path in &self.files {
             hash.update(&weights::map_file(path)?[..]);
         }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hash::hex(hash.finalize()))
     }
 
     /// Whether positions are scaled beyond the training length by the checkpoint itself.

@@ -90,6 +90,9 @@ fn folds(tokens: &[ShadedToken], threshold: f64) -> Vec<std::ops::Range<usize>> 
 fn token(flow: &mut Flow, tokens: &[ShadedToken], index: usize, largest: f64, threshold: f64) {
     let token = &tokens[index];
     let style = flow.style;
+    if token.text.starts_with(char::is_whitespace) {
+        flow.make_room(word_width(&tokens[index..]));
+    }
     let before = index.checked_sub(1).map(|before| &tokens[before]);
     let after = tokens.get(index + 1);
     let plain = style.color == ColorMode::None;
@@ -127,6 +130,15 @@ fn token(flow: &mut Flow, tokens: &[ShadedToken], index: usize, largest: f64, th
             flow.put(mark, "");
         }
     }
+}
+
+/// Columns of the word that begins with the first token: up to the next token that begins with white space.
+fn word_width(tokens: &[ShadedToken]) -> usize {
+    let word = tokens
+        .iter()
+        .enumerate()
+        .take_while(|(i, token)| *i == 0 || !token.text.starts_with(char::is_whitespace));
+    word.map(|(_, token)| token.text.width()).sum()
 }
 
 fn legend(tokens: &[ShadedToken], style: &Style) -> Vec<String> {
@@ -198,6 +210,14 @@ impl Flow<'_> {
             self.used += width;
         }
         self.push(&piece, codes);
+    }
+
+    /// Ends the line when a word of this width does not fit on it any more but fits on one of its own.
+    fn make_room(&mut self, width: usize) {
+        let columns = self.style.columns();
+        if self.used + width > columns && width <= columns && self.used > 0 {
+            self.end_line();
+        }
     }
 
     fn push(&mut self, piece: &str, codes: &str) {
@@ -275,6 +295,17 @@ Ask:
         assert!(drawing.contains("\x1b[2m[... 34 tokens, mass 0.034 ...]\x1b[0m\n"));
         assert!(visible(&drawing).contains("<s> w0 w1 w2 w3 w4 w5 w6 w7\n[..."));
         assert!(visible(&drawing).contains("w49 Key is 7 8.↵\nAsk:"), "{}", visible(&drawing));
+    }
+
+    #[test]
+    fn a_word_of_several_tokens_is_not_broken_at_the_end_of_a_line() {
+        let texts = ["one", " more", " two", " af", "ter", "noon", " end"];
+        let tokens: Vec<_> = texts
+            .iter()
+            .map(|text| ShadedToken { text: (*text).into(), mass: 0.0, in_needle: true, in_value: false })
+            .collect();
+        let drawing = visible(&draw(&tokens, &Style { width: 20, ..TRUECOLOR }));
+        assert!(drawing.ends_with("one more two\n afternoon end\n"), "{drawing}");
     }
 
     #[test]

@@ -223,6 +223,8 @@ pub(crate) mod tests {
             timestamp_utc: "2026-01-02T03:04:05Z".into(),
             config_hash: "abc".into(),
             row_id: format!("{length}:{depth}:{trial}"),
+            value_start: Some(7),
+            value_end: Some(8),
         }
     }
 

@@ -9,9 +9,10 @@ use tokenizers::normalizers::unicode::NFC;
 use tokenizers::{AddedToken, Tokenizer};
 
 use super::pre_tokenizer::Rule;
-use super::text::{Parts, failed, hexadecimal};
+use super::text::{Parts, failed};
 use super::{TextTokenizer, sentencepiece};
 use crate::error::{Error, Result};
+use crate::hash;
 
 /// Kinds of token, as GGUF numbers them.
 pub(super) const NORMAL: i32 = 1;
@@ -179,7 +180,7 @@ impl GgufVocabulary {
         for merge in &self.merges {
             feed(merge.as_bytes());
         }
-        hexadecimal(digest.finalize())
+        hash::hex(digest.finalize())
     }
 }
 

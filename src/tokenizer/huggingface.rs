@@ -10,12 +10,12 @@ use std::path::Path;
 use std::{fs, io};
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tokenizers::{AddedToken, Tokenizer};
 
 use super::TextTokenizer;
-use super::text::{Parts, failed, hexadecimal};
+use super::text::{Parts, failed};
 use crate::error::{Error, Result};
+use crate::hash::sha256_hex;
 
 /// Names of special tokens that chat templates may use.
 const SPECIAL_TOKENS: &[&str] =
@@ -49,7 +49,7 @@ impl TextTokenizer {
             eos.extend(ids(&source["eos_token_id"]));
         }
         let chat_template = chat_template(directory, &config)?;
-        let hash = hexadecimal(Sha256::digest(&bytes));
+        let hash = sha256_hex(&bytes);
         Ok(Self::new(Parts { inner, bos, eos, hash, special_tokens, chat_template }))
     }
 }

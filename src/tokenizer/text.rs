@@ -166,11 +166,6 @@ pub(super) fn failed(error: tokenizers::Error) -> Error {
     Error::Tokenizer(error.to_string())
 }
 
-/// SHA-256 as lower-case hexadecimal.
-pub(super) fn hexadecimal(digest: impl AsRef<[u8]>) -> String {
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Offsets as ranges whose starts and ends never decrease: a normalizer that inserts or reorders characters
 /// may report them otherwise.
 fn monotone(offsets: &[(usize, usize)], len: usize) -> Vec<Range<usize>> {
