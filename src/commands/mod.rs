@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Drawing, GridArgs, MachineArgs, ModelArgs};
 use crate::error::{Error, Result};
+use crate::export::directory::RunRecord;
 use crate::export::palette::PALETTES;
 use crate::export::style::{Style, detect};
 use crate::export::{Exporter, RunReport};
@@ -51,18 +52,13 @@ fn print(text: &str) -> Result<()> {
 }
 
 /// The results of a run in the form that was asked for.
-fn results(
-    outcomes: &[Outcome],
-    grid: &Grid,
-    training_length: Option<usize>,
-    exporter: Exporter,
-    style: &Style,
-) -> Result<String> {
-    let planned: Vec<_> = grid.cells().collect();
+fn results(outcomes: &[Outcome], record: &RunRecord, exporter: Exporter, style: &Style) -> Result<String> {
+    let planned: Vec<_> = record.settings.grid.cells().collect();
     let report = RunReport {
+        title: record.title(),
         cells: report::cells(outcomes, &planned),
         summary: Summary::of(outcomes),
-        training_length,
+        training_length: record.training_length,
     };
     exporter(&report, style)
 }

@@ -52,8 +52,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
             other => other?,
         }
     }
-    let outcomes = store.outcomes();
-    print(&results(outcomes, &plan.settings.grid, record.training_length, args.output_format, style)?)?;
+    print(&results(store.outcomes(), &record, args.output_format, style)?)?;
     eprintln!("results: {}", directory.display());
     failures(&store, &plan, todo)
 }

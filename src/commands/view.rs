@@ -20,7 +20,7 @@ pub fn run(args: &ViewArgs, style: &Style) -> Result<()> {
     match args.by {
         By::Cell => {
             let outcomes: Vec<Outcome> = csv::read(args.directory.join(RESULTS_CSV))?;
-            print(&results(&outcomes, grid, record.training_length, args.output_format, style)?)
+            print(&results(&outcomes, &record, args.output_format, style)?)
         }
         By::Layer => {
             let cell = find_cell(grid, args.length, args.depth)?;

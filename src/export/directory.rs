@@ -75,6 +75,19 @@ impl RunRecord {
             .map_err(|error| Error::file(&path, format!("not a run of this version: {error}")))
     }
 
+    /// What ran, in one line.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let settings = &self.settings;
+        format!(
+            "{}, {} ({}), task {}",
+            settings.model,
+            self.variant,
+            self.variant_description,
+            settings.task_name()
+        )
+    }
+
     fn write(&self, directory: &Path) -> Result<()> {
         let path = directory.join(RUN_JSON);
         let text = serde_json::to_string_pretty(self).map_err(|error| Error::file(&path, error))?;

@@ -17,6 +17,8 @@ use style::Style;
 
 /// What is drawn of a run.
 pub struct RunReport {
+    /// What ran, in one line: model, variant and where its scales come from, task and haystack.
+    pub title: String,
     /// Every planned cell.
     pub cells: Vec<CellSummary>,
     /// The run by length and in all.
@@ -38,5 +40,6 @@ pub const EXPORTERS: &[Entry<Exporter>] = &[
 fn heatmaps(report: &RunReport, style: &Style) -> Result<String> {
     let accuracy = terminal::draw(&Heatmap::accuracy(&report.cells, report.training_length), style);
     let mass = terminal::draw(&Heatmap::needle_mass(&report.cells, report.training_length), style);
-    Ok(format!("{accuracy}\n{mass}\n{}", table::summary(&report.summary, style)))
+    let title = style.wrap(&report.title).join("\n");
+    Ok(format!("{title}\n\n{accuracy}\n{mass}\n{}", table::summary(&report.summary, style)))
 }

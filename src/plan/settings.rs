@@ -28,7 +28,7 @@ pub struct Settings {
     pub trials: usize,
     /// Seed of every random choice.
     pub seed: u64,
-    /// Task preset; `custom` when needle, question and answer are given.
+    /// Task preset; passed over when needle, question and answer are given.
     pub task: String,
     /// Text of a custom needle.
     pub needle: Option<String>,
@@ -78,6 +78,12 @@ impl Settings {
     #[must_use]
     pub fn rope(&self) -> RopeOverride {
         RopeOverride { theta: self.rope_theta, theta_scale: self.rope_theta_scale }
+    }
+
+    /// Name of the task: the preset, or `custom` for the user's own needle.
+    #[must_use]
+    pub fn task_name(&self) -> &str {
+        if self.needle.is_some() { "custom" } else { &self.task }
     }
 
     /// The task: a preset, or the user's own needle.
