@@ -43,6 +43,8 @@ fn attention_by_length(criterion: &mut Criterion) {
                 layer: 0,
                 first_position: length - QUERIES,
                 scale: 0.125,
+                sliding_window: None,
+                softcap: None,
                 variant: variant.as_ref(),
             };
             group.bench_function(BenchmarkId::new(name, length), |bencher| {

@@ -15,7 +15,34 @@ use niah::attention::variant::{AttentionVariant, LearnedScale, VARIANTS, Variant
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::model::decoder::{Decoder, Forward};
 
-const LLAMA_VECTORS: &[&str] = &["llama", "llama3_rope", "llama_yarn", "llama_linear"];
+/// Every family that has vectors.
+const VECTORS: &[&str] = &[
+    "llama",
+    "llama3_rope",
+    "llama_yarn",
+    "llama_linear",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "gemma2",
+    "gemma3",
+    "phi3",
+    "phi",
+    "smollm3",
+    "cohere2",
+    "olmo2",
+    "granite",
+    "gpt_neox",
+    "stablelm",
+    "starcoder2",
+    "gpt2",
+];
+
+/// Variants with the key of their tensors; GPT-2 has none under ssmax.
+fn variants(golden: &Golden) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let ssmax = golden.expected.contains_key("ssmax_logits").then_some(("ssmax", "ssmax_"));
+    [Some(("softmax", "")), ssmax].into_iter().flatten()
+}
 
 struct Golden {
     decoder: Decoder,
@@ -37,13 +64,13 @@ impl Golden {
     }
 
     fn variant(&self, name: &str) -> Box<dyn AttentionVariant> {
-        let scale = self.expected["ssmax_scale"].to_vec2::<f32>().unwrap();
+        let scale = self.expected.get("ssmax_scale").map(|scale| scale.to_vec2::<f32>().unwrap());
         let spec = self.decoder.spec();
         let entry = niah::registry::find("variant", VARIANTS, name).unwrap();
         (entry.value)(&VariantInputs {
             layers: spec.num_hidden_layers,
             heads: spec.num_attention_heads,
-            learned: Some(&LearnedScale { scale, bias: None }),
+            learned: scale.map(|scale| LearnedScale { scale, bias: None }).as_ref(),
             scale_override: None,
             training_length: spec.training_length(),
         })
@@ -81,13 +108,14 @@ fn assert_logits(found: &[Vec<f32>], expected: &Tensor, what: &str) {
 
 #[test]
 fn logits_equal_the_reference_whatever_the_chunk_size() {
-    for folder in LLAMA_VECTORS.iter().filter_map(|name| common::vector(name)) {
+    for folder in VECTORS.iter().filter_map(|name| common::vector(name)) {
         let golden = Golden::open(&folder);
-        for (variant, key) in [("softmax", "logits"), ("ssmax", "ssmax_logits")] {
+        for (variant, prefix) in variants(&golden) {
+            let key = format!("{prefix}logits");
             for chunk in [1, 7, golden.tokens.len()] {
                 let found = golden.logits(golden.variant(variant).as_ref(), chunk);
                 let what = format!("{} under {variant}, chunk {chunk}", folder.display());
-                assert_logits(&found, &golden.expected[key], &what);
+                assert_logits(&found, &golden.expected[&key], &what);
             }
         }
     }
@@ -95,14 +123,15 @@ fn logits_equal_the_reference_whatever_the_chunk_size() {
 
 #[test]
 fn attention_equals_the_reference() {
-    for folder in LLAMA_VECTORS.iter().filter_map(|name| common::vector(name)) {
+    for folder in VECTORS.iter().filter_map(|name| common::vector(name)) {
         let golden = Golden::open(&folder);
-        for (variant, key) in [("softmax", "attentions"), ("ssmax", "ssmax_attentions")] {
+        for (variant, prefix) in variants(&golden) {
+            let key = format!("{prefix}attentions");
             let variant = golden.variant(variant);
-            let (layers, heads, t, _) = golden.expected[key].dims4().unwrap();
+            let (layers, heads, t, _) = golden.expected[&key].dims4().unwrap();
             for head in (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head))) {
                 let expected =
-                    golden.expected[key].get(head.0).unwrap().get(head.1).unwrap().to_vec2::<f32>().unwrap();
+                    golden.expected[&key].get(head.0).unwrap().get(head.1).unwrap().to_vec2::<f32>().unwrap();
                 for row in (0..t).step_by(7).chain([t - 1]) {
                     let found = golden.weights(variant.as_ref(), head, row);
                     let off =
@@ -130,4 +159,13 @@ fn a_truncated_cache_gives_what_a_fresh_one_gives() {
     let fresh = run(&mut golden.decoder.new_cache(64), &golden.tokens[..40]);
     let off = reused[0].iter().zip(&fresh[0]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(off < 1e-5, "off by {off}");
+}
+
+#[test]
+fn the_spec_counts_the_parameters_that_the_file_holds() {
+    for folder in VECTORS.iter().filter_map(|name| common::vector(name)) {
+        let tensors = candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu).unwrap();
+        let stored: usize = tensors.values().map(Tensor::elem_count).sum();
+        assert_eq!(Golden::open(&folder).decoder.spec().parameter_count(), stored, "{}", folder.display());
+    }
 }

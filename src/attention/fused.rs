@@ -9,6 +9,8 @@ use candle_core::{CpuStorage, Result, Storage, Tensor};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
+use super::View;
+
 /// Queries of one head in a block. Heads that share keys stand in one block together.
 const QUERY_BLOCK: usize = 32;
 /// Keys in a block: its scores and keys stay in the second-level cache.
@@ -16,9 +18,9 @@ const KEY_BLOCK: usize = 256;
 /// Numbers handled side by side: one AVX-512 register, two AVX2 registers, four NEON registers.
 const LANES: usize = 16;
 
-/// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values` `[kv_heads, s, d]`; the first
-/// query stands at `first_position`, and row `i` sees keys `0..=first_position + i`. All in f32 on the CPU.
-pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, first_position: usize) -> Result<Tensor> {
+/// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values` `[kv_heads, s, d]`. All in f32
+/// on the CPU. Key blocks that no row of a query block sees are passed over, so a sliding window costs its width.
+pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View) -> Result<Tensor> {
     let (heads, t, d) = queries.dims3()?;
     let (kv_heads, _, _) = keys.dims3()?;
     let groups = heads / kv_heads;
@@ -35,7 +37,7 @@ pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, first_positi
                     .par_iter()
                     .map(|&(start, kv)| {
                         let rows = QUERY_BLOCK.min(t - start);
-                        let block = Block { start, rows, groups, d, first_position };
+                        let block = Block { start, rows, groups, d, view };
                         let query =
                             |g: usize| &query_rows.matrix(kv * groups + g)[start * d..(start + rows) * d];
                         let query: Vec<f32> = (0..groups).flat_map(query).copied().collect(); // [groups * rows, d]
@@ -86,7 +88,7 @@ struct Block {
     rows: usize,
     groups: usize,
     d: usize,
-    first_position: usize,
+    view: View,
 }
 
 impl Block {
@@ -96,16 +98,24 @@ impl Block {
         let mut mixed = vec![0f32; height * d];
         let mut scores = vec![0f32; height * KEY_BLOCK];
         let mut running = vec![Running::default(); height];
-        let visible = |row: usize| self.first_position + self.start + row % self.rows + 1;
-        let last = visible(self.rows - 1);
-        for from in (0..last).step_by(KEY_BLOCK) {
-            let width = KEY_BLOCK.min(last - from);
+        let visible = |row: usize| self.view.visible(self.start + row % self.rows);
+        let seen = visible(0).start..visible(self.rows - 1).end;
+        for from in seen.clone().step_by(KEY_BLOCK) {
+            let width = KEY_BLOCK.min(seen.end - from);
             let (keys, values) = (&keys[from * d..(from + width) * d], &values[from * d..(from + width) * d]);
             let scores = &mut scores[..height * width];
             multiply(scores, query, keys, Shape { m: height, n: width, k: d, transposed: true }, false);
+            if let Some(cap) = self.view.softcap {
+                let cap = cap as f32;
+                scores.iter_mut().for_each(|z| *z = cap * (*z / cap).tanh());
+            }
             for (row, scores) in scores.chunks_exact_mut(width).enumerate() {
-                let shown = visible(row).saturating_sub(from).min(width);
-                let factor = online_softmax(scores, shown, &mut running[row]);
+                let visible = visible(row);
+                let end = visible.end.clamp(from, from + width) - from;
+                let start = visible.start.clamp(from, from + width) - from;
+                scores[..start].fill(0.0);
+                let factor =
+                    online_softmax(&mut scores[start..], end.saturating_sub(start), &mut running[row]);
                 mixed[row * d..(row + 1) * d].iter_mut().for_each(|x| *x *= factor);
             }
             multiply(
@@ -286,28 +296,37 @@ mod tests {
     #[test]
     fn fused_and_reference_attention_agree_whatever_the_chunk() {
         let mut rng = Rng::new(3);
-        for (heads, kv_heads, d, s, chunk) in [
-            (4, 2, 8, 70, 1),
-            (4, 2, 8, 70, 7),
-            (9, 3, 64, 600, 64),
-            (2, 2, 16, 600, 600),
-            (3, 1, 5, 259, 259),
+        for (heads, kv_heads, d, s, chunk, window, softcap) in [
+            (4, 2, 8, 70, 1, usize::MAX, None),
+            (4, 2, 8, 70, 7, usize::MAX, None),
+            (9, 3, 64, 600, 64, usize::MAX, None),
+            (2, 2, 16, 600, 600, usize::MAX, Some(5.0)),
+            (3, 1, 5, 259, 259, usize::MAX, None),
+            (4, 2, 8, 700, 700, 24, None),
+            (4, 2, 8, 700, 64, 300, None),
+            (4, 2, 8, 70, 1, 24, Some(3.0)),
         ] {
             let queries = random(&mut rng, (heads, s, d), 4.0);
             // A longer buffer than is filled, as the cache has.
-            let keys = random(&mut rng, (kv_heads, s + 9, d), 4.0).narrow(1, 0, s).unwrap();
-            let values = random(&mut rng, (kv_heads, s + 9, d), 1.0).narrow(1, 0, s).unwrap();
-            for start in (0..s).step_by(chunk) {
-                let t = chunk.min(s - start);
-                let chunk = queries.narrow(1, start, t).unwrap();
-                let (keys, values) =
-                    (keys.narrow(1, 0, start + t).unwrap(), values.narrow(1, 0, start + t).unwrap());
-                let fused = mix(&chunk, &keys, &values, start).unwrap();
-                let plain = reference::mix(&chunk, &keys, &values, start).unwrap();
+            let keys = random(&mut rng, (kv_heads, s + 9, d), 4.0);
+            let values = random(&mut rng, (kv_heads, s + 9, d), 1.0);
+            for first_position in (0..s).step_by(chunk) {
+                let t = chunk.min(s - first_position);
+                let first_key = (first_position + 1).saturating_sub(window);
+                let view = View { first_position, first_key, window, softcap };
+                let given = first_position + t - first_key;
+                let chunk = queries.narrow(1, first_position, t).unwrap();
+                let keys = keys.narrow(1, first_key, given).unwrap();
+                let values = values.narrow(1, first_key, given).unwrap();
+                let fused = mix(&chunk, &keys, &values, view).unwrap();
+                let plain = reference::mix(&chunk, &keys, &values, view).unwrap();
                 let plain = plain.transpose(0, 1).unwrap().reshape((t, heads * d)).unwrap();
-                let off =
-                    (fused - plain).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-                assert!(off < 2e-6, "{heads} heads, {d} wide, chunk at {start}: off by {off}");
+                let off = (fused - plain).unwrap().abs().unwrap().max_all().unwrap();
+                let off = off.to_scalar::<f32>().unwrap();
+                assert!(
+                    off < 2e-6,
+                    "{heads} heads, {d} wide, window {window}, {first_position}: off by {off}"
+                );
             }
         }
     }
@@ -340,6 +359,7 @@ mod tests {
     #[test]
     fn only_f32_on_the_cpu_is_read() {
         let tensor = Tensor::zeros((1, 1, 2), DType::F64, &Device::Cpu).unwrap();
-        assert!(mix(&tensor, &tensor, &tensor, 0).is_err());
+        let view = View { first_position: 0, first_key: 0, window: 1, softcap: None };
+        assert!(mix(&tensor, &tensor, &tensor, view).is_err());
     }
 }

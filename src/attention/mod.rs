@@ -1,7 +1,8 @@
 //! From queries, keys and values to mixed values: the one place where scores become weights.
 //!
-//! Masking, chunks, grouped heads, variants and probing happen here. Row `i` (absolute position) sees keys `0..=i`, so it
-//! has `n = i + 1` visible keys. A chunk of queries begins at any position; nothing depends on how a prompt was cut.
+//! Masking, chunks, grouped heads, variants and probing happen here. Row `i` (absolute position) sees keys `0..=i`, or the
+//! last `w` of them under a sliding window: `n = min(i + 1, w)` visible keys. A chunk of queries begins at any position;
+//! nothing depends on how a prompt was cut.
 
 mod fused;
 pub mod probe;
@@ -22,8 +23,32 @@ pub struct AttentionContext<'a> {
     pub first_position: usize,
     /// Factor on `q · k`.
     pub scale: f64,
+    /// Keys that a row sees at most, itself included.
+    pub sliding_window: Option<usize>,
+    /// Soft cap `c tanh(z / c)` on scores.
+    pub softcap: Option<f64>,
     /// The rule that turns scores into weights.
     pub variant: &'a dyn AttentionVariant,
+}
+
+/// Which keys the rows of a chunk see, and how their scores are capped.
+#[derive(Clone, Copy)]
+struct View {
+    /// Absolute position of the first query.
+    first_position: usize,
+    /// Absolute position of the first key that is given.
+    first_key: usize,
+    /// Keys that a row sees at most.
+    window: usize,
+    softcap: Option<f64>,
+}
+
+impl View {
+    /// The given keys, counted from the first of them, that query `row` of the chunk sees.
+    fn visible(&self, row: usize) -> std::ops::Range<usize> {
+        let end = self.first_position + row + 1;
+        end.saturating_sub(self.window).max(self.first_key) - self.first_key..end - self.first_key
+    }
 }
 
 /// Mixes values for a chunk of queries.
@@ -43,20 +68,32 @@ pub fn attend(
 ) -> Result<Tensor> {
     let (heads, t, d) = queries.dims3()?;
     let queries = scaled_queries(queries, context)?; // [heads, t, d]
+    let window = context.sliding_window.unwrap_or(usize::MAX);
+    let view = |first_position: usize| View {
+        first_position,
+        first_key: (first_position + 1).saturating_sub(window),
+        window,
+        softcap: context.softcap,
+    };
     if let Some(probe) = probe {
         for row in probe.rows_within(context.first_position..context.first_position + t) {
             let query = queries.narrow(1, row - context.first_position, 1)?; // [heads, 1, d]
-            let visible = keys.narrow(1, 0, row + 1)?; // [kv_heads, n, d]
-            let weights = reference::weights(&query, &visible, row)?.reshape((heads, row + 1))?; // [heads, n]
+            let view = view(row);
+            let visible = keys.narrow(1, view.first_key, row + 1 - view.first_key)?; // [kv_heads, n, d]
+            let weights = reference::weights(&query, &visible, view)?; // [heads, 1, n]
+            let weights = weights.squeeze(1)?.pad_with_zeros(1, view.first_key, 0)?; // [heads, row + 1]
             for (head, weights) in weights.to_vec2::<f32>()?.iter().enumerate() {
                 probe.record(context.layer, head, row, weights);
             }
         }
     }
+    let view = view(context.first_position);
+    let given = context.first_position + t - view.first_key;
+    let (keys, values) = (keys.narrow(1, view.first_key, given)?, values.narrow(1, view.first_key, given)?);
     if queries.device().is_cpu() && queries.dtype() == DType::F32 {
-        return fused::mix(&queries, keys, values, context.first_position); // [t, heads * d]
+        return fused::mix(&queries, &keys, &values, view); // [t, heads * d]
     }
-    let mixed = reference::mix(&queries, keys, values, context.first_position)?; // [heads, t, d]
+    let mixed = reference::mix(&queries, &keys, &values, view)?; // [heads, t, d]
     mixed.transpose(0, 1)?.reshape((t, heads * d)) // [t, heads * d]
 }
 
@@ -64,7 +101,9 @@ pub fn attend(
 fn scaled_queries(queries: &Tensor, context: AttentionContext<'_>) -> Result<Tensor> {
     let (_, t, _) = queries.dims3()?;
     let scaled = (queries * context.scale)?; // [heads, t, d]
-    let visible: Vec<usize> = (context.first_position..context.first_position + t).map(|i| i + 1).collect();
+    let window = context.sliding_window.unwrap_or(usize::MAX);
+    let rows = context.first_position..context.first_position + t;
+    let visible: Vec<usize> = rows.map(|i| (i + 1).min(window)).collect();
     match context.variant.multipliers(context.layer, &visible) {
         None => Ok(scaled),
         Some(rows) => {

@@ -123,6 +123,16 @@ impl Config {
         self.required(key, &expected, self.optional(key, &expected, read)?)
     }
 
+    /// A list of strings, or nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when it is something else.
+    pub fn optional_strings(&self, key: &str) -> Result<Option<Vec<String>>> {
+        self.optional(key, "a list of strings", |value| {
+            value.as_array()?.iter().map(|item| item.as_str().map(str::to_string)).collect()
+        })
+    }
+
     /// A string.
     ///
     /// # Errors
@@ -163,19 +173,6 @@ impl Config {
         let values = self.optional(key, "an object", |value| value.as_object().cloned())?;
         let section = format!("{}{key}.", self.section);
         Ok(values.map(|values| Self { path: self.path.clone(), section, values }))
-    }
-
-    /// Refuses a string that is not one of `choices`; missing stands for `default`.
-    ///
-    /// # Errors
-    /// [`Error::InvalidValue`] naming the choices.
-    pub fn expect_choice(&self, key: &str, choices: &[&str], default: &str) -> Result<()> {
-        let found = self.optional_string(key)?.unwrap_or_else(|| default.to_string());
-        if choices.contains(&found.as_str()) {
-            Ok(())
-        } else {
-            Err(self.wrong(key, choices.join(" or "), found))
-        }
     }
 }
 

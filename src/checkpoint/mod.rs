@@ -4,6 +4,7 @@ mod config;
 mod gguf;
 mod gguf_config;
 mod hub;
+mod renamed;
 mod safetensors;
 mod ssmax;
 mod weights;
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 pub use config::Config;
 pub use gguf::{GgufFile, Metadata};
+pub use renamed::{NameMap, Part, Stored};
 pub use weights::{TensorSource, Weights};
 
 use crate::attention::variant::LearnedScale;
@@ -22,7 +24,8 @@ use crate::error::{Error, Result};
 use crate::hash;
 use crate::model::decoder::Decoder;
 use crate::model::families;
-use crate::model::spec::{DecoderSpec, RopeScaling};
+use crate::model::spec::DecoderSpec;
+use crate::registry::Entry;
 
 /// A checkpoint whose configuration has been read and understood; its weights load with [`Checkpoint::decoder`].
 pub struct Checkpoint {
@@ -67,8 +70,7 @@ impl Checkpoint {
         let located = if path.exists() { path.to_path_buf() } else { hub::fetch(name)? };
         let mut checkpoint =
             if located.is_dir() { Self::open_directory(&located)? } else { Self::open_file(&located)? };
-        let base = &mut checkpoint.spec.rope.theta;
-        *base = rope.theta.unwrap_or(*base) * rope.theta_scale.unwrap_or(1.0);
+        checkpoint.spec.change_theta(|base| rope.theta.unwrap_or(base) * rope.theta_scale.unwrap_or(1.0));
         Ok(checkpoint)
     }
 
@@ -93,6 +95,7 @@ impl Checkpoint {
         let (family, spec) = families::describe(&config)?;
         let source = safetensors::SafetensorsFiles::open(path)?;
         let files = source.files();
+        let source = renamed::Renamed { inner: Box::new(source), map: family.value.names(&spec) };
         let tokenizer = TokenizerSource::Directory(path.to_path_buf());
         Self::assemble(family, spec, &config, Box::new(source), tokenizer, files)
     }
@@ -106,7 +109,7 @@ impl Checkpoint {
     }
 
     fn assemble(
-        family: &'static str,
+        family: &'static Entry<families::Family>,
         mut spec: DecoderSpec,
         config: &Config,
         source: Box<dyn TensorSource>,
@@ -116,7 +119,7 @@ impl Checkpoint {
         // A checkpoint without a head of its own is tied, whatever its configuration leaves out.
         spec.tie_word_embeddings |= !source.contains("lm_head.weight");
         let (own_variant, learned) = ssmax::detect(config, &spec, source.as_ref())?;
-        Ok(Self { family, spec, own_variant, learned, tokenizer, source, files })
+        Ok(Self { family: family.name, spec, own_variant, learned, tokenizer, source, files })
     }
 
     /// Loads the weights.
@@ -149,11 +152,5 @@ impl Checkpoint {
             hash.update(&weights::map_file(path)?[..]);
         }
         Ok(hash::hex(hash.finalize()))
-    }
-
-    /// Whether positions are scaled beyond the training length by the checkpoint itself.
-    #[must_use]
-    pub fn is_rope_scaled(&self) -> bool {
-        self.spec.rope.scaling != RopeScaling::Default
     }
 }

@@ -37,7 +37,7 @@ pub fn run(args: &ListArgs) -> Result<()> {
     for kind in KINDS.iter().filter(|kind| chosen.is_none_or(|chosen| chosen.name == kind.name)) {
         text += &format!("{} ({})\n", kind.name, kind.about);
         for (name, about) in (kind.value)() {
-            text += &format!("  {name:<14} {about}\n");
+            text += &format!("  {name:<15} {about}\n");
         }
     }
     print(&text)

@@ -2,11 +2,12 @@
 
 use candle_core::{D, DType, Device, Tensor};
 
+use super::block::Block;
 use super::kv_cache::KvCache;
-use super::layers::{Linear, RmsNorm};
+use super::layers::{Linear, Norm};
 use super::rope::Rope;
-use super::spec::DecoderSpec;
-use crate::attention::{self, AttentionContext, AttentionProbe, AttentionVariant};
+use super::spec::{DecoderSpec, NormKind, RopeSpec};
+use crate::attention::{AttentionContext, AttentionProbe, AttentionVariant};
 use crate::checkpoint::Weights;
 use crate::error::{Error, Result};
 
@@ -14,36 +15,14 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct Decoder {
     spec: DecoderSpec,
-    embed_tokens: Tensor, // [vocab, hidden]
-    layers: Vec<Block>,
-    norm: RmsNorm,
+    embed_tokens: Tensor,            // [vocab, hidden]
+    embed_positions: Option<Tensor>, // [positions, hidden]
+    blocks: Vec<Block>,
+    norm: Norm,
     lm_head: Linear,
-    rope: Rope,
+    /// The different rotary embeddings of the layers.
+    ropes: Vec<(RopeSpec, Rope)>,
     device: Device,
-}
-
-#[derive(Debug)]
-struct Block {
-    input_layernorm: RmsNorm,
-    attention: Attention,
-    post_attention_layernorm: RmsNorm,
-    mlp: Mlp,
-}
-
-#[derive(Debug)]
-struct Attention {
-    q_proj: Linear,
-    k_proj: Linear,
-    v_proj: Linear,
-    o_proj: Linear,
-}
-
-/// `down(silu(gate x) * up x)` (SwiGLU, arXiv 2002.05202).
-#[derive(Debug)]
-struct Mlp {
-    gate_proj: Linear,
-    up_proj: Linear,
-    down_proj: Linear,
 }
 
 /// What a forward pass is given besides its tokens.
@@ -57,36 +36,37 @@ pub struct Forward<'a> {
 }
 
 impl Decoder {
-    /// Loads the decoder that `spec` describes from `weights`, whose names are Hugging Face's.
+    /// Loads the decoder that `spec` describes from `weights`, whose names are those of Llama in Hugging Face's layout.
     ///
     /// # Errors
     /// [`Error::Tensor`] when a tensor is missing, has another shape or holds numbers that are not finite.
     pub fn load(spec: DecoderSpec, weights: &Weights<'_>) -> Result<Self> {
-        let (hidden, eps) = (spec.hidden_size, spec.rms_norm_eps);
+        let (hidden, vocab) = (spec.hidden_size, spec.vocab_size);
         let model = weights.pp("model");
-        let norm =
-            |w: &Weights<'_>, name| Ok::<_, Error>(RmsNorm::new(w.pp(name).get("weight", &[hidden])?, eps));
-        let embed_tokens = model.pp("embed_tokens").get("weight", &[spec.vocab_size, hidden])?;
-        let layers = (0..spec.num_hidden_layers).map(|i| {
-            let layer = model.pp("layers").pp(i);
-            Ok(Block {
-                input_layernorm: norm(&layer, "input_layernorm")?,
-                attention: Attention::load(&spec, &layer.pp("self_attn"))?,
-                post_attention_layernorm: norm(&layer, "post_attention_layernorm")?,
-                mlp: Mlp::load(&spec, &layer.pp("mlp"))?,
-            })
-        });
-        let layers = layers.collect::<Result<Vec<_>>>()?;
+        let embed_tokens = model.pp("embed_tokens").get("weight", &[vocab, hidden])?;
+        let positions =
+            spec.learned_positions.map(|rows| model.pp("embed_positions").get("weight", &[rows, hidden]));
+        let layers = model.pp("layers");
+        let blocks =
+            (0..spec.num_hidden_layers).map(|i| Block::load(&spec, &layers.pp(i))).collect::<Result<_>>()?;
         let head = match spec.tie_word_embeddings {
             true => embed_tokens.clone(),
-            false => weights.pp("lm_head").get("weight", &[spec.vocab_size, hidden])?,
+            false => weights.pp("lm_head").get("weight", &[vocab, hidden])?,
         };
+        let bias = if spec.bias.head { Some(weights.pp("lm_head").get("bias", &[vocab])?) } else { None };
+        let mut ropes: Vec<(RopeSpec, Rope)> = Vec::new();
+        for rope in spec.layers.iter().filter_map(|layer| layer.rope.as_ref()) {
+            if !ropes.iter().any(|(known, _)| known == rope) {
+                ropes.push((rope.clone(), Rope::new(rope, spec.rotary_dim)));
+            }
+        }
         Ok(Self {
-            layers,
-            norm: norm(&model, "norm")?,
-            lm_head: Linear::new(head, None),
-            rope: Rope::new(&spec.rope, spec.head_dim),
+            blocks,
+            norm: load_norm(&spec, &model.pp("norm"))?,
+            lm_head: Linear::new(head, bias),
+            ropes,
             device: embed_tokens.device().clone(),
+            embed_positions: positions.transpose()?,
             embed_tokens,
             spec,
         })
@@ -108,26 +88,24 @@ impl Decoder {
     /// `[keep_logits, vocab]`, in f32.
     ///
     /// # Errors
-    /// [`Error::Compute`] when memory is out or logits are not finite.
+    /// [`Error::Compute`] when memory is out, positions run past a learned embedding, or logits are not finite.
     pub fn forward(&self, tokens: &[u32], cache: &mut KvCache, mut forward: Forward<'_>) -> Result<Tensor> {
         let (t, first_position) = (tokens.len(), cache.len());
-        let ids = Tensor::new(tokens, &self.device)?; // [t]
-        let (cos, sin) = self.rope.tables(first_position, t, &self.device)?; // [t, head_dim / 2]
-        let mut x = self.embed_tokens.index_select(&ids, 0)?; // [t, hidden]
-        for (index, block) in self.layers.iter().enumerate() {
+        let tables = self.ropes.iter().map(|(_, rope)| rope.tables(first_position, t, &self.device));
+        let tables = tables.collect::<candle_core::Result<Vec<_>>>()?; // [t, rotary_dim / 2] each
+        let mut x = self.embed(tokens, first_position)?; // [t, hidden]
+        for (index, (block, layer)) in self.blocks.iter().zip(&self.spec.layers).enumerate() {
             let context = AttentionContext {
                 layer: index,
                 first_position,
-                scale: self.spec.attention_scale(),
+                scale: self.spec.attention_scale,
+                sliding_window: layer.sliding_window,
+                softcap: self.spec.attn_logit_softcapping,
                 variant: forward.variant,
             };
-            let normed = block.input_layernorm.forward(&x)?; // [t, hidden]
-            let (q, k, v) = block.attention.project(&self.spec, &normed, &cos, &sin)?; // [heads, t, head_dim]
-            let (keys, values) = cache.append(index, &k, &v)?; // [kv_heads, s, head_dim]
-            let mixed = attention::attend(&q, &keys, &values, context, forward.probe.as_deref_mut())?;
-            x = (x + block.attention.o_proj.forward(&mixed)?)?; // [t, hidden]
-            let normed = block.post_attention_layernorm.forward(&x)?; // [t, hidden]
-            x = (x + block.mlp.forward(&normed)?)?; // [t, hidden]
+            let rope = self.ropes.iter().position(|(known, _)| Some(known) == layer.rope.as_ref());
+            let table = rope.map(|rope| &tables[rope]);
+            x = block.forward(&self.spec, &x, table, cache, context, forward.probe.as_deref_mut())?; // [t, hidden]
         }
         cache.advance(t);
         let kept = x.narrow(0, t - forward.keep_logits, forward.keep_logits)?; // [kept, hidden]
@@ -135,68 +113,40 @@ impl Decoder {
             return Ok(kept);
         }
         let logits = self.lm_head.forward(&self.norm.forward(&kept)?)?.to_dtype(DType::F32)?; // [kept, vocab]
+        let logits = scaled(logits, self.spec.logits_multiplier)?;
+        let logits = match self.spec.final_logit_softcapping {
+            Some(cap) => ((logits / cap)?.tanh()? * cap)?,
+            None => logits,
+        };
         check_finite(&logits, first_position + t - forward.keep_logits)?;
         Ok(logits)
     }
-}
 
-impl Attention {
-    fn load(spec: &DecoderSpec, weights: &Weights<'_>) -> Result<Self> {
-        let hidden = spec.hidden_size;
-        let query_width = spec.num_attention_heads * spec.head_dim;
-        let kv_width = spec.num_key_value_heads * spec.head_dim;
-        let linear = |name, shape| linear(&weights.pp(name), shape, spec.attention_bias);
-        Ok(Self {
-            q_proj: linear("q_proj", [query_width, hidden])?,
-            k_proj: linear("k_proj", [kv_width, hidden])?,
-            v_proj: linear("v_proj", [kv_width, hidden])?,
-            o_proj: linear("o_proj", [hidden, query_width])?,
-        })
-    }
-
-    /// Rotated queries `[heads, t, d]`, rotated keys and values `[kv_heads, t, d]` of `x` `[t, hidden]`.
-    fn project(
-        &self,
-        spec: &DecoderSpec,
-        x: &Tensor,
-        cos: &Tensor,
-        sin: &Tensor,
-    ) -> candle_core::Result<(Tensor, Tensor, Tensor)> {
-        let t = x.dim(0)?;
-        let heads = |x: Tensor| -> candle_core::Result<Tensor> {
-            x.reshape((t, (), spec.head_dim))?.transpose(0, 1)?.contiguous() // [heads, t, d]
-        };
-        let rotate = |x: Tensor| -> candle_core::Result<Tensor> {
-            candle_nn::rotary_emb::rope(&x.unsqueeze(0)?, cos, sin)?.squeeze(0) // [heads, t, d]
-        };
-        let q = rotate(heads(self.q_proj.forward(x)?)?)?;
-        let k = rotate(heads(self.k_proj.forward(x)?)?)?;
-        let v = heads(self.v_proj.forward(x)?)?;
-        Ok((q, k, v))
+    /// Embeddings of tokens and, where they are learned, of positions: `[t, hidden]`.
+    fn embed(&self, tokens: &[u32], first_position: usize) -> Result<Tensor> {
+        let ids = Tensor::new(tokens, &self.device)?; // [t]
+        let x = scaled(self.embed_tokens.index_select(&ids, 0)?, self.spec.embedding_multiplier)?;
+        let Some(positions) = &self.embed_positions else { return Ok(x) };
+        let (end, rows) = (first_position + tokens.len(), positions.dim(0)?);
+        if end > rows {
+            return Err(Error::Compute(format!(
+                "position {end} is past the {rows} that this checkpoint has learned; use shorter --context-lengths"
+            )));
+        }
+        Ok((x + positions.narrow(0, first_position, tokens.len())?)?)
     }
 }
 
-impl Mlp {
-    fn load(spec: &DecoderSpec, weights: &Weights<'_>) -> Result<Self> {
-        let (hidden, inner) = (spec.hidden_size, spec.intermediate_size);
-        let linear = |name, shape| linear(&weights.pp(name), shape, spec.mlp_bias);
-        Ok(Self {
-            gate_proj: linear("gate_proj", [inner, hidden])?,
-            up_proj: linear("up_proj", [inner, hidden])?,
-            down_proj: linear("down_proj", [hidden, inner])?,
-        })
-    }
-
-    /// `x` `[t, hidden]` to `[t, hidden]`.
-    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let gated = (self.gate_proj.forward(x)?.silu()? * self.up_proj.forward(x)?)?; // [t, intermediate]
-        self.down_proj.forward(&gated)
-    }
+/// The norm stored here, with the bias that its kind asks for.
+pub(super) fn load_norm(spec: &DecoderSpec, weights: &Weights<'_>) -> Result<Norm> {
+    let shape = [spec.hidden_size];
+    let bias = if spec.norm == NormKind::LayerWithBias { Some(weights.get("bias", &shape)?) } else { None };
+    Ok(Norm::new(spec.norm, weights.get("weight", &shape)?, bias, spec.norm_eps)?)
 }
 
-fn linear(weights: &Weights<'_>, shape: [usize; 2], with_bias: bool) -> Result<Linear> {
-    let bias = if with_bias { Some(weights.get("bias", &shape[..1])?) } else { None };
-    Ok(Linear::new(weights.get("weight", &shape)?, bias))
+/// `x` times a multiplier that is 1 in most families.
+pub(super) fn scaled(x: Tensor, multiplier: f64) -> candle_core::Result<Tensor> {
+    if multiplier == 1.0 { Ok(x) } else { x * multiplier }
 }
 
 /// Refuses logits with a NaN or an infinity, naming the first position they appear at.

@@ -1,6 +1,8 @@
-//! The two layers every decoder is made of: linear maps and RMSNorm.
+//! The layers every decoder is made of: linear maps, normalisations, activations.
 
 use candle_core::{Result, Tensor};
+
+use super::spec::{Activation, NormKind};
 
 /// `y = x Wᵀ + b`.
 #[derive(Debug, Clone)]
@@ -24,21 +26,45 @@ impl Linear {
     }
 }
 
-/// `y = x / sqrt(mean(x²) + eps) * w` (arXiv 1910.07467).
+/// A normalisation over the last dimension (see [`NormKind`]).
 #[derive(Debug, Clone)]
-pub(crate) struct RmsNorm {
-    weight: Tensor, // [hidden]
+pub(crate) struct Norm {
+    weight: Tensor,       // [width]
+    bias: Option<Tensor>, // [width]; a LayerNorm has one, if only of zeros
     eps: f64,
 }
 
-impl RmsNorm {
-    pub(crate) fn new(weight: Tensor, eps: f64) -> Self {
-        Self { weight, eps }
+impl Norm {
+    /// `weight` and `bias` are the stored tensors; a bias is used by [`NormKind::LayerWithBias`] alone.
+    pub(crate) fn new(kind: NormKind, weight: Tensor, bias: Option<Tensor>, eps: f64) -> Result<Self> {
+        Ok(match kind {
+            NormKind::Rms => Self { weight, bias: None, eps },
+            NormKind::RmsPlusOne => Self { weight: (weight + 1.0)?, bias: None, eps },
+            NormKind::Layer => Self { bias: Some(weight.zeros_like()?), weight, eps },
+            NormKind::LayerWithBias => {
+                Self { bias: Some(bias.map_or_else(|| weight.zeros_like(), Ok)?), weight, eps }
+            }
+        })
     }
 
-    /// `x` `[t, hidden]` to `[t, hidden]`.
+    /// `x` `[.., width]` to the same shape.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        candle_nn::ops::rms_norm(&x.contiguous()?, &self.weight, self.eps as f32)
+        let x = x.contiguous()?;
+        match &self.bias {
+            None => candle_nn::ops::rms_norm(&x, &self.weight, self.eps as f32),
+            Some(bias) => candle_nn::ops::layer_norm(&x, &self.weight, bias, self.eps as f32),
+        }
+    }
+}
+
+impl Activation {
+    /// Applies it to every number.
+    pub(crate) fn forward(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Silu => x.silu(),
+            Self::Gelu => x.gelu_erf(),
+            Self::GeluTanh => x.gelu(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One decoder for many families: its description, layers, positions, cache and forward pass.
 
+mod block;
 pub mod decoder;
 pub mod families;
 pub mod kv_cache;

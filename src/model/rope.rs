@@ -1,13 +1,14 @@
-//! Rotary position embedding (arXiv 2104.09864), half-split ("NeoX") layout.
+//! Rotary position embedding (arXiv 2104.09864).
 //!
-//! Coordinates `(x_j, x_{j + d/2})` of a head turn by the angle `position * f_j`, with `f_j = theta^(-2j/d)` before scaling.
+//! Pairs of the first `d` coordinates of a head turn by the angle `position * f_j`, with `f_j = theta^(-2j/d)` before scaling:
+//! `(x_j, x_{j + d/2})` in the half-split layout, `(x_{2j}, x_{2j + 1})` in the interleaved one. The others stay.
 //! Positions are absolute, so chunks and cached keys need no correction.
 
 use std::f64::consts::PI;
 
 use candle_core::{Device, Result, Tensor};
 
-use super::spec::{RopeScaling, RopeSpec};
+use super::spec::{RopeScaling, RopeSpec, RotaryLayout};
 
 /// The frequencies of a rotary embedding.
 #[derive(Debug, Clone)]
@@ -19,7 +20,7 @@ pub struct Rope {
 }
 
 impl Rope {
-    /// The frequencies that `spec` describes, for heads of width `head_dim`.
+    /// The frequencies that `spec` describes, for heads of which `head_dim` coordinates rotate.
     #[must_use]
     pub fn new(spec: &RopeSpec, head_dim: usize) -> Self {
         let pairs = head_dim / 2;
@@ -95,6 +96,21 @@ impl Rope {
         let shape = (count, pairs);
         Ok((Tensor::from_vec(cos, shape, device)?, Tensor::from_vec(sin, shape, device)?))
     }
+}
+
+/// Rotates the first `2 * pairs` coordinates of `x` `[heads, t, d]` by `cos` and `sin` `[t, pairs]`.
+///
+/// # Errors
+/// When shapes do not fit together.
+pub fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor, layout: RotaryLayout) -> Result<Tensor> {
+    let (d, rotary) = (x.dim(2)?, 2 * cos.dim(1)?);
+    let turned = x.narrow(2, 0, rotary)?.contiguous()?.unsqueeze(0)?; // [1, heads, t, rotary]
+    let turned = match layout {
+        RotaryLayout::Half => candle_nn::rotary_emb::rope(&turned, cos, sin)?,
+        RotaryLayout::Interleaved => candle_nn::rotary_emb::rope_i(&turned, cos, sin)?,
+    };
+    let turned = turned.squeeze(0)?; // [heads, t, rotary]
+    if rotary == d { Ok(turned) } else { Tensor::cat(&[&turned, &x.narrow(2, rotary, d - rotary)?], 2) }
 }
 
 #[cfg(test)]

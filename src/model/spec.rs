@@ -19,37 +19,154 @@ pub struct DecoderSpec {
     pub num_key_value_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
-    /// The epsilon of every RMSNorm.
-    pub rms_norm_eps: f64,
-    /// Whether q, k, v and o projections carry a bias.
-    pub attention_bias: bool,
-    /// Whether the MLP projections carry a bias.
-    pub mlp_bias: bool,
+    /// The normalisation of every block, and of the output.
+    pub norm: NormKind,
+    /// Its epsilon.
+    pub norm_eps: f64,
+    /// Where a block normalises, and in which order it adds attention and MLP.
+    pub block: BlockKind,
+    /// Normalisation of queries and keys before rotary positions.
+    pub qk_norm: QkNorm,
+    /// Which linear maps carry a bias.
+    pub bias: Biases,
+    /// The MLP.
+    pub mlp: MlpKind,
+    /// Its activation.
+    pub hidden_act: Activation,
     /// Whether the head is the transposed embedding.
     pub tie_word_embeddings: bool,
-    /// Rotary positions.
-    pub rope: RopeSpec,
+    /// Sliding window and positions of each layer.
+    pub layers: Vec<LayerSpec>,
+    /// Layout of the rotated pairs.
+    pub rotary_layout: RotaryLayout,
+    /// Coordinates of a head that rotate, from the first on.
+    pub rotary_dim: usize,
+    /// Rows of a learned position embedding, when positions are learned.
+    pub learned_positions: Option<usize>,
+    /// Factor on `q · k`; `1 / sqrt(head_dim)` in most families.
+    pub attention_scale: f64,
+    /// Soft cap `c tanh(z / c)` on attention scores.
+    pub attn_logit_softcapping: Option<f64>,
+    /// Soft cap on logits.
+    pub final_logit_softcapping: Option<f64>,
+    /// Factor on embeddings.
+    pub embedding_multiplier: f64,
+    /// Factor on what attention and MLP add to the residual stream.
+    pub residual_multiplier: f64,
+    /// Factor on logits.
+    pub logits_multiplier: f64,
     /// Positions the checkpoint declares, when it does.
     pub max_position_embeddings: Option<usize>,
+}
+
+/// A normalisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NormKind {
+    /// `x / sqrt(mean(x²) + eps) * w` (arXiv 1910.07467).
+    Rms,
+    /// The same with `1 + w` for `w` (Gemma).
+    RmsPlusOne,
+    /// `(x - mean) / sqrt(var + eps) * w` (arXiv 1607.06450), without bias.
+    Layer,
+    /// The same plus a bias.
+    LayerWithBias,
+}
+
+/// The order of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlockKind {
+    /// `x += attn(norm x); x += mlp(norm x)`.
+    PreNorm,
+    /// `x += norm(attn x); x += norm(mlp x)` (OLMo 2).
+    PostNorm,
+    /// `x += norm(attn(norm x)); x += norm(mlp(norm x))` (Gemma 2 and 3).
+    SandwichNorm,
+    /// `x += attn(norm x) + mlp(norm x)`, one norm for both (Phi, Cohere).
+    ParallelOneNorm,
+    /// `x += attn(norm x) + mlp(norm' x)` (GPT-NeoX).
+    ParallelTwoNorms,
+}
+
+/// Normalisation of queries and keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QkNorm {
+    /// None.
+    None,
+    /// Over each head, with one weight of `head_dim` (Qwen 3, Gemma 3).
+    PerHead,
+    /// Over the whole projection (OLMo 2).
+    Projection,
+}
+
+/// Which linear maps carry a bias.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Biases {
+    /// Those of q, k and v.
+    pub qkv: bool,
+    /// That of the attention's output.
+    pub output: bool,
+    /// Those of the MLP.
+    pub mlp: bool,
+    /// That of the head.
+    pub head: bool,
+}
+
+/// An MLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MlpKind {
+    /// `down(act(gate x) * up x)` (arXiv 2002.05202).
+    Gated,
+    /// `down(act(up x))`.
+    Plain,
+}
+
+/// An activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// `x sigmoid(x)`.
+    Silu,
+    /// `x Phi(x)`, exactly.
+    Gelu,
+    /// `x Phi(x)`, by its tanh approximation.
+    GeluTanh,
+}
+
+/// What differs from layer to layer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerSpec {
+    /// Keys that a row sees at most, itself included; `None` sees all.
+    pub sliding_window: Option<usize>,
+    /// Rotary positions; `None` has none.
+    pub rope: Option<RopeSpec>,
+}
+
+/// Which coordinates rotate together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RotaryLayout {
+    /// `(x_j, x_{j + d/2})` (GPT-NeoX, Llama).
+    Half,
+    /// `(x_{2j}, x_{2j + 1})` (GPT-J, Cohere).
+    Interleaved,
 }
 
 impl DecoderSpec {
     /// Length the weights were trained on: the rotary scaling's original context before the declared positions.
     #[must_use]
     pub fn training_length(&self) -> Option<usize> {
-        self.rope.original_max_position_embeddings.or(self.max_position_embeddings)
+        let original = |layer: &LayerSpec| layer.rope.as_ref()?.original_max_position_embeddings;
+        self.layers.iter().find_map(original).or(self.max_position_embeddings)
     }
 
     /// Query heads that share one key-value head.
     #[must_use]
     pub fn query_groups(&self) -> usize {
         self.num_attention_heads / self.num_key_value_heads
-    }
-
-    /// The factor on `q · k`: `1 / sqrt(head_dim)`.
-    #[must_use]
-    pub fn attention_scale(&self) -> f64 {
-        1.0 / (self.head_dim as f64).sqrt()
     }
 
     /// Bytes of cached keys and values per token, in f32.
@@ -63,10 +180,35 @@ impl DecoderSpec {
     pub fn parameter_count(&self) -> usize {
         let (h, i) = (self.hidden_size, self.intermediate_size);
         let (q, kv) = (self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim);
-        let attention = 2 * h * q + 2 * h * kv + if self.attention_bias { q + 2 * kv + h } else { 0 };
-        let mlp = 3 * h * i + if self.mlp_bias { 2 * i + h } else { 0 };
-        let tables = if self.tie_word_embeddings { 1 } else { 2 };
-        tables * self.vocab_size * h + h + self.num_hidden_layers * (attention + mlp + 2 * h)
+        let when = |there: bool, count: usize| if there { count } else { 0 };
+        let norm = if self.norm == NormKind::LayerWithBias { 2 * h } else { h };
+        let norms = match self.block {
+            BlockKind::ParallelOneNorm => 1,
+            BlockKind::PreNorm | BlockKind::PostNorm | BlockKind::ParallelTwoNorms => 2,
+            BlockKind::SandwichNorm => 4,
+        };
+        let qk_norm = match self.qk_norm {
+            QkNorm::None => 0,
+            QkNorm::PerHead => 2 * self.head_dim,
+            QkNorm::Projection => q + kv,
+        };
+        let attention = 2 * h * q + 2 * h * kv + when(self.bias.qkv, q + 2 * kv) + when(self.bias.output, h);
+        let (maps, bias) = match self.mlp {
+            MlpKind::Gated => (3, 2 * i + h),
+            MlpKind::Plain => (2, i + h),
+        };
+        let layer = attention + qk_norm + maps * h * i + when(self.bias.mlp, bias) + norms * norm;
+        let tables = h * (self.vocab_size + self.learned_positions.unwrap_or(0));
+        let head =
+            when(!self.tie_word_embeddings, self.vocab_size * h) + when(self.bias.head, self.vocab_size);
+        tables + head + norm + self.num_hidden_layers * layer
+    }
+
+    /// Changes the rotary base of every layer that has one.
+    pub fn change_theta(&mut self, change: impl Fn(f64) -> f64) {
+        for rope in self.layers.iter_mut().filter_map(|layer| layer.rope.as_mut()) {
+            rope.theta = change(rope.theta);
+        }
     }
 }
 

@@ -1,27 +1,74 @@
-//! Families: each is a function from a configuration to a [`DecoderSpec`], one file and one line of the table.
+//! Families: each is a function from a configuration to a [`DecoderSpec`] and a map of tensor names, one file and one line
+//! of the table.
 
+mod cohere2;
+mod common;
+mod gemma;
+mod gpt2;
+mod gpt_neox;
+mod granite;
 mod llama;
+mod mistral;
+mod olmo2;
+mod phi;
+mod phi3;
+mod qwen;
 mod rope_config;
+mod smollm3;
+mod stablelm;
+mod starcoder2;
 
 use super::spec::DecoderSpec;
-use crate::checkpoint::Config;
+use crate::checkpoint::{Config, NameMap, Stored};
 use crate::error::{Error, Result};
 use crate::registry::Entry;
 
-type Describe = fn(&Config) -> Result<DecoderSpec>;
+/// How a family is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Family {
+    describe: fn(&Config) -> Result<DecoderSpec>,
+    stored: fn(&DecoderSpec, &str) -> Stored,
+}
+
+impl Family {
+    /// Where this family keeps the tensors of a decoder of this spec, by the names that Llama gives them.
+    #[must_use]
+    pub fn names(&self, spec: &DecoderSpec) -> NameMap {
+        let (stored, spec) = (self.stored, spec.clone());
+        Box::new(move |name| stored(&spec, name))
+    }
+}
+
+const fn named_as_llama(describe: fn(&Config) -> Result<DecoderSpec>) -> Family {
+    Family { describe, stored: |_, name| Stored::whole(name) }
+}
 
 /// Every family, by the `model_type` of `config.json`.
-pub const FAMILIES: &[Entry<Describe>] = &[Entry {
-    name: "llama",
-    about: "Llama 1 to 3, SmolLM, SmolLM2, TinyLlama and their like",
-    value: llama::spec,
-}];
+#[rustfmt::skip]
+pub const FAMILIES: &[Entry<Family>] = &[
+    Entry { name: "llama", about: "Llama 1 to 3, SmolLM, SmolLM2, TinyLlama and their like", value: named_as_llama(llama::spec) },
+    Entry { name: "mistral", about: "Mistral: a sliding window on every layer", value: named_as_llama(mistral::spec) },
+    Entry { name: "qwen2", about: "Qwen 2 and 2.5: biases on q, k and v", value: named_as_llama(qwen::qwen2) },
+    Entry { name: "qwen3", about: "Qwen 3: norms on each query and key head", value: named_as_llama(qwen::qwen3) },
+    Entry { name: "gemma2", about: "Gemma 2: soft caps, norms before and after, alternating windows", value: named_as_llama(gemma::gemma2) },
+    Entry { name: "gemma3_text", about: "Gemma 3 (text): query and key norms, two rotary bases", value: named_as_llama(gemma::gemma3) },
+    Entry { name: "phi3", about: "Phi 3 and 3.5: fused projections", value: Family { describe: phi3::spec, stored: phi3::stored } },
+    Entry { name: "phi", about: "Phi 1.5 and 2: parallel block, partial rotary positions", value: Family { describe: phi::spec, stored: phi::stored } },
+    Entry { name: "smollm3", about: "SmolLM3: layers without rotary positions", value: named_as_llama(smollm3::spec) },
+    Entry { name: "cohere2", about: "Command R7B: parallel block, interleaved rotary positions on windows", value: named_as_llama(cohere2::spec) },
+    Entry { name: "olmo2", about: "OLMo 2: norms after attention and MLP", value: named_as_llama(olmo2::spec) },
+    Entry { name: "granite", about: "Granite 3: four multipliers", value: named_as_llama(granite::spec) },
+    Entry { name: "gpt_neox", about: "GPT-NeoX, Pythia: parallel residual, fused projections by head", value: Family { describe: gpt_neox::spec, stored: gpt_neox::stored } },
+    Entry { name: "stablelm", about: "StableLM 2: LayerNorm, partial rotary positions", value: named_as_llama(stablelm::spec) },
+    Entry { name: "starcoder2", about: "StarCoder 2: LayerNorm, plain MLP, biases", value: Family { describe: starcoder2::spec, stored: starcoder2::stored } },
+    Entry { name: "gpt2", about: "GPT-2: learned positions", value: Family { describe: gpt2::spec, stored: gpt2::stored } },
+];
 
 /// The family and the spec that a configuration describes.
 ///
 /// # Errors
 /// [`Error::UnknownChoice`] for a `model_type` that is not in the table, before any weight is read.
-pub fn describe(config: &Config) -> Result<(&'static str, DecoderSpec)> {
+pub fn describe(config: &Config) -> Result<(&'static Entry<Family>, DecoderSpec)> {
     let model_type = config.string("model_type")?;
     let family =
         FAMILIES.iter().find(|family| family.name == model_type).ok_or_else(|| Error::UnknownChoice {
@@ -29,5 +76,5 @@ pub fn describe(config: &Config) -> Result<(&'static str, DecoderSpec)> {
             found: format!("{model_type} ({})", config.path().display()),
             known: FAMILIES.iter().map(|family| family.name).collect::<Vec<_>>().join(", "),
         })?;
-    Ok((family.name, (family.value)(config)?))
+    Ok((family, (family.value.describe)(config)?))
 }

@@ -1,21 +1,53 @@
 //! Reads rotary positions from both generations of `config.json`: `rope_theta` + `rope_scaling`, and `rope_parameters`.
 
+use super::common::first_number;
 use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::model::spec::{RopeScaling, RopeSpec};
 
-/// The rotary positions that `config` describes.
-pub(super) fn read(config: &Config, head_dim: usize) -> Result<RopeSpec> {
-    let (scaling, theta) = match config.optional_section("rope_parameters")? {
-        Some(parameters) => {
-            let theta = parameters.number("rope_theta")?;
-            (Some(parameters), theta)
-        }
-        None => (
-            config.optional_section("rope_scaling")?,
-            config.optional_number("rope_theta")?.unwrap_or(10000.0),
-        ),
+/// Coordinates of a head that rotate: all of them, or the share that `partial_rotary_factor` gives.
+pub(super) fn rotary_dim(config: &Config, head_dim: usize) -> Result<usize> {
+    let section = config.optional_section("rope_parameters")?;
+    let in_section =
+        section.as_ref().map(|section| section.optional_number("partial_rotary_factor")).transpose()?;
+    let factor = match in_section.flatten() {
+        Some(factor) => Some(factor),
+        None => first_number(config, &["partial_rotary_factor", "rotary_pct"])?,
     };
+    let factor = factor.unwrap_or(1.0);
+    let rotary = (head_dim as f64 * factor) as usize;
+    if rotary == 0 || rotary > head_dim || !rotary.is_multiple_of(2) {
+        let expected = format!("an even number of the {head_dim} coordinates of a head to rotate");
+        return Err(config.wrong("partial_rotary_factor", expected, format!("{factor}: {rotary}")));
+    }
+    Ok(rotary)
+}
+
+/// The rotary positions of layers with a sliding window, where they have a base of their own (Gemma 3).
+pub(super) fn local(config: &Config, rotary_dim: usize) -> Result<RopeSpec> {
+    if let Some(parameters) = config.optional_section("rope_parameters")? {
+        if let Some(section) = parameters.optional_section("sliding_attention")? {
+            let theta = section.number("rope_theta")?;
+            return scaled(config, theta, Some(section), rotary_dim);
+        }
+        return read(config, rotary_dim);
+    }
+    let theta = config.optional_number("rope_local_base_freq")?.unwrap_or(10000.0);
+    scaled(config, theta, None, rotary_dim)
+}
+
+/// The rotary positions that `config` describes, for all layers or for those without a sliding window.
+pub(super) fn read(config: &Config, rotary_dim: usize) -> Result<RopeSpec> {
+    if let Some(parameters) = config.optional_section("rope_parameters")? {
+        let section = parameters.optional_section("full_attention")?.unwrap_or(parameters);
+        let theta = section.number("rope_theta")?;
+        return scaled(config, theta, Some(section), rotary_dim);
+    }
+    let theta = first_number(config, &["rope_theta", "rotary_emb_base"])?.unwrap_or(10000.0);
+    scaled(config, theta, config.optional_section("rope_scaling")?, rotary_dim)
+}
+
+fn scaled(config: &Config, theta: f64, scaling: Option<Config>, rotary_dim: usize) -> Result<RopeSpec> {
     let Some(section) = scaling else {
         return Ok(RopeSpec { theta, scaling: RopeScaling::Default, original_max_position_embeddings: None });
     };
@@ -51,7 +83,7 @@ pub(super) fn read(config: &Config, head_dim: usize) -> Result<RopeSpec> {
                 original_max_position_embeddings: original_or_declared()?,
             }
         }
-        "divisors" => RopeScaling::Divisors { divisors: section.numbers("divisors", head_dim / 2)? },
+        "divisors" => RopeScaling::Divisors { divisors: section.numbers("divisors", rotary_dim / 2)? },
         _ => return Err(section.wrong("rope_type", "default, linear, llama3 or yarn", kind)),
     };
     Ok(RopeSpec { theta, scaling, original_max_position_embeddings: original })

@@ -1,0 +1,116 @@
+//! A family's own tensor names and layouts, read as if they were Llama's in Hugging Face's layout.
+
+use std::path::PathBuf;
+
+use candle_core::{Device, Tensor};
+
+use super::weights::TensorSource;
+use crate::error::Result;
+
+/// Where a tensor is stored, and which part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Name in the file.
+    pub name: String,
+    /// Whether a matrix is stored as `[in, out]` (GPT-2's Conv1D).
+    pub transposed: bool,
+    /// The rows that belong to it.
+    pub part: Part,
+}
+
+/// Rows of a stored tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All of them.
+    All,
+    /// `len` from `start` on (Phi-3's fused projections).
+    Rows {
+        /// The first.
+        start: usize,
+        /// How many.
+        len: usize,
+    },
+    /// Of `[heads, 3, head_dim]` rows, those of q (0), k (1) or v (2) (GPT-NeoX).
+    Interleaved {
+        /// Which of the three.
+        which: usize,
+        /// Width of a head.
+        head_dim: usize,
+    },
+}
+
+impl Stored {
+    /// A whole tensor under its own name.
+    #[must_use]
+    pub fn whole(name: impl Into<String>) -> Self {
+        Self { name: name.into(), transposed: false, part: Part::All }
+    }
+}
+
+/// Where a family keeps the tensor that Llama would call by a name.
+pub type NameMap = Box<dyn Fn(&str) -> Stored + Send + Sync>;
+
+/// A source seen through a family's names. Files that leave out the leading `model.` or `transformer.` are read as well.
+pub(super) struct Renamed {
+    pub(super) inner: Box<dyn TensorSource>,
+    pub(super) map: NameMap,
+}
+
+impl Renamed {
+    fn stored(&self, name: &str) -> Stored {
+        let stored = (self.map)(name);
+        if !self.inner.contains(&stored.name) {
+            for prefix in ["model.", "transformer."] {
+                if let Some(short) =
+                    stored.name.strip_prefix(prefix).filter(|short| self.inner.contains(short))
+                {
+                    return Stored { name: short.to_string(), ..stored };
+                }
+            }
+        }
+        stored
+    }
+}
+
+impl TensorSource for Renamed {
+    fn contains(&self, name: &str) -> bool {
+        self.inner.contains(&self.stored(name).name)
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        let stored = self.stored(name);
+        let mut shape = self.inner.shape(&stored.name)?;
+        if stored.transposed {
+            shape.reverse();
+        }
+        let rows = shape.first_mut()?;
+        // A part that reaches past the tensor keeps the whole shape, which then is reported as the wrong one.
+        *rows = match stored.part {
+            Part::Rows { start, len } if start + len <= *rows => len,
+            Part::Interleaved { .. } if rows.is_multiple_of(3) => *rows / 3,
+            _ => *rows,
+        };
+        Some(shape)
+    }
+
+    fn read(&self, name: &str, device: &Device) -> Result<Tensor> {
+        let stored = self.stored(name);
+        let whole = self.inner.read(&stored.name, device)?;
+        let whole = if stored.transposed && whole.rank() == 2 { whole.t()?.contiguous()? } else { whole };
+        Ok(match stored.part {
+            Part::All => whole,
+            Part::Rows { start, len } => whole.narrow(0, start, len)?.contiguous()?,
+            Part::Interleaved { which, head_dim } => {
+                let mut shape = whole.dims().to_vec();
+                shape[0] /= 3;
+                let heads = shape[0] / head_dim;
+                let split = whole.reshape((heads, 3, head_dim, ()))?; // [heads, 3, head_dim, in]
+                split.narrow(1, which, 1)?.contiguous()?.reshape(shape)?
+            }
+        })
+    }
+
+    fn file_of(&self, name: &str) -> PathBuf {
+        self.inner.file_of(&self.stored(name).name)
+    }
+}

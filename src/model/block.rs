@@ -1,0 +1,188 @@
+//! A block: attention and MLP around the residual stream, in the order of its kind.
+
+use candle_core::Tensor;
+
+use super::decoder::{load_norm, scaled};
+use super::kv_cache::KvCache;
+use super::layers::{Linear, Norm};
+use super::rope;
+use super::spec::{BlockKind, DecoderSpec, MlpKind, NormKind, QkNorm};
+use crate::attention::{self, AttentionContext, AttentionProbe};
+use crate::checkpoint::Weights;
+use crate::error::Result;
+
+/// One block. Which norms there are follows from [`BlockKind`].
+#[derive(Debug)]
+pub(super) struct Block {
+    before_attention: Option<Norm>,
+    after_attention: Option<Norm>,
+    before_mlp: Option<Norm>,
+    after_mlp: Option<Norm>,
+    attention: Attention,
+    mlp: Mlp,
+}
+
+#[derive(Debug)]
+struct Attention {
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    o_proj: Linear,
+    q_norm: Option<Norm>,
+    k_norm: Option<Norm>,
+}
+
+#[derive(Debug)]
+struct Mlp {
+    gate_proj: Option<Linear>,
+    up_proj: Linear,
+    down_proj: Linear,
+}
+
+/// Cosines and sines of a chunk, `[t, rotary_dim / 2]` each.
+type RopeTable = (Tensor, Tensor);
+
+impl Block {
+    pub(super) fn load(spec: &DecoderSpec, weights: &Weights<'_>) -> Result<Self> {
+        let names = norm_names(spec.block);
+        let norm = |name: Option<&str>| name.map(|name| load_norm(spec, &weights.pp(name))).transpose();
+        Ok(Self {
+            before_attention: norm(names[0])?,
+            after_attention: norm(names[1])?,
+            before_mlp: norm(names[2])?,
+            after_mlp: norm(names[3])?,
+            attention: Attention::load(spec, &weights.pp("self_attn"))?,
+            mlp: Mlp::load(spec, &weights.pp("mlp"))?,
+        })
+    }
+
+    /// The residual stream `x` `[t, hidden]` behind this block.
+    pub(super) fn forward(
+        &self,
+        spec: &DecoderSpec,
+        x: &Tensor,
+        rope: Option<&RopeTable>,
+        cache: &mut KvCache,
+        context: AttentionContext<'_>,
+        probe: Option<&mut AttentionProbe>,
+    ) -> Result<Tensor> {
+        let normed = apply(self.before_attention.as_ref(), x)?; // [t, hidden]
+        let (q, k, v) = self.attention.project(spec, &normed, rope)?; // [heads, t, head_dim]
+        let (keys, values) = cache.append(context.layer, &k, &v)?; // [kv_heads, s, head_dim]
+        let mixed = attention::attend(&q, &keys, &values, context, probe)?; // [t, heads * head_dim]
+        let attended = apply(self.after_attention.as_ref(), &self.attention.o_proj.forward(&mixed)?)?;
+        let attended = scaled(attended, spec.residual_multiplier)?; // [t, hidden]
+        let (mlp_input, residual) = match spec.block {
+            BlockKind::ParallelOneNorm => (normed, (x + attended)?),
+            BlockKind::ParallelTwoNorms => (apply(self.before_mlp.as_ref(), x)?, (x + attended)?),
+            BlockKind::PreNorm | BlockKind::PostNorm | BlockKind::SandwichNorm => {
+                let x = (x + attended)?;
+                (apply(self.before_mlp.as_ref(), &x)?, x)
+            }
+        };
+        let computed = apply(self.after_mlp.as_ref(), &self.mlp.forward(spec, &mlp_input)?)?; // [t, hidden]
+        Ok((residual + scaled(computed, spec.residual_multiplier)?)?)
+    }
+}
+
+/// Names of the norms before and after attention, before and after the MLP.
+fn norm_names(block: BlockKind) -> [Option<&'static str>; 4] {
+    let (input, post) = (Some("input_layernorm"), Some("post_attention_layernorm"));
+    let (before_mlp, after_mlp) = (Some("pre_feedforward_layernorm"), Some("post_feedforward_layernorm"));
+    match block {
+        BlockKind::PreNorm | BlockKind::ParallelTwoNorms => [input, None, post, None],
+        BlockKind::PostNorm => [None, post, None, after_mlp],
+        BlockKind::SandwichNorm => [input, post, before_mlp, after_mlp],
+        BlockKind::ParallelOneNorm => [input, None, None, None],
+    }
+}
+
+fn apply(norm: Option<&Norm>, x: &Tensor) -> candle_core::Result<Tensor> {
+    norm.map_or_else(|| Ok(x.clone()), |norm| norm.forward(x))
+}
+
+impl Attention {
+    fn load(spec: &DecoderSpec, weights: &Weights<'_>) -> Result<Self> {
+        let hidden = spec.hidden_size;
+        let query_width = spec.num_attention_heads * spec.head_dim;
+        let kv_width = spec.num_key_value_heads * spec.head_dim;
+        let projection = |name, width| linear(&weights.pp(name), [width, hidden], spec.bias.qkv);
+        let norm = |name, width| {
+            let width = match spec.qk_norm {
+                QkNorm::None => return Ok(None),
+                QkNorm::PerHead => spec.head_dim,
+                QkNorm::Projection => width,
+            };
+            // A family that adds 1 to its norms' weights does so here as well; none has biases.
+            let kind = if spec.norm == NormKind::RmsPlusOne { NormKind::RmsPlusOne } else { NormKind::Rms };
+            let weight = weights.pp(name).get("weight", &[width])?;
+            Ok::<_, crate::error::Error>(Some(Norm::new(kind, weight, None, spec.norm_eps)?))
+        };
+        Ok(Self {
+            q_proj: projection("q_proj", query_width)?,
+            k_proj: projection("k_proj", kv_width)?,
+            v_proj: projection("v_proj", kv_width)?,
+            o_proj: linear(&weights.pp("o_proj"), [hidden, query_width], spec.bias.output)?,
+            q_norm: norm("q_norm", query_width)?,
+            k_norm: norm("k_norm", kv_width)?,
+        })
+    }
+
+    /// Rotated queries `[heads, t, d]`, rotated keys and values `[kv_heads, t, d]` of `x` `[t, hidden]`.
+    fn project(
+        &self,
+        spec: &DecoderSpec,
+        x: &Tensor,
+        table: Option<&RopeTable>,
+    ) -> candle_core::Result<(Tensor, Tensor, Tensor)> {
+        let t = x.dim(0)?;
+        let heads = |x: Tensor| -> candle_core::Result<Tensor> {
+            x.reshape((t, (), spec.head_dim))?.transpose(0, 1)?.contiguous() // [heads, t, d]
+        };
+        let positioned = |x: Tensor, norm: Option<&Norm>| -> candle_core::Result<Tensor> {
+            let x = match spec.qk_norm {
+                QkNorm::PerHead => apply(norm, &heads(x)?)?,
+                QkNorm::None | QkNorm::Projection => heads(apply(norm, &x)?)?,
+            }; // [heads, t, d]
+            match table {
+                Some((cos, sin)) => rope::rotate(&x, cos, sin, spec.rotary_layout),
+                None => Ok(x),
+            }
+        };
+        let q = positioned(self.q_proj.forward(x)?, self.q_norm.as_ref())?;
+        let k = positioned(self.k_proj.forward(x)?, self.k_norm.as_ref())?;
+        let v = heads(self.v_proj.forward(x)?)?;
+        Ok((q, k, v))
+    }
+}
+
+impl Mlp {
+    fn load(spec: &DecoderSpec, weights: &Weights<'_>) -> Result<Self> {
+        let (hidden, inner) = (spec.hidden_size, spec.intermediate_size);
+        let linear = |name, shape| linear(&weights.pp(name), shape, spec.bias.mlp);
+        let gate_proj = match spec.mlp {
+            MlpKind::Gated => Some(linear("gate_proj", [inner, hidden])?),
+            MlpKind::Plain => None,
+        };
+        Ok(Self {
+            gate_proj,
+            up_proj: linear("up_proj", [inner, hidden])?,
+            down_proj: linear("down_proj", [hidden, inner])?,
+        })
+    }
+
+    /// `x` `[t, hidden]` to `[t, hidden]`.
+    fn forward(&self, spec: &DecoderSpec, x: &Tensor) -> candle_core::Result<Tensor> {
+        let up = self.up_proj.forward(x)?; // [t, intermediate]
+        let inner = match &self.gate_proj {
+            Some(gate_proj) => (spec.hidden_act.forward(&gate_proj.forward(x)?)? * up)?,
+            None => spec.hidden_act.forward(&up)?,
+        };
+        self.down_proj.forward(&inner)
+    }
+}
+
+fn linear(weights: &Weights<'_>, shape: [usize; 2], with_bias: bool) -> Result<Linear> {
+    let bias = if with_bias { Some(weights.get("bias", &shape[..1])?) } else { None };
+    Ok(Linear::new(weights.get("weight", &shape)?, bias))
+}

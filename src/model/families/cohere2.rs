@@ -1,0 +1,26 @@
+//! Cohere 2: one LayerNorm without bias for attention and MLP side by side; windows with interleaved rotary positions, and
+//! full layers without positions.
+
+use super::common::{llama_like, ropes, sliding_layers, windows};
+use crate::checkpoint::Config;
+use crate::error::Result;
+use crate::model::spec::{BlockKind, DecoderSpec, NormKind, RotaryLayout};
+
+/// Reads a Cohere 2 configuration.
+pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
+    let spec = llama_like(config)?;
+    let mut spec = DecoderSpec {
+        norm: NormKind::Layer,
+        block: BlockKind::ParallelOneNorm,
+        rotary_layout: RotaryLayout::Interleaved,
+        logits_multiplier: config.number("logit_scale")?,
+        // Cohere ties its head unless told otherwise.
+        tie_word_embeddings: config.optional_flag("tie_word_embeddings")?.unwrap_or(true),
+        ..spec
+    };
+    let pattern = config.optional_size("sliding_window_pattern")?.unwrap_or(4);
+    let sliding = sliding_layers(config, spec.num_hidden_layers, |layer| (layer + 1) % pattern != 0)?;
+    windows(&mut spec, config, &sliding)?;
+    ropes(&mut spec, |layer, rope| sliding[layer].then_some(rope));
+    Ok(spec)
+}

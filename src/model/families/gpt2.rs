@@ -1,0 +1,79 @@
+//! GPT-2: LayerNorm, a plain MLP, biases, learned positions, and matrices stored as `[in, out]`.
+
+use super::common::{activation, layer_count};
+use crate::checkpoint::{Config, Part, Stored};
+use crate::error::Result;
+use crate::model::spec::{
+    Activation, Biases, BlockKind, DecoderSpec, LayerSpec, MlpKind, NormKind, QkNorm, RotaryLayout,
+};
+
+/// Reads a GPT-2 configuration.
+pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
+    let (hidden_size, heads) = (config.size("n_embd")?, config.size("n_head")?);
+    if !hidden_size.is_multiple_of(heads) {
+        return Err(config.wrong("n_head", format!("a divisor of n_embd = {hidden_size}"), heads));
+    }
+    for key in ["scale_attn_by_inverse_layer_idx", "add_cross_attention"] {
+        if config.flag(key)? {
+            return Err(config.wrong(key, "false: niah does not know this attention rule", true));
+        }
+    }
+    let positions = config.size("n_positions")?;
+    let num_hidden_layers = layer_count(config, "n_layer")?;
+    let head_dim = hidden_size / heads;
+    let scaled = config.optional_flag("scale_attn_weights")?.unwrap_or(true);
+    Ok(DecoderSpec {
+        vocab_size: config.size("vocab_size")?,
+        hidden_size,
+        intermediate_size: config.optional_size("n_inner")?.unwrap_or(4 * hidden_size),
+        num_hidden_layers,
+        num_attention_heads: heads,
+        num_key_value_heads: heads,
+        head_dim,
+        norm: NormKind::LayerWithBias,
+        norm_eps: config.optional_number("layer_norm_epsilon")?.unwrap_or(1e-5),
+        block: BlockKind::PreNorm,
+        qk_norm: QkNorm::None,
+        bias: Biases { qkv: true, output: true, mlp: true, head: false },
+        mlp: MlpKind::Plain,
+        hidden_act: activation(config, Activation::GeluTanh)?,
+        tie_word_embeddings: config.optional_flag("tie_word_embeddings")?.unwrap_or(true),
+        layers: vec![LayerSpec { sliding_window: None, rope: None }; num_hidden_layers],
+        rotary_layout: RotaryLayout::Half,
+        rotary_dim: 0,
+        learned_positions: Some(positions),
+        attention_scale: if scaled { (head_dim as f64).powf(-0.5) } else { 1.0 },
+        attn_logit_softcapping: None,
+        final_logit_softcapping: None,
+        embedding_multiplier: 1.0,
+        residual_multiplier: 1.0,
+        logits_multiplier: 1.0,
+        max_position_embeddings: Some(positions),
+    })
+}
+
+/// GPT-2's names and layouts.
+pub(super) fn stored(spec: &DecoderSpec, name: &str) -> Stored {
+    let hidden = spec.hidden_size;
+    let renamed = match name {
+        "model.embed_tokens.weight" => return Stored::whole("transformer.wte.weight"),
+        "model.embed_positions.weight" => return Stored::whole("transformer.wpe.weight"),
+        _ => name
+            .replace("model.norm.", "transformer.ln_f.")
+            .replace("model.layers.", "transformer.h.")
+            .replace("input_layernorm", "ln_1")
+            .replace("post_attention_layernorm", "ln_2")
+            .replace("self_attn.o_proj", "attn.c_proj")
+            .replace("up_proj", "c_fc")
+            .replace("down_proj", "c_proj"),
+    };
+    for (which, part) in ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"].into_iter().enumerate()
+    {
+        if renamed.contains(part) {
+            let part_of = Part::Rows { start: which * hidden, len: hidden };
+            return Stored { name: renamed.replace(part, "attn.c_attn"), transposed: true, part: part_of };
+        }
+    }
+    let matrix = renamed.contains("c_proj") || renamed.contains("c_fc");
+    Stored { name: renamed, transposed: matrix, part: Part::All }
+}

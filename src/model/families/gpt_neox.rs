@@ -1,0 +1,46 @@
+//! GPT-NeoX and Pythia: attention and MLP side by side with a LayerNorm each, q, k and v in one matrix by head, partial rotary
+//! positions.
+
+use super::common::{activation, llama_like};
+use crate::checkpoint::{Config, Part, Stored};
+use crate::error::Result;
+use crate::model::spec::{Activation, Biases, BlockKind, DecoderSpec, MlpKind, NormKind};
+
+/// Reads a GPT-NeoX configuration.
+pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
+    let parallel = config.optional_flag("use_parallel_residual")?.unwrap_or(true);
+    let bias = config.optional_flag("attention_bias")?.unwrap_or(true);
+    Ok(DecoderSpec {
+        norm: NormKind::LayerWithBias,
+        block: if parallel { BlockKind::ParallelTwoNorms } else { BlockKind::PreNorm },
+        bias: Biases { qkv: bias, output: bias, mlp: true, head: false },
+        mlp: MlpKind::Plain,
+        hidden_act: activation(config, Activation::Gelu)?,
+        ..llama_like(config)?
+    })
+}
+
+/// GPT-NeoX's names; rows of the fused projection are `[heads, 3, head_dim]`.
+pub(super) fn stored(spec: &DecoderSpec, name: &str) -> Stored {
+    let renamed = match name {
+        "lm_head.weight" => "embed_out.weight".to_string(),
+        "model.embed_tokens.weight" => "gpt_neox.embed_in.weight".to_string(),
+        _ => name
+            .replace("model.norm.", "gpt_neox.final_layer_norm.")
+            .replace("model.layers.", "gpt_neox.layers.")
+            .replace("self_attn.o_proj", "attention.dense")
+            .replace("up_proj", "dense_h_to_4h")
+            .replace("down_proj", "dense_4h_to_h"),
+    };
+    for (which, part) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
+        if renamed.contains(part) {
+            let name = renamed.replace(&format!("self_attn.{part}"), "attention.query_key_value");
+            return Stored {
+                name,
+                transposed: false,
+                part: Part::Interleaved { which, head_dim: spec.head_dim },
+            };
+        }
+    }
+    Stored::whole(renamed)
+}
