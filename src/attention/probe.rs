@@ -158,16 +158,21 @@ impl AttentionProbe {
     }
 }
 
+/// The sum of these weights; 0 for none (Rust's own sum of nothing is -0, which shows in print).
+fn sum(weights: impl Iterator<Item = f64>) -> f64 {
+    weights.fold(0.0, |sum, weight| sum + weight)
+}
+
 /// The measures of one row of weights.
 fn measure(weights: &[f32], spans: &[Span]) -> RowMeasures {
-    let total_mass: f64 = weights.iter().copied().map(f64::from).sum();
+    let total_mass = sum(weights.iter().copied().map(f64::from));
     let within = |range: &Range<usize>| -> f64 {
         let end = range.end.min(weights.len());
-        weights[range.start.min(end)..end].iter().copied().map(f64::from).sum()
+        sum(weights[range.start.min(end)..end].iter().copied().map(f64::from))
     };
     let argmax = weights.iter().enumerate().fold(0, |best, (i, w)| if *w > weights[best] { i } else { best });
     RowMeasures {
-        span_mass: spans.iter().map(|span| span.iter().map(within).sum()).collect(),
+        span_mass: spans.iter().map(|span| sum(span.iter().map(within))).collect(),
         total_mass,
         sink_mass: weights.first().copied().map_or(0.0, f64::from),
         entropy: (total_mass > 0.0).then(|| entropy(weights, total_mass)),
@@ -175,13 +180,13 @@ fn measure(weights: &[f32], spans: &[Span]) -> RowMeasures {
     }
 }
 
-/// `-sum p ln p` of the row divided by its sum, in nats; `0 ln 0 = 0`.
+/// `sum p ln(1/p)` of the row divided by its sum, in nats; `0 ln 0 = 0`.
 fn entropy(weights: &[f32], total: f64) -> f64 {
     let terms = weights.iter().filter(|&&w| w > 0.0).map(|&w| {
         let p = f64::from(w) / total;
-        -p * p.ln()
+        p * p.recip().ln()
     });
-    terms.sum()
+    sum(terms)
 }
 
 #[cfg(test)]
@@ -195,6 +200,14 @@ mod tests {
         assert_eq!(row.span_mass, [0.5, 0.25]);
         assert_eq!((row.total_mass, row.sink_mass, row.argmax_position), (1.0, 0.5, 0));
         assert!((row.entropy.unwrap() - 1.5 * 2f64.ln()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn nothing_is_zero_and_never_minus_zero() {
+        let row = measure(&[1.0, 0.0], &[vec![], vec![5..9]]);
+        for zero in [row.span_mass[0], row.span_mass[1], row.entropy.unwrap()] {
+            assert_eq!(zero.to_string(), "0");
+        }
     }
 
     #[test]

@@ -112,20 +112,13 @@ impl RunDirectory {
         fs::create_dir_all(directory).map_err(|error| {
             Error::file(directory, format!("cannot make this directory: {error}; choose another with -o"))
         })?;
-        if directory.join(RUN_JSON).exists() {
-            let old = RunRecord::read(directory)?;
-            if let Some(difference) = old.identity.difference(&record.identity) {
-                return Err(Error::PlanChanged { path: directory.to_path_buf(), difference });
-            }
-        } else if directory.join(RESULTS_CSV).exists() {
-            return Err(Error::file(
-                directory,
-                "holds results.csv without run.json; choose another directory with -o",
-            ));
-        } else {
+        check_plan(directory, record)?;
+        let results = Appender::open(directory.join(RESULTS_CSV))?;
+        // Only now is the directory locked: another plan may have begun in it since the first look.
+        check_plan(directory, record)?;
+        if !directory.join(RUN_JSON).exists() {
             record.write(directory)?;
         }
-        let results = Appender::open(directory.join(RESULTS_CSV))?;
         let outcomes: Vec<Outcome> = csv::read(directory.join(RESULTS_CSV))?;
         let kept = done(&outcomes);
         prune::<AttentionRow>(&directory.join(ATTENTION_CSV), &kept)?;
@@ -162,6 +155,26 @@ impl TrialSink for RunDirectory {
         self.outcomes.push(record.outcome);
         Ok(())
     }
+}
+
+/// Refuses a directory that holds results of another plan, or of one that cannot be known.
+fn check_plan(directory: &Path, record: &RunRecord) -> Result<()> {
+    let results = directory.join(RESULTS_CSV);
+    if directory.join(RUN_JSON).exists() {
+        let old = RunRecord::read(directory)?;
+        return match old.identity.difference(&record.identity) {
+            Some(difference) => Err(Error::PlanChanged { path: directory.to_path_buf(), difference }),
+            None => Ok(()),
+        };
+    }
+    // A table without rows is that of a run that has just begun, here or in another process.
+    if results.exists() && !csv::read::<Outcome>(results).is_ok_and(|rows| rows.is_empty()) {
+        return Err(Error::file(
+            directory,
+            "holds results.csv without run.json; choose another directory with -o",
+        ));
+    }
+    Ok(())
 }
 
 fn done(outcomes: &[Outcome]) -> HashSet<String> {
