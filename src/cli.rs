@@ -119,7 +119,13 @@ pub struct GridArgs {
     )]
     pub context_lengths_min: Option<ContextLength>,
     /// Longest of evenly spaced lengths
-    #[arg(long, value_name = "LENGTH", requires = "context_lengths_min", help_heading = "Grid")]
+    #[arg(
+        long,
+        value_name = "LENGTH",
+        conflicts_with = "context_lengths",
+        requires = "context_lengths_min",
+        help_heading = "Grid"
+    )]
     pub context_lengths_max: Option<ContextLength>,
     /// Number of evenly spaced lengths
     #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Grid")]

@@ -1,8 +1,10 @@
-//! `--config FILE`: a TOML file whose keys are flags. Its values stand before those of the command line, which so wins.
+//! `--config FILE`: a TOML file whose keys are flags. They are put into the command line, but for those that the command
+//! line gives itself or rules out.
 
 use std::path::Path;
 
-use clap::CommandFactory;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command, CommandFactory};
 use toml::{Table, Value};
 
 use crate::cli::{Cli, takes_value, with_dashes};
@@ -15,13 +17,38 @@ use crate::error::{Error, Result};
 pub fn expand(arguments: Vec<String>) -> Result<Vec<String>> {
     let mut arguments: Vec<String> = arguments.iter().map(|argument| with_dashes(argument)).collect();
     let Some(file) = config_of(&arguments) else { return Ok(arguments) };
-    let cli = Cli::command();
+    // Built, so that flags of every command are flags of this one; without the help flag, which would end the parse.
+    let mut cli = Cli::command().disable_help_flag(true).ignore_errors(true);
+    cli.build();
     let found =
         arguments.iter().enumerate().skip(1).find_map(|(i, name)| Some((i, cli.find_subcommand(name)?)));
     let Some((place, command)) = found else { return Ok(arguments) };
     let flags = flags(Path::new(&file), command)?;
-    arguments.splice(place + 1..place + 1, flags);
+    // What is wrong or missing is said when the whole is parsed.
+    let typed = cli.clone().try_get_matches_from(&arguments).ok();
+    let typed = typed.as_ref().and_then(|matches| matches.subcommand_matches(command.get_name()));
+    let free = |flag: &String| typed.is_none_or(|typed| !is_ruled_out(command, typed, flag));
+    arguments.splice(place + 1..place + 1, flags.into_iter().filter(free));
     Ok(arguments)
+}
+
+/// Whether `--flag` or `--flag=value` is typed as well, or cannot stand beside a flag that is.
+fn is_ruled_out(command: &Command, typed: &ArgMatches, flag: &str) -> bool {
+    let name = flag.trim_start_matches('-').split('=').next();
+    let Some(own) = command.get_arguments().find(|arg| names(arg).any(|long| Some(long) == name)) else {
+        return false;
+    };
+    let excludes = |one: &Arg, other: &Arg| {
+        command.get_arg_conflicts_with(one).iter().any(|conflict| conflict.get_id() == other.get_id())
+    };
+    command
+        .get_arguments()
+        .filter(|arg| typed.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine))
+        .any(|arg| arg.get_id() == own.get_id() || excludes(arg, own) || excludes(own, arg))
+}
+
+fn names(arg: &Arg) -> impl Iterator<Item = &str> {
+    arg.get_long().into_iter().chain(arg.get_visible_aliases().into_iter().flatten())
 }
 
 fn config_of(arguments: &[String]) -> Option<String> {
