@@ -3,10 +3,10 @@
 //! Honours `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE`. Ids are `org/name`, `org/name@revision`, or
 //! `org/name/file.gguf`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
-use hf_hub::{Cache, CacheRepo, Repo, RepoType};
+use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
+use hf_hub::{Cache, Repo, RepoType};
 
 use super::config::Config;
 use crate::error::{Error, Result};
@@ -23,11 +23,12 @@ const OPTIONAL: &[&str] = &[
 /// Brings a checkpoint into the cache; returns its directory, or the GGUF file when `name` ends with one.
 pub(super) fn fetch(name: &str) -> Result<PathBuf> {
     let (repo, file) = parse(name)?;
-    let hub = Hub::open(repo)?;
+    let mut hub = Hub::open(repo)?;
     if let Some(file) = file {
         return hub.required(&file, name);
     }
     let config = hub.required("config.json", name)?;
+    hub.pin(&config);
     for file in OPTIONAL {
         hub.optional(file, name)?;
     }
@@ -73,34 +74,52 @@ fn not_found(name: &str) -> Error {
 }
 
 struct Hub {
-    cache: CacheRepo,
-    api: Option<ApiRepo>,
+    repo: Repo,
+    cache: Cache,
+    api: Option<Api>,
+    /// The directory of the commit that every file is taken from, once one is known.
+    snapshot: Option<PathBuf>,
 }
 
 impl Hub {
     fn open(repo: Repo) -> Result<Self> {
         let cache = Cache::from_env();
-        let cached = cache.repo(repo.clone());
-        let offline =
-            std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
-        if offline {
-            return Ok(Self { cache: cached, api: None });
+        let variable = |name| std::env::var(name).ok().map(|value: String| value.trim().to_string());
+        let offline = variable("HF_HUB_OFFLINE").unwrap_or_default().to_lowercase();
+        if !matches!(offline.as_str(), "" | "0" | "false" | "no" | "off") {
+            return Ok(Self { repo, cache, api: None, snapshot: None });
         }
         let mut builder = ApiBuilder::from_env().with_progress(false);
-        if let Ok(token) = std::env::var("HF_TOKEN") {
-            builder = builder.with_token(Some(token.trim().to_string()).filter(|token| !token.is_empty()));
+        if let Some(token) = variable("HF_TOKEN").filter(|token| !token.is_empty()) {
+            builder = builder.with_token(Some(token));
         }
         let api = builder.build().map_err(|error| Error::Message(format!("hub: {error}")))?;
-        Ok(Self { cache: cached, api: Some(api.repo(repo)) })
+        Ok(Self { repo, cache, api: Some(api), snapshot: None })
+    }
+
+    /// Takes every further file from the commit of this one: a repository that changes between two files, or between two
+    /// attempts at a download, must not give a mixture.
+    fn pin(&mut self, cached: &Path) {
+        let Some(snapshot) = cached.parent() else { return };
+        let Some(commit) = snapshot.file_name().and_then(|commit| commit.to_str()) else { return };
+        self.repo = Repo::with_revision(self.repo.url(), RepoType::Model, commit.to_string());
+        self.snapshot = Some(snapshot.to_path_buf());
+    }
+
+    fn cached(&self, file: &str) -> Option<PathBuf> {
+        match &self.snapshot {
+            Some(snapshot) => Some(snapshot.join(file)).filter(|path| path.exists()),
+            None => self.cache.repo(self.repo.clone()).get(file),
+        }
     }
 
     /// A file from the cache or the hub; `None` when the hub has no such file.
     fn optional(&self, file: &str, name: &str) -> Result<Option<PathBuf>> {
-        if let Some(path) = self.cache.get(file) {
+        if let Some(path) = self.cached(file) {
             return Ok(Some(path));
         }
         let Some(api) = &self.api else { return Ok(None) };
-        match api.download(file) {
+        match api.repo(self.repo.clone()).download(file) {
             Ok(path) => Ok(Some(path)),
             Err(error) if status_of(&error) == Some(404) => Ok(None),
             Err(error) => Err(failed(name, file, &error)),
@@ -108,8 +127,12 @@ impl Hub {
     }
 
     fn required(&self, file: &str, name: &str) -> Result<PathBuf> {
-        let place = if self.api.is_some() { "on the hub" } else { "in the cache, and HF_HUB_OFFLINE is set" };
-        self.optional(file, name)?.ok_or_else(|| Error::file(name, format!("{file} is not {place}")))
+        let place = match self.api {
+            Some(_) => "on the hub; check the id",
+            None => "in the cache; unset HF_HUB_OFFLINE to download it",
+        };
+        let problem = || format!("no such file or directory here, and as a hub id its {file} is not {place}");
+        self.optional(file, name)?.ok_or_else(|| Error::file(name, problem()))
     }
 }
 
@@ -125,8 +148,16 @@ fn status_of(error: &ApiError) -> Option<u16> {
 
 fn failed(name: &str, file: &str, error: &ApiError) -> Error {
     let remedy = match status_of(error) {
-        Some(401 | 403) => "no access: accept the model's terms on the hub and set HF_TOKEN",
+        // The hub also answers so, lest it give away what is private, for what does not exist.
+        Some(401 | 403) => {
+            "no access, or no such model: check the id, accept the model's terms on the hub and set HF_TOKEN"
+        }
         _ => "check the id and the network, or set HF_HUB_OFFLINE=1 to use the cache alone",
     };
-    Error::file(name, format!("{file}: {error}; {remedy}"))
+    let error = error.to_string();
+    let first = error.lines().next().unwrap_or_default();
+    Error::file(
+        name,
+        format!("no such file or directory here, and not from the hub ({file}: {first}); {remedy}"),
+    )
 }
