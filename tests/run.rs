@@ -17,14 +17,15 @@ use niah::error::{Error, Result};
 use niah::export::csv;
 use niah::export::directory::{ATTENTION_CSV, RESULTS_CSV, RUN_JSON, RunDirectory, RunRecord, TOKENS_CSV};
 use niah::export::style::Style;
-use niah::export::{EXPORTERS, RunReport};
+use niah::export::{json, table, terminal};
 use niah::generate::{Completion, LanguageModel, Request};
-use niah::grid::{Cell, ContextLength, Depth, Grid};
+use niah::grid::{ContextLength, Depth, Grid};
 use niah::haystack::Haystack;
 use niah::plan::{ChatChoice, Settings};
 use niah::progress::Silent;
 use niah::prompt::{Form, Prompt, PromptPlan, Snap};
-use niah::report::{self, Summary};
+use niah::report::heatmap::Heatmap;
+use niah::report::{self, CellSummary, Summary};
 use niah::runner::{Labels, RunContext, run_trials};
 use niah::score::SCORERS;
 use niah::task::TASKS;
@@ -214,15 +215,20 @@ impl World {
         self.run(directory, &mut Script::default(), &AtomicBool::new(false)).unwrap()
     }
 
-    fn draw(&self, outcomes: &[Outcome], exporter: &str) -> String {
-        let planned: Vec<Cell> = self.settings.grid.cells().collect();
-        let report = RunReport {
-            cells: report::cells(outcomes, &planned),
-            summary: Summary::of(outcomes),
-            training_length: Some(300),
-        };
-        let exporter = niah::registry::find("exporter", EXPORTERS, exporter).unwrap().value;
-        exporter(&report, &Style::plain(100)).unwrap()
+    fn cells(&self, outcomes: &[Outcome]) -> Vec<CellSummary> {
+        report::cells(outcomes, &self.settings.grid.cells().collect::<Vec<_>>())
+    }
+
+    fn cells_csv(&self, outcomes: &[Outcome]) -> String {
+        csv::cells(&self.cells(outcomes)).unwrap()
+    }
+
+    /// Both heatmaps and the summary.
+    fn drawn(&self, outcomes: &[Outcome]) -> String {
+        let (cells, style) = (self.cells(outcomes), Style::plain(100));
+        let accuracy = terminal::draw(&Heatmap::accuracy(&cells, Some(300)), &style);
+        let mass = terminal::draw(&Heatmap::needle_mass(&cells, Some(300)), &style);
+        accuracy + &mass + &table::summary(&Summary::of(outcomes), &style)
     }
 }
 
@@ -382,8 +388,8 @@ fn the_report_is_drawn_from_the_rows() {
         format!("512,0.0,2,0,{none},0,0.0625,0.0,-3.5"),
         format!("512,50.0,2,0,{none},0,0.0625,0.0,-3.5"),
     ];
-    assert_eq!(world.draw(&outcomes, "csv"), lines.join("\n") + "\n");
-    let drawn = world.draw(&outcomes, "table");
+    assert_eq!(world.cells_csv(&outcomes), lines.join("\n") + "\n");
+    let drawn = world.drawn(&outcomes);
     for line in [
         "depth %   256    |  384      512",
         "     50  100% @@ |   0%       0%",
@@ -405,11 +411,12 @@ fn cells_that_have_not_run_stay_missing() {
     let error = world.run(directory.path(), &mut model, &stop).unwrap_err();
     assert!(matches!(error, Error::Interrupted), "{error}");
     let outcomes = outcomes(directory.path());
-    let csv = world.draw(&outcomes, "csv");
+    let csv = world.cells_csv(&outcomes);
     assert!(csv.contains("\n384,50.0,0,0,,,,0,,,\n512,0.0,0,0,,,,0,,,\n"), "{csv}");
-    let json: serde_json::Value = serde_json::from_str(&world.draw(&outcomes, "json")).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&json::cells(&world.cells(&outcomes)).unwrap()).unwrap();
     assert_eq!(json[5]["accuracy"], serde_json::Value::Null);
-    let drawn = world.draw(&outcomes, "table");
+    let drawn = world.drawn(&outcomes);
     for line in ["      0  100% @@ |   0%      .", "     50  100% @@ |  .        .", " .  missing: 3"] {
         assert!(drawn.lines().any(|drawn| drawn == line), "{line:?} in\n{drawn}");
     }
@@ -461,8 +468,8 @@ fn a_trial_that_failed_is_recorded_and_tried_again() {
         (None, None, None, None, None)
     );
     assert_eq!(outcomes(other.path()), rows);
-    assert!(world.draw(&rows, "csv").contains("\n256,50.0,1,1,1.0,0.20654931437723742,1.0,1,0.5,,-3.5\n"));
-    assert!(world.draw(&rows, "table").contains("2 failed trials are left out"));
+    assert!(world.cells_csv(&rows).contains("\n256,50.0,1,1,1.0,0.20654931437723742,1.0,1,0.5,,-3.5\n"));
+    assert!(world.drawn(&rows).contains("2 failed trials are left out"));
 
     let mut model = Script::default();
     let rows = world.run(other.path(), &mut model, &AtomicBool::new(false)).unwrap();
@@ -470,7 +477,7 @@ fn a_trial_that_failed_is_recorded_and_tried_again() {
     let again: Vec<_> = rows[rows.len() - 2..].iter().map(|row| row.row_id.as_str()).collect();
     assert_eq!(again, ["256:50:0", "512:0:0"]);
     let untouched = csv::read(whole.path().join(RESULTS_CSV)).unwrap();
-    assert_eq!(world.draw(&rows, "csv"), world.draw(&untouched, "csv"));
+    assert_eq!(world.cells_csv(&rows), world.cells_csv(&untouched));
     let mut model = Script::default();
     world.run(other.path(), &mut model, &AtomicBool::new(false)).unwrap();
     assert!(model.asked.is_empty());
@@ -575,6 +582,17 @@ fn another_plan_is_refused_with_the_difference_named() {
         assert!(message.contains(part), "{part} in {message}");
     }
     assert_eq!(files.map(|file| text(directory.path(), file)), before);
+}
+
+#[test]
+fn a_plan_that_left_no_results_gives_way_to_another() {
+    let world = World::new();
+    let directory = tempfile::tempdir().unwrap();
+    drop(world.open(directory.path()).unwrap());
+    let mut other = World::new();
+    other.settings.seed = 8;
+    drop(other.open(directory.path()).unwrap());
+    assert_eq!(RunRecord::read(directory.path()).unwrap().settings.seed, 8);
 }
 
 #[test]

@@ -112,11 +112,10 @@ impl RunDirectory {
         fs::create_dir_all(directory).map_err(|error| {
             Error::file(directory, format!("cannot make this directory: {error}; choose another with -o"))
         })?;
-        check_plan(directory, record)?;
+        is_known(directory, record)?;
         let results = Appender::open(directory.join(RESULTS_CSV))?;
         // Only now is the directory locked: another plan may have begun in it since the first look.
-        check_plan(directory, record)?;
-        if !directory.join(RUN_JSON).exists() {
+        if !is_known(directory, record)? {
             record.write(directory)?;
         }
         let outcomes: Vec<Outcome> = csv::read(directory.join(RESULTS_CSV))?;
@@ -157,24 +156,27 @@ impl TrialSink for RunDirectory {
     }
 }
 
-/// Refuses a directory that holds results of another plan, or of one that cannot be known.
-fn check_plan(directory: &Path, record: &RunRecord) -> Result<()> {
+/// Whether the directory is that of this plan already. It may also be new, or that of a plan without results, as when the
+/// weights turned out to be damaged: there is nothing to protect then.
+///
+/// # Errors
+/// When it holds results of another plan, or of one that cannot be known.
+fn is_known(directory: &Path, record: &RunRecord) -> Result<bool> {
     let results = directory.join(RESULTS_CSV);
+    let empty = || !results.exists() || csv::read::<Outcome>(&results).is_ok_and(|rows| rows.is_empty());
     if directory.join(RUN_JSON).exists() {
         let old = RunRecord::read(directory)?;
         return match old.identity.difference(&record.identity) {
+            None => Ok(true),
+            Some(_) if empty() => Ok(false),
             Some(difference) => Err(Error::PlanChanged { path: directory.to_path_buf(), difference }),
-            None => Ok(()),
         };
     }
-    // A table without rows is that of a run that has just begun, here or in another process.
-    if results.exists() && !csv::read::<Outcome>(results).is_ok_and(|rows| rows.is_empty()) {
-        return Err(Error::file(
-            directory,
-            "holds results.csv without run.json; choose another directory with -o",
-        ));
+    if !empty() {
+        let problem = "holds results.csv without run.json; choose another directory with -o";
+        return Err(Error::file(directory, problem));
     }
-    Ok(())
+    Ok(false)
 }
 
 fn done(outcomes: &[Outcome]) -> HashSet<String> {
