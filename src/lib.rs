@@ -20,7 +20,7 @@
 //!  3  plan · runner                     the only modules that see both columns below
 //!  2  score                             (response, expected) to 0..1
 //!  1  TEXT  grid needle haystack        | TENSOR  attention model
-//!           task prompt trial tokenizer |         checkpoint generate
+//!           task prompt trial tokenizer |         checkpoint generate kernel
 //!  0  registry · error · rng · hash · clock · progress
 //! ```
 //!
@@ -46,6 +46,7 @@ pub mod generate;
 pub mod grid;
 pub mod hash;
 pub mod haystack;
+mod kernel;
 pub mod model;
 pub mod needle;
 pub mod plan;

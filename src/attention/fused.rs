@@ -10,13 +10,12 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::View;
+use crate::kernel::{Running, online_softmax};
 
 /// Queries of one head in a block. Heads that share keys stand in one block together.
 const QUERY_BLOCK: usize = 32;
 /// Keys in a block: its scores and keys stay in the second-level cache.
 const KEY_BLOCK: usize = 256;
-/// Numbers handled side by side: one AVX-512 register, two AVX2 registers, four NEON registers.
-const LANES: usize = 16;
 
 /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values` `[kv_heads, s, d]`. All in f32
 /// on the CPU. Key blocks that no row of a query block sees are passed over, so a sliding window costs its width.
@@ -173,123 +172,16 @@ fn multiply(out: &mut [f32], left: &[f32], right: &[f32], shape: Shape, add: boo
     }
 }
 
-/// The running maximum and sum of a row.
-#[derive(Clone, Debug, PartialEq)]
-struct Running {
-    max: f32,
-    sum: f32,
-}
-
-impl Default for Running {
-    fn default() -> Self {
-        Self { max: f32::NEG_INFINITY, sum: 0.0 }
-    }
-}
-
-/// Turns the first `shown` scores of a block into `exp(z - max)` and the others into 0; returns the factor that brings what
-/// was summed before to the new maximum.
-fn online_softmax(scores: &mut [f32], shown: usize, running: &mut Running) -> f32 {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has AVX-512F.
-            return unsafe { online_softmax_avx512(scores, shown, running) };
-        }
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has AVX2.
-            return unsafe { online_softmax_avx2(scores, shown, running) };
-        }
-    }
-    online_softmax_plain(scores, shown, running)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn online_softmax_avx512(scores: &mut [f32], shown: usize, running: &mut Running) -> f32 {
-    online_softmax_plain(scores, shown, running)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn online_softmax_avx2(scores: &mut [f32], shown: usize, running: &mut Running) -> f32 {
-    online_softmax_plain(scores, shown, running)
-}
-
-/// The code behind every instruction set: the compiler makes vectors of the lanes. Their order of summation is written
-/// out, so all give the same bits.
-#[inline(always)]
-fn online_softmax_plain(scores: &mut [f32], shown: usize, running: &mut Running) -> f32 {
-    let (visible, hidden) = scores.split_at_mut(shown);
-    hidden.fill(0.0);
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let (chunks, rest) = visible.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = if x > *lane { x } else { *lane };
-        }
-    }
-    let max = lanes.iter().chain(rest).fold(running.max, |max, &x| if x > max { x } else { max });
-    if max == f32::NEG_INFINITY {
-        // Nothing is visible yet: hidden scores are 0 already.
-        return 1.0;
-    }
-    let mut sums = [0f32; LANES];
-    let (chunks, rest) = visible.as_chunks_mut::<LANES>();
-    for chunk in chunks {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            *x = exp(*x - max);
-            *sum += *x;
-        }
-    }
-    for x in rest.iter_mut() {
-        *x = exp(*x - max);
-    }
-    let factor = exp(running.max - max);
-    running.sum = running.sum * factor + sums.iter().sum::<f32>() + rest.iter().sum::<f32>();
-    running.max = max;
-    factor
-}
-
-/// `e^x` for `x <= 0`, within 2 units in the last place; below -87 it is 0.
-///
-/// `x = n ln 2 + r` with whole `n` and `|r| <= ln 2 / 2`; `e^r` by its Taylor series to degree 7, `2^n` by the exponent bits.
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    // Adding 1.5 * 2^23 leaves the nearest whole number in the low bits.
-    const SHIFT: f32 = 12_582_912.0;
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
-    let clamped = if x > -87.0 { x } else { -87.0 };
-    let shifted = clamped * std::f32::consts::LOG2_E + SHIFT;
-    let n = shifted - SHIFT;
-    let r = clamped - n * LN2_HIGH - n * LN2_LOW;
-    let series = 1.0
-        + r * (1.0
-            + r * (0.5
-                + r * (1.0 / 6.0
-                    + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0)))))));
-    let exponent = shifted.to_bits().wrapping_sub(SHIFT.to_bits()).wrapping_add(127) << 23;
-    let result = series * f32::from_bits(exponent);
-    // A NaN score must stay one, so that it is noticed in the logits.
-    if x >= -87.0 {
-        result
-    } else if x < -87.0 {
-        0.0
-    } else {
-        x
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::attention::reference;
+    use crate::kernel::random::numbers;
     use crate::rng::Rng;
     use candle_core::{DType, Device};
 
     fn random(rng: &mut Rng, shape: (usize, usize, usize), scale: f64) -> Tensor {
-        let numbers: Vec<f32> =
-            (0..shape.0 * shape.1 * shape.2).map(|_| (scale * (2.0 * rng.unit() - 1.0)) as f32).collect();
+        let numbers = numbers(rng, shape.0 * shape.1 * shape.2, scale);
         Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()
     }
 
@@ -328,31 +220,6 @@ mod tests {
                     "{heads} heads, {d} wide, window {window}, {first_position}: off by {off}"
                 );
             }
-        }
-    }
-
-    #[test]
-    fn exp_is_right_to_two_units_in_the_last_place() {
-        for step in 0..200_000 {
-            let x = -86.9 * step as f32 / 200_000.0;
-            let exact = f64::from(x).exp();
-            let relative = (f64::from(exp(x)) - exact).abs() / exact;
-            assert!(relative < 2.5e-7, "exp({x}): {relative}");
-        }
-        assert_eq!((exp(0.0), exp(-1000.0), exp(f32::NEG_INFINITY)), (1.0, 0.0, 0.0));
-        assert!(exp(f32::NAN).is_nan());
-    }
-
-    #[test]
-    fn every_instruction_set_gives_the_same_bits() {
-        let mut rng = Rng::new(5);
-        for (width, shown) in [(256, 256), (256, 100), (37, 37), (37, 16), (37, 0), (5, 3)] {
-            let scores: Vec<f32> = (0..width).map(|_| (40.0 * rng.unit() - 20.0) as f32).collect();
-            let (mut fast, mut plain) = (scores.clone(), scores);
-            let (mut a, mut b) = (Running { max: -3.0, sum: 2.0 }, Running { max: -3.0, sum: 2.0 });
-            let factors =
-                (online_softmax(&mut fast, shown, &mut a), online_softmax_plain(&mut plain, shown, &mut b));
-            assert_eq!((fast, a, factors.0), (plain, b, factors.1));
         }
     }
 

@@ -175,7 +175,7 @@ impl Mlp {
     fn forward(&self, spec: &DecoderSpec, x: &Tensor) -> candle_core::Result<Tensor> {
         let up = self.up_proj.forward(x)?; // [t, intermediate]
         let inner = match &self.gate_proj {
-            Some(gate_proj) => (spec.hidden_act.forward(&gate_proj.forward(x)?)? * up)?,
+            Some(gate_proj) => spec.hidden_act.gate(&gate_proj.forward(x)?, &up)?,
             None => spec.hidden_act.forward(&up)?,
         };
         self.down_proj.forward(&inner)

@@ -1,8 +1,9 @@
 //! The layers every decoder is made of: linear maps, normalisations, activations.
 
-use candle_core::{Result, Tensor};
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor};
 
 use super::spec::{Activation, NormKind};
+use crate::kernel;
 
 /// `y = x Wᵀ + b`.
 #[derive(Debug, Clone)]
@@ -18,11 +19,69 @@ impl Linear {
 
     /// `x` `[t, in]` to `[t, out]`. Rank 2 only: candle 0.11.1 multiplies transposed views of rank 3 wrongly.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = x.contiguous()?.matmul(&self.weight.t()?)?; // [t, out]
+        let x = x.contiguous()?;
+        let y = match x.dim(0)? {
+            1..=kernel::MOST_ROWS if is_plain(&x) => x.apply_op2_no_bwd(&self.weight, &FewRows)?,
+            _ => x.matmul(&self.weight.t()?)?,
+        }; // [t, out]
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
         }
+    }
+}
+
+/// Whether our own kernels read this tensor: f32 on the CPU.
+fn is_plain(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32
+}
+
+/// `x [m, k] · wᵀ` for `w [n, k]` with few rows `m`. Inference only: it has no backward pass.
+struct FewRows;
+
+impl CustomOp2 for FewRows {
+    fn name(&self) -> &'static str {
+        "few-rows-matmul"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_at: &Layout,
+        w: &CpuStorage,
+        w_at: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let ((m, k), (n, _)) = (x_at.shape().dims2()?, w_at.shape().dims2()?);
+        let product = kernel::few_rows(contiguous(x, x_at)?, contiguous(w, w_at)?, m, k);
+        Ok((CpuStorage::F32(product), (m, n).into()))
+    }
+}
+
+/// `silu(gate) * up`. Inference only: it has no backward pass.
+struct SiluGate;
+
+impl CustomOp2 for SiluGate {
+    fn name(&self) -> &'static str {
+        "silu-gate"
+    }
+
+    fn cpu_fwd(
+        &self,
+        gate: &CpuStorage,
+        gate_at: &Layout,
+        up: &CpuStorage,
+        up_at: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let mut gated = contiguous(gate, gate_at)?.to_vec();
+        kernel::silu_gate(&mut gated, contiguous(up, up_at)?);
+        Ok((CpuStorage::F32(gated), gate_at.shape().clone()))
+    }
+}
+
+fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        None => candle_core::bail!("a kernel needs contiguous tensors"),
     }
 }
 
@@ -58,6 +117,15 @@ impl Norm {
 }
 
 impl Activation {
+    /// `act(gate) * up`.
+    pub(crate) fn gate(self, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+        if self == Self::Silu && is_plain(gate) {
+            gate.apply_op2_no_bwd(up, &SiluGate)
+        } else {
+            self.forward(gate)? * up
+        }
+    }
+
     /// Applies it to every number.
     pub(crate) fn forward(self, x: &Tensor) -> Result<Tensor> {
         match self {

@@ -1,0 +1,83 @@
+//! A few rows times a matrix, as decoding needs it: bound by reading the matrix once.
+
+use rayon::prelude::*;
+
+use super::{LANES, for_every_instruction_set};
+
+/// Rows up to which this is faster than a blocked matrix multiply, which first copies the matrix into its own order.
+pub(crate) const MOST_ROWS: usize = 16;
+
+/// Columns that a thread takes at once.
+const BLOCK: usize = 32;
+
+/// `x [m, k] · wᵀ` for `w [n, k]`: `[m, n]`, on all threads.
+pub(crate) fn few_rows(x: &[f32], w: &[f32], m: usize, k: usize) -> Vec<f32> {
+    let n = w.len() / k;
+    let columns: Vec<f32> = w
+        .par_chunks(BLOCK * k)
+        .flat_map_iter(|block| {
+            let mut products = vec![0f32; block.len() / k * m]; // [block, m]
+            products_of(x, block, k, &mut products);
+            products
+        })
+        .collect(); // [n, m]
+    (0..m)
+        .flat_map(|row| (0..n).map(move |column| (row, column)))
+        .map(|(row, column)| columns[column * m + row])
+        .collect()
+}
+
+for_every_instruction_set! {
+    /// `products[j, i] = x[i] · w[j]`, for rows of `k` numbers.
+    fn products_of = products_of_plain(x: &[f32], w: &[f32], k: usize, products: &mut [f32])
+}
+
+#[inline(always)]
+fn products_of_plain(x: &[f32], w: &[f32], k: usize, products: &mut [f32]) {
+    let m = x.len() / k;
+    for (w, products) in w.chunks_exact(k).zip(products.chunks_exact_mut(m)) {
+        for (x, product) in x.chunks_exact(k).zip(products) {
+            *product = dot(x, w);
+        }
+    }
+}
+
+#[inline(always)]
+fn dot(x: &[f32], w: &[f32]) -> f32 {
+    // Two sets of lanes: one waits for its additions while the other works.
+    let mut sums = [[0f32; LANES]; 2];
+    let (x_chunks, x_rest) = x.as_chunks::<{ 2 * LANES }>();
+    let (w_chunks, w_rest) = w.as_chunks::<{ 2 * LANES }>();
+    for (x, w) in x_chunks.iter().zip(w_chunks) {
+        for lane in 0..LANES {
+            sums[0][lane] += x[lane] * w[lane];
+            sums[1][lane] += x[LANES + lane] * w[LANES + lane];
+        }
+    }
+    let rest: f32 = x_rest.iter().zip(w_rest).map(|(x, w)| x * w).sum();
+    sums[0].iter().zip(&sums[1]).map(|(a, b)| a + b).sum::<f32>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::random::numbers;
+    use crate::rng::Rng;
+
+    #[test]
+    fn few_rows_times_a_matrix_is_right_and_the_same_on_every_instruction_set() {
+        let mut rng = Rng::new(13);
+        for (m, k, n) in [(1, 576, 100), (8, 33, 70), (3, 7, 1), (16, 64, 33)] {
+            let (x, w) = (numbers(&mut rng, m * k, 1.0), numbers(&mut rng, n * k, 1.0));
+            let found = few_rows(&x, &w, m, k);
+            let mut plain = vec![0.0; n * m];
+            products_of_plain(&x, &w, k, &mut plain);
+            for (row, column) in (0..m).flat_map(|row| (0..n).map(move |column| (row, column))) {
+                assert_eq!(found[row * n + column], plain[column * m + row]);
+                let terms = x[row * k..][..k].iter().zip(&w[column * k..][..k]);
+                let exact: f64 = terms.map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
+                assert!((f64::from(found[row * n + column]) - exact).abs() < 1e-5, "{m} {k} {n}");
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Loops over f32 on the CPU that decide the speed of a run, compiled for every instruction set they can use.
+//!
+//! Each kernel is one plain function. [`for_every_instruction_set`] compiles it again for AVX-512 and AVX2 and picks at run time, so
+//! the binary runs on any processor. Lanes and the order of sums are written out and nothing is contracted, so every
+//! instruction set gives the same bits; a test of each kernel holds them together.
+
+mod exp;
+mod gated;
+mod matmul;
+mod softmax;
+
+pub(crate) use gated::silu_gate;
+pub(crate) use matmul::{MOST_ROWS, few_rows};
+pub(crate) use softmax::{Running, online_softmax};
+
+/// Numbers handled side by side: one AVX-512 register, two AVX2 registers, four NEON registers.
+pub(crate) const LANES: usize = 16;
+
+/// Defines `$name` as `$plain`, compiled for the best instruction set that the processor has.
+macro_rules! for_every_instruction_set {
+    ($(#[$doc:meta])* fn $name:ident = $plain:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?) => {
+        $(#[$doc])*
+        pub(crate) fn $name($($arg: $type),*) $(-> $result)? {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f")]
+                fn avx512($($arg: $type),*) $(-> $result)? {
+                    $plain($($arg),*)
+                }
+                #[target_feature(enable = "avx2")]
+                fn avx2($($arg: $type),*) $(-> $result)? {
+                    $plain($($arg),*)
+                }
+                if std::arch::is_x86_feature_detected!("avx512f") {
+                    // SAFETY: the processor has AVX-512F.
+                    return unsafe { avx512($($arg),*) };
+                }
+                if std::arch::is_x86_feature_detected!("avx2") {
+                    // SAFETY: the processor has AVX2.
+                    return unsafe { avx2($($arg),*) };
+                }
+            }
+            $plain($($arg),*)
+        }
+    };
+}
+pub(crate) use for_every_instruction_set;
+
+#[cfg(test)]
+pub(crate) mod random {
+    use crate::rng::Rng;
+
+    /// `count` numbers between `-scale` and `scale`.
+    pub(crate) fn numbers(rng: &mut Rng, count: usize, scale: f64) -> Vec<f32> {
+        (0..count).map(|_| (scale * (2.0 * rng.unit() - 1.0)) as f32).collect()
+    }
+}
