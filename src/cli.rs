@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::export::Exporter;
 use crate::export::style::ColorChoice;
@@ -324,6 +324,16 @@ fn snap(text: &str) -> Result<Snap, crate::error::Error> {
 
 fn depth_spacing(text: &str) -> Result<DepthSpacing, crate::error::Error> {
     Ok(crate::registry::find("spacing", crate::grid::DEPTH_SPACINGS, text)?.value)
+}
+
+/// The command line as it is parsed: `-1` behind a flag is its value, so that the message names the flag.
+#[must_use]
+pub fn command() -> clap::Command {
+    let numbers = |arg: clap::Arg| {
+        let takes_value = arg.get_long().is_some() && arg.get_action().takes_values();
+        arg.allow_negative_numbers(takes_value)
+    };
+    Cli::command().mut_subcommands(|command| command.mut_args(numbers))
 }
 
 /// `_` is accepted for `-` in the names of flags.

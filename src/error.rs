@@ -37,6 +37,14 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// Results that could not be written while the run went on, as on a full disk.
+    #[error("{path}: {problem}", path = path.display())]
+    Output {
+        /// Where they were to go.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
     /// A table on disk whose columns are not those this version writes.
     #[error("{path}: other columns than expected: {difference}; read it with the version of niah that wrote it, or use another directory with -o", path = path.display())]
     Columns {
@@ -104,5 +112,17 @@ impl Error {
     /// An [`Error::File`].
     pub fn file(path: impl AsRef<Path>, problem: impl Display) -> Self {
         Self::File { path: path.as_ref().to_path_buf(), problem: problem.to_string() }
+    }
+
+    /// An [`Error::Output`].
+    pub fn output(path: impl AsRef<Path>, problem: impl Display) -> Self {
+        Self::Output { path: path.as_ref().to_path_buf(), problem: problem.to_string() }
+    }
+
+    /// The message on one line: names and values out of files may hold line ends and escape sequences.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        self.to_string().trim_end().chars().map(escaped).collect()
     }
 }

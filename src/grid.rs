@@ -84,6 +84,9 @@ impl fmt::Display for ContextLength {
     }
 }
 
+/// No context is longer, so that sizes computed from lengths stay in range.
+const LONGEST: usize = 1 << 40;
+
 impl FromStr for ContextLength {
     type Err = Error;
 
@@ -102,9 +105,9 @@ impl FromStr for ContextLength {
             };
             let number: f64 = digits.parse().map_err(|_| wrong())?;
             let product = number * f64::from(unit);
-            (product.fract() == 0.0 && (1.0..1e12).contains(&product)).then_some(product as usize)
+            (product.fract() == 0.0).then_some(product as usize)
         };
-        tokens.filter(|&n| n > 0).map(Self).ok_or_else(wrong)
+        tokens.filter(|n| (1..=LONGEST).contains(n)).map(Self).ok_or_else(wrong)
     }
 }
 
@@ -143,9 +146,24 @@ pub const DEPTH_SPACINGS: &[Entry<DepthSpacing>] = &[
 
 /// The lengths and depths of a run, each sorted and without repeats.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "StoredGrid")]
 pub struct Grid {
     context_lengths: Vec<ContextLength>,
     depths: Vec<Depth>,
+}
+
+/// A grid as a file holds it, not yet checked.
+#[derive(Deserialize)]
+struct StoredGrid {
+    context_lengths: Vec<ContextLength>,
+    depths: Vec<Depth>,
+}
+
+impl TryFrom<StoredGrid> for Grid {
+    type Error = Error;
+    fn try_from(stored: StoredGrid) -> Result<Self, Error> {
+        Self::new(stored.context_lengths, stored.depths)
+    }
 }
 
 impl Grid {

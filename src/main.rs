@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use niah::cli::{Cli, Command};
 use niah::commands;
 use niah::error::{Error, Result};
@@ -11,14 +11,15 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("niah: {error}");
+            commands::tell(format_args!("niah: {}", error.one_line()));
             ExitCode::from(exit_code(&error))
         }
     }
 }
 
 fn run() -> Result<()> {
-    let cli = Cli::parse_from(commands::config_file::expand(std::env::args().collect())?);
+    let matches = niah::cli::command().get_matches_from(commands::config_file::expand(arguments()?)?);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let style = commands::style(&cli.drawing)?;
     match cli.command {
         Command::Run(args) => commands::run::run(&args, &style),
@@ -29,10 +30,18 @@ fn run() -> Result<()> {
     }
 }
 
+fn arguments() -> Result<Vec<String>> {
+    let text = |argument: std::ffi::OsString| {
+        let wrong = |argument| Error::invalid("command line", format!("{argument:?}"), "names in UTF-8");
+        argument.into_string().map_err(wrong)
+    };
+    std::env::args_os().map(text).collect()
+}
+
 /// 1 when the run failed, 2 when it could not begin as it was asked for.
 fn exit_code(error: &Error) -> u8 {
     match error {
-        Error::Compute(_) | Error::Interrupted | Error::Failed(_) => 1,
+        Error::Compute(_) | Error::Output { .. } | Error::Interrupted | Error::Failed(_) => 1,
         _ => 2,
     }
 }

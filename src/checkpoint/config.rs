@@ -26,12 +26,15 @@ impl Config {
                 path,
                 "not found; a checkpoint directory holds config.json, tokenizer.json and weights",
             ),
-            _ => Error::file(path, error),
+            _ => Error::file(path, format!("cannot read: {error}; make it readable")),
         })?;
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(values)) => Ok(Self::new(path, values)),
-            Ok(_) => Err(Error::file(path, "expected a JSON object")),
-            Err(error) => Err(Error::file(path, format!("broken JSON: {error}"))),
+            Ok(_) => Err(Error::file(
+                path,
+                "expected a JSON object, found something else; download the file again",
+            )),
+            Err(error) => Err(Error::file(path, format!("broken JSON ({error}); download the file again"))),
         }
     }
 
@@ -74,7 +77,7 @@ impl Config {
         }
     }
 
-    /// A size: a whole number from 1 to 2^32.
+    /// A size: a whole number from 1 to 2^31, so that the product of two is in range.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when it is missing or something else.
@@ -90,7 +93,7 @@ impl Config {
         self.optional(key, SIZE, |value| {
             let whole =
                 value.as_u64().or_else(|| value.as_f64().filter(|x| x.fract() == 0.0).map(|x| x as u64))?;
-            usize::try_from(whole).ok().filter(|size| (1..=1usize << 32).contains(size))
+            usize::try_from(whole).ok().filter(|size| (1..=1usize << 31).contains(size))
         })
     }
 
@@ -108,6 +111,22 @@ impl Config {
     /// [`Error::InvalidValue`] when it is something else.
     pub fn optional_number(&self, key: &str) -> Result<Option<f64>> {
         self.optional(key, "a number", Value::as_f64)
+    }
+
+    /// A number above 0.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when it is missing or something else.
+    pub fn positive(&self, key: &str) -> Result<f64> {
+        self.required(key, "a number above 0", self.optional_positive(key)?)
+    }
+
+    /// Like [`Self::positive`], but may be missing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when it is something else.
+    pub fn optional_positive(&self, key: &str) -> Result<Option<f64>> {
+        self.optional(key, "a number above 0", |value| value.as_f64().filter(|x| *x > 0.0))
     }
 
     /// Exactly `count` numbers.
@@ -176,4 +195,4 @@ impl Config {
     }
 }
 
-const SIZE: &str = "a whole number from 1 to 2^32";
+const SIZE: &str = "a whole number from 1 to 2^31";

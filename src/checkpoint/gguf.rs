@@ -8,7 +8,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
 use candle_core::{Device, Tensor};
 use memmap2::Mmap;
 
@@ -39,23 +39,25 @@ impl GgufFile {
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = map_file(path)?;
         if !bytes.starts_with(b"GGUF") {
-            return Err(Error::file(path, "not a GGUF file: it does not begin with the letters GGUF"));
+            return Err(Error::file(
+                path,
+                "not a GGUF file: it does not begin with the letters GGUF; download it again",
+            ));
+        }
+        if super::gguf_walk::alignment_is_zero(&bytes) {
+            return Err(Error::file(path, "damaged: general.alignment is 0; download it again"));
         }
         let mut content = Content::read(&mut Cursor::new(&bytes[..]))
             .map_err(|error| unreadable(path, bytes.len(), &error))?;
-        for (name, info) in &content.tensor_infos {
-            let blocks = info.shape.elem_count().div_ceil(info.ggml_dtype.block_size());
-            let size = blocks.saturating_mul(info.ggml_dtype.type_size()) as u64;
-            let end = content.tensor_data_offset.saturating_add(info.offset).saturating_add(size);
-            if end > bytes.len() as u64 {
-                return Err(Error::file(
-                    path,
-                    format!(
-                        "cut short: tensor {name} ends at byte {end}, the file has {}; download it again",
-                        bytes.len()
-                    ),
-                ));
-            }
+        let ends = content.tensor_infos.iter().map(|(name, info)| (end_of(info, &content), name));
+        if let Some((end, name)) = ends.max().filter(|(end, _)| *end > bytes.len() as u64) {
+            return Err(Error::file(
+                path,
+                format!(
+                    "cut short: tensor {name} ends at byte {end}, the file has {}; download it again",
+                    bytes.len()
+                ),
+            ));
         }
         let values = Arc::new(std::mem::take(&mut content.metadata));
         let metadata = Metadata { path: path.to_path_buf(), values };
@@ -65,9 +67,9 @@ impl GgufFile {
                 "one part of a split GGUF; merge the parts with: llama-gguf-split --merge",
             ));
         }
-        let architecture = metadata
-            .string("general.architecture")?
-            .ok_or_else(|| Error::file(path, "the metadata has no general.architecture"))?;
+        let architecture = metadata.string("general.architecture")?.ok_or_else(|| {
+            Error::file(path, "the metadata has no general.architecture; convert the model again")
+        })?;
         Ok(Self { path: path.to_path_buf(), bytes, content, metadata, architecture })
     }
 
@@ -167,9 +169,22 @@ impl TensorSource for GgufFile {
         }
     }
 
+    /// Opening the file has checked that every quantisation is known.
+    fn check_dtype(&self, _name: &str) -> Result<()> {
+        Ok(())
+    }
+
     fn file_of(&self, _name: &str) -> PathBuf {
         self.path.clone()
     }
+}
+
+/// The byte after a tensor's last one.
+fn end_of(info: &TensorInfo, content: &Content) -> u64 {
+    let elements = info.shape.dims().iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+    let blocks = elements.unwrap_or(usize::MAX).div_ceil(info.ggml_dtype.block_size());
+    let size = blocks.saturating_mul(info.ggml_dtype.type_size()) as u64;
+    content.tensor_data_offset.saturating_add(info.offset).saturating_add(size)
 }
 
 /// The GGUF name of a tensor, `blk.3.attn_q.weight` for `model.layers.3.self_attn.q_proj.weight`.
@@ -207,10 +222,12 @@ fn unreadable(path: &Path, length: usize, error: &candle_core::Error) -> Error {
             "uses a quantisation that niah cannot read ({first}); readable are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, \
              Q8_0 and the K-quants Q2_K to Q6_K; quantise the model again to one of them"
         )
-    } else if first.contains("fill whole buffer") || first.contains("unexpected end") {
+    } else if ["fill whole buffer", "unexpected end", "remaining"].iter().any(|cut| first.contains(cut)) {
         format!("cut short in its header ({length} bytes found); download it again")
     } else {
-        format!("damaged or of an unknown version: {first}")
+        format!(
+            "damaged or of an unknown version ({first}); download it again, or convert it with a newer tool"
+        )
     };
     Error::file(path, problem)
 }

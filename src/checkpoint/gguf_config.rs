@@ -17,11 +17,12 @@ const ARCHITECTURES: &[(&str, &str)] = &[("llama", "llama")];
 pub(super) fn to_config(file: &GgufFile) -> Result<Config> {
     let (architecture, metadata) = (file.architecture(), file.metadata());
     let Some((_, model_type)) = ARCHITECTURES.iter().find(|(name, _)| *name == architecture) else {
-        return Err(Error::UnknownChoice {
-            kind: "GGUF architecture",
-            found: format!("{architecture} ({})", file.path().display()),
-            known: ARCHITECTURES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
-        });
+        let known = ARCHITECTURES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        return Err(Error::invalid(
+            format!("{}: general.architecture", file.path().display()),
+            format!("{architecture:?}"),
+            format!("one of the known architectures: {known}"),
+        ));
     };
     let mut config = Map::new();
     config.insert("model_type".into(), json!(model_type));
@@ -95,5 +96,8 @@ fn rope_parameters(file: &GgufFile) -> Result<Value> {
 }
 
 fn missing(file: &GgufFile, key: &str) -> Error {
-    Error::file(file.path(), format!("{key} is missing: the file is damaged or was converted by an old tool"))
+    Error::file(
+        file.path(),
+        format!("{key} is missing: the file is damaged or was made by an old tool; convert the model again"),
+    )
 }

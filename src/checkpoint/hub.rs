@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
 
-use super::config::Config;
+use super::safetensors::shard_names;
 use crate::error::{Error, Result};
 
 /// Files that a checkpoint may do without.
@@ -34,13 +34,8 @@ pub(super) fn fetch(name: &str) -> Result<PathBuf> {
     }
     if hub.optional("model.safetensors", name)?.is_none() {
         let index = hub.required("model.safetensors.index.json", name)?;
-        let index = Config::read(&index)?;
-        let map = index.get("weight_map").and_then(|map| map.as_object()).into_iter().flatten();
-        let mut shards: Vec<_> = map.filter_map(|(_, shard)| shard.as_str()).collect();
-        shards.sort_unstable();
-        shards.dedup();
-        for shard in shards {
-            hub.required(shard, name)?;
+        for shard in shard_names(&index)? {
+            hub.required(&shard, name)?;
         }
     }
     config

@@ -3,6 +3,7 @@
 mod config;
 mod gguf;
 mod gguf_config;
+mod gguf_walk;
 mod hub;
 mod renamed;
 mod safetensors;
@@ -77,7 +78,13 @@ impl Checkpoint {
     fn open_file(path: &Path) -> Result<Self> {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("gguf") => Self::open_gguf(path),
-            Some("safetensors") => Self::open_directory(path.parent().unwrap_or(Path::new("."))),
+            Some("safetensors") => {
+                let checkpoint = Self::open_directory(path.parent().unwrap_or(Path::new(".")))?;
+                if checkpoint.files.iter().any(|file| file.file_name() == path.file_name()) {
+                    return Ok(checkpoint);
+                }
+                Err(Error::file(path, "not the weights of its directory; rename it to model.safetensors"))
+            }
             Some("bin" | "pt" | "pth" | "ckpt") => Err(Error::file(
                 path,
                 "PyTorch pickles can run code when they are read, so niah does not; convert the model with transformers: \
@@ -85,7 +92,7 @@ impl Checkpoint {
             )),
             _ => Err(Error::file(
                 path,
-                "not a checkpoint; expected a .gguf file or a directory with config.json",
+                "not a checkpoint; give a .gguf file, or a directory with config.json and safetensors",
             )),
         }
     }
@@ -118,6 +125,7 @@ impl Checkpoint {
     ) -> Result<Self> {
         // A checkpoint without a head of its own is tied, whatever its configuration leaves out.
         spec.tie_word_embeddings |= !source.contains("lm_head.weight");
+        Decoder::load(spec.clone(), &Weights::checks_only(source.as_ref()))?;
         let (own_variant, learned) = ssmax::detect(config, &spec, source.as_ref())?;
         Ok(Self { family: family.name, spec, own_variant, learned, tokenizer, source, files })
     }

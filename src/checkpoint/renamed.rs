@@ -110,6 +110,10 @@ impl TensorSource for Renamed {
         })
     }
 
+    fn check_dtype(&self, name: &str) -> Result<()> {
+        self.inner.check_dtype(&self.stored(name).name)
+    }
+
     fn file_of(&self, name: &str) -> PathBuf {
         self.inner.file_of(&self.stored(name).name)
     }

@@ -42,10 +42,16 @@ impl SafetensorsFiles {
             let bytes = map_file(&path)?;
             let (header, metadata) =
                 SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&path, bytes.len(), &error))?;
-            let number = found.files.len();
+            let data_start = 8 + header;
+            // The library adds sizes up without watching for overflow.
             let infos = metadata.tensors();
+            let end = infos.values().map(|info| info.data_offsets.1).max().unwrap_or(0);
+            if data_start.checked_add(end).is_none_or(|end| end > bytes.len()) {
+                return Err(damaged(&path, bytes.len(), &SafeTensorError::MetadataIncompleteBuffer));
+            }
+            let number = found.files.len();
             found.tensors.extend(infos.into_iter().map(|(name, info)| (name, (number, info.clone()))));
-            found.files.push(MappedFile { path, bytes, data_start: 8 + header });
+            found.files.push(MappedFile { path, bytes, data_start });
         }
         Ok(found)
     }
@@ -73,22 +79,38 @@ impl TensorSource for SafetensorsFiles {
             found,
         };
         let Some((number, info)) = self.tensors.get(name) else {
-            return Err(wrong("a tensor", "no such tensor".to_string()));
+            return Err(wrong(
+                "a tensor",
+                "no such tensor: the file is not complete; download it again".to_string(),
+            ));
         };
+        self.check_dtype(name)?;
         let file = &self.files[*number];
         let (start, end) = info.data_offsets;
         let bytes = &file.bytes[file.data_start + start..file.data_start + end];
         let numbers: Vec<f32> = match info.dtype {
             Dtype::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
             Dtype::F16 => bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
-            Dtype::BF16 => bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect(),
-            other => {
-                let expected =
-                    "dtype F32, F16 or BF16 (convert it with transformers: torch_dtype=torch.bfloat16)";
-                return Err(wrong(expected, format!("dtype {other:?}")));
-            }
+            _ => bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect(),
         };
         Ok(Tensor::from_vec(numbers, info.shape.as_slice(), device)?)
+    }
+
+    fn check_dtype(&self, name: &str) -> Result<()> {
+        match self.tensors.get(name) {
+            Some((_, info)) if !matches!(info.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) => {
+                Err(Error::Tensor {
+                    path: self.file_of(name),
+                    tensor: name.to_string(),
+                    expected: "dtype F32, F16 or BF16".to_string(),
+                    found: format!(
+                        "dtype {:?}; convert it with transformers: torch_dtype=torch.bfloat16",
+                        info.dtype
+                    ),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn file_of(&self, name: &str) -> PathBuf {
@@ -98,6 +120,15 @@ impl TensorSource for SafetensorsFiles {
 
 /// The shards that an index names, sorted, each a plain file name of the same directory.
 fn shards(directory: &Path, index: &Path) -> Result<Vec<PathBuf>> {
+    shard_names(index)?
+        .into_iter()
+        .map(|name| directory.join(name))
+        .map(|path| existing_shard(path, index))
+        .collect()
+}
+
+/// The files that an index names, none of them outside its own directory.
+pub(super) fn shard_names(index: &Path) -> Result<BTreeSet<String>> {
     let config = Config::read(index)?;
     let map = config.get("weight_map").and_then(Value::as_object);
     let map =
@@ -105,12 +136,13 @@ fn shards(directory: &Path, index: &Path) -> Result<Vec<PathBuf>> {
     let mut names = BTreeSet::new();
     for name in map.values() {
         let plain = name.as_str().filter(|name| !name.contains(['/', '\\']) && !name.starts_with('.'));
-        names.insert(plain.ok_or_else(|| config.wrong("weight_map", "file names without a path", name))?);
+        let plain = plain.ok_or_else(|| config.wrong("weight_map", "file names without a path", name))?;
+        names.insert(plain.to_string());
     }
     if names.is_empty() {
         return Err(config.wrong("weight_map", "at least one file", "none"));
     }
-    names.into_iter().map(|name| directory.join(name)).map(|path| existing_shard(path, index)).collect()
+    Ok(names)
 }
 
 fn existing_shard(path: PathBuf, index: &Path) -> Result<PathBuf> {
@@ -128,7 +160,7 @@ fn missing(directory: &Path) -> Error {
         "holds PyTorch pickles only, which can run code when they are read; convert the model with transformers: \
          AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW_DIR, safe_serialization=True)"
     } else {
-        "holds neither model.safetensors nor model.safetensors.index.json"
+        "holds neither model.safetensors nor model.safetensors.index.json; download the weights into it"
     };
     Error::file(directory, problem)
 }
@@ -143,7 +175,7 @@ fn damaged(path: &Path, length: usize, error: &SafeTensorError) -> Error {
                 "the header promises more or fewer bytes than the {length} found: cut short; download it again"
             )
         }
-        other => format!("not a safetensors file, or damaged ({other})"),
+        other => format!("not a safetensors file, or damaged ({other}); download it again"),
     };
     Error::file(path, problem)
 }

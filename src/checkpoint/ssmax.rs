@@ -28,7 +28,7 @@ pub(super) fn detect(
     source: &dyn TensorSource,
 ) -> Result<(&'static str, Option<LearnedScale>)> {
     if let Some(key) = UNKNOWN_RULES.iter().find(|key| config.get(key).is_some_and(is_set)) {
-        return Err(config.wrong(key, "absent: niah does not know this attention rule yet", "a value"));
+        return Err(config.wrong(key, "nothing: niah does not know this attention rule yet", "a value"));
     }
     if source.contains("model.layers.0.self_attn.ssmax_s") {
         return Err(Error::Tensor {
@@ -41,7 +41,7 @@ pub(super) fn detect(
     }
     let learned = learned_scale(spec, source)?;
     let announced = match config.optional_section("attention_variant")? {
-        Some(section) => Some(registry::find("attention_variant", VARIANTS, &section.string("kind")?)?.name),
+        Some(section) => Some(announced_kind(&section)?),
         None if config.flag("scalable_softmax")? || config.flag("use_ssmax")? => Some("ssmax"),
         None => None,
     };
@@ -56,6 +56,13 @@ pub(super) fn detect(
         (None, Some(learned)) => Ok(("ssmax", Some(learned))),
         (None, None) => Ok(("softmax", None)),
     }
+}
+
+fn announced_kind(section: &Config) -> Result<&'static str> {
+    let kind = section.string("kind")?;
+    let known = || VARIANTS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(" or ");
+    let found = registry::find("attention_variant", VARIANTS, &kind);
+    found.map(|entry| entry.name).map_err(|_| section.wrong("kind", known(), format!("{kind:?}")))
 }
 
 fn is_set(value: &serde_json::Value) -> bool {
@@ -75,16 +82,18 @@ fn learned_scale(spec: &DecoderSpec, source: &dyn TensorSource) -> Result<Option
 fn per_head(spec: &DecoderSpec, source: &dyn TensorSource, name: &str) -> Result<Vec<Vec<f32>>> {
     let layer = |index: usize| {
         let full = format!("model.layers.{index}.{name}");
-        let numbers = source.read(&full, &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
-        if numbers.len() == spec.num_attention_heads && numbers.iter().all(|x| x.is_finite()) {
-            return Ok(numbers);
-        }
-        Err(Error::Tensor {
+        let wrong = |found: String| Error::Tensor {
             path: source.file_of(&full),
-            tensor: full,
+            tensor: full.clone(),
             expected: format!("{} finite numbers, one a query head", spec.num_attention_heads),
-            found: format!("{numbers:?}"),
-        })
+            found: format!("{found}; download the checkpoint again"),
+        };
+        let shape = source.shape(&full).ok_or_else(|| wrong("no such tensor".to_string()))?;
+        if shape.iter().product::<usize>() != spec.num_attention_heads {
+            return Err(wrong(format!("shape {shape:?}")));
+        }
+        let numbers = source.read(&full, &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+        if numbers.iter().all(|x| x.is_finite()) { Ok(numbers) } else { Err(wrong(format!("{numbers:?}"))) }
     };
     (0..spec.num_hidden_layers).map(layer).collect()
 }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use memmap2::Mmap;
 
 use crate::error::{Error, Result};
@@ -23,6 +23,12 @@ pub trait TensorSource: Send + Sync {
     /// [`Error::Tensor`] when it is missing or of a dtype that cannot be read.
     fn read(&self, name: &str, device: &Device) -> Result<Tensor>;
 
+    /// Refuses a tensor of a dtype that cannot be read, without reading it.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] naming the dtype.
+    fn check_dtype(&self, name: &str) -> Result<()>;
+
     /// The file that holds a tensor, or the first file when none does.
     fn file_of(&self, name: &str) -> PathBuf;
 }
@@ -32,19 +38,27 @@ pub struct Weights<'a> {
     source: &'a dyn TensorSource,
     device: &'a Device,
     prefix: String,
+    checks_only: bool,
 }
 
 impl<'a> Weights<'a> {
     /// The root of the names in `source`; tensors are put on `device`.
     #[must_use]
     pub fn new(source: &'a dyn TensorSource, device: &'a Device) -> Self {
-        Self { source, device, prefix: String::new() }
+        Self { source, device, prefix: String::new(), checks_only: false }
+    }
+
+    /// Like [`Self::new`], but every tensor is only checked and comes as an empty one: what is missing or has another
+    /// shape is found without memory, whatever sizes a configuration claims.
+    #[must_use]
+    pub(super) fn checks_only(source: &'a dyn TensorSource) -> Self {
+        Self { source, device: &Device::Cpu, prefix: String::new(), checks_only: true }
     }
 
     /// The place `name` below this one.
     #[must_use]
     pub fn pp(&self, name: impl Display) -> Self {
-        Self { source: self.source, device: self.device, prefix: format!("{}{name}.", self.prefix) }
+        Self { prefix: format!("{}{name}.", self.prefix), ..*self }
     }
 
     /// The tensor `name` here, in f32.
@@ -60,18 +74,29 @@ impl<'a> Weights<'a> {
             found,
         };
         match self.source.shape(&full) {
-            None => return Err(wrong(format!("shape {shape:?}"), "no such tensor".to_string())),
+            None => {
+                let found = "no such tensor: the weights are not complete, or not those of the configuration; \
+                             download both again";
+                return Err(wrong(format!("shape {shape:?}"), found.to_string()));
+            }
             Some(found) if found != shape => {
-                return Err(wrong(format!("shape {shape:?}"), format!("shape {found:?}")));
+                let found = format!(
+                    "shape {found:?}: weights and configuration do not belong together; download both again"
+                );
+                return Err(wrong(format!("shape {shape:?}"), found));
             }
             Some(_) => {}
+        }
+        self.source.check_dtype(&full)?;
+        if self.checks_only {
+            return Ok(Tensor::zeros(0, DType::F32, self.device)?);
         }
         let tensor = self.source.read(&full, self.device)?;
         // The sum of squares is finite exactly when every weight is (weights near f32's limit are damage as well).
         if !tensor.sqr()?.sum_all()?.to_scalar::<f32>()?.is_finite() {
             return Err(wrong(
                 "finite numbers".to_string(),
-                "a NaN or an infinity: the file is damaged".to_string(),
+                "a NaN or an infinity: the file is damaged; download it again".to_string(),
             ));
         }
         Ok(tensor)
@@ -83,11 +108,21 @@ impl<'a> Weights<'a> {
 /// # Errors
 /// [`Error::File`] when it cannot be opened or is empty.
 pub(super) fn map_file(path: &Path) -> Result<Mmap> {
-    let file = File::open(path).map_err(|error| Error::file(path, error))?;
-    if file.metadata().map_err(|error| Error::file(path, error))?.len() == 0 {
+    let cannot =
+        |error| Error::file(path, format!("cannot read: {error}; make it readable, or download it again"));
+    let file = File::open(path).map_err(cannot)?;
+    let metadata = file.metadata().map_err(cannot)?;
+    if metadata.is_file() && metadata.len() == 0 {
         return Err(Error::file(path, "the file is empty; download it again"));
     }
     // SAFETY: the mapping is read-only and private to this process. Another process that truncates the file while it is
     // mapped would end this one with SIGBUS; checkpoints are not written while they are read.
-    unsafe { Mmap::map(&file) }.map_err(|error| Error::file(path, error))
+    let bytes = unsafe { Mmap::map(&file) }.map_err(cannot)?;
+    if bytes.starts_with(b"version https://git-lfs") {
+        return Err(Error::file(
+            path,
+            "a Git LFS pointer instead of the file itself; fetch it with: git lfs pull",
+        ));
+    }
+    Ok(bytes)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use super::view::find_cell;
-use super::{prepare, print};
+use super::{prepare, print, tell};
 use crate::attention::probe::AttentionCapture;
 use crate::cli::AttendArgs;
 use crate::error::{Error, Result};
@@ -73,6 +73,18 @@ impl Head {
         }
     }
 
+    /// Refuses a head that the model does not have, before it runs for minutes.
+    fn check(self, (layers, heads): (usize, usize)) -> Result<()> {
+        match self {
+            Self::One(layer, head) if layer >= layers || head >= heads => {
+                let expected =
+                    format!("a head from 0.0 to {}.{}", layers.saturating_sub(1), heads.saturating_sub(1));
+                Err(Error::invalid("--head", format!("{layer}.{head}"), expected))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn describe(self) -> String {
         match self {
             Self::Mean => "mean over all heads".to_string(),
@@ -87,14 +99,10 @@ impl Head {
         match self {
             Self::Mean => Ok(capture.mean_row.clone()),
             Self::Top => Ok(widen(&capture.top_row)),
-            Self::One(layer, head) => match &capture.chosen_row {
-                Some(row) => Ok(widen(row)),
-                None => {
-                    let last = capture.heads.last().map_or((0, 0), |head| (head.layer, head.head));
-                    let expected = format!("a head from 0.0 to {}.{}", last.0, last.1);
-                    Err(Error::invalid("--head", format!("{layer}.{head}"), expected))
-                }
-            },
+            Self::One(layer, head) => {
+                let row = capture.chosen_row.as_deref().map(widen);
+                row.ok_or_else(|| Error::Compute(format!("the row of head {layer}.{head} was not kept")))
+            }
         }
     }
 }
@@ -108,6 +116,11 @@ struct Shown {
 fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
     let record = RunRecord::read(directory)?;
     let cell = find_cell(&record.settings.grid, args.length, args.depth)?;
+    let trials = record.settings.trials;
+    if args.trial >= trials {
+        let expected = format!("a trial of the run: 0 to {}", trials.saturating_sub(1));
+        return Err(Error::invalid("--trial", args.trial, expected));
+    }
     let trial = Trial { cell, index: args.trial, seed: record.settings.seed };
     let outcomes: Vec<Outcome> = csv::read(directory.join(RESULTS_CSV))?;
     let latest = report::latest(&outcomes);
@@ -164,13 +177,16 @@ fn computed(
     args: &AttendArgs,
     head: Head,
 ) -> Result<(Vec<String>, Vec<f64>)> {
-    eprintln!("running the trial again for its per-token attention");
+    tell("running the trial again for its per-token attention");
     let (device, _) = prepare(&args.machine)?;
     let plan = RunPlan::resolve(record.settings.clone())?;
+    let spec = &plan.checkpoint.spec;
+    head.check((spec.num_hidden_layers, spec.num_attention_heads))?;
     if let Some(difference) = record.identity.difference(&plan.identity()?) {
         return Err(Error::Failed(format!("what the run was made with has changed since: {difference}")));
     }
     let prompt = plan.prompts.build(trial, &plan.tokenizer, &mut plan.prompts.haystack_tokens(trial))?;
+    plan.check_memory()?;
     let mut model = plan.load_model(&device)?;
     let never = AtomicBool::new(false);
     let context = plan.context(false)?;
@@ -185,7 +201,11 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
     let model = args.model.as_deref().unwrap_or_default();
     let plan = TextPlan::resolve(model, &args.variant)?;
     let query = args.query.as_deref().unwrap_or_default();
+    head.check(plan.heads())?;
     let prompt = plan.prompt(&text, query, args.needle.as_deref())?;
+    if let Some(warning) = plan.check_length(prompt.tokens.len() + ANSWER_BUDGET)? {
+        tell(format_args!("warning: {warning}"));
+    }
     let needle: Vec<Range<usize>> = prompt.needle.into_iter().collect();
     let request = Request {
         tokens: &prompt.tokens,
@@ -227,9 +247,11 @@ fn read_text(file: &Path) -> Result<String> {
     } else {
         std::fs::read_to_string(file)
     };
-    let text = text.map_err(|error| Error::file(file, error))?;
+    let text = text.map_err(|error| {
+        Error::file(file, format!("cannot read: {error}; give --text a file of UTF-8 text, or - for stdin"))
+    })?;
     if text.trim().is_empty() {
-        return Err(Error::file(file, "the text is empty"));
+        return Err(Error::file(file, "the text is empty; give --text a file with text in it"));
     }
     Ok(text)
 }

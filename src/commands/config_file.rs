@@ -61,13 +61,21 @@ fn config_of(arguments: &[String]) -> Option<String> {
 }
 
 fn flags(path: &Path, command: &clap::Command) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
-    let table: Table = text.parse().map_err(|error| Error::file(path, format!("broken TOML: {error}")))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::file(path, format!("cannot read: {error}; give --config a TOML file whose keys are flags"))
+    })?;
+    let table: Table = text.parse().map_err(|error: toml::de::Error| {
+        let start = error.span().map_or(0, |span| span.start.min(text.len()));
+        let line = text.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let what = error.message().lines().collect::<Vec<_>>().join(", ");
+        Error::file(path, format!("broken TOML in line {line}: {what}; write lines such as trials = 3"))
+    })?;
     let mut flags = Vec::new();
     for (key, value) in table {
         let flag = key.replace('_', "-");
         let takes_value = takes_value(command, &flag).filter(|_| flag != "config").ok_or_else(|| {
-            let known: Vec<_> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+            let known = command.get_arguments().filter_map(clap::Arg::get_long);
+            let known: Vec<_> = known.filter(|flag| *flag != "config").collect();
             Error::invalid(
                 path.display().to_string(),
                 format!("key {key:?}"),

@@ -7,6 +7,7 @@ pub mod prompts;
 pub mod run;
 pub mod view;
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use candle_core::Device;
@@ -43,10 +44,17 @@ pub fn style(drawing: &Drawing) -> Result<Style> {
     })
 }
 
+/// Writes a line to stderr. Nothing depends on its arrival: a reader that has gone away must not end a run.
+pub fn tell(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// Writes to stdout. A reader that has gone away (`| head`) is no error.
 fn print(text: &str) -> Result<()> {
     match io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::file("stdout", error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::output("stdout", format!("cannot write: {error}; send the output elsewhere")))
+        }
         _ => Ok(()),
     }
 }
@@ -71,7 +79,7 @@ fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
         ssmax_scale: model.ssmax_scale,
         rope_theta: model.rope_theta,
         rope_theta_scale: model.rope_theta_scale,
-        grid: Grid::new(context_lengths(grid)?, depths(grid))?,
+        grid: Grid::new(context_lengths(grid)?, depths(grid)?)?,
         trials: grid.trials,
         seed: grid.seed,
         task: grid.task.clone(),
@@ -88,6 +96,7 @@ fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
 }
 
 fn context_lengths(args: &GridArgs) -> Result<Vec<ContextLength>> {
+    check_count("--context-lengths-num", args.context_lengths_num)?;
     match (args.context_lengths_min, args.context_lengths_max) {
         (Some(min), Some(max)) if min > max => {
             Err(Error::invalid("--context-lengths-min", min, format!("at most --context-lengths-max {max}")))
@@ -98,20 +107,34 @@ fn context_lengths(args: &GridArgs) -> Result<Vec<ContextLength>> {
     }
 }
 
-fn depths(args: &GridArgs) -> Vec<Depth> {
-    match args.depths_num {
+fn depths(args: &GridArgs) -> Result<Vec<Depth>> {
+    check_count("--depths-num", args.depths_num.unwrap_or(1))?;
+    Ok(match args.depths_num {
         Some(count) => spaced_depths(count, args.depth_spacing),
         None if args.depths.is_empty() => spaced_depths(5, args.depth_spacing),
         None => args.depths.clone(),
+    })
+}
+
+/// Lengths or depths that are spaced evenly, at most: far more than a heatmap can show.
+const MOST_SPACED: usize = 10_000;
+
+fn check_count(flag: &str, count: usize) -> Result<()> {
+    match count {
+        1..=MOST_SPACED => Ok(()),
+        _ => Err(Error::invalid(flag, count, format!("1 to {MOST_SPACED}"))),
     }
 }
+
+/// Threads, at most.
+const MOST_THREADS: usize = 1024;
 
 /// Sets the number of threads and opens the device. Must run before the first tensor.
 fn prepare(machine: &MachineArgs) -> Result<(Device, usize)> {
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = machine.threads.unwrap_or(available);
-    if threads == 0 {
-        return Err(Error::invalid("--threads", 0, "at least 1"));
+    if !(1..=MOST_THREADS).contains(&threads) {
+        return Err(Error::invalid("--threads", threads, format!("1 to {MOST_THREADS}")));
     }
     // SAFETY: no other thread runs yet: this is called before the first tensor, bar or signal handler.
     // candle reads both: the first sizes its matrix multiplies, the second turns off its spinning worker threads.
@@ -119,13 +142,23 @@ fn prepare(machine: &MachineArgs) -> Result<(Device, usize)> {
         std::env::set_var("RAYON_NUM_THREADS", threads.to_string());
         std::env::set_var("CANDLE_NUM_THREADS", "1");
     }
-    let number = |text: &str| text.parse().map_err(|_| Error::invalid("--device", text, "a device number"));
-    let device = match machine.device.split_once(':').unwrap_or((machine.device.as_str(), "0")) {
-        ("cpu", _) => Device::Cpu,
-        ("cuda", ordinal) => Device::new_cuda(number(ordinal)?)?,
-        ("metal", ordinal) => Device::new_metal(number(ordinal)?)?,
-        _ => return Err(Error::invalid("--device", &machine.device, "cpu, cuda, cuda:N or metal")),
+    // A pool that cannot be built would panic at its first use.
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|error| {
+        Error::invalid("--threads", threads, format!("as many as this machine can start ({error})"))
+    })?;
+    let name = machine.device.as_str();
+    let wrong = |expected: &str| Error::invalid("--device", format!("{name:?}"), expected);
+    let number = |text: &str| text.parse::<usize>().map_err(|_| wrong("a device number, such as cuda:0"));
+    let opened = match name.split_once(':').unwrap_or((name, "0")) {
+        ("cpu", _) => Ok(Device::Cpu),
+        ("cuda", ordinal) => Device::new_cuda(number(ordinal)?),
+        ("metal", ordinal) => Device::new_metal(number(ordinal)?),
+        _ => return Err(wrong("cpu, cuda, cuda:N or metal")),
     };
+    let device = opened.map_err(|error| {
+        let error = Error::from(error);
+        wrong(&format!("a device of this machine that the binary was built for ({error}); use --device cpu"))
+    })?;
     Ok((device, threads))
 }
 

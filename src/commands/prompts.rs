@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 use serde_json::json;
 
 use super::settings;
 use crate::cli::PromptsArgs;
 use crate::error::{Error, Result};
+use crate::export::directory::replace;
 use crate::plan::RunPlan;
 use crate::prompt::Prompt;
 use crate::trial::Trial;
@@ -21,17 +23,26 @@ pub fn run(args: &PromptsArgs) -> Result<()> {
     match &args.output {
         None => write(&plan, args.limit, io::stdout().lock()).or_else(|error| match error {
             Failure::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Failure::Io(error) => Err(Error::file("stdout", error)),
+            Failure::Io(error) => Err(Error::output("stdout", problem(&error))),
             Failure::Prompt(error) => Err(error),
         }),
-        Some(path) => {
-            let file = File::create(path).map_err(|error| Error::file(path, error))?;
-            write(&plan, args.limit, file).map_err(|error| match error {
-                Failure::Io(error) => Error::file(path, error),
-                Failure::Prompt(error) => error,
-            })
-        }
+        // A pipe or a device takes the lines as they come; a file is replaced when all of them are written.
+        Some(path) if path.exists() && !path.is_file() => create(&plan, args.limit, path, path),
+        Some(path) => replace(path, |new| create(&plan, args.limit, new, path)),
     }
+}
+
+fn problem(error: &io::Error) -> String {
+    format!("cannot write: {error}; choose another file with -o")
+}
+
+/// Writes the prompts into `file`, which will be known as `name`.
+fn create(plan: &RunPlan, limit: Option<usize>, file: &Path, name: &Path) -> Result<()> {
+    let file = File::create(file).map_err(|error| Error::file(name, problem(&error)))?;
+    write(plan, limit, file).map_err(|error| match error {
+        Failure::Io(error) => Error::output(name, problem(&error)),
+        Failure::Prompt(error) => error,
+    })
 }
 
 enum Failure {

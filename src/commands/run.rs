@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use super::{machine_record, prepare, print, results, settings};
+use super::{machine_record, prepare, print, results, settings, tell};
 use crate::cli::RunArgs;
 use crate::clock;
 use crate::error::{Error, Result};
@@ -25,13 +25,13 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let (device, threads) = prepare(&args.machine)?;
     let plan = RunPlan::resolve(settings(&args.model, &args.grid)?)?;
     for warning in &plan.warnings {
-        eprintln!("warning: {warning}");
+        tell(format_args!("warning: {warning}"));
     }
+    plan.check_memory()?;
     let estimate = Estimate::new(&plan)?;
     if args.dry_run {
         return print(&estimate.describe(&plan, &device)?);
     }
-    estimate.memory.check()?;
 
     let directory = args.output.clone().unwrap_or_else(|| default_directory(&plan));
     let record = run_record(&plan, machine_record(&args.machine, threads))?;
@@ -41,7 +41,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
         plan.trials().into_iter().filter(|trial| !done.contains(&trial.row_id())).collect();
     let todo = &missing[..missing.len().min(args.limit.unwrap_or(usize::MAX))];
     if !todo.is_empty() {
-        eprintln!("{}", headline(&plan, &record, &done, todo));
+        tell(headline(&plan, &record, &done, todo));
         let stop = stop_on_interrupt()?;
         let mut model = plan.load_model(&device)?;
         let mut bar = Bar::new(estimate.tokens_of(todo));
@@ -53,7 +53,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
         }
     }
     print(&results(store.outcomes(), &record, args.output_format, style)?)?;
-    eprintln!("results: {}", directory.display());
+    tell(format_args!("results: {}", directory.display()));
     failures(&store, &plan, todo)
 }
 

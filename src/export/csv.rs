@@ -118,7 +118,7 @@ impl<R: Row> Appender<R> {
     /// Appends `rows` with one write and one sync.
     ///
     /// # Errors
-    /// [`Error::File`] when they cannot be written, as on a full disk; the table then ends with the row before them.
+    /// [`Error::Output`] when they cannot be written, as on a full disk; the table then ends with the row before them.
     pub fn append(&mut self, rows: &[R]) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
@@ -130,7 +130,7 @@ impl<R: Row> Appender<R> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         write_whole(&mut self.file, &mut self.len, bytes).map_err(|e| {
             let remedy = "everything before it is kept; make room or mend the disk, then run the same command again to go on";
-            Error::file(&self.path, format!("cannot append: {e}; {remedy}"))
+            Error::output(&self.path, format!("cannot append: {e}; {remedy}"))
         })
     }
 }
@@ -177,7 +177,9 @@ pub fn read<R: Row>(path: impl AsRef<Path>) -> Result<Vec<R>> {
 /// a row cannot be understood.
 pub fn rows<R: Row>(path: impl AsRef<Path>) -> Result<impl Iterator<Item = Result<R>>> {
     let path = path.as_ref().to_path_buf();
-    let cannot_read = |e: io::Error| Error::file(&path, format!("cannot read: {e}"));
+    let cannot_read = |e: io::Error| {
+        Error::file(&path, format!("cannot read: {e}; run the same niah run command again to write it"))
+    };
     let file = File::open(&path).map_err(cannot_read)?;
     let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
     let rows = reader::<R, _>(&path, file, len)?.into_deserialize();

@@ -69,10 +69,12 @@ impl RunRecord {
                 directory,
                 "no run here: run.json is missing; name the directory that niah run -o wrote",
             ),
-            _ => Error::file(&path, error),
+            _ => Error::file(&path, format!("cannot read: {error}")),
         })?;
-        serde_json::from_slice(&text)
-            .map_err(|error| Error::file(&path, format!("not a run of this version: {error}")))
+        serde_json::from_slice(&text).map_err(|error| {
+            let remedy = "restore the file, or run again into another directory with -o";
+            Error::file(&path, format!("damaged, or of another version of niah ({error}); {remedy}"))
+        })
     }
 
     /// What ran, in one line.
@@ -91,7 +93,11 @@ impl RunRecord {
     fn write(&self, directory: &Path) -> Result<()> {
         let path = directory.join(RUN_JSON);
         let text = serde_json::to_string_pretty(self).map_err(|error| Error::file(&path, error))?;
-        replace(&path, |new| fs::write(new, text + "\n").map_err(|error| Error::file(new, error)))
+        replace(&path, |new| {
+            fs::write(new, text + "\n").map_err(|error| {
+                Error::file(&path, format!("cannot write: {error}; choose another directory with -o"))
+            })
+        })
     }
 }
 
@@ -231,12 +237,15 @@ fn prune<R: TrialRow>(path: &Path, kept: &HashSet<String>) -> Result<()> {
 }
 
 /// Writes a file beside `path` and puts it in its place, so that no reader sees half of it.
-fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub(crate) fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let new = PathBuf::from(format!("{}.new", path.display()));
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::file(&new, error)),
-        _ => {}
-    }
-    write(&new)?;
-    fs::rename(&new, path).map_err(|error| Error::file(path, error))
+    // What cannot be removed cannot be written either, and that error says more.
+    let _ = fs::remove_file(&new);
+    write(&new).inspect_err(|_| {
+        let _ = fs::remove_file(&new);
+    })?;
+    // Synced first, lest a crash leave an empty file under the name.
+    let put =
+        || fs::File::options().append(true).open(&new)?.sync_all().and_then(|()| fs::rename(&new, path));
+    put().map_err(|error| Error::file(path, format!("cannot write: {error}; choose another place with -o")))
 }

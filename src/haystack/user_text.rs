@@ -84,7 +84,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Error {
         let known = known_names();
         return Error::file(path, format!("no such haystack: give a file, a directory, or one of {known}"));
     }
-    Error::file(path, format!("cannot be read: {error}"))
+    Error::file(path, format!("cannot be read: {error}; give a readable file or directory of text"))
 }
 
 struct UserText {

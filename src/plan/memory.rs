@@ -27,20 +27,20 @@ impl MemoryPlan {
     pub fn new(spec: &DecoderSpec, longest: usize, chunk: usize) -> Self {
         let chunk = chunk.min(longest);
         // Scores and weights of one probed row of all heads, and the three rows that a probe keeps.
-        let rows = longest * (2 * spec.num_attention_heads + 4);
+        let rows = longest.saturating_mul(2 * spec.num_attention_heads + 4);
         let activations = chunk * (4 * spec.intermediate_size + 8 * spec.hidden_size);
         let logits = 3 * LOGIT_ROWS * spec.vocab_size;
         Self {
             weights: F32 * spec.parameter_count(),
-            cache: longest * spec.cache_bytes_per_token(),
-            working: F32 * (rows + activations + logits),
+            cache: longest.saturating_mul(spec.cache_bytes_per_token()),
+            working: rows.saturating_add(activations + logits).saturating_mul(F32),
         }
     }
 
     /// All of it.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.weights + self.cache + self.working
+        self.weights.saturating_add(self.cache).saturating_add(self.working)
     }
 
     /// Refuses a plan that does not fit.

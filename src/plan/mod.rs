@@ -86,6 +86,7 @@ impl RunPlan {
         let scorer = registry::find("scorer", SCORERS, &settings.scorer)?.value;
         let haystack = Haystack::resolve(settings.haystack.as_deref().unwrap_or(task.default_haystack()))?;
         let checkpoint = Checkpoint::open(&settings.model, settings.rope())?;
+        check_positions(&settings, &checkpoint)?;
         let tokenizer = load_tokenizer(&checkpoint)?;
         check_vocabulary(&tokenizer, &checkpoint, &settings.model)?;
         let (form, chat_template_hash) = form(&settings, &tokenizer)?;
@@ -206,6 +207,14 @@ impl RunPlan {
         MemoryPlan::new(&self.checkpoint.spec, longest, DEFAULT_CHUNK)
     }
 
+    /// Refuses lengths that do not fit into memory. Needs no prompt, so that none is built in vain.
+    ///
+    /// # Errors
+    /// [`Error::Message`] saying what is needed and what there is.
+    pub fn check_memory(&self) -> Result<()> {
+        self.memory(longest(&self.settings)).check()
+    }
+
     /// Name of the prompts' form: `chat` or `completion`.
     #[must_use]
     pub fn form_name(&self) -> &'static str {
@@ -276,14 +285,31 @@ fn check_vocabulary(tokenizer: &TextTokenizer, checkpoint: &Checkpoint, model: &
     Err(Error::file(
         model,
         format!(
-            "the tokenizer knows {} tokens, but the embedding has {rows} rows: they belong to different models",
+            "the tokenizer knows {} tokens, but the embedding has {rows} rows: they belong to different models; \
+             put the model's own tokenizer.json beside the weights",
             tokenizer.vocab_size()
         ),
     ))
 }
 
+/// Learned positions end where their table ends: nothing stretches them.
+fn check_positions(settings: &Settings, checkpoint: &Checkpoint) -> Result<()> {
+    let longest = longest(settings);
+    match checkpoint.spec.learned_positions {
+        Some(positions) if longest > positions => {
+            let expected = format!("at most the {positions} positions that this checkpoint has learned");
+            Err(Error::invalid("--context-lengths", longest, expected))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn longest(settings: &Settings) -> usize {
+    settings.grid.context_lengths().last().map_or(0, |length| length.0)
+}
+
 fn warnings(settings: &Settings, checkpoint: &Checkpoint) -> Vec<String> {
-    let longest = settings.grid.context_lengths().last().map_or(0, |length| length.0);
+    let longest = longest(settings);
     let mut warnings = Vec::new();
     if let Some(positions) = checkpoint.spec.max_position_embeddings.filter(|&positions| longest > positions)
     {

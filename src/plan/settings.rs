@@ -73,6 +73,9 @@ pub const CHAT_CHOICES: &[Entry<ChatChoice>] = &[
     Entry { name: "never", about: "plain text to complete", value: ChatChoice::Never },
 ];
 
+/// Prompts of a run, at most: what a machine gets through in years.
+const MOST_PROMPTS: usize = 10_000_000;
+
 impl Settings {
     /// Changes to the rotary base.
     #[must_use]
@@ -114,8 +117,10 @@ impl Settings {
         if let Some(s) = self.ssmax_scale.filter(|s| !s.is_finite()) {
             return Err(Error::invalid("--ssmax-scale", s, "a number such as 0.17"));
         }
-        if self.trials == 0 {
-            return Err(Error::invalid("--trials", 0, "at least 1"));
+        let cells = self.grid.context_lengths().len().saturating_mul(self.grid.depths().len());
+        if self.trials == 0 || cells.saturating_mul(self.trials) > MOST_PROMPTS {
+            let expected = format!("at least 1, and at most {MOST_PROMPTS} over {cells} cells");
+            return Err(Error::invalid("--trials", self.trials, expected));
         }
         if self.max_new_tokens == Some(0) {
             return Err(Error::invalid("--max-new-tokens", 0, "at least 1"));

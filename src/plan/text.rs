@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::Device;
 
-use super::{load_tokenizer, variant};
+use super::{MemoryPlan, check_vocabulary, load_tokenizer, variant};
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
@@ -34,7 +34,9 @@ impl TextPlan {
     /// When the checkpoint or the variant cannot be used.
     pub fn resolve(model: &str, variant: &str) -> Result<Self> {
         let checkpoint = Checkpoint::open(model, RopeOverride::default())?;
-        let plan = Self { tokenizer: load_tokenizer(&checkpoint)?, checkpoint, variant: variant.to_string() };
+        let tokenizer = load_tokenizer(&checkpoint)?;
+        check_vocabulary(&tokenizer, &checkpoint, model)?;
+        let plan = Self { tokenizer, checkpoint, variant: variant.to_string() };
         plan.build_variant()?;
         Ok(plan)
     }
@@ -60,6 +62,33 @@ impl TextPlan {
             first + shift..last + 1 + shift
         });
         Ok(TextPrompt { tokens: bos.into_iter().chain(encoded.ids).collect(), needle })
+    }
+
+    /// Refuses a prompt and answer of `tokens` that do not fit into memory; the warning when they are beyond the
+    /// checkpoint's positions.
+    ///
+    /// # Errors
+    /// When there is not enough memory, or no position left of those that the checkpoint has learned.
+    pub fn check_length(&self, tokens: usize) -> Result<Option<String>> {
+        MemoryPlan::new(&self.checkpoint.spec, tokens, DEFAULT_CHUNK).check()?;
+        if let Some(positions) =
+            self.checkpoint.spec.learned_positions.filter(|&positions| tokens > positions)
+        {
+            let expected = format!("at most the {positions} positions that this checkpoint has learned");
+            return Err(Error::invalid("--text", format!("{tokens} tokens"), expected));
+        }
+        let positions = self.checkpoint.spec.max_position_embeddings.filter(|&positions| tokens > positions);
+        Ok(positions.map(|positions| {
+            format!(
+                "{tokens} tokens are beyond the {positions} positions that the checkpoint declares; take a shorter --text"
+            )
+        }))
+    }
+
+    /// Layers, and query heads of each.
+    #[must_use]
+    pub fn heads(&self) -> (usize, usize) {
+        (self.checkpoint.spec.num_hidden_layers, self.checkpoint.spec.num_attention_heads)
     }
 
     /// Loads the weights.

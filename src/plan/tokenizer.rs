@@ -1,5 +1,7 @@
 //! A checkpoint's tokenizer, from its directory or from the metadata of its GGUF file.
 
+use std::path::Path;
+
 use crate::checkpoint::{Checkpoint, Metadata, TokenizerSource};
 use crate::error::{Error, Result};
 use crate::tokenizer::{GgufVocabulary, TextTokenizer};
@@ -10,8 +12,27 @@ use crate::tokenizer::{GgufVocabulary, TextTokenizer};
 /// When it is missing, damaged or of an unknown kind.
 pub fn load_tokenizer(checkpoint: &Checkpoint) -> Result<TextTokenizer> {
     match &checkpoint.tokenizer {
-        TokenizerSource::Directory(directory) => TextTokenizer::from_directory(directory),
-        TokenizerSource::Gguf(metadata) => TextTokenizer::from_gguf(&vocabulary(metadata)?),
+        TokenizerSource::Directory(directory) => {
+            TextTokenizer::from_directory(directory).map_err(|error| located(directory, error))
+        }
+        TokenizerSource::Gguf(metadata) => {
+            let built = vocabulary(metadata).and_then(|vocabulary| TextTokenizer::from_gguf(&vocabulary));
+            // The remedy for a vocabulary that cannot be read: the model's own tokenizer.json, put beside the file.
+            match (built, metadata.path().parent()) {
+                (Err(_), Some(beside)) if beside.join("tokenizer.json").is_file() => {
+                    TextTokenizer::from_directory(beside).map_err(|error| located(beside, error))
+                }
+                (built, _) => built.map_err(|error| located(metadata.path(), error)),
+            }
+        }
+    }
+}
+
+/// An error of a tokenizer with the place that the tokenizer is from.
+fn located(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Tokenizer(problem) => Error::file(path, format!("tokenizer: {problem}")),
+        other => other,
     }
 }
 
@@ -19,7 +40,12 @@ pub fn load_tokenizer(checkpoint: &Checkpoint) -> Result<TextTokenizer> {
 fn vocabulary(metadata: &Metadata) -> Result<GgufVocabulary> {
     let key = |name: &str| format!("tokenizer.ggml.{name}");
     let required = |name: &str| {
-        Error::file(metadata.path(), format!("tokenizer.ggml.{name} is missing: the file holds no tokenizer"))
+        Error::file(
+            metadata.path(),
+            format!(
+                "tokenizer.ggml.{name} is missing: the file holds no tokenizer; put the model's own tokenizer.json beside it"
+            ),
+        )
     };
     let id = |name: &str| Ok::<_, Error>(metadata.integer(&key(name))?.and_then(|id| u32::try_from(id).ok()));
     let numbers = |name: &str| metadata.numbers(&key(name));

@@ -103,7 +103,7 @@ impl Builder<'_> {
 
     /// Tokens of a whole trial: the prompt and what is reserved for the answer.
     fn length(&self, draft: &Draft) -> usize {
-        draft.prompt_tokens() + self.answer_budget.max(draft.answer_tokens())
+        draft.prompt_tokens().saturating_add(self.answer_budget.max(draft.answer_tokens()))
     }
 
     /// The byte at which a haystack of about `tokens` tokens ends.

@@ -32,8 +32,11 @@ impl TextTokenizer {
         let bytes = fs::read(&path).map_err(|error| unreadable(directory, &path, &error))?;
         let json = parse(&path, &bytes)?;
         check_merges(&json).map_err(|problem| Error::file(&path, problem))?;
-        let mut inner: Tokenizer = serde_json::from_value(json)
-            .map_err(|error| Error::file(&path, format!("not a tokenizer that can be used: {error}")))?;
+        let mut inner: Tokenizer = serde_json::from_value(json).map_err(|error| {
+            let error = error.to_string();
+            let error = error.trim_end_matches('.');
+            Error::file(&path, format!("not a tokenizer that can be used ({error}); download the file again"))
+        })?;
         inner.with_truncation(None).map_err(failed)?;
         inner.with_padding(None);
 

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses some of these")]
 
+pub(crate) mod gguf;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 

@@ -36,7 +36,8 @@ pub(super) fn llama_like(config: &Config) -> Result<DecoderSpec> {
         num_key_value_heads,
         head_dim,
         norm: NormKind::Rms,
-        norm_eps: first_number(config, &["rms_norm_eps", "layer_norm_eps", "norm_epsilon"])?.unwrap_or(1e-6),
+        norm_eps: first_positive(config, &["rms_norm_eps", "layer_norm_eps", "norm_epsilon"])?
+            .unwrap_or(1e-6),
         block: BlockKind::PreNorm,
         qk_norm: QkNorm::None,
         bias: Biases {
@@ -69,10 +70,10 @@ pub(super) fn layer_count(config: &Config, key: &str) -> Result<usize> {
     if layers > MOST { Err(config.wrong(key, format!("at most {MOST}"), layers)) } else { Ok(layers) }
 }
 
-/// The first of these keys that is there.
-pub(super) fn first_number(config: &Config, keys: &[&str]) -> Result<Option<f64>> {
+/// The first of these keys that is there: a number above 0.
+pub(super) fn first_positive(config: &Config, keys: &[&str]) -> Result<Option<f64>> {
     for key in keys {
-        if let Some(number) = config.optional_number(key)? {
+        if let Some(number) = config.optional_positive(key)? {
             return Ok(Some(number));
         }
     }

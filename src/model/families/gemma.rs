@@ -30,7 +30,7 @@ pub(super) fn gemma3(config: &Config) -> Result<DecoderSpec> {
 }
 
 fn gemma(spec: DecoderSpec, config: &Config) -> Result<DecoderSpec> {
-    let scalar = config.optional_number("query_pre_attn_scalar")?.unwrap_or(spec.head_dim as f64);
+    let scalar = config.optional_positive("query_pre_attn_scalar")?.unwrap_or(spec.head_dim as f64);
     Ok(DecoderSpec {
         norm: NormKind::RmsPlusOne,
         block: BlockKind::SandwichNorm,
@@ -38,8 +38,8 @@ fn gemma(spec: DecoderSpec, config: &Config) -> Result<DecoderSpec> {
         // Gemma ties its head unless told otherwise.
         tie_word_embeddings: config.optional_flag("tie_word_embeddings")?.unwrap_or(true),
         attention_scale: scalar.powf(-0.5),
-        attn_logit_softcapping: config.optional_number("attn_logit_softcapping")?,
-        final_logit_softcapping: config.optional_number("final_logit_softcapping")?,
+        attn_logit_softcapping: config.optional_positive("attn_logit_softcapping")?,
+        final_logit_softcapping: config.optional_positive("final_logit_softcapping")?,
         embedding_multiplier: (spec.hidden_size as f64).sqrt(),
         ..spec
     })

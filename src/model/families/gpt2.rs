@@ -31,7 +31,7 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
         num_key_value_heads: heads,
         head_dim,
         norm: NormKind::LayerWithBias,
-        norm_eps: config.optional_number("layer_norm_epsilon")?.unwrap_or(1e-5),
+        norm_eps: config.optional_positive("layer_norm_epsilon")?.unwrap_or(1e-5),
         block: BlockKind::PreNorm,
         qk_norm: QkNorm::None,
         bias: Biases { qkv: true, output: true, mlp: true, head: false },

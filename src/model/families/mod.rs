@@ -20,7 +20,7 @@ mod starcoder2;
 
 use super::spec::DecoderSpec;
 use crate::checkpoint::{Config, NameMap, Stored};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::registry::Entry;
 
 /// How a family is read.
@@ -70,11 +70,9 @@ pub const FAMILIES: &[Entry<Family>] = &[
 /// [`Error::UnknownChoice`] for a `model_type` that is not in the table, before any weight is read.
 pub fn describe(config: &Config) -> Result<(&'static Entry<Family>, DecoderSpec)> {
     let model_type = config.string("model_type")?;
-    let family =
-        FAMILIES.iter().find(|family| family.name == model_type).ok_or_else(|| Error::UnknownChoice {
-            kind: "model_type",
-            found: format!("{model_type} ({})", config.path().display()),
-            known: FAMILIES.iter().map(|family| family.name).collect::<Vec<_>>().join(", "),
-        })?;
+    let family = FAMILIES.iter().find(|family| family.name == model_type).ok_or_else(|| {
+        let known = FAMILIES.iter().map(|family| family.name).collect::<Vec<_>>().join(", ");
+        config.wrong("model_type", format!("one of the known families: {known}"), format!("{model_type:?}"))
+    })?;
     Ok((family, (family.value.describe)(config)?))
 }

@@ -1,6 +1,6 @@
 //! Reads rotary positions from both generations of `config.json`: `rope_theta` + `rope_scaling`, and `rope_parameters`.
 
-use super::common::first_number;
+use super::common::first_positive;
 use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::model::spec::{RopeScaling, RopeSpec};
@@ -9,14 +9,16 @@ use crate::model::spec::{RopeScaling, RopeSpec};
 pub(super) fn rotary_dim(config: &Config, head_dim: usize) -> Result<usize> {
     let section = config.optional_section("rope_parameters")?;
     let in_section =
-        section.as_ref().map(|section| section.optional_number("partial_rotary_factor")).transpose()?;
+        section.as_ref().map(|section| section.optional_positive("partial_rotary_factor")).transpose()?;
     let factor = match in_section.flatten() {
         Some(factor) => Some(factor),
-        None => first_number(config, &["partial_rotary_factor", "rotary_pct"])?,
+        None => first_positive(config, &["partial_rotary_factor", "rotary_pct"])?,
     };
-    let factor = factor.unwrap_or(1.0);
-    let rotary = (head_dim as f64 * factor) as usize;
+    let rotary = (head_dim as f64 * factor.unwrap_or(1.0)) as usize;
     if rotary == 0 || rotary > head_dim || !rotary.is_multiple_of(2) {
+        let Some(factor) = factor else {
+            return Err(config.wrong("head_dim", "an even number, for rotary positions", head_dim));
+        };
         let expected = format!("an even number of the {head_dim} coordinates of a head to rotate");
         return Err(config.wrong("partial_rotary_factor", expected, format!("{factor}: {rotary}")));
     }
@@ -27,12 +29,12 @@ pub(super) fn rotary_dim(config: &Config, head_dim: usize) -> Result<usize> {
 pub(super) fn local(config: &Config, rotary_dim: usize) -> Result<RopeSpec> {
     if let Some(parameters) = config.optional_section("rope_parameters")? {
         if let Some(section) = parameters.optional_section("sliding_attention")? {
-            let theta = section.number("rope_theta")?;
+            let theta = section.positive("rope_theta")?;
             return scaled(config, theta, Some(section), rotary_dim);
         }
         return read(config, rotary_dim);
     }
-    let theta = config.optional_number("rope_local_base_freq")?.unwrap_or(10000.0);
+    let theta = config.optional_positive("rope_local_base_freq")?.unwrap_or(10000.0);
     scaled(config, theta, None, rotary_dim)
 }
 
@@ -40,10 +42,10 @@ pub(super) fn local(config: &Config, rotary_dim: usize) -> Result<RopeSpec> {
 pub(super) fn read(config: &Config, rotary_dim: usize) -> Result<RopeSpec> {
     if let Some(parameters) = config.optional_section("rope_parameters")? {
         let section = parameters.optional_section("full_attention")?.unwrap_or(parameters);
-        let theta = section.number("rope_theta")?;
+        let theta = section.positive("rope_theta")?;
         return scaled(config, theta, Some(section), rotary_dim);
     }
-    let theta = first_number(config, &["rope_theta", "rotary_emb_base"])?.unwrap_or(10000.0);
+    let theta = first_positive(config, &["rope_theta", "rotary_emb_base"])?.unwrap_or(10000.0);
     scaled(config, theta, config.optional_section("rope_scaling")?, rotary_dim)
 }
 
@@ -65,20 +67,28 @@ fn scaled(config: &Config, theta: f64, scaling: Option<Config>, rotary_dim: usiz
     };
     let scaling = match kind.as_str() {
         "default" => RopeScaling::Default,
-        "linear" => RopeScaling::Linear { factor: section.number("factor")? },
-        "llama3" => RopeScaling::Llama3 {
-            factor: section.number("factor")?,
-            low_freq_factor: section.number("low_freq_factor")?,
-            high_freq_factor: section.number("high_freq_factor")?,
-            original_max_position_embeddings: original_or_declared()?,
-        },
+        "linear" => RopeScaling::Linear { factor: section.positive("factor")? },
+        "llama3" => {
+            let low_freq_factor = section.positive("low_freq_factor")?;
+            let high_freq_factor = section.positive("high_freq_factor")?;
+            if high_freq_factor <= low_freq_factor {
+                let expected = format!("more than low_freq_factor = {low_freq_factor}");
+                return Err(section.wrong("high_freq_factor", expected, high_freq_factor));
+            }
+            RopeScaling::Llama3 {
+                factor: section.positive("factor")?,
+                low_freq_factor,
+                high_freq_factor,
+                original_max_position_embeddings: original_or_declared()?,
+            }
+        }
         "yarn" => {
-            let factor = section.number("factor")?;
+            let factor = section.positive("factor")?;
             RopeScaling::Yarn {
                 factor,
                 attention_factor: yarn_attention_factor(&section, factor)?,
-                beta_fast: section.optional_number("beta_fast")?.unwrap_or(32.0),
-                beta_slow: section.optional_number("beta_slow")?.unwrap_or(1.0),
+                beta_fast: section.optional_positive("beta_fast")?.unwrap_or(32.0),
+                beta_slow: section.optional_positive("beta_slow")?.unwrap_or(1.0),
                 truncate: section.optional_flag("truncate")?.unwrap_or(true),
                 original_max_position_embeddings: original_or_declared()?,
             }
@@ -91,7 +101,7 @@ fn scaled(config: &Config, theta: f64, scaling: Option<Config>, rotary_dim: usiz
 
 /// YaRN's factor on cos and sin: as given, or `0.1 ln(factor) + 1` (with DeepSeek's `mscale` pair, their ratio).
 fn yarn_attention_factor(section: &Config, factor: f64) -> Result<f64> {
-    if let Some(given) = section.optional_number("attention_factor")? {
+    if let Some(given) = section.optional_positive("attention_factor")? {
         return Ok(given);
     }
     let mscale = |weight: f64| if factor <= 1.0 { 1.0 } else { 0.1 * weight * factor.ln() + 1.0 };
