@@ -54,12 +54,8 @@ impl Decoder {
             false => weights.pp("lm_head").get("weight", &[vocab, hidden])?,
         };
         let bias = if spec.bias.head { Some(weights.pp("lm_head").get("bias", &[vocab])?) } else { None };
-        let mut ropes: Vec<(RopeSpec, Rope)> = Vec::new();
-        for rope in spec.layers.iter().filter_map(|layer| layer.rope.as_ref()) {
-            if !ropes.iter().any(|(known, _)| known == rope) {
-                ropes.push((rope.clone(), Rope::new(rope, spec.rotary_dim)));
-            }
-        }
+        let ropes =
+            spec.ropes().into_iter().map(|rope| (rope.clone(), Rope::new(rope, spec.rotary_dim))).collect();
         Ok(Self {
             blocks,
             norm: load_norm(&spec, &model.pp("norm"))?,

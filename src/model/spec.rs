@@ -204,6 +204,18 @@ impl DecoderSpec {
         tables + head + norm + self.num_hidden_layers * layer
     }
 
+    /// The different rotary positions of the layers, in the order of the first layer that has each.
+    #[must_use]
+    pub fn ropes(&self) -> Vec<&RopeSpec> {
+        let mut ropes = Vec::new();
+        for rope in self.layers.iter().filter_map(|layer| layer.rope.as_ref()) {
+            if !ropes.contains(&rope) {
+                ropes.push(rope);
+            }
+        }
+        ropes
+    }
+
     /// Changes the rotary base of every layer that has one.
     pub fn change_theta(&mut self, change: impl Fn(f64) -> f64) {
         for rope in self.layers.iter_mut().filter_map(|layer| layer.rope.as_mut()) {

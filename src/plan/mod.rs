@@ -138,7 +138,7 @@ impl RunPlan {
             "chat_template_sha256": self.chat_template_hash,
             "variant": self.variant()?.name(),
             "ssmax_scale": settings.ssmax_scale,
-            "rope": spec.layers.iter().map(|layer| &layer.rope).collect::<Vec<_>>(),
+            "rope": spec.ropes(),
             "context_lengths": settings.grid.context_lengths(),
             "depths": settings.grid.depths(),
             "trials": settings.trials,
