@@ -67,7 +67,7 @@ pub const FAMILIES: &[Entry<Family>] = &[
 /// The family and the spec that a configuration describes.
 ///
 /// # Errors
-/// [`Error::UnknownChoice`] for a `model_type` that is not in the table, before any weight is read.
+/// [`crate::error::Error::UnknownChoice`] for a `model_type` that is not in the table, before any weight is read.
 pub fn describe(config: &Config) -> Result<(&'static Entry<Family>, DecoderSpec)> {
     let model_type = config.string("model_type")?;
     let family = FAMILIES.iter().find(|family| family.name == model_type).ok_or_else(|| {
