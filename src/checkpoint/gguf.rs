@@ -116,20 +116,6 @@ impl GgufFile {
         self.content.tensor_infos.get(stored).map(|info| info.shape.dims().to_vec())
     }
 
-    /// The quantisation of most weights, such as `Q4_1`.
-    #[must_use]
-    pub fn quantisation(&self) -> String {
-        let mut elements: HashMap<String, usize> = HashMap::new();
-        for info in self.content.tensor_infos.values() {
-            *elements.entry(format!("{:?}", info.ggml_dtype)).or_default() += info.shape.elem_count();
-        }
-        elements
-            .into_iter()
-            .max_by_key(|(name, count)| (*count, name.clone()))
-            .map(|(name, _)| name)
-            .unwrap_or_default()
-    }
-
     /// Puts rows `[heads, d/2, 2]` of an interleaved projection back into `[heads, 2, d/2]`.
     fn unpermute(&self, weight: &Tensor, heads_key: &str) -> Result<Tensor> {
         let key = format!("{}.attention.{heads_key}", self.architecture);

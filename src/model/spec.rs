@@ -163,12 +163,6 @@ impl DecoderSpec {
         self.layers.iter().find_map(original).or(self.max_position_embeddings)
     }
 
-    /// Query heads that share one key-value head.
-    #[must_use]
-    pub fn query_groups(&self) -> usize {
-        self.num_attention_heads / self.num_key_value_heads
-    }
-
     /// Bytes of cached keys and values per token, in f32.
     #[must_use]
     pub fn cache_bytes_per_token(&self) -> usize {

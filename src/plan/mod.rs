@@ -223,12 +223,6 @@ impl RunPlan {
             Form::Chat { .. } => "chat",
         }
     }
-
-    /// SHA-256 of the weight files.
-    #[must_use]
-    pub fn weights_hash(&self) -> &str {
-        &self.weights_hash
-    }
 }
 
 /// The variant of this name for a checkpoint; `auto` is the checkpoint's own.

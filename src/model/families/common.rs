@@ -130,3 +130,9 @@ pub(super) fn ropes(spec: &mut DecoderSpec, choose: impl Fn(usize, RopeSpec) -> 
         layer.rope = layer.rope.take().and_then(|rope| choose(index, rope));
     }
 }
+
+/// Refuses norms on queries and keys, in families whose checkpoints may have them in a form that is not known.
+pub(super) fn refuse_qk_layernorm(config: &Config) -> Result<()> {
+    let expected = "false: norms on queries and keys are not known in this family";
+    if config.flag("qk_layernorm")? { Err(config.wrong("qk_layernorm", expected, true)) } else { Ok(()) }
+}

@@ -1,19 +1,13 @@
 //! Phi 1.5 and 2: one LayerNorm for attention and MLP side by side, biases everywhere, partial rotary positions.
 
-use super::common::{activation, llama_like};
+use super::common::{activation, llama_like, refuse_qk_layernorm};
 use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
 use crate::model::spec::{Activation, Biases, BlockKind, DecoderSpec, MlpKind, NormKind};
 
 /// Reads a Phi configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
-    if config.flag("qk_layernorm")? {
-        return Err(config.wrong(
-            "qk_layernorm",
-            "false: norms on queries and keys are not known in this family",
-            true,
-        ));
-    }
+    refuse_qk_layernorm(config)?;
     Ok(DecoderSpec {
         norm: NormKind::LayerWithBias,
         block: BlockKind::ParallelOneNorm,

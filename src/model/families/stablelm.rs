@@ -1,19 +1,13 @@
 //! StableLM 2: Llama with LayerNorm and partial rotary positions.
 
-use super::common::llama_like;
+use super::common::{llama_like, refuse_qk_layernorm};
 use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::model::spec::{Biases, BlockKind, DecoderSpec, NormKind};
 
 /// Reads a StableLM configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
-    if config.flag("qk_layernorm")? {
-        return Err(config.wrong(
-            "qk_layernorm",
-            "false: norms on queries and keys are not known in this family",
-            true,
-        ));
-    }
+    refuse_qk_layernorm(config)?;
     let parallel = config.flag("use_parallel_residual")?;
     Ok(DecoderSpec {
         norm: NormKind::LayerWithBias,
