@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::export::Exporter;
 use crate::export::style::ColorChoice;
 use crate::grid::{ContextLength, Depth, DepthSpacing};
+use crate::model::dtype::Dtype;
 use crate::plan::ChatChoice;
 use crate::prompt::Snap;
 
@@ -85,6 +86,9 @@ pub struct ModelArgs {
     /// Attention variant: auto (the checkpoint's own), softmax, ssmax, ssmax-fixed, ssmax-bias
     #[arg(long, default_value = "auto", help_heading = "Model")]
     pub variant: String,
+    /// Precision of the weights: f32 (exact), bf16 (weights and inputs rounded), f16 (weights rounded); sums are f32
+    #[arg(long, value_name = "DTYPE", value_parser = dtype, default_value = "f32", help_heading = "Model")]
+    pub dtype: Dtype,
     /// One scale s for all heads, instead of the learned one or 1 / mean(ln n) of the training length
     #[arg(long, value_name = "S", allow_hyphen_values = true, help_heading = "Model")]
     pub ssmax_scale: Option<f64>,
@@ -278,6 +282,9 @@ pub struct AttendArgs {
     /// Attention variant for --text
     #[arg(long, default_value = "auto", help_heading = "Own text")]
     pub variant: String,
+    /// Precision of the weights for --text: f32, bf16, f16
+    #[arg(long, value_name = "DTYPE", value_parser = dtype, default_value = "f32", help_heading = "Own text")]
+    pub dtype: Dtype,
     /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -308,6 +315,10 @@ pub struct PromptsArgs {
 pub struct ListArgs {
     /// One kind alone: variants, families, tasks, haystacks, scorers, exporters
     pub kind: Option<String>,
+}
+
+fn dtype(text: &str) -> Result<Dtype, crate::error::Error> {
+    Ok(crate::registry::find("dtype", crate::model::dtype::DTYPES, text)?.value)
 }
 
 fn chat_choice(text: &str) -> Result<ChatChoice, crate::error::Error> {

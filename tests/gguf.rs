@@ -8,6 +8,7 @@ use candle_core::Device;
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::model::decoder::Forward;
+use niah::model::dtype::Dtype;
 use niah::plan::load_tokenizer;
 use niah::tokenizer::Tokenize;
 
@@ -25,7 +26,7 @@ fn a_gguf_file_gives_the_tokens_and_logits_of_the_directory_it_was_made_from() {
         let inputs =
             VariantInputs { layers: 4, heads: 4, learned: None, scale_override: None, training_length: None };
         let variant = (softmax.value)(&inputs).unwrap();
-        let decoder = checkpoint.decoder(&Device::Cpu).unwrap();
+        let decoder = checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap();
         let forward = Forward { variant: variant.as_ref(), keep_logits: ids.len(), probe: None };
         let logits = decoder.forward(&ids, &mut decoder.new_cache(ids.len()), forward).unwrap();
         (ids, logits.to_vec2::<f32>().unwrap())

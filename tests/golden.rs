@@ -14,6 +14,7 @@ use niah::attention::probe::ProbeRequest;
 use niah::attention::variant::{AttentionVariant, LearnedScale, VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::model::decoder::{Decoder, Forward};
+use niah::model::dtype::Dtype;
 
 /// Every family that has vectors.
 const VECTORS: &[&str] = &[
@@ -57,7 +58,7 @@ impl Golden {
             candle_core::safetensors::load(folder.join("expected.safetensors"), &Device::Cpu).unwrap();
         let ids = expected["input_ids"].flatten_all().unwrap().to_vec1::<i64>().unwrap();
         Self {
-            decoder: checkpoint.decoder(&Device::Cpu).unwrap(),
+            decoder: checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap(),
             tokens: ids.into_iter().map(|id| id as u32).collect(),
             expected,
         }

@@ -11,6 +11,7 @@ use candle_transformers::models::llama::{Cache, Llama, LlamaConfig};
 use niah::attention::variant::{AttentionVariant, VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::model::decoder::{Decoder, Forward};
+use niah::model::dtype::Dtype;
 use niah::rng::Rng;
 use serde_json::json;
 
@@ -93,7 +94,7 @@ fn oracle(directory: &Path) -> Vec<f32> {
 
 fn decoder(directory: &Path) -> Decoder {
     let checkpoint = Checkpoint::open(&directory.display().to_string(), RopeOverride::default()).unwrap();
-    checkpoint.decoder(&Device::Cpu).unwrap()
+    checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap()
 }
 
 fn softmax() -> Box<dyn AttentionVariant> {

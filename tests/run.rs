@@ -21,6 +21,7 @@ use niah::export::{json, table, terminal};
 use niah::generate::{Completion, LanguageModel, Request};
 use niah::grid::{ContextLength, Depth, Grid};
 use niah::haystack::Haystack;
+use niah::model::dtype::Dtype;
 use niah::plan::{ChatChoice, Settings};
 use niah::progress::Silent;
 use niah::prompt::{Form, Prompt, PromptPlan, Snap};
@@ -124,6 +125,7 @@ impl World {
         let settings = Settings {
             model: "script".to_string(),
             variant: "softmax".to_string(),
+            dtype: Dtype::F32,
             ssmax_scale: None,
             rope_theta: None,
             rope_theta_scale: None,

@@ -10,6 +10,7 @@ use niah::attention::probe::ProbeRequest;
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::model::decoder::{Decoder, Forward};
+use niah::model::dtype::Dtype;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -40,7 +41,7 @@ fn open() -> Option<(Decoder, Golden)> {
     let file = common::model_file("SmolLM2-135M-Instruct.Q4_1.gguf")?;
     let checkpoint = Checkpoint::open(&file.display().to_string(), RopeOverride::default()).unwrap();
     let golden = std::fs::read(common::fixture("smollm2_logits.json")).unwrap();
-    Some((checkpoint.decoder(&Device::Cpu).unwrap(), serde_json::from_slice(&golden).unwrap()))
+    Some((checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap(), serde_json::from_slice(&golden).unwrap()))
 }
 
 fn softmax() -> Box<dyn niah::attention::AttentionVariant> {

@@ -24,6 +24,7 @@ use crate::attention::variant::LearnedScale;
 use crate::error::{Error, Result};
 use crate::hash;
 use crate::model::decoder::Decoder;
+use crate::model::dtype::Dtype;
 use crate::model::families;
 use crate::model::spec::DecoderSpec;
 use crate::registry::Entry;
@@ -130,12 +131,12 @@ impl Checkpoint {
         Ok(Self { family: family.name, spec, own_variant, learned, tokenizer, source, files })
     }
 
-    /// Loads the weights.
+    /// Loads the weights, to be kept and multiplied as `dtype`.
     ///
     /// # Errors
     /// [`Error::Tensor`] when a tensor is missing, has another shape or dtype, or is not finite.
-    pub fn decoder(&self, device: &Device) -> Result<Decoder> {
-        Decoder::load(self.spec.clone(), &Weights::new(self.source.as_ref(), device))
+    pub fn decoder(&self, device: &Device, dtype: Dtype) -> Result<Decoder> {
+        Decoder::load(self.spec.clone(), &Weights::new(self.source.as_ref(), device, dtype))
     }
 
     /// Size of the files that hold the weights, in bytes.

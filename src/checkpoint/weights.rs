@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use memmap2::Mmap;
 
 use crate::error::{Error, Result};
+use crate::model::dtype::Dtype;
 
 /// Somewhere tensors are read from, under Hugging Face's names.
 pub trait TensorSource: Send + Sync {
@@ -37,22 +38,29 @@ pub trait TensorSource: Send + Sync {
 pub struct Weights<'a> {
     source: &'a dyn TensorSource,
     device: &'a Device,
+    dtype: Dtype,
     prefix: String,
     checks_only: bool,
 }
 
 impl<'a> Weights<'a> {
-    /// The root of the names in `source`; tensors are put on `device`.
+    /// The root of the names in `source`; tensors are put on `device`, and linear maps keep theirs as `dtype`.
     #[must_use]
-    pub fn new(source: &'a dyn TensorSource, device: &'a Device) -> Self {
-        Self { source, device, prefix: String::new(), checks_only: false }
+    pub fn new(source: &'a dyn TensorSource, device: &'a Device, dtype: Dtype) -> Self {
+        Self { source, device, dtype, prefix: String::new(), checks_only: false }
     }
 
     /// Like [`Self::new`], but every tensor is only checked and comes as an empty one: what is missing or has another
     /// shape is found without memory, whatever sizes a configuration claims.
     #[must_use]
     pub(super) fn checks_only(source: &'a dyn TensorSource) -> Self {
-        Self { source, device: &Device::Cpu, prefix: String::new(), checks_only: true }
+        Self { source, device: &Device::Cpu, dtype: Dtype::F32, prefix: String::new(), checks_only: true }
+    }
+
+    /// The precision that linear maps keep their weights in.
+    #[must_use]
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
     }
 
     /// The place `name` below this one.

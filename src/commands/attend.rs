@@ -199,7 +199,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
     let text = read_text(file)?;
     let (device, _) = prepare(&args.machine)?;
     let model = args.model.as_deref().unwrap_or_default();
-    let plan = TextPlan::resolve(model, &args.variant)?;
+    let plan = TextPlan::resolve(model, &args.variant, args.dtype)?;
     let query = args.query.as_deref().unwrap_or_default();
     head.check(plan.heads())?;
     let prompt = plan.prompt(&text, query, args.needle.as_deref())?;

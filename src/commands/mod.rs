@@ -76,6 +76,7 @@ fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
     Ok(Settings {
         model: model.model.clone(),
         variant: model.variant.clone(),
+        dtype: model.dtype,
         ssmax_scale: model.ssmax_scale,
         rope_theta: model.rope_theta,
         rope_theta_scale: model.rope_theta_scale,
@@ -172,6 +173,5 @@ fn machine_record(machine: &MachineArgs, threads: usize) -> Value {
         "cpu": model.map(|(_, name)| name.trim()),
         "device": machine.device,
         "threads": threads,
-        "dtype": "f32",
     })
 }

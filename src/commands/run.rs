@@ -12,6 +12,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::export::directory::{RunDirectory, RunRecord};
 use crate::export::style::Style;
+use crate::model::dtype::Dtype;
 use crate::plan::{Estimate, RunPlan};
 use crate::progress::{Bar, Progress};
 use crate::runner::run_trials;
@@ -74,13 +75,17 @@ fn headline(
     )
 }
 
-/// `niah-runs/MODEL-VARIANT-TASK`.
+/// `niah-runs/MODEL-VARIANT-TASK`, with the dtype behind the variant when it is not f32.
 fn default_directory(plan: &RunPlan) -> PathBuf {
     let model = Path::new(&plan.settings.model);
     let model = model.file_name().map_or("model".into(), |name| name.to_string_lossy());
     let model = model.strip_suffix(".gguf").unwrap_or(&model);
     let variant = plan.variant().map_or("softmax", |variant| variant.name());
-    Path::new("niah-runs").join(format!("{model}-{variant}-{}", plan.prompts.task.name()))
+    let dtype = match plan.settings.dtype {
+        Dtype::F32 => String::new(),
+        other => format!("-{}", other.name()),
+    };
+    Path::new("niah-runs").join(format!("{model}-{variant}{dtype}-{}", plan.prompts.task.name()))
 }
 
 fn run_record(plan: &RunPlan, machine: serde_json::Value) -> Result<RunRecord> {
@@ -103,6 +108,8 @@ fn run_record(plan: &RunPlan, machine: serde_json::Value) -> Result<RunRecord> {
             "form": plan.form_name(),
             "own_variant": plan.checkpoint.own_variant,
             "parameters": spec.parameter_count(),
+            "dtype": plan.settings.dtype,
+            "matmul": plan.settings.dtype.matmul(),
             "files": plan.checkpoint.files(),
             "file_bytes": plan.checkpoint.file_bytes(),
             "spec": spec,

@@ -1,5 +1,7 @@
 //! A few rows times a matrix, as decoding needs it: bound by reading the matrix once.
 
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 use super::{LANES, for_every_instruction_set};
@@ -10,14 +12,43 @@ pub(crate) const MOST_ROWS: usize = 16;
 /// Columns that a thread takes at once.
 const BLOCK: usize = 32;
 
+/// A number that weights are kept in.
+pub(crate) trait Stored: Copy + Sync {
+    /// The numbers in f32: themselves, or put into `buffer`.
+    fn widened<'a>(numbers: &'a [Self], buffer: &'a mut Vec<f32>) -> &'a [f32];
+}
+
+impl Stored for f32 {
+    fn widened<'a>(numbers: &'a [Self], _buffer: &'a mut Vec<f32>) -> &'a [f32] {
+        numbers
+    }
+}
+
+impl Stored for f16 {
+    fn widened<'a>(numbers: &'a [Self], buffer: &'a mut Vec<f32>) -> &'a [f32] {
+        buffer.resize(numbers.len(), 0.0);
+        numbers.convert_to_f32_slice(buffer);
+        buffer
+    }
+}
+
+/// `numbers` in f32, on all threads.
+pub(crate) fn widen(numbers: &[f16]) -> Vec<f32> {
+    const BLOCK: usize = 1 << 14;
+    let mut widened = vec![0f32; numbers.len()];
+    let blocks = widened.par_chunks_mut(BLOCK).zip(numbers.par_chunks(BLOCK));
+    blocks.for_each(|(widened, numbers)| numbers.convert_to_f32_slice(widened));
+    widened
+}
+
 /// `x [m, k] · wᵀ` for `w [n, k]`: `[m, n]`, on all threads.
-pub(crate) fn few_rows(x: &[f32], w: &[f32], m: usize, k: usize) -> Vec<f32> {
+pub(crate) fn few_rows<T: Stored>(x: &[f32], w: &[T], m: usize, k: usize) -> Vec<f32> {
     let n = w.len() / k;
     let columns: Vec<f32> = w
         .par_chunks(BLOCK * k)
         .flat_map_iter(|block| {
             let mut products = vec![0f32; block.len() / k * m]; // [block, m]
-            products_of(x, block, k, &mut products);
+            products_of(x, T::widened(block, &mut Vec::new()), k, &mut products);
             products
         })
         .collect(); // [n, m]

@@ -4,13 +4,14 @@
 //! the binary runs on any processor. Lanes and the order of sums are written out and nothing is contracted, so every
 //! instruction set gives the same bits; a test of each kernel holds them together.
 
+pub(crate) mod bf16;
 mod exp;
 mod gated;
 mod matmul;
 mod softmax;
 
 pub(crate) use gated::silu_gate;
-pub(crate) use matmul::{MOST_ROWS, few_rows};
+pub(crate) use matmul::{MOST_ROWS, few_rows, widen};
 pub(crate) use softmax::{Running, online_softmax};
 
 /// Numbers handled side by side: one AVX-512 register, two AVX2 registers, four NEON registers.

@@ -4,7 +4,8 @@ use candle_core::Tensor;
 
 use super::decoder::{load_norm, scaled};
 use super::kv_cache::KvCache;
-use super::layers::{Linear, Norm};
+use super::layers::Norm;
+use super::linear::Linear;
 use super::rope;
 use super::spec::{BlockKind, DecoderSpec, MlpKind, NormKind, QkNorm};
 use crate::attention::{self, AttentionContext, AttentionProbe};
@@ -184,5 +185,5 @@ impl Mlp {
 
 fn linear(weights: &Weights<'_>, shape: [usize; 2], with_bias: bool) -> Result<Linear> {
     let bias = if with_bias { Some(weights.get("bias", &shape[..1])?) } else { None };
-    Ok(Linear::new(weights.get("weight", &shape)?, bias))
+    Ok(Linear::new(&weights.get("weight", &shape)?, bias, weights.dtype())?)
 }

@@ -4,7 +4,8 @@ use candle_core::{D, DType, Device, Tensor};
 
 use super::block::Block;
 use super::kv_cache::KvCache;
-use super::layers::{Linear, Norm};
+use super::layers::Norm;
+use super::linear::Linear;
 use super::rope::Rope;
 use super::spec::{DecoderSpec, NormKind, RopeSpec};
 use crate::attention::{AttentionContext, AttentionProbe, AttentionVariant};
@@ -15,7 +16,7 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct Decoder {
     spec: DecoderSpec,
-    embed_tokens: Tensor,            // [vocab, hidden]
+    embed_tokens: Tensor,            // [vocab, hidden], in the dtype of the weights
     embed_positions: Option<Tensor>, // [positions, hidden]
     blocks: Vec<Block>,
     norm: Norm,
@@ -59,11 +60,11 @@ impl Decoder {
         Ok(Self {
             blocks,
             norm: load_norm(&spec, &model.pp("norm"))?,
-            lm_head: Linear::new(head, bias),
+            lm_head: Linear::new(&head, bias, weights.dtype())?,
             ropes,
             device: embed_tokens.device().clone(),
             embed_positions: positions.transpose()?,
-            embed_tokens,
+            embed_tokens: embed_tokens.to_dtype(weights.dtype().tensor())?,
             spec,
         })
     }
@@ -121,7 +122,8 @@ impl Decoder {
     /// Embeddings of tokens and, where they are learned, of positions: `[t, hidden]`.
     fn embed(&self, tokens: &[u32], first_position: usize) -> Result<Tensor> {
         let ids = Tensor::new(tokens, &self.device)?; // [t]
-        let x = scaled(self.embed_tokens.index_select(&ids, 0)?, self.spec.embedding_multiplier)?;
+        let x = self.embed_tokens.index_select(&ids, 0)?.to_dtype(DType::F32)?; // [t, hidden]
+        let x = scaled(x, self.spec.embedding_multiplier)?;
         let Some(positions) = &self.embed_positions else { return Ok(x) };
         let (end, rows) = (first_position + tokens.len(), positions.dim(0)?);
         if end > rows {

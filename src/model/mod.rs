@@ -2,9 +2,11 @@
 
 mod block;
 pub mod decoder;
+pub mod dtype;
 pub mod families;
 pub mod kv_cache;
 mod layers;
+pub mod linear;
 pub mod rope;
 pub mod spec;
 

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
+use crate::model::dtype::Dtype;
 use crate::model::spec::DecoderSpec;
 
 /// Bytes by purpose. Peak memory grows with the prompt, never with its square: scores exist for one block of keys at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryPlan {
-    /// The weights, in f32.
+    /// The weights, in their dtype.
     pub weights: usize,
     /// Keys and values of the longest prompt.
     pub cache: usize,
@@ -24,14 +25,14 @@ const LOGIT_ROWS: usize = 16;
 impl MemoryPlan {
     /// The memory of prompts of `longest` tokens, `chunk` of them at a time.
     #[must_use]
-    pub fn new(spec: &DecoderSpec, longest: usize, chunk: usize) -> Self {
+    pub fn new(spec: &DecoderSpec, dtype: Dtype, longest: usize, chunk: usize) -> Self {
         let chunk = chunk.min(longest);
         // Scores and weights of one probed row of all heads, and the three rows that a probe keeps.
         let rows = longest.saturating_mul(2 * spec.num_attention_heads + 4);
         let activations = chunk * (4 * spec.intermediate_size + 8 * spec.hidden_size);
         let logits = 3 * LOGIT_ROWS * spec.vocab_size;
         Self {
-            weights: F32 * spec.parameter_count(),
+            weights: weight_bytes(spec, dtype),
             cache: longest.saturating_mul(spec.cache_bytes_per_token()),
             working: rows.saturating_add(activations + logits).saturating_mul(F32),
         }
@@ -56,6 +57,13 @@ impl MemoryPlan {
             _ => Ok(()),
         }
     }
+}
+
+/// Bytes of the weights. A tied head in bf16 is kept a second time: rows for the embedding, packed for the product.
+fn weight_bytes(spec: &DecoderSpec, dtype: Dtype) -> usize {
+    let again = spec.tie_word_embeddings && dtype == Dtype::Bf16;
+    let packed_head = if again { spec.vocab_size * spec.hidden_size } else { 0 };
+    dtype.bytes() * (spec.parameter_count() + packed_head)
 }
 
 impl fmt::Display for MemoryPlan {

@@ -121,7 +121,11 @@ impl RunPlan {
     /// # Errors
     /// When they are damaged or do not fit the configuration.
     pub fn load_model(&self, device: &Device) -> Result<DecoderModel> {
-        Ok(DecoderModel::new(self.checkpoint.decoder(device)?, self.variant()?, DEFAULT_CHUNK))
+        Ok(DecoderModel::new(
+            self.checkpoint.decoder(device, self.settings.dtype)?,
+            self.variant()?,
+            DEFAULT_CHUNK,
+        ))
     }
 
     /// What the results depend on.
@@ -137,6 +141,7 @@ impl RunPlan {
             "tokenizer_sha256": self.tokenizer.hash(),
             "chat_template_sha256": self.chat_template_hash,
             "variant": self.variant()?.name(),
+            "dtype": settings.dtype,
             "ssmax_scale": settings.ssmax_scale,
             "rope": spec.ropes(),
             "context_lengths": settings.grid.context_lengths(),
@@ -204,7 +209,7 @@ impl RunPlan {
     /// Memory the run will take, for prompts of at most `longest` tokens.
     #[must_use]
     pub fn memory(&self, longest: usize) -> MemoryPlan {
-        MemoryPlan::new(&self.checkpoint.spec, longest, DEFAULT_CHUNK)
+        MemoryPlan::new(&self.checkpoint.spec, self.settings.dtype, longest, DEFAULT_CHUNK)
     }
 
     /// Refuses lengths that do not fit into memory. Needs no prompt, so that none is built in vain.

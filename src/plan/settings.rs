@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::RopeOverride;
 use crate::error::{Error, Result};
 use crate::grid::Grid;
+use crate::model::dtype::Dtype;
 use crate::prompt::Snap;
 use crate::registry::{self, Entry};
 use crate::task::{Custom, TASKS, Task};
@@ -16,6 +17,9 @@ pub struct Settings {
     pub model: String,
     /// Attention variant, or `auto` for the checkpoint's own.
     pub variant: String,
+    /// Precision of the weights.
+    #[serde(default)]
+    pub dtype: Dtype,
     /// One scale for all heads, instead of the learned or derived ones.
     pub ssmax_scale: Option<f64>,
     /// The base of the rotary frequencies.

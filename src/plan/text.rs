@@ -9,6 +9,7 @@ use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
 use crate::generate::{DEFAULT_CHUNK, DecoderModel};
+use crate::model::dtype::Dtype;
 use crate::tokenizer::{TextTokenizer, Tokenize};
 
 /// A checkpoint, ready to read a text.
@@ -17,6 +18,7 @@ pub struct TextPlan {
     pub tokenizer: TextTokenizer,
     checkpoint: Checkpoint,
     variant: String,
+    dtype: Dtype,
 }
 
 /// A text as the model reads it.
@@ -32,11 +34,11 @@ impl TextPlan {
     ///
     /// # Errors
     /// When the checkpoint or the variant cannot be used.
-    pub fn resolve(model: &str, variant: &str) -> Result<Self> {
+    pub fn resolve(model: &str, variant: &str, dtype: Dtype) -> Result<Self> {
         let checkpoint = Checkpoint::open(model, RopeOverride::default())?;
         let tokenizer = load_tokenizer(&checkpoint)?;
         check_vocabulary(&tokenizer, &checkpoint, model)?;
-        let plan = Self { tokenizer, checkpoint, variant: variant.to_string() };
+        let plan = Self { tokenizer, checkpoint, variant: variant.to_string(), dtype };
         plan.build_variant()?;
         Ok(plan)
     }
@@ -70,7 +72,7 @@ impl TextPlan {
     /// # Errors
     /// When there is not enough memory, or no position left of those that the checkpoint has learned.
     pub fn check_length(&self, tokens: usize) -> Result<Option<String>> {
-        MemoryPlan::new(&self.checkpoint.spec, tokens, DEFAULT_CHUNK).check()?;
+        MemoryPlan::new(&self.checkpoint.spec, self.dtype, tokens, DEFAULT_CHUNK).check()?;
         if let Some(positions) =
             self.checkpoint.spec.learned_positions.filter(|&positions| tokens > positions)
         {
@@ -96,7 +98,11 @@ impl TextPlan {
     /// # Errors
     /// When they are damaged or do not fit the configuration.
     pub fn load_model(&self, device: &Device) -> Result<DecoderModel> {
-        Ok(DecoderModel::new(self.checkpoint.decoder(device)?, self.build_variant()?, DEFAULT_CHUNK))
+        Ok(DecoderModel::new(
+            self.checkpoint.decoder(device, self.dtype)?,
+            self.build_variant()?,
+            DEFAULT_CHUNK,
+        ))
     }
 
     /// Ids that end an answer.

@@ -1,0 +1,68 @@
+//! The kernel for processors with `vdpbf16ps`: sixteen sums of two products at a time (Zen 4, Cooper Lake and later).
+
+use std::arch::x86_64::{
+    __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_ps,
+    _mm512_storeu_ps,
+};
+
+use super::Block;
+use super::packed::{Rows, STRIP, TILE_ROWS, Tile};
+
+/// Rows whose sums are kept in registers: with two columns of tiles, sixteen of thirty-two.
+const ROWS: usize = 8;
+
+/// Whether this processor has the instructions.
+pub(super) fn available() -> bool {
+    std::arch::is_x86_feature_detected!("avx512bf16") && std::arch::is_x86_feature_detected!("avx512f")
+}
+
+/// See [`super::Kernel`].
+pub(super) fn multiply(x: &Rows, strip: &[[Tile; 2]], done: &mut dyn FnMut(usize, &Block)) {
+    assert!(available(), "this kernel is chosen where its instructions are");
+    let mut out = [[0f32; STRIP]; 2 * TILE_ROWS];
+    for (first, rows) in x.pairs() {
+        // SAFETY: the processor has AVX512-BF16.
+        unsafe { block(rows, strip, &mut out) };
+        done(first, &out);
+    }
+}
+
+/// The products of two blocks of rows and a strip.
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn block(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: &mut Block) {
+    for (group, out) in out.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
+        let first = group * ROWS;
+        let tiles = rows[first / TILE_ROWS];
+        let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
+        for (left, right) in tiles.iter().zip(strip) {
+            let left = &left.0.as_chunks::<{ 2 * TILE_ROWS }>().0[first % TILE_ROWS..][..ROWS];
+            for pair in 0..TILE_ROWS {
+                let columns = [0, 1].map(|half: usize| {
+                    let columns: &[u16; 2 * TILE_ROWS] = &right[half].0.as_chunks().0[pair];
+                    // SAFETY: 32 numbers of 16 bits are the 64 bytes that are read.
+                    as_bf16(unsafe { _mm512_loadu_si512(columns.as_ptr().cast()) })
+                });
+                for (row, sums) in left.iter().zip(&mut sums) {
+                    let pair = u32::from(row[2 * pair]) | u32::from(row[2 * pair + 1]) << 16;
+                    let pair = as_bf16(_mm512_set1_epi32(pair.cast_signed()));
+                    sums[0] = _mm512_dpbf16_ps(sums[0], pair, columns[0]);
+                    sums[1] = _mm512_dpbf16_ps(sums[1], pair, columns[1]);
+                }
+            }
+        }
+        for (sums, out) in sums.iter().zip(out) {
+            let (halves, _) = out.as_chunks_mut::<TILE_ROWS>();
+            for (sum, half) in sums.iter().zip(halves) {
+                // SAFETY: the half holds the sixteen numbers that are written.
+                unsafe { _mm512_storeu_ps(half.as_mut_ptr(), *sum) };
+            }
+        }
+    }
+}
+
+/// The same bits, for the instructions that take bf16.
+#[target_feature(enable = "avx512f")]
+fn as_bf16(bits: __m512i) -> __m512bh {
+    // SAFETY: both are 64 bytes, and every pattern of bits is a value of both.
+    unsafe { std::mem::transmute(bits) }
+}

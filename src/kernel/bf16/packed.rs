@@ -1,0 +1,157 @@
+//! The order in which bf16 numbers are kept for the kernels: tiles of 1 KiB, read from front to back.
+
+use half::bf16;
+use rayon::prelude::*;
+
+use crate::kernel::for_every_instruction_set;
+
+/// Rows of a tile of the left side; columns of a tile of the right side.
+pub(super) const TILE_ROWS: usize = 16;
+
+/// Numbers along `k` in a tile.
+pub(super) const STEP: usize = 32;
+
+/// Columns of the right side that a kernel takes at once: two tiles.
+pub(super) const STRIP: usize = 2 * TILE_ROWS;
+
+/// A tile. Of the left side: `[16 rows, 32 k]`. Of the right side: `[16 pairs of k, 16 columns, 2]`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Tile(pub(super) [u16; TILE_ROWS * STEP]);
+
+impl Tile {
+    const ZERO: Self = Self([0; TILE_ROWS * STEP]);
+}
+
+/// The left side of a product: rows rounded to bf16. Missing rows and numbers of the last tiles are 0.
+pub(crate) struct Rows {
+    pub(super) m: usize,
+    pub(super) k: usize,
+    tiles: Vec<Tile>, // [blocks, steps]
+}
+
+impl Rows {
+    /// `x [m, k]`, rounded.
+    pub(crate) fn round(x: &[f32], m: usize, k: usize) -> Self {
+        assert_eq!(x.len(), m * k, "m rows of k numbers");
+        let steps = k.div_ceil(STEP);
+        let mut tiles = vec![Tile::ZERO; m.div_ceil(TILE_ROWS) * steps];
+        let blocks = tiles.par_chunks_mut(steps).zip(x.par_chunks(TILE_ROWS * k));
+        blocks.for_each(|(tiles, rows)| {
+            for (row, numbers) in rows.chunks_exact(k).enumerate() {
+                for (tile, numbers) in tiles.iter_mut().zip(numbers.chunks(STEP)) {
+                    round_into(&mut tile.0[row * STEP..][..numbers.len()], numbers);
+                }
+            }
+        });
+        Self { m, k, tiles }
+    }
+
+    /// Number of blocks of 16 rows.
+    pub(super) fn blocks(&self) -> usize {
+        self.m.div_ceil(TILE_ROWS)
+    }
+
+    /// Every two blocks: the number of the first, and the tiles of both, `[steps]` each. A last one without a second comes
+    /// twice.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (usize, [&[Tile]; 2])> {
+        let last = self.blocks().saturating_sub(1);
+        let pair = move |first: usize| (first, [first, (first + 1).min(last)].map(|index| self.block(index)));
+        (0..self.blocks()).step_by(2).map(pair)
+    }
+
+    /// The tiles of a block, `[steps]`.
+    fn block(&self, index: usize) -> &[Tile] {
+        let steps = self.k.div_ceil(STEP);
+        &self.tiles[index * steps..(index + 1) * steps]
+    }
+}
+
+/// The right side of a product, `w [n, k]`, rounded to bf16 and packed once.
+pub(crate) struct Matrix {
+    pub(super) n: usize,
+    pub(super) k: usize,
+    tiles: Vec<[Tile; 2]>, // [strips, steps]
+}
+
+impl std::fmt::Debug for Matrix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Matrix [{}, {}] in bf16", self.n, self.k)
+    }
+}
+
+impl Matrix {
+    /// `w [n, k]`, rounded.
+    pub(crate) fn round(w: &[f32], n: usize, k: usize) -> Self {
+        assert_eq!(w.len(), n * k, "n rows of k numbers");
+        let steps = k.div_ceil(STEP);
+        let mut tiles = vec![[Tile::ZERO; 2]; n.div_ceil(STRIP) * steps];
+        let strips = tiles.par_chunks_mut(steps).zip(w.par_chunks(STRIP * k));
+        strips.for_each(|(tiles, columns)| {
+            for (column, numbers) in columns.chunks_exact(k).enumerate() {
+                let (half, column) = (column / TILE_ROWS, column % TILE_ROWS);
+                for (tile, numbers) in tiles.iter_mut().zip(numbers.chunks(STEP)) {
+                    for (i, &x) in numbers.iter().enumerate() {
+                        tile[half].0[(i / 2) * STEP + 2 * column + i % 2] = bf16::from_f32(x).to_bits();
+                    }
+                }
+            }
+        });
+        Self { n, k, tiles }
+    }
+
+    /// Rows of `w`: the width of the product.
+    pub(crate) fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Columns of `w`: the numbers of a row that it multiplies.
+    pub(crate) fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Number of strips of 32 columns.
+    pub(super) fn strips(&self) -> usize {
+        self.n.div_ceil(STRIP)
+    }
+
+    /// The tiles of a strip, `[steps, 2]`.
+    pub(super) fn strip(&self, index: usize) -> &[[Tile; 2]] {
+        let steps = self.k.div_ceil(STEP);
+        &self.tiles[index * steps..(index + 1) * steps]
+    }
+}
+
+for_every_instruction_set! {
+    /// Rounds to nearest, ties to even; a NaN becomes a quiet one.
+    fn round_into = round_into_plain(rounded: &mut [u16], numbers: &[f32])
+}
+
+#[inline(always)]
+fn round_into_plain(rounded: &mut [u16], numbers: &[f32]) {
+    for (rounded, number) in rounded.iter_mut().zip(numbers) {
+        let bits = number.to_bits();
+        let nearest = (bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16) as u16;
+        let quiet = (bits >> 16) as u16 | 0x40;
+        *rounded = if bits & 0x7fff_ffff > 0x7f80_0000 { quiet } else { nearest };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::random::numbers;
+    use crate::rng::Rng;
+
+    #[test]
+    fn numbers_are_rounded_as_the_half_crate_rounds_them() {
+        let mut given = numbers(&mut Rng::new(19), 5000, 1e30);
+        given.extend([0.0, -0.0, f32::MIN_POSITIVE, 1e-45, f32::MAX, f32::INFINITY, f32::NEG_INFINITY]);
+        given.extend([1.0 + f32::from_bits(0x3b80_0000), f32::NAN, f32::from_bits(0xffff_ffff)]);
+        let (mut fast, mut plain) = (vec![0; given.len()], vec![0; given.len()]);
+        round_into(&mut fast, &given);
+        round_into_plain(&mut plain, &given);
+        let expected: Vec<u16> = given.iter().map(|&x| bf16::from_f32(x).to_bits()).collect();
+        assert_eq!((&fast, &plain), (&expected, &expected));
+    }
+}

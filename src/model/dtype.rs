@@ -1,0 +1,66 @@
+//! The precision of weights.
+
+use candle_core::DType;
+use serde::{Deserialize, Serialize};
+
+use crate::kernel;
+use crate::registry::Entry;
+
+/// The precision that weights are kept and multiplied in. Whatever it is, products are summed in f32, and norms, positions,
+/// attention, the residual stream and logits are f32.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// Exact: what the golden tensors are compared with.
+    #[default]
+    F32,
+    /// Weights and what they are multiplied by are rounded to bf16 (8 bits of mantissa).
+    Bf16,
+    /// Weights are rounded to f16 (11 bits of mantissa, largest 65504); on the CPU they are multiplied by f32.
+    F16,
+}
+
+/// Every precision that can be named with `--dtype`.
+pub const DTYPES: &[Entry<Dtype>] = &[
+    Entry { name: "f32", about: "exact; 4 bytes a weight", value: Dtype::F32 },
+    Entry {
+        name: "bf16",
+        about: "weights and their inputs rounded to bf16, sums in f32; 2 bytes a weight",
+        value: Dtype::Bf16,
+    },
+    Entry { name: "f16", about: "weights rounded to f16, sums in f32; 2 bytes a weight", value: Dtype::F16 },
+];
+
+impl Dtype {
+    /// Bytes of a weight.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        self.tensor().size_in_bytes()
+    }
+
+    /// The dtype of tensors that hold such weights.
+    #[must_use]
+    pub fn tensor(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+            Self::F16 => DType::F16,
+        }
+    }
+
+    /// The kernels that multiply on the CPU, for `run.json`.
+    #[must_use]
+    pub fn matmul(self) -> &'static str {
+        match self {
+            Self::F32 => "gemm-f32",
+            Self::Bf16 => kernel::bf16::kernel_name(),
+            Self::F16 => "widened-to-f32",
+        }
+    }
+
+    /// Its name in the table.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.tensor().as_str()
+    }
+}
