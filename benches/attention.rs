@@ -6,7 +6,7 @@ use std::hint::black_box;
 use candle_core::{Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use niah::attention::variant::{VARIANTS, VariantInputs};
-use niah::attention::{self, AttentionContext};
+use niah::attention::{self, AttentionContext, Window};
 use niah::rng::Rng;
 
 const HEADS: usize = 9;
@@ -43,7 +43,7 @@ fn attention_by_length(criterion: &mut Criterion) {
                 layer: 0,
                 first_position: length - QUERIES,
                 scale: 0.125,
-                sliding_window: None,
+                window: Window::Full,
                 softcap: None,
                 variant: variant.as_ref(),
             };

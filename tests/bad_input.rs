@@ -239,7 +239,7 @@ fn a_broken_config_json_is_refused_with_key_and_expectation() {
         (
             "rope_parameters",
             json!({"rope_theta": 1e4, "rope_type": "spiral"}),
-            &["found spiral", "default, linear, llama3 or yarn"],
+            &["found spiral", "default, linear, dynamic, llama3, longrope or yarn"],
         ),
         (
             "rope_parameters",

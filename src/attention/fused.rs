@@ -18,7 +18,7 @@ const QUERY_BLOCK: usize = 32;
 const KEY_BLOCK: usize = 256;
 
 /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values` `[kv_heads, s, d]`. All in f32
-/// on the CPU. Key blocks that no row of a query block sees are passed over, so a sliding window costs its width.
+/// on the CPU. Key blocks that no row of a query block sees are passed over, so a window costs its width.
 pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View) -> Result<Tensor> {
     let (heads, t, d) = queries.dims3()?;
     let (kv_heads, _, _) = keys.dims3()?;
@@ -175,7 +175,7 @@ fn multiply(out: &mut [f32], left: &[f32], right: &[f32], shape: Shape, add: boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::reference;
+    use crate::attention::{Window, reference};
     use crate::kernel::random::numbers;
     use crate::rng::Rng;
     use candle_core::{DType, Device};
@@ -189,14 +189,17 @@ mod tests {
     fn fused_and_reference_attention_agree_whatever_the_chunk() {
         let mut rng = Rng::new(3);
         for (heads, kv_heads, d, s, chunk, window, softcap) in [
-            (4, 2, 8, 70, 1, usize::MAX, None),
-            (4, 2, 8, 70, 7, usize::MAX, None),
-            (9, 3, 64, 600, 64, usize::MAX, None),
-            (2, 2, 16, 600, 600, usize::MAX, Some(5.0)),
-            (3, 1, 5, 259, 259, usize::MAX, None),
-            (4, 2, 8, 700, 700, 24, None),
-            (4, 2, 8, 700, 64, 300, None),
-            (4, 2, 8, 70, 1, 24, Some(3.0)),
+            (4, 2, 8, 70, 1, Window::Full, None),
+            (4, 2, 8, 70, 7, Window::Full, None),
+            (9, 3, 64, 600, 64, Window::Full, None),
+            (2, 2, 16, 600, 600, Window::Full, Some(5.0)),
+            (3, 1, 5, 259, 259, Window::Full, None),
+            (4, 2, 8, 700, 700, Window::Sliding(24), None),
+            (4, 2, 8, 700, 64, Window::Sliding(300), None),
+            (4, 2, 8, 700, 700, Window::Chunked(40), None),
+            (4, 2, 8, 700, 64, Window::Chunked(300), None),
+            (4, 2, 8, 70, 7, Window::Chunked(10), None),
+            (4, 2, 8, 70, 1, Window::Sliding(24), Some(3.0)),
         ] {
             let queries = random(&mut rng, (heads, s, d), 4.0);
             // A longer buffer than is filled, as the cache has.
@@ -204,7 +207,7 @@ mod tests {
             let values = random(&mut rng, (kv_heads, s + 9, d), 1.0);
             for first_position in (0..s).step_by(chunk) {
                 let t = chunk.min(s - first_position);
-                let first_key = (first_position + 1).saturating_sub(window);
+                let first_key = window.first_visible(first_position);
                 let view = View { first_position, first_key, window, softcap };
                 let given = first_position + t - first_key;
                 let chunk = queries.narrow(1, first_position, t).unwrap();
@@ -215,10 +218,7 @@ mod tests {
                 let plain = plain.transpose(0, 1).unwrap().reshape((t, heads * d)).unwrap();
                 let off = (fused - plain).unwrap().abs().unwrap().max_all().unwrap();
                 let off = off.to_scalar::<f32>().unwrap();
-                assert!(
-                    off < 2e-6,
-                    "{heads} heads, {d} wide, window {window}, {first_position}: off by {off}"
-                );
+                assert!(off < 2e-6, "{heads} heads, {d} wide, {window:?}, {first_position}: off by {off}");
             }
         }
     }
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn only_f32_on_the_cpu_is_read() {
         let tensor = Tensor::zeros((1, 1, 2), DType::F64, &Device::Cpu).unwrap();
-        let view = View { first_position: 0, first_key: 0, window: 1, softcap: None };
+        let view = View { first_position: 0, first_key: 0, window: Window::Full, softcap: None };
         assert!(mix(&tensor, &tensor, &tensor, view).is_err());
     }
 }

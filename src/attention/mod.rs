@@ -1,18 +1,20 @@
 //! From queries, keys and values to mixed values: the one place where scores become weights.
 //!
-//! Masking, chunks, grouped heads, variants and probing happen here. Row `i` (absolute position) sees keys `0..=i`, or the
-//! last `w` of them under a sliding window: `n = min(i + 1, w)` visible keys. A chunk of queries begins at any position;
-//! nothing depends on how a prompt was cut.
+//! Masking, chunks, grouped heads, variants and probing happen here. Row `i` (absolute position) sees the `n` keys from the
+//! first of its [`Window`] to itself: `n = i + 1` without one, `n = min(i + 1, w)` for a sliding one of width `w`. A chunk of
+//! queries begins at any position; nothing depends on how a prompt was cut.
 
 mod fused;
 pub mod probe;
 mod reference;
 pub mod variant;
+mod window;
 
 use candle_core::{DType, Result, Tensor};
 
 pub use probe::AttentionProbe;
 pub use variant::AttentionVariant;
+pub use window::Window;
 
 /// What one layer's attention needs besides its tensors.
 #[derive(Clone, Copy)]
@@ -23,8 +25,8 @@ pub struct AttentionContext<'a> {
     pub first_position: usize,
     /// Factor on `q · k`.
     pub scale: f64,
-    /// Keys that a row sees at most, itself included.
-    pub sliding_window: Option<usize>,
+    /// The keys that a row sees.
+    pub window: Window,
     /// Soft cap `c tanh(z / c)` on scores.
     pub softcap: Option<f64>,
     /// The rule that turns scores into weights.
@@ -38,16 +40,15 @@ struct View {
     first_position: usize,
     /// Absolute position of the first key that is given.
     first_key: usize,
-    /// Keys that a row sees at most.
-    window: usize,
+    window: Window,
     softcap: Option<f64>,
 }
 
 impl View {
     /// The given keys, counted from the first of them, that query `row` of the chunk sees.
     fn visible(&self, row: usize) -> std::ops::Range<usize> {
-        let end = self.first_position + row + 1;
-        end.saturating_sub(self.window).max(self.first_key) - self.first_key..end - self.first_key
+        let row = self.first_position + row;
+        self.window.first_visible(row) - self.first_key..row + 1 - self.first_key
     }
 }
 
@@ -68,11 +69,10 @@ pub fn attend(
 ) -> Result<Tensor> {
     let (heads, t, d) = queries.dims3()?;
     let queries = scaled_queries(queries, context)?; // [heads, t, d]
-    let window = context.sliding_window.unwrap_or(usize::MAX);
     let view = |first_position: usize| View {
         first_position,
-        first_key: (first_position + 1).saturating_sub(window),
-        window,
+        first_key: context.window.first_visible(first_position),
+        window: context.window,
         softcap: context.softcap,
     };
     if let Some(probe) = probe {
@@ -101,9 +101,8 @@ pub fn attend(
 fn scaled_queries(queries: &Tensor, context: AttentionContext<'_>) -> Result<Tensor> {
     let (_, t, _) = queries.dims3()?;
     let scaled = (queries * context.scale)?; // [heads, t, d]
-    let window = context.sliding_window.unwrap_or(usize::MAX);
     let rows = context.first_position..context.first_position + t;
-    let visible: Vec<usize> = rows.map(|i| (i + 1).min(window)).collect();
+    let visible: Vec<usize> = rows.map(|i| context.window.visible(i)).collect();
     match context.variant.multipliers(context.layer, &visible) {
         None => Ok(scaled),
         Some(rows) => {

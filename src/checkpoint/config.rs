@@ -44,6 +44,26 @@ impl Config {
         Self { path: path.to_path_buf(), section: String::new(), values }
     }
 
+    /// The part that describes the language model: `text_config` of a checkpoint that sees images as well, else all of it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when `text_config` is no object.
+    pub fn text_part(self) -> Result<Self> {
+        Ok(self.optional_section("text_config")?.unwrap_or(self))
+    }
+
+    /// The same with these values for keys that are missing.
+    #[must_use]
+    pub fn with_defaults(&self, defaults: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
+        let mut config = self.clone();
+        for (key, value) in defaults {
+            if config.get(key).is_none() {
+                config.values.insert(key.to_string(), value);
+            }
+        }
+        config
+    }
+
     /// The file it was read from.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -149,6 +169,17 @@ impl Config {
     pub fn optional_strings(&self, key: &str) -> Result<Option<Vec<String>>> {
         self.optional(key, "a list of strings", |value| {
             value.as_array()?.iter().map(|item| item.as_str().map(str::to_string)).collect()
+        })
+    }
+
+    /// A list of indices, each less than `end`, or nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when it is something else.
+    pub fn optional_indices(&self, key: &str, end: usize) -> Result<Option<Vec<usize>>> {
+        self.optional(key, &format!("a list of whole numbers below {end}"), |value| {
+            let index = |item: &Value| usize::try_from(item.as_u64()?).ok().filter(|index| *index < end);
+            value.as_array()?.iter().map(index).collect()
         })
     }
 

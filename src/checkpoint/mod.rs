@@ -99,7 +99,7 @@ impl Checkpoint {
     }
 
     fn open_directory(path: &Path) -> Result<Self> {
-        let config = Config::read(&path.join("config.json"))?;
+        let config = Config::read(&path.join("config.json"))?.text_part()?;
         let (family, spec) = families::describe(&config)?;
         let source = safetensors::SafetensorsFiles::open(path)?;
         let files = source.files();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use candle_core::{Device, Tensor};
+use candle_core::{D, Device, Tensor};
 
 use super::weights::TensorSource;
 use crate::error::Result;
@@ -12,7 +12,7 @@ use crate::error::Result;
 pub struct Stored {
     /// Name in the file.
     pub name: String,
-    /// Whether a matrix is stored as `[in, out]` (GPT-2's Conv1D).
+    /// Whether a matrix is stored as `[in, out]` (GPT-2's Conv1D), or each of a stack of them (Llama 4's experts).
     pub transposed: bool,
     /// The rows that belong to it.
     pub part: Part,
@@ -50,7 +50,8 @@ impl Stored {
 /// Where a family keeps the tensor that Llama would call by a name.
 pub type NameMap = Box<dyn Fn(&str) -> Stored + Send + Sync>;
 
-/// A source seen through a family's names. Files that leave out the leading `model.` or `transformer.` are read as well.
+/// A source seen through a family's names. Read as well: files that leave out the leading `model.` or `transformer.`, files of
+/// which only a part is the language model, and single tensors that stand under Llama's name whatever the family's own.
 pub(super) struct Renamed {
     pub(super) inner: Box<dyn TensorSource>,
     pub(super) map: NameMap,
@@ -58,18 +59,24 @@ pub(super) struct Renamed {
 
 impl Renamed {
     fn stored(&self, name: &str) -> Stored {
-        let stored = (self.map)(name);
-        if !self.inner.contains(&stored.name) {
-            for prefix in ["model.", "transformer."] {
-                if let Some(short) =
-                    stored.name.strip_prefix(prefix).filter(|short| self.inner.contains(short))
-                {
-                    return Stored { name: short.to_string(), ..stored };
-                }
-            }
-        }
-        stored
+        let own = (self.map)(name);
+        let candidates = [own.clone(), Stored::whole(name)].into_iter().flat_map(|stored| {
+            places(&stored.name).into_iter().map(move |name| Stored { name, ..stored.clone() })
+        });
+        let found = { candidates }.find(|stored| self.inner.contains(&stored.name));
+        found.unwrap_or(own)
     }
+}
+
+/// The names under which a tensor may stand in a file: its own, without the leading `model.` or `transformer.`, or among the
+/// tensors of the text part of a checkpoint that sees images.
+fn places(name: &str) -> Vec<String> {
+    let mut places = vec![name.to_string(), format!("language_model.{name}")];
+    if let Some(short) = ["model.", "transformer."].iter().find_map(|prefix| name.strip_prefix(prefix)) {
+        places
+            .extend(["", "model.language_model.", "model.text_model."].map(|part| format!("{part}{short}")));
+    }
+    places
 }
 
 impl TensorSource for Renamed {
@@ -80,8 +87,10 @@ impl TensorSource for Renamed {
     fn shape(&self, name: &str) -> Option<Vec<usize>> {
         let stored = self.stored(name);
         let mut shape = self.inner.shape(&stored.name)?;
-        if stored.transposed {
-            shape.reverse();
+        if stored.transposed
+            && let [.., a, b] = &mut shape[..]
+        {
+            std::mem::swap(a, b);
         }
         let rows = shape.first_mut()?;
         // A part that reaches past the tensor keeps the whole shape, which then is reported as the wrong one.
@@ -96,7 +105,11 @@ impl TensorSource for Renamed {
     fn read(&self, name: &str, device: &Device) -> Result<Tensor> {
         let stored = self.stored(name);
         let whole = self.inner.read(&stored.name, device)?;
-        let whole = if stored.transposed && whole.rank() == 2 { whole.t()?.contiguous()? } else { whole };
+        let matrices = whole.rank() >= 2;
+        let whole = match stored.transposed && matrices {
+            true => whole.transpose(D::Minus2, D::Minus1)?.contiguous()?,
+            false => whole,
+        };
         Ok(match stored.part {
             Part::All => whole,
             Part::Rows { start, len } => whole.narrow(0, start, len)?.contiguous()?,

@@ -69,6 +69,18 @@ impl<'a> Weights<'a> {
         Self { prefix: format!("{}{name}.", self.prefix), ..*self }
     }
 
+    /// The device that tensors are put on.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        self.device
+    }
+
+    /// Whether there is a tensor `name` here.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.source.contains(&format!("{}{name}", self.prefix))
+    }
+
     /// The tensor `name` here, in f32.
     ///
     /// # Errors

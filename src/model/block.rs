@@ -1,13 +1,15 @@
 //! A block: attention and MLP around the residual stream, in the order of its kind.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::decoder::{load_norm, scaled};
 use super::kv_cache::KvCache;
 use super::layers::Norm;
 use super::linear::Linear;
+use super::mlp::Mlp;
+use super::moe::Moe;
 use super::rope;
-use super::spec::{BlockKind, DecoderSpec, MlpKind, NormKind, QkNorm};
+use super::spec::{BlockKind, DecoderSpec, LayerSpec, NormKind, QkNorm};
 use crate::attention::{self, AttentionContext, AttentionProbe};
 use crate::checkpoint::Weights;
 use crate::error::Result;
@@ -20,7 +22,13 @@ pub(super) struct Block {
     before_mlp: Option<Norm>,
     after_mlp: Option<Norm>,
     attention: Attention,
-    mlp: Mlp,
+    feed_forward: FeedForward,
+}
+
+#[derive(Debug)]
+enum FeedForward {
+    Dense(Mlp),
+    Moe(Moe),
 }
 
 #[derive(Debug)]
@@ -33,18 +41,11 @@ struct Attention {
     k_norm: Option<Norm>,
 }
 
-#[derive(Debug)]
-struct Mlp {
-    gate_proj: Option<Linear>,
-    up_proj: Linear,
-    down_proj: Linear,
-}
-
 /// Cosines and sines of a chunk, `[t, rotary_dim / 2]` each.
 type RopeTable = (Tensor, Tensor);
 
 impl Block {
-    pub(super) fn load(spec: &DecoderSpec, weights: &Weights<'_>) -> Result<Self> {
+    pub(super) fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
         let names = norm_names(spec.block);
         let norm = |name: Option<&str>| name.map(|name| load_norm(spec, &weights.pp(name))).transpose();
         Ok(Self {
@@ -52,8 +53,8 @@ impl Block {
             after_attention: norm(names[1])?,
             before_mlp: norm(names[2])?,
             after_mlp: norm(names[3])?,
-            attention: Attention::load(spec, &weights.pp("self_attn"))?,
-            mlp: Mlp::load(spec, &weights.pp("mlp"))?,
+            attention: Attention::load(spec, layer, &weights.pp("self_attn"))?,
+            feed_forward: FeedForward::load(spec, layer, &weights.pp("mlp"))?,
         })
     }
 
@@ -81,7 +82,7 @@ impl Block {
                 (apply(self.before_mlp.as_ref(), &x)?, x)
             }
         };
-        let computed = apply(self.after_mlp.as_ref(), &self.mlp.forward(spec, &mlp_input)?)?; // [t, hidden]
+        let computed = apply(self.after_mlp.as_ref(), &self.feed_forward.forward(spec, &mlp_input)?)?; // [t, hidden]
         Ok((residual + scaled(computed, spec.residual_multiplier)?)?)
     }
 }
@@ -102,15 +103,40 @@ fn apply(norm: Option<&Norm>, x: &Tensor) -> candle_core::Result<Tensor> {
     norm.map_or_else(|| Ok(x.clone()), |norm| norm.forward(x))
 }
 
+impl FeedForward {
+    fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
+        Ok(match layer.moe {
+            Some(moe) => Self::Moe(Moe::load(spec, moe, weights)?),
+            None => {
+                let (hidden, inner) = (spec.hidden_size, spec.intermediate_size);
+                Self::Dense(Mlp::load(weights, spec.mlp, hidden, inner, spec.bias.mlp)?)
+            }
+        })
+    }
+
+    /// `x` `[t, hidden]` to `[t, hidden]`.
+    fn forward(&self, spec: &DecoderSpec, x: &Tensor) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Dense(mlp) => mlp.forward(spec.hidden_act, x),
+            Self::Moe(moe) => moe.forward(spec.hidden_act, x),
+        }
+    }
+}
+
 impl Attention {
-    fn load(spec: &DecoderSpec, weights: &Weights<'_>) -> Result<Self> {
+    fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
         let hidden = spec.hidden_size;
         let query_width = spec.num_attention_heads * spec.head_dim;
         let kv_width = spec.num_key_value_heads * spec.head_dim;
-        let projection = |name, width| linear(&weights.pp(name), [width, hidden], spec.bias.qkv);
+        let projection = |name, width| Linear::load(&weights.pp(name), [width, hidden], spec.bias.qkv);
         let norm = |name, width| {
             let width = match spec.qk_norm {
                 QkNorm::None => return Ok(None),
+                QkNorm::WeightlessPerHead if layer.rope.is_none() => return Ok(None),
+                QkNorm::WeightlessPerHead => {
+                    let ones = Tensor::ones(spec.head_dim, DType::F32, weights.device())?; // [head_dim]
+                    return Ok(Some(Norm::new(NormKind::Rms, ones, None, spec.norm_eps)?));
+                }
                 QkNorm::PerHead => spec.head_dim,
                 QkNorm::Projection => width,
             };
@@ -123,7 +149,7 @@ impl Attention {
             q_proj: projection("q_proj", query_width)?,
             k_proj: projection("k_proj", kv_width)?,
             v_proj: projection("v_proj", kv_width)?,
-            o_proj: linear(&weights.pp("o_proj"), [hidden, query_width], spec.bias.output)?,
+            o_proj: Linear::load(&weights.pp("o_proj"), [hidden, query_width], spec.bias.output)?,
             q_norm: norm("q_norm", query_width)?,
             k_norm: norm("k_norm", kv_width)?,
         })
@@ -142,7 +168,7 @@ impl Attention {
         };
         let positioned = |x: Tensor, norm: Option<&Norm>| -> candle_core::Result<Tensor> {
             let x = match spec.qk_norm {
-                QkNorm::PerHead => apply(norm, &heads(x)?)?,
+                QkNorm::PerHead | QkNorm::WeightlessPerHead => apply(norm, &heads(x)?)?,
                 QkNorm::None | QkNorm::Projection => heads(apply(norm, &x)?)?,
             }; // [heads, t, d]
             match table {
@@ -155,35 +181,4 @@ impl Attention {
         let v = heads(self.v_proj.forward(x)?)?;
         Ok((q, k, v))
     }
-}
-
-impl Mlp {
-    fn load(spec: &DecoderSpec, weights: &Weights<'_>) -> Result<Self> {
-        let (hidden, inner) = (spec.hidden_size, spec.intermediate_size);
-        let linear = |name, shape| linear(&weights.pp(name), shape, spec.bias.mlp);
-        let gate_proj = match spec.mlp {
-            MlpKind::Gated => Some(linear("gate_proj", [inner, hidden])?),
-            MlpKind::Plain => None,
-        };
-        Ok(Self {
-            gate_proj,
-            up_proj: linear("up_proj", [inner, hidden])?,
-            down_proj: linear("down_proj", [hidden, inner])?,
-        })
-    }
-
-    /// `x` `[t, hidden]` to `[t, hidden]`.
-    fn forward(&self, spec: &DecoderSpec, x: &Tensor) -> candle_core::Result<Tensor> {
-        let up = self.up_proj.forward(x)?; // [t, intermediate]
-        let inner = match &self.gate_proj {
-            Some(gate_proj) => spec.hidden_act.gate(&gate_proj.forward(x)?, &up)?,
-            None => spec.hidden_act.forward(&up)?,
-        };
-        self.down_proj.forward(&inner)
-    }
-}
-
-fn linear(weights: &Weights<'_>, shape: [usize; 2], with_bias: bool) -> Result<Linear> {
-    let bias = if with_bias { Some(weights.get("bias", &shape[..1])?) } else { None };
-    Ok(Linear::new(&weights.get("weight", &shape)?, bias, weights.dtype())?)
 }

@@ -7,7 +7,7 @@ use super::kv_cache::KvCache;
 use super::layers::Norm;
 use super::linear::Linear;
 use super::rope::Rope;
-use super::spec::{DecoderSpec, NormKind, RopeSpec};
+use super::spec::{DecoderSpec, NormKind};
 use crate::attention::{AttentionContext, AttentionProbe, AttentionVariant};
 use crate::checkpoint::Weights;
 use crate::error::{Error, Result};
@@ -21,8 +21,6 @@ pub struct Decoder {
     blocks: Vec<Block>,
     norm: Norm,
     lm_head: Linear,
-    /// The different rotary embeddings of the layers.
-    ropes: Vec<(RopeSpec, Rope)>,
     device: Device,
 }
 
@@ -48,20 +46,17 @@ impl Decoder {
         let positions =
             spec.learned_positions.map(|rows| model.pp("embed_positions").get("weight", &[rows, hidden]));
         let layers = model.pp("layers");
-        let blocks =
-            (0..spec.num_hidden_layers).map(|i| Block::load(&spec, &layers.pp(i))).collect::<Result<_>>()?;
+        let block = |(index, layer)| Block::load(&spec, layer, &layers.pp(index));
+        let blocks = spec.layers.iter().enumerate().map(block).collect::<Result<_>>()?;
         let head = match spec.tie_word_embeddings {
             true => embed_tokens.clone(),
             false => weights.pp("lm_head").get("weight", &[vocab, hidden])?,
         };
         let bias = if spec.bias.head { Some(weights.pp("lm_head").get("bias", &[vocab])?) } else { None };
-        let ropes =
-            spec.ropes().into_iter().map(|rope| (rope.clone(), Rope::new(rope, spec.rotary_dim))).collect();
         Ok(Self {
             blocks,
             norm: load_norm(&spec, &model.pp("norm"))?,
             lm_head: Linear::new(&head, bias, weights.dtype())?,
-            ropes,
             device: embed_tokens.device().clone(),
             embed_positions: positions.transpose()?,
             embed_tokens: embed_tokens.to_dtype(weights.dtype().tensor())?,
@@ -75,10 +70,13 @@ impl Decoder {
         &self.spec
     }
 
-    /// An empty cache with room for `capacity` tokens.
+    /// An empty cache for a sequence of `sequence_length` tokens, those that will be generated included.
+    ///
+    /// Rotary scalings that depend on the length of the sequence go by this number from its first token to its last (see
+    /// [`super::rope`]). A sequence that turns out longer has room, but its positions keep the frequencies of the plan.
     #[must_use]
-    pub fn new_cache(&self, capacity: usize) -> KvCache {
-        KvCache::new(self.spec.num_hidden_layers, capacity)
+    pub fn new_cache(&self, sequence_length: usize) -> KvCache {
+        KvCache::new(self.spec.num_hidden_layers, sequence_length)
     }
 
     /// Runs `tokens` `[t]` behind what `cache` holds and returns the logits of the last `keep_logits` rows,
@@ -88,7 +86,11 @@ impl Decoder {
     /// [`Error::Compute`] when memory is out, positions run past a learned embedding, or logits are not finite.
     pub fn forward(&self, tokens: &[u32], cache: &mut KvCache, mut forward: Forward<'_>) -> Result<Tensor> {
         let (t, first_position) = (tokens.len(), cache.len());
-        let tables = self.ropes.iter().map(|(_, rope)| rope.tables(first_position, t, &self.device));
+        let ropes = self.spec.ropes();
+        let tables = ropes.iter().map(|spec| {
+            let rope = Rope::new(spec, self.spec.rotary_dim, cache.sequence_length());
+            rope.tables(first_position, t, &self.device)
+        });
         let tables = tables.collect::<candle_core::Result<Vec<_>>>()?; // [t, rotary_dim / 2] each
         let mut x = self.embed(tokens, first_position)?; // [t, hidden]
         for (index, (block, layer)) in self.blocks.iter().zip(&self.spec.layers).enumerate() {
@@ -96,11 +98,11 @@ impl Decoder {
                 layer: index,
                 first_position,
                 scale: self.spec.attention_scale,
-                sliding_window: layer.sliding_window,
+                window: layer.window,
                 softcap: self.spec.attn_logit_softcapping,
                 variant: forward.variant,
             };
-            let rope = self.ropes.iter().position(|(known, _)| Some(known) == layer.rope.as_ref());
+            let rope = ropes.iter().position(|known| Some(*known) == layer.rope.as_ref());
             let table = rope.map(|rope| &tables[rope]);
             x = block.forward(&self.spec, &x, table, cache, context, forward.probe.as_deref_mut())?; // [t, hidden]
         }

@@ -10,6 +10,7 @@ pub struct KvCache {
     layers: Vec<Option<Buffers>>,
     len: usize,
     capacity: usize,
+    sequence_length: usize,
 }
 
 #[derive(Debug)]
@@ -19,10 +20,17 @@ struct Buffers {
 }
 
 impl KvCache {
-    /// An empty cache for `layers` layers with room for `capacity` tokens before the first reallocation.
+    /// An empty cache for `layers` layers and a sequence of `sequence_length` tokens; a longer one has it reallocated.
     #[must_use]
-    pub fn new(layers: usize, capacity: usize) -> Self {
-        Self { layers: (0..layers).map(|_| None).collect(), len: 0, capacity }
+    pub fn new(layers: usize, sequence_length: usize) -> Self {
+        let layers = (0..layers).map(|_| None).collect();
+        Self { layers, len: 0, capacity: sequence_length, sequence_length }
+    }
+
+    /// Number of tokens that the sequence was planned for. It never changes, so that all keys were rotated by one rule.
+    #[must_use]
+    pub fn sequence_length(&self) -> usize {
+        self.sequence_length
     }
 
     /// Number of tokens cached: the absolute position of the next one.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor};
 
 use super::dtype::Dtype;
+use crate::checkpoint::Weights;
 use crate::kernel::{self, bf16};
 
 /// `y = x Wᵀ + b`, with `x`, `b` and `y` in f32.
@@ -36,6 +37,19 @@ impl Linear {
             _ => Weight::Tensor(weight.to_dtype(dtype.tensor())?),
         };
         Ok(Self { weight, bias })
+    }
+
+    /// The map stored here, of `shape` `[out, in]`.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape.
+    pub(crate) fn load(
+        weights: &Weights<'_>,
+        shape: [usize; 2],
+        with_bias: bool,
+    ) -> crate::error::Result<Self> {
+        let bias = if with_bias { Some(weights.get("bias", &shape[..1])?) } else { None };
+        Ok(Self::new(&weights.get("weight", &shape)?, bias, weights.dtype())?)
     }
 
     /// `x` `[t, in]` to `[t, out]`. Rank 2 only: candle 0.11.1 multiplies transposed views of rank 3 wrongly.

@@ -7,6 +7,8 @@ pub mod families;
 pub mod kv_cache;
 mod layers;
 pub mod linear;
+mod mlp;
+mod moe;
 pub mod rope;
 pub mod spec;
 

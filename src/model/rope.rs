@@ -3,6 +3,12 @@
 //! Pairs of the first `d` coordinates of a head turn by the angle `position * f_j`, with `f_j = theta^(-2j/d)` before scaling:
 //! `(x_j, x_{j + d/2})` in the half-split layout, `(x_{2j}, x_{2j + 1})` in the interleaved one. The others stay.
 //! Positions are absolute, so chunks and cached keys need no correction.
+//!
+//! Two scalings look at the length `s` of the sequence: `dynamic` (the base grows with `s`) and `longrope` (other divisors
+//! beyond the original context). Here `s` is the length that a sequence is planned for, prompt and answer together, and every
+//! token of it turns by the same frequencies: those of one forward pass of transformers over `s` tokens. While it generates,
+//! transformers goes by the tokens so far instead, so keys in the cache and new queries may turn by different frequencies
+//! (Phi-3 computes its prompt again at the border); vLLM decides once by the longest context it serves.
 
 use std::f64::consts::PI;
 
@@ -15,20 +21,40 @@ use super::spec::{RopeScaling, RopeSpec, RotaryLayout};
 pub struct Rope {
     /// Angle per position of each coordinate pair, `[head_dim / 2]`.
     frequencies: Vec<f64>,
-    /// Factor on cos and sin (YaRN's temperature; 1 otherwise).
+    /// Factor on cos and sin (the temperature of YaRN and LongRoPE; 1 otherwise).
     attention_factor: f64,
 }
 
 impl Rope {
-    /// The frequencies that `spec` describes, for heads of which `head_dim` coordinates rotate.
+    /// The frequencies that `spec` describes, for heads of which `head_dim` coordinates rotate and a sequence of
+    /// `sequence_length` tokens.
     #[must_use]
-    pub fn new(spec: &RopeSpec, head_dim: usize) -> Self {
+    pub fn new(spec: &RopeSpec, head_dim: usize, sequence_length: usize) -> Self {
         let pairs = head_dim / 2;
-        let plain = |j: usize| spec.theta.powf(-2.0 * j as f64 / head_dim as f64);
+        let with_base = |base: f64, j: usize| base.powf(-2.0 * j as f64 / head_dim as f64);
+        let plain = |j: usize| with_base(spec.theta, j);
         let mut attention_factor = 1.0;
         let frequencies = match &spec.scaling {
             RopeScaling::Default => (0..pairs).map(plain).collect(),
             RopeScaling::Linear { factor } => (0..pairs).map(|j| plain(j) / factor).collect(),
+            &RopeScaling::Dynamic { factor, max_position_embeddings } => {
+                let longer =
+                    sequence_length.max(max_position_embeddings) as f64 / max_position_embeddings as f64;
+                let exponent = head_dim as f64 / (head_dim as f64 - 2.0);
+                let base = spec.theta * (factor * longer - (factor - 1.0)).powf(exponent);
+                (0..pairs).map(|j| with_base(base, j)).collect()
+            }
+            RopeScaling::LongRope {
+                short_factor,
+                long_factor,
+                attention_factor: temperature,
+                original_max_position_embeddings,
+            } => {
+                attention_factor = *temperature;
+                let long = sequence_length > *original_max_position_embeddings;
+                let divisors = if long { long_factor } else { short_factor };
+                (0..pairs).map(|j| plain(j) / f64::from(divisors[j])).collect()
+            }
             RopeScaling::Divisors { divisors } => {
                 (0..pairs).map(|j| plain(j) / f64::from(divisors[j])).collect()
             }
@@ -123,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_first_pair_turns_one_radian_a_position() {
-        let (cos, sin) = Rope::new(&spec(RopeScaling::Default), 8).tables(3, 1, &Device::Cpu).unwrap();
+        let (cos, sin) = Rope::new(&spec(RopeScaling::Default), 8, 4).tables(3, 1, &Device::Cpu).unwrap();
         let (cos, sin) = (cos.to_vec2::<f32>().unwrap(), sin.to_vec2::<f32>().unwrap());
         assert!((cos[0][0] - 3f32.cos()).abs() < 1e-7 && (sin[0][0] - 3f32.sin()).abs() < 1e-7);
         assert!((cos[0][2] - 0.03f32.cos()).abs() < 1e-6);
@@ -131,7 +157,32 @@ mod tests {
 
     #[test]
     fn linear_scaling_slows_every_pair() {
-        let rope = Rope::new(&spec(RopeScaling::Linear { factor: 4.0 }), 4);
+        let rope = Rope::new(&spec(RopeScaling::Linear { factor: 4.0 }), 4, 1);
         assert_eq!(rope.frequencies, [0.25, 0.0025]);
+    }
+
+    #[test]
+    fn dynamic_scaling_begins_beyond_the_declared_positions() {
+        let dynamic = spec(RopeScaling::Dynamic { factor: 2.0, max_position_embeddings: 8 });
+        let frequencies = |length| Rope::new(&dynamic, 4, length).frequencies;
+        for length in [1, 8] {
+            assert_eq!(frequencies(length), [1.0, 0.01]);
+        }
+        // Twice as long: the base is multiplied by (2 * 2 - 1)^(4 / 2) = 9, so the second pair turns a third as fast.
+        assert!((frequencies(16)[1] - 0.01 / 3.0).abs() < 1e-15 && frequencies(16)[0] == 1.0);
+    }
+
+    #[test]
+    fn longrope_changes_its_divisors_beyond_the_original_context() {
+        let scaling = RopeScaling::LongRope {
+            short_factor: vec![1.0, 2.0],
+            long_factor: vec![4.0, 8.0],
+            attention_factor: 1.5,
+            original_max_position_embeddings: 16,
+        };
+        let rope = |length| Rope::new(&spec(scaling.clone()), 4, length);
+        assert_eq!(rope(16).frequencies, [1.0, 0.005]);
+        assert_eq!(rope(17).frequencies, [0.25, 0.00125]);
+        assert_eq!((rope(16).attention_factor, rope(17).attention_factor), (1.5, 1.5));
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::attention::Window;
+
 /// A decoder described by its sizes and choices, with Hugging Face's names.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DecoderSpec {
@@ -9,7 +11,7 @@ pub struct DecoderSpec {
     pub vocab_size: usize,
     /// Width of the residual stream.
     pub hidden_size: usize,
-    /// Inner width of the MLP.
+    /// Inner width of the MLP, on layers without experts.
     pub intermediate_size: usize,
     /// Number of blocks.
     pub num_hidden_layers: usize,
@@ -35,7 +37,7 @@ pub struct DecoderSpec {
     pub hidden_act: Activation,
     /// Whether the head is the transposed embedding.
     pub tie_word_embeddings: bool,
-    /// Sliding window and positions of each layer.
+    /// Window, positions and experts of each layer.
     pub layers: Vec<LayerSpec>,
     /// Layout of the rotated pairs.
     pub rotary_layout: RotaryLayout,
@@ -99,6 +101,9 @@ pub enum QkNorm {
     PerHead,
     /// Over the whole projection (OLMo 2).
     Projection,
+    /// Over each head, without a weight, on layers with rotary positions (Llama 4; it normalises after rotating, which is the
+    /// same, as a rotation keeps the length).
+    WeightlessPerHead,
 }
 
 /// Which linear maps carry a bias.
@@ -139,10 +144,48 @@ pub enum Activation {
 /// What differs from layer to layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerSpec {
-    /// Keys that a row sees at most, itself included; `None` sees all.
-    pub sliding_window: Option<usize>,
+    /// The keys that a row sees.
+    pub window: Window,
     /// Rotary positions; `None` has none.
     pub rope: Option<RopeSpec>,
+    /// A mixture of experts in place of the MLP.
+    pub moe: Option<MoeSpec>,
+}
+
+/// A mixture of experts: gated MLPs of which each token meets a few.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MoeSpec {
+    /// Experts of a layer.
+    pub num_experts: usize,
+    /// Experts that a token meets.
+    pub num_experts_per_tok: usize,
+    /// Inner width of an expert.
+    pub moe_intermediate_size: usize,
+    /// How the router weighs the experts that it chooses.
+    pub router: RouterKind,
+    /// Whether one more expert, of the same width, meets every token.
+    pub shared_expert: bool,
+}
+
+/// How a router weighs the experts that it chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouterKind {
+    /// Outputs are weighed by a softmax over all experts (Mixtral, Qwen 3).
+    Softmax {
+        /// Whether the weights of the chosen experts are made to sum to 1.
+        norm_topk_prob: bool,
+    },
+    /// Inputs are weighed by a sigmoid (Llama 4).
+    Sigmoid,
+}
+
+impl MoeSpec {
+    /// Weights of the router, and of `experts` experts with the shared one.
+    fn parameters(&self, hidden_size: usize, experts: usize) -> usize {
+        let experts = experts + usize::from(self.shared_expert);
+        hidden_size * (self.num_experts + 3 * experts * self.moe_intermediate_size)
+    }
 }
 
 /// Which coordinates rotate together.
@@ -172,6 +215,16 @@ impl DecoderSpec {
     /// Number of weights.
     #[must_use]
     pub fn parameter_count(&self) -> usize {
+        self.parameters(|moe| moe.num_experts)
+    }
+
+    /// Number of weights that the computation of one token reads: of a mixture, the experts that it meets.
+    #[must_use]
+    pub fn active_parameter_count(&self) -> usize {
+        self.parameters(|moe| moe.num_experts_per_tok)
+    }
+
+    fn parameters(&self, experts: impl Fn(&MoeSpec) -> usize) -> usize {
         let (h, i) = (self.hidden_size, self.intermediate_size);
         let (q, kv) = (self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim);
         let when = |there: bool, count: usize| if there { count } else { 0 };
@@ -182,7 +235,7 @@ impl DecoderSpec {
             BlockKind::SandwichNorm => 4,
         };
         let qk_norm = match self.qk_norm {
-            QkNorm::None => 0,
+            QkNorm::None | QkNorm::WeightlessPerHead => 0,
             QkNorm::PerHead => 2 * self.head_dim,
             QkNorm::Projection => q + kv,
         };
@@ -191,11 +244,14 @@ impl DecoderSpec {
             MlpKind::Gated => (3, 2 * i + h),
             MlpKind::Plain => (2, i + h),
         };
-        let layer = attention + qk_norm + maps * h * i + when(self.bias.mlp, bias) + norms * norm;
+        let dense = maps * h * i + when(self.bias.mlp, bias);
+        let feed_forward =
+            |layer: &LayerSpec| layer.moe.as_ref().map_or(dense, |moe| moe.parameters(h, experts(moe)));
+        let layers = self.layers.iter().map(|layer| attention + qk_norm + norms * norm + feed_forward(layer));
         let tables = h * (self.vocab_size + self.learned_positions.unwrap_or(0));
         let head =
             when(!self.tie_word_embeddings, self.vocab_size * h) + when(self.bias.head, self.vocab_size);
-        tables + head + norm + self.num_hidden_layers * layer
+        tables + head + norm + layers.sum::<usize>()
     }
 
     /// The different rotary positions of the layers, in the order of the first layer that has each.
@@ -263,6 +319,25 @@ pub enum RopeScaling {
         beta_slow: f64,
         /// Whether the ramp's ends are rounded outwards to whole dimensions.
         truncate: bool,
+        /// The context length of pre-training.
+        original_max_position_embeddings: usize,
+    },
+    /// Dynamic NTK: a sequence of `s > max` tokens turns by the base `theta (factor s / max - factor + 1)^(d / (d - 2))`, `d` the
+    /// coordinates that rotate.
+    Dynamic {
+        /// How fast the base grows.
+        factor: f64,
+        /// The length `max` up to which nothing changes.
+        max_position_embeddings: usize,
+    },
+    /// LongRoPE (arXiv 2402.13753): one divisor per frequency, by the length of the sequence, and a temperature on cos and sin.
+    LongRope {
+        /// `rotary_dim / 2` divisors for sequences within the original context.
+        short_factor: Vec<f32>,
+        /// The same for longer ones.
+        long_factor: Vec<f32>,
+        /// Factor on cos and sin.
+        attention_factor: f64,
         /// The context length of pre-training.
         original_max_position_embeddings: usize,
     },

@@ -85,11 +85,12 @@ impl Estimate {
     }
 
     /// Expected wall time: the operations of all prompts at the speed of a matrix multiply of the model's own size.
-    /// Attention runs at a third of that speed; decoding reads every weight once a token, at 1/60 of the prefill's speed.
+    /// Attention runs at a third of that speed; decoding reads every weight (of a mixture of experts, those that
+    /// a token meets) once a token, at 1/60 of the prefill's speed.
     fn seconds(&self, plan: &RunPlan, device: &Device) -> Result<f64> {
         let spec = &plan.checkpoint.spec;
         let embedding = spec.vocab_size * spec.hidden_size * if spec.tie_word_embeddings { 1 } else { 2 };
-        let weights = spec.parameter_count().saturating_sub(embedding) as f64;
+        let weights = spec.active_parameter_count().saturating_sub(embedding) as f64;
         let width = (spec.num_attention_heads * spec.head_dim * spec.num_hidden_layers) as f64;
         let rate = matmul_rate(spec.hidden_size, spec.intermediate_size, device)?;
         let operations = plan.trials().into_iter().map(|trial| {

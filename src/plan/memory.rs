@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::model::dtype::Dtype;
-use crate::model::spec::DecoderSpec;
+use crate::model::spec::{DecoderSpec, LayerSpec};
 
 /// Bytes by purpose. Peak memory grows with the prompt, never with its square: scores exist for one block of keys at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl MemoryPlan {
         let chunk = chunk.min(longest);
         // Scores and weights of one probed row of all heads, and the three rows that a probe keeps.
         let rows = longest.saturating_mul(2 * spec.num_attention_heads + 4);
-        let activations = chunk * (4 * spec.intermediate_size + 8 * spec.hidden_size);
+        let activations = chunk * (feed_forward_width(spec) + 8 * spec.hidden_size);
         let logits = 3 * LOGIT_ROWS * spec.vocab_size;
         Self {
             weights: weight_bytes(spec, dtype),
@@ -72,6 +72,18 @@ impl fmt::Display for MemoryPlan {
         let (total, weights, cache, working) = (gib(self.total()), gib(weights), gib(cache), gib(working));
         write!(f, "{total} of memory (weights {weights}, cache {cache}, working set {working})")
     }
+}
+
+/// Numbers that one token takes in the widest MLP or mixture of experts. Of a mixture, one expert computes at a time, while the
+/// inputs and outputs of all that the token meets are there, by expert and by token.
+fn feed_forward_width(spec: &DecoderSpec) -> usize {
+    let width = |layer: &LayerSpec| match layer.moe {
+        None => 4 * spec.intermediate_size,
+        Some(moe) => {
+            4 * moe.moe_intermediate_size + moe.num_experts + 5 * moe.num_experts_per_tok * spec.hidden_size
+        }
+    };
+    spec.layers.iter().map(width).max().unwrap_or(0)
 }
 
 fn gib(bytes: usize) -> String {

@@ -1,10 +1,12 @@
 //! What most configurations have in common: Llama's keys, with Llama's choices.
 
 use super::rope_config;
+use crate::attention::Window;
 use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::model::spec::{
-    Activation, Biases, BlockKind, DecoderSpec, LayerSpec, MlpKind, NormKind, QkNorm, RopeSpec, RotaryLayout,
+    Activation, Biases, BlockKind, DecoderSpec, LayerSpec, MlpKind, MoeSpec, NormKind, QkNorm, RopeSpec,
+    RotaryLayout, RouterKind,
 };
 
 /// A decoder like Llama with the sizes of `config`: families change what they do otherwise.
@@ -26,7 +28,8 @@ pub(super) fn llama_like(config: &Config) -> Result<DecoderSpec> {
     };
     let rotary_dim = rope_config::rotary_dim(config, head_dim)?;
     let num_hidden_layers = layer_count(config, "num_hidden_layers")?;
-    let layer = LayerSpec { sliding_window: None, rope: Some(rope_config::read(config, rotary_dim)?) };
+    let layer =
+        LayerSpec { window: Window::Full, rope: Some(rope_config::read(config, rotary_dim)?), moe: None };
     Ok(DecoderSpec {
         vocab_size: config.size("vocab_size")?,
         hidden_size,
@@ -101,25 +104,36 @@ pub(super) fn sliding_layers(
     layers: usize,
     otherwise: impl Fn(usize) -> bool,
 ) -> Result<Vec<bool>> {
+    layers_of_type(config, "sliding_attention", layers, otherwise)
+}
+
+/// Which layers are of this type, and not of `full_attention`: as `layer_types` says, else as `otherwise` does for a layer's
+/// index.
+pub(super) fn layers_of_type(
+    config: &Config,
+    limited: &str,
+    layers: usize,
+    otherwise: impl Fn(usize) -> bool,
+) -> Result<Vec<bool>> {
     let Some(types) = config.optional_strings("layer_types")? else {
         return Ok((0..layers).map(otherwise).collect());
     };
     if types.len() != layers {
         return Err(config.wrong("layer_types", format!("{layers} entries, one a layer"), types.len()));
     }
-    let sliding = types.iter().map(|kind| match kind.as_str() {
-        "sliding_attention" => Ok(true),
+    let limited = types.iter().map(|kind| match kind.as_str() {
         "full_attention" => Ok(false),
-        _ => Err(config.wrong("layer_types", "sliding_attention or full_attention", kind)),
+        kind if kind == limited => Ok(true),
+        _ => Err(config.wrong("layer_types", format!("{limited} or full_attention"), kind)),
     });
-    sliding.collect()
+    limited.collect()
 }
 
 /// The window of `config` on the layers where `sliding` says so.
 pub(super) fn windows(spec: &mut DecoderSpec, config: &Config, sliding: &[bool]) -> Result<()> {
-    let window = config.optional_size("sliding_window")?;
+    let window = config.optional_size("sliding_window")?.map_or(Window::Full, Window::Sliding);
     for (layer, _) in spec.layers.iter_mut().zip(sliding).filter(|(_, sliding)| **sliding) {
-        layer.sliding_window = window;
+        layer.window = window;
     }
     Ok(())
 }
@@ -129,6 +143,39 @@ pub(super) fn ropes(spec: &mut DecoderSpec, choose: impl Fn(usize, RopeSpec) -> 
     for (index, layer) in spec.layers.iter_mut().enumerate() {
         layer.rope = layer.rope.take().and_then(|rope| choose(index, rope));
     }
+}
+
+/// Which layers have rotary positions: `no_rope_layers` holds 1 where one has them; where it is missing or empty, every
+/// `no_rope_layer_interval`th layer has none.
+pub(super) fn rotary_layers(config: &Config, layers: usize) -> Result<Vec<bool>> {
+    match config.get("no_rope_layers").filter(|list| list.as_array().is_none_or(|list| !list.is_empty())) {
+        Some(_) => Ok(config.numbers("no_rope_layers", layers)?.iter().map(|flag| *flag != 0.0).collect()),
+        None => {
+            let interval = config.optional_size("no_rope_layer_interval")?.unwrap_or(4);
+            Ok((1..=layers).map(|layer| !layer.is_multiple_of(interval)).collect())
+        }
+    }
+}
+
+/// The mixture of experts of `config`, without a shared expert; `inner` is the key of an expert's inner width.
+pub(super) fn moe(config: &Config, inner: &str, router: RouterKind) -> Result<MoeSpec> {
+    let num_experts = match config.optional_size("num_experts")? {
+        Some(experts) => experts,
+        None => config.size("num_local_experts")?,
+    };
+    let num_experts_per_tok = config.size("num_experts_per_tok")?;
+    if num_experts_per_tok > num_experts {
+        let expected = format!("at most the {num_experts} experts of a layer");
+        return Err(config.wrong("num_experts_per_tok", expected, num_experts_per_tok));
+    }
+    let moe_intermediate_size = config.size(inner)?;
+    Ok(MoeSpec { num_experts, num_experts_per_tok, moe_intermediate_size, router, shared_expert: false })
+}
+
+/// Which layers the list under `key` names by their indices; nothing when there is no list.
+pub(super) fn listed_layers(config: &Config, key: &str, layers: usize) -> Result<Option<Vec<bool>>> {
+    let listed = config.optional_indices(key, layers)?;
+    Ok(listed.map(|listed| (0..layers).map(|layer| listed.contains(&layer)).collect()))
 }
 
 /// Refuses norms on queries and keys, in families whose checkpoints may have them in a form that is not known.

@@ -1,5 +1,7 @@
 //! Gemma 2 and 3: norms of `1 + w` before and after attention and MLP, scaled embeddings, alternating windows.
 
+use serde_json::json;
+
 use super::common::{activation, llama_like, ropes, sliding_layers, windows};
 use super::rope_config;
 use crate::checkpoint::Config;
@@ -15,8 +17,18 @@ pub(super) fn gemma2(config: &Config) -> Result<DecoderSpec> {
 }
 
 /// Reads a Gemma 3 configuration: query and key norms, five layers with windows and a rotary base of their own for each one
-/// without.
+/// without. Checkpoints that see images leave out what transformers takes by default.
 pub(super) fn gemma3(config: &Config) -> Result<DecoderSpec> {
+    let config = &config.with_defaults([
+        ("vocab_size", json!(262_208)),
+        ("num_attention_heads", json!(8)),
+        ("num_key_value_heads", json!(4)),
+        ("head_dim", json!(256)),
+        ("query_pre_attn_scalar", json!(256)),
+        ("max_position_embeddings", json!(131_072)),
+        ("rope_theta", json!(1e6)),
+        ("sliding_window", json!(4096)),
+    ]);
     let mut spec = DecoderSpec { qk_norm: QkNorm::PerHead, ..gemma(llama_like(config)?, config)? };
     let pattern = match config.optional_size("sliding_window_pattern")? {
         Some(pattern) => pattern,

@@ -1,6 +1,7 @@
 //! GPT-2: LayerNorm, a plain MLP, biases, learned positions, and matrices stored as `[in, out]`.
 
 use super::common::{activation, layer_count};
+use crate::attention::Window;
 use crate::checkpoint::{Config, Part, Stored};
 use crate::error::Result;
 use crate::model::spec::{
@@ -38,7 +39,7 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
         mlp: MlpKind::Plain,
         hidden_act: activation(config, Activation::GeluTanh)?,
         tie_word_embeddings: config.optional_flag("tie_word_embeddings")?.unwrap_or(true),
-        layers: vec![LayerSpec { sliding_window: None, rope: None }; num_hidden_layers],
+        layers: vec![LayerSpec { window: Window::Full, rope: None, moe: None }; num_hidden_layers],
         rotary_layout: RotaryLayout::Half,
         rotary_dim: 0,
         learned_positions: Some(positions),

@@ -8,7 +8,9 @@ mod gpt2;
 mod gpt_neox;
 mod granite;
 mod llama;
+mod llama4;
 mod mistral;
+mod mixtral;
 mod olmo2;
 mod phi;
 mod phi3;
@@ -47,9 +49,15 @@ const fn named_as_llama(describe: fn(&Config) -> Result<DecoderSpec>) -> Family 
 #[rustfmt::skip]
 pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "llama", about: "Llama 1 to 3, SmolLM, SmolLM2, TinyLlama and their like", value: named_as_llama(llama::spec) },
+    Entry { name: "llama4_text", about: "Llama 4 (text): attention in chunks, mixture of experts, layers without rotary positions", value: Family { describe: llama4::spec, stored: llama4::stored } },
     Entry { name: "mistral", about: "Mistral: a sliding window on every layer", value: named_as_llama(mistral::spec) },
+    Entry { name: "mixtral", about: "Mixtral: Mistral with a mixture of experts", value: Family { describe: mixtral::spec, stored: mixtral::stored } },
     Entry { name: "qwen2", about: "Qwen 2 and 2.5: biases on q, k and v", value: named_as_llama(qwen::qwen2) },
     Entry { name: "qwen3", about: "Qwen 3: norms on each query and key head", value: named_as_llama(qwen::qwen3) },
+    Entry { name: "qwen2_5_vl", about: "Qwen 2.5 VL (text), as a flat configuration names it", value: named_as_llama(qwen::qwen2) },
+    Entry { name: "qwen2_5_vl_text", about: "Qwen 2.5 VL (text)", value: named_as_llama(qwen::qwen2) },
+    Entry { name: "qwen3_vl_text", about: "Qwen 3 VL (text)", value: named_as_llama(qwen::qwen3) },
+    Entry { name: "qwen3_moe", about: "Qwen 3 with a mixture of experts", value: named_as_llama(qwen::qwen3_moe) },
     Entry { name: "gemma2", about: "Gemma 2: soft caps, norms before and after, alternating windows", value: named_as_llama(gemma::gemma2) },
     Entry { name: "gemma3_text", about: "Gemma 3 (text): query and key norms, two rotary bases", value: named_as_llama(gemma::gemma3) },
     Entry { name: "phi3", about: "Phi 3 and 3.5: fused projections", value: Family { describe: phi3::spec, stored: phi3::stored } },

@@ -66,7 +66,8 @@ fn scaled(config: &Config, theta: f64, scaling: Option<Config>, rotary_dim: usiz
         None => config.size("max_position_embeddings"),
     };
     let scaling = match kind.as_str() {
-        "default" => RopeScaling::Default,
+        // The three directions of Qwen VL's "mrope" are one for text.
+        "default" | "mrope" => RopeScaling::Default,
         "linear" => RopeScaling::Linear { factor: section.positive("factor")? },
         "llama3" => {
             let low_freq_factor = section.positive("low_freq_factor")?;
@@ -93,10 +94,61 @@ fn scaled(config: &Config, theta: f64, scaling: Option<Config>, rotary_dim: usiz
                 original_max_position_embeddings: original_or_declared()?,
             }
         }
-        "divisors" => RopeScaling::Divisors { divisors: section.numbers("divisors", rotary_dim / 2)? },
-        _ => return Err(section.wrong("rope_type", "default, linear, llama3 or yarn", kind)),
+        "dynamic" => {
+            if rotary_dim <= 2 {
+                let expected =
+                    "another kind: dynamic scaling needs more than one pair of coordinates to rotate";
+                return Err(section.wrong("rope_type", expected, kind));
+            }
+            RopeScaling::Dynamic {
+                factor: section.positive("factor")?,
+                max_position_embeddings: config.size("max_position_embeddings")?,
+            }
+        }
+        // "su" is what Phi-3 first called it.
+        "longrope" | "su" => RopeScaling::LongRope {
+            short_factor: divisors(&section, "short_factor", rotary_dim)?,
+            long_factor: divisors(&section, "long_factor", rotary_dim)?,
+            attention_factor: longrope_attention_factor(config, &section, original_or_declared()?)?,
+            original_max_position_embeddings: original_or_declared()?,
+        },
+        "divisors" => RopeScaling::Divisors { divisors: divisors(&section, "divisors", rotary_dim)? },
+        _ => {
+            return Err(section.wrong(
+                "rope_type",
+                "default, linear, dynamic, llama3, longrope or yarn",
+                kind,
+            ));
+        }
     };
     Ok(RopeSpec { theta, scaling, original_max_position_embeddings: original })
+}
+
+/// One divisor above 0 for each pair of coordinates that rotates.
+fn divisors(section: &Config, key: &str, rotary_dim: usize) -> Result<Vec<f32>> {
+    let divisors = section.numbers(key, rotary_dim / 2)?;
+    match divisors.iter().find(|divisor| !(**divisor > 0.0 && divisor.is_finite())) {
+        Some(wrong) => Err(section.wrong(key, "numbers above 0", wrong)),
+        None => Ok(divisors),
+    }
+}
+
+/// LongRoPE's factor on cos and sin: as given, or `sqrt(1 + ln(f) / ln(original))` for an extension by `f`.
+fn longrope_attention_factor(config: &Config, section: &Config, original: usize) -> Result<f64> {
+    if let Some(given) = section.optional_positive("attention_factor")? {
+        return Ok(given);
+    }
+    let factor = match section.optional_positive("factor")? {
+        Some(factor) => factor,
+        None => config.size("max_position_embeddings")? as f64 / original as f64,
+    };
+    match original {
+        _ if factor <= 1.0 => Ok(1.0),
+        1 => {
+            Err(section.wrong("original_max_position_embeddings", "a context of more than 1 token", original))
+        }
+        _ => Ok((1.0 + factor.ln() / (original as f64).ln()).sqrt()),
+    }
 }
 
 /// YaRN's factor on cos and sin: as given, or `0.1 ln(factor) + 1` (with DeepSeek's `mscale` pair, their ratio).
