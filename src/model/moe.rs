@@ -69,15 +69,12 @@ impl Moe {
 
         let device = x.device();
         let indices = |numbers: Vec<u32>| Tensor::new(numbers, device);
-        let factors = |places: &[usize]| {
-            let factors: Vec<f32> = places.iter().map(|&place| routes[place].1).collect();
-            Tensor::from_vec(factors, (places.len(), 1), device)?.to_dtype(x.dtype())
-        };
+        let weights: Vec<f32> = order.iter().map(|&place| routes[place].1).collect();
+        let weights = Tensor::from_vec(weights, (t * k, 1), device)?; // [t * k, 1], by expert
+        let weighs_inputs = self.spec.router == RouterKind::Sigmoid;
         let tokens = order.iter().map(|place| (place / k) as u32).collect();
-        let mut rows = x.index_select(&indices(tokens)?, 0)?; // [t * k, hidden]
-        if self.spec.router == RouterKind::Sigmoid {
-            rows = rows.broadcast_mul(&factors(&order)?)?;
-        }
+        let rows = x.index_select(&indices(tokens)?, 0)?; // [t * k, hidden], by expert
+        let rows = if weighs_inputs { rows.broadcast_mul(&weights)? } else { rows };
         let mut computed = Vec::new();
         let mut start = 0;
         for same in order.chunk_by(|&a, &b| routes[a].0 == routes[b].0) {
@@ -85,13 +82,11 @@ impl Moe {
             computed.push(self.experts[routes[same[0]].0].forward(act, &rows)?);
             start += same.len();
         }
-        let mut computed = Tensor::cat(&computed, 0)?; // [t * k, hidden], by expert
-        if self.spec.router != RouterKind::Sigmoid {
-            computed = computed.broadcast_mul(&factors(&order)?)?;
-        }
+        let computed = Tensor::cat(&computed, 0)?; // [t * k, hidden], by expert
+        let computed = if weighs_inputs { computed } else { computed.broadcast_mul(&weights)? };
         let mut back = vec![0; t * k];
         order.iter().zip(0..).for_each(|(&place, row)| back[place] = row);
-        let by_token = computed.index_select(&indices(back)?, 0)?.reshape((t, k, hidden))?;
+        let by_token = computed.index_select(&indices(back)?, 0)?.reshape((t, k, hidden))?; // [t, k, hidden]
         let mixed = by_token.sum(1)?; // [t, hidden]
         match &self.shared_expert {
             Some(shared) => mixed + shared.forward(act, x)?,
