@@ -47,6 +47,30 @@ const VECTORS: &[&str] = &[
     "gpt2",
 ];
 
+/// GGUF files that `fixtures/make_gguf.py` makes of them, with the vectors that they must reproduce.
+const GGUF_FILES: &[(&str, &str)] = &[
+    ("llama", "llama"),
+    ("llama-fused", "llama"),
+    ("llama-biased", "qwen2"),
+    ("llama3_rope", "llama3_rope"),
+    ("llama_yarn", "llama_yarn"),
+    ("llama_linear", "llama_linear"),
+    ("mistral", "mistral"),
+    ("qwen2", "qwen2"),
+    ("qwen3", "qwen3"),
+    ("gemma2", "gemma2"),
+    ("gemma3", "gemma3"),
+    ("phi3", "phi3"),
+    ("phi", "phi"),
+    ("cohere2", "cohere2"),
+    ("olmo2", "olmo2"),
+    ("granite", "granite"),
+    ("gpt_neox", "gpt_neox"),
+    ("stablelm", "stablelm"),
+    ("starcoder2", "starcoder2"),
+    ("gpt2", "gpt2"),
+];
+
 /// Variants with the key of their tensors; GPT-2 has none under ssmax.
 fn variants(golden: &Golden) -> impl Iterator<Item = (&'static str, &'static str)> {
     let ssmax = golden.expected.contains_key("ssmax_logits").then_some(("ssmax", "ssmax_"));
@@ -61,7 +85,13 @@ struct Golden {
 
 impl Golden {
     fn open(folder: &Path) -> Self {
-        let checkpoint = Checkpoint::open(&folder.display().to_string(), RopeOverride::default()).unwrap();
+        Self::of(folder, folder)
+    }
+
+    /// A checkpoint that must reproduce the vectors in `folder`.
+    fn of(checkpoint: &Path, folder: &Path) -> Self {
+        let checkpoint =
+            Checkpoint::open(&checkpoint.display().to_string(), RopeOverride::default()).unwrap();
         let expected =
             candle_core::safetensors::load(folder.join("expected.safetensors"), &Device::Cpu).unwrap();
         let ids = expected["input_ids"].flatten_all().unwrap().to_vec1::<i64>().unwrap();
@@ -129,6 +159,36 @@ fn logits_equal_the_reference_whatever_the_chunk_size() {
             }
         }
     }
+}
+
+#[test]
+fn a_gguf_file_has_the_logits_of_the_reference() {
+    for (file, folder) in GGUF_FILES.iter().filter_map(|(file, name)| common::vector_as_gguf(file, name)) {
+        let golden = Golden::of(&file, &folder);
+        for (variant, prefix) in variants(&golden) {
+            let found = golden.logits(golden.variant(variant).as_ref(), 16);
+            let what = format!("{} under {variant}", file.display());
+            assert_logits(&found, &golden.expected[&format!("{prefix}logits")], &what);
+        }
+    }
+}
+
+/// Its golden checkpoint leaves rotary positions out where no GGUF file can say so.
+#[test]
+fn a_gguf_file_of_smollm3_has_no_rotary_positions_in_every_fourth_layer() {
+    let Some((file, folder)) = common::vector_as_gguf("smollm3", "smollm3") else { return };
+    let place = tempfile::tempdir().unwrap();
+    let config = std::fs::read(folder.join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    config["no_rope_layers"] = serde_json::json!([1, 1, 1, 0]);
+    std::fs::write(place.path().join("config.json"), config.to_string()).unwrap();
+    std::fs::copy(folder.join("model.safetensors"), place.path().join("model.safetensors")).unwrap();
+    let [directory, file] = [place.path(), &file].map(|path| {
+        let golden = Golden::of(path, &folder);
+        golden.logits(golden.variant("softmax").as_ref(), 64)
+    });
+    let expected = Tensor::new(directory, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+    assert_logits(&file, &expected, "smollm3.gguf");
 }
 
 #[test]

@@ -1,7 +1,6 @@
-//! GGUF files: metadata and quantised tensors, memory-mapped, read under Hugging Face's names.
+//! GGUF files: metadata and quantised tensors, memory-mapped, in one file or in the parts of a split one.
 //!
-//! Quantised weights are expanded to f32 exactly. Rows of the `llama` architecture's q and k projections are stored in the
-//! order of interleaved rotary positions; they are put back into the half-split order here, so that there is one rope.
+//! Quantised weights are expanded to f32 exactly.
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -12,16 +11,21 @@ use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
 use candle_core::{Device, Tensor};
 use memmap2::Mmap;
 
-use super::weights::{TensorSource, map_file};
+use super::weights::map_file;
 use crate::error::{Error, Result};
 
 /// An open GGUF file.
 pub struct GgufFile {
+    parts: Vec<Part>,
+    metadata: Metadata,
+    architecture: String,
+}
+
+/// One of the files that hold the tensors.
+struct Part {
     path: PathBuf,
     bytes: Mmap,
     content: Content,
-    metadata: Metadata,
-    architecture: String,
 }
 
 /// The metadata of a GGUF file, with checked access.
@@ -32,51 +36,36 @@ pub struct Metadata {
 }
 
 impl GgufFile {
-    /// Opens a file and checks that every tensor it announces lies inside it.
+    /// Opens a file, with the other parts when it is the first of a split one, and checks that every tensor they
+    /// announce lies inside them.
     ///
     /// # Errors
-    /// [`Error::File`] when it is missing, no GGUF, cut short, split, or uses a quantisation that cannot be read.
+    /// [`Error::File`] when it is missing, no GGUF, cut short, not the first part, or uses a quantisation that cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = map_file(path)?;
-        if !bytes.starts_with(b"GGUF") {
-            return Err(Error::file(
-                path,
-                "not a GGUF file: it does not begin with the letters GGUF; download it again",
-            ));
-        }
-        if super::gguf_walk::alignment_is_zero(&bytes) {
-            return Err(Error::file(path, "damaged: general.alignment is 0; download it again"));
-        }
-        let mut content = Content::read(&mut Cursor::new(&bytes[..]))
-            .map_err(|error| unreadable(path, bytes.len(), &error))?;
-        let ends = content.tensor_infos.iter().map(|(name, info)| (end_of(info, &content), name));
-        if let Some((end, name)) = ends.max().filter(|(end, _)| *end > bytes.len() as u64) {
-            return Err(Error::file(
-                path,
-                format!(
-                    "cut short: tensor {name} ends at byte {end}, the file has {}; download it again",
-                    bytes.len()
-                ),
-            ));
-        }
-        let values = Arc::new(std::mem::take(&mut content.metadata));
+        let mut first = Part::open(path)?;
+        let values = Arc::new(std::mem::take(&mut first.content.metadata));
         let metadata = Metadata { path: path.to_path_buf(), values };
-        if metadata.integer("split.count")?.is_some_and(|count| count > 1) {
-            return Err(Error::file(
-                path,
-                "one part of a split GGUF; merge the parts with: llama-gguf-split --merge",
-            ));
+        let mut parts = vec![first];
+        let count = metadata.integer("split.count")?.unwrap_or(1);
+        for number in 2..=count {
+            parts.push(Part::open(&part_path(path, number, count)?)?);
         }
         let architecture = metadata.string("general.architecture")?.ok_or_else(|| {
             Error::file(path, "the metadata has no general.architecture; convert the model again")
         })?;
-        Ok(Self { path: path.to_path_buf(), bytes, content, metadata, architecture })
+        Ok(Self { parts, metadata, architecture })
     }
 
-    /// The file.
+    /// The file, or the first part of a split one.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.metadata.path
+    }
+
+    /// The file, or all parts of a split one in order.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.parts.iter().map(|part| part.path.clone()).collect()
     }
 
     /// Its metadata.
@@ -95,73 +84,84 @@ impl GgufFile {
     ///
     /// # Errors
     /// [`Error::Tensor`] when it is missing or cannot be read.
-    pub fn read_stored(&self, stored: &str, device: &Device) -> Result<Tensor> {
-        let wrong = |found: String| Error::Tensor {
-            path: self.path.clone(),
+    pub fn read(&self, stored: &str, device: &Device) -> Result<Tensor> {
+        let wrong = |path: &Path, found: String| Error::Tensor {
+            path: path.to_path_buf(),
             tensor: stored.to_string(),
             expected: "a readable tensor".to_string(),
             found,
         };
-        if !self.content.tensor_infos.contains_key(stored) {
-            return Err(wrong("no such tensor".to_string()));
-        }
+        let part = self.part(stored).ok_or_else(|| wrong(self.path(), "no such tensor".to_string()))?;
         let expand =
-            || self.content.tensor(&mut Cursor::new(&self.bytes[..]), stored, device)?.dequantize(device);
-        expand().map_err(|error| wrong(error.to_string().lines().next().unwrap_or_default().to_string()))
+            || part.content.tensor(&mut Cursor::new(&part.bytes[..]), stored, device)?.dequantize(device);
+        expand().map_err(|error| {
+            wrong(&part.path, error.to_string().lines().next().unwrap_or_default().to_string())
+        })
+    }
+
+    /// Whether there is a tensor stored under a GGUF name.
+    #[must_use]
+    pub fn contains(&self, stored: &str) -> bool {
+        self.part(stored).is_some()
     }
 
     /// The shape of the tensor stored under a GGUF name.
     #[must_use]
-    pub fn stored_shape(&self, stored: &str) -> Option<Vec<usize>> {
-        self.content.tensor_infos.get(stored).map(|info| info.shape.dims().to_vec())
+    pub fn shape(&self, stored: &str) -> Option<Vec<usize>> {
+        Some(self.part(stored)?.content.tensor_infos[stored].shape.dims().to_vec())
     }
 
-    /// Puts rows `[heads, d/2, 2]` of an interleaved projection back into `[heads, 2, d/2]`.
-    fn unpermute(&self, weight: &Tensor, heads_key: &str) -> Result<Tensor> {
-        let key = format!("{}.attention.{heads_key}", self.architecture);
-        let heads = self.metadata.integer(&key)?.unwrap_or(0) as usize;
-        let shape = weight.dims().to_vec();
-        if heads == 0 || !shape[0].is_multiple_of(2 * heads) {
-            return Err(Error::file(
-                &self.path,
-                format!("{key} = {heads} does not divide {} rows", shape[0]),
-            ));
-        }
-        let pairs = shape[0] / heads / 2;
-        let split = weight.reshape((heads, pairs, 2, ()))?.transpose(1, 2)?; // [heads, 2, d/2, in]
-        Ok(split.contiguous()?.reshape(shape)?)
+    /// The file that holds the tensor stored under a GGUF name, or the first when none does.
+    #[must_use]
+    pub fn file_of(&self, stored: &str) -> &Path {
+        self.part(stored).map_or(self.path(), |part| &part.path)
+    }
+
+    fn part(&self, stored: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| part.content.tensor_infos.contains_key(stored))
     }
 }
 
-impl TensorSource for GgufFile {
-    fn contains(&self, name: &str) -> bool {
-        stored_name(name).is_some_and(|stored| self.content.tensor_infos.contains_key(&stored))
-    }
-
-    fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.stored_shape(&stored_name(name)?)
-    }
-
-    fn read(&self, name: &str, device: &Device) -> Result<Tensor> {
-        let stored = stored_name(name).unwrap_or_else(|| name.to_string());
-        let tensor = self.read_stored(&stored, device)?;
-        match (self.architecture.as_str(), stored.split('.').nth(2)) {
-            ("llama", Some("attn_q")) => self.unpermute(&tensor, "head_count"),
-            ("llama", Some("attn_k")) => {
-                let grouped = self.metadata.integer("llama.attention.head_count_kv")?.is_some();
-                self.unpermute(&tensor, if grouped { "head_count_kv" } else { "head_count" })
-            }
-            _ => Ok(tensor),
+impl Part {
+    fn open(path: &Path) -> Result<Self> {
+        let bytes = map_file(path)?;
+        if !bytes.starts_with(b"GGUF") {
+            return Err(Error::file(
+                path,
+                "not a GGUF file: it does not begin with the letters GGUF; download it again",
+            ));
         }
+        if super::gguf_walk::alignment_is_zero(&bytes) {
+            return Err(Error::file(path, "damaged: general.alignment is 0; download it again"));
+        }
+        let content = Content::read(&mut Cursor::new(&bytes[..]))
+            .map_err(|error| unreadable(path, bytes.len(), &error))?;
+        let ends = content.tensor_infos.iter().map(|(name, info)| (end_of(info, &content), name));
+        if let Some((end, name)) = ends.max().filter(|(end, _)| *end > bytes.len() as u64) {
+            return Err(Error::file(
+                path,
+                format!(
+                    "cut short: tensor {name} ends at byte {end}, the file has {}; download it again",
+                    bytes.len()
+                ),
+            ));
+        }
+        Ok(Self { path: path.to_path_buf(), bytes, content })
     }
+}
 
-    /// Opening the file has checked that every quantisation is known.
-    fn check_dtype(&self, _name: &str) -> Result<()> {
-        Ok(())
-    }
-
-    fn file_of(&self, _name: &str) -> PathBuf {
-        self.path.clone()
+/// Where part `number` of `count` is when `first` is the first: beside it, by the name that llama.cpp gives it.
+fn part_path(first: &Path, number: u64, count: u64) -> Result<PathBuf> {
+    let name = first.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    match name.strip_suffix(&format!("-00001-of-{count:05}.gguf")) {
+        Some(stem) => Ok(first.with_file_name(format!("{stem}-{number:05}-of-{count:05}.gguf"))),
+        None => Err(Error::file(
+            first,
+            format!(
+                "one part of a split GGUF; name the first, ...-00001-of-{count:05}.gguf, with the others beside it, or \
+                 merge them with: llama-gguf-split --merge"
+            ),
+        )),
     }
 }
 
@@ -171,33 +171,6 @@ fn end_of(info: &TensorInfo, content: &Content) -> u64 {
     let blocks = elements.unwrap_or(usize::MAX).div_ceil(info.ggml_dtype.block_size());
     let size = blocks.saturating_mul(info.ggml_dtype.type_size()) as u64;
     content.tensor_data_offset.saturating_add(info.offset).saturating_add(size)
-}
-
-/// The GGUF name of a tensor, `blk.3.attn_q.weight` for `model.layers.3.self_attn.q_proj.weight`.
-fn stored_name(name: &str) -> Option<String> {
-    let (module, kind) = name.rsplit_once('.')?;
-    let stored = match module {
-        "model.embed_tokens" => "token_embd".to_string(),
-        "model.norm" => "output_norm".to_string(),
-        "lm_head" => "output".to_string(),
-        _ => {
-            let (layer, part) = module.strip_prefix("model.layers.")?.split_once('.')?;
-            let part = match part {
-                "input_layernorm" => "attn_norm",
-                "post_attention_layernorm" => "ffn_norm",
-                "self_attn.q_proj" => "attn_q",
-                "self_attn.k_proj" => "attn_k",
-                "self_attn.v_proj" => "attn_v",
-                "self_attn.o_proj" => "attn_output",
-                "mlp.gate_proj" => "ffn_gate",
-                "mlp.up_proj" => "ffn_up",
-                "mlp.down_proj" => "ffn_down",
-                _ => return None,
-            };
-            format!("blk.{layer}.{part}")
-        }
-    };
-    Some(format!("{stored}.{kind}"))
 }
 
 fn unreadable(path: &Path, length: usize, error: &candle_core::Error) -> Error {
@@ -327,18 +300,5 @@ fn number(value: &Value) -> Option<f64> {
         Value::I32(x) => Some(f64::from(x)),
         Value::I64(x) => Some(x as f64),
         _ => whole(value).map(|x| x as f64),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_follow_the_gguf_convention() {
-        let stored = |name: &str| stored_name(name).unwrap();
-        assert_eq!(stored("model.layers.12.self_attn.o_proj.weight"), "blk.12.attn_output.weight");
-        assert_eq!(stored("lm_head.weight"), "output.weight");
-        assert_eq!(stored_name("model.layers.0.self_attn.ssmax_scale"), None);
     }
 }

@@ -3,6 +3,7 @@
 mod config;
 mod gguf;
 mod gguf_config;
+mod gguf_tensors;
 mod gguf_walk;
 mod hub;
 mod renamed;
@@ -17,6 +18,8 @@ use sha2::{Digest, Sha256};
 
 pub use config::Config;
 pub use gguf::{GgufFile, Metadata};
+pub use gguf_config::{ARCHITECTURES, Architecture};
+use gguf_tensors::GgufTensors;
 pub use renamed::{NameMap, Part, Stored};
 pub use weights::{TensorSource, Weights};
 
@@ -26,7 +29,7 @@ use crate::hash;
 use crate::model::decoder::Decoder;
 use crate::model::dtype::Dtype;
 use crate::model::families;
-use crate::model::spec::DecoderSpec;
+use crate::model::spec::{DecoderSpec, NormKind};
 use crate::registry::Entry;
 
 /// A checkpoint whose configuration has been read and understood; its weights load with [`Checkpoint::decoder`].
@@ -110,10 +113,15 @@ impl Checkpoint {
 
     fn open_gguf(path: &Path) -> Result<Self> {
         let file = GgufFile::open(path)?;
-        let config = gguf_config::to_config(&file)?;
-        let (family, spec) = families::describe(&config)?;
-        let tokenizer = TokenizerSource::Gguf(file.metadata().clone());
-        Self::assemble(family, spec, &config, Box::new(file), tokenizer, vec![path.to_path_buf()])
+        let (config, architecture) = gguf_config::to_config(&file)?;
+        let (family, mut spec) = families::describe(&config)?;
+        if spec.norm == NormKind::RmsPlusOne {
+            // GGUF files store 1 + w.
+            spec.norm = NormKind::Rms;
+        }
+        let (tokenizer, files) = (TokenizerSource::Gguf(file.metadata().clone()), file.files());
+        let source = GgufTensors { file, spec: spec.clone(), interleaved: architecture.interleaved };
+        Self::assemble(family, spec, &config, Box::new(source), tokenizer, files)
     }
 
     fn assemble(

@@ -13,6 +13,14 @@ pub(crate) fn model_file(name: &str) -> Option<PathBuf> {
     found(folder.join(name), "python3 fixtures/fetch_models.py")
 }
 
+/// A golden checkpoint as a GGUF file, and the golden checkpoint itself.
+pub(crate) fn vector_as_gguf(file: &str, name: &str) -> Option<(PathBuf, PathBuf)> {
+    let folder = vector(name)?;
+    let models = std::env::var_os("NIAH_MODELS").map_or_else(|| fixture("models"), PathBuf::from);
+    let file = models.join("gguf").join(format!("{file}.gguf"));
+    Some((found(file, "python3 fixtures/make_gguf.py")?, folder))
+}
+
 /// A golden checkpoint: of `fixtures/vectors/`, or of the larger collection beside the repository.
 pub(crate) fn vector(name: &str) -> Option<PathBuf> {
     let shipped = fixture("vectors").join(name);

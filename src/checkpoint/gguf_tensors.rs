@@ -1,0 +1,144 @@
+//! The tensors of a GGUF file under Llama's names in Hugging Face's layout.
+//!
+//! GGUF names are the same in every architecture, so one map serves all. Matrices that share an input may be stored as one
+//! (q, k and v; gate and up). Where an architecture turns neighbouring coordinates (`interleaved`), rows of q and k are
+//! stored in that order; they are put back into the half-split order here, so that there is one rope.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use candle_core::{Device, Tensor};
+
+use super::gguf::GgufFile;
+use super::weights::TensorSource;
+use crate::error::{Error, Result};
+use crate::model::spec::{BlockKind, DecoderSpec, MlpKind};
+
+/// The tensors of a GGUF file.
+pub(super) struct GgufTensors {
+    pub(super) file: GgufFile,
+    /// What the tensors make up: its sizes say where fused matrices are cut.
+    pub(super) spec: DecoderSpec,
+    /// Whether rows of q and k are in the order of interleaved rotary positions.
+    pub(super) interleaved: bool,
+}
+
+/// Where a tensor is stored.
+struct Place {
+    /// Its GGUF name.
+    stored: String,
+    /// Its rows, when it is a part of a fused matrix.
+    rows: Option<Range<usize>>,
+    /// Heads whose rows are put back into the half-split order.
+    heads: Option<usize>,
+}
+
+impl GgufTensors {
+    /// Where the tensor is that Llama would call `name`.
+    fn place(&self, name: &str) -> Option<Place> {
+        let (module, kind) = name.rsplit_once('.')?;
+        let whole = |part: &str| Place { stored: format!("{part}.{kind}"), rows: None, heads: None };
+        match module {
+            "model.embed_tokens" => return Some(whole("token_embd")),
+            "model.embed_positions" => return Some(whole("position_embd")),
+            "model.norm" => return Some(whole("output_norm")),
+            "lm_head" => return Some(whole("output")),
+            _ => {}
+        }
+        let (layer, part) = module.strip_prefix("model.layers.")?.split_once('.')?;
+        let stored = |part: &str| format!("blk.{layer}.{part}");
+        let spec = &self.spec;
+        let (q, kv) = (spec.num_attention_heads * spec.head_dim, spec.num_key_value_heads * spec.head_dim);
+        let inner = spec.intermediate_size;
+        let own = match part {
+            "input_layernorm" => "attn_norm",
+            "post_attention_layernorm" => match spec.block {
+                BlockKind::PreNorm | BlockKind::ParallelTwoNorms => "ffn_norm",
+                _ => "post_attention_norm",
+            },
+            "pre_feedforward_layernorm" => "ffn_norm",
+            "post_feedforward_layernorm" => "post_ffw_norm",
+            "self_attn.q_proj" => "attn_q",
+            "self_attn.k_proj" => "attn_k",
+            "self_attn.v_proj" => "attn_v",
+            "self_attn.o_proj" => "attn_output",
+            "self_attn.q_norm" => "attn_q_norm",
+            "self_attn.k_norm" => "attn_k_norm",
+            "mlp.gate_proj" => "ffn_gate",
+            "mlp.up_proj" => "ffn_up",
+            "mlp.down_proj" => "ffn_down",
+            _ => return None,
+        };
+        // The fused matrix that may hold it, its first row there, its rows and all rows.
+        let (fused, start, len, total) = match own {
+            "attn_q" => ("attn_qkv", 0, q, q + 2 * kv),
+            "attn_k" => ("attn_qkv", q, kv, q + 2 * kv),
+            "attn_v" => ("attn_qkv", q + kv, kv, q + 2 * kv),
+            "ffn_gate" => ("ffn_up", 0, inner, 2 * inner),
+            "ffn_up" if spec.mlp == MlpKind::Gated => ("ffn_up", inner, inner, 2 * inner),
+            _ => return Some(whole(&stored(own))),
+        };
+        let rows =
+            self.file.shape(&format!("{}.{kind}", stored(fused))).and_then(|shape| shape.first().copied());
+        let mut place = match rows == Some(total) {
+            true => Place { rows: Some(start..start + len), ..whole(&stored(fused)) },
+            false => whole(&stored(own)),
+        };
+        place.heads = match own {
+            "attn_q" if self.interleaved => Some(spec.num_attention_heads),
+            "attn_k" if self.interleaved => Some(spec.num_key_value_heads),
+            _ => None,
+        };
+        Some(place)
+    }
+}
+
+/// Puts rows `[heads, d/2, 2]` of an interleaved projection, or of its bias, back into `[heads, 2, d/2]`.
+fn unpermute(rows: &Tensor, heads: usize) -> Result<Tensor> {
+    let shape = rows.dims().to_vec();
+    let split = rows.reshape((heads, shape[0] / heads / 2, 2, ()))?.transpose(1, 2)?; // [heads, 2, d/2, in]
+    Ok(split.contiguous()?.reshape(shape)?)
+}
+
+impl TensorSource for GgufTensors {
+    fn contains(&self, name: &str) -> bool {
+        self.place(name).is_some_and(|place| self.file.contains(&place.stored))
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        let place = self.place(name)?;
+        let mut shape = self.file.shape(&place.stored)?;
+        if let Some(rows) = place.rows {
+            *shape.first_mut()? = rows.len();
+        }
+        Some(shape)
+    }
+
+    fn read(&self, name: &str, device: &Device) -> Result<Tensor> {
+        let place = self.place(name).ok_or_else(|| Error::Tensor {
+            path: self.file.path().to_path_buf(),
+            tensor: name.to_string(),
+            expected: "a tensor that GGUF files have".to_string(),
+            found: "no such tensor".to_string(),
+        })?;
+        let stored = self.file.read(&place.stored, device)?;
+        let rows = match place.rows {
+            Some(rows) => stored.narrow(0, rows.start, rows.len())?.contiguous()?,
+            None => stored,
+        };
+        match place.heads {
+            Some(heads) => unpermute(&rows, heads),
+            None => Ok(rows),
+        }
+    }
+
+    /// Opening the file has checked that every quantisation is known.
+    fn check_dtype(&self, _name: &str) -> Result<()> {
+        Ok(())
+    }
+
+    fn file_of(&self, name: &str) -> PathBuf {
+        let stored = self.place(name).map(|place| place.stored).unwrap_or_default();
+        self.file.file_of(&stored).to_path_buf()
+    }
+}
