@@ -481,7 +481,7 @@ fn prompts_are_lines_of_json_that_a_seed_decides() {
 fn list_names_every_table() {
     let bench = Bench::new();
     let all = bench.stdout(&["list"]);
-    for kind in ["variants", "families", "tasks", "haystacks", "scorers", "exporters"] {
+    for kind in ["variants", "families", "architectures", "tasks", "haystacks", "scorers", "exporters"] {
         let one = bench.stdout(&["list", kind]);
         assert!(one.starts_with(&format!("{kind} (")) && all.contains(&one), "{one}");
     }

@@ -281,6 +281,20 @@ fn a_revision_and_a_gguf_file_can_be_named() {
 }
 
 #[test]
+fn all_parts_of_a_split_gguf_file_are_downloaded_from_one_commit() {
+    let (hub, home) = (Hub::of_tiny_checkpoint(), tempfile::tempdir().unwrap());
+    let parts = ["m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf"];
+    hub.change(|repository| parts.iter().for_each(|part| repository.add(COMMIT, part, b"no GGUF".to_vec())));
+    let output = prompts(home.path(), &hub.endpoint(), "org/name/m-00001-of-00003.gguf", &[]);
+    assert_refused(&output, &["m-00001-of-00003.gguf", "not a GGUF file"]);
+    let asked = hub.asked();
+    for part in &parts[1..] {
+        let path = format!("{COMMIT}/{part}");
+        assert!(asked.iter().any(|asked| asked.path == path), "{path}");
+    }
+}
+
+#[test]
 fn weights_in_several_files_are_all_downloaded() {
     let directory = tempfile::tempdir().unwrap();
     common::tiny_checkpoint(directory.path());

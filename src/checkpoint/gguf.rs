@@ -46,9 +46,15 @@ impl GgufFile {
         let values = Arc::new(std::mem::take(&mut first.content.metadata));
         let metadata = Metadata { path: path.to_path_buf(), values };
         let mut parts = vec![first];
-        let count = metadata.integer("split.count")?.unwrap_or(1);
-        for number in 2..=count {
-            parts.push(Part::open(&part_path(path, number, count)?)?);
+        if let Some(count) = metadata.integer("split.count")?.filter(|count| *count > 1) {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let others = other_parts(name);
+            if others.len() as u64 + 1 != count {
+                return Err(Error::file(path, not_the_first(count)));
+            }
+            for other in others {
+                parts.push(Part::open(&path.with_file_name(other))?);
+            }
         }
         let architecture = metadata.string("general.architecture")?.ok_or_else(|| {
             Error::file(path, "the metadata has no general.architecture; convert the model again")
@@ -150,19 +156,19 @@ impl Part {
     }
 }
 
-/// Where part `number` of `count` is when `first` is the first: beside it, by the name that llama.cpp gives it.
-fn part_path(first: &Path, number: u64, count: u64) -> Result<PathBuf> {
-    let name = first.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    match name.strip_suffix(&format!("-00001-of-{count:05}.gguf")) {
-        Some(stem) => Ok(first.with_file_name(format!("{stem}-{number:05}-of-{count:05}.gguf"))),
-        None => Err(Error::file(
-            first,
-            format!(
-                "one part of a split GGUF; name the first, ...-00001-of-{count:05}.gguf, with the others beside it, or \
-                 merge them with: llama-gguf-split --merge"
-            ),
-        )),
-    }
+/// The names of the other parts of a split file, when `first` is a name that llama.cpp gives to the first.
+pub(super) fn other_parts(first: &str) -> Vec<String> {
+    let name = first.strip_suffix(".gguf").and_then(|name| name.rsplit_once("-00001-of-"));
+    let Some((stem, count)) = name.filter(|(_, count)| count.len() == 5) else { return Vec::new() };
+    let last: usize = count.parse().unwrap_or(0);
+    (2..=last).map(|number| format!("{stem}-{number:05}-of-{count}.gguf")).collect()
+}
+
+fn not_the_first(count: u64) -> String {
+    format!(
+        "one part of a split GGUF; name the first, ...-00001-of-{count:05}.gguf, with the others beside it, or merge them \
+         with: llama-gguf-split --merge"
+    )
 }
 
 /// The byte after a tensor's last one.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
 
+use super::gguf;
 use super::safetensors::shard_names;
 use crate::error::{Error, Result};
 
@@ -20,12 +21,18 @@ const OPTIONAL: &[&str] = &[
     "chat_template.jinja",
 ];
 
-/// Brings a checkpoint into the cache; returns its directory, or the GGUF file when `name` ends with one.
+/// Brings a checkpoint into the cache; returns its directory, or the GGUF file (the first part of a split one) when `name` ends
+/// with one.
 pub(super) fn fetch(name: &str) -> Result<PathBuf> {
     let (repo, file) = parse(name)?;
     let mut hub = Hub::open(repo)?;
     if let Some(file) = file {
-        return hub.required(&file, name);
+        let first = hub.required(&file, name)?;
+        hub.pin(&first);
+        for part in gguf::other_parts(&file) {
+            hub.required(&part, name)?;
+        }
+        return Ok(first);
     }
     let config = hub.required("config.json", name)?;
     hub.pin(&config);

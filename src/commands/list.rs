@@ -2,6 +2,7 @@
 
 use super::print;
 use crate::attention::variant::VARIANTS;
+use crate::checkpoint::ARCHITECTURES;
 use crate::cli::ListArgs;
 use crate::error::Result;
 use crate::export::EXPORTERS;
@@ -17,6 +18,11 @@ type Rows = fn() -> Vec<(&'static str, &'static str)>;
 const KINDS: &[Entry<Rows>] = &[
     Entry { name: "variants", about: "attention variants, for --variant", value: || rows(VARIANTS) },
     Entry { name: "families", about: "model families that load (model_type)", value: || rows(FAMILIES) },
+    Entry {
+        name: "architectures",
+        about: "general.architecture of GGUF files that load, and its families",
+        value: || rows(ARCHITECTURES),
+    },
     Entry { name: "tasks", about: "task presets, for --task", value: || rows(TASKS) },
     Entry { name: "haystacks", about: "haystacks, for --haystack", value: || rows(HAYSTACKS) },
     Entry { name: "scorers", about: "scorers, for --scorer", value: || rows(SCORERS) },

@@ -36,6 +36,11 @@ pub(crate) fn metadata() -> Metadata {
 
 /// Writes the golden llama under GGUF names, with this metadata.
 pub(crate) fn write(path: &Path, metadata: &Metadata) {
+    write_tensors(path, metadata, &tensors());
+}
+
+/// The tensors of the golden llama under GGUF names.
+pub(crate) fn tensors() -> Vec<(String, Tensor)> {
     let source = super::fixture("vectors/llama/model.safetensors");
     let weights = candle_core::safetensors::load(source, &Device::Cpu).unwrap();
     let mut tensors = vec![
@@ -59,6 +64,11 @@ pub(crate) fn write(path: &Path, metadata: &Metadata) {
             tensors.push((format!("blk.{layer}.{stored}.weight"), weight));
         }
     }
+    tensors
+}
+
+/// Writes a GGUF file of these tensors.
+pub(crate) fn write_tensors(path: &Path, metadata: &Metadata, tensors: &[(String, Tensor)]) {
     let quantised = |tensor: &Tensor| QTensor::quantize(tensor, GgmlDType::F32).unwrap();
     let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), quantised(tensor))).collect();
     let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();

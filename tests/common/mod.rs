@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses some of these")]
 
 pub(crate) mod gguf;
+pub(crate) mod real_model;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
