@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::attention::{self, AttentionContext, Window};
+use niah::model::spec::LayerSpec;
 use niah::rng::Rng;
 
 const HEADS: usize = 9;
@@ -21,12 +22,12 @@ fn random(rng: &mut Rng, heads: usize, rows: usize) -> Tensor {
 
 fn attention_by_length(criterion: &mut Criterion) {
     let mut rng = Rng::new(0);
+    let layers = [LayerSpec { window: Window::Full, rope: None, moe: None }];
     let inputs = VariantInputs {
-        layers: 1,
+        layers: &layers,
         heads: HEADS,
-        learned: None,
-        scale_override: Some(0.17),
-        training_length: None,
+        training_length: Some(1024),
+        ..VariantInputs::default()
     };
     let mut group = criterion.benchmark_group("attention of 512 queries");
     group.sample_size(10);

@@ -83,13 +83,13 @@ pub struct ModelArgs {
     /// Checkpoint: a GGUF file, a directory with config.json and safetensors, or a hub id
     #[arg(long, short, value_name = "FILE|DIR|ID", help_heading = "Model")]
     pub model: String,
-    /// Attention variant: auto (the checkpoint's own), softmax, ssmax, ssmax-fixed, ssmax-bias
+    /// Attention variant: auto (the checkpoint's own), softmax, ssmax, ssmax-fixed, ssmax-bias, logn, temperature
     #[arg(long, default_value = "auto", help_heading = "Model")]
     pub variant: String,
     /// Precision of the weights: f32 (exact), bf16 (weights and inputs rounded), f16 (weights rounded); sums are f32
     #[arg(long, value_name = "DTYPE", value_parser = dtype, default_value = "f32", help_heading = "Model")]
     pub dtype: Dtype,
-    /// One scale s for all heads, instead of the learned one or 1 / mean(ln n) of the training length
+    /// One scale s for all heads, with ssmax or ssmax-bias: instead of the learned one or 1 / mean(ln n) of the training length
     #[arg(long, value_name = "S", allow_hyphen_values = true, help_heading = "Model")]
     pub ssmax_scale: Option<f64>,
     /// Base of the rotary frequencies
@@ -279,7 +279,7 @@ pub struct AttendArgs {
     /// Checkpoint for --text
     #[arg(long, short, value_name = "FILE|DIR|ID", requires = "text", help_heading = "Own text")]
     pub model: Option<String>,
-    /// Attention variant for --text
+    /// Attention variant for --text; see niah list variants
     #[arg(long, default_value = "auto", help_heading = "Own text")]
     pub variant: String,
     /// Precision of the weights for --text: f32, bf16, f16

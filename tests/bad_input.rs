@@ -263,7 +263,29 @@ fn a_broken_config_json_is_refused_with_key_and_expectation() {
             &["attention_variant", "ssmax without them", "self_attn.ssmax_scale"],
         ),
         ("use_ssmax", json!(true), &["ssmax without them", "self_attn.ssmax_scale"]),
-        ("use_logn_attn", json!(true), &["use_logn_attn", "does not know this attention rule"]),
+        (
+            "attention_variant",
+            json!({"kind": "logn", "layers": [0, 4]}),
+            &["attention_variant.layers", "layer numbers from 0 to 3"],
+        ),
+        ("use_logn_attn", json!("yes"), &["use_logn_attn", "true or false"]),
+        ("attn_temperature_tuning", json!("high"), &["attn_temperature_tuning", "true or false"]),
+        ("llama_4_scaling_beta", json!(0.1), &["original_max_position_embeddings", "found nothing"]),
+        ("llama_4_scaling", json!({"beta": "much"}), &["llama_4_scaling.beta", "a number"]),
+        (
+            "sparse_indexer_softmax_variant",
+            json!("ssmax"),
+            &[
+                "sparse_indexer_softmax_variant",
+                "not published",
+                "rename the tensors to self_attn.ssmax_scale",
+            ],
+        ),
+        (
+            "sparse_config",
+            json!({"sparse_indexer_softmax_variant": "ssmax"}),
+            &["sparse_config.sparse_indexer_softmax_variant", "not published"],
+        ),
     ] {
         place.write("model/config.json", &original);
         place.edit_json("model/config.json", |config| config[key] = value);
@@ -411,6 +433,11 @@ fn scales_that_do_not_fit_are_refused_and_none_is_invented() {
         .refuses(USAGE, &["layers.0.self_attn.ssmax_scale", "4 finite numbers", "shape [3]"]);
     with_scales(3, &[0.4; 4]);
     place.run("--dry-run").refuses(USAGE, &["layers.3.self_attn.ssmax_scale", "no such tensor"]);
+    place.edit_weights(|tensors| {
+        let square = Tensor::new(&[[0.4f32, 0.4], [0.4, 0.4]], &Device::Cpu).unwrap();
+        tensors.insert("model.layers.3.self_attn.ssmax_scale".to_string(), square);
+    });
+    place.run("--dry-run").refuses(USAGE, &["layers.3.self_attn.ssmax_scale", "shape [2, 2]"]);
     with_scales(4, &[0.4, f32::NAN, 0.4, 0.4]);
     place.run("--dry-run").refuses(USAGE, &["ssmax_scale", "4 finite numbers", "NaN"]);
     with_scales(4, &[0.4; 4]);
@@ -421,6 +448,106 @@ fn scales_that_do_not_fit_are_refused_and_none_is_invented() {
     place
         .edit_json("model/config.json", |config| config["attention_variant"] = json!({"kind": "ssmax-bias"}));
     place.run("--dry-run").refuses(USAGE, &["ssmax-bias", "self_attn.ssmax_bias"]);
+}
+
+#[test]
+fn a_checkpoint_that_contradicts_itself_about_its_attention_rule_is_refused() {
+    let place = Place::new();
+    let (config, weights) = ("model/config.json", fs::read(place.path("model/model.safetensors")).unwrap());
+    let original = fs::read(place.path(config)).unwrap();
+    let scale = || Tensor::new(&[0.4f32; 4], &Device::Cpu).unwrap();
+    let dry = |keys: Value, tensors: &[(&str, &[usize])], words: &[&str]| {
+        place.write("model/model.safetensors", &weights);
+        place.write(config, &original);
+        place.edit_json(config, |config| {
+            config.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        });
+        place.edit_weights(|stored| {
+            for (name, layers) in tensors {
+                let names = layers.iter().map(|layer| format!("model.layers.{layer}.self_attn.{name}"));
+                stored.extend(names.map(|name| (name, scale())));
+            }
+        });
+        place.run("--dry-run").refuses(USAGE, words);
+    };
+    let all = &[0, 1, 2, 3][..];
+    for (keys, tensors, words) in [
+        (
+            json!({"scalable_softmax": false}),
+            &[("ssmax_scale", all)][..],
+            &["scalable_softmax", "found false"][..],
+        ),
+        (
+            json!({"use_ssmax": false}),
+            &[("ssmax_scale", all)],
+            &["use_ssmax", "--variant softmax runs without"],
+        ),
+        (
+            json!({"attention_variant": {"kind": "softmax"}}),
+            &[("ssmax_scale", all)],
+            &["attention_variant", "softmax, but learned scales in self_attn.ssmax_scale"],
+        ),
+        (
+            json!({"use_logn_attn": true}),
+            &[("seq_scale", all)],
+            &["use_logn_attn", "logn, but learned scales"],
+        ),
+        (
+            json!({"attention_variant": {"kind": "ssmax"}}),
+            &[("ssmax_scale", all), ("ssmax_bias", all)],
+            &["attention_variant", "ssmax, but biases in self_attn.ssmax_bias", "expected ssmax-bias"],
+        ),
+        (
+            json!({"attention_variant": {"kind": "ssmax-bias"}}),
+            &[("ssmax_scale", all)],
+            &["attention_variant", "ssmax-bias, but no self_attn.ssmax_bias"],
+        ),
+        (json!({}), &[("ssmax_bias", all)], &["layers.0.self_attn.ssmax_scale", "no such tensor"]),
+        (
+            json!({}),
+            &[("ssmax_scale", all), ("softmax_scaler", all)],
+            &["scales under one name", "self_attn.softmax_scaler and self_attn.ssmax_scale"],
+        ),
+        (
+            json!({"attention_variant": {"kind": "ssmax", "layers": [1, 3]}}),
+            &[("ssmax_scale", &[1, 2, 3])],
+            &["layers.2.self_attn.ssmax_scale", "does not follow the rule", "\"layers\": [...]"],
+        ),
+        (
+            json!({"attention_variant": {"kind": "ssmax", "layers": [1, 3]}}),
+            &[("ssmax_scale", &[1])],
+            &["layers.3.self_attn.ssmax_scale", "no such tensor"],
+        ),
+        (json!({"scalable_softmax": true}), &[], &["scalable_softmax", "ssmax without them"]),
+        (
+            json!({"use_logn_attn": true, "attn_temperature_tuning": true}),
+            &[],
+            &["attn_temperature_tuning", "temperature beside logn", "take out the key"],
+        ),
+        (json!({"use_logn_attn": true, "seq_length": 1}), &[], &["seq_length", "found 1", "above 1"]),
+        (
+            json!({"attn_temperature_tuning": 4, "llama_4_scaling": {"beta": 0.1, "original_max_position_embeddings": 64}}),
+            &[],
+            &["attn_temperature_tuning", "Llama 4's rule beside Ministral 3's"],
+        ),
+        (
+            json!({}),
+            &[("ssmax_s", all)],
+            &["layers.0.self_attn.ssmax_s", "not published", "rename the tensors"],
+        ),
+    ] {
+        dry(keys, tensors, words);
+    }
+}
+
+#[test]
+fn a_scale_for_a_rule_without_one_is_refused() {
+    let place = Place::new();
+    for name in ["auto", "softmax", "ssmax-fixed", "logn"] {
+        let ran = place.run(&format!("--dry-run --ssmax-scale 0.2 --variant {name}"));
+        ran.refuses(USAGE, &["--ssmax-scale", "found 0.2", "--variant ssmax or ssmax-bias"]);
+    }
+    place.run("--dry-run --variant temperature").refuses(USAGE, &["--variant", "without rotary positions"]);
 }
 
 #[test]

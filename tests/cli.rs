@@ -250,6 +250,35 @@ fn variants_say_which_scale_they_use_and_change_the_attention() {
 }
 
 #[test]
+fn a_checkpoint_with_scales_runs_as_softmax_only_when_asked_to_and_every_report_says_so() {
+    let bench = Bench::new();
+    let file = bench.path("tiny/model.safetensors");
+    let mut tensors = candle_core::safetensors::load(&file, &Device::Cpu).unwrap();
+    for layer in 0..4 {
+        let scale = candle_core::Tensor::new(&[0.4f32; 4], &Device::Cpu).unwrap();
+        tensors.insert(format!("model.layers.{layer}.self_attn.ssmax_scale"), scale);
+    }
+    candle_core::safetensors::save(&tensors, &file).unwrap();
+    let own = bench.run(&["-o", "own", "--limit", "1"]);
+    let learned = "ssmax (s learned per layer and head, mean 0.4000, range 0.4000 to 0.4000)";
+    let words: Vec<_> = own.split_whitespace().collect();
+    assert!(words.join(" ").contains(learned), "{own}");
+    let swapped =
+        "softmax (m = 1, by --variant softmax: the learned ssmax scales of this checkpoint are not used)";
+    let softmax = ["-o", "plain", "--limit", "1", "--variant", "softmax"];
+    for page in [
+        bench.run(&[&softmax[..], &["--dry-run"]].concat()),
+        bench.run(&softmax),
+        bench.stdout(&["view", "plain"]),
+    ] {
+        let words: Vec<_> = page.split_whitespace().collect();
+        assert!(words.join(" ").contains(swapped), "{page}");
+    }
+    assert_eq!(bench.run_json("plain")["model"]["own_variant"], "ssmax");
+    assert!(bench.attention("plain")[0].entropy > bench.attention("own")[0].entropy);
+}
+
+#[test]
 fn tokens_are_kept_when_asked_for() {
     let bench = Bench::new();
     bench.run(&["-o", "out", "--limit", "2", "--tokens"]);
@@ -389,7 +418,7 @@ fn a_text_of_ones_own_is_shaded() {
     let ask = ["--model", "tiny", "--query", "What is the cat called?"];
     let page = bench.stdout(&[&["attend", "--text", "cat.txt", "--needle", needle], &ask[..]].concat());
     let first = page.lines().next().unwrap();
-    assert_eq!(first, "tiny, softmax: 81 tokens of cat.txt");
+    assert_eq!(first, "tiny, softmax (m = 1): 81 tokens of cat.txt");
     assert!(page.contains("attention of the last token, mean over all heads"), "{page}");
     assert!(page.contains("heads by needle mass") && !page.contains("-0.0000"), "{page}");
     let bare = bench.stdout(&[&["attend", "--text", "cat.txt", "--head=0.0"], &ask[..]].concat());

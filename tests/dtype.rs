@@ -16,9 +16,8 @@ fn logits(dtype: Dtype) -> Vec<f32> {
     let folder = common::vector("llama").unwrap();
     let checkpoint = Checkpoint::open(folder.to_str().unwrap(), RopeOverride::default()).unwrap();
     let decoder = checkpoint.decoder(&Device::Cpu, dtype).unwrap();
-    let inputs =
-        VariantInputs { layers: 4, heads: 4, learned: None, scale_override: None, training_length: None };
-    let variant = (niah::registry::find("variant", VARIANTS, "softmax").unwrap().value)(&inputs).unwrap();
+    let softmax = niah::registry::find("variant", VARIANTS, "softmax").unwrap();
+    let variant = (softmax.value)(&VariantInputs::default()).unwrap();
     let tokens: Vec<u32> = (0..50).collect();
     let forward = Forward { variant: variant.as_ref(), keep_logits: tokens.len(), probe: None };
     let logits = decoder.forward(&tokens, &mut decoder.new_cache(tokens.len()), forward).unwrap();

@@ -21,10 +21,8 @@ const TEXT: &str = "A needle, 3 haystacks; naïve 針.";
 fn run(path: &Path) -> (Vec<u32>, Vec<Vec<f32>>) {
     let checkpoint = Checkpoint::open(path.to_str().unwrap(), RopeOverride::default()).unwrap();
     let ids = load_tokenizer(&checkpoint).unwrap().encode(TEXT).unwrap().ids;
-    let softmax = niah::registry::find("variant", VARIANTS, checkpoint.own_variant).unwrap();
-    let inputs =
-        VariantInputs { layers: 4, heads: 4, learned: None, scale_override: None, training_length: None };
-    let variant = (softmax.value)(&inputs).unwrap();
+    let softmax = niah::registry::find("variant", VARIANTS, checkpoint.own_variant.name).unwrap();
+    let variant = (softmax.value)(&VariantInputs::default()).unwrap();
     let decoder = checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap();
     let forward = Forward { variant: variant.as_ref(), keep_logits: ids.len(), probe: None };
     let logits = decoder.forward(&ids, &mut decoder.new_cache(ids.len()), forward).unwrap();

@@ -11,7 +11,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use niah::attention::AttentionProbe;
 use niah::attention::probe::ProbeRequest;
-use niah::attention::variant::{AttentionVariant, LearnedScale, VARIANTS, VariantInputs};
+use niah::attention::variant::{AttentionVariant, LayerScale, OwnVariant, VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::model::decoder::{Decoder, Forward};
 use niah::model::dtype::Dtype;
@@ -71,14 +71,15 @@ const GGUF_FILES: &[(&str, &str)] = &[
     ("gpt2", "gpt2"),
 ];
 
-/// Variants with the key of their tensors; GPT-2 has none under ssmax.
+/// Variants with the key of their tensors: the checkpoint's own, and ssmax, which GPT-2 lacks.
 fn variants(golden: &Golden) -> impl Iterator<Item = (&'static str, &'static str)> {
     let ssmax = golden.expected.contains_key("ssmax_logits").then_some(("ssmax", "ssmax_"));
-    [Some(("softmax", "")), ssmax].into_iter().flatten()
+    [Some((golden.own.name, "")), ssmax].into_iter().flatten()
 }
 
 struct Golden {
     decoder: Decoder,
+    own: OwnVariant,
     tokens: Vec<u32>,
     expected: HashMap<String, Tensor>,
 }
@@ -97,21 +98,27 @@ impl Golden {
         let ids = expected["input_ids"].flatten_all().unwrap().to_vec1::<i64>().unwrap();
         Self {
             decoder: checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap(),
+            own: checkpoint.own_variant,
             tokens: ids.into_iter().map(|id| id as u32).collect(),
             expected,
         }
     }
 
     fn variant(&self, name: &str) -> Box<dyn AttentionVariant> {
-        let scale = self.expected.get("ssmax_scale").map(|scale| scale.to_vec2::<f32>().unwrap());
         let spec = self.decoder.spec();
+        let scaled = |scale: &Tensor| {
+            let layers = scale.to_vec2::<f32>().unwrap().into_iter();
+            let scales = layers.map(|scale| Some(LayerScale { scale, bias: None })).collect();
+            OwnVariant { name: "ssmax", scales: Some(scales), ..OwnVariant::softmax(spec.num_hidden_layers) }
+        };
+        let own = if name == "ssmax" { scaled(&self.expected["ssmax_scale"]) } else { self.own.clone() };
         let entry = niah::registry::find("variant", VARIANTS, name).unwrap();
         (entry.value)(&VariantInputs {
-            layers: spec.num_hidden_layers,
+            layers: &spec.layers,
             heads: spec.num_attention_heads,
-            learned: scale.map(|scale| LearnedScale { scale, bias: None }).as_ref(),
-            scale_override: None,
+            own: Some(&own),
             training_length: spec.training_length(),
+            ..VariantInputs::default()
         })
         .unwrap()
     }

@@ -84,9 +84,7 @@ fn open(directory: &Path) -> Checkpoint {
 }
 
 fn softmax() -> Box<dyn AttentionVariant> {
-    let inputs =
-        VariantInputs { layers: 2, heads: 4, learned: None, scale_override: None, training_length: None };
-    (niah::registry::find("variant", VARIANTS, "softmax").unwrap().value)(&inputs).unwrap()
+    (niah::registry::find("variant", VARIANTS, "softmax").unwrap().value)(&VariantInputs::default()).unwrap()
 }
 
 /// The logits of every row, and the checkpoint's idea of its size.

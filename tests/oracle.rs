@@ -98,14 +98,7 @@ fn decoder(directory: &Path) -> Decoder {
 }
 
 fn softmax() -> Box<dyn AttentionVariant> {
-    let inputs = VariantInputs {
-        layers: LAYERS,
-        heads: HEADS,
-        learned: None,
-        scale_override: None,
-        training_length: None,
-    };
-    (niah::registry::find("variant", VARIANTS, "softmax").unwrap().value)(&inputs).unwrap()
+    (niah::registry::find("variant", VARIANTS, "softmax").unwrap().value)(&VariantInputs::default()).unwrap()
 }
 
 /// Our logits of every token, `chunk` tokens at a time.

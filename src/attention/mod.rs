@@ -14,6 +14,7 @@ use candle_core::{DType, Result, Tensor};
 
 pub use probe::AttentionProbe;
 pub use variant::AttentionVariant;
+use variant::QueryRow;
 pub use window::Window;
 
 /// What one layer's attention needs besides its tensors.
@@ -45,6 +46,12 @@ struct View {
 }
 
 impl View {
+    /// Of a chunk whose first query is at `first_position`.
+    fn new(first_position: usize, context: AttentionContext<'_>) -> Self {
+        let first_key = context.window.first_visible(first_position);
+        Self { first_position, first_key, window: context.window, softcap: context.softcap }
+    }
+
     /// The given keys, counted from the first of them, that query `row` of the chunk sees.
     fn visible(&self, row: usize) -> std::ops::Range<usize> {
         let row = self.first_position + row;
@@ -69,16 +76,10 @@ pub fn attend(
 ) -> Result<Tensor> {
     let (heads, t, d) = queries.dims3()?;
     let queries = scaled_queries(queries, context)?; // [heads, t, d]
-    let view = |first_position: usize| View {
-        first_position,
-        first_key: context.window.first_visible(first_position),
-        window: context.window,
-        softcap: context.softcap,
-    };
     if let Some(probe) = probe {
         for row in probe.rows_within(context.first_position..context.first_position + t) {
             let query = queries.narrow(1, row - context.first_position, 1)?; // [heads, 1, d]
-            let view = view(row);
+            let view = View::new(row, context);
             let visible = keys.narrow(1, view.first_key, row + 1 - view.first_key)?; // [kv_heads, n, d]
             let weights = reference::weights(&query, &visible, view)?; // [heads, 1, n]
             let weights = weights.squeeze(1)?.pad_with_zeros(1, view.first_key, 0)?; // [heads, row + 1]
@@ -87,7 +88,7 @@ pub fn attend(
             }
         }
     }
-    let view = view(context.first_position);
+    let view = View::new(context.first_position, context);
     let given = context.first_position + t - view.first_key;
     let (keys, values) = (keys.narrow(1, view.first_key, given)?, values.narrow(1, view.first_key, given)?);
     if queries.device().is_cpu() && queries.dtype() == DType::F32 {
@@ -101,13 +102,14 @@ pub fn attend(
 fn scaled_queries(queries: &Tensor, context: AttentionContext<'_>) -> Result<Tensor> {
     let (_, t, _) = queries.dims3()?;
     let scaled = (queries * context.scale)?; // [heads, t, d]
-    let rows = context.first_position..context.first_position + t;
-    let visible: Vec<usize> = rows.map(|i| context.window.visible(i)).collect();
-    match context.variant.multipliers(context.layer, &visible) {
+    let view = View::new(context.first_position, context);
+    let row = |row| QueryRow { position: context.first_position + row, visible: view.visible(row).len() };
+    let rows: Vec<QueryRow> = (0..t).map(row).collect();
+    match context.variant.multipliers(context.layer, &rows) {
         None => Ok(scaled),
         Some(rows) => {
             let factors: Vec<f32> = rows.concat();
-            let factors = Tensor::from_vec(factors, (rows.len(), t, 1), queries.device())?; // [heads, t, 1]
+            let factors = Tensor::from_vec(factors, (rows.len(), t, 1), queries.device())?; // [heads or 1, t, 1]
             scaled.broadcast_mul(&factors)
         }
     }

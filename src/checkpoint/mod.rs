@@ -6,6 +6,7 @@ mod gguf_config;
 mod gguf_tensors;
 mod gguf_walk;
 mod hub;
+mod own_variant;
 mod renamed;
 mod safetensors;
 mod ssmax;
@@ -23,7 +24,7 @@ use gguf_tensors::GgufTensors;
 pub use renamed::{NameMap, Part, Stored};
 pub use weights::{TensorSource, Weights};
 
-use crate::attention::variant::LearnedScale;
+use crate::attention::variant::OwnVariant;
 use crate::error::{Error, Result};
 use crate::hash;
 use crate::model::decoder::Decoder;
@@ -38,10 +39,8 @@ pub struct Checkpoint {
     pub family: &'static str,
     /// What the decoder is made of.
     pub spec: DecoderSpec,
-    /// The variant that the checkpoint was made with.
-    pub own_variant: &'static str,
-    /// Scales of Scalable-Softmax that it has learned.
-    pub learned: Option<LearnedScale>,
+    /// The attention rule that the checkpoint was made with.
+    pub own_variant: OwnVariant,
     /// Where its tokenizer is.
     pub tokenizer: TokenizerSource,
     source: Box<dyn TensorSource>,
@@ -135,8 +134,8 @@ impl Checkpoint {
         // A checkpoint without a head of its own is tied, whatever its configuration leaves out.
         spec.tie_word_embeddings |= !source.contains("lm_head.weight");
         Decoder::load(spec.clone(), &Weights::checks_only(source.as_ref()))?;
-        let (own_variant, learned) = ssmax::detect(config, &spec, source.as_ref())?;
-        Ok(Self { family: family.name, spec, own_variant, learned, tokenizer, source, files })
+        let own_variant = own_variant::detect(config, &spec, source.as_ref())?;
+        Ok(Self { family: family.name, spec, own_variant, tokenizer, source, files })
     }
 
     /// Loads the weights, to be kept and multiplied as `dtype`.

@@ -92,13 +92,15 @@ impl TensorSource for Renamed {
         {
             std::mem::swap(a, b);
         }
-        let rows = shape.first_mut()?;
-        // A part that reaches past the tensor keeps the whole shape, which then is reported as the wrong one.
-        *rows = match stored.part {
-            Part::Rows { start, len } if start + len <= *rows => len,
-            Part::Interleaved { .. } if rows.is_multiple_of(3) => *rows / 3,
-            _ => *rows,
-        };
+        // A single number has no rows.
+        if let Some(rows) = shape.first_mut() {
+            // A part that reaches past the tensor keeps the whole shape, which then is reported as the wrong one.
+            *rows = match stored.part {
+                Part::Rows { start, len } if start + len <= *rows => len,
+                Part::Interleaved { .. } if rows.is_multiple_of(3) => *rows / 3,
+                _ => *rows,
+            };
+        }
         Some(shape)
     }
 

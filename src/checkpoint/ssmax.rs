@@ -1,99 +1,150 @@
-//! Recognising Scalable-Softmax in a checkpoint: by its configuration, or by the scales it holds.
-//!
-//! A checkpoint whose configuration or tensors say SSMax must never run as plain Softmax in silence.
+//! The learned scales of Scalable-Softmax that a checkpoint holds, under any of the names that are in use.
+
+use std::collections::BTreeMap;
 
 use candle_core::Device;
 
 use super::config::Config;
 use super::weights::TensorSource;
-use crate::attention::variant::{LearnedScale, VARIANTS};
+use crate::attention::variant::LayerScale;
 use crate::error::{Error, Result};
 use crate::model::spec::DecoderSpec;
-use crate::registry;
 
-/// Where checkpoints in the wild keep `s`, below `model.layers.N.`; one number a query head.
-const SCALE_NAMES: &[&str] = &["self_attn.ssmax_scale", "attention.seq_scale", "self_attn.softmax_scaler"];
+/// Modules below `model.layers.N.` that scales are kept in.
+const MODULES: &[&str] = &["self_attn", "attention", "attn"];
 
-/// Where they keep `b`.
-const BIAS_NAME: &str = "self_attn.ssmax_bias";
+/// What `s` is called there: by OLMo-core, BiBo and niah, by BAM, and by Dragon.
+pub(super) const SCALES: &[&str] = &["ssmax_scale", "seq_scale", "softmax_scaler"];
 
-/// Keys of `config.json` that change attention in ways this version does not know.
-const UNKNOWN_RULES: &[&str] =
-    &["use_logn_attn", "attn_temperature_tuning", "llama_4_scaling", "sparse_indexer_softmax_variant"];
+/// What `b` is called.
+const BIAS: &str = "ssmax_bias";
 
-/// The variant a checkpoint was made with, and the scales it has learned.
-pub(super) fn detect(
-    config: &Config,
+/// Where a checkpoint keeps its scales, below `model.layers.N.`.
+pub(super) struct ScaleNames {
+    pub(super) scale: String,
+    pub(super) bias: Option<String>,
+}
+
+impl ScaleNames {
+    /// The variant that uses them all.
+    pub(super) fn variant(&self) -> &'static str {
+        if self.bias.is_some() { "ssmax-bias" } else { "ssmax" }
+    }
+}
+
+/// Refuses Step's scales. Neither their paper nor public code says which scores they multiply.
+pub(super) fn refuse_unknown(config: &Config, spec: &DecoderSpec, source: &dyn TensorSource) -> Result<()> {
+    const KEY: &str = "sparse_indexer_softmax_variant";
+    const UNKNOWN: &str = "it is not published whether Step's ssmax_s scales the attention or its sparse indexer, and whether by \
+                           ln n; running it as another rule would be wrong. If you know that it is Scalable-Softmax's s, \
+                           rename the tensors to self_attn.ssmax_scale and take out the key";
+    let mut sections = vec![config.clone()];
+    for name in ["sparse_config", "step3p5_sparse_config", "step4_sparse_config"] {
+        sections.extend(config.optional_section(name)?);
+    }
+    for section in sections {
+        if let Some(value) = section.get(KEY).filter(|value| value.as_str() != Some("softmax")) {
+            return Err(section.wrong(KEY, format!("nothing, or softmax: {UNKNOWN}"), value));
+        }
+    }
+    match candidates(spec, source, &["ssmax_s"]).into_iter().next() {
+        None => Ok(()),
+        Some((tensor, layer)) => {
+            let tensor = format!("model.layers.{layer}.{tensor}");
+            Err(Error::Tensor {
+                path: source.file_of(&tensor),
+                tensor,
+                expected: "self_attn.ssmax_scale".to_string(),
+                found: UNKNOWN.to_string(),
+            })
+        }
+    }
+}
+
+/// Which of these tensors there are in any of the modules, with the first layer that has each.
+fn candidates(spec: &DecoderSpec, source: &dyn TensorSource, tensors: &[&str]) -> BTreeMap<String, usize> {
+    let names =
+        MODULES.iter().flat_map(|module| tensors.iter().map(move |tensor| format!("{module}.{tensor}")));
+    let with_layer = |name: String| {
+        let stored = |layer: &usize| source.contains(&format!("model.layers.{layer}.{name}"));
+        let layer = (0..spec.num_hidden_layers).find(stored)?;
+        Some((name, layer))
+    };
+    names.filter_map(with_layer).collect()
+}
+
+/// The names of the scales in this checkpoint, when it has any.
+pub(super) fn stored(spec: &DecoderSpec, source: &dyn TensorSource) -> Result<Option<ScaleNames>> {
+    let (scales, biases) = (candidates(spec, source, SCALES), candidates(spec, source, &[BIAS]));
+    for names in [&scales, &biases] {
+        if let Some((name, layer)) = names.iter().nth(1) {
+            let tensor = format!("model.layers.{layer}.{name}");
+            let both: Vec<_> = names.keys().cloned().collect();
+            return Err(Error::Tensor {
+                path: source.file_of(&tensor),
+                tensor,
+                expected: "scales under one name".to_string(),
+                found: format!("{}: remove those that are not in use", both.join(" and ")),
+            });
+        }
+    }
+    let bias = biases.into_keys().next();
+    // A bias alone is read as if the scales were under their usual name, which then is reported as missing.
+    let scale = scales.into_keys().next().or_else(|| bias.as_ref().map(|_| "self_attn.ssmax_scale".into()));
+    Ok(scale.map(|scale| ScaleNames { scale, bias }))
+}
+
+/// The scales of the layers that follow the rule; there must be none in the others.
+pub(super) fn read(
     spec: &DecoderSpec,
     source: &dyn TensorSource,
-) -> Result<(&'static str, Option<LearnedScale>)> {
-    if let Some(key) = UNKNOWN_RULES.iter().find(|key| config.get(key).is_some_and(is_set)) {
-        return Err(config.wrong(key, "nothing: niah does not know this attention rule yet", "a value"));
-    }
-    if source.contains("model.layers.0.self_attn.ssmax_s") {
-        return Err(Error::Tensor {
-            path: source.file_of("model.layers.0.self_attn.ssmax_s"),
-            tensor: "model.layers.0.self_attn.ssmax_s".to_string(),
-            expected: "ssmax_scale".to_string(),
-            found: "an attention rule that is not published; running it as another one would be wrong"
-                .to_string(),
-        });
-    }
-    let learned = learned_scale(spec, source)?;
-    let announced = match config.optional_section("attention_variant")? {
-        Some(section) => Some(announced_kind(&section)?),
-        None if config.flag("scalable_softmax")? || config.flag("use_ssmax")? => Some("ssmax"),
-        None => None,
-    };
-    match (announced, learned) {
-        (Some(variant @ ("ssmax" | "ssmax-bias")), None) => Err(config.wrong(
-            "attention_variant",
-            format!("learned scales, as one of {} in every layer", SCALE_NAMES.join(", ")),
-            format!("{variant} without them"),
-        )),
-        (Some(variant), learned) => Ok((variant, learned)),
-        (None, Some(learned)) if learned.bias.is_some() => Ok(("ssmax-bias", Some(learned))),
-        (None, Some(learned)) => Ok(("ssmax", Some(learned))),
-        (None, None) => Ok(("softmax", None)),
-    }
-}
-
-fn announced_kind(section: &Config) -> Result<&'static str> {
-    let kind = section.string("kind")?;
-    let known = || VARIANTS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(" or ");
-    let found = registry::find("attention_variant", VARIANTS, &kind);
-    found.map(|entry| entry.name).map_err(|_| section.wrong("kind", known(), format!("{kind:?}")))
-}
-
-fn is_set(value: &serde_json::Value) -> bool {
-    value.as_bool() != Some(false)
-}
-
-fn learned_scale(spec: &DecoderSpec, source: &dyn TensorSource) -> Result<Option<LearnedScale>> {
-    let first = |name: &&&str| source.contains(&format!("model.layers.0.{name}"));
-    let Some(name) = SCALE_NAMES.iter().find(first) else { return Ok(None) };
-    let scale = per_head(spec, source, name)?;
-    let bias = source.contains(&format!("model.layers.0.{BIAS_NAME}"));
-    let bias = if bias { Some(per_head(spec, source, BIAS_NAME)?) } else { None };
-    Ok(Some(LearnedScale { scale, bias }))
-}
-
-/// One number a query head of every layer; the tensor may be `[heads]` or `[1, heads, 1, 1]`.
-fn per_head(spec: &DecoderSpec, source: &dyn TensorSource, name: &str) -> Result<Vec<Vec<f32>>> {
-    let layer = |index: usize| {
-        let full = format!("model.layers.{index}.{name}");
-        let wrong = |found: String| Error::Tensor {
-            path: source.file_of(&full),
-            tensor: full.clone(),
-            expected: format!("{} finite numbers, one a query head", spec.num_attention_heads),
-            found: format!("{found}; download the checkpoint again"),
-        };
-        let shape = source.shape(&full).ok_or_else(|| wrong("no such tensor".to_string()))?;
-        if shape.iter().product::<usize>() != spec.num_attention_heads {
-            return Err(wrong(format!("shape {shape:?}")));
+    names: &ScaleNames,
+    follows: &[bool],
+) -> Result<Vec<Option<LayerScale>>> {
+    let layer = |(layer, &follows): (usize, &bool)| {
+        let full = |name: &str| format!("model.layers.{layer}.{name}");
+        if follows {
+            let scale = per_head(spec, source, &full(&names.scale))?;
+            let bias = names.bias.as_ref().map(|bias| per_head(spec, source, &full(bias))).transpose()?;
+            return Ok(Some(LayerScale { scale, bias }));
         }
-        let numbers = source.read(&full, &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
-        if numbers.iter().all(|x| x.is_finite()) { Ok(numbers) } else { Err(wrong(format!("{numbers:?}"))) }
+        let stray = [Some(&names.scale), names.bias.as_ref()].into_iter().flatten().map(|name| full(name));
+        match stray.into_iter().find(|name| source.contains(name)) {
+            None => Ok(None),
+            Some(name) => Err(Error::Tensor {
+                path: source.file_of(&name),
+                tensor: name,
+                expected: "no scale: by the configuration this layer does not follow the rule".to_string(),
+                found: "one; name the layers that do in config.json: \
+                        \"attention_variant\": {\"kind\": \"ssmax\", \"layers\": [...]}"
+                    .to_string(),
+            }),
+        }
     };
-    (0..spec.num_hidden_layers).map(layer).collect()
+    follows.iter().enumerate().map(layer).collect()
+}
+
+/// One number a query head: the tensor is `[heads]` with any axes of width 1, or a single number for all heads.
+fn per_head(spec: &DecoderSpec, source: &dyn TensorSource, name: &str) -> Result<Vec<f32>> {
+    let heads = spec.num_attention_heads;
+    let wrong = |found: String| Error::Tensor {
+        path: source.file_of(name),
+        tensor: name.to_string(),
+        expected: format!("{heads} finite numbers, one a query head, or a single one for all"),
+        found: format!(
+            "{found}; download the checkpoint again, or name the layers that have scales in config.json: \
+             \"attention_variant\": {{\"kind\": \"ssmax\", \"layers\": [...]}}"
+        ),
+    };
+    let shape = source.shape(name).ok_or_else(|| wrong("no such tensor".to_string()))?;
+    let wide: Vec<usize> = shape.iter().copied().filter(|&size| size != 1).collect();
+    if !(wide.is_empty() || wide == [heads]) {
+        return Err(wrong(format!("shape {shape:?}")));
+    }
+    let numbers = source.read(name, &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+    match numbers[..] {
+        _ if !numbers.iter().all(|x| x.is_finite()) => Err(wrong(format!("{numbers:?}"))),
+        [one] => Ok(vec![one; heads]),
+        _ => Ok(numbers),
+    }
 }

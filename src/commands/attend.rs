@@ -226,7 +226,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
     Ok(Shown {
         title: format!(
             "{model}, {}: {} tokens of {}\nthe model goes on {:?}\nattention of the last token, {}",
-            plan.variant_name(),
+            plan.describe_variant()?,
             prompt.tokens.len(),
             file.display(),
             answer.trim(),

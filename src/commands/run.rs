@@ -106,7 +106,7 @@ fn run_record(plan: &RunPlan, machine: serde_json::Value) -> Result<RunRecord> {
         model: json!({
             "family": plan.checkpoint.family,
             "form": plan.form_name(),
-            "own_variant": plan.checkpoint.own_variant,
+            "own_variant": plan.checkpoint.own_variant.name,
             "parameters": spec.parameter_count(),
             "dtype": plan.settings.dtype,
             "matmul": plan.settings.dtype.matmul(),

@@ -133,15 +133,16 @@ impl RunPlan {
     /// # Errors
     /// When the variant cannot be built.
     pub fn identity(&self) -> Result<Identity> {
-        let settings = &self.settings;
+        let (settings, variant) = (&self.settings, self.variant()?);
         let spec = &self.checkpoint.spec;
         let pairs = json!({
             "niah": env!("CARGO_PKG_VERSION"),
             "model_sha256": self.weights_hash,
             "tokenizer_sha256": self.tokenizer.hash(),
             "chat_template_sha256": self.chat_template_hash,
-            "variant": self.variant()?.name(),
             "dtype": settings.dtype,
+            "variant": variant.name(),
+            "variant_description": variant.description(),
             "ssmax_scale": settings.ssmax_scale,
             "rope": spec.ropes(),
             "context_lengths": settings.grid.context_lengths(),
@@ -237,11 +238,11 @@ fn variant(
     scale_override: Option<f64>,
 ) -> Result<Box<dyn AttentionVariant>> {
     let spec = &checkpoint.spec;
-    let name = if name == "auto" { checkpoint.own_variant } else { name };
+    let name = if name == "auto" { checkpoint.own_variant.name } else { name };
     (registry::find("variant", VARIANTS, name)?.value)(&VariantInputs {
-        layers: spec.num_hidden_layers,
+        layers: &spec.layers,
         heads: spec.num_attention_heads,
-        learned: checkpoint.learned.as_ref(),
+        own: Some(&checkpoint.own_variant),
         scale_override,
         training_length: spec.training_length(),
     })

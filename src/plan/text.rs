@@ -111,10 +111,13 @@ impl TextPlan {
         self.tokenizer.eos_ids().iter().copied().collect()
     }
 
-    /// Name of the attention variant that runs.
-    #[must_use]
-    pub fn variant_name(&self) -> &'static str {
-        self.build_variant().map_or("", |variant| variant.name())
+    /// The attention variant that runs: its name, and which scales it uses.
+    ///
+    /// # Errors
+    /// When the variant cannot be built.
+    pub fn describe_variant(&self) -> Result<String> {
+        let variant = self.build_variant()?;
+        Ok(format!("{} ({})", variant.name(), variant.description()))
     }
 
     fn build_variant(&self) -> Result<Box<dyn AttentionVariant>> {

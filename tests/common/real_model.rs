@@ -50,14 +50,8 @@ impl RealModel {
     }
 
     fn softmax(&self) -> Box<dyn AttentionVariant> {
-        let inputs = VariantInputs {
-            layers: self.decoder.spec().num_hidden_layers,
-            heads: self.decoder.spec().num_attention_heads,
-            learned: None,
-            scale_override: None,
-            training_length: None,
-        };
-        (niah::registry::find("variant", VARIANTS, "softmax").unwrap().value)(&inputs).unwrap()
+        (niah::registry::find("variant", VARIANTS, "softmax").unwrap().value)(&VariantInputs::default())
+            .unwrap()
     }
 
     /// The likeliest token agrees at 99 % of the positions; every observed token's log-probability and every large logit

@@ -1,0 +1,249 @@
+//! Variants of the Softmax family: a per-row factor on the scores.
+//!
+//! All are `softmax_j( m(i) * q_i·k_j / sqrt(d) )` with a multiplier `m` for query head `h` and row `i` (from 0), which sees
+//! `n` keys:
+//!
+//! | name | m(i) | |
+//! |---|---|---|
+//! | `softmax` | 1 | |
+//! | `ssmax` | `s_h ln n` | arXiv 2501.19399 |
+//! | `ssmax-bias` | `s_h ln n + b_h` | |
+//! | `ssmax-fixed` | `ln n` | |
+//! | `logn` | `max(1, ln n / ln L)` | Qwen, `L` its training length |
+//! | `temperature` | `1 + a ln(1 + floor((i + 1) / f))` | Llama 4, layers without rotary positions |
+//! | | `1 + b ln(1 + floor(i / L))` | Ministral 3, `L` its context before scaling |
+//!
+//! `n` is counted per row, never the length of the sequence. The factor goes on the query behind norms and rotary positions;
+//! `1 / sqrt(d)`, or what a family has in its place, stays. One variant is one file and one line of [`VARIANTS`].
+//!
+//! With all scores -2 but one +3 and s = 0.43, the largest weight over n = 1000 keys is 0.129346 under Softmax and
+//! 0.999646 under SSMax:
+//! ```
+//! let weight = |m: f64, n: f64| 1.0 / (1.0 + (n - 1.0) * (-5.0 * m).exp());
+//! assert!((weight(1.0, 1000.0) - 0.129346).abs() < 1e-6);
+//! assert!((weight(0.43 * 1000f64.ln(), 1000.0) - 0.999646).abs() < 1e-6);
+//! ```
+
+mod logn;
+mod own;
+mod softmax;
+mod ssmax;
+mod temperature;
+
+pub use own::{LayerScale, OwnVariant};
+pub use ssmax::swap_scale;
+pub use temperature::Temperature;
+
+use crate::error::{Error, Result};
+use crate::model::spec::LayerSpec;
+use crate::registry::Entry;
+
+/// A rule that turns scores into weights.
+pub trait AttentionVariant: Send + Sync {
+    /// Its name in the table.
+    fn name(&self) -> &'static str;
+
+    /// One sentence for the report: which scale, where it comes from, and what of the checkpoint is left aside for it.
+    fn description(&self) -> String;
+
+    /// The multiplier `m` of each query head and row, `[heads][rows]`, or `[1][rows]` for all heads alike. `None` stands for
+    /// 1 everywhere.
+    fn multipliers(&self, layer: usize, rows: &[QueryRow]) -> Option<Vec<Vec<f32>>>;
+}
+
+/// What a variant knows of a row of queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryRow {
+    /// Its absolute position `i`, from 0.
+    pub position: usize,
+    /// The number `n` of keys that it sees.
+    pub visible: usize,
+}
+
+/// What a variant is built from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct VariantInputs<'a> {
+    /// Windows and positions of the layers.
+    pub layers: &'a [LayerSpec],
+    /// Query heads of a layer.
+    pub heads: usize,
+    /// The rule that the checkpoint was made with; `None` stands for Softmax.
+    pub own: Option<&'a OwnVariant>,
+    /// `--ssmax-scale`: one `s` for all heads.
+    pub scale_override: Option<f64>,
+    /// Length the weights were trained on.
+    pub training_length: Option<usize>,
+}
+
+impl<'a> VariantInputs<'a> {
+    /// The checkpoint's own rule, when it is one of these.
+    fn own_if(&self, names: &[&str]) -> Option<&'a OwnVariant> {
+        self.own.filter(|own| names.contains(&own.name))
+    }
+
+    /// Which layers variant `name` is for: those of the checkpoint's own rule, and all of them at a zero-shot swap.
+    fn follows(&self, name: &str) -> Vec<bool> {
+        self.own_if(&[name]).map_or_else(|| vec![true; self.layers.len()], |own| own.layers.clone())
+    }
+
+    /// `rule`, and behind it what of the checkpoint's own rule is not used under `--variant name`.
+    fn describe(&self, name: &str, rule: &str) -> String {
+        let own = self.own.filter(|own| own.name != name && own.name != "softmax");
+        let Some(own) = own else { return rule.to_string() };
+        let unused = match own.scales {
+            Some(_) if name == "ssmax" => "the learned bias of this checkpoint is".to_string(),
+            Some(_) => format!("the learned {} scales of this checkpoint are", own.name),
+            None => format!("this checkpoint's own rule, {}, is", own.name),
+        };
+        format!("{rule}, by --variant {name}: {unused} not used")
+    }
+
+    /// Refuses `--ssmax-scale` beside a variant `name` that has no `s`.
+    fn refuse_scale(&self, name: &str) -> Result<()> {
+        match self.scale_override {
+            None => Ok(()),
+            Some(s) => Err(Error::invalid(
+                "--ssmax-scale",
+                s,
+                format!("--variant ssmax or ssmax-bias beside it: {name} has no scale to replace"),
+            )),
+        }
+    }
+}
+
+/// ` on layers 1, 3 of 4 (the others: plain softmax)`, or nothing when a rule is for every layer.
+fn on_layers(follows: &[bool]) -> String {
+    let listed: Vec<_> = (0..follows.len()).filter(|&layer| follows[layer]).map(|l| l.to_string()).collect();
+    match listed.len() {
+        0 => " on no layer (all are plain softmax)".to_string(),
+        n if n == follows.len() => String::new(),
+        _ => format!(" on layers {} of {} (the others: plain softmax)", listed.join(", "), follows.len()),
+    }
+}
+
+type Build = fn(&VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>>;
+
+/// Every variant that can be named with `--variant`.
+pub const VARIANTS: &[Entry<Build>] = &[
+    Entry { name: "softmax", about: "plain softmax: m = 1", value: softmax::build },
+    Entry {
+        name: "ssmax",
+        about: "Scalable-Softmax: m = s ln n, s per layer and head (zero-shot swap without learned s)",
+        value: ssmax::learned,
+    },
+    Entry {
+        name: "ssmax-fixed",
+        about: "Scalable-Softmax without the scaling parameter: m = ln n",
+        value: ssmax::fixed,
+    },
+    Entry {
+        name: "ssmax-bias",
+        about: "Scalable-Softmax with a learned bias: m = s ln n + b",
+        value: ssmax::biased,
+    },
+    Entry {
+        name: "logn",
+        about: "Qwen's log-n scaling: m = max(1, ln n / ln L), L the training length",
+        value: logn::build,
+    },
+    Entry {
+        name: "temperature",
+        about: "Llama 4's and Ministral 3's scaling: m = 1 + a ln(1 + floor(i / L))",
+        value: temperature::build,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attention::Window;
+
+    /// Two layers, the first without rotary positions.
+    pub(super) fn layers() -> Vec<LayerSpec> {
+        use crate::model::spec::{RopeScaling, RopeSpec};
+        let rope =
+            RopeSpec { theta: 1e4, scaling: RopeScaling::Default, original_max_position_embeddings: None };
+        [None, Some(rope)].map(|rope| LayerSpec { window: Window::Full, rope, moe: None }).to_vec()
+    }
+
+    pub(super) fn rows(counts: &[usize]) -> Vec<QueryRow> {
+        counts.iter().map(|&n| QueryRow { position: n - 1, visible: n }).collect()
+    }
+
+    pub(super) fn own(name: &'static str) -> OwnVariant {
+        let scale = LayerScale { scale: vec![0.5, 0.25], bias: Some(vec![1.0, 2.0]) };
+        OwnVariant {
+            name,
+            layers: vec![true, true],
+            scales: name.starts_with("ssmax").then(|| vec![Some(scale.clone()), Some(scale)]),
+            logn_length: None,
+            temperature: None,
+        }
+    }
+
+    pub(super) fn build(name: &str, inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>> {
+        (crate::registry::find("variant", VARIANTS, name)?.value)(inputs)
+    }
+
+    #[test]
+    fn every_variant_of_the_table_knows_its_own_name() {
+        let (layers, own) = (layers(), own("ssmax-bias"));
+        let inputs = VariantInputs {
+            layers: &layers,
+            heads: 2,
+            own: Some(&own),
+            training_length: Some(1024),
+            ..VariantInputs::default()
+        };
+        for entry in VARIANTS {
+            assert_eq!((entry.value)(&inputs).unwrap().name(), entry.name);
+        }
+    }
+
+    #[test]
+    fn a_rule_that_is_left_aside_is_named() {
+        let layers = layers();
+        for (own_name, name, words) in [
+            (
+                "ssmax",
+                "softmax",
+                "m = 1, by --variant softmax: the learned ssmax scales of this checkpoint are not used",
+            ),
+            ("ssmax-bias", "ssmax", "by --variant ssmax: the learned bias of this checkpoint is not used"),
+            (
+                "temperature",
+                "ssmax",
+                "by --variant ssmax: this checkpoint's own rule, temperature, is not used",
+            ),
+            ("logn", "softmax", "by --variant softmax: this checkpoint's own rule, logn, is not used"),
+        ] {
+            let own = own(own_name);
+            let inputs = VariantInputs {
+                layers: &layers,
+                heads: 2,
+                own: Some(&own),
+                training_length: Some(1024),
+                ..VariantInputs::default()
+            };
+            let description = build(name, &inputs).unwrap().description();
+            assert!(description.ends_with(words), "{description}");
+        }
+    }
+
+    #[test]
+    fn a_scale_is_refused_where_there_is_none_to_replace() {
+        let layers = layers();
+        let inputs = VariantInputs {
+            layers: &layers,
+            heads: 2,
+            scale_override: Some(0.2),
+            training_length: Some(1024),
+            ..VariantInputs::default()
+        };
+        for name in ["softmax", "ssmax-fixed", "logn", "temperature"] {
+            let error = build(name, &inputs).err().unwrap().to_string();
+            assert!(error.contains("--ssmax-scale") && error.contains(name), "{error}");
+        }
+        assert!(build("ssmax", &inputs).is_ok());
+    }
+}

@@ -1,0 +1,47 @@
+//! The rule that a checkpoint was made with.
+
+use super::Temperature;
+
+/// The rule that a checkpoint was made with, and what its configuration and weights say about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OwnVariant {
+    /// Its name in the table.
+    pub name: &'static str,
+    /// Which layers follow it; the others are plain softmax.
+    pub layers: Vec<bool>,
+    /// Scales and biases that were learned, by layer; `None` for a layer that does not follow the rule.
+    pub scales: Option<Vec<Option<LayerScale>>>,
+    /// `L` of `logn`, when the configuration gives it.
+    pub logn_length: Option<usize>,
+    /// The parameters of `temperature`.
+    pub temperature: Option<Temperature>,
+}
+
+/// Scales and biases of a layer, one a query head.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerScale {
+    /// `s`.
+    pub scale: Vec<f32>,
+    /// `b`, when the checkpoint has one.
+    pub bias: Option<Vec<f32>>,
+}
+
+impl OwnVariant {
+    /// Plain softmax on every layer.
+    #[must_use]
+    pub fn softmax(layers: usize) -> Self {
+        Self {
+            name: "softmax",
+            layers: vec![true; layers],
+            scales: None,
+            logn_length: None,
+            temperature: None,
+        }
+    }
+
+    /// Whether biases were learned.
+    #[must_use]
+    pub fn has_bias(&self) -> bool {
+        self.scales.iter().flatten().flatten().any(|layer| layer.bias.is_some())
+    }
+}

@@ -1,0 +1,193 @@
+//! Scalable-Softmax: `m = s_h ln n + b_h` (arXiv 2501.19399).
+
+use super::{AttentionVariant, LayerScale, QueryRow, VariantInputs, on_layers};
+use crate::error::{Error, Result};
+
+/// The names of the rules with a learned scale.
+const LEARNED: &[&str] = &["ssmax", "ssmax-bias"];
+
+/// `1 / mean(ln n, n = 1..=training_length)`: the scale that keeps the average temperature of a Softmax model at a swap.
+///
+/// ```
+/// use niah::attention::variant::swap_scale;
+/// assert!((swap_scale(1024) - 0.168471).abs() < 1e-6);
+/// ```
+#[must_use]
+pub fn swap_scale(training_length: usize) -> f64 {
+    let n = training_length as f64;
+    let total = match training_length {
+        ..=1_000_000 => (1..=training_length).map(|n| (n as f64).ln()).sum(),
+        // ln n! by Stirling: as exact, and no loop over whatever length a configuration claims.
+        _ => n * n.ln() - n + 0.5 * (2.0 * std::f64::consts::PI * n).ln() + 1.0 / (12.0 * n),
+    };
+    n / total
+}
+
+struct Ssmax {
+    name: &'static str,
+    /// By layer; `None` is plain softmax.
+    layers: Vec<Option<LayerScale>>,
+    description: String,
+}
+
+/// `m = s ln n`, with learned scales, one scale for all heads, or that of a zero-shot swap.
+pub(super) fn learned(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>> {
+    let (mut layers, rule) = scales("ssmax", inputs)?;
+    layers.iter_mut().flatten().for_each(|layer| layer.bias = None);
+    Ok(Box::new(Ssmax { name: "ssmax", layers, description: inputs.describe("ssmax", &rule) }))
+}
+
+/// `m = s ln n + b`. A bias is never invented.
+pub(super) fn biased(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>> {
+    if !inputs.own.is_some_and(|own| own.has_bias()) {
+        return Err(Error::invalid(
+            "--variant",
+            "ssmax-bias",
+            "a checkpoint that holds self_attn.ssmax_bias; use --variant ssmax for a zero-shot swap",
+        ));
+    }
+    let (layers, rule) = scales("ssmax-bias", inputs)?;
+    Ok(Box::new(Ssmax { name: "ssmax-bias", layers, description: format!("{rule}, b learned") }))
+}
+
+/// `m = ln n`.
+pub(super) fn fixed(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>> {
+    const NAME: &str = "ssmax-fixed";
+    inputs.refuse_scale(NAME)?;
+    let follows = inputs.follows(NAME);
+    let rule = format!("s = 1 for every head{}", on_layers(&follows));
+    let one = |follows: &bool| follows.then(|| uniform(1.0, inputs.heads));
+    let layers = follows.iter().map(one).collect();
+    Ok(Box::new(Ssmax { name: NAME, layers, description: inputs.describe(NAME, &rule) }))
+}
+
+fn uniform(s: f64, heads: usize) -> LayerScale {
+    LayerScale { scale: vec![s as f32; heads], bias: None }
+}
+
+/// The scales of each layer, and what they are.
+fn scales(name: &'static str, inputs: &VariantInputs<'_>) -> Result<(Vec<Option<LayerScale>>, String)> {
+    let own = inputs.own_if(LEARNED).and_then(|own| own.scales.as_ref());
+    let (layers, rule) = match (inputs.scale_override, own, inputs.training_length) {
+        (Some(s), Some(own), _) => {
+            let replaced =
+                |layer: &LayerScale| LayerScale { bias: layer.bias.clone(), ..uniform(s, inputs.heads) };
+            let layers = own.iter().map(|layer| layer.as_ref().map(replaced)).collect();
+            (layers, format!("s = {s} for every head, from --ssmax-scale in place of the learned ones"))
+        }
+        (Some(s), None, _) => {
+            let layers = vec![Some(uniform(s, inputs.heads)); inputs.layers.len()];
+            (layers, format!("s = {s} for every head, from --ssmax-scale"))
+        }
+        (None, Some(own), _) => (own.clone(), describe_learned(own)),
+        (None, None, Some(length)) if length > 1 => {
+            let s = swap_scale(length);
+            let layers = vec![Some(uniform(s, inputs.heads)); inputs.layers.len()];
+            (layers, format!("zero-shot swap, s = {s:.4} from train length {length}"))
+        }
+        (None, None, _) => {
+            return Err(Error::invalid(
+                "--variant",
+                name,
+                "a checkpoint with learned scales or a training length; give --ssmax-scale, such as 0.17",
+            ));
+        }
+    };
+    let follows: Vec<bool> = layers.iter().map(Option::is_some).collect();
+    Ok((layers, rule + &on_layers(&follows)))
+}
+
+fn describe_learned(layers: &[Option<LayerScale>]) -> String {
+    let all = || layers.iter().flatten().flat_map(|layer| layer.scale.iter().copied());
+    let count = all().count();
+    if count == 0 {
+        return "s learned".to_string();
+    }
+    let mean = all().map(f64::from).sum::<f64>() / count as f64;
+    let (low, high) = all().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), s| (l.min(s), h.max(s)));
+    format!("s learned per layer and head, mean {mean:.4}, range {low:.4} to {high:.4}")
+}
+
+impl AttentionVariant for Ssmax {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn description(&self) -> String {
+        self.description.clone()
+    }
+
+    fn multipliers(&self, layer: usize, rows: &[QueryRow]) -> Option<Vec<Vec<f32>>> {
+        let LayerScale { scale, bias } = self.layers[layer].as_ref()?;
+        let logs: Vec<f64> = rows.iter().map(|row| (row.visible as f64).ln()).collect();
+        let head_rows = |head: usize| {
+            let s = f64::from(scale[head]);
+            let b = bias.as_ref().map_or(0.0, |bias| f64::from(bias[head]));
+            logs.iter().map(|log| (s * log + b) as f32).collect()
+        };
+        Some((0..scale.len()).map(head_rows).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::OwnVariant;
+    use super::super::tests::{build, layers, own, rows};
+    use super::*;
+
+    #[test]
+    fn multipliers_follow_the_paper() {
+        let (layers, own) = (layers(), own("ssmax-bias"));
+        let inputs = VariantInputs { layers: &layers, heads: 2, own: Some(&own), ..VariantInputs::default() };
+        let found = |name: &str| build(name, &inputs).unwrap().multipliers(1, &rows(&[1, 100]));
+        let ln = 100f32.ln();
+        assert_eq!(found("softmax"), None);
+        assert_eq!(found("ssmax"), Some(vec![vec![0.0, 0.5 * ln], vec![0.0, 0.25 * ln]]));
+        assert_eq!(found("ssmax-fixed"), Some(vec![vec![0.0, ln], vec![0.0, ln]]));
+        assert_eq!(found("ssmax-bias"), Some(vec![vec![1.0, 0.5 * ln + 1.0], vec![2.0, 0.25 * ln + 2.0]]));
+    }
+
+    #[test]
+    fn the_zero_shot_swap_says_so_and_a_bias_is_never_invented() {
+        let layers = layers();
+        let inputs = VariantInputs {
+            layers: &layers,
+            heads: 2,
+            training_length: Some(1024),
+            ..VariantInputs::default()
+        };
+        assert_eq!(
+            build("ssmax", &inputs).unwrap().description(),
+            "zero-shot swap, s = 0.1685 from train length 1024"
+        );
+        assert!(build("ssmax-bias", &inputs).is_err());
+        let unknown = VariantInputs { training_length: None, ..inputs };
+        assert!(build("ssmax", &unknown).is_err());
+    }
+
+    #[test]
+    fn a_layer_without_scales_stays_softmax_unless_the_swap_is_for_all() {
+        let layers = layers();
+        let own = own("ssmax");
+        let own = OwnVariant {
+            layers: vec![false, true],
+            scales: own.scales.map(|scales| vec![None, scales[1].clone()]),
+            ..own
+        };
+        let inputs = VariantInputs {
+            layers: &layers,
+            heads: 2,
+            own: Some(&own),
+            training_length: Some(1024),
+            ..VariantInputs::default()
+        };
+        let variant = build("ssmax", &inputs).unwrap();
+        assert_eq!(variant.multipliers(0, &rows(&[7])), None);
+        assert!(variant.multipliers(1, &rows(&[7])).is_some());
+        assert!(variant.description().ends_with(" on layers 1 of 2 (the others: plain softmax)"));
+        let given = VariantInputs { scale_override: Some(0.5), ..inputs };
+        assert_eq!(build("ssmax", &given).unwrap().multipliers(0, &rows(&[7])), None);
+        let fixed = build("ssmax-fixed", &inputs).unwrap();
+        assert!(fixed.multipliers(0, &rows(&[7])).is_some(), "a swap to another rule is for every layer");
+    }
+}
