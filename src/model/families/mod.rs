@@ -9,6 +9,7 @@ mod gpt_neox;
 mod granite;
 mod llama;
 mod llama4;
+mod ministral3;
 mod mistral;
 mod mixtral;
 mod olmo2;
@@ -52,6 +53,7 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "llama4_text", about: "Llama 4 (text): attention in chunks, mixture of experts, layers without rotary positions", value: Family { describe: llama4::spec, stored: llama4::stored } },
     Entry { name: "mistral", about: "Mistral: a sliding window on every layer", value: named_as_llama(mistral::spec) },
     Entry { name: "mixtral", about: "Mixtral: Mistral with a mixture of experts", value: Family { describe: mixtral::spec, stored: mixtral::stored } },
+    Entry { name: "ministral3", about: "Ministral 3: Mistral with YaRN and attention temperature", value: named_as_llama(ministral3::spec) },
     Entry { name: "qwen2", about: "Qwen 2 and 2.5: biases on q, k and v", value: named_as_llama(qwen::qwen2) },
     Entry { name: "qwen3", about: "Qwen 3: norms on each query and key head", value: named_as_llama(qwen::qwen3) },
     Entry { name: "qwen2_5_vl", about: "Qwen 2.5 VL (text), as a flat configuration names it", value: named_as_llama(qwen::qwen2) },
