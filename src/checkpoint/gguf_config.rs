@@ -414,6 +414,8 @@ fn gpt2(of: &mut Translation<'_>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use candle_core::Tensor;
     use candle_core::quantized::gguf_file::{self, Value as Gguf};
     use candle_core::quantized::{GgmlDType, QTensor};
@@ -467,7 +469,7 @@ mod tests {
         let none = ("rope.scaling.type", text("none"));
         assert_eq!(rope("qwen2", &[], &[]), plain);
         assert_eq!(rope("qwen2", &[none, factor.clone()], &[]), plain);
-        assert_eq!(rope("qwen2", &[factor.clone()], &[]), linear);
+        assert_eq!(rope("qwen2", from_ref(&factor), &[]), linear);
         assert_eq!(rope("qwen2", &[legacy], &[]), linear);
         let yarn = [
             factor.clone(),
@@ -522,7 +524,7 @@ mod tests {
         let pattern = |value| ("attention.sliding_window_pattern", value);
         let flags = [true, false, false, true];
         let list = Gguf::Array(flags.iter().map(|flag| Gguf::Bool(*flag)).collect());
-        assert_eq!(types("cohere2", &[window.clone()]), None);
+        assert_eq!(types("cohere2", from_ref(&window)), None);
         assert_eq!(types("cohere2", &[window.clone(), pattern(list)]), Some(flags.to_vec()));
         assert_eq!(
             types("cohere2", &[window.clone(), pattern(Gguf::U32(3))]),

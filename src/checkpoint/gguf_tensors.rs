@@ -46,29 +46,11 @@ impl GgufTensors {
             _ => {}
         }
         let (layer, part) = module.strip_prefix("model.layers.")?.split_once('.')?;
-        let stored = |part: &str| format!("blk.{layer}.{part}");
         let spec = &self.spec;
+        let own = part_name(part, spec.block)?;
+        let stored = |part: &str| format!("blk.{layer}.{part}");
         let (q, kv) = (spec.num_attention_heads * spec.head_dim, spec.num_key_value_heads * spec.head_dim);
         let inner = spec.intermediate_size;
-        let own = match part {
-            "input_layernorm" => "attn_norm",
-            "post_attention_layernorm" => match spec.block {
-                BlockKind::PreNorm | BlockKind::ParallelTwoNorms => "ffn_norm",
-                _ => "post_attention_norm",
-            },
-            "pre_feedforward_layernorm" => "ffn_norm",
-            "post_feedforward_layernorm" => "post_ffw_norm",
-            "self_attn.q_proj" => "attn_q",
-            "self_attn.k_proj" => "attn_k",
-            "self_attn.v_proj" => "attn_v",
-            "self_attn.o_proj" => "attn_output",
-            "self_attn.q_norm" => "attn_q_norm",
-            "self_attn.k_norm" => "attn_k_norm",
-            "mlp.gate_proj" => "ffn_gate",
-            "mlp.up_proj" => "ffn_up",
-            "mlp.down_proj" => "ffn_down",
-            _ => return None,
-        };
         // The fused matrix that may hold it, its first row there, its rows and all rows.
         let (fused, start, len, total) = match own {
             "attn_q" => ("attn_qkv", 0, q, q + 2 * kv),
@@ -91,6 +73,31 @@ impl GgufTensors {
         };
         Some(place)
     }
+}
+
+/// The GGUF name of a part of a layer. Norms are named after their place in a block, which differs.
+fn part_name(part: &str, block: BlockKind) -> Option<&'static str> {
+    Some(match part {
+        "input_layernorm" => "attn_norm",
+        "post_attention_layernorm" => match block {
+            BlockKind::PreNorm | BlockKind::ParallelTwoNorms => "ffn_norm",
+            BlockKind::PostNorm | BlockKind::SandwichNorm | BlockKind::ParallelOneNorm => {
+                "post_attention_norm"
+            }
+        },
+        "pre_feedforward_layernorm" => "ffn_norm",
+        "post_feedforward_layernorm" => "post_ffw_norm",
+        "self_attn.q_proj" => "attn_q",
+        "self_attn.k_proj" => "attn_k",
+        "self_attn.v_proj" => "attn_v",
+        "self_attn.o_proj" => "attn_output",
+        "self_attn.q_norm" => "attn_q_norm",
+        "self_attn.k_norm" => "attn_k_norm",
+        "mlp.gate_proj" => "ffn_gate",
+        "mlp.up_proj" => "ffn_up",
+        "mlp.down_proj" => "ffn_down",
+        _ => return None,
+    })
 }
 
 /// Puts rows `[heads, d/2, 2]` of an interleaved projection, or of its bias, back into `[heads, 2, d/2]`.
