@@ -346,13 +346,15 @@ fn gemma3(of: &mut Translation<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The models of 27B, told by their number of layers, scale scores by `hidden_size / heads` instead of the width of a head.
+/// Scores are scaled by the width of a head, in the models of 27B, told by their number of layers, by `hidden_size / heads`.
 fn gemma_scale(of: &mut Translation<'_>, layers_of_27b: u64) {
-    if of.size("num_hidden_layers") == Some(layers_of_27b) {
+    let scalar = if of.size("num_hidden_layers") == Some(layers_of_27b) {
         let heads = of.size("num_attention_heads").unwrap_or(0);
-        let scalar = of.size("hidden_size").and_then(|hidden| hidden.checked_div(heads));
-        of.set("query_pre_attn_scalar", json!(scalar));
-    }
+        of.size("hidden_size").and_then(|hidden| hidden.checked_div(heads))
+    } else {
+        Some(of.head_dim())
+    };
+    of.set("query_pre_attn_scalar", json!(scalar));
 }
 
 fn cohere2(of: &mut Translation<'_>) -> Result<()> {
