@@ -6,7 +6,7 @@ use std::hint::black_box;
 use candle_core::{Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use niah::attention::variant::{VARIANTS, VariantInputs};
-use niah::attention::{self, AttentionContext, Window};
+use niah::attention::{self, AttentionContext, Cached, Pages, Window};
 use niah::model::spec::LayerSpec;
 use niah::rng::Rng;
 
@@ -34,6 +34,9 @@ fn attention_by_length(criterion: &mut Criterion) {
     for length in [512, 2048, 8192] {
         let queries = random(&mut rng, HEADS, QUERIES);
         let (keys, values) = (random(&mut rng, KV_HEADS, length), random(&mut rng, KV_HEADS, length));
+        let mut pages = Pages::new(KV_HEADS);
+        pages.write(0, &keys, &values).expect("pages");
+        let caches = [("f32", Cached::Tensors { keys, values }), ("bf16", Cached::Pages(&pages))];
         // Each query meets on average length - 256 keys, with a multiply and an add for its key and for its value.
         let operations = 4 * HEADS * HEAD_DIM * QUERIES * (length - QUERIES / 2);
         group.throughput(Throughput::Elements(operations as u64));
@@ -48,12 +51,14 @@ fn attention_by_length(criterion: &mut Criterion) {
                 softcap: None,
                 variant: variant.as_ref(),
             };
-            group.bench_function(BenchmarkId::new(name, length), |bencher| {
-                bencher.iter(|| {
-                    let mixed = attention::attend(&queries, &keys, &values, context, None);
-                    black_box(mixed.expect("mixed values"))
+            for (dtype, cached) in &caches {
+                group.bench_function(BenchmarkId::new(format!("{name} {dtype}"), length), |bencher| {
+                    bencher.iter(|| {
+                        let mixed = attention::attend(&queries, cached, context, None);
+                        black_box(mixed.expect("mixed values"))
+                    });
                 });
-            });
+            }
         }
     }
     group.finish();

@@ -196,6 +196,9 @@ pub struct RunArgs {
     /// Run at most this many trials now; the same command without it does the rest
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub limit: Option<usize>,
+    /// Compute every prompt from its first token, instead of keeping what it shares with the one before it
+    #[arg(long, help_heading = "Machine")]
+    pub no_prefix_sharing: bool,
     /// Print cells, tokens, time and memory, and stop
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,

@@ -64,13 +64,44 @@ pub struct DecoderModel {
     decoder: Decoder,
     variant: Box<dyn AttentionVariant>,
     chunk: usize,
+    /// The longest sequence that prefixes are kept for; `None` keeps none.
+    sharing: Option<usize>,
+    held: Option<Held>,
+}
+
+/// The last prompt, whose beginning the next one may share.
+struct Held {
+    tokens: Vec<u32>,
+    cache: KvCache,
 }
 
 impl DecoderModel {
     /// A model that prefills `chunk` tokens at a time.
     #[must_use]
     pub fn new(decoder: Decoder, variant: Box<dyn AttentionVariant>, chunk: usize) -> Self {
-        Self { decoder, variant, chunk: chunk.max(1) }
+        Self { decoder, variant, chunk: chunk.max(1), sharing: None, held: None }
+    }
+
+    /// The same model, which keeps the cache of each prompt for the next one: what the two share is computed once. It has
+    /// room for sequences of `longest` tokens from the start.
+    #[must_use]
+    pub fn sharing_prefixes(self, longest: usize) -> Self {
+        Self { sharing: Some(longest), ..self }
+    }
+
+    /// A cache for a sequence of `length` tokens that begins with `context`, and how many of these it holds already.
+    fn cache_for(&mut self, context: &[u32], length: usize) -> (KvCache, usize) {
+        let Some(longest) = self.sharing else { return (self.decoder.new_cache(length), 0) };
+        let depends = self.decoder.spec().depends_on_length();
+        match self.held.take().filter(|held| !depends || held.cache.sequence_length() == length) {
+            Some(Held { tokens, mut cache }) => {
+                let shared = common_prefix(&tokens, context);
+                cache.truncate(shared);
+                (cache, shared)
+            }
+            None if depends => (self.decoder.new_cache(length), 0),
+            None => (self.decoder.new_cache(longest.max(length)), 0),
+        }
     }
 
     /// Runs `tokens` behind the cache in chunks, without logits.
@@ -111,8 +142,10 @@ impl LanguageModel for DecoderModel {
             return Err(Error::Compute("an empty prompt has no answering query".to_string()));
         };
         let n = request.tokens.len();
-        let mut cache = self.decoder.new_cache(n + request.answer.len().max(request.max_new_tokens));
-        self.prefill(context, &mut cache, progress)?;
+        let length = n + request.answer.len().max(request.max_new_tokens);
+        let (mut cache, shared) = self.cache_for(context, length);
+        progress(shared);
+        self.prefill(&context[shared..], &mut cache, progress)?;
 
         // The answering query and all but the last answer token: row i predicts answer token i.
         let mut forced = vec![query];
@@ -140,8 +173,18 @@ impl LanguageModel for DecoderModel {
             }
         }
         progress(1);
+        if self.sharing.is_some() {
+            cache.truncate(n);
+            self.held = Some(Held { tokens: request.tokens.to_vec(), cache });
+        }
         Ok(Completion { tokens, answer_logprobs, answer_ranks, attention: probe.finish() })
     }
+}
+
+/// Number of tokens with which both begin.
+#[must_use]
+pub fn common_prefix(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 /// Position of the largest logit; the first of equals.

@@ -17,7 +17,7 @@
 //!  6  main · cli · commands             clap, stdout, exit codes
 //!  5  export                            reports to bytes, the directory of a run
 //!  4  report · stats                    outcomes to tables and heatmap layout
-//!  3  plan · runner                     the only modules that see both columns below
+//!  3  plan · prefix · runner            the only modules that see both columns below
 //!  2  score                             (response, expected) to 0..1
 //!  1  TEXT  grid needle haystack        | TENSOR  attention model
 //!           task prompt trial tokenizer |         checkpoint generate kernel
@@ -50,6 +50,7 @@ mod kernel;
 pub mod model;
 pub mod needle;
 pub mod plan;
+pub mod prefix;
 pub mod progress;
 pub mod prompt;
 pub mod registry;

@@ -46,6 +46,7 @@ const MODULES: &[(&str, Layer)] = &[
     ("model", Tensor),
     ("score", Score),
     ("plan", Plan),
+    ("prefix", Plan),
     ("runner", Plan),
     ("report", Report),
     ("stats", Report),

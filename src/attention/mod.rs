@@ -5,6 +5,7 @@
 //! queries begins at any position; nothing depends on how a prompt was cut.
 
 mod fused;
+mod pages;
 pub mod probe;
 mod reference;
 pub mod variant;
@@ -12,6 +13,7 @@ mod window;
 
 use candle_core::{DType, Result, Tensor};
 
+pub use pages::Pages;
 pub use probe::AttentionProbe;
 pub use variant::AttentionVariant;
 use variant::QueryRow;
@@ -59,43 +61,77 @@ impl View {
     }
 }
 
+/// The keys and values of every position up to the last query, `s = first_position + t`.
+#[derive(Debug, Clone)]
+pub enum Cached<'a> {
+    /// In tensors.
+    Tensors {
+        /// `[kv_heads, s, d]`.
+        keys: Tensor,
+        /// `[kv_heads, s, d]`.
+        values: Tensor,
+    },
+    /// In pages of bf16.
+    Pages(&'a Pages),
+}
+
+impl Cached<'_> {
+    /// The weights of the one row of scaled `query` `[heads, 1, d]` over all keys up to its own, for each head.
+    fn weights(&self, query: &Tensor, view: View) -> Result<Vec<Vec<f32>>> {
+        match self {
+            Self::Tensors { keys, .. } => {
+                let visible = view.visible(0).len();
+                let keys = keys.narrow(1, view.first_key, visible)?; // [kv_heads, n, d]
+                let weights = reference::weights(query, &keys, view)?; // [heads, 1, n]
+                weights.squeeze(1)?.pad_with_zeros(1, view.first_key, 0)?.to_vec2() // [heads, row + 1]
+            }
+            Self::Pages(pages) => pages.weights(query, view),
+        }
+    }
+
+    /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]`.
+    fn mix(&self, queries: &Tensor, view: View) -> Result<Tensor> {
+        let (heads, t, d) = queries.dims3()?;
+        let (keys, values) = match self {
+            Self::Tensors { keys, values } => (keys, values),
+            Self::Pages(pages) => return pages.mix(queries, view),
+        };
+        let given = view.visible(t - 1).end;
+        let (keys, values) =
+            (keys.narrow(1, view.first_key, given)?, values.narrow(1, view.first_key, given)?);
+        if queries.device().is_cpu() && queries.dtype() == DType::F32 {
+            return fused::mix(queries, &keys, &values, view);
+        }
+        let mixed = reference::mix(queries, &keys, &values, view)?; // [heads, t, d]
+        mixed.transpose(0, 1)?.reshape((t, heads * d)) // [t, heads * d]
+    }
+}
+
 /// Mixes values for a chunk of queries.
 ///
-/// `queries` `[heads, t, d]` begin at `context.first_position`; `keys` and `values` `[kv_heads, s, d]` hold every
-/// position up to the last query, `s = first_position + t`. Returns `[t, heads * d]`. Weights of the rows that `probe`
+/// `queries` `[heads, t, d]` begin at `context.first_position`. Returns `[t, heads * d]`. Weights of the rows that `probe`
 /// asks for are recorded.
 ///
 /// # Errors
 /// When shapes do not fit together or memory is out.
 pub fn attend(
     queries: &Tensor,
-    keys: &Tensor,
-    values: &Tensor,
+    cached: &Cached<'_>,
     context: AttentionContext<'_>,
     probe: Option<&mut AttentionProbe>,
 ) -> Result<Tensor> {
-    let (heads, t, d) = queries.dims3()?;
+    let (_, t, _) = queries.dims3()?;
     let queries = scaled_queries(queries, context)?; // [heads, t, d]
     if let Some(probe) = probe {
         for row in probe.rows_within(context.first_position..context.first_position + t) {
             let query = queries.narrow(1, row - context.first_position, 1)?; // [heads, 1, d]
-            let view = View::new(row, context);
-            let visible = keys.narrow(1, view.first_key, row + 1 - view.first_key)?; // [kv_heads, n, d]
-            let weights = reference::weights(&query, &visible, view)?; // [heads, 1, n]
-            let weights = weights.squeeze(1)?.pad_with_zeros(1, view.first_key, 0)?; // [heads, row + 1]
-            for (head, weights) in weights.to_vec2::<f32>()?.iter().enumerate() {
+            let weights = cached.weights(&query, View::new(row, context))?; // [heads][row + 1]
+            for (head, weights) in weights.iter().enumerate() {
                 probe.record(context.layer, head, row, weights);
             }
         }
     }
-    let view = View::new(context.first_position, context);
-    let given = context.first_position + t - view.first_key;
-    let (keys, values) = (keys.narrow(1, view.first_key, given)?, values.narrow(1, view.first_key, given)?);
-    if queries.device().is_cpu() && queries.dtype() == DType::F32 {
-        return fused::mix(&queries, &keys, &values, view); // [t, heads * d]
-    }
-    let mixed = reference::mix(&queries, &keys, &values, view)?; // [heads, t, d]
-    mixed.transpose(0, 1)?.reshape((t, heads * d)) // [t, heads * d]
+    cached.mix(&queries, View::new(context.first_position, context)) // [t, heads * d]
 }
 
 /// Queries times `scale * m(i)`: a variant of the Softmax family is a factor on each query row.

@@ -14,6 +14,7 @@ use crate::export::directory::{RunDirectory, RunRecord};
 use crate::export::style::Style;
 use crate::model::dtype::Dtype;
 use crate::plan::{Estimate, RunPlan};
+use crate::prefix;
 use crate::progress::{Bar, Progress};
 use crate::runner::run_trials;
 use crate::trial::{Status, Trial};
@@ -31,7 +32,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     plan.check_memory()?;
     let estimate = Estimate::new(&plan)?;
     if args.dry_run {
-        return print(&estimate.describe(&plan, &device)?);
+        return print(&estimate.describe(&plan, &device, !args.no_prefix_sharing)?);
     }
 
     let directory = args.output.clone().unwrap_or_else(|| default_directory(&plan));
@@ -40,11 +41,15 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let done = store.done();
     let missing: Vec<Trial> =
         plan.trials().into_iter().filter(|trial| !done.contains(&trial.row_id())).collect();
+    let missing = prefix::order(missing);
     let todo = &missing[..missing.len().min(args.limit.unwrap_or(usize::MAX))];
     if !todo.is_empty() {
         tell(headline(&plan, &record, &done, todo));
         let stop = stop_on_interrupt()?;
         let mut model = plan.load_model(&device)?;
+        if !args.no_prefix_sharing {
+            model = model.sharing_prefixes(estimate.longest_sequence);
+        }
         let mut bar = Bar::new(estimate.tokens_of(todo));
         let ran = run_trials(&plan.context(args.tokens)?, todo, &mut model, &mut store, &mut bar, &stop);
         bar.finish();

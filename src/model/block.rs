@@ -70,8 +70,8 @@ impl Block {
     ) -> Result<Tensor> {
         let normed = apply(self.before_attention.as_ref(), x)?; // [t, hidden]
         let (q, k, v) = self.attention.project(spec, &normed, rope)?; // [heads, t, head_dim]
-        let (keys, values) = cache.append(context.layer, &k, &v)?; // [kv_heads, s, head_dim]
-        let mixed = attention::attend(&q, &keys, &values, context, probe)?; // [t, heads * head_dim]
+        let cached = cache.append(context.layer, &k, &v)?;
+        let mixed = attention::attend(&q, &cached, context, probe)?; // [t, heads * head_dim]
         let attended = apply(self.after_attention.as_ref(), &self.attention.o_proj.forward(&mixed)?)?;
         let attended = scaled(attended, spec.residual_multiplier)?; // [t, hidden]
         let (mlp_input, residual) = match spec.block {

@@ -3,6 +3,7 @@
 use candle_core::{D, DType, Device, Tensor};
 
 use super::block::Block;
+use super::dtype::Dtype;
 use super::kv_cache::KvCache;
 use super::layers::Norm;
 use super::linear::Linear;
@@ -22,6 +23,8 @@ pub struct Decoder {
     norm: Norm,
     lm_head: Linear,
     device: Device,
+    /// Whether keys and values are kept in pages of bf16, as the weights are.
+    paged: bool,
 }
 
 /// What a forward pass is given besides its tokens.
@@ -58,6 +61,7 @@ impl Decoder {
             norm: load_norm(&spec, &model.pp("norm"))?,
             lm_head: Linear::new(&head, bias, weights.dtype())?,
             device: embed_tokens.device().clone(),
+            paged: weights.dtype() == Dtype::Bf16 && embed_tokens.device().is_cpu(),
             embed_positions: positions.transpose()?,
             embed_tokens: embed_tokens.to_dtype(weights.dtype().tensor())?,
             spec,
@@ -76,7 +80,7 @@ impl Decoder {
     /// [`super::rope`]). A sequence that turns out longer has room, but its positions keep the frequencies of the plan.
     #[must_use]
     pub fn new_cache(&self, sequence_length: usize) -> KvCache {
-        KvCache::new(self.spec.num_hidden_layers, sequence_length)
+        KvCache::new(self.spec.num_hidden_layers, sequence_length, self.paged)
     }
 
     /// Runs `tokens` `[t]` behind what `cache` holds and returns the logits of the last `keep_logits` rows,

@@ -1,16 +1,27 @@
 //! Keys and values of the tokens seen so far.
 //!
-//! One buffer of each a layer, written in place and doubled when full; `truncate` forgets the newest tokens at no cost.
+//! In f32, one buffer of each a layer, written in place and enlarged by an eighth when full; in bf16, pages. `truncate`
+//! forgets the newest tokens at no cost.
 
 use candle_core::{Result, Tensor};
+
+use crate::attention::{Cached, Pages};
 
 /// Cached keys and values of every layer.
 #[derive(Debug, Default)]
 pub struct KvCache {
-    layers: Vec<Option<Buffers>>,
+    layers: Vec<Layer>,
     len: usize,
     capacity: usize,
     sequence_length: usize,
+}
+
+#[derive(Debug)]
+enum Layer {
+    /// f32 buffers, there from the first token on.
+    Tensors(Option<Buffers>),
+    /// bf16 pages, likewise.
+    Pages(Option<Pages>),
 }
 
 #[derive(Debug)]
@@ -20,10 +31,11 @@ struct Buffers {
 }
 
 impl KvCache {
-    /// An empty cache for `layers` layers and a sequence of `sequence_length` tokens; a longer one has it reallocated.
+    /// An empty cache for `layers` layers and a sequence of `sequence_length` tokens, in pages of bf16 when `paged`.
     #[must_use]
-    pub fn new(layers: usize, sequence_length: usize) -> Self {
-        let layers = (0..layers).map(|_| None).collect();
+    pub fn new(layers: usize, sequence_length: usize, paged: bool) -> Self {
+        let layer = || if paged { Layer::Pages(None) } else { Layer::Tensors(None) };
+        let layers = (0..layers).map(|_| layer()).collect();
         Self { layers, len: 0, capacity: sequence_length, sequence_length }
     }
 
@@ -51,17 +63,24 @@ impl KvCache {
     }
 
     /// Writes the keys and values of new tokens `[kv_heads, t, head_dim]` of one layer behind the cached ones and
-    /// returns all of them `[kv_heads, len + t, head_dim]`, as views. [`Self::advance`] makes them count.
+    /// returns all of them. [`Self::advance`] makes them count.
     ///
     /// # Errors
     /// When shapes differ from those before, or memory is out.
-    pub fn append(&mut self, layer: usize, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Tensor)> {
+    pub fn append(&mut self, layer: usize, keys: &Tensor, values: &Tensor) -> Result<Cached<'_>> {
+        let slot = &mut self.layers[layer];
+        if let Layer::Pages(pages) = slot {
+            let kv_heads = keys.dim(0)?;
+            let pages = pages.get_or_insert_with(|| Pages::new(kv_heads));
+            pages.write(self.len, keys, values)?;
+            return Ok(Cached::Pages(pages));
+        }
+        let Layer::Tensors(slot) = slot else { candle_core::bail!("layer {layer} has no cache") };
         let added = keys.dim(1)?;
         let needed = self.len + added;
-        let slot = &mut self.layers[layer];
         let held = slot.as_ref().map_or(Ok(0), |buffers| buffers.keys.dim(1))?;
         if held < needed {
-            self.capacity = if held == 0 { self.capacity.max(needed) } else { needed.max(2 * held) };
+            self.capacity = if held == 0 { self.capacity.max(needed) } else { needed.max(held + held / 8) };
             let old = slot.take();
             let grown = |new: &Tensor, old: Option<&Tensor>| -> Result<Tensor> {
                 let (heads, _, width) = new.dims3()?;
@@ -79,7 +98,10 @@ impl KvCache {
         let Some(buffers) = slot else { candle_core::bail!("layer {layer} has no cache") };
         buffers.keys.slice_set(&keys.contiguous()?, 1, self.len)?;
         buffers.values.slice_set(&values.contiguous()?, 1, self.len)?;
-        Ok((buffers.keys.narrow(1, 0, needed)?, buffers.values.narrow(1, 0, needed)?))
+        Ok(Cached::Tensors {
+            keys: buffers.keys.narrow(1, 0, needed)?,
+            values: buffers.values.narrow(1, 0, needed)?,
+        })
     }
 
     /// Counts `added` tokens that every layer has appended.
@@ -103,13 +125,15 @@ mod tests {
 
     #[test]
     fn truncated_tokens_are_overwritten_and_growth_keeps_the_rest() {
-        let mut cache = KvCache::new(1, 2);
+        let mut cache = KvCache::new(1, 2, false);
         for value in [1.0, 2.0, 3.0] {
             cache.append(0, &token(value), &token(-value)).unwrap();
             cache.advance(1);
         }
         cache.truncate(1);
-        let (keys, values) = cache.append(0, &token(9.0), &token(-9.0)).unwrap();
+        let Cached::Tensors { keys, values } = cache.append(0, &token(9.0), &token(-9.0)).unwrap() else {
+            panic!("this cache has no pages");
+        };
         assert_eq!(firsts(&keys), [1.0, 9.0]);
         assert_eq!(firsts(&values), [-1.0, -9.0]);
     }

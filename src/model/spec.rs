@@ -266,6 +266,16 @@ impl DecoderSpec {
         ropes
     }
 
+    /// Whether rotary positions depend on the length of the sequence: then two sequences share no keys unless they are
+    /// planned for the same length.
+    #[must_use]
+    pub fn depends_on_length(&self) -> bool {
+        let depends = |rope: &RopeSpec| {
+            matches!(rope.scaling, RopeScaling::Dynamic { .. } | RopeScaling::LongRope { .. })
+        };
+        self.layers.iter().filter_map(|layer| layer.rope.as_ref()).any(depends)
+    }
+
     /// Changes the rotary base of every layer that has one.
     pub fn change_theta(&mut self, change: impl Fn(f64) -> f64) {
         for rope in self.layers.iter_mut().filter_map(|layer| layer.rope.as_mut()) {

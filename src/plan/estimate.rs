@@ -7,13 +7,18 @@ use candle_core::{Device, Tensor};
 
 use super::{MemoryPlan, RunPlan};
 use crate::error::Result;
+use crate::prefix;
+use crate::prompt::Prompt;
 use crate::trial::Trial;
 
 /// The prompts of one trial, measured.
 pub struct Estimate {
     /// Memory of the longest prompt.
     pub memory: MemoryPlan,
+    /// Tokens of the longest sequence, prompt and answer together.
+    pub longest_sequence: usize,
     prompt_tokens: BTreeMap<(usize, u64), usize>,
+    shared_tokens: usize,
     answer_tokens: usize,
     haystack_loops: usize,
 }
@@ -25,9 +30,16 @@ impl Estimate {
     /// When one of them cannot be built.
     pub fn new(plan: &RunPlan) -> Result<Self> {
         let prompts = plan.probe_prompts()?;
+        let sequence =
+            |prompt: &Prompt| prompt.tokens.len() + prompt.answer_tokens.len().max(prompt.answer_budget);
         let longest = prompts.iter().map(|(trial, _)| trial.cell.context_length.0).max().unwrap_or(0);
         Ok(Self {
             memory: plan.memory(longest),
+            longest_sequence: prompts.iter().map(|(_, prompt)| sequence(prompt)).max().unwrap_or(0),
+            shared_tokens: prefix::shared_tokens(prompts.iter().map(|(_, prompt)| {
+                let kind = if plan.checkpoint.spec.depends_on_length() { sequence(prompt) } else { 0 };
+                (kind, prompt.tokens.as_slice())
+            })),
             answer_tokens: prompts.first().map_or(0, |(_, prompt)| prompt.answer_budget),
             haystack_loops: prompts.iter().map(|(_, prompt)| prompt.haystack_loops).max().unwrap_or(0),
             prompt_tokens: prompts
@@ -43,11 +55,18 @@ impl Estimate {
         trials.iter().filter_map(|trial| self.prompt_tokens.get(&trial.cell.key())).sum()
     }
 
-    /// The plan in words.
+    /// Prompt tokens of the whole plan, and how many of them are computed when prompts share what they begin with.
+    #[must_use]
+    pub fn shared(&self, plan: &RunPlan) -> (usize, usize) {
+        let tokens = self.tokens_of(&plan.trials());
+        (tokens, tokens - self.shared_tokens * plan.settings.trials)
+    }
+
+    /// The plan in words; `sharing` says whether prompts share what they begin with.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn describe(&self, plan: &RunPlan, device: &Device) -> Result<String> {
+    pub fn describe(&self, plan: &RunPlan, device: &Device, sharing: bool) -> Result<String> {
         let (trials, grid, variant) = (plan.trials(), &plan.settings.grid, plan.variant()?);
         let join = |items: Vec<String>| items.join(", ");
         let lengths = join(grid.context_lengths().iter().map(ToString::to_string).collect());
@@ -57,6 +76,8 @@ impl Estimate {
             0 => String::new(),
             n => format!(" (repeated: the longest prompt goes round {} times)", n + 1),
         };
+        let (tokens, computed) = self.shared(plan);
+        let share = if sharing { computed as f64 / tokens.max(1) as f64 } else { 1.0 };
         Ok([
             format!("model      {} ({})", plan.settings.model, plan.checkpoint.family),
             format!("variant    {} ({})", variant.name(), variant.description()),
@@ -70,14 +91,15 @@ impl Estimate {
             format!("depths     {depths}"),
             format!("cells      {cells}, {} trials each: {} prompts", plan.settings.trials, trials.len()),
             format!(
-                "tokens     {} to read, at most {} to write",
-                self.tokens_of(&trials),
+                "tokens     {} to read{}, at most {} to write",
+                tokens,
+                if sharing { format!(" ({computed} computed, the rest is shared)") } else { String::new() },
                 trials.len() * self.answer_tokens
             ),
             format!("memory     {}", self.memory),
             format!(
                 "time       about {} (from this machine's matrix speed just now)",
-                duration(self.seconds(plan, device)?)
+                duration(self.seconds(plan, device, share)?)
             ),
         ]
         .join("\n")
@@ -86,8 +108,8 @@ impl Estimate {
 
     /// Expected wall time: the operations of all prompts at the speed of a matrix multiply of the model's own size.
     /// Attention runs at a third of that speed; decoding reads every weight (of a mixture of experts, those that
-    /// a token meets) once a token, at 1/60 of the prefill's speed.
-    fn seconds(&self, plan: &RunPlan, device: &Device) -> Result<f64> {
+    /// a token meets) once a token, at 1/60 of the prefill's speed. `share` of the prompts' tokens are computed.
+    fn seconds(&self, plan: &RunPlan, device: &Device, share: f64) -> Result<f64> {
         let spec = &plan.checkpoint.spec;
         let embedding = spec.vocab_size * spec.hidden_size * if spec.tie_word_embeddings { 1 } else { 2 };
         let weights = spec.active_parameter_count().saturating_sub(embedding) as f64;
@@ -98,7 +120,7 @@ impl Estimate {
             let linear = 2.0 * weights * n;
             let attention = 2.0 * n * n * width;
             let decode = 60.0 * 2.0 * (weights + embedding as f64) * self.answer_tokens as f64;
-            linear + 3.0 * attention + decode
+            share * (linear + 3.0 * attention) + decode
         });
         Ok(operations.sum::<f64>() / rate)
     }

@@ -33,7 +33,8 @@ impl MemoryPlan {
         let logits = 3 * LOGIT_ROWS * spec.vocab_size;
         Self {
             weights: weight_bytes(spec, dtype),
-            cache: longest.saturating_mul(spec.cache_bytes_per_token()),
+            // Keys and values are f32, or bf16 like the weights.
+            cache: longest.saturating_mul(spec.cache_bytes_per_token() / (F32 / cache_number(dtype))),
             working: rows.saturating_add(activations + logits).saturating_mul(F32),
         }
     }
@@ -57,6 +58,11 @@ impl MemoryPlan {
             _ => Ok(()),
         }
     }
+}
+
+/// Bytes of a cached number.
+fn cache_number(dtype: Dtype) -> usize {
+    if dtype == Dtype::Bf16 { dtype.bytes() } else { F32 }
 }
 
 /// Bytes of the weights. A tied head in bf16 is kept a second time: rows for the embedding, packed for the product.

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::generate::{DEFAULT_CHUNK, DecoderModel};
 use crate::hash::sha256_hex;
 use crate::haystack::Haystack;
+use crate::prefix;
 use crate::prompt::{Form, Prompt, PromptPlan};
 use crate::registry;
 use crate::runner::{Labels, RunContext};
@@ -121,11 +122,8 @@ impl RunPlan {
     /// # Errors
     /// When they are damaged or do not fit the configuration.
     pub fn load_model(&self, device: &Device) -> Result<DecoderModel> {
-        Ok(DecoderModel::new(
-            self.checkpoint.decoder(device, self.settings.dtype)?,
-            self.variant()?,
-            DEFAULT_CHUNK,
-        ))
+        let decoder = self.checkpoint.decoder(device, self.settings.dtype)?;
+        Ok(DecoderModel::new(decoder, self.variant()?, DEFAULT_CHUNK))
     }
 
     /// What the results depend on.
@@ -196,14 +194,15 @@ impl RunPlan {
         })
     }
 
-    /// Builds the first trial of every cell, so that what cannot be built fails before the weights load.
+    /// Builds the first trial of every cell, in the order in which they share most, so that what cannot be built fails before the weights load.
     ///
     /// # Errors
     /// [`Error::Prompt`] for the first cell that does not fit.
     pub fn probe_prompts(&self) -> Result<Vec<(Trial, Prompt)>> {
         let Some(first) = self.trials().first().copied() else { return Ok(Vec::new()) };
         let mut haystack = self.prompts.haystack_tokens(&first);
-        let trials = self.trials().into_iter().filter(|trial| trial.index == 0);
+        let trials = self.trials().into_iter().filter(|trial| trial.index == 0).collect();
+        let trials = prefix::order(trials).into_iter();
         trials.map(|trial| Ok((trial, self.prompts.build(&trial, &self.tokenizer, &mut haystack)?))).collect()
     }
 

@@ -6,7 +6,7 @@ use std::arch::asm;
 use std::sync::OnceLock;
 
 use super::Block;
-use super::packed::{Rows, STRIP, TILE_ROWS, Tile};
+use super::packed::Tile;
 
 /// Whether this processor has the instructions and the system lets this process use them.
 pub(super) fn available() -> bool {
@@ -69,29 +69,35 @@ static CONFIGURATION: Configuration = Configuration {
     rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
 };
 
-/// See [`super::Kernel`].
-pub(super) fn multiply(x: &Rows, strip: &[[Tile; 2]], done: &mut dyn FnMut(usize, &Block)) {
+/// Gives the tile registers of this thread their shape.
+pub(super) fn configure() {
     assert!(available(), "this kernel is chosen where its instructions are");
-    let mut out = [[0f32; STRIP]; 2 * TILE_ROWS];
-    // SAFETY: the processor has the instructions and the system permits them; 64 bytes are read. Nothing but the assembly
-    // below uses the tile registers, and they are released at the end.
-    unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack)) };
-    for (first, rows) in x.pairs() {
-        block(rows, strip, &mut out);
-        done(first, &out);
-    }
-    // SAFETY: as above.
+    // SAFETY: the processor has the instruction and the system permits it; the 64 bytes of the configuration are read.
+    unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly)) };
+}
+
+/// Gives the tile registers of this thread back.
+pub(super) fn release() {
+    // SAFETY: the processor has the instruction; only the kernel below uses these registers.
     unsafe { asm!("tilerelease", options(nomem, nostack)) };
 }
 
-/// The products of two blocks of rows and a strip. The tile registers are configured.
-fn block(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: &mut Block) {
+/// See [`super::Multiply`]. The tile registers of this thread are configured.
+pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: &mut Block, add: bool) {
     let steps = strip.len();
     assert!(steps > 0 && rows[0].len() == steps && rows[1].len() == steps);
     // SAFETY: each step reads one tile of 1 KiB from either row block and two from the strip, of which there are `steps`;
-    // four tiles of sixteen rows of 64 bytes are written, 128 bytes apart, which is `out` exactly.
+    // four tiles of sixteen rows of 64 bytes, 128 bytes apart, are `out` exactly. Only this module uses tile registers.
     unsafe {
         asm!(
+            "test {add:e}, {add:e}",
+            "jz 3f",
+            "tileloadd tmm0, [{out} + {out_row}*1]",
+            "tileloadd tmm1, [{out} + {out_row}*1 + 64]",
+            "tileloadd tmm2, [{out} + {out_row}*1 + 2048]",
+            "tileloadd tmm3, [{out} + {out_row}*1 + 2112]",
+            "jmp 2f",
+            "3:",
             "tilezero tmm0",
             "tilezero tmm1",
             "tilezero tmm2",
@@ -118,6 +124,7 @@ fn block(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: &mut Block) {
             second = inout(reg) rows[1].as_ptr() => _,
             strip = inout(reg) strip.as_ptr() => _,
             steps = inout(reg) steps => _,
+            add = in(reg) u32::from(add),
             out = in(reg) out.as_mut_ptr(),
             tile_row = in(reg) 64usize,
             out_row = in(reg) 128usize,

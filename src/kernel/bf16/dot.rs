@@ -1,12 +1,12 @@
 //! The kernel for processors with `vdpbf16ps`: sixteen sums of two products at a time (Zen 4, Cooper Lake and later).
 
 use std::arch::x86_64::{
-    __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_ps,
-    _mm512_storeu_ps,
+    __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_set1_epi32,
+    _mm512_setzero_ps, _mm512_storeu_ps,
 };
 
 use super::Block;
-use super::packed::{Rows, STRIP, TILE_ROWS, Tile};
+use super::packed::{TILE_ROWS, Tile};
 
 /// Rows whose sums are kept in registers: with two columns of tiles, sixteen of thirty-two.
 const ROWS: usize = 8;
@@ -16,24 +16,26 @@ pub(super) fn available() -> bool {
     std::arch::is_x86_feature_detected!("avx512bf16") && std::arch::is_x86_feature_detected!("avx512f")
 }
 
-/// See [`super::Kernel`].
-pub(super) fn multiply(x: &Rows, strip: &[[Tile; 2]], done: &mut dyn FnMut(usize, &Block)) {
+/// See [`super::Multiply`].
+pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: &mut Block, add: bool) {
     assert!(available(), "this kernel is chosen where its instructions are");
-    let mut out = [[0f32; STRIP]; 2 * TILE_ROWS];
-    for (first, rows) in x.pairs() {
-        // SAFETY: the processor has AVX512-BF16.
-        unsafe { block(rows, strip, &mut out) };
-        done(first, &out);
-    }
+    // SAFETY: the processor has AVX512-BF16.
+    unsafe { multiply_avx512(rows, strip, out, add) };
 }
 
-/// The products of two blocks of rows and a strip.
 #[target_feature(enable = "avx512f,avx512bf16")]
-fn block(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: &mut Block) {
+fn multiply_avx512(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: &mut Block, add: bool) {
     for (group, out) in out.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
         let first = group * ROWS;
         let tiles = rows[first / TILE_ROWS];
         let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
+        if add {
+            for (sums, out) in sums.iter_mut().zip(&*out) {
+                let (halves, _) = out.as_chunks::<TILE_ROWS>();
+                // SAFETY: a half holds the sixteen numbers that are read.
+                *sums = [0, 1].map(|half: usize| unsafe { _mm512_loadu_ps(halves[half].as_ptr()) });
+            }
+        }
         for (left, right) in tiles.iter().zip(strip) {
             let left = &left.0.as_chunks::<{ 2 * TILE_ROWS }>().0[first % TILE_ROWS..][..ROWS];
             for pair in 0..TILE_ROWS {

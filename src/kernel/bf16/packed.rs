@@ -1,6 +1,5 @@
 //! The order in which bf16 numbers are kept for the kernels: tiles of 1 KiB, read from front to back.
 
-use half::bf16;
 use rayon::prelude::*;
 
 use crate::kernel::for_every_instruction_set;
@@ -20,7 +19,7 @@ pub(super) const STRIP: usize = 2 * TILE_ROWS;
 pub(super) struct Tile(pub(super) [u16; TILE_ROWS * STEP]);
 
 impl Tile {
-    const ZERO: Self = Self([0; TILE_ROWS * STEP]);
+    pub(super) const ZERO: Self = Self([0; TILE_ROWS * STEP]);
 }
 
 /// The left side of a product: rows rounded to bf16. Missing rows and numbers of the last tiles are 0.
@@ -87,16 +86,7 @@ impl Matrix {
         let steps = k.div_ceil(STEP);
         let mut tiles = vec![[Tile::ZERO; 2]; n.div_ceil(STRIP) * steps];
         let strips = tiles.par_chunks_mut(steps).zip(w.par_chunks(STRIP * k));
-        strips.for_each(|(tiles, columns)| {
-            for (column, numbers) in columns.chunks_exact(k).enumerate() {
-                let (half, column) = (column / TILE_ROWS, column % TILE_ROWS);
-                for (tile, numbers) in tiles.iter_mut().zip(numbers.chunks(STEP)) {
-                    for (i, &x) in numbers.iter().enumerate() {
-                        tile[half].0[(i / 2) * STEP + 2 * column + i % 2] = bf16::from_f32(x).to_bits();
-                    }
-                }
-            }
-        });
+        strips.for_each(|(tiles, columns)| pack_strip(tiles, columns, k));
         Self { n, k, tiles }
     }
 
@@ -122,6 +112,18 @@ impl Matrix {
     }
 }
 
+/// Packs up to 32 columns of `k` numbers each, stored one after the other, into the tiles `[steps, 2]` of a strip.
+pub(super) fn pack_strip(tiles: &mut [[Tile; 2]], columns: &[f32], k: usize) {
+    for (column, numbers) in columns.chunks_exact(k).enumerate() {
+        let (half, column) = (column / TILE_ROWS, column % TILE_ROWS);
+        for (tile, numbers) in tiles.iter_mut().zip(numbers.chunks(STEP)) {
+            for (i, &x) in numbers.iter().enumerate() {
+                tile[half].0[(i / 2) * STEP + 2 * column + i % 2] = round(x);
+            }
+        }
+    }
+}
+
 for_every_instruction_set! {
     /// Rounds to nearest, ties to even; a NaN becomes a quiet one.
     fn round_into = round_into_plain(rounded: &mut [u16], numbers: &[f32])
@@ -130,11 +132,22 @@ for_every_instruction_set! {
 #[inline(always)]
 fn round_into_plain(rounded: &mut [u16], numbers: &[f32]) {
     for (rounded, number) in rounded.iter_mut().zip(numbers) {
-        let bits = number.to_bits();
-        let nearest = (bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16) as u16;
-        let quiet = (bits >> 16) as u16 | 0x40;
-        *rounded = if bits & 0x7fff_ffff > 0x7f80_0000 { quiet } else { nearest };
+        *rounded = round(*number);
     }
+}
+
+/// The nearest bf16, in f32.
+pub(crate) fn rounded(number: f32) -> f32 {
+    f32::from_bits(u32::from(round(number)) << 16)
+}
+
+/// The bits of the nearest bf16, ties to even; a NaN becomes a quiet one.
+#[inline(always)]
+pub(super) fn round(number: f32) -> u16 {
+    let bits = number.to_bits();
+    let nearest = (bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16) as u16;
+    let quiet = (bits >> 16) as u16 | 0x40;
+    if bits & 0x7fff_ffff > 0x7f80_0000 { quiet } else { nearest }
 }
 
 #[cfg(test)]
@@ -142,6 +155,7 @@ mod tests {
     use super::*;
     use crate::kernel::random::numbers;
     use crate::rng::Rng;
+    use half::bf16;
 
     #[test]
     fn numbers_are_rounded_as_the_half_crate_rounds_them() {

@@ -1,0 +1,67 @@
+//! Keys and values in the order that attention reads them.
+
+use super::packed::{STEP, STRIP, TILE_ROWS, Tile, round, round_into};
+
+/// Keys in a page. Its keys and values, in bf16, stay in the second-level cache while a block of queries meets them.
+pub(crate) const PAGE: usize = 256;
+
+/// Up to [`PAGE`] keys and values of one head, rounded to bf16. What is not filled yet is 0.
+#[derive(Debug, Clone)]
+pub(crate) struct Page {
+    d: usize,
+    keys: Vec<Tile>,   // [PAGE / 16, steps of d]: rows are keys
+    values: Vec<Tile>, // [blocks of d, PAGE / 32]: rows are coordinates
+}
+
+impl Page {
+    /// An empty page for heads of `d` numbers.
+    pub(crate) fn new(d: usize) -> Self {
+        let keys = vec![Tile::ZERO; PAGE / TILE_ROWS * d.div_ceil(STEP)];
+        let values = vec![Tile::ZERO; blocks_of(d) * (PAGE / STEP)];
+        Self { d, keys, values }
+    }
+
+    /// Puts `keys` and `values` `[count, d]` at the places from `first` on.
+    pub(crate) fn fill(&mut self, first: usize, keys: &[f32], values: &[f32]) {
+        let steps = self.d.div_ceil(STEP);
+        for (place, key) in (first..).zip(keys.chunks_exact(self.d)) {
+            let tiles = &mut self.keys[place / TILE_ROWS * steps..][..steps];
+            for (tile, numbers) in tiles.iter_mut().zip(key.chunks(STEP)) {
+                round_into(&mut tile.0[place % TILE_ROWS * STEP..][..numbers.len()], numbers);
+            }
+        }
+        for (place, value) in (first..).zip(values.chunks_exact(self.d)) {
+            for (j, &x) in value.iter().enumerate() {
+                let tile = &mut self.values[j / TILE_ROWS * (PAGE / STEP) + place / STEP];
+                tile.0[j % TILE_ROWS * STEP + place % STEP] = round(x);
+            }
+        }
+    }
+
+    /// The key at `place`, `[d]`.
+    pub(crate) fn key(&self, place: usize) -> impl Iterator<Item = f32> {
+        let steps = self.d.div_ceil(STEP);
+        let tiles = &self.keys[place / TILE_ROWS * steps..][..steps];
+        let row = tiles.iter().flat_map(move |tile| &tile.0[place % TILE_ROWS * STEP..][..STEP]);
+        row.take(self.d).map(|&bits| f32::from_bits(u32::from(bits) << 16))
+    }
+
+    /// The tiles of the 32 keys from `32 * index` on, as two blocks of rows.
+    pub(super) fn keys(&self, index: usize) -> [&[Tile]; 2] {
+        let steps = self.d.div_ceil(STEP);
+        let block = |block: usize| &self.keys[block * steps..(block + 1) * steps];
+        [block(2 * index), block(2 * index + 1)]
+    }
+
+    /// The tiles of the 32 coordinates from `32 * index` on, as two blocks of rows, for `steps` times 32 keys from the
+    /// `first`th 32 on.
+    pub(super) fn values(&self, index: usize, first: usize, steps: usize) -> [&[Tile]; 2] {
+        let block = |block: usize| &self.values[block * (PAGE / STEP) + first..][..steps];
+        [block(2 * index), block(2 * index + 1)]
+    }
+}
+
+/// Blocks of 16 rows that hold `d` coordinates, in pairs.
+fn blocks_of(d: usize) -> usize {
+    2 * d.div_ceil(STRIP)
+}

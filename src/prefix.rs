@@ -1,0 +1,62 @@
+//! Prompts of a trial share what stands before their needles: the order that makes the most of it, and how much that is.
+//!
+//! All cells of a trial cut their haystack from one stream, so two prompts are equal up to the earlier of their needles. A
+//! grid is thus a tree, and walking it depth first needs one cache: what the next prompt shares with the last one is kept, the
+//! rest is computed. In the order of the needles' positions every token of the common stream is computed once.
+
+use crate::generate::common_prefix;
+use crate::trial::Trial;
+
+/// The trials in the order in which they share most: the first trial of every cell, then the second; of these by the place of
+/// the needle in tokens, and then by length.
+#[must_use]
+pub fn order(mut trials: Vec<Trial>) -> Vec<Trial> {
+    let place = |trial: &Trial| trial.cell.depth.fraction() * trial.cell.context_length.0 as f64;
+    trials.sort_by(|a, b| {
+        let lengths = || a.cell.context_length.0.cmp(&b.cell.context_length.0);
+        a.index.cmp(&b.index).then_with(|| place(a).total_cmp(&place(b))).then_with(lengths)
+    });
+    trials
+}
+
+/// Tokens that prompts in this order share, each with the one before it when both are of the same kind: positions that depend
+/// on the length of a sequence tell prompts apart that begin alike.
+#[must_use]
+pub fn shared_tokens<'a>(prompts: impl IntoIterator<Item = (usize, &'a [u32])>) -> usize {
+    let mut last: (usize, &[u32]) = (0, &[]);
+    let mut shared = 0;
+    for (kind, tokens) in prompts {
+        if kind == last.0 {
+            shared += common_prefix(last.1, tokens);
+        }
+        last = (kind, tokens);
+    }
+    shared
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grid::{Cell, ContextLength, Depth};
+
+    fn trial(context_length: usize, percent: f64, index: usize) -> Trial {
+        let depth = Depth::from_percent(percent).unwrap();
+        Trial { cell: Cell { context_length: ContextLength(context_length), depth }, index, seed: 1 }
+    }
+
+    #[test]
+    fn trials_come_by_number_and_then_by_the_place_of_the_needle() {
+        let given = vec![trial(100, 100.0, 0), trial(400, 10.0, 0), trial(400, 0.0, 1), trial(100, 0.0, 0)];
+        let rows: Vec<String> = order(given).iter().map(Trial::row_id).collect();
+        assert_eq!(rows, ["100:0:0", "400:10:0", "100:100:0", "400:0:1"]);
+    }
+
+    #[test]
+    fn shared_tokens_are_counted_between_neighbours() {
+        assert_eq!(
+            shared_tokens([(0, &[1, 2, 3][..]), (0, &[1, 2, 4, 5]), (0, &[1, 2, 4]), (0, &[9])]),
+            2 + 3
+        );
+        assert_eq!(shared_tokens([(7, &[1, 2, 3][..]), (8, &[1, 2, 3]), (8, &[1, 2])]), 2);
+    }
+}
