@@ -235,7 +235,7 @@ pub struct ViewArgs {
     /// Cell of --by layer: its depth in per cent [default: the middle one]
     #[arg(long)]
     pub depth: Option<Depth>,
-    /// What goes to stdout: table (heatmaps), csv or json (the cell table)
+    /// What goes to stdout: table (heatmaps), csv or json (the table of cells, or of the heads of one)
     #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table")]
     pub output_format: Exporter,
 }

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::generate::{Completion, LanguageModel, Request};
 use crate::progress::Progress;
-use crate::prompt::{Prompt, PromptPlan};
+use crate::prompt::{Prompt, PromptPlan, PromptSequence};
 use crate::score::{self, Scorer};
 use crate::tokenizer::Tokenize;
 use crate::trial::{AttentionRow, Outcome, Status, TokenRow, Trial};
@@ -74,21 +74,15 @@ pub fn run_trials(
     progress: &mut dyn Progress,
     stop: &AtomicBool,
 ) -> Result<()> {
-    let mut haystack = None;
+    let mut prompts = PromptSequence::new(context.prompts, context.tokenizer);
     for trial in trials {
         progress.at(&format!(
             "length {} depth {} trial {}",
             trial.cell.context_length, trial.cell.depth, trial.index
         ));
         let started = Instant::now();
-        let stale = |tokens: &crate::haystack::HaystackTokens| tokens.trial() != (trial.seed, trial.index);
-        if haystack.as_ref().is_none_or(stale) {
-            haystack = Some(context.prompts.haystack_tokens(trial));
-        }
-        let Some(tokens) = haystack.as_mut() else { continue };
-        let record = context
-            .prompts
-            .build(trial, context.tokenizer, tokens)
+        let record = prompts
+            .build(trial)
             .and_then(|prompt| run_one(context, trial, &prompt, None, model, progress, stop));
         let mut record = match record {
             Err(Error::Interrupted) => return Err(Error::Interrupted),

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+mod common;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod toys;
 
@@ -22,7 +23,7 @@ use niah::generate::{Completion, LanguageModel, Request};
 use niah::grid::{ContextLength, Depth, Grid};
 use niah::haystack::Haystack;
 use niah::model::dtype::Dtype;
-use niah::plan::{ChatChoice, Settings};
+use niah::plan::{ChatChoice, RunPlan, Settings};
 use niah::progress::Silent;
 use niah::prompt::{Form, Prompt, PromptPlan, Snap};
 use niah::report::heatmap::Heatmap;
@@ -416,7 +417,7 @@ fn cells_that_have_not_run_stay_missing() {
     let csv = world.cells_csv(&outcomes);
     assert!(csv.contains("\n384,50.0,0,0,,,,0,,,\n512,0.0,0,0,,,,0,,,\n"), "{csv}");
     let json: serde_json::Value =
-        serde_json::from_str(&json::cells(&world.cells(&outcomes)).unwrap()).unwrap();
+        serde_json::from_str(&json::array(&world.cells(&outcomes)).unwrap()).unwrap();
     assert_eq!(json[5]["accuracy"], serde_json::Value::Null);
     let drawn = world.drawn(&outcomes);
     for line in ["      0  100% @@ |   0%      .", "     50  100% @@ |  .        .", " .  missing: 3"] {
@@ -631,4 +632,15 @@ fn results_without_their_run_json_are_left_alone() {
     assert!(error.to_string().contains("without run.json"), "{error}");
     assert_eq!(text(directory.path(), RESULTS_CSV), before);
     assert!(!directory.path().join(RUN_JSON).exists());
+}
+
+#[test]
+fn weights_are_read_for_their_hash_only_when_results_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    common::tiny_checkpoint(directory.path());
+    let model = directory.path().display().to_string();
+    let plan = RunPlan::resolve(Settings { model, ..World::new().settings }).unwrap();
+    fs::remove_file(directory.path().join("model.safetensors")).unwrap();
+    assert_eq!(plan.probe_prompts().unwrap().len(), 6, "prompts need no weights");
+    assert!(plan.identity().unwrap_err().to_string().contains("model.safetensors"));
 }

@@ -13,6 +13,7 @@ mod ssmax;
 mod weights;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use candle_core::Device;
 use sha2::{Digest, Sha256};
@@ -45,6 +46,7 @@ pub struct Checkpoint {
     pub tokenizer: TokenizerSource,
     source: Box<dyn TensorSource>,
     files: Vec<PathBuf>,
+    sha256: OnceLock<String>,
 }
 
 /// Where a checkpoint keeps its tokenizer.
@@ -135,7 +137,7 @@ impl Checkpoint {
         spec.tie_word_embeddings |= !source.contains("lm_head.weight");
         Decoder::load(spec.clone(), &Weights::checks_only(source.as_ref()))?;
         let own_variant = own_variant::detect(config, &spec, source.as_ref())?;
-        Ok(Self { family: family.name, spec, own_variant, tokenizer, source, files })
+        Ok(Self { family: family.name, spec, own_variant, tokenizer, source, files, sha256: OnceLock::new() })
     }
 
     /// Loads the weights, to be kept and multiplied as `dtype`.
@@ -158,15 +160,18 @@ impl Checkpoint {
         &self.files
     }
 
-    /// SHA-256 of the weight files in order, in hex: what the results belong to.
+    /// SHA-256 of the weight files in order, in hex: what the results belong to. The first call reads all of them.
     ///
     /// # Errors
     /// [`Error::File`] when a file cannot be read.
-    pub fn sha256(&self) -> Result<String> {
+    pub fn sha256(&self) -> Result<&str> {
+        if let Some(known) = self.sha256.get() {
+            return Ok(known);
+        }
         let mut hash = Sha256::new();
         for path in &self.files {
             hash.update(&weights::map_file(path)?[..]);
         }
-        Ok(hash::hex(hash.finalize()))
+        Ok(self.sha256.get_or_init(|| hash::hex(hash.finalize())))
     }
 }

@@ -8,14 +8,18 @@ pub mod run;
 pub mod view;
 
 use std::fmt::Display;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use serde_json::{Value, json};
 
 use crate::cli::{Drawing, GridArgs, MachineArgs, ModelArgs};
 use crate::error::{Error, Result};
-use crate::export::directory::RunRecord;
+use crate::export::directory::{RunRecord, replace};
 use crate::export::palette::PALETTES;
 use crate::export::style::{Style, detect};
 use crate::export::{Exporter, RunReport};
@@ -59,6 +63,34 @@ fn print(text: &str) -> Result<()> {
     }
 }
 
+/// Hands `write` a new file that takes the place of `path` once all is written. A pipe or a device takes the bytes as they
+/// come.
+fn write_file(path: &Path, write: impl FnOnce(File) -> Result<()>) -> Result<()> {
+    let create = |file: &Path| File::create(file).map_err(|error| Error::file(path, cannot_write(&error)));
+    match path.exists() && !path.is_file() {
+        true => write(create(path)?),
+        false => replace(path, |new| write(create(new)?)),
+    }
+}
+
+fn cannot_write(error: &io::Error) -> String {
+    format!("cannot write: {error}; choose another file with -o")
+}
+
+/// A flag that the first Ctrl-C sets; the second one ends the process at once.
+fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let handler = move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    };
+    ctrlc::set_handler(handler)
+        .map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))?;
+    Ok(stop)
+}
+
 /// The results of a run in the form that was asked for.
 fn results(outcomes: &[Outcome], record: &RunRecord, exporter: Exporter, style: &Style) -> Result<String> {
     let planned: Vec<_> = record.settings.grid.cells().collect();
@@ -68,7 +100,7 @@ fn results(outcomes: &[Outcome], record: &RunRecord, exporter: Exporter, style: 
         summary: Summary::of(outcomes),
         training_length: record.training_length,
     };
-    exporter(&report, style)
+    (exporter.run)(&report, style)
 }
 
 /// What was typed, as settings.

@@ -1,17 +1,14 @@
 //! `niah prompts`: the prompts of a plan as JSONL, without running a model.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
 
 use serde_json::json;
 
-use super::settings;
+use super::{cannot_write, settings, write_file};
 use crate::cli::PromptsArgs;
 use crate::error::{Error, Result};
-use crate::export::directory::replace;
 use crate::plan::RunPlan;
-use crate::prompt::Prompt;
+use crate::prompt::{Prompt, PromptSequence};
 use crate::trial::Trial;
 
 /// Runs the command.
@@ -23,26 +20,16 @@ pub fn run(args: &PromptsArgs) -> Result<()> {
     match &args.output {
         None => write(&plan, args.limit, io::stdout().lock()).or_else(|error| match error {
             Failure::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Failure::Io(error) => Err(Error::output("stdout", problem(&error))),
+            Failure::Io(error) => Err(Error::output("stdout", cannot_write(&error))),
             Failure::Prompt(error) => Err(error),
         }),
-        // A pipe or a device takes the lines as they come; a file is replaced when all of them are written.
-        Some(path) if path.exists() && !path.is_file() => create(&plan, args.limit, path, path),
-        Some(path) => replace(path, |new| create(&plan, args.limit, new, path)),
+        Some(path) => write_file(path, |file| {
+            write(&plan, args.limit, file).map_err(|error| match error {
+                Failure::Io(error) => Error::output(path, cannot_write(&error)),
+                Failure::Prompt(error) => error,
+            })
+        }),
     }
-}
-
-fn problem(error: &io::Error) -> String {
-    format!("cannot write: {error}; choose another file with -o")
-}
-
-/// Writes the prompts into `file`, which will be known as `name`.
-fn create(plan: &RunPlan, limit: Option<usize>, file: &Path, name: &Path) -> Result<()> {
-    let file = File::create(file).map_err(|error| Error::file(name, problem(&error)))?;
-    write(plan, limit, file).map_err(|error| match error {
-        Failure::Io(error) => Error::output(name, problem(&error)),
-        Failure::Prompt(error) => error,
-    })
 }
 
 enum Failure {
@@ -64,15 +51,9 @@ impl From<io::Error> for Failure {
 
 fn write(plan: &RunPlan, limit: Option<usize>, output: impl Write) -> Result<(), Failure> {
     let mut output = BufWriter::new(output);
-    let mut haystack = None;
+    let mut prompts = PromptSequence::new(&plan.prompts, &plan.tokenizer);
     for trial in plan.trials().into_iter().take(limit.unwrap_or(usize::MAX)) {
-        let shared = match haystack.take() {
-            Some((index, tokens)) if index == trial.index => tokens,
-            _ => plan.prompts.haystack_tokens(&trial),
-        };
-        let (_, tokens) = haystack.insert((trial.index, shared));
-        let prompt = plan.prompts.build(&trial, &plan.tokenizer, tokens)?;
-        writeln!(output, "{}", line(&trial, &prompt))?;
+        writeln!(output, "{}", line(&trial, &prompts.build(&trial)?))?;
     }
     Ok(output.flush()?)
 }

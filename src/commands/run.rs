@@ -1,12 +1,10 @@
 //! `niah run`: a grid on a checkpoint.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use super::{machine_record, prepare, print, results, settings, tell};
+use super::{machine_record, prepare, print, results, settings, stop_on_interrupt, tell};
 use crate::cli::RunArgs;
 use crate::clock;
 use crate::error::{Error, Result};
@@ -123,20 +121,6 @@ fn run_record(plan: &RunPlan, machine: serde_json::Value) -> Result<RunRecord> {
         machine,
         identity,
     })
-}
-
-/// A flag that the first Ctrl-C sets; the second one ends the process at once.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let handler = move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    };
-    ctrlc::set_handler(handler)
-        .map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))?;
-    Ok(stop)
 }
 
 fn interrupted(store: &RunDirectory, plan: &RunPlan, directory: &Path) -> Error {

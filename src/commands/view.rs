@@ -5,9 +5,9 @@ use crate::cli::{By, ViewArgs};
 use crate::error::{Error, Result};
 use crate::export::directory::{ATTENTION_CSV, RESULTS_CSV, RunRecord};
 use crate::export::style::Style;
-use crate::export::{csv, terminal};
+use crate::export::{CellReport, csv};
 use crate::grid::{Cell, ContextLength, Depth, Grid};
-use crate::report::heatmap::Heatmap;
+use crate::report;
 use crate::trial::{AttentionRow, Outcome};
 
 /// Runs the command.
@@ -25,14 +25,14 @@ pub fn run(args: &ViewArgs, style: &Style) -> Result<()> {
         By::Layer => {
             let cell = find_cell(grid, args.length, args.depth)?;
             let attention: Vec<AttentionRow> = csv::read(args.directory.join(ATTENTION_CSV))?;
-            let map = Heatmap::by_layer(cell, &attention);
-            if map.cells.is_empty() {
+            let report = CellReport { cell, heads: report::heads(cell, &attention) };
+            if report.heads.is_empty() {
                 return Err(Error::file(
                     &args.directory,
                     format!("no trial of length {} and depth {} has run", cell.context_length, cell.depth),
                 ));
             }
-            print(&terminal::draw(&map, style))
+            print(&(args.output_format.cell)(&report, style)?)
         }
     }
 }

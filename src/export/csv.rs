@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::report::CellSummary;
+use crate::report::{CellSummary, HeadSummary};
 use crate::trial::{AttentionRow, Outcome, TokenRow};
 
 /// A row of a table on disk.
@@ -269,8 +269,20 @@ fn to_csv<T: Serialize>(rows: &[T], header: bool) -> Result<Vec<u8>> {
 pub fn cells(cells: &[CellSummary]) -> Result<String> {
     const COLUMNS: &str = "context_length,depth_percent,n,n_correct,accuracy,ci_low,ci_high,n_error,needle_mass_mean,\
                            needle_mass_sd,answer_logprob_mean\n";
-    let body = String::from_utf8(to_csv(cells, false)?).map_err(|e| Error::Message(e.to_string()))?;
-    Ok(COLUMNS.to_string() + &body)
+    table(COLUMNS, cells)
+}
+
+/// The heads of a cell as CSV; the header is there even without a head.
+///
+/// # Errors
+/// When serialisation fails.
+pub fn heads(heads: &[HeadSummary]) -> Result<String> {
+    table("layer,head,n,needle_mass\n", heads)
+}
+
+fn table<R: Serialize>(header: &str, rows: &[R]) -> Result<String> {
+    let body = String::from_utf8(to_csv(rows, false)?).map_err(|e| Error::Message(e.to_string()))?;
+    Ok(header.to_string() + &body)
 }
 
 #[cfg(test)]

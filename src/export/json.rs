@@ -1,15 +1,16 @@
-//! The cell table as JSON: an array of objects with the columns of the CSV; missing is `null`.
+//! Tables of a run as JSON: arrays of objects with the columns of the CSV; missing is `null`.
+
+use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::report::CellSummary;
 
-/// The cell table as indented JSON with a line end.
+/// These rows as indented JSON with a line end.
 ///
 /// # Errors
 /// When serialisation fails.
-pub fn cells(cells: &[CellSummary]) -> Result<String> {
+pub fn array<R: Serialize>(rows: &[R]) -> Result<String> {
     let mut text =
-        serde_json::to_string_pretty(cells).map_err(|e| Error::Message(format!("cell table: {e}")))?;
+        serde_json::to_string_pretty(rows).map_err(|error| Error::Message(format!("JSON: {error}")))?;
     text.push('\n');
     Ok(text)
 }
@@ -22,7 +23,7 @@ mod tests {
 
     #[test]
     fn missing_is_null_and_not_zero() {
-        let text = cells(&report::cells(&[failed(1024, 50.0, 0)], &[])).unwrap();
+        let text = array(&report::cells(&[failed(1024, 50.0, 0)], &[])).unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value[0]["context_length"], 1024);
         assert_eq!(value[0]["n"], 0);

@@ -10,9 +10,10 @@ pub mod table;
 pub mod terminal;
 
 use crate::error::Result;
+use crate::grid::Cell;
 use crate::registry::Entry;
 use crate::report::heatmap::Heatmap;
-use crate::report::{CellSummary, Summary};
+use crate::report::{CellSummary, HeadSummary, Summary};
 use style::Style;
 
 /// What is drawn of a run.
@@ -27,14 +28,49 @@ pub struct RunReport {
     pub training_length: Option<usize>,
 }
 
-/// A report as text.
-pub type Exporter = fn(&RunReport, &Style) -> Result<String>;
+/// What is drawn of one cell of a run.
+pub struct CellReport {
+    /// Which cell.
+    pub cell: Cell,
+    /// What its heads did.
+    pub heads: Vec<HeadSummary>,
+}
+
+/// A form of output: what it makes of each report.
+#[derive(Debug, Clone, Copy)]
+pub struct Exporter {
+    /// A run as text.
+    pub run: fn(&RunReport, &Style) -> Result<String>,
+    /// A cell as text.
+    pub cell: fn(&CellReport, &Style) -> Result<String>,
+}
 
 /// The forms that a report takes, by the name that `--output-format` knows.
 pub const EXPORTERS: &[Entry<Exporter>] = &[
-    Entry { name: "table", about: "heatmaps and a summary for the terminal", value: heatmaps },
-    Entry { name: "csv", about: "the cell table as CSV", value: |report, _| csv::cells(&report.cells) },
-    Entry { name: "json", about: "the cell table as JSON", value: |report, _| json::cells(&report.cells) },
+    Entry {
+        name: "table",
+        about: "heatmaps and a summary for the terminal",
+        value: Exporter {
+            run: heatmaps,
+            cell: |report, style| Ok(terminal::draw(&Heatmap::by_layer(report.cell, &report.heads), style)),
+        },
+    },
+    Entry {
+        name: "csv",
+        about: "the table of cells, or of the heads of one, as CSV",
+        value: Exporter {
+            run: |report, _| csv::cells(&report.cells),
+            cell: |report, _| csv::heads(&report.heads),
+        },
+    },
+    Entry {
+        name: "json",
+        about: "the table of cells, or of the heads of one, as JSON",
+        value: Exporter {
+            run: |report, _| json::array(&report.cells),
+            cell: |report, _| json::array(&report.heads),
+        },
+    },
 ];
 
 fn heatmaps(report: &RunReport, style: &Style) -> Result<String> {

@@ -20,7 +20,7 @@ use crate::generate::{DEFAULT_CHUNK, DecoderModel};
 use crate::hash::sha256_hex;
 use crate::haystack::Haystack;
 use crate::prefix;
-use crate::prompt::{Form, Prompt, PromptPlan};
+use crate::prompt::{Form, Prompt, PromptPlan, PromptSequence};
 use crate::registry;
 use crate::runner::{Labels, RunContext};
 use crate::score::{SCORERS, Scorer};
@@ -48,7 +48,6 @@ pub struct RunPlan {
     scorer: &'static dyn Scorer,
     end_tokens: Vec<u32>,
     chat_template_hash: Option<String>,
-    weights_hash: String,
 }
 
 /// What the results of a run depend on, one key a decision; rows of two identities never mix.
@@ -93,7 +92,6 @@ impl RunPlan {
         let (form, chat_template_hash) = form(&settings, &tokenizer)?;
         let prompts =
             PromptPlan { task, haystack, form, snap: settings.snap, answer_budget: settings.max_new_tokens };
-        let weights_hash = checkpoint.sha256()?;
         let plan = Self {
             warnings: warnings(&settings, &checkpoint),
             end_tokens: tokenizer.eos_ids().iter().copied().collect(),
@@ -103,7 +101,6 @@ impl RunPlan {
             prompts,
             scorer,
             chat_template_hash,
-            weights_hash,
         };
         plan.variant()?;
         Ok(plan)
@@ -126,16 +123,16 @@ impl RunPlan {
         Ok(DecoderModel::new(decoder, self.variant()?, DEFAULT_CHUNK))
     }
 
-    /// What the results depend on.
+    /// What the results depend on. The first call reads all of the weights, for their hash.
     ///
     /// # Errors
-    /// When the variant cannot be built.
+    /// When the variant cannot be built, or the weights cannot be read.
     pub fn identity(&self) -> Result<Identity> {
         let (settings, variant) = (&self.settings, self.variant()?);
         let spec = &self.checkpoint.spec;
         let pairs = json!({
             "niah": env!("CARGO_PKG_VERSION"),
-            "model_sha256": self.weights_hash,
+            "model_sha256": self.checkpoint.sha256()?,
             "tokenizer_sha256": self.tokenizer.hash(),
             "chat_template_sha256": self.chat_template_hash,
             "dtype": settings.dtype,
@@ -176,7 +173,7 @@ impl RunPlan {
     /// What the runner needs.
     ///
     /// # Errors
-    /// When the variant cannot be built.
+    /// When the variant cannot be built, or the weights cannot be read.
     pub fn context(&self, keep_tokens: bool) -> Result<RunContext<'_>> {
         let config_hash = self.identity()?.hash();
         Ok(RunContext {
@@ -199,11 +196,10 @@ impl RunPlan {
     /// # Errors
     /// [`Error::Prompt`] for the first cell that does not fit.
     pub fn probe_prompts(&self) -> Result<Vec<(Trial, Prompt)>> {
-        let Some(first) = self.trials().first().copied() else { return Ok(Vec::new()) };
-        let mut haystack = self.prompts.haystack_tokens(&first);
+        let mut prompts = PromptSequence::new(&self.prompts, &self.tokenizer);
         let trials = self.trials().into_iter().filter(|trial| trial.index == 0).collect();
         let trials = prefix::order(trials).into_iter();
-        trials.map(|trial| Ok((trial, self.prompts.build(&trial, &self.tokenizer, &mut haystack)?))).collect()
+        trials.map(|trial| Ok((trial, prompts.build(&trial)?))).collect()
     }
 
     /// Memory the run will take, for prompts of at most `longest` tokens.

@@ -16,6 +16,7 @@
 mod checks;
 mod fit;
 mod layout;
+mod sequence;
 
 use std::fmt;
 use std::ops::Range;
@@ -33,6 +34,7 @@ use crate::tokenizer::{Encoded, Tokenize};
 use crate::trial::Trial;
 use fit::Cut;
 use layout::{Frame, Layout};
+pub use sequence::PromptSequence;
 
 /// How often a question is drawn again because the haystack happens to hold its answer.
 const DRAWS: usize = 100;

@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::CellSummary;
+use super::{CellSummary, HeadSummary};
 use crate::grid::{Cell, ContextLength};
-use crate::stats;
-use crate::trial::AttentionRow;
 
 /// How values are printed. Data are always between 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,22 +93,16 @@ impl Heatmap {
         }
     }
 
-    /// Needle mass by layer (y, 0 on top) and query head (x) in one cell, mean over its trials, colours fixed to 0-1:
-    /// [`AttentionRow::needle_mass`] at the query that predicts the first answer token.
+    /// Needle mass by layer (y, 0 on top) and query head (x) in one cell, mean over its trials, colours fixed to 0-1.
     #[must_use]
-    pub fn by_layer(cell: Cell, attention: &[AttentionRow]) -> Self {
-        let prefix = format!("{}:{}:", cell.context_length.0, cell.depth);
-        let mut heads: BTreeMap<(usize, usize), BTreeMap<&str, f64>> = BTreeMap::new();
-        for row in attention.iter().filter(|row| row.row_id.starts_with(&prefix)) {
-            // A trial that was tried again has two rows; the later one replaces the first.
-            heads.entry((row.layer, row.head)).or_default().insert(&row.row_id, row.needle_mass);
-        }
-        let layers: BTreeSet<usize> = heads.keys().map(|&(layer, _)| layer).collect();
-        let columns: BTreeSet<usize> = heads.keys().map(|&(_, head)| head).collect();
+    pub fn by_layer(cell: Cell, heads: &[HeadSummary]) -> Self {
+        let by_head: BTreeMap<_, _> = heads.iter().map(|head| ((head.layer, head.head), head)).collect();
+        let layers: BTreeSet<usize> = heads.iter().map(|head| head.layer).collect();
+        let columns: BTreeSet<usize> = heads.iter().map(|head| head.head).collect();
         let value = |layer, head| {
-            let masses: Vec<f64> = heads.get(&(layer, head))?.values().copied().collect();
-            let value = stats::mean(&masses).filter(|mean| mean.is_finite())?;
-            Some(HeatCell { value, n: masses.len() })
+            let summary = by_head.get(&(layer, head))?;
+            let value = summary.needle_mass.filter(|mass| mass.is_finite())?;
+            Some(HeatCell { value, n: summary.n })
         };
         Self {
             title: format!(
@@ -188,10 +180,11 @@ fn by_cell(
 
 #[cfg(test)]
 mod tests {
-    use super::super::cells;
     use super::super::tests::{failed, outcome};
+    use super::super::{cells, heads};
     use super::*;
     use crate::grid::Depth;
+    use crate::trial::AttentionRow;
 
     #[test]
     fn depth_zero_is_on_top_lengths_go_right_and_missing_stays_missing() {
@@ -241,16 +234,14 @@ mod tests {
             answer_sink_mass: 0.0,
         };
         let cell = Cell { context_length: ContextLength(1024), depth: Depth::from_percent(50.0).unwrap() };
-        let map = Heatmap::by_layer(
-            cell,
-            &[
-                row("1024:50:0", 0, 1, 0.9),
-                row("1024:50:0", 0, 1, 0.25),
-                row("1024:50:1", 0, 1, 0.75),
-                row("1024:50:0", 1, 0, 0.125),
-                row("1024:5:0", 0, 0, 1.0),
-            ],
-        );
+        let rows = [
+            row("1024:50:0", 0, 1, 0.9),
+            row("1024:50:0", 0, 1, 0.25),
+            row("1024:50:1", 0, 1, 0.75),
+            row("1024:50:0", 1, 0, 0.125),
+            row("1024:5:0", 0, 0, 1.0),
+        ];
+        let map = Heatmap::by_layer(cell, &heads(cell, &rows));
         assert_eq!((map.rows.len(), map.columns.len()), (2, 2));
         assert_eq!(map.cells[0], [None, Some(HeatCell { value: 0.5, n: 2 })]);
         assert_eq!(map.cells[1], [Some(HeatCell { value: 0.125, n: 1 }), None]);

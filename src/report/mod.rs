@@ -13,7 +13,7 @@ pub use crate::score::{LOOKED_AT_LEAST, classify};
 
 use crate::grid::Cell;
 use crate::stats;
-use crate::trial::{Finding, Outcome, Status};
+use crate::trial::{AttentionRow, Finding, Outcome, Status};
 
 /// Means over a set of trials.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,6 +118,35 @@ pub fn cells(outcomes: &[Outcome], planned: &[Cell]) -> Vec<CellSummary> {
             }
         })
         .collect()
+}
+
+/// One head in one cell.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HeadSummary {
+    /// Layer, from 0.
+    pub layer: usize,
+    /// Query head, from 0.
+    pub head: usize,
+    /// Trials behind the mean.
+    pub n: usize,
+    /// Mean of [`AttentionRow::needle_mass`]: at the query that predicts the first answer token.
+    pub needle_mass: Option<f64>,
+}
+
+/// The heads in one cell, by layer and then by head; none when no trial of the cell has run.
+#[must_use]
+pub fn heads(cell: Cell, attention: &[AttentionRow]) -> Vec<HeadSummary> {
+    let prefix = format!("{}:{}:", cell.context_length.0, cell.depth);
+    let mut heads: BTreeMap<(usize, usize), BTreeMap<&str, f64>> = BTreeMap::new();
+    for row in attention.iter().filter(|row| row.row_id.starts_with(&prefix)) {
+        // A trial that was tried again has two rows; the later one replaces the first.
+        heads.entry((row.layer, row.head)).or_default().insert(&row.row_id, row.needle_mass);
+    }
+    let summary = |((layer, head), trials): (_, BTreeMap<&str, f64>)| {
+        let masses: Vec<f64> = trials.into_values().collect();
+        HeadSummary { layer, head, n: masses.len(), needle_mass: stats::mean(&masses) }
+    };
+    heads.into_iter().map(summary).collect()
 }
 
 /// The last row of every trial, in order. A trial that failed is tried again by the next run, which appends a second
