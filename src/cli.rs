@@ -8,7 +8,7 @@ use crate::export::Exporter;
 use crate::export::style::ColorChoice;
 use crate::grid::{ContextLength, Depth, DepthSpacing};
 use crate::model::dtype::Dtype;
-use crate::plan::ChatChoice;
+use crate::plan::{ChatChoice, RowChoice};
 use crate::prompt::Snap;
 
 /// Needle-in-a-haystack evaluation: retrieval and attention on the same cells.
@@ -35,6 +35,8 @@ pub enum Command {
     Attend(Box<AttendArgs>),
     /// Write the prompts of a plan as JSONL, without running a model
     Prompts(Box<PromptsArgs>),
+    /// Write the logits of every position, and attention, as safetensors: to check a port against
+    Logits(Box<LogitsArgs>),
     /// List what can be named: variants, families, tasks, haystacks, scorers, exporters
     List(ListArgs),
 }
@@ -77,12 +79,9 @@ impl From<Color> for ColorChoice {
     }
 }
 
-/// A checkpoint and the attention it runs with.
+/// The attention that a checkpoint runs with.
 #[derive(Debug, Clone, Args)]
-pub struct ModelArgs {
-    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, or a hub id
-    #[arg(long, short, value_name = "FILE|DIR|ID", help_heading = "Model")]
-    pub model: String,
+pub struct AttentionArgs {
     /// Attention variant: auto (the checkpoint's own), softmax, ssmax, ssmax-fixed, ssmax-bias, logn, temperature
     #[arg(long, default_value = "auto", help_heading = "Model")]
     pub variant: String,
@@ -98,6 +97,17 @@ pub struct ModelArgs {
     /// Factor on the base of the rotary frequencies; the SSMax paper uses 50 past the training length
     #[arg(long, value_name = "FACTOR", help_heading = "Model")]
     pub rope_theta_scale: Option<f64>,
+}
+
+/// A checkpoint and how it is asked.
+#[derive(Debug, Clone, Args)]
+pub struct ModelArgs {
+    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, or a hub id
+    #[arg(long, short, value_name = "FILE|DIR|ID", help_heading = "Model")]
+    pub model: String,
+    /// Its attention.
+    #[command(flatten)]
+    pub attention: AttentionArgs,
     /// Put prompts into the checkpoint's chat template: always, auto (when it has one), never
     #[arg(long, value_name = "WHEN", value_parser = chat_choice, num_args = 0..=1, default_value = "auto",
           default_missing_value = "always", require_equals = true, help_heading = "Model")]
@@ -311,6 +321,58 @@ pub struct PromptsArgs {
     /// TOML file with any of these flags as keys; the command line wins
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// Flags of `niah logits`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+The file holds input_ids [t] (I64), logits [t, vocab] (F32) and, with --attentions, attentions [layers, heads, rows, t] \
+(F32); its metadata name the model, its hash, the variant and the rows.
+
+Examples:
+  niah logits model.gguf --text \"Hello\" -o out.safetensors
+  niah logits DIR --ids 1,2,3 --attentions all -o out.safetensors
+  niah logits DIR --ids-file ids.json --variant ssmax --ssmax-scales s.safetensors -o out.st")]
+pub struct LogitsArgs {
+    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, or a hub id
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// The tokens.
+    #[command(flatten)]
+    pub tokens: TokenArgs,
+    /// Its attention.
+    #[command(flatten)]
+    pub attention: AttentionArgs,
+    /// Scales s of every layer and head: a safetensors file with ssmax_scale [layers, heads]
+    #[arg(long, value_name = "FILE", conflicts_with = "ssmax_scale", help_heading = "Model")]
+    pub ssmax_scales: Option<PathBuf>,
+    /// Tokens that go through the decoder at once
+    #[arg(long, value_name = "N", default_value_t = crate::generate::DEFAULT_CHUNK, help_heading = "Model")]
+    pub chunk_size: usize,
+    /// File to write
+    #[arg(long, short, value_name = "FILE", help_heading = "Output")]
+    pub output: PathBuf,
+    /// Also write the attention of query rows: all, last, or A..B (from A to before B)
+    #[arg(long, value_name = "ROWS", allow_hyphen_values = true, help_heading = "Output")]
+    pub attentions: Option<RowChoice>,
+    /// Where to compute.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// Where tokens come from.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct TokenArgs {
+    /// Token ids, separated by commas
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true, help_heading = "Tokens")]
+    pub ids: Option<String>,
+    /// A JSON file with an array of token ids
+    #[arg(long, value_name = "FILE", help_heading = "Tokens")]
+    pub ids_file: Option<PathBuf>,
+    /// A text for the checkpoint's tokenizer, with its BOS in front and without a chat template
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, help_heading = "Tokens")]
+    pub text: Option<String>,
 }
 
 /// Flags of `niah list`.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use candle_core::Tensor;
 
 use crate::attention::probe::{AttentionCapture, ProbeRequest, Span};
-use crate::attention::{AttentionProbe, AttentionVariant};
+use crate::attention::{AttentionProbe, AttentionRecorder, AttentionVariant};
 use crate::error::{Error, Result};
 use crate::model::decoder::{Decoder, Forward};
 use crate::model::kv_cache::KvCache;
@@ -121,11 +121,11 @@ impl DecoderModel {
         Ok(())
     }
 
-    fn logits(
-        &self,
+    fn logits<'a>(
+        &'a self,
         tokens: &[u32],
         cache: &mut KvCache,
-        probe: Option<&mut AttentionProbe>,
+        probe: Option<&'a mut (dyn AttentionRecorder + 'a)>,
     ) -> Result<Tensor> {
         let forward = Forward { variant: self.variant.as_ref(), keep_logits: tokens.len(), probe };
         self.decoder.forward(tokens, cache, forward)

@@ -20,7 +20,7 @@
 //!  3  plan · prefix · runner            the only modules that see both columns below
 //!  2  score                             (response, expected) to 0..1
 //!  1  TEXT  grid needle haystack        | TENSOR  attention model
-//!           task prompt trial tokenizer |         checkpoint generate kernel
+//!           task prompt trial tokenizer |         checkpoint generate logits kernel
 //!  0  registry · error · rng · hash · clock · progress
 //! ```
 //!
@@ -47,6 +47,7 @@ pub mod grid;
 pub mod hash;
 pub mod haystack;
 mod kernel;
+pub mod logits;
 pub mod model;
 pub mod needle;
 pub mod plan;

@@ -26,6 +26,7 @@ fn run() -> Result<()> {
         Command::View(args) => commands::view::run(&args, &style),
         Command::Attend(args) => commands::attend::run(&args, &style),
         Command::Prompts(args) => commands::prompts::run(&args),
+        Command::Logits(args) => commands::logits::run(&args),
         Command::List(args) => commands::list::run(&args),
     }
 }

@@ -1,18 +1,19 @@
 //! The decoder against golden tensors of the reference PyTorch implementation: every logit within 1e-4 absolute plus 1e-4
-//! relative, every attention weight within 1e-5, for softmax and ssmax, whole and in chunks, cached and uncached.
+//! relative, every attention weight within 1e-5, for softmax and ssmax, whole and in chunks, cached and uncached. What runs
+//! is what `niah logits` runs.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use niah::attention::AttentionProbe;
-use niah::attention::probe::ProbeRequest;
 use niah::attention::variant::{AttentionVariant, LayerScale, OwnVariant, VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
+use niah::logits::{Logits, LogitsRequest, logits};
 use niah::model::decoder::{Decoder, Forward};
 use niah::model::dtype::Dtype;
 
@@ -125,30 +126,23 @@ impl Golden {
         .unwrap()
     }
 
-    fn logits(&self, variant: &dyn AttentionVariant, chunk: usize) -> Vec<Vec<f32>> {
-        let mut cache = self.decoder.new_cache(self.tokens.len());
-        let rows = self.tokens.chunks(chunk).flat_map(|chunk| {
-            let forward = Forward { variant, keep_logits: chunk.len(), probe: None };
-            self.decoder.forward(chunk, &mut cache, forward).unwrap().to_vec2::<f32>().unwrap()
-        });
-        rows.collect()
-    }
-
-    /// The weights of one head at query `row`.
-    fn weights(&self, variant: &dyn AttentionVariant, head: (usize, usize), row: usize) -> Vec<f32> {
-        let request = ProbeRequest { rows: row..row + 1, spans: vec![], chosen_head: Some(head) };
-        let mut probe = AttentionProbe::new(request);
-        let forward = Forward { variant, keep_logits: 0, probe: Some(&mut probe) };
-        let mut cache = self.decoder.new_cache(self.tokens.len());
-        self.decoder.forward(&self.tokens, &mut cache, forward).unwrap();
-        probe.finish().chosen_row.unwrap()
+    fn logits(&self, variant: &dyn AttentionVariant, chunk: usize, rows: Option<Range<usize>>) -> Logits {
+        let request = LogitsRequest { tokens: &self.tokens, attention_rows: rows, chunk };
+        let mut done = 0;
+        let progress = &mut |tokens| {
+            done += tokens;
+            true
+        };
+        let found = logits(&self.decoder, variant, &request, progress).unwrap();
+        assert_eq!(done, self.tokens.len());
+        found
     }
 }
 
-fn assert_logits(found: &[Vec<f32>], expected: &Tensor, what: &str) {
+fn assert_logits(found: &Logits, expected: &Tensor, what: &str) {
     let expected = expected.squeeze(0).unwrap().to_vec2::<f32>().unwrap();
-    assert_eq!(found.len(), expected.len(), "{what}");
-    for (row, (found, expected)) in found.iter().zip(&expected).enumerate() {
+    assert_eq!(found.logits.len(), expected.len() * expected[0].len(), "{what}");
+    for (row, (found, expected)) in found.logits.chunks_exact(found.vocab_size).zip(&expected).enumerate() {
         for (f, e) in found.iter().zip(expected) {
             assert!((f - e).abs() <= 1e-4 + 1e-4 * e.abs(), "{what}, row {row}: {f} instead of {e}");
         }
@@ -162,7 +156,7 @@ fn logits_equal_the_reference_whatever_the_chunk_size() {
         for (variant, prefix) in variants(&golden) {
             let key = format!("{prefix}logits");
             for chunk in [1, 7, golden.tokens.len()] {
-                let found = golden.logits(golden.variant(variant).as_ref(), chunk);
+                let found = golden.logits(golden.variant(variant).as_ref(), chunk, None);
                 let what = format!("{} under {variant}, chunk {chunk}", folder.display());
                 assert_logits(&found, &golden.expected[&key], &what);
             }
@@ -175,7 +169,7 @@ fn a_gguf_file_has_the_logits_of_the_reference() {
     for (file, folder) in GGUF_FILES.iter().filter_map(|(file, name)| common::vector_as_gguf(file, name)) {
         let golden = Golden::of(&file, &folder);
         for (variant, prefix) in variants(&golden) {
-            let found = golden.logits(golden.variant(variant).as_ref(), 16);
+            let found = golden.logits(golden.variant(variant).as_ref(), 16, None);
             let what = format!("{} under {variant}", file.display());
             assert_logits(&found, &golden.expected[&format!("{prefix}logits")], &what);
         }
@@ -194,9 +188,10 @@ fn a_gguf_file_of_smollm3_has_no_rotary_positions_in_every_fourth_layer() {
     std::fs::copy(folder.join("model.safetensors"), place.path().join("model.safetensors")).unwrap();
     let [directory, file] = [place.path(), &file].map(|path| {
         let golden = Golden::of(path, &folder);
-        golden.logits(golden.variant("softmax").as_ref(), 64)
+        golden.logits(golden.variant("softmax").as_ref(), 64, None)
     });
-    let expected = Tensor::new(directory, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+    let shape = (1, directory.logits.len() / directory.vocab_size, directory.vocab_size);
+    let expected = Tensor::from_vec(directory.logits, shape, &Device::Cpu).unwrap();
     assert_logits(&file, &expected, "smollm3.gguf");
 }
 
@@ -208,18 +203,51 @@ fn attention_equals_the_reference() {
             let key = format!("{prefix}attentions");
             let variant = golden.variant(variant);
             let (layers, heads, t, _) = golden.expected[&key].dims4().unwrap();
-            for head in (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head))) {
-                let expected =
-                    golden.expected[&key].get(head.0).unwrap().get(head.1).unwrap().to_vec2::<f32>().unwrap();
-                for row in (0..t).step_by(7).chain([t - 1]) {
-                    let found = golden.weights(variant.as_ref(), head, row);
-                    let off =
-                        found.iter().zip(&expected[row]).map(|(f, e)| (f - e).abs()).fold(0.0, f32::max);
-                    assert!(off <= 1e-5, "{} {key} head {head:?} row {row}: off by {off}", folder.display());
+            let expected = golden.expected[&key].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            for chunk in [7, t] {
+                let found = golden.logits(variant.as_ref(), chunk, Some(0..t)).attentions.unwrap();
+                assert_eq!(found.shape(), [layers, heads, t, t]);
+                for (index, (f, e)) in found.weights().iter().zip(&expected).enumerate() {
+                    let (head, row, key_position) = (index / (t * t), index / t % t, index % t);
+                    assert!(
+                        (f - e).abs() <= 1e-5,
+                        "{} {key} head {}.{}, query {row}, key {key_position}, chunk {chunk}: {f} instead of {e}",
+                        folder.display(),
+                        head / heads,
+                        head % heads
+                    );
                 }
             }
         }
     }
+}
+
+#[test]
+fn rows_of_attention_are_those_of_the_whole_picture() {
+    let Some(folder) = common::vector("llama") else { return };
+    let golden = Golden::open(&folder);
+    let variant = golden.variant("ssmax");
+    let t = golden.tokens.len();
+    let all = golden.logits(variant.as_ref(), 7, Some(0..t)).attentions.unwrap();
+    let some = golden.logits(variant.as_ref(), 7, Some(5..20)).attentions.unwrap();
+    let [layers, heads, rows, keys] = some.shape();
+    assert_eq!([layers, heads, rows, keys], [4, 4, 15, t]);
+    for (head, found) in some.weights().chunks_exact(rows * keys).enumerate() {
+        assert_eq!(found, &all.weights()[(head * t + 5) * t..][..rows * keys], "head {head}");
+    }
+}
+
+#[test]
+fn a_stop_between_two_chunks_is_heard() {
+    let Some(folder) = common::vector("llama") else { return };
+    let golden = Golden::open(&folder);
+    let request = LogitsRequest { tokens: &golden.tokens, attention_rows: None, chunk: 10 };
+    let mut calls = 0;
+    let stopped = logits(&golden.decoder, golden.variant("softmax").as_ref(), &request, &mut |_| {
+        calls += 1;
+        calls < 2
+    });
+    assert!(matches!(stopped, Err(niah::error::Error::Interrupted)) && calls == 2);
 }
 
 #[test]

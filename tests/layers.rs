@@ -43,6 +43,7 @@ const MODULES: &[(&str, Layer)] = &[
     ("checkpoint", Tensor),
     ("generate", Tensor),
     ("kernel", Tensor),
+    ("logits", Tensor),
     ("model", Tensor),
     ("score", Score),
     ("plan", Plan),

@@ -12,8 +12,8 @@ use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use niah::attention::AttentionProbe;
 use niah::attention::probe::ProbeRequest;
+use niah::attention::{AttentionProbe, AttentionRecorder};
 use niah::error::{Error, Result};
 use niah::export::csv;
 use niah::export::directory::{ATTENTION_CSV, RESULTS_CSV, RUN_JSON, RunDirectory, RunRecord, TOKENS_CSV};

@@ -8,13 +8,17 @@ mod fused;
 mod pages;
 pub mod probe;
 mod reference;
+mod rows;
 pub mod variant;
 mod window;
+
+use std::ops::Range;
 
 use candle_core::{DType, Result, Tensor};
 
 pub use pages::Pages;
 pub use probe::AttentionProbe;
+pub use rows::AttentionRows;
 pub use variant::AttentionVariant;
 use variant::QueryRow;
 pub use window::Window;
@@ -36,6 +40,15 @@ pub struct AttentionContext<'a> {
     pub variant: &'a dyn AttentionVariant,
 }
 
+/// Takes in attention weights of some query rows while a decoder runs.
+pub trait AttentionRecorder {
+    /// Absolute positions of the query rows it asks for.
+    fn rows(&self) -> Range<usize>;
+
+    /// Takes in the weights of one head at query `row` over keys `0..=row`.
+    fn record(&mut self, layer: usize, head: usize, row: usize, weights: &[f32]);
+}
+
 /// Which keys the rows of a chunk see, and how their scores are capped.
 #[derive(Clone, Copy)]
 struct View {
@@ -55,7 +68,7 @@ impl View {
     }
 
     /// The given keys, counted from the first of them, that query `row` of the chunk sees.
-    fn visible(&self, row: usize) -> std::ops::Range<usize> {
+    fn visible(&self, row: usize) -> Range<usize> {
         let row = self.first_position + row;
         self.window.first_visible(row) - self.first_key..row + 1 - self.first_key
     }
@@ -109,7 +122,7 @@ impl Cached<'_> {
 
 /// Mixes values for a chunk of queries.
 ///
-/// `queries` `[heads, t, d]` begin at `context.first_position`. Returns `[t, heads * d]`. Weights of the rows that `probe`
+/// `queries` `[heads, t, d]` begin at `context.first_position`. Returns `[t, heads * d]`. Weights of the rows that `recorder`
 /// asks for are recorded.
 ///
 /// # Errors
@@ -118,16 +131,18 @@ pub fn attend(
     queries: &Tensor,
     cached: &Cached<'_>,
     context: AttentionContext<'_>,
-    probe: Option<&mut AttentionProbe>,
+    recorder: Option<&mut (dyn AttentionRecorder + '_)>,
 ) -> Result<Tensor> {
     let (_, t, _) = queries.dims3()?;
     let queries = scaled_queries(queries, context)?; // [heads, t, d]
-    if let Some(probe) = probe {
-        for row in probe.rows_within(context.first_position..context.first_position + t) {
+    if let Some(recorder) = recorder {
+        let asked = recorder.rows();
+        let end = asked.end.min(context.first_position + t);
+        for row in asked.start.max(context.first_position)..end {
             let query = queries.narrow(1, row - context.first_position, 1)?; // [heads, 1, d]
             let weights = cached.weights(&query, View::new(row, context))?; // [heads][row + 1]
             for (head, weights) in weights.iter().enumerate() {
-                probe.record(context.layer, head, row, weights);
+                recorder.record(context.layer, head, row, weights);
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::AttentionRecorder;
+
 /// A set of key positions to sum over, as ranges.
 pub type Span = Vec<Range<usize>>;
 
@@ -89,38 +91,6 @@ impl AttentionProbe {
         Self { request, heads: Vec::new(), mean_row: Vec::new(), top: None, chosen_row: None }
     }
 
-    /// The asked-for rows that lie in `positions`.
-    #[must_use]
-    pub fn rows_within(&self, positions: Range<usize>) -> Range<usize> {
-        let start = self.request.rows.start.max(positions.start);
-        start..self.request.rows.end.min(positions.end).max(start)
-    }
-
-    /// Takes in the weights of one head at query `row` over keys `0..=row`.
-    pub fn record(&mut self, layer: usize, head: usize, row: usize, weights: &[f32]) {
-        let measures = measure(weights, &self.request.spans);
-        if row == self.request.rows.start {
-            self.keep_row(layer, head, &measures, weights);
-        }
-        match self.heads.iter_mut().find(|sums| (sums.layer, sums.head) == (layer, head)) {
-            Some(sums) => {
-                sums.rows += 1;
-                sums.total_mass += measures.total_mass;
-                sums.sink_mass += measures.sink_mass;
-                sums.span_mass.iter_mut().zip(&measures.span_mass).for_each(|(sum, mass)| *sum += mass);
-            }
-            None => self.heads.push(HeadSums {
-                layer,
-                head,
-                rows: 1,
-                span_mass: measures.span_mass.clone(),
-                total_mass: measures.total_mass,
-                sink_mass: measures.sink_mass,
-                first: measures,
-            }),
-        }
-    }
-
     fn keep_row(&mut self, layer: usize, head: usize, measures: &RowMeasures, weights: &[f32]) {
         self.mean_row.resize(weights.len(), 0.0);
         self.mean_row.iter_mut().zip(weights).for_each(|(sum, &weight)| *sum += f64::from(weight));
@@ -154,6 +124,36 @@ impl AttentionProbe {
             mean_row: self.mean_row,
             top_row: self.top.map(|(_, row)| row).unwrap_or_default(),
             chosen_row: self.chosen_row,
+        }
+    }
+}
+
+impl AttentionRecorder for AttentionProbe {
+    fn rows(&self) -> Range<usize> {
+        self.request.rows.clone()
+    }
+
+    fn record(&mut self, layer: usize, head: usize, row: usize, weights: &[f32]) {
+        let measures = measure(weights, &self.request.spans);
+        if row == self.request.rows.start {
+            self.keep_row(layer, head, &measures, weights);
+        }
+        match self.heads.iter_mut().find(|sums| (sums.layer, sums.head) == (layer, head)) {
+            Some(sums) => {
+                sums.rows += 1;
+                sums.total_mass += measures.total_mass;
+                sums.sink_mass += measures.sink_mass;
+                sums.span_mass.iter_mut().zip(&measures.span_mass).for_each(|(sum, mass)| *sum += mass);
+            }
+            None => self.heads.push(HeadSums {
+                layer,
+                head,
+                rows: 1,
+                span_mass: measures.span_mass.clone(),
+                total_mass: measures.total_mass,
+                sink_mass: measures.sink_mass,
+                first: measures,
+            }),
         }
     }
 }
@@ -218,8 +218,7 @@ mod tests {
         probe.record(0, 1, 1, &[0.6, 0.4]);
         probe.record(0, 0, 2, &[1.0, 0.0, 0.0]);
         probe.record(0, 1, 2, &[0.0, 0.0, 1.0]);
-        assert_eq!(probe.rows_within(2..10), 2..3);
-        assert_eq!(probe.rows_within(3..10), 3..3);
+        assert_eq!(probe.rows(), 1..3);
         let capture = probe.finish();
         assert_eq!(capture.top_row, [0.6, 0.4]);
         assert_eq!(capture.chosen_row.as_deref(), Some(&[0.2f32, 0.8][..]));

@@ -11,6 +11,7 @@ mod renamed;
 mod safetensors;
 mod ssmax;
 mod weights;
+mod writing;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -23,7 +24,9 @@ pub use gguf::{GgufFile, Metadata};
 pub use gguf_config::{ARCHITECTURES, Architecture};
 use gguf_tensors::GgufTensors;
 pub use renamed::{NameMap, Part, Stored};
+pub use ssmax::read_scales;
 pub use weights::{TensorSource, Weights};
+pub use writing::{NamedTensor, Numbers, write_safetensors};
 
 use crate::attention::variant::OwnVariant;
 use crate::error::{Error, Result};

@@ -37,6 +37,11 @@ impl SafetensorsFiles {
         } else {
             return Err(missing(directory));
         };
+        Self::map(paths)
+    }
+
+    /// Opens these files, whose tensors belong together.
+    pub(super) fn map(paths: Vec<PathBuf>) -> Result<Self> {
         let mut found = Self { files: Vec::new(), tensors: BTreeMap::new() };
         for path in paths {
             let bytes = map_file(&path)?;
@@ -54,6 +59,11 @@ impl SafetensorsFiles {
             found.files.push(MappedFile { path, bytes, data_start });
         }
         Ok(found)
+    }
+
+    /// Names of all tensors, sorted.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
     }
 
     /// The files, in the order of their names.

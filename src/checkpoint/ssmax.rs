@@ -1,10 +1,12 @@
 //! The learned scales of Scalable-Softmax that a checkpoint holds, under any of the names that are in use.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use candle_core::Device;
 
 use super::config::Config;
+use super::safetensors::SafetensorsFiles;
 use super::weights::TensorSource;
 use crate::attention::variant::LayerScale;
 use crate::error::{Error, Result};
@@ -148,3 +150,43 @@ fn per_head(spec: &DecoderSpec, source: &dyn TensorSource, name: &str) -> Result
         _ => Ok(numbers),
     }
 }
+
+/// Name of the tensor in a file of scales.
+const SCALES_TENSOR: &str = "ssmax_scale";
+
+/// Reads the scales `[layers][heads]` of a safetensors file with a tensor `ssmax_scale` of that shape.
+///
+/// # Errors
+/// [`Error::File`] when the file cannot be read, and [`Error::Tensor`] when the tensor is missing, has another shape, is
+/// not in F32, F16 or BF16, or holds numbers that are not finite.
+pub fn read_scales(path: &Path, layers: usize, heads: usize) -> Result<Vec<Vec<f32>>> {
+    let file = SafetensorsFiles::map(vec![path.to_path_buf()])?;
+    let wrong = |found: String| Error::Tensor {
+        path: path.to_path_buf(),
+        tensor: SCALES_TENSOR.to_string(),
+        expected: format!("finite numbers of shape [{layers}, {heads}], one a layer and query head"),
+        found,
+    };
+    match file.shape(SCALES_TENSOR) {
+        None => {
+            let names: Vec<_> = file.names().take(NAMES_SHOWN).collect();
+            return Err(wrong(format!(
+                "no such tensor among {}; rename the one that holds s",
+                names.join(", ")
+            )));
+        }
+        Some(shape) if shape != [layers, heads] => {
+            return Err(wrong(format!("shape {shape:?}: the scales of another model")));
+        }
+        Some(_) => {}
+    }
+    file.check_dtype(SCALES_TENSOR)?;
+    let scales = file.read(SCALES_TENSOR, &Device::Cpu)?.to_vec2::<f32>()?; // [layers, heads]
+    match scales.iter().flatten().find(|s| !s.is_finite()) {
+        Some(s) => Err(wrong(format!("{s}; write the file again"))),
+        None => Ok(scales),
+    }
+}
+
+/// Names that a message lists at most.
+const NAMES_SHOWN: usize = 5;

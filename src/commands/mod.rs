@@ -3,6 +3,7 @@
 pub mod attend;
 pub mod config_file;
 pub mod list;
+pub mod logits;
 pub mod prompts;
 pub mod run;
 pub mod view;
@@ -107,11 +108,11 @@ fn results(outcomes: &[Outcome], record: &RunRecord, exporter: Exporter, style: 
 fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
     Ok(Settings {
         model: model.model.clone(),
-        variant: model.variant.clone(),
-        dtype: model.dtype,
-        ssmax_scale: model.ssmax_scale,
-        rope_theta: model.rope_theta,
-        rope_theta_scale: model.rope_theta_scale,
+        variant: model.attention.variant.clone(),
+        dtype: model.attention.dtype,
+        ssmax_scale: model.attention.ssmax_scale,
+        rope_theta: model.attention.rope_theta,
+        rope_theta_scale: model.attention.rope_theta_scale,
         grid: Grid::new(context_lengths(grid)?, depths(grid)?)?,
         trials: grid.trials,
         seed: grid.seed,

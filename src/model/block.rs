@@ -10,7 +10,7 @@ use super::mlp::Mlp;
 use super::moe::Moe;
 use super::rope;
 use super::spec::{BlockKind, DecoderSpec, LayerSpec, NormKind, QkNorm};
-use crate::attention::{self, AttentionContext, AttentionProbe};
+use crate::attention::{self, AttentionContext, AttentionRecorder};
 use crate::checkpoint::Weights;
 use crate::error::Result;
 
@@ -66,12 +66,12 @@ impl Block {
         rope: Option<&RopeTable>,
         cache: &mut KvCache,
         context: AttentionContext<'_>,
-        probe: Option<&mut AttentionProbe>,
+        recorder: Option<&mut (dyn AttentionRecorder + '_)>,
     ) -> Result<Tensor> {
         let normed = apply(self.before_attention.as_ref(), x)?; // [t, hidden]
         let (q, k, v) = self.attention.project(spec, &normed, rope)?; // [heads, t, head_dim]
         let cached = cache.append(context.layer, &k, &v)?;
-        let mixed = attention::attend(&q, &cached, context, probe)?; // [t, heads * head_dim]
+        let mixed = attention::attend(&q, &cached, context, recorder)?; // [t, heads * head_dim]
         let attended = apply(self.after_attention.as_ref(), &self.attention.o_proj.forward(&mixed)?)?;
         let attended = scaled(attended, spec.residual_multiplier)?; // [t, hidden]
         let (mlp_input, residual) = match spec.block {

@@ -9,7 +9,7 @@ use super::layers::Norm;
 use super::linear::Linear;
 use super::rope::Rope;
 use super::spec::{DecoderSpec, NormKind};
-use crate::attention::{AttentionContext, AttentionProbe, AttentionVariant};
+use crate::attention::{AttentionContext, AttentionRecorder, AttentionVariant};
 use crate::checkpoint::Weights;
 use crate::error::{Error, Result};
 
@@ -34,7 +34,7 @@ pub struct Forward<'a> {
     /// How many of the last rows get logits; 0 for none.
     pub keep_logits: usize,
     /// Where to record attention.
-    pub probe: Option<&'a mut AttentionProbe>,
+    pub probe: Option<&'a mut (dyn AttentionRecorder + 'a)>,
 }
 
 impl Decoder {

@@ -15,6 +15,8 @@ pub struct MemoryPlan {
     pub cache: usize,
     /// Activations of one chunk, and the logits and full attention rows of the answer's queries.
     pub working: usize,
+    /// Logits and attention that are kept whole; none in a run.
+    pub output: usize,
 }
 
 const F32: usize = size_of::<f32>();
@@ -36,27 +38,48 @@ impl MemoryPlan {
             // Keys and values are f32, or bf16 like the weights.
             cache: longest.saturating_mul(spec.cache_bytes_per_token() / (F32 / cache_number(dtype))),
             working: rows.saturating_add(activations + logits).saturating_mul(F32),
+            output: 0,
+        }
+    }
+
+    /// The memory of `tokens` tokens, `chunk` of them at a time, when all logits and `attention` bytes of weights are kept.
+    #[must_use]
+    pub fn of_logits(
+        spec: &DecoderSpec,
+        dtype: Dtype,
+        tokens: usize,
+        chunk: usize,
+        attention: usize,
+    ) -> Self {
+        let row = spec.vocab_size.saturating_mul(F32);
+        let run = Self::new(spec, dtype, tokens, chunk);
+        Self {
+            working: run.working.saturating_add(chunk.saturating_mul(3 * row)),
+            output: tokens.saturating_mul(row).saturating_add(attention),
+            ..run
         }
     }
 
     /// All of it.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.weights.saturating_add(self.cache).saturating_add(self.working)
+        [self.cache, self.working, self.output].into_iter().fold(self.weights, usize::saturating_add)
     }
 
-    /// Refuses a plan that does not fit.
+    /// Refuses a plan that does not fit, and says what to do about it. Where the machine does not say how much is
+    /// available, only what no machine could hold is refused.
     ///
     /// # Errors
-    /// [`Error::Message`] with the numbers, when the machine says how much is available.
-    pub fn check(&self) -> Result<()> {
-        match available_bytes() {
-            Some(available) if self.total() > available => Err(Error::Message(format!(
-                "the run needs {self}, but only {} is available; use shorter --context-lengths or a smaller checkpoint",
-                gib(available)
-            ))),
-            _ => Ok(()),
+    /// [`Error::Message`] with the numbers.
+    pub fn check(&self, remedy: &str) -> Result<()> {
+        let available = available_bytes().unwrap_or(isize::MAX as usize);
+        if self.total() <= available {
+            return Ok(());
         }
+        Err(Error::Message(format!(
+            "the run needs {self}, but only {} is available; {remedy}",
+            gib(available)
+        )))
     }
 }
 
@@ -74,9 +97,13 @@ fn weight_bytes(spec: &DecoderSpec, dtype: Dtype) -> usize {
 
 impl fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { weights, cache, working } = *self;
-        let (total, weights, cache, working) = (gib(self.total()), gib(weights), gib(cache), gib(working));
-        write!(f, "{total} of memory (weights {weights}, cache {cache}, working set {working})")
+        let [total, weights, cache, working] =
+            [self.total(), self.weights, self.cache, self.working].map(gib);
+        write!(f, "{total} of memory (weights {weights}, cache {cache}, working set {working}")?;
+        if self.output > 0 {
+            write!(f, ", output {}", gib(self.output))?;
+        }
+        f.write_str(")")
     }
 }
 
@@ -98,7 +125,7 @@ fn gib(bytes: usize) -> String {
 
 /// Bytes this process may still take: the machine's available memory, and what is left of its control group's limit.
 /// `None` where the system does not say.
-fn available_bytes() -> Option<usize> {
+pub(super) fn available_bytes() -> Option<usize> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let meminfo = read("/proc/meminfo")?;
     let line = meminfo.lines().find(|line| line.starts_with("MemAvailable:"))?;

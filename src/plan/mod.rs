@@ -1,11 +1,13 @@
 //! The plan of a run: settings resolved and checked against the checkpoint, before any weight is loaded.
 
 mod estimate;
+mod logits;
 mod memory;
 mod settings;
 mod text;
 mod tokenizer;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use candle_core::Device;
@@ -13,12 +15,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::attention::AttentionVariant;
-use crate::attention::variant::{VARIANTS, VariantInputs};
-use crate::checkpoint::Checkpoint;
+use crate::attention::variant::{OwnVariant, VARIANTS, VariantInputs};
+use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
 use crate::generate::{DEFAULT_CHUNK, DecoderModel};
 use crate::hash::sha256_hex;
 use crate::haystack::Haystack;
+use crate::model::spec::DecoderSpec;
 use crate::prefix;
 use crate::prompt::{Form, Prompt, PromptPlan, PromptSequence};
 use crate::registry;
@@ -28,6 +31,7 @@ use crate::tokenizer::{TextTokenizer, Tokenize};
 use crate::trial::Trial;
 
 pub use estimate::Estimate;
+pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};
 pub use memory::MemoryPlan;
 pub use settings::{CHAT_CHOICES, ChatChoice, Settings};
 pub use text::{TextPlan, TextPrompt};
@@ -86,14 +90,14 @@ impl RunPlan {
         let scorer = registry::find("scorer", SCORERS, &settings.scorer)?.value;
         let haystack = Haystack::resolve(settings.haystack.as_deref().unwrap_or(task.default_haystack()))?;
         let checkpoint = Checkpoint::open(&settings.model, settings.rope())?;
-        check_positions(&settings, &checkpoint)?;
+        check_positions(&checkpoint.spec, "--context-lengths", longest(&settings))?;
         let tokenizer = load_tokenizer(&checkpoint)?;
-        check_vocabulary(&tokenizer, &checkpoint, &settings.model)?;
+        check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), &checkpoint, &settings.model)?;
         let (form, chat_template_hash) = form(&settings, &tokenizer)?;
         let prompts =
             PromptPlan { task, haystack, form, snap: settings.snap, answer_budget: settings.max_new_tokens };
         let plan = Self {
-            warnings: warnings(&settings, &checkpoint),
+            warnings: positions_warning(&checkpoint.spec, longest(&settings)).into_iter().collect(),
             end_tokens: tokenizer.eos_ids().iter().copied().collect(),
             settings,
             checkpoint,
@@ -213,7 +217,7 @@ impl RunPlan {
     /// # Errors
     /// [`Error::Message`] saying what is needed and what there is.
     pub fn check_memory(&self) -> Result<()> {
-        self.memory(longest(&self.settings)).check()
+        self.memory(longest(&self.settings)).check("use shorter --context-lengths or a smaller checkpoint")
     }
 
     /// Name of the prompts' form: `chat` or `completion`.
@@ -232,12 +236,22 @@ fn variant(
     name: &str,
     scale_override: Option<f64>,
 ) -> Result<Box<dyn AttentionVariant>> {
+    variant_of(checkpoint, name, scale_override, &checkpoint.own_variant)
+}
+
+/// The same for a checkpoint whose own rule is this one; `auto` is the rule.
+fn variant_of(
+    checkpoint: &Checkpoint,
+    name: &str,
+    scale_override: Option<f64>,
+    own: &OwnVariant,
+) -> Result<Box<dyn AttentionVariant>> {
     let spec = &checkpoint.spec;
-    let name = if name == "auto" { checkpoint.own_variant.name } else { name };
+    let name = if name == "auto" { own.name } else { name };
     (registry::find("variant", VARIANTS, name)?.value)(&VariantInputs {
         layers: &spec.layers,
         heads: spec.num_attention_heads,
-        own: Some(&checkpoint.own_variant),
+        own: Some(own),
         scale_override,
         training_length: spec.training_length(),
     })
@@ -272,49 +286,62 @@ fn form(settings: &Settings, tokenizer: &TextTokenizer) -> Result<(Form, Option<
     }
 }
 
-fn check_vocabulary(tokenizer: &TextTokenizer, checkpoint: &Checkpoint, model: &str) -> Result<()> {
+fn check_vocabulary(
+    vocab_size: usize,
+    special_ids: &BTreeSet<u32>,
+    checkpoint: &Checkpoint,
+    model: &str,
+) -> Result<()> {
     let rows = checkpoint.spec.vocab_size;
     // A text model may share its tokenizer with one that sees images: Gemma 3's image token has no row. Special tokens
     // stand in no haystack, so only words beyond the embedding are wrong.
-    let special = |id: usize| u32::try_from(id).is_ok_and(|id| tokenizer.special_ids().contains(&id));
-    if (rows..tokenizer.vocab_size()).all(special) {
+    let special = |id: usize| u32::try_from(id).is_ok_and(|id| special_ids.contains(&id));
+    if (rows..vocab_size).all(special) {
         return Ok(());
     }
     Err(Error::file(
         model,
         format!(
-            "the tokenizer knows {} tokens, but the embedding has {rows} rows: they belong to different models; \
-             put the model's own tokenizer.json beside the weights",
-            tokenizer.vocab_size()
+            "the tokenizer knows {vocab_size} tokens, but the embedding has {rows} rows: they belong to different \
+             models; put the model's own tokenizer.json beside the weights"
         ),
     ))
 }
 
-/// Learned positions end where their table ends: nothing stretches them.
-fn check_positions(settings: &Settings, checkpoint: &Checkpoint) -> Result<()> {
-    let longest = longest(settings);
-    match checkpoint.spec.learned_positions {
-        Some(positions) if longest > positions => {
+/// Learned positions end where their table ends: nothing stretches them. `flag` gives the number of tokens.
+fn check_positions(spec: &DecoderSpec, flag: &str, tokens: usize) -> Result<()> {
+    match spec.learned_positions {
+        Some(positions) if tokens > positions => {
             let expected = format!("at most the {positions} positions that this checkpoint has learned");
-            Err(Error::invalid("--context-lengths", longest, expected))
+            Err(Error::invalid(flag, format!("{tokens} tokens"), expected))
         }
+        _ => Ok(()),
+    }
+}
+
+/// The warning that this many tokens are more than the checkpoint declares.
+fn positions_warning(spec: &DecoderSpec, tokens: usize) -> Option<String> {
+    let positions = spec.max_position_embeddings.filter(|&positions| tokens > positions)?;
+    Some(format!(
+        "context length {tokens} is beyond the {positions} positions that the checkpoint declares; \
+         --rope-theta-scale or --rope-theta stretch its rotary positions"
+    ))
+}
+
+/// Checks the numbers that change attention and have no type of their own.
+fn check_numbers(ssmax_scale: Option<f64>, rope: RopeOverride) -> Result<()> {
+    let positive = |flag: &str, value: Option<f64>| match value {
+        Some(x) if !(x.is_finite() && x > 0.0) => Err(Error::invalid(flag, x, "a number above 0")),
+        _ => Ok(()),
+    };
+    positive("--rope-theta", rope.theta)?;
+    positive("--rope-theta-scale", rope.theta_scale)?;
+    match ssmax_scale {
+        Some(s) if !s.is_finite() => Err(Error::invalid("--ssmax-scale", s, "a number such as 0.17")),
         _ => Ok(()),
     }
 }
 
 fn longest(settings: &Settings) -> usize {
     settings.grid.context_lengths().last().map_or(0, |length| length.0)
-}
-
-fn warnings(settings: &Settings, checkpoint: &Checkpoint) -> Vec<String> {
-    let longest = longest(settings);
-    let mut warnings = Vec::new();
-    if let Some(positions) = checkpoint.spec.max_position_embeddings.filter(|&positions| longest > positions)
-    {
-        warnings.push(format!(
-            "context length {longest} is beyond the {positions} positions that the checkpoint declares; \
-             --rope-theta-scale or --rope-theta stretch its rotary positions"
-        ));
-    }
-    warnings
 }

@@ -112,15 +112,7 @@ impl Settings {
     /// # Errors
     /// [`Error::InvalidValue`] naming the flag.
     pub fn check(&self) -> Result<()> {
-        let positive = |flag: &str, value: Option<f64>| match value {
-            Some(x) if !(x.is_finite() && x > 0.0) => Err(Error::invalid(flag, x, "a number above 0")),
-            _ => Ok(()),
-        };
-        positive("--rope-theta", self.rope_theta)?;
-        positive("--rope-theta-scale", self.rope_theta_scale)?;
-        if let Some(s) = self.ssmax_scale.filter(|s| !s.is_finite()) {
-            return Err(Error::invalid("--ssmax-scale", s, "a number such as 0.17"));
-        }
+        super::check_numbers(self.ssmax_scale, self.rope())?;
         let cells = self.grid.context_lengths().len().saturating_mul(self.grid.depths().len());
         if self.trials == 0 || cells.saturating_mul(self.trials) > MOST_PROMPTS {
             let expected = format!("at least 1, and at most {MOST_PROMPTS} over {cells} cells");

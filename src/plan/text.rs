@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::Device;
 
-use super::{MemoryPlan, check_vocabulary, load_tokenizer, variant};
+use super::{MemoryPlan, check_positions, check_vocabulary, load_tokenizer, variant};
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
@@ -37,7 +37,7 @@ impl TextPlan {
     pub fn resolve(model: &str, variant: &str, dtype: Dtype) -> Result<Self> {
         let checkpoint = Checkpoint::open(model, RopeOverride::default())?;
         let tokenizer = load_tokenizer(&checkpoint)?;
-        check_vocabulary(&tokenizer, &checkpoint, model)?;
+        check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), &checkpoint, model)?;
         let plan = Self { tokenizer, checkpoint, variant: variant.to_string(), dtype };
         plan.build_variant()?;
         Ok(plan)
@@ -72,13 +72,9 @@ impl TextPlan {
     /// # Errors
     /// When there is not enough memory, or no position left of those that the checkpoint has learned.
     pub fn check_length(&self, tokens: usize) -> Result<Option<String>> {
-        MemoryPlan::new(&self.checkpoint.spec, self.dtype, tokens, DEFAULT_CHUNK).check()?;
-        if let Some(positions) =
-            self.checkpoint.spec.learned_positions.filter(|&positions| tokens > positions)
-        {
-            let expected = format!("at most the {positions} positions that this checkpoint has learned");
-            return Err(Error::invalid("--text", format!("{tokens} tokens"), expected));
-        }
+        let memory = MemoryPlan::new(&self.checkpoint.spec, self.dtype, tokens, DEFAULT_CHUNK);
+        memory.check("take a shorter --text or a smaller checkpoint")?;
+        check_positions(&self.checkpoint.spec, "--text", tokens)?;
         let positions = self.checkpoint.spec.max_position_embeddings.filter(|&positions| tokens > positions);
         Ok(positions.map(|positions| {
             format!(

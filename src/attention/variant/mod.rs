@@ -31,7 +31,7 @@ mod ssmax;
 mod temperature;
 
 pub use own::{LayerScale, OwnVariant};
-pub use ssmax::swap_scale;
+pub use ssmax::{describe_scales, swap_scale};
 pub use temperature::Temperature;
 
 use crate::error::{Error, Result};

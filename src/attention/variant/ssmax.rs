@@ -98,14 +98,20 @@ fn scales(name: &'static str, inputs: &VariantInputs<'_>) -> Result<(Vec<Option<
 }
 
 fn describe_learned(layers: &[Option<LayerScale>]) -> String {
-    let all = || layers.iter().flatten().flat_map(|layer| layer.scale.iter().copied());
-    let count = all().count();
-    if count == 0 {
-        return "s learned".to_string();
+    let scales: Vec<Vec<f32>> = layers.iter().flatten().map(|layer| layer.scale.clone()).collect();
+    match scales.is_empty() {
+        true => "s learned".to_string(),
+        false => format!("s learned per layer and head, {}", describe_scales(&scales)),
     }
-    let mean = all().map(f64::from).sum::<f64>() / count as f64;
+}
+
+/// Mean and range of scales `[layers][heads]`, in words.
+#[must_use]
+pub fn describe_scales(scales: &[Vec<f32>]) -> String {
+    let all = || scales.iter().flatten().copied();
+    let mean = all().map(f64::from).sum::<f64>() / all().count().max(1) as f64;
     let (low, high) = all().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), s| (l.min(s), h.max(s)));
-    format!("s learned per layer and head, mean {mean:.4}, range {low:.4} to {high:.4}")
+    format!("mean {mean:.4}, range {low:.4} to {high:.4}")
 }
 
 impl AttentionVariant for Ssmax {

@@ -1,0 +1,104 @@
+//! `niah logits`: the logits of every position and rows of attention, as safetensors.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::{cannot_write, prepare, stop_on_interrupt, tell, write_file};
+use crate::attention::AttentionRows;
+use crate::checkpoint::{NamedTensor, Numbers, RopeOverride, write_safetensors};
+use crate::cli::{LogitsArgs, TokenArgs};
+use crate::error::{Error, Result};
+use crate::logits::{Logits, logits};
+use crate::plan::{LogitsPlan, LogitsSettings, TokenInput};
+use crate::progress::{Bar, Progress};
+
+/// Runs the command.
+///
+/// # Errors
+/// When the plan cannot be made, the computation fails, or the file cannot be written.
+pub fn run(args: &LogitsArgs) -> Result<()> {
+    let (device, _) = prepare(&args.machine)?;
+    let plan = LogitsPlan::resolve(&settings(args)?)?;
+    for warning in &plan.warnings {
+        tell(format_args!("warning: {warning}"));
+    }
+    let (name, t) = (plan.variant.name(), plan.tokens.len());
+    let bos = plan.bos.map(|bos| format!(" (BOS {bos} in front)")).unwrap_or_default();
+    tell(format_args!("{}: {t} tokens{bos}, variant {name} ({})", args.model, plan.variant_description));
+    let stop = stop_on_interrupt()?;
+    let started = Instant::now();
+    // The file is there before the weights load: where nothing can be written nothing is computed.
+    write_file(&args.output, |file| {
+        let decoder = plan.checkpoint.decoder(&device, args.attention.dtype)?;
+        let mut bar = Bar::new(t);
+        let found = logits(&decoder, plan.variant.as_ref(), &plan.request(), &mut |tokens| {
+            bar.advance(tokens);
+            !stop.load(Ordering::Relaxed)
+        });
+        bar.finish();
+        write(file, args, &plan, &found?)
+    })?;
+    let vocab = plan.checkpoint.spec.vocab_size;
+    let attention = match &plan.attention_rows {
+        None => String::new(),
+        Some(rows) => format!(", attention of rows {}..{}", rows.start, rows.end),
+    };
+    let (output, seconds) = (args.output.display(), started.elapsed().as_secs_f64());
+    tell(format_args!("{output}: logits [{t}, {vocab}]{attention} in {seconds:.1} s"));
+    Ok(())
+}
+
+fn settings(args: &LogitsArgs) -> Result<LogitsSettings> {
+    let attention = &args.attention;
+    let input = match &args.tokens {
+        TokenArgs { ids: Some(ids), .. } => TokenInput::list(ids)?,
+        TokenArgs { ids_file: Some(file), .. } => TokenInput::file(file)?,
+        TokenArgs { text, .. } => TokenInput::Text(text.clone().unwrap_or_default()),
+    };
+    Ok(LogitsSettings {
+        model: args.model.clone(),
+        variant: attention.variant.clone(),
+        dtype: attention.dtype,
+        ssmax_scale: attention.ssmax_scale,
+        ssmax_scales: args.ssmax_scales.clone(),
+        rope: RopeOverride { theta: attention.rope_theta, theta_scale: attention.rope_theta_scale },
+        input,
+        attentions: args.attentions.clone(),
+        chunk: args.chunk_size,
+    })
+}
+
+fn write(file: File, args: &LogitsArgs, plan: &LogitsPlan, found: &Logits) -> Result<()> {
+    let ids: Vec<i64> = plan.tokens.iter().map(|&id| i64::from(id)).collect();
+    let mut tensors = vec![
+        NamedTensor { name: "input_ids", shape: vec![ids.len()], numbers: Numbers::I64(&ids) },
+        NamedTensor {
+            name: "logits",
+            shape: vec![ids.len(), found.vocab_size],
+            numbers: Numbers::F32(&found.logits),
+        },
+    ];
+    tensors.extend(found.attentions.as_ref().map(attention_tensor));
+    let mut metadata = vec![
+        ("niah", env!("CARGO_PKG_VERSION").to_string()),
+        ("model", args.model.clone()),
+        ("model_sha256", plan.checkpoint.sha256()?.to_string()),
+        ("dtype", args.attention.dtype.name().to_string()),
+        ("variant", plan.variant.name().to_string()),
+        ("variant_description", plan.variant_description.clone()),
+    ];
+    let rows = plan.attention_rows.as_ref().map(|rows| format!("{}..{}", rows.start, rows.end));
+    let theta = args.attention.rope_theta.map(|theta| theta.to_string());
+    let theta_scale = args.attention.rope_theta_scale.map(|scale| scale.to_string());
+    for (key, value) in [("attention_rows", rows), ("rope_theta", theta), ("rope_theta_scale", theta_scale)] {
+        metadata.extend(value.map(|value| (key, value)));
+    }
+    write_safetensors(BufWriter::new(file), &tensors, &metadata)
+        .map_err(|error| Error::output(&args.output, cannot_write(&error)))
+}
+
+fn attention_tensor(rows: &AttentionRows) -> NamedTensor<'_> {
+    NamedTensor { name: "attentions", shape: rows.shape().to_vec(), numbers: Numbers::F32(rows.weights()) }
+}

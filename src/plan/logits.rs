@@ -1,0 +1,323 @@
+//! The plan of `niah logits`: tokens, variant and rows resolved against a checkpoint, before any weight is loaded.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde_json::Value;
+
+use super::{
+    MemoryPlan, check_numbers, check_positions, check_vocabulary, load_tokenizer, positions_warning,
+    variant_of,
+};
+use crate::attention::variant::{LayerScale, OwnVariant, describe_scales};
+use crate::attention::{AttentionRows, AttentionVariant};
+use crate::checkpoint::{Checkpoint, RopeOverride, read_scales};
+use crate::error::{Error, Result};
+use crate::logits::LogitsRequest;
+use crate::model::dtype::Dtype;
+use crate::tokenizer::Tokenize;
+
+/// What `niah logits` is asked to do.
+#[derive(Debug, Clone)]
+pub struct LogitsSettings {
+    /// Checkpoint: a GGUF file, a directory or a hub id.
+    pub model: String,
+    /// Attention variant, or `auto` for the checkpoint's own.
+    pub variant: String,
+    /// Precision of the weights.
+    pub dtype: Dtype,
+    /// One scale for all heads.
+    pub ssmax_scale: Option<f64>,
+    /// A safetensors file with a scale for each layer and head.
+    pub ssmax_scales: Option<PathBuf>,
+    /// Changes to the rotary base.
+    pub rope: RopeOverride,
+    /// Where the tokens come from.
+    pub input: TokenInput,
+    /// Query rows whose attention is kept.
+    pub attentions: Option<RowChoice>,
+    /// Tokens that go through the decoder at once.
+    pub chunk: usize,
+}
+
+/// Where tokens come from.
+#[derive(Debug, Clone)]
+pub enum TokenInput {
+    /// Ids as they are.
+    Ids {
+        /// The ids.
+        ids: Vec<u32>,
+        /// The flag that gave them.
+        flag: &'static str,
+    },
+    /// A text for the checkpoint's tokenizer.
+    Text(String),
+}
+
+/// Query rows, chosen before the number of tokens is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowChoice {
+    /// Every row.
+    All,
+    /// The last row.
+    Last,
+    /// From the first to before the second.
+    Some(Range<usize>),
+}
+
+impl FromStr for RowChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong =
+            || Error::invalid("--attentions", text, "all, last, or rows A..B such as 0..64 (B left out)");
+        match text.trim() {
+            "all" => Ok(Self::All),
+            "last" => Ok(Self::Last),
+            range => {
+                let (start, end) = range.split_once("..").ok_or_else(wrong)?;
+                let number = |text: &str| text.trim().parse::<usize>().map_err(|_| wrong());
+                Ok(Self::Some(number(start)?..number(end)?))
+            }
+        }
+    }
+}
+
+impl RowChoice {
+    /// The rows of `tokens` tokens, at least one.
+    fn of(&self, tokens: usize) -> Result<Range<usize>> {
+        match self {
+            Self::All => Ok(0..tokens),
+            Self::Last => Ok(tokens - 1..tokens),
+            Self::Some(rows) if rows.start < rows.end && rows.end <= tokens => Ok(rows.clone()),
+            Self::Some(rows) => {
+                let expected = format!("one row or more within 0..{tokens}, of {tokens} tokens");
+                Err(Error::invalid("--attentions", format!("{}..{}", rows.start, rows.end), expected))
+            }
+        }
+    }
+}
+
+/// Ready to run: only the weights are missing.
+pub struct LogitsPlan {
+    /// The checkpoint, weights not loaded.
+    pub checkpoint: Checkpoint,
+    /// The tokens, at least one.
+    pub tokens: Vec<u32>,
+    /// The token that the tokenizer has put in front of a text.
+    pub bos: Option<u32>,
+    /// Query rows whose attention is kept.
+    pub attention_rows: Option<Range<usize>>,
+    /// The attention variant.
+    pub variant: Box<dyn AttentionVariant>,
+    /// Which scales it uses, and where they come from.
+    pub variant_description: String,
+    /// What the user should know before the run.
+    pub warnings: Vec<String>,
+    chunk: usize,
+    dtype: Dtype,
+}
+
+impl LogitsPlan {
+    /// Resolves settings: everything that can be wrong with them is found here.
+    ///
+    /// # Errors
+    /// When anything named is unknown, missing, damaged or does not fit, or memory is too small.
+    pub fn resolve(settings: &LogitsSettings) -> Result<Self> {
+        check_numbers(settings.ssmax_scale, settings.rope)?;
+        if settings.chunk == 0 {
+            return Err(Error::invalid("--chunk-size", 0, "at least 1"));
+        }
+        let checkpoint = Checkpoint::open(&settings.model, settings.rope)?;
+        let (variant, variant_description) = resolve_variant(settings, &checkpoint)?;
+        let (bos, tokens) = match &settings.input {
+            TokenInput::Ids { ids, .. } => (None, ids.clone()),
+            TokenInput::Text(text) => encode(text, &checkpoint, &settings.model)?,
+        };
+        let flag = settings.input.flag();
+        check_ids(flag, &tokens, checkpoint.spec.vocab_size)?;
+        check_positions(&checkpoint.spec, flag, tokens.len())?;
+        let attention_rows = settings.attentions.as_ref().map(|rows| rows.of(tokens.len())).transpose()?;
+        let warnings = positions_warning(&checkpoint.spec, tokens.len()).into_iter().collect();
+        let chunk = settings.chunk.min(tokens.len());
+        let plan = Self {
+            checkpoint,
+            tokens,
+            bos,
+            attention_rows,
+            variant,
+            variant_description,
+            warnings,
+            chunk,
+            dtype: settings.dtype,
+        };
+        plan.check_memory()?;
+        Ok(plan)
+    }
+
+    /// What the decoder is asked.
+    #[must_use]
+    pub fn request(&self) -> LogitsRequest<'_> {
+        LogitsRequest { tokens: &self.tokens, attention_rows: self.attention_rows.clone(), chunk: self.chunk }
+    }
+
+    fn check_memory(&self) -> Result<()> {
+        let (spec, tokens) = (&self.checkpoint.spec, self.tokens.len());
+        let rows = self.attention_rows.as_ref().map_or(0, ExactSizeIterator::len);
+        let attention = AttentionRows::bytes(spec.num_hidden_layers, spec.num_attention_heads, rows, tokens);
+        let remedy = match rows {
+            0 | 1 => "give fewer tokens".to_string(),
+            _ => format!(
+                "the attention of {rows} rows alone takes {attention} bytes: take fewer rows with --attentions, or \
+                 fewer tokens"
+            ),
+        };
+        MemoryPlan::of_logits(spec, self.dtype, tokens, self.chunk, attention).check(&remedy)
+    }
+}
+
+impl TokenInput {
+    /// Ids separated by commas, as `--ids` takes them.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for anything that is no id.
+    pub fn list(text: &str) -> Result<Self> {
+        Ok(Self::Ids { ids: parse_ids(text)?, flag: "--ids" })
+    }
+
+    /// The ids of a JSON file, as `--ids-file` takes them.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be read, or holds anything but an array of ids.
+    pub fn file(path: &Path) -> Result<Self> {
+        Ok(Self::Ids { ids: read_ids(path)?, flag: "--ids-file" })
+    }
+
+    /// The flag that gives it.
+    fn flag(&self) -> &'static str {
+        match self {
+            Self::Ids { flag, .. } => flag,
+            Self::Text(_) => "--text",
+        }
+    }
+}
+
+/// A text as the model reads it: BOS in front where the tokenizer puts one and the text has none, as in the plain prompts
+/// of a run. Special tokens written out in the text are recognised; the chat template is left out.
+fn encode(text: &str, checkpoint: &Checkpoint, model: &str) -> Result<(Option<u32>, Vec<u32>)> {
+    let tokenizer = load_tokenizer(checkpoint)?;
+    check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), checkpoint, model)?;
+    let ids = tokenizer.encode(text)?.ids;
+    let bos = tokenizer.bos().filter(|bos| ids.first() != Some(bos));
+    Ok((bos, bos.into_iter().chain(ids).collect()))
+}
+
+const IDS: &str = "token ids, whole numbers from 0 on";
+
+fn parse_ids(text: &str) -> Result<Vec<u32>> {
+    let wrong = |found: &str| Error::invalid("--ids", format!("{found:?}"), format!("{IDS}, such as 1,2,3"));
+    let ids = text.split(',').map(|id| id.trim().parse().map_err(|_| wrong(id)));
+    if text.trim().is_empty() { Err(wrong(text)) } else { ids.collect() }
+}
+
+fn read_ids(path: &Path) -> Result<Vec<u32>> {
+    let remedy = "write an array of token ids such as [1, 2, 3]";
+    let wrong = |problem: String| Error::file(path, format!("{problem}; {remedy}"));
+    let bytes = std::fs::read(path).map_err(|error| wrong(format!("cannot read: {error}")))?;
+    let json: Value =
+        serde_json::from_slice(&bytes).map_err(|error| wrong(format!("broken JSON ({error})")))?;
+    let Value::Array(items) = json else { return Err(wrong("no JSON array".to_string())) };
+    let id = |(index, item): (usize, &Value)| {
+        let id = item.as_u64().and_then(|id| u32::try_from(id).ok());
+        id.ok_or_else(|| wrong(format!("item {index}: found {item}, expected {IDS}")))
+    };
+    items.iter().enumerate().map(id).collect()
+}
+
+fn check_ids(flag: &str, ids: &[u32], vocab_size: usize) -> Result<()> {
+    if ids.is_empty() {
+        return Err(Error::invalid(flag, "no tokens", "at least one"));
+    }
+    match ids.iter().enumerate().find(|(_, id)| **id as usize >= vocab_size) {
+        None => Ok(()),
+        Some((index, id)) => {
+            let expected = format!("ids below {vocab_size}, the size of the checkpoint's vocabulary");
+            Err(Error::invalid(flag, format!("{id} (item {index})"), expected))
+        }
+    }
+}
+
+/// The variant, and which scales it uses.
+fn resolve_variant(
+    settings: &LogitsSettings,
+    checkpoint: &Checkpoint,
+) -> Result<(Box<dyn AttentionVariant>, String)> {
+    let spec = &checkpoint.spec;
+    let given = match &settings.ssmax_scales {
+        None => None,
+        Some(path) => Some(read_scales(path, spec.num_hidden_layers, spec.num_attention_heads)?),
+    };
+    let replaced = given.as_ref().map(|scales| with_scales(&checkpoint.own_variant, scales));
+    let own = replaced.as_ref().unwrap_or(&checkpoint.own_variant);
+    let variant = variant_of(checkpoint, &settings.variant, settings.ssmax_scale, own)?;
+    let flag = match (&given, settings.ssmax_scale) {
+        (Some(_), _) => Some("--ssmax-scales"),
+        (None, Some(_)) => Some("--ssmax-scale"),
+        (None, None) => None,
+    };
+    if let Some(flag) = flag.filter(|_| !matches!(variant.name(), "ssmax" | "ssmax-bias")) {
+        let found = format!("variant {}", variant.name());
+        return Err(Error::invalid(flag, found, "a variant that has scales: give --variant ssmax as well"));
+    }
+    let description = match (&given, &settings.ssmax_scales) {
+        (Some(given), Some(path)) => format!("s from {}, {}", path.display(), describe_scales(given)),
+        _ => variant.description(),
+    };
+    Ok((variant, description))
+}
+
+/// The checkpoint's rule with these scales `[layers][heads]` on the layers that follow it, with its biases, if that is
+/// Scalable-Softmax; else Scalable-Softmax on every layer.
+fn with_scales(own: &OwnVariant, scales: &[Vec<f32>]) -> OwnVariant {
+    let learned = own.scales.as_ref();
+    let layer = |(layer, scale): (usize, &Vec<f32>)| {
+        let bias = match learned {
+            Some(learned) => learned[layer].as_ref()?.bias.clone(),
+            None => None,
+        };
+        Some(LayerScale { scale: scale.clone(), bias })
+    };
+    let scales = Some(scales.iter().enumerate().map(layer).collect());
+    match learned {
+        Some(_) => OwnVariant { scales, ..own.clone() },
+        None => OwnVariant { name: "ssmax", scales, ..OwnVariant::softmax(own.layers.len()) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_all_the_last_or_a_range_within_the_tokens() {
+        let rows = |text: &str| RowChoice::from_str(text)?.of(8);
+        assert_eq!(rows("all").unwrap(), 0..8);
+        assert_eq!(rows("last").unwrap(), 7..8);
+        assert_eq!(rows(" 2 .. 8 ").unwrap(), 2..8);
+        for wrong in ["", "some", "3", "..", "1..", "..4", "-1..4", "1.5..4", "4..4", "5..4", "0..9", "8..8"]
+        {
+            let message = rows(wrong).unwrap_err().to_string();
+            assert!(message.starts_with("--attentions: found"), "{wrong}: {message}");
+        }
+    }
+
+    #[test]
+    fn ids_are_whole_numbers_and_nothing_else() {
+        assert_eq!(parse_ids("1, 2,3").unwrap(), [1, 2, 3]);
+        for wrong in ["", " ", "1,,2", "1,", "-1", "1.0", "1;2", "4294967296", "one"] {
+            let message = parse_ids(wrong).unwrap_err().to_string();
+            assert!(message.starts_with("--ids: found"), "{wrong}: {message}");
+        }
+    }
+}
