@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::export::Exporter;
+use crate::export::inspection::{INSPECTION_EXPORTERS, InspectionExporter};
 use crate::export::style::ColorChoice;
 use crate::grid::{ContextLength, Depth, DepthSpacing};
 use crate::model::dtype::Dtype;
@@ -37,6 +38,8 @@ pub enum Command {
     Prompts(Box<PromptsArgs>),
     /// Write the logits of every position, and attention, as safetensors: to check a port against
     Logits(Box<LogitsArgs>),
+    /// Print what a checkpoint is and the memory it needs; reads headers only
+    Inspect(InspectArgs),
     /// List what can be named: variants, families, tasks, haystacks, scorers, exporters
     List(ListArgs),
 }
@@ -375,6 +378,28 @@ pub struct TokenArgs {
     pub text: Option<String>,
 }
 
+/// Flags of `niah inspect`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  niah inspect model.gguf
+  niah inspect DIR --context-lengths 8k,128k
+  niah inspect DIR --output-format json | jq .spec")]
+pub struct InspectArgs {
+    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, or a hub id (fetched as for a run)
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// Precision of the weights of the runs whose memory is shown: f32, bf16, f16
+    #[arg(long, value_name = "DTYPE", value_parser = dtype, default_value = "f32")]
+    pub dtype: Dtype,
+    /// Lengths in tokens whose memory is shown: 4k,8k or 4096 or 2^12
+    #[arg(long, value_name = "LENGTHS", value_delimiter = ',', default_value = "1k,4k,16k,64k")]
+    pub context_lengths: Vec<ContextLength>,
+    /// What goes to stdout: table (a page), or json (everything)
+    #[arg(long, value_name = "FORM", value_parser = inspection_exporter, default_value = "table")]
+    pub output_format: InspectionExporter,
+}
+
 /// Flags of `niah list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
@@ -392,6 +417,10 @@ fn chat_choice(text: &str) -> Result<ChatChoice, crate::error::Error> {
 
 fn exporter(text: &str) -> Result<Exporter, crate::error::Error> {
     Ok(crate::registry::find("form of output", crate::export::EXPORTERS, text)?.value)
+}
+
+fn inspection_exporter(text: &str) -> Result<InspectionExporter, crate::error::Error> {
+    Ok(crate::registry::find("form of output", INSPECTION_EXPORTERS, text)?.value)
 }
 
 fn snap(text: &str) -> Result<Snap, crate::error::Error> {

@@ -2,7 +2,7 @@
 //!
 //! Quantised weights are expanded to f32 exactly.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
 use candle_core::{Device, Tensor};
 use memmap2::Mmap;
 
-use super::weights::map_file;
+use super::weights::{counted, map_file};
 use crate::error::{Error, Result};
 
 /// An open GGUF file.
@@ -121,6 +121,14 @@ impl GgufFile {
     #[must_use]
     pub fn file_of(&self, stored: &str) -> &Path {
         self.part(stored).map_or(self.path(), |part| &part.path)
+    }
+
+    /// How many tensors there are of each quantisation.
+    #[must_use]
+    pub fn dtypes(&self) -> BTreeMap<String, usize> {
+        // `Q4_K` where candle says `Q4K`.
+        let name = |info: &TensorInfo| format!("{:?}", info.ggml_dtype).replace('K', "_K");
+        counted(self.parts.iter().flat_map(|part| part.content.tensor_infos.values()).map(name))
     }
 
     fn part(&self, stored: &str) -> Option<&Part> {

@@ -4,6 +4,7 @@
 //! (q, k and v; gate and up). Where an architecture turns neighbouring coordinates (`interleaved`), rows of q and k are
 //! stored in that order; they are put back into the half-split order here, so that there is one rope.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -142,6 +143,10 @@ impl TensorSource for GgufTensors {
     /// Opening the file has checked that every quantisation is known.
     fn check_dtype(&self, _name: &str) -> Result<()> {
         Ok(())
+    }
+
+    fn dtypes(&self) -> BTreeMap<String, usize> {
+        self.file.dtypes()
     }
 
     fn file_of(&self, name: &str) -> PathBuf {

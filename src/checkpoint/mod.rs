@@ -13,6 +13,7 @@ mod ssmax;
 mod weights;
 mod writing;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -155,6 +156,12 @@ impl Checkpoint {
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
         self.files.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum()
+    }
+
+    /// How many tensors of each dtype or quantisation the files hold.
+    #[must_use]
+    pub fn dtypes(&self) -> BTreeMap<String, usize> {
+        self.source.dtypes()
     }
 
     /// The files that hold the weights.

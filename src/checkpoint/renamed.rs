@@ -1,5 +1,6 @@
 //! A family's own tensor names and layouts, read as if they were Llama's in Hugging Face's layout.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::{D, Device, Tensor};
@@ -127,6 +128,10 @@ impl TensorSource for Renamed {
 
     fn check_dtype(&self, name: &str) -> Result<()> {
         self.inner.check_dtype(&self.stored(name).name)
+    }
+
+    fn dtypes(&self) -> BTreeMap<String, usize> {
+        self.inner.dtypes()
     }
 
     fn file_of(&self, name: &str) -> PathBuf {

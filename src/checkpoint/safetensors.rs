@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorInfo};
 use serde_json::Value;
 
 use super::config::Config;
-use super::weights::{TensorSource, map_file};
+use super::weights::{TensorSource, counted, map_file};
 use crate::error::{Error, Result};
 
 /// The safetensors files of a checkpoint.
@@ -121,6 +121,10 @@ impl TensorSource for SafetensorsFiles {
             }
             _ => Ok(()),
         }
+    }
+
+    fn dtypes(&self) -> BTreeMap<String, usize> {
+        counted(self.tensors.values().map(|(_, info)| format!("{:?}", info.dtype)))
     }
 
     fn file_of(&self, name: &str) -> PathBuf {

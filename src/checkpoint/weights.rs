@@ -1,5 +1,6 @@
 //! Reading tensors by name, with their shapes checked.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,9 @@ pub trait TensorSource: Send + Sync {
     /// # Errors
     /// [`Error::Tensor`] naming the dtype.
     fn check_dtype(&self, name: &str) -> Result<()>;
+
+    /// How many tensors of each dtype or quantisation the files hold.
+    fn dtypes(&self) -> BTreeMap<String, usize>;
 
     /// The file that holds a tensor, or the first file when none does.
     fn file_of(&self, name: &str) -> PathBuf;
@@ -121,6 +125,14 @@ impl<'a> Weights<'a> {
         }
         Ok(tensor)
     }
+}
+
+/// How often each name occurs.
+pub(super) fn counted(names: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
+    names.fold(BTreeMap::new(), |mut counts, name| {
+        *counts.entry(name).or_default() += 1;
+        counts
+    })
 }
 
 /// Maps a file into memory.

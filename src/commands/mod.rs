@@ -2,6 +2,7 @@
 
 pub mod attend;
 pub mod config_file;
+pub mod inspect;
 pub mod list;
 pub mod logits;
 pub mod prompts;

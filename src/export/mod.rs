@@ -2,6 +2,7 @@
 
 pub mod csv;
 pub mod directory;
+pub mod inspection;
 pub mod json;
 pub mod palette;
 pub mod shaded;

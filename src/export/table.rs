@@ -2,8 +2,10 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
+use super::inspection::bytes;
 use super::style::Style;
 use crate::grid::ContextLength;
+use crate::plan::LengthMemory;
 use crate::report::heatmap::Unit;
 use crate::report::{Summary, Tally};
 use crate::trial::AttentionRow;
@@ -62,6 +64,23 @@ pub fn heads(attention: &[AttentionRow], top: usize, style: &Style) -> String {
     });
     let header = ["head", "needle", "value", "total", "sink", "lift", "entropy", "arg-max"];
     table(&header, rows.collect(), style) + "\n"
+}
+
+/// Memory of a run, one row a length.
+#[must_use]
+pub fn memory(lengths: &[LengthMemory], style: &Style) -> String {
+    let row = |memory: &LengthMemory| {
+        let sizes = [memory.weights, memory.cache, memory.working, memory.total];
+        let fits = if memory.fits { "yes" } else { "no" };
+        let sizes = sizes.iter().map(|&size| bytes(size as f64));
+        [ContextLength(memory.context_length).to_string()]
+            .into_iter()
+            .chain(sizes)
+            .chain([fits.to_string()])
+            .collect()
+    };
+    let header = ["length", "weights", "cache", "working set", "total", "fits"];
+    table(&header, lengths.iter().map(row).collect(), style) + "\n"
 }
 
 fn or_missing(text: Option<String>) -> String {

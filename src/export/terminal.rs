@@ -195,7 +195,7 @@ fn legend(map: &Heatmap, style: &Style, lines: &mut Vec<String>) {
     if let Some(mark) = &map.mark {
         lines.extend(style.wrap(&format!("{} {}", style.pick('│', '|'), mark.label)));
     }
-    if let Some(n) = map.uniform_n() {
+    if let Some(n) = map.uniform_n().filter(|&n| n > 0) {
         lines.push(format!("n = {n} per cell"));
     }
 }

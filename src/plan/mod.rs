@@ -1,6 +1,7 @@
 //! The plan of a run: settings resolved and checked against the checkpoint, before any weight is loaded.
 
 mod estimate;
+mod inspection;
 mod logits;
 mod memory;
 mod settings;
@@ -31,6 +32,7 @@ use crate::tokenizer::{TextTokenizer, Tokenize};
 use crate::trial::Trial;
 
 pub use estimate::Estimate;
+pub use inspection::{AttentionFacts, Inspection, LengthMemory, NamedToken, TokenizerFacts};
 pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};
 pub use memory::MemoryPlan;
 pub use settings::{CHAT_CHOICES, ChatChoice, Settings};

@@ -4,23 +4,36 @@ use std::path::Path;
 
 use crate::checkpoint::{Checkpoint, Metadata, TokenizerSource};
 use crate::error::{Error, Result};
-use crate::tokenizer::{GgufVocabulary, TextTokenizer};
+use crate::tokenizer::{GgufVocabulary, TextTokenizer, TokenizerOutline};
 
 /// Loads the tokenizer that belongs to `checkpoint`.
 ///
 /// # Errors
 /// When it is missing, damaged or of an unknown kind.
 pub fn load_tokenizer(checkpoint: &Checkpoint) -> Result<TextTokenizer> {
+    load(checkpoint, TextTokenizer::from_directory, TextTokenizer::from_gguf)
+}
+
+/// Loads the outline of that tokenizer, in a fraction of the time.
+pub(super) fn load_outline(checkpoint: &Checkpoint) -> Result<TokenizerOutline> {
+    load(checkpoint, TokenizerOutline::from_directory, TokenizerOutline::from_gguf)
+}
+
+fn load<T>(
+    checkpoint: &Checkpoint,
+    from_directory: fn(&Path) -> Result<T>,
+    from_gguf: fn(&GgufVocabulary) -> Result<T>,
+) -> Result<T> {
     match &checkpoint.tokenizer {
         TokenizerSource::Directory(directory) => {
-            TextTokenizer::from_directory(directory).map_err(|error| located(directory, error))
+            from_directory(directory).map_err(|error| located(directory, error))
         }
         TokenizerSource::Gguf(metadata) => {
-            let built = vocabulary(metadata).and_then(|vocabulary| TextTokenizer::from_gguf(&vocabulary));
+            let built = vocabulary(metadata).and_then(|vocabulary| from_gguf(&vocabulary));
             // The remedy for a vocabulary that cannot be read: the model's own tokenizer.json, put beside the file.
             match (built, metadata.path().parent()) {
                 (Err(_), Some(beside)) if beside.join("tokenizer.json").is_file() => {
-                    TextTokenizer::from_directory(beside).map_err(|error| located(beside, error))
+                    from_directory(beside).map_err(|error| located(beside, error))
                 }
                 (built, _) => built.map_err(|error| located(metadata.path(), error)),
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{CellSummary, HeadSummary};
 use crate::grid::{Cell, ContextLength};
 
-/// How values are printed. Data are always between 0 and 1.
+/// How values are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// `87%`, or `87` where there is little room.
@@ -36,7 +36,7 @@ impl Unit {
 pub struct HeatCell {
     /// What is drawn.
     pub value: f64,
-    /// Trials behind it.
+    /// Trials behind it; 0 for what comes from none.
     pub n: usize,
 }
 
@@ -121,6 +121,27 @@ impl Heatmap {
         }
     }
 
+    /// A number of every layer (y, 0 on top) and query head (x), `[layers][heads]`; a layer without numbers stays empty. The
+    /// colours reach from the smallest to the largest.
+    #[must_use]
+    pub fn of_heads(title: &str, numbers: &[Vec<f32>]) -> Self {
+        let all = || numbers.iter().flatten().map(|&x| f64::from(x));
+        let heads = numbers.iter().map(Vec::len).max().unwrap_or(0);
+        let cell = |&x: &f32| Some(HeatCell { value: f64::from(x), n: 0 });
+        Self {
+            title: format!("{title} by layer and head"),
+            x_label: "head".into(),
+            y_label: "layer".into(),
+            columns: (0..heads).map(|head| head.to_string()).collect(),
+            rows: (0..numbers.len()).map(|layer| layer.to_string()).collect(),
+            cells: numbers.iter().map(|row| (0..heads).map(|head| cell(row.get(head)?)).collect()).collect(),
+            range: (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max)),
+            unit: Unit::Fraction,
+            mark: None,
+            notes: vec![],
+        }
+    }
+
     /// The trials behind a cell when they are the same in every cell that has any.
     #[must_use]
     pub fn uniform_n(&self) -> Option<usize> {
@@ -129,10 +150,13 @@ impl Heatmap {
         counts.all(|n| n == first).then_some(first)
     }
 
-    /// Where `value` lies in the range, 0 to 1.
+    /// Where `value` lies in the range, 0 to 1; in the middle of a range without width.
     #[must_use]
     pub fn position(&self, value: f64) -> f64 {
         let (low, high) = self.range;
+        if low == high {
+            return 0.5;
+        }
         ((value - low) / (high - low)).clamp(0.0, 1.0)
     }
 }

@@ -63,13 +63,18 @@ impl TextTokenizer {
     /// [`Error::Tokenizer`] when the vocabulary contradicts itself, or is of a kind or has a rule for cutting
     /// text that is not known.
     pub fn from_gguf(vocabulary: &GgufVocabulary) -> Result<Self> {
+        Self::build_gguf(vocabulary, true)
+    }
+
+    /// The same, with merges or without.
+    pub(super) fn build_gguf(vocabulary: &GgufVocabulary, with_merges: bool) -> Result<Self> {
         let vocab = vocabulary.checked()?;
         let (mut inner, adds_bos) = match vocabulary.model.as_str() {
             "gpt2" => {
                 let rule = Rule::find(vocabulary.pre.as_deref())?;
-                (byte_level(vocabulary, vocab, rule)?, rule.add_bos)
+                (byte_level(vocabulary, vocab, rule, with_merges)?, rule.add_bos)
             }
-            "llama" => (sentencepiece::build(vocabulary, vocab)?, true),
+            "llama" => (sentencepiece::build(vocabulary, vocab, with_merges)?, true),
             other => {
                 return Err(Error::Tokenizer(format!(
                     "the GGUF file has tokenizer.ggml.model {other:?}; known: gpt2, llama; put the model's own \
@@ -184,8 +189,13 @@ impl GgufVocabulary {
     }
 }
 
-fn byte_level(vocabulary: &GgufVocabulary, vocab: Vocab, rule: &Rule) -> Result<Tokenizer> {
-    let merges = parse_merges(&vocabulary.merges, &vocab)?;
+fn byte_level(
+    vocabulary: &GgufVocabulary,
+    vocab: Vocab,
+    rule: &Rule,
+    with_merges: bool,
+) -> Result<Tokenizer> {
+    let merges = if with_merges { parse_merges(&vocabulary.merges, &vocab)? } else { Vec::new() };
     let bpe = BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(rule.ignore_merges).build();
     let mut tokenizer = Tokenizer::new(bpe.map_err(failed)?);
     if rule.nfc {

@@ -28,9 +28,17 @@ impl TextTokenizer {
     /// [`Error::File`] when `tokenizer.json` is missing or one of the files cannot be read, and
     /// [`Error::Tokenizer`] when the files contradict each other.
     pub fn from_directory(directory: &Path) -> Result<Self> {
+        Self::read_directory(directory, |bytes| serde_json::from_slice(bytes))
+    }
+
+    /// The same with `read` for the reader of `tokenizer.json`.
+    pub(super) fn read_directory(
+        directory: &Path,
+        read: impl Fn(&[u8]) -> serde_json::Result<Value>,
+    ) -> Result<Self> {
         let path = directory.join("tokenizer.json");
         let bytes = fs::read(&path).map_err(|error| unreadable(directory, &path, &error))?;
-        let json = parse(&path, &bytes)?;
+        let json = read(&bytes).map_err(|error| broken(&path, &error))?;
         check_merges(&json).map_err(|problem| Error::file(&path, problem))?;
         let mut inner: Tokenizer = serde_json::from_value(json).map_err(|error| {
             let error = error.to_string();
@@ -75,8 +83,11 @@ fn unreadable(directory: &Path, path: &Path, error: &io::Error) -> Error {
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Value> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Error::file(path, format!("broken JSON ({error}); download the file again")))
+    serde_json::from_slice(bytes).map_err(|error| broken(path, &error))
+}
+
+fn broken(path: &Path, error: &serde_json::Error) -> Error {
+    Error::file(path, format!("broken JSON ({error}); download the file again"))
 }
 
 /// The file's contents, or null when there is no such file: indexing null gives null.

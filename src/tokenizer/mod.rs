@@ -2,11 +2,12 @@
 //!
 //! [`Tokenize`] is all that prompt building knows of a tokenizer, so that tests can drive it with a toy one.
 //! [`TextTokenizer`] is the real one: read from a directory with `tokenizer.json` (`huggingface`), or built from
-//! the vocabulary of a GGUF file (`gguf`). [`ChatTemplate`] puts a question into the form a model was tuned on.
+//! the vocabulary of a GGUF file (`gguf`). [`TokenizerOutline`] is what can be said of one quickly. [`ChatTemplate`] puts a question into the form a model was tuned on.
 
 mod chat_template;
 mod gguf;
 mod huggingface;
+mod outline;
 mod pre_tokenizer;
 mod sentencepiece;
 mod text;
@@ -16,6 +17,7 @@ use std::ops::Range;
 
 pub use chat_template::{ChatTemplate, Message};
 pub use gguf::GgufVocabulary;
+pub use outline::TokenizerOutline;
 pub use text::TextTokenizer;
 
 use crate::error::Error;

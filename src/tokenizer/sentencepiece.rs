@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 /// SentencePiece's stand-in for a space.
 const SPACE: &str = "▁";
 
-pub(super) fn build(vocabulary: &GgufVocabulary, vocab: Vocab) -> Result<Tokenizer> {
+pub(super) fn build(vocabulary: &GgufVocabulary, vocab: Vocab, with_merges: bool) -> Result<Tokenizer> {
     let scores = vocabulary.scores.as_deref().ok_or_else(|| {
         Error::Tokenizer(
             "the GGUF file has a SentencePiece vocabulary without tokenizer.ggml.scores; put the model's own \
@@ -28,7 +28,7 @@ pub(super) fn build(vocabulary: &GgufVocabulary, vocab: Vocab) -> Result<Tokeniz
                 .to_string(),
         )
     })?;
-    let merges = merges(vocabulary, scores, &vocab);
+    let merges = if with_merges { merges(vocabulary, scores, &vocab) } else { Vec::new() };
     let has_bytes = (0..vocabulary.tokens.len()).any(|id| vocabulary.token_type(id) == BYTE);
     let mut bpe = BPE::builder().vocab_and_merges(vocab, merges).byte_fallback(has_bytes).fuse_unk(true);
     if let Some(unk) = vocabulary.token(vocabulary.unk) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 
-use tokenizers::{DecoderWrapper, PostProcessorWrapper, Tokenizer};
+use tokenizers::{DecoderWrapper, ModelWrapper, PostProcessorWrapper, Tokenizer};
 
 use super::{ChatTemplate, Encoded, Tokenize};
 use crate::error::{Error, Result};
@@ -73,6 +73,17 @@ impl TextTokenizer {
         Self { inner, bos, special_ids, eos_ids, vocab_size, byte_level, hash, special_tokens, chat_template }
     }
 
+    /// How it makes tokens.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.inner.get_model() {
+            ModelWrapper::BPE(_) if self.byte_level => "byte-level BPE",
+            ModelWrapper::BPE(_) => "BPE",
+            ModelWrapper::WordPiece(_) => "WordPiece",
+            ModelWrapper::WordLevel(_) => "WordLevel",
+            ModelWrapper::Unigram(_) => "Unigram",
+        }
+    }
+
     /// One more than the largest id, added tokens included: the rows an embedding needs.
     pub fn vocab_size(&self) -> usize {
         self.vocab_size
@@ -98,6 +109,11 @@ impl TextTokenizer {
             .as_deref()
             .map(|source| ChatTemplate::new(source, self.special_tokens.clone()))
             .transpose()
+    }
+
+    /// The template's source, parsed or not.
+    pub(super) fn chat_template_source(&self) -> Option<&str> {
+        self.chat_template.as_deref()
     }
 
     fn piece(&self, id: u32) -> Result<String> {

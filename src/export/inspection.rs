@@ -1,0 +1,387 @@
+//! A checkpoint on one page, or as JSON.
+
+use serde::Serialize;
+
+use super::style::Style;
+use super::{table, terminal};
+use crate::attention::Window;
+use crate::error::{Error, Result};
+use crate::grid::ContextLength;
+use crate::model::spec::{DecoderSpec, LayerSpec, QkNorm, RopeScaling, RopeSpec};
+use crate::plan::{Inspection, NamedToken, TokenizerFacts};
+use crate::registry::Entry;
+use crate::report::heatmap::Heatmap;
+
+/// An inspection as text.
+pub type InspectionExporter = fn(&Inspection, &Style) -> Result<String>;
+
+/// The forms that an inspection takes, by the name that `--output-format` knows.
+pub const INSPECTION_EXPORTERS: &[Entry<InspectionExporter>] = &[
+    Entry { name: "table", about: "a page for the terminal", value: |found, style| Ok(page(found, style)) },
+    Entry { name: "json", about: "everything, as a JSON object", value: |found, _| json(found) },
+];
+
+fn json(found: &Inspection) -> Result<String> {
+    let text = serde_json::to_string_pretty(found);
+    Ok(text.map_err(|error| Error::Message(format!("JSON: {error}")))? + "\n")
+}
+
+fn page(found: &Inspection, style: &Style) -> String {
+    let (spec, attention) = (&found.spec, &found.attention);
+    let mut page = Page { style, lines: Vec::new() };
+    page.line("model", &found.model);
+    page.line("files", &files(found));
+    page.line("tensors", &tensors(found));
+    page.line("family", found.family);
+    page.line("parameters", &parameters(found));
+    page.line("sizes", &sizes(spec));
+    page.line("block", &block(spec));
+    for group in layer_groups(spec) {
+        page.line("layers", &group);
+    }
+    page.line("positions", &positions(spec));
+    page.line("scores", &scores(spec));
+    page.line("training", &training(found));
+    page.line("variant", &format!("{} ({})", attention.variant, attention.description));
+    if let (None, Some(s)) = (&attention.ssmax_scale, attention.swap_scale) {
+        page.line(
+            "swap",
+            &format!("--variant ssmax would take s = {s:.4}, 1 / mean(ln n) over the training length"),
+        );
+    }
+    match &found.tokenizer {
+        Some(tokenizer) => {
+            page.line("tokenizer", &describe_tokenizer(tokenizer));
+            page.line("template", &template(tokenizer));
+        }
+        None if found.problems.is_empty() => page.line("tokenizer", "none found"),
+        None => page.line("tokenizer", "cannot be used"),
+    }
+    for problem in &found.problems {
+        page.line("problem", problem);
+    }
+    let mut text = page.lines.join("\n") + "\n";
+    for (name, numbers) in [("scale s", &attention.ssmax_scale), ("bias b", &attention.ssmax_bias)] {
+        if let Some(numbers) = numbers {
+            text += &format!(
+                "\n{}",
+                terminal::draw(&Heatmap::of_heads(&format!("Learned {name}"), numbers), style)
+            );
+        }
+    }
+    text + "\nMemory of a run\n" + &table::memory(&found.memory, style) + &memory_notes(found, style)
+}
+
+/// Lines of a name and a text beside it.
+struct Page<'a> {
+    style: &'a Style,
+    lines: Vec<String>,
+}
+
+/// Width of the names.
+const NAMES: usize = 12;
+
+impl Page<'_> {
+    /// Adds a line, or several where the text is long; the name of the line before is not repeated.
+    fn line(&mut self, name: &str, text: &str) {
+        let narrow = Style { width: self.style.columns().saturating_sub(NAMES), ..*self.style };
+        let repeated = self
+            .lines
+            .iter()
+            .rev()
+            .find(|line| !line.starts_with(' '))
+            .is_some_and(|line| line.split_whitespace().next() == Some(name));
+        for (index, part) in narrow.wrap(text).into_iter().enumerate() {
+            let name = if index == 0 && !repeated { name } else { "" };
+            self.lines.push(format!("{name:<NAMES$}{part}"));
+        }
+    }
+}
+
+/// The name of a choice as it stands in JSON.
+fn label(choice: &impl Serialize) -> String {
+    match serde_json::to_value(choice) {
+        Ok(serde_json::Value::String(name)) => name,
+        Ok(other) => other.to_string(),
+        Err(_) => String::new(),
+    }
+}
+
+fn plural(count: usize, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{} {one}s", thousands(count)) }
+}
+
+/// `1234567` as `1,234,567`.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes in the unit that gives three digits or so.
+pub(super) fn bytes(count: f64) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (count, 0);
+    while value >= 1000.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let decimals = if unit == 0 || value >= 100.0 { 0 } else { 1 };
+    format!("{value:.decimals$} {}", units[unit])
+}
+
+fn files(found: &Inspection) -> String {
+    let names: Vec<_> = found.files.iter().map(|file| file.display().to_string()).collect();
+    match names.as_slice() {
+        [one] => format!("{one}, {}", bytes(found.file_bytes as f64)),
+        [first, .., last] => {
+            format!("{} files, {}: {first} to {last}", names.len(), bytes(found.file_bytes as f64))
+        }
+        [] => String::new(),
+    }
+}
+
+/// `GGUF: Q4_1 x 210, F32 x 61`, the most frequent dtype first.
+fn tensors(found: &Inspection) -> String {
+    let mut counts: Vec<_> = found.tensors.iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let counts: Vec<_> = counts.into_iter().map(|(dtype, count)| format!("{dtype} x {count}")).collect();
+    let gguf = found.files.iter().any(|file| file.extension().is_some_and(|extension| extension == "gguf"));
+    format!("{}: {}", if gguf { "GGUF" } else { "safetensors" }, counts.join(", "))
+}
+
+fn parameters(found: &Inspection) -> String {
+    let bits = 8.0 * found.file_bytes as f64 / found.parameters as f64;
+    let loaded = found.memory.first().map(|memory| format!(", {} as run", bytes(memory.weights as f64)));
+    format!(
+        "{} ({bits:.1} bits each in the files{})",
+        thousands(found.parameters),
+        loaded.unwrap_or_default()
+    )
+}
+
+fn sizes(spec: &DecoderSpec) -> String {
+    [
+        ("hidden_size", spec.hidden_size),
+        ("intermediate_size", spec.intermediate_size),
+        ("num_hidden_layers", spec.num_hidden_layers),
+        ("num_attention_heads", spec.num_attention_heads),
+        ("num_key_value_heads", spec.num_key_value_heads),
+        ("head_dim", spec.head_dim),
+        ("vocab_size", spec.vocab_size),
+    ]
+    .map(|(name, size)| format!("{name}={size}"))
+    .join(", ")
+}
+
+fn block(spec: &DecoderSpec) -> String {
+    let mut parts = vec![
+        label(&spec.block),
+        // Many files hold it in f32, where 1e-5 is 9.999999747378752e-6.
+        format!("norm {} (eps {:e})", label(&spec.norm), spec.norm_eps as f32),
+        format!("MLP {} ({})", label(&spec.mlp), label(&spec.hidden_act)),
+    ];
+    if spec.qk_norm != QkNorm::None {
+        parts.push(format!("query and key norm {}", label(&spec.qk_norm)));
+    }
+    let biases = [
+        ("qkv", spec.bias.qkv),
+        ("output", spec.bias.output),
+        ("mlp", spec.bias.mlp),
+        ("head", spec.bias.head),
+    ];
+    let biased: Vec<_> = biases.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect();
+    if !biased.is_empty() {
+        parts.push(format!("bias on {}", biased.join(", ")));
+    }
+    parts.push(
+        if spec.tie_word_embeddings { "head tied to the embedding" } else { "head of its own" }.to_string(),
+    );
+    parts.join(", ")
+}
+
+/// One text for each kind of layer, in the order of the first layer of each.
+fn layer_groups(spec: &DecoderSpec) -> Vec<String> {
+    let mut groups: Vec<(&LayerSpec, Vec<usize>)> = Vec::new();
+    for (index, layer) in spec.layers.iter().enumerate() {
+        match groups.iter_mut().find(|(known, _)| *known == layer) {
+            Some((_, members)) => members.push(index),
+            None => groups.push((layer, vec![index])),
+        }
+    }
+    let alone = groups.len() == 1;
+    let describe = |(layer, members): (&LayerSpec, Vec<usize>)| {
+        let which = match alone {
+            true => format!("all {}", members.len()),
+            false => format!("{} ({})", members.len(), ranges(&members)),
+        };
+        let view = match layer.window {
+            Window::Full => "full attention".to_string(),
+            Window::Sliding(width) => format!("sliding window {width}"),
+            Window::Chunked(size) => format!("chunks of {size}"),
+        };
+        let rope = layer.rope.as_ref().map_or("no rotary positions".to_string(), rotary);
+        let experts = layer.moe.map(|moe| {
+            let shared = if moe.shared_expert { " and a shared one" } else { "" };
+            let (met, all, width) = (moe.num_experts_per_tok, moe.num_experts, moe.moe_intermediate_size);
+            format!(", {met} of {all} experts of width {width}{shared}")
+        });
+        format!("{which}: {view}, {rope}{}", experts.unwrap_or_default())
+    };
+    groups.into_iter().map(describe).collect()
+}
+
+/// `0-4, 6, 8-9` for 0, 1, 2, 3, 4, 6, 8, 9.
+fn ranges(ascending: &[usize]) -> String {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for &number in ascending {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let text = |(first, last): (usize, usize)| {
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    };
+    runs.into_iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+fn rotary(rope: &RopeSpec) -> String {
+    let scaling = match &rope.scaling {
+        RopeScaling::Default => return format!("rotary theta {}", rope.theta),
+        RopeScaling::Linear { factor } => format!("linear, factor {factor}"),
+        RopeScaling::Llama3 { factor, original_max_position_embeddings, .. } => {
+            format!("llama3, factor {factor} over {original_max_position_embeddings} positions")
+        }
+        RopeScaling::Yarn { factor, original_max_position_embeddings, .. } => {
+            format!("yarn, factor {factor} over {original_max_position_embeddings} positions")
+        }
+        RopeScaling::Dynamic { factor, max_position_embeddings } => {
+            format!("dynamic, factor {factor} beyond {max_position_embeddings} positions")
+        }
+        RopeScaling::LongRope { original_max_position_embeddings, .. } => {
+            format!("longrope, other divisors beyond {original_max_position_embeddings} positions")
+        }
+        RopeScaling::Divisors { divisors } => {
+            let largest = divisors.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            format!("a divisor for each frequency, up to {largest}")
+        }
+    };
+    format!("rotary theta {}, scaled: {scaling}", rope.theta)
+}
+
+fn positions(spec: &DecoderSpec) -> String {
+    match spec.learned_positions {
+        Some(rows) => format!("{rows} learned"),
+        None if spec.ropes().is_empty() => "none".to_string(),
+        None => {
+            let (layout, turning) = (label(&spec.rotary_layout), spec.rotary_dim);
+            format!("rotary on {turning} of {} coordinates, {layout} layout", spec.head_dim)
+        }
+    }
+}
+
+/// What is done to scores, activations and logits.
+fn scores(spec: &DecoderSpec) -> String {
+    let mut parts = vec![format!("scale {}", significant(spec.attention_scale))];
+    let caps = [("attention", spec.attn_logit_softcapping), ("logits", spec.final_logit_softcapping)];
+    parts.extend(caps.iter().filter_map(|(what, cap)| cap.map(|cap| format!("soft cap {cap} on {what}"))));
+    let multipliers = [
+        ("embeddings", spec.embedding_multiplier),
+        ("the residual stream", spec.residual_multiplier),
+        ("logits", spec.logits_multiplier),
+    ];
+    let set = multipliers.iter().filter(|(_, factor)| *factor != 1.0);
+    parts.extend(set.map(|(what, factor)| format!("{what} times {}", significant(*factor))));
+    parts.join(", ")
+}
+
+/// Four significant digits at most.
+fn significant(number: f64) -> String {
+    let decimals = (3 - number.abs().log10().floor() as i32).clamp(0, 12) as usize;
+    let text = format!("{number:.decimals$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
+        false => text,
+    }
+}
+
+fn training(found: &Inspection) -> String {
+    match (found.training_length, found.spec.max_position_embeddings) {
+        (Some(length), Some(declared)) if length != declared => {
+            format!("{length} tokens, stretched to {declared} positions")
+        }
+        (Some(length), _) => format!("{length} tokens"),
+        (None, _) => "length not declared".to_string(),
+    }
+}
+
+fn describe_tokenizer(tokenizer: &TokenizerFacts) -> String {
+    let named = |token: &NamedToken| format!("{} ({})", token.text.escape_debug(), token.id);
+    let bos = tokenizer.bos.as_ref().map_or("no BOS".to_string(), |bos| format!("BOS {}", named(bos)));
+    let ends: Vec<_> = tokenizer.end_tokens.iter().map(named).collect();
+    let ends = if ends.is_empty() { "nothing".to_string() } else { ends.join(", ") };
+    let (size, special) = (plural(tokenizer.vocab_size, "token"), tokenizer.special_tokens);
+    format!("{}, {size} ({special} special), {bos}; answers end with {ends}", tokenizer.kind)
+}
+
+/// Characters of a chat template that are shown.
+const TEMPLATE_SHOWN: usize = 60;
+
+fn template(tokenizer: &TokenizerFacts) -> String {
+    let Some(source) = &tokenizer.chat_template else { return "no chat template".to_string() };
+    let line = source.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    let shown: String = line.chars().take(TEMPLATE_SHOWN).collect();
+    let more = if shown.len() < source.trim().len() { " ..." } else { "" };
+    format!("chat template of {}: {shown}{more}", plural(source.chars().count(), "character"))
+}
+
+fn memory_notes(found: &Inspection, style: &Style) -> String {
+    let mut notes = Vec::new();
+    if let Some(available) = found.available_bytes {
+        notes.push(format!("{} available on this machine", bytes(available as f64)));
+    }
+    if let Some(positions) = found.spec.learned_positions {
+        notes.push(format!("positions are learned: nothing runs past {positions} tokens"));
+    }
+    let longer = |length: &usize| found.memory.iter().any(|memory| memory.context_length > *length);
+    if let Some(trained) = found.training_length.filter(longer) {
+        notes.push(format!("training length {}: longer contexts were never seen", ContextLength(trained)));
+    }
+    notes.iter().flat_map(|note| style.wrap(note)).map(|line| line + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_for_readers() {
+        assert_eq!([0, 999, 1000, 134_515_008].map(thousands), ["0", "999", "1,000", "134,515,008"]);
+        assert_eq!(
+            [0.0, 999.0, 1024.0, 98_362_432.0].map(bytes),
+            ["0 bytes", "999 bytes", "1.0 KiB", "93.8 MiB"]
+        );
+        assert_eq!(
+            [0.125, 1.0 / 576f64.sqrt(), 12.0, 45.254_834].map(significant),
+            ["0.125", "0.04167", "12", "45.25"]
+        );
+        assert_eq!(ranges(&[0, 1, 2, 3, 4, 6, 8, 9]), "0-4, 6, 8-9");
+        assert_eq!(ranges(&[]), "");
+        assert_eq!(plural(1, "token") + &plural(2000, "token"), "1 token2,000 tokens");
+    }
+
+    #[test]
+    fn choices_carry_the_names_they_have_in_json() {
+        use crate::model::spec::{Activation, NormKind};
+        assert_eq!(label(&NormKind::RmsPlusOne), "rms-plus-one");
+        assert_eq!(label(&Activation::GeluTanh), "gelu-tanh");
+        assert_eq!(label(&serde_json::json!({"experts": 8})), r#"{"experts":8}"#);
+    }
+}

@@ -1,0 +1,199 @@
+//! What a checkpoint is, from its headers alone: no weight is read but learned scales, which are a few numbers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::memory::available_bytes;
+use super::tokenizer::load_outline;
+use super::{MemoryPlan, check_vocabulary, variant};
+use crate::attention::variant::{LayerScale, OwnVariant, swap_scale};
+use crate::checkpoint::{Checkpoint, RopeOverride, TokenizerSource};
+use crate::error::Result;
+use crate::generate::DEFAULT_CHUNK;
+use crate::grid::ContextLength;
+use crate::model::dtype::Dtype;
+use crate::model::spec::DecoderSpec;
+
+/// Everything that `niah inspect` shows.
+#[derive(Debug, Clone, Serialize)]
+pub struct Inspection {
+    /// The checkpoint as the user named it.
+    pub model: String,
+    /// Its family.
+    pub family: &'static str,
+    /// The files that hold its weights.
+    pub files: Vec<PathBuf>,
+    /// Their size together, in bytes.
+    pub file_bytes: u64,
+    /// Number of tensors of each dtype or quantisation in them.
+    pub tensors: BTreeMap<String, usize>,
+    /// Number of weights.
+    pub parameters: usize,
+    /// What the decoder is made of.
+    pub spec: DecoderSpec,
+    /// Length the weights were trained on, in tokens.
+    pub training_length: Option<usize>,
+    /// The attention that it was made with.
+    pub attention: AttentionFacts,
+    /// Its tokenizer; `None` when it has none that can be used.
+    pub tokenizer: Option<TokenizerFacts>,
+    /// What stands in the way of a run, beside missing memory.
+    pub problems: Vec<String>,
+    /// Memory of a run, by length.
+    pub memory: Vec<LengthMemory>,
+    /// Memory that this machine has free, in bytes, where it says so.
+    pub available_bytes: Option<usize>,
+}
+
+/// An attention variant as a checkpoint has it.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttentionFacts {
+    /// Name of the variant.
+    pub variant: &'static str,
+    /// Which scale, and where it comes from.
+    pub description: String,
+    /// Learned `s`, `[layers][heads]`; a layer that does not follow the rule has none.
+    pub ssmax_scale: Option<Vec<Vec<f32>>>,
+    /// Learned `b`, `[layers][heads]`.
+    pub ssmax_bias: Option<Vec<Vec<f32>>>,
+    /// The scale that `--variant ssmax` takes where none is learned.
+    pub swap_scale: Option<f64>,
+}
+
+/// A tokenizer in a few words.
+#[derive(Debug, Clone, Serialize)]
+pub struct TokenizerFacts {
+    /// Kind of model.
+    pub kind: &'static str,
+    /// One more than the largest id.
+    pub vocab_size: usize,
+    /// How many ids are special.
+    pub special_tokens: usize,
+    /// What is put in front of every text.
+    pub bos: Option<NamedToken>,
+    /// What ends an answer.
+    pub end_tokens: Vec<NamedToken>,
+    /// Source of the chat template.
+    pub chat_template: Option<String>,
+}
+
+/// A token and what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NamedToken {
+    /// Its id.
+    pub id: u32,
+    /// Its text.
+    pub text: String,
+}
+
+/// Memory of prompts of one length, in bytes.
+#[derive(Debug, Clone, Serialize)]
+pub struct LengthMemory {
+    /// Tokens.
+    pub context_length: usize,
+    /// Weights as they are computed with.
+    pub weights: usize,
+    /// Keys and values.
+    pub cache: usize,
+    /// Activations, logits and attention rows.
+    pub working: usize,
+    /// All of it.
+    pub total: usize,
+    /// Whether a run of this length can begin on this machine, as far as it is known.
+    pub fits: bool,
+}
+
+impl Inspection {
+    /// Looks at a checkpoint, and at the memory of runs of these lengths with weights of this precision.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be found, is damaged or of an unknown family. Trouble with its tokenizer is none: it goes
+    /// into [`Self::problems`].
+    pub fn of(model: &str, dtype: Dtype, lengths: &[ContextLength]) -> Result<Self> {
+        let checkpoint = Checkpoint::open(model, RopeOverride::default())?;
+        let mut problems = Vec::new();
+        let tokenizer = tokenizer_facts(&checkpoint, model, &mut problems);
+        let own = variant(&checkpoint, "auto", None)?;
+        let training_length = checkpoint.spec.training_length();
+        let rule = &checkpoint.own_variant;
+        let scale = |layer: &LayerScale| layer.scale.clone();
+        let bias = |layer: &LayerScale| layer.bias.clone().unwrap_or_default();
+        Ok(Self {
+            model: model.to_string(),
+            family: checkpoint.family,
+            files: checkpoint.files().to_vec(),
+            file_bytes: checkpoint.file_bytes(),
+            tensors: checkpoint.dtypes(),
+            parameters: checkpoint.spec.parameter_count(),
+            attention: AttentionFacts {
+                variant: own.name(),
+                description: own.description(),
+                ssmax_scale: by_layer(rule, scale),
+                ssmax_bias: by_layer(rule, bias).filter(|_| rule.has_bias()),
+                swap_scale: training_length.filter(|&length| length > 1).map(swap_scale),
+            },
+            tokenizer,
+            problems,
+            memory: lengths.iter().map(|length| length_memory(&checkpoint.spec, dtype, length.0)).collect(),
+            available_bytes: available_bytes(),
+            training_length,
+            spec: checkpoint.spec,
+        })
+    }
+}
+
+/// Learned numbers of each layer, none of a layer that does not follow the rule.
+fn by_layer(rule: &OwnVariant, numbers: impl Fn(&LayerScale) -> Vec<f32>) -> Option<Vec<Vec<f32>>> {
+    let layers = rule.scales.as_ref()?.iter();
+    Some(layers.map(|layer| layer.as_ref().map(&numbers).unwrap_or_default()).collect())
+}
+
+fn length_memory(spec: &DecoderSpec, dtype: Dtype, tokens: usize) -> LengthMemory {
+    let plan = MemoryPlan::new(spec, dtype, tokens, DEFAULT_CHUNK);
+    let positions = spec.learned_positions.unwrap_or(usize::MAX);
+    LengthMemory {
+        context_length: tokens,
+        weights: plan.weights,
+        cache: plan.cache,
+        working: plan.working,
+        total: plan.total(),
+        fits: plan.total() <= available_bytes().unwrap_or(usize::MAX) && tokens <= positions,
+    }
+}
+
+/// The tokenizer; what is wrong with it goes into `problems`. A checkpoint without one is no problem.
+fn tokenizer_facts(
+    checkpoint: &Checkpoint,
+    model: &str,
+    problems: &mut Vec<String>,
+) -> Option<TokenizerFacts> {
+    if !has_tokenizer(&checkpoint.tokenizer) {
+        return None;
+    }
+    let tokenizer = load_outline(checkpoint).map_err(|error| problems.push(error.one_line())).ok()?;
+    let fits = check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), checkpoint, model);
+    let checks = [fits, tokenizer.chat_template().map(|_| ())];
+    problems.extend(checks.into_iter().filter_map(|check| check.err().map(|error| error.one_line())));
+    let named = |id: u32| NamedToken { id, text: tokenizer.token_text(id).unwrap_or_default() };
+    Some(TokenizerFacts {
+        kind: tokenizer.kind(),
+        vocab_size: tokenizer.vocab_size(),
+        special_tokens: tokenizer.special_ids().len(),
+        bos: tokenizer.bos().map(named),
+        end_tokens: tokenizer.eos_ids().iter().copied().map(named).collect(),
+        chat_template: tokenizer.chat_template_source().map(str::to_string),
+    })
+}
+
+fn has_tokenizer(source: &TokenizerSource) -> bool {
+    let beside = |directory: &std::path::Path| directory.join("tokenizer.json").is_file();
+    match source {
+        TokenizerSource::Directory(directory) => beside(directory),
+        TokenizerSource::Gguf(metadata) => {
+            metadata.list_len("tokenizer.ggml.tokens").is_some()
+                || metadata.path().parent().is_some_and(beside)
+        }
+    }
+}
