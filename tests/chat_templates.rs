@@ -1,19 +1,18 @@
 //! Chat templates render as transformers renders them (`fixtures/chat_templates.json`).
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use niah::tokenizer::{ChatTemplate, Message};
 use serde_json::Value;
 
 #[test]
 fn templates_render_as_transformers_renders_them() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/chat_templates.json");
-    let Ok(bytes) = fs::read(&path) else {
-        eprintln!("skipped: no {}", path.display());
-        return;
-    };
+    let bytes = fs::read(common::fixture("chat_templates.json")).unwrap();
     let cases: Vec<Value> = serde_json::from_slice(&bytes).unwrap();
     assert!(!cases.is_empty());
     for case in &cases {

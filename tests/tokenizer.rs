@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, and so do its helpers")]
 
+mod common;
+
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file::{Content, Value};
 use niah::tokenizer::{GgufVocabulary, TextTokenizer, Tokenize};
@@ -12,18 +13,9 @@ use serde_json::json;
 const SMOLLM2: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 const GEMMA3: &str = "gemma-3-270m-q4_k_m.gguf";
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
-}
-
 /// The model's vocabulary, or nothing when the model has not been fetched.
 fn vocabulary(model: &str) -> Option<GgufVocabulary> {
-    let folder = std::env::var_os("NIAH_MODELS").map_or_else(|| fixtures().join("models"), PathBuf::from);
-    let path = folder.join(model);
-    let Ok(mut file) = File::open(&path) else {
-        eprintln!("skipped: no {}; fetch it with fixtures/fetch_models.py", path.display());
-        return None;
-    };
+    let mut file = File::open(common::model_file(model)?).unwrap();
     let content = Content::read(&mut file).unwrap();
     let get = |key: &str| content.metadata.get(key);
     let string = |key: &str| get(key).map(|value| value.to_string().unwrap().clone());
@@ -57,16 +49,14 @@ fn i32_of(value: &Value) -> i32 {
 }
 
 /// The strings of the reference with their ids in `file`.
-fn reference(file: &str) -> Option<Vec<(String, Vec<u32>)>> {
+fn reference(file: &str) -> Vec<(String, Vec<u32>)> {
     let read = |name: &str| {
-        let path = fixtures().join(name);
-        let bytes = fs::read(&path).inspect_err(|_| eprintln!("skipped: no {}", path.display())).ok()?;
-        Some(serde_json::from_slice::<serde_json::Value>(&bytes).unwrap())
+        serde_json::from_slice::<serde_json::Value>(&fs::read(common::fixture(name)).unwrap()).unwrap()
     };
-    let strings: Vec<String> = serde_json::from_value(read("tokenizer_strings.json")?).unwrap();
-    let ids: Vec<Vec<u32>> = serde_json::from_value(read(file)?["ids"].take()).unwrap();
+    let strings: Vec<String> = serde_json::from_value(read("tokenizer_strings.json")).unwrap();
+    let ids: Vec<Vec<u32>> = serde_json::from_value(read(file)["ids"].take()).unwrap();
     assert_eq!(strings.len(), ids.len());
-    Some(strings.into_iter().zip(ids).collect())
+    strings.into_iter().zip(ids).collect()
 }
 
 /// Bytes that the vocabulary has no token for.
@@ -77,10 +67,8 @@ fn unknown_to_the_model(text: &str) -> bool {
 
 #[test]
 fn a_gguf_vocabulary_gives_the_ids_of_the_reference() {
-    let (Some(vocabulary), Some(reference)) = (vocabulary(SMOLLM2), reference("tokenizer_smollm2.json"))
-    else {
-        return;
-    };
+    let Some(vocabulary) = vocabulary(SMOLLM2) else { return };
+    let reference = reference("tokenizer_smollm2.json");
     let tokenizer = TextTokenizer::from_gguf(&vocabulary).unwrap();
     let mut round_trips = 0;
     for (text, ids) in &reference {
@@ -111,10 +99,8 @@ fn a_gguf_vocabulary_gives_the_ids_of_the_reference() {
 
 #[test]
 fn a_directory_gives_the_same_ids_as_the_gguf_file() {
-    let (Some(vocabulary), Some(reference)) = (vocabulary(SMOLLM2), reference("tokenizer_smollm2.json"))
-    else {
-        return;
-    };
+    let Some(vocabulary) = vocabulary(SMOLLM2) else { return };
+    let reference = reference("tokenizer_smollm2.json");
     let added: Vec<_> = (0..17)
         .map(|id| {
             json!({
@@ -168,9 +154,8 @@ fn the_special_tokens_of_the_file_are_known() {
 /// The ids are those of the sentencepiece library, given the file's pieces, scores and types.
 #[test]
 fn a_sentencepiece_vocabulary_gives_the_ids_of_sentencepiece() {
-    let (Some(vocabulary), Some(reference)) = (vocabulary(GEMMA3), reference("tokenizer_gemma3.json")) else {
-        return;
-    };
+    let Some(vocabulary) = vocabulary(GEMMA3) else { return };
+    let reference = reference("tokenizer_gemma3.json");
     let tokenizer = TextTokenizer::from_gguf(&vocabulary).unwrap();
     for (text, ids) in &reference {
         assert_eq!(&tokenizer.encode(text).unwrap().ids, ids, "{text:?}");

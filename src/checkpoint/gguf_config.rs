@@ -541,14 +541,18 @@ mod tests {
     fn the_largest_gemmas_scale_scores_by_their_own_number() {
         for (architecture, layers) in [("gemma2", 46), ("gemma3", 62)] {
             let scalar = |layers| {
-                let keys = [("block_count", Gguf::U32(layers)), ("embedding_length", Gguf::U32(5376))];
+                let keys = [
+                    ("block_count", Gguf::U32(layers)),
+                    ("embedding_length", Gguf::U32(5376)),
+                    ("attention.key_length", Gguf::U32(128)),
+                ];
                 translated(architecture, &keys, &[])
                     .unwrap()
                     .optional_number("query_pre_attn_scalar")
                     .unwrap()
             };
             assert_eq!(scalar(layers), Some(1344.0));
-            assert_eq!(scalar(layers - 1), None);
+            assert_eq!(scalar(layers - 1), Some(128.0));
         }
     }
 

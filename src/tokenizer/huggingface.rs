@@ -28,23 +28,21 @@ impl TextTokenizer {
     /// [`Error::File`] when `tokenizer.json` is missing or one of the files cannot be read, and
     /// [`Error::Tokenizer`] when the files contradict each other.
     pub fn from_directory(directory: &Path) -> Result<Self> {
-        Self::read_directory(directory, |bytes| serde_json::from_slice(bytes))
+        Self::read_directory(directory, |path, bytes| {
+            let json = parse(path, bytes)?;
+            check_merges(&json).map_err(|problem| Error::file(path, problem))?;
+            serde_json::from_value(json).map_err(|error| unusable(path, &error.to_string()))
+        })
     }
 
-    /// The same with `read` for the reader of `tokenizer.json`.
+    /// The same with `build` to make a tokenizer of the bytes of `tokenizer.json`.
     pub(super) fn read_directory(
         directory: &Path,
-        read: impl Fn(&[u8]) -> serde_json::Result<Value>,
+        build: impl Fn(&Path, &[u8]) -> Result<Tokenizer>,
     ) -> Result<Self> {
         let path = directory.join("tokenizer.json");
         let bytes = fs::read(&path).map_err(|error| unreadable(directory, &path, &error))?;
-        let json = read(&bytes).map_err(|error| broken(&path, &error))?;
-        check_merges(&json).map_err(|problem| Error::file(&path, problem))?;
-        let mut inner: Tokenizer = serde_json::from_value(json).map_err(|error| {
-            let error = error.to_string();
-            let error = error.trim_end_matches('.');
-            Error::file(&path, format!("not a tokenizer that can be used ({error}); download the file again"))
-        })?;
+        let mut inner = build(&path, &bytes)?;
         inner.with_truncation(None).map_err(failed)?;
         inner.with_padding(None);
 
@@ -86,8 +84,13 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Value> {
     serde_json::from_slice(bytes).map_err(|error| broken(path, &error))
 }
 
-fn broken(path: &Path, error: &serde_json::Error) -> Error {
+pub(super) fn broken(path: &Path, error: &serde_json::Error) -> Error {
     Error::file(path, format!("broken JSON ({error}); download the file again"))
+}
+
+pub(super) fn unusable(path: &Path, error: &str) -> Error {
+    let error = error.trim_end_matches('.');
+    Error::file(path, format!("not a tokenizer that can be used ({error}); download the file again"))
 }
 
 /// The file's contents, or null when there is no such file: indexing null gives null.
