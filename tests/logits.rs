@@ -233,10 +233,7 @@ fn bad_input_is_refused_with_a_reason_and_the_old_file_stays() {
         (&[&ids[..], &["--chunk-size", "0"]].concat(), &["--chunk-size", "at least 1"]),
         (&[&ids[..], &["--variant", "sofmax"]].concat(), &["known: softmax, ssmax"]),
         (&[&ids[..], &["--rope-theta", "0"]].concat(), &["--rope-theta", "above 0"]),
-        (
-            &[&ids[..], &["--ssmax-scale", "0.2"]].concat(),
-            &["--ssmax-scale: found variant softmax", "--variant ssmax"],
-        ),
+        (&[&ids[..], &["--ssmax-scale", "0.2"]].concat(), &["--ssmax-scale: found 0.2", "--variant ssmax"]),
         (&[&ids[..], &["--ssmax-scales", "s"]].concat(), &["--ssmax-scales: found variant softmax"]),
         (&[&scales("s")[..], &["--ssmax-scale", "1"]].concat(), &["cannot be used with"]),
         (&scales("none"), &["none", "cannot read"]),

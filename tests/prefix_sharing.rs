@@ -24,8 +24,11 @@ fn niah(place: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The rows of a run by their id, whatever order they ran in.
-fn rows(directory: &Path) -> (BTreeMap<String, Outcome>, BTreeMap<(String, usize, usize), AttentionRow>) {
+/// Rows of `results.csv` by trial, and rows of `attention.csv` by trial, layer and head.
+type Rows = (BTreeMap<String, Outcome>, BTreeMap<(String, usize, usize), AttentionRow>);
+
+/// The rows of a run, whatever order they ran in.
+fn rows(directory: &Path) -> Rows {
     let outcomes: Vec<Outcome> = csv::read(directory.join("results.csv")).unwrap();
     let attention: Vec<AttentionRow> = csv::read(directory.join("attention.csv")).unwrap();
     let outcomes = outcomes.into_iter().map(|row| (row.row_id.clone(), row)).collect();
@@ -79,7 +82,7 @@ fn a_dry_run_says_what_sharing_saves() {
         .map(|digits| digits.parse().unwrap())
         .collect();
     let (read, computed) = (numbers[0], numbers[1]);
-    // Needles at 0, 40 and 100 % of 200, 300 and 450 tokens: what stands before the needles is computed once.
-    assert!(computed < read * 3 / 4 && computed > read / 3, "{shared}");
+    // A token a byte leaves little haystack beside needle and question, but what stands before the needles is computed once.
+    assert!(computed + 300 < read && computed > read / 3, "{shared}");
     assert!(alone.contains(&format!("{read} to read")), "{alone}");
 }

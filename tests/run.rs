@@ -180,6 +180,7 @@ impl World {
             variant_description: "m = 1".to_string(),
             training_length: Some(300),
             model: serde_json::Value::Null,
+            tokens: serde_json::Value::Null,
             warnings: Vec::new(),
             machine: serde_json::Value::Null,
             identity,

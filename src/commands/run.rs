@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{machine_record, prepare, print, results, settings, stop_on_interrupt, tell};
 use crate::cli::RunArgs;
@@ -12,7 +12,6 @@ use crate::export::directory::{RunDirectory, RunRecord};
 use crate::export::style::Style;
 use crate::model::dtype::Dtype;
 use crate::plan::{Estimate, RunPlan};
-use crate::prefix;
 use crate::progress::{Bar, Progress};
 use crate::runner::run_trials;
 use crate::trial::{Status, Trial};
@@ -34,12 +33,14 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     }
 
     let directory = args.output.clone().unwrap_or_else(|| default_directory(&plan));
-    let record = run_record(&plan, machine_record(&args.machine, threads))?;
+    let (prompt, computed) = estimate.shared(&plan);
+    let computed = if args.no_prefix_sharing { prompt } else { computed };
+    let tokens = json!({ "prompt": prompt, "computed": computed });
+    let record = run_record(&plan, tokens, machine_record(&args.machine, threads))?;
     let mut store = RunDirectory::open(&directory, &record, args.tokens)?;
     let done = store.done();
     let missing: Vec<Trial> =
         plan.trials().into_iter().filter(|trial| !done.contains(&trial.row_id())).collect();
-    let missing = prefix::order(missing);
     let todo = &missing[..missing.len().min(args.limit.unwrap_or(usize::MAX))];
     if !todo.is_empty() {
         tell(headline(&plan, &record, &done, todo));
@@ -91,7 +92,7 @@ fn default_directory(plan: &RunPlan) -> PathBuf {
     Path::new("niah-runs").join(format!("{model}-{variant}{dtype}-{}", plan.prompts.task.name()))
 }
 
-fn run_record(plan: &RunPlan, machine: serde_json::Value) -> Result<RunRecord> {
+fn run_record(plan: &RunPlan, tokens: Value, machine: Value) -> Result<RunRecord> {
     let identity = plan.identity()?;
     let variant = plan.variant()?;
     let spec = &plan.checkpoint.spec;
@@ -117,6 +118,7 @@ fn run_record(plan: &RunPlan, machine: serde_json::Value) -> Result<RunRecord> {
             "file_bytes": plan.checkpoint.file_bytes(),
             "spec": spec,
         }),
+        tokens,
         warnings: plan.warnings.clone(),
         machine,
         identity,

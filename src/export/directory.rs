@@ -49,6 +49,9 @@ pub struct RunRecord {
     pub training_length: Option<usize>,
     /// Family, sizes and form of the model, for readers.
     pub model: Value,
+    /// Tokens of all prompts, and how many of them are computed when prompts share what they begin with.
+    #[serde(default)]
+    pub tokens: Value,
     /// What the user was warned of.
     pub warnings: Vec<String>,
     /// The machine, for readers.

@@ -260,15 +260,13 @@ fn resolve_variant(
     };
     let replaced = given.as_ref().map(|scales| with_scales(&checkpoint.own_variant, scales));
     let own = replaced.as_ref().unwrap_or(&checkpoint.own_variant);
-    let variant = variant_of(checkpoint, &settings.variant, settings.ssmax_scale, own)?;
-    let flag = match (&given, settings.ssmax_scale) {
-        (Some(_), _) => Some("--ssmax-scales"),
-        (None, Some(_)) => Some("--ssmax-scale"),
-        (None, None) => None,
-    };
-    if let Some(flag) = flag.filter(|_| !matches!(variant.name(), "ssmax" | "ssmax-bias")) {
+    // `auto` stays the rule that the checkpoint was made with: scales alone choose no other.
+    let name = if settings.variant == "auto" { checkpoint.own_variant.name } else { &settings.variant };
+    let variant = variant_of(checkpoint, name, settings.ssmax_scale, own)?;
+    if given.is_some() && !matches!(variant.name(), "ssmax" | "ssmax-bias") {
         let found = format!("variant {}", variant.name());
-        return Err(Error::invalid(flag, found, "a variant that has scales: give --variant ssmax as well"));
+        let expected = "a variant that has scales: give --variant ssmax as well";
+        return Err(Error::invalid("--ssmax-scales", found, expected));
     }
     let description = match (&given, &settings.ssmax_scales) {
         (Some(given), Some(path)) => format!("s from {}, {}", path.display(), describe_scales(given)),

@@ -167,13 +167,14 @@ impl RunPlan {
         }
     }
 
-    /// Every trial of the plan: the first trial of all cells, then the second, so that a run stopped early covers the grid.
+    /// Every trial of the plan: the first trial of all cells, then the second, so that a run stopped early covers the grid; of
+    /// these in the order in which prompts share most.
     #[must_use]
     pub fn trials(&self) -> Vec<Trial> {
         let seed = self.settings.seed;
-        (0..self.settings.trials)
-            .flat_map(|index| self.settings.grid.cells().map(move |cell| Trial { cell, index, seed }))
-            .collect()
+        let trials = (0..self.settings.trials)
+            .flat_map(|index| self.settings.grid.cells().map(move |cell| Trial { cell, index, seed }));
+        prefix::order(trials.collect())
     }
 
     /// What the runner needs.
@@ -197,14 +198,13 @@ impl RunPlan {
         })
     }
 
-    /// Builds the first trial of every cell, in the order in which they share most, so that what cannot be built fails before the weights load.
+    /// Builds the first trial of every cell, so that what cannot be built fails before the weights load.
     ///
     /// # Errors
     /// [`Error::Prompt`] for the first cell that does not fit.
     pub fn probe_prompts(&self) -> Result<Vec<(Trial, Prompt)>> {
         let mut prompts = PromptSequence::new(&self.prompts, &self.tokenizer);
-        let trials = self.trials().into_iter().filter(|trial| trial.index == 0).collect();
-        let trials = prefix::order(trials).into_iter();
+        let trials = self.trials().into_iter().filter(|trial| trial.index == 0);
         trials.map(|trial| Ok((trial, prompts.build(&trial)?))).collect()
     }
 

@@ -15,12 +15,16 @@ pub(super) fn available() -> bool {
 }
 
 /// CPUID leaf 7: bit 22 of EDX is AMX-BF16, bit 24 AMX-TILE.
+#[allow(unused_unsafe, reason = "asking the processor is safe in newer toolchains")]
 fn processor_has_tiles() -> bool {
-    let highest = std::arch::x86_64::__cpuid(0).eax;
-    highest >= 7 && {
-        let leaf = std::arch::x86_64::__cpuid_count(7, 0);
-        leaf.edx & (1 << 22) != 0 && leaf.edx & (1 << 24) != 0
-    }
+    // SAFETY: every x86-64 processor has CPUID, and leaf 7 is read where there is one.
+    let features = unsafe {
+        match std::arch::x86_64::__cpuid(0).eax {
+            ..7 => 0,
+            _ => std::arch::x86_64::__cpuid_count(7, 0).edx,
+        }
+    };
+    features & (1 << 22) != 0 && features & (1 << 24) != 0
 }
 
 /// Linux gives the tile registers to processes that ask: `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`.
