@@ -100,6 +100,9 @@ pub struct AttentionArgs {
     /// Factor on the base of the rotary frequencies; the SSMax paper uses 50 past the training length
     #[arg(long, value_name = "FACTOR", help_heading = "Model")]
     pub rope_theta_scale: Option<f64>,
+    /// Tokens that go through the decoder at once
+    #[arg(long, value_name = "N", default_value_t = crate::generate::DEFAULT_CHUNK, help_heading = "Model")]
+    pub chunk_size: usize,
 }
 
 /// A checkpoint and how it is asked.
@@ -349,9 +352,6 @@ pub struct LogitsArgs {
     /// Scales s of every layer and head: a safetensors file with ssmax_scale [layers, heads]
     #[arg(long, value_name = "FILE", conflicts_with = "ssmax_scale", help_heading = "Model")]
     pub ssmax_scales: Option<PathBuf>,
-    /// Tokens that go through the decoder at once
-    #[arg(long, value_name = "N", default_value_t = crate::generate::DEFAULT_CHUNK, help_heading = "Model")]
-    pub chunk_size: usize,
     /// File to write
     #[arg(long, short, value_name = "FILE", help_heading = "Output")]
     pub output: PathBuf,

@@ -44,7 +44,8 @@ fn shared_prefixes_change_no_answer_and_no_number_that_is_printed() {
     for entry in DTYPES {
         let (shared, alone) = (format!("shared-{}", entry.name), format!("alone-{}", entry.name));
         niah(place.path(), &["--dtype", entry.name, "-o", &shared]);
-        niah(place.path(), &["--dtype", entry.name, "-o", &alone, "--no-prefix-sharing"]);
+        let one_by_one = ["--no-prefix-sharing", "--chunk-size", "100"];
+        niah(place.path(), &[&["--dtype", entry.name, "-o", &alone][..], &one_by_one].concat());
         let (shared, alone) = (rows(&place.path().join(shared)), rows(&place.path().join(alone)));
         assert_eq!(shared.0.len(), 18, "{}", entry.name);
         for (id, expected) in &alone.0 {

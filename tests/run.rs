@@ -128,6 +128,7 @@ impl World {
             variant: "softmax".to_string(),
             dtype: Dtype::F32,
             ssmax_scale: None,
+            chunk_size: 512,
             rope_theta: None,
             rope_theta_scale: None,
             grid: Grid::new(LENGTHS.map(ContextLength).to_vec(), depths).unwrap(),

@@ -66,7 +66,7 @@ fn settings(args: &LogitsArgs) -> Result<LogitsSettings> {
         rope: RopeOverride { theta: attention.rope_theta, theta_scale: attention.rope_theta_scale },
         input,
         attentions: args.attentions.clone(),
-        chunk: args.chunk_size,
+        chunk: attention.chunk_size,
     })
 }
 

@@ -112,6 +112,7 @@ fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
         variant: model.attention.variant.clone(),
         dtype: model.attention.dtype,
         ssmax_scale: model.attention.ssmax_scale,
+        chunk_size: model.attention.chunk_size,
         rope_theta: model.attention.rope_theta,
         rope_theta_scale: model.attention.rope_theta_scale,
         grid: Grid::new(context_lengths(grid)?, depths(grid)?)?,

@@ -19,7 +19,7 @@ use crate::attention::AttentionVariant;
 use crate::attention::variant::{OwnVariant, VARIANTS, VariantInputs};
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
-use crate::generate::{DEFAULT_CHUNK, DecoderModel};
+use crate::generate::DecoderModel;
 use crate::hash::sha256_hex;
 use crate::haystack::Haystack;
 use crate::model::spec::DecoderSpec;
@@ -126,7 +126,7 @@ impl RunPlan {
     /// When they are damaged or do not fit the configuration.
     pub fn load_model(&self, device: &Device) -> Result<DecoderModel> {
         let decoder = self.checkpoint.decoder(device, self.settings.dtype)?;
-        Ok(DecoderModel::new(decoder, self.variant()?, DEFAULT_CHUNK))
+        Ok(DecoderModel::new(decoder, self.variant()?, self.settings.chunk_size))
     }
 
     /// What the results depend on. The first call reads all of the weights, for their hash.
@@ -211,7 +211,7 @@ impl RunPlan {
     /// Memory the run will take, for prompts of at most `longest` tokens.
     #[must_use]
     pub fn memory(&self, longest: usize) -> MemoryPlan {
-        MemoryPlan::new(&self.checkpoint.spec, self.settings.dtype, longest, DEFAULT_CHUNK)
+        MemoryPlan::new(&self.checkpoint.spec, self.settings.dtype, longest, self.settings.chunk_size)
     }
 
     /// Refuses lengths that do not fit into memory. Needs no prompt, so that none is built in vain.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::RopeOverride;
 use crate::error::{Error, Result};
+use crate::generate::DEFAULT_CHUNK;
 use crate::grid::Grid;
 use crate::model::dtype::Dtype;
 use crate::prompt::Snap;
@@ -22,6 +23,9 @@ pub struct Settings {
     pub dtype: Dtype,
     /// One scale for all heads, instead of the learned or derived ones.
     pub ssmax_scale: Option<f64>,
+    /// Tokens that go through the decoder at once. Results agree to rounding whatever it is.
+    #[serde(default = "default_chunk_size")]
+    pub chunk_size: usize,
     /// The base of the rotary frequencies.
     pub rope_theta: Option<f64>,
     /// A factor on the base.
@@ -52,6 +56,10 @@ pub struct Settings {
     pub scorer: String,
     /// Tokens generated at most; the task's own budget when absent.
     pub max_new_tokens: Option<usize>,
+}
+
+fn default_chunk_size() -> usize {
+    DEFAULT_CHUNK
 }
 
 /// Whether prompts are put into the checkpoint's chat template.
@@ -117,6 +125,9 @@ impl Settings {
         if self.trials == 0 || cells.saturating_mul(self.trials) > MOST_PROMPTS {
             let expected = format!("at least 1, and at most {MOST_PROMPTS} over {cells} cells");
             return Err(Error::invalid("--trials", self.trials, expected));
+        }
+        if self.chunk_size == 0 {
+            return Err(Error::invalid("--chunk-size", 0, "at least 1"));
         }
         if self.max_new_tokens == Some(0) {
             return Err(Error::invalid("--max-new-tokens", 0, "at least 1"));
