@@ -6,11 +6,12 @@ mod common;
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device};
+use common::bench::Bench;
 use niah::export::csv;
 use niah::trial::{AttentionRow, Outcome, Status, TokenRow};
 use serde_json::Value;
@@ -27,22 +28,7 @@ const GRID: [&str; 7] = [
 ];
 const TRIALS: usize = 12;
 
-/// A directory with a checkpoint in `tiny/`, where commands run.
-struct Bench(tempfile::TempDir);
-
 impl Bench {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let model = directory.path().join("tiny");
-        fs::create_dir(&model).unwrap();
-        common::tiny_checkpoint(&model);
-        Self(directory)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_niah"));
         command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());

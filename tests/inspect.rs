@@ -7,29 +7,15 @@ mod common;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use candle_core::{Device, Tensor};
+use common::bench::Bench;
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::tokenizer::Tokenize;
 use serde_json::{Value, json};
 
-/// A directory with a checkpoint in `tiny/`, where commands run.
-struct Bench(tempfile::TempDir);
-
 impl Bench {
-    fn new() -> Self {
-        let bench = Self(tempfile::tempdir().unwrap());
-        fs::create_dir(bench.path("tiny")).unwrap();
-        common::tiny_checkpoint(&bench.path("tiny"));
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     fn output(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_niah"));
         command.current_dir(self.0.path()).env("HF_HUB_OFFLINE", "1").env("HF_HOME", self.path("cache"));

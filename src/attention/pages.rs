@@ -68,7 +68,7 @@ impl Pages {
                 let first_page = seen(view, start).start / PAGE;
                 let end = seen(view, start + rows - 1).end;
                 let pages = self.heads[kv][first_page..end.div_ceil(PAGE)].iter().map(AsRef::as_ref);
-                attend(&mut strips, pages, view.softcap.map(|cap| cap as f32), |_, page| {
+                attend(&mut strips, pages, view.softcap.map(|cap| cap as f32), |page| {
                     visible(view, start, rows, (first_page + page) * PAGE)
                 });
                 (start, kv, strips.iter().map(Strip::finish).collect::<Vec<_>>())

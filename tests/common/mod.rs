@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses some of these")]
 
+pub(crate) mod bench;
 pub(crate) mod gguf;
 pub(crate) mod real_model;
 

@@ -46,18 +46,13 @@ impl AttentionVariant for LogN {
 #[cfg(test)]
 mod tests {
     use super::super::OwnVariant;
-    use super::super::tests::{build, layers, own, rows};
+    use super::super::tests::{build, inputs, layers, own, rows};
     use super::*;
 
     #[test]
     fn rows_beyond_the_training_length_are_sharpened_and_no_others() {
         let layers = layers();
-        let inputs = VariantInputs {
-            layers: &layers,
-            heads: 2,
-            training_length: Some(1024),
-            ..VariantInputs::default()
-        };
+        let inputs = inputs(&layers);
         let variant = build(NAME, &inputs).unwrap();
         let found = variant.multipliers(0, &rows(&[1, 1024, 1 << 20])).unwrap();
         assert_eq!(found, [[1.0, 1.0, 2.0]]);
@@ -68,13 +63,7 @@ mod tests {
     fn the_length_of_the_rule_goes_before_the_training_length() {
         let layers = layers();
         let own = OwnVariant { logn_length: Some(32), ..own(NAME) };
-        let inputs = VariantInputs {
-            layers: &layers,
-            heads: 2,
-            own: Some(&own),
-            training_length: Some(1024),
-            ..VariantInputs::default()
-        };
+        let inputs = VariantInputs { own: Some(&own), ..inputs(&layers) };
         let variant = build(NAME, &inputs).unwrap();
         assert_eq!(variant.multipliers(0, &rows(&[1024])).unwrap(), [[2.0]]);
         assert_eq!(variant.description(), "m = max(1, ln n / ln 32)");

@@ -166,6 +166,11 @@ mod tests {
         [None, Some(rope)].map(|rope| LayerSpec { window: Window::Full, rope, moe: None }).to_vec()
     }
 
+    /// Two heads, trained on 1,024 tokens.
+    pub(super) fn inputs(layers: &[LayerSpec]) -> VariantInputs<'_> {
+        VariantInputs { layers, heads: 2, training_length: Some(1024), ..VariantInputs::default() }
+    }
+
     pub(super) fn rows(counts: &[usize]) -> Vec<QueryRow> {
         counts.iter().map(|&n| QueryRow { position: n - 1, visible: n }).collect()
     }
@@ -188,13 +193,7 @@ mod tests {
     #[test]
     fn every_variant_of_the_table_knows_its_own_name() {
         let (layers, own) = (layers(), own("ssmax-bias"));
-        let inputs = VariantInputs {
-            layers: &layers,
-            heads: 2,
-            own: Some(&own),
-            training_length: Some(1024),
-            ..VariantInputs::default()
-        };
+        let inputs = VariantInputs { own: Some(&own), ..inputs(&layers) };
         for entry in VARIANTS {
             assert_eq!((entry.value)(&inputs).unwrap().name(), entry.name);
         }
@@ -218,13 +217,7 @@ mod tests {
             ("logn", "softmax", "by --variant softmax: this checkpoint's own rule, logn, is not used"),
         ] {
             let own = own(own_name);
-            let inputs = VariantInputs {
-                layers: &layers,
-                heads: 2,
-                own: Some(&own),
-                training_length: Some(1024),
-                ..VariantInputs::default()
-            };
+            let inputs = VariantInputs { own: Some(&own), ..inputs(&layers) };
             let description = build(name, &inputs).unwrap().description();
             assert!(description.ends_with(words), "{description}");
         }
@@ -233,13 +226,7 @@ mod tests {
     #[test]
     fn a_scale_is_refused_where_there_is_none_to_replace() {
         let layers = layers();
-        let inputs = VariantInputs {
-            layers: &layers,
-            heads: 2,
-            scale_override: Some(0.2),
-            training_length: Some(1024),
-            ..VariantInputs::default()
-        };
+        let inputs = VariantInputs { scale_override: Some(0.2), ..inputs(&layers) };
         for name in ["softmax", "ssmax-fixed", "logn", "temperature"] {
             let error = build(name, &inputs).err().unwrap().to_string();
             assert!(error.contains("--ssmax-scale") && error.contains(name), "{error}");

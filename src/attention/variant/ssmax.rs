@@ -138,7 +138,7 @@ impl AttentionVariant for Ssmax {
 #[cfg(test)]
 mod tests {
     use super::super::OwnVariant;
-    use super::super::tests::{build, layers, own, rows};
+    use super::super::tests::{build, inputs, layers, own, rows};
     use super::*;
 
     #[test]
@@ -156,12 +156,7 @@ mod tests {
     #[test]
     fn the_zero_shot_swap_says_so_and_a_bias_is_never_invented() {
         let layers = layers();
-        let inputs = VariantInputs {
-            layers: &layers,
-            heads: 2,
-            training_length: Some(1024),
-            ..VariantInputs::default()
-        };
+        let inputs = inputs(&layers);
         assert_eq!(
             build("ssmax", &inputs).unwrap().description(),
             "zero-shot swap, s = 0.1685 from train length 1024"
@@ -180,13 +175,7 @@ mod tests {
             scales: own.scales.map(|scales| vec![None, scales[1].clone()]),
             ..own
         };
-        let inputs = VariantInputs {
-            layers: &layers,
-            heads: 2,
-            own: Some(&own),
-            training_length: Some(1024),
-            ..VariantInputs::default()
-        };
+        let inputs = VariantInputs { own: Some(&own), ..inputs(&layers) };
         let variant = build("ssmax", &inputs).unwrap();
         assert_eq!(variant.multipliers(0, &rows(&[7])), None);
         assert!(variant.multipliers(1, &rows(&[7])).is_some());

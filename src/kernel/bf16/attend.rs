@@ -64,12 +64,13 @@ impl Strip {
     }
 }
 
-/// Lets every strip meet the pages in turn; `visible(strip, page)` says what its queries see of it.
+/// Lets every strip meet the pages in turn; `visible(page)` says what its queries, at the same positions in all strips, see of
+/// it.
 pub(crate) fn attend<'p>(
     strips: &mut [Strip],
     pages: impl Iterator<Item = &'p Page>,
     softcap: Option<f32>,
-    visible: impl Fn(usize, usize) -> Visible,
+    visible: impl Fn(usize) -> Visible,
 ) {
     let kernel = kernel();
     let mut scratch = Box::new(Scratch {
@@ -78,8 +79,9 @@ pub(crate) fn attend<'p>(
     });
     (kernel.begin)();
     for (number, page) in pages.enumerate() {
-        for (index, strip) in strips.iter_mut().enumerate() {
-            meet(kernel, strip, page, visible(index, number), softcap, &mut scratch);
+        let visible = visible(number);
+        for strip in strips.iter_mut() {
+            meet(kernel, strip, page, visible, softcap, &mut scratch);
         }
     }
     (kernel.end)();
@@ -248,7 +250,7 @@ mod tests {
                 let end = (first + row + 1).min(keys);
                 end.saturating_sub(window)..end
             };
-            let visible = |_, page: usize| {
+            let visible = |page: usize| {
                 let place = |at: usize| at as i32 - (page * PAGE) as i32;
                 let mut visible = Visible { start: [0; STRIP], end: [0; STRIP] };
                 for row in 0..rows {
