@@ -9,6 +9,7 @@ mod pages;
 pub mod probe;
 mod reference;
 mod rows;
+mod storage;
 pub mod variant;
 mod window;
 
@@ -22,6 +23,9 @@ pub use rows::AttentionRows;
 pub use variant::AttentionVariant;
 use variant::QueryRow;
 pub use window::Window;
+
+use crate::kernel::scale_rows;
+pub(crate) use storage::{contiguous, with_f32};
 
 /// What one layer's attention needs besides its tensors.
 #[derive(Clone, Copy)]
@@ -151,17 +155,19 @@ pub fn attend(
 
 /// Queries times `scale * m(i)`: a variant of the Softmax family is a factor on each query row.
 fn scaled_queries(queries: &Tensor, context: AttentionContext<'_>) -> Result<Tensor> {
-    let (_, t, _) = queries.dims3()?;
-    let scaled = (queries * context.scale)?; // [heads, t, d]
+    let (heads, t, d) = queries.dims3()?;
     let view = View::new(context.first_position, context);
     let row = |row| QueryRow { position: context.first_position + row, visible: view.visible(row).len() };
     let rows: Vec<QueryRow> = (0..t).map(row).collect();
-    match context.variant.multipliers(context.layer, &rows) {
-        None => Ok(scaled),
-        Some(rows) => {
-            let factors: Vec<f32> = rows.concat();
-            let factors = Tensor::from_vec(factors, (rows.len(), t, 1), queries.device())?; // [heads or 1, t, 1]
-            scaled.broadcast_mul(&factors)
-        }
+    let factors = match context.variant.multipliers(context.layer, &rows) {
+        None => vec![context.scale as f32],
+        Some(rows) => rows.iter().flatten().map(|m| (context.scale * f64::from(*m)) as f32).collect(),
+    }; // [heads, t], [t] or [1]
+    if queries.device().is_cpu() && queries.dtype() == DType::F32 {
+        let scaled = with_f32(queries, |queries| scale_rows(queries, d, &factors))?;
+        return Tensor::from_vec(scaled, (heads, t, d), queries.device());
     }
+    let rows = if factors.len() < t { 1 } else { t };
+    let factors = Tensor::from_vec(factors.clone(), (factors.len() / rows, rows, 1), queries.device())?; // [heads or 1, t or 1, 1]
+    queries.broadcast_mul(&factors)
 }

@@ -2,14 +2,15 @@
 //!
 //! Pages are shared: a clone holds the same ones, and whoever writes into a page that others hold copies that page alone.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
-use super::View;
-use crate::kernel::bf16::{PAGE, Page, Strip, Visible, attend, rounded};
+use super::{View, with_f32};
+use crate::kernel::bf16::{Attention, PAGE, Page, Visible};
 
 /// The keys and values of one layer.
 #[derive(Debug, Clone)]
@@ -30,7 +31,10 @@ impl Pages {
     /// When a tensor is not f32 on the CPU.
     pub fn write(&mut self, first: usize, keys: &Tensor, values: &Tensor) -> Result<()> {
         let (_, t, d) = keys.dims3()?;
-        let (keys, values) = (numbers(keys)?, numbers(values)?);
+        with_f32(keys, |keys| with_f32(values, |values| self.write_rows(first, keys, values, [t, d])))?
+    }
+
+    fn write_rows(&mut self, first: usize, keys: &[f32], values: &[f32], [t, d]: [usize; 2]) {
         self.heads.par_iter_mut().enumerate().for_each(|(head, pages)| {
             let mut row = 0;
             while row < t {
@@ -44,46 +48,67 @@ impl Pages {
                 row += count;
             }
         });
-        Ok(())
     }
 
     /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]`. Pages that no row of a block of queries sees are
     /// passed over, so a window costs its width.
     pub(super) fn mix(&self, queries: &Tensor, view: View) -> Result<Tensor> {
         let (heads, t, d) = queries.dims3()?;
-        let groups = heads / self.heads.len();
-        let queries = numbers(queries)?;
-        let starts: Vec<usize> = (0..t).step_by(Strip::QUERIES).rev().collect();
-        let blocks: Vec<_> =
-            starts.iter().flat_map(|&start| (0..self.heads.len()).map(move |kv| (start, kv))).collect();
-        let done: Vec<_> = blocks
-            .par_iter()
-            .map(|&(start, kv)| {
-                let rows = Strip::QUERIES.min(t - start);
-                let query = |group: usize| {
-                    let at = ((kv * groups + group) * t + start) * d;
-                    Strip::new(&queries[at..at + rows * d], d)
-                };
-                let mut strips: Vec<Strip> = (0..groups).map(query).collect();
+        let mut mixed = Vec::with_capacity(t * heads * d); // [t, heads * d]
+        let out = &mut mixed.spare_capacity_mut()[..t * heads * d];
+        with_f32(queries, |queries| self.mix_rows(queries, [heads, t, d], view, out))?;
+        // SAFETY: there is room for them, and every row of every head was written.
+        unsafe { mixed.set_len(t * heads * d) };
+        Tensor::from_vec(mixed, (t, heads * d), &Device::Cpu)
+    }
+
+    /// Writes all of `mixed` `[t, heads * d]`.
+    fn mix_rows(
+        &self,
+        queries: &[f32],
+        [heads, t, d]: [usize; 3],
+        view: View,
+        mixed: &mut [MaybeUninit<f32>],
+    ) {
+        let kv_heads = self.heads.len();
+        let groups = heads / kv_heads;
+        let height = Attention::QUERIES.min(t);
+        // A few queries of heads that share their keys fit into one strip.
+        let together = groups * height <= Attention::QUERIES;
+        let strips = if together { 1 } else { groups };
+        let mut blocks: Vec<_> =
+            (0..t.div_ceil(height) * kv_heads).map(|block| (block, Vec::with_capacity(height))).collect();
+        for (index, rows) in mixed.chunks_exact_mut(groups * d).enumerate() {
+            let (row, kv) = (index / kv_heads, index % kv_heads);
+            blocks[row / height * kv_heads + kv].1.push(rows);
+        }
+        // The longest blocks come first, so that the threads end together.
+        blocks.into_par_iter().rev().for_each_init(
+            || Attention::new(strips, d),
+            |attention, (block, out)| {
+                let (start, kv, rows) = (block / kv_heads * height, block % kv_heads, out.len());
+                let query = |group: usize| &queries[((kv * groups + group) * t + start) * d..][..rows * d];
+                if together {
+                    let queries: Vec<f32> = (0..groups).flat_map(query).copied().collect(); // [groups * rows, d]
+                    attention.begin([&queries[..]].into_iter());
+                } else {
+                    attention.begin((0..groups).map(query));
+                }
                 let first_page = seen(view, start).start / PAGE;
                 let end = seen(view, start + rows - 1).end;
                 let pages = self.heads[kv][first_page..end.div_ceil(PAGE)].iter().map(AsRef::as_ref);
-                attend(&mut strips, pages, view.softcap.map(|cap| cap as f32), |page| {
-                    visible(view, start, rows, (first_page + page) * PAGE)
+                attention.meet(pages, view.softcap.map(|cap| cap as f32), |page| {
+                    let strip_rows = if together { groups * rows } else { rows };
+                    visible(view, start, rows, strip_rows, (first_page + page) * PAGE)
                 });
-                (start, kv, strips.iter().map(Strip::finish).collect::<Vec<_>>())
-            })
-            .collect();
-        let mut mixed = vec![0f32; t * heads * d]; // [t, heads * d]
-        for (start, kv, strips) in done {
-            for (group, rows) in strips.iter().enumerate() {
-                for (row, mix) in rows.chunks_exact(d).enumerate() {
-                    let at = (start + row) * heads * d + (kv * groups + group) * d;
-                    mixed[at..at + d].copy_from_slice(mix);
+                for (row, out) in out.into_iter().enumerate() {
+                    for (group, out) in out.chunks_exact_mut(d).enumerate() {
+                        let (strip, row) = if together { (0, group * rows + row) } else { (group, row) };
+                        attention.finish(strip, row, out);
+                    }
                 }
-            }
-        }
-        Tensor::from_vec(mixed, (t, heads * d), &Device::Cpu)
+            },
+        );
     }
 
     /// The weights of the one row of scaled `queries` `[heads, 1, d]` over all keys up to its own, for each head. Query and
@@ -91,27 +116,45 @@ impl Pages {
     pub(super) fn weights(&self, queries: &Tensor, view: View) -> Result<Vec<Vec<f32>>> {
         let (heads, _, d) = queries.dims3()?;
         let groups = heads / self.heads.len();
-        let queries = numbers(queries)?;
         let seen = seen(view, 0);
-        let weights = (0..heads).into_par_iter().map(|head| {
-            let query: Vec<f32> = queries[head * d..(head + 1) * d].iter().map(|&x| rounded(x)).collect();
-            let pages = &self.heads[head / groups];
-            let score = |key: usize| {
-                let z: f32 = pages[key / PAGE].key(key % PAGE).zip(&query).map(|(k, q)| k * q).sum();
-                view.softcap.map_or(z, |cap| (cap * (f64::from(z) / cap).tanh()) as f32)
-            };
-            let scores: Vec<f32> = seen.clone().map(score).collect();
-            let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let powers: Vec<f32> = scores.iter().map(|z| (z - max).exp()).collect();
-            let sum: f64 = powers.iter().copied().map(f64::from).sum();
-            let mut row = vec![0f32; seen.end];
-            for (weight, power) in row[seen.clone()].iter_mut().zip(powers) {
-                *weight = (f64::from(power) / sum) as f32;
+        let of_strip = |pages: &[Arc<Page>], queries: &[f32]| {
+            let mut scores = vec![Vec::with_capacity(seen.len()); queries.len() / d]; // [queries][seen keys]
+            let mut attention = Attention::new(1, d);
+            attention.begin([queries].into_iter());
+            let step = Attention::QUERIES;
+            for first in (seen.start / step * step..seen.end).step_by(step) {
+                let block = attention.scores(&pages[first / PAGE], first % PAGE / step); // [keys, queries]
+                let keys = seen.start.max(first) - first..seen.end.min(first + step) - first;
+                for (query, scores) in scores.iter_mut().enumerate() {
+                    scores.extend(block[keys.clone()].iter().map(|row| row[query]));
+                }
             }
-            row
-        });
-        Ok(weights.collect())
+            scores.into_iter().map(|scores| normalised(scores, view.softcap, &seen)).collect::<Vec<_>>()
+        };
+        with_f32(queries, |queries| {
+            let of_kv_head = |(pages, queries): (&Vec<Arc<Page>>, &[f32])| {
+                let strips = queries.chunks(Attention::QUERIES * d);
+                strips.flat_map(|queries| of_strip(pages, queries)).collect::<Vec<_>>()
+            };
+            let weights = self.heads.par_iter().zip(queries.par_chunks(groups * d)).map(of_kv_head);
+            weights.collect::<Vec<_>>().concat()
+        })
     }
+}
+
+/// The softmax of a row's `scores`, capped where a cap is given, over the keys up to its last; 0 before those it has `seen`.
+fn normalised(mut scores: Vec<f32>, softcap: Option<f64>, seen: &Range<usize>) -> Vec<f32> {
+    if let Some(cap) = softcap {
+        scores.iter_mut().for_each(|z| *z = (cap * (f64::from(*z) / cap).tanh()) as f32);
+    }
+    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f32> = scores.iter().map(|z| (z - max).exp()).collect();
+    let sum: f64 = powers.iter().copied().map(f64::from).sum();
+    let mut row = vec![0f32; seen.end];
+    for (weight, power) in row[seen.clone()].iter_mut().zip(powers) {
+        *weight = (f64::from(power) / sum) as f32;
+    }
+    row
 }
 
 /// The absolute positions that `row` of the chunk sees.
@@ -120,22 +163,18 @@ fn seen(view: View, row: usize) -> Range<usize> {
     view.first_key + seen.start..view.first_key + seen.end
 }
 
-/// What the `rows` queries from `start` on see of the page whose first key is at `page`.
-fn visible(view: View, start: usize, rows: usize, page: usize) -> Visible {
-    let mut visible = Visible { start: [0; Strip::QUERIES], end: [0; Strip::QUERIES] };
+/// What the queries of a strip, the `rows` from `start` on of one head or of several, see of the page whose first key is at
+/// `page`.
+fn visible(view: View, start: usize, rows: usize, strip_rows: usize, page: usize) -> Visible {
+    let mut visible = Visible { start: [0; Attention::QUERIES], end: [0; Attention::QUERIES] };
     let place = |position: usize| {
         if position < page { 0 } else { (position - page).min(PAGE) as i32 }
     };
-    for row in 0..rows {
-        let seen = seen(view, start + row);
+    for row in 0..strip_rows {
+        let seen = seen(view, start + row % rows);
         (visible.start[row], visible.end[row]) = (place(seen.start), place(seen.end));
     }
     visible
-}
-
-/// The numbers of a tensor in f32.
-fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
-    tensor.flatten_all()?.to_vec1()
 }
 
 #[cfg(test)]
@@ -148,7 +187,7 @@ mod tests {
 
     fn tensor(rng: &mut Rng, shape: (usize, usize, usize), scale: f64) -> Tensor {
         let numbers = random::numbers(rng, shape.0 * shape.1 * shape.2, scale);
-        let numbers = numbers.into_iter().map(rounded).collect();
+        let numbers = numbers.into_iter().map(|x| half::bf16::from_f32(x).to_f32()).collect();
         Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()
     }
 

@@ -5,13 +5,20 @@
 //! instruction set gives the same bits; a test of each kernel holds them together.
 
 pub(crate) mod bf16;
+mod blocks;
+mod elementwise;
 mod exp;
 mod gated;
+mod heads;
 mod matmul;
+mod norm;
 mod softmax;
 
-pub(crate) use gated::silu_gate;
+pub(crate) use elementwise::{scale_rows, sum};
+pub(crate) use gated::{Gate, gated, gelu_tanh_gate, silu_gate};
+pub(crate) use heads::{Turn, split_heads};
 pub(crate) use matmul::{MOST_ROWS, few_rows, widen};
+pub(crate) use norm::rms_norm;
 pub(crate) use softmax::{Running, online_softmax};
 
 /// Numbers handled side by side: one AVX-512 register, two AVX2 registers, four NEON registers.

@@ -4,8 +4,8 @@ use candle_core::{DType, Tensor};
 
 use super::decoder::{load_norm, scaled};
 use super::kv_cache::KvCache;
-use super::layers::Norm;
-use super::linear::Linear;
+use super::layers::{Norm, sum};
+use super::linear::{Input, Linear};
 use super::mlp::Mlp;
 use super::moe::Moe;
 use super::rope;
@@ -75,15 +75,15 @@ impl Block {
         let attended = apply(self.after_attention.as_ref(), &self.attention.o_proj.forward(&mixed)?)?;
         let attended = scaled(attended, spec.residual_multiplier)?; // [t, hidden]
         let (mlp_input, residual) = match spec.block {
-            BlockKind::ParallelOneNorm => (normed, (x + attended)?),
-            BlockKind::ParallelTwoNorms => (apply(self.before_mlp.as_ref(), x)?, (x + attended)?),
+            BlockKind::ParallelOneNorm => (normed, sum(x, &attended)?),
+            BlockKind::ParallelTwoNorms => (apply(self.before_mlp.as_ref(), x)?, sum(x, &attended)?),
             BlockKind::PreNorm | BlockKind::PostNorm | BlockKind::SandwichNorm => {
-                let x = (x + attended)?;
+                let x = sum(x, &attended)?;
                 (apply(self.before_mlp.as_ref(), &x)?, x)
             }
         };
         let computed = apply(self.after_mlp.as_ref(), &self.feed_forward.forward(spec, &mlp_input)?)?; // [t, hidden]
-        Ok((residual + scaled(computed, spec.residual_multiplier)?)?)
+        Ok(sum(&residual, &scaled(computed, spec.residual_multiplier)?)?)
     }
 }
 
@@ -162,23 +162,20 @@ impl Attention {
         x: &Tensor,
         table: Option<&RopeTable>,
     ) -> candle_core::Result<(Tensor, Tensor, Tensor)> {
-        let t = x.dim(0)?;
-        let heads = |x: Tensor| -> candle_core::Result<Tensor> {
-            x.reshape((t, (), spec.head_dim))?.transpose(0, 1)?.contiguous() // [heads, t, d]
-        };
+        let (d, layout) = (spec.head_dim, spec.rotary_layout);
         let positioned = |x: Tensor, norm: Option<&Norm>| -> candle_core::Result<Tensor> {
-            let x = match spec.qk_norm {
-                QkNorm::PerHead | QkNorm::WeightlessPerHead => apply(norm, &heads(x)?)?,
-                QkNorm::None | QkNorm::Projection => heads(apply(norm, &x)?)?,
-            }; // [heads, t, d]
-            match table {
-                Some((cos, sin)) => rope::rotate(&x, cos, sin, spec.rotary_layout),
-                None => Ok(x),
+            match (spec.qk_norm, norm, table) {
+                (QkNorm::PerHead | QkNorm::WeightlessPerHead, Some(norm), table) => {
+                    let x = norm.forward(&rope::split_heads(&x, d, None, layout)?)?; // [heads, t, d]
+                    table.map_or(Ok(x.clone()), |(cos, sin)| rope::rotate(&x, cos, sin, layout))
+                }
+                (_, norm, table) => rope::split_heads(&apply(norm, &x)?, d, table, layout),
             }
         };
-        let q = positioned(self.q_proj.forward(x)?, self.q_norm.as_ref())?;
-        let k = positioned(self.k_proj.forward(x)?, self.k_norm.as_ref())?;
-        let v = heads(self.v_proj.forward(x)?)?;
+        let input = Input::new(x)?;
+        let q = positioned(self.q_proj.apply(&input)?, self.q_norm.as_ref())?;
+        let k = positioned(self.k_proj.apply(&input)?, self.k_norm.as_ref())?;
+        let v = rope::split_heads(&self.v_proj.apply(&input)?, d, None, layout)?;
         Ok((q, k, v))
     }
 }

@@ -1,10 +1,13 @@
 //! Linear maps, in the precision of their weights.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Device, Layout, Result, Shape, Tensor};
 
 use super::dtype::Dtype;
+use super::spec::Activation;
+use crate::attention::{contiguous, with_f32};
 use crate::checkpoint::Weights;
 use crate::kernel::{self, bf16};
 
@@ -52,14 +55,19 @@ impl Linear {
         Ok(Self::new(&weights.get("weight", &shape)?, bias, weights.dtype())?)
     }
 
-    /// `x` `[t, in]` to `[t, out]`. Rank 2 only: candle 0.11.1 multiplies transposed views of rank 3 wrongly.
+    /// `x` `[t, in]` to `[t, out]`.
     ///
     /// # Errors
     /// When shapes do not fit together.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = x.contiguous()?;
+        self.apply(&Input::new(x)?)
+    }
+
+    /// The same for rows that other maps take as well.
+    pub(super) fn apply(&self, input: &Input) -> Result<Tensor> {
+        let x = &input.x;
         let y = match &self.weight {
-            Weight::Packed(matrix) => x.apply_op1_no_bwd(&PackedMatmul(matrix))?,
+            Weight::Packed(matrix) => product(input.rounded()?, matrix)?,
             Weight::Tensor(weight) if !x.device().is_cpu() => {
                 x.to_dtype(weight.dtype())?.matmul(&weight.t()?)?.to_dtype(DType::F32)?
             }
@@ -78,40 +86,64 @@ impl Linear {
     }
 }
 
-/// Hands over the numbers of a contiguous f32 tensor on the CPU.
-fn with_f32<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) -> Result<T> {
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        candle_core::Storage::Cpu(storage) => Ok(read(contiguous(storage, layout)?)),
-        _ => candle_core::bail!("a kernel of the CPU reads tensors on the CPU"),
-    }
+/// Rows `[t, in]` that maps are applied to, rounded to bf16 once for all of those that want them so.
+pub(super) struct Input {
+    x: Tensor, // [t, in]
+    rounded: OnceCell<bf16::Rows>,
 }
 
-/// The numbers of a tensor, which must be contiguous and f32.
-pub(super) fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        None => candle_core::bail!("a kernel needs contiguous tensors"),
-    }
-}
-
-/// `x [m, k] · wᵀ` for packed `w [n, k]`. Inference only: it has no backward pass.
-struct PackedMatmul<'a>(&'a bf16::Matrix);
-
-impl CustomOp1 for PackedMatmul<'_> {
-    fn name(&self) -> &'static str {
-        "packed-matmul"
+impl Input {
+    /// `x` `[t, in]`. Rank 2 only: candle 0.11.1 multiplies transposed views of rank 3 wrongly.
+    pub(super) fn new(x: &Tensor) -> Result<Self> {
+        x.dims2()?;
+        Ok(Self { x: x.contiguous()?, rounded: OnceCell::new() })
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, x_at: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (m, k) = x_at.shape().dims2()?;
-        if k != self.0.k() {
-            candle_core::bail!("{k} numbers a row meet a matrix for {}", self.0.k());
+    fn rounded(&self) -> Result<&bf16::Rows> {
+        if let Some(rows) = self.rounded.get() {
+            return Ok(rows);
         }
-        let product = bf16::multiply(&bf16::Rows::round(contiguous(x, x_at)?, m, k), self.0);
-        Ok((CpuStorage::F32(product), (m, self.0.n()).into()))
+        let (m, k) = self.x.dims2()?;
+        let rows = with_f32(&self.x, |x| bf16::Rows::round(x, m, k))?;
+        Ok(self.rounded.get_or_init(|| rows))
     }
+}
+
+/// The gate and the up projection of an MLP and its down projection, `down(act(gate x) * up x)`, packed for the bf16 kernels
+/// of the CPU.
+#[derive(Debug, Clone)]
+pub(super) struct PackedMlp {
+    gate_up: Arc<bf16::Matrix>,
+    down: Arc<bf16::Matrix>,
+    inner: usize,
+}
+
+impl PackedMlp {
+    /// Of `gate` and `up` `[inner, hidden]` and `down` `[hidden, inner]`, all in f32 on the CPU.
+    pub(super) fn new(gate: &Tensor, up: &Tensor, down: &Tensor) -> Result<Self> {
+        let (inner, hidden) = gate.dims2()?;
+        let interleaved = |gate: &[f32], up: &[f32]| bf16::Matrix::interleaved(gate, up, inner, hidden);
+        let gate_up = with_f32(gate, |gate| with_f32(up, |up| interleaved(gate, up)))??;
+        let down = with_f32(down, |down| bf16::Matrix::round(down, hidden, inner))?;
+        Ok(Self { gate_up: Arc::new(gate_up), down: Arc::new(down), inner })
+    }
+
+    /// `input` `[t, hidden]` to `[t, hidden]`.
+    pub(super) fn forward(&self, act: Activation, input: &Input) -> Result<Tensor> {
+        let rows = input.rounded()?;
+        if rows.k() != self.gate_up.k() {
+            candle_core::bail!("{} numbers a row meet a matrix for {}", rows.k(), self.gate_up.k());
+        }
+        product(&bf16::gated(rows, &self.gate_up, self.inner, act.kernel()), &self.down)
+    }
+}
+
+/// `x [m, k] · wᵀ` for packed `w [n, k]`.
+fn product(x: &bf16::Rows, w: &bf16::Matrix) -> Result<Tensor> {
+    if x.k() != w.k() {
+        candle_core::bail!("{} numbers a row meet a matrix for {}", x.k(), w.k());
+    }
+    Tensor::from_vec(bf16::multiply(x, w), (x.m(), w.n()), &Device::Cpu)
 }
 
 /// `x [m, k] · wᵀ` for `w [n, k]` in f32 or f16 with few rows `m`. Inference only: it has no backward pass.

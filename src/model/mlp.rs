@@ -3,16 +3,16 @@
 use candle_core::{Result, Tensor};
 
 use super::dtype::Dtype;
-use super::linear::Linear;
+use super::linear::{Input, Linear, PackedMlp};
 use super::spec::{Activation, MlpKind};
 use crate::checkpoint::Weights;
 
 /// `down(act(gate x) * up x)`, or `down(act(up x))` without a gate.
 #[derive(Debug)]
-pub(super) struct Mlp {
-    gate_proj: Option<Linear>,
-    up_proj: Linear,
-    down_proj: Linear,
+pub(super) enum Mlp {
+    Gated { gate_proj: Linear, up_proj: Linear, down_proj: Linear },
+    Packed(PackedMlp),
+    Plain { up_proj: Linear, down_proj: Linear },
 }
 
 impl Mlp {
@@ -25,29 +25,44 @@ impl Mlp {
         with_bias: bool,
     ) -> crate::error::Result<Self> {
         let linear = |name, shape| Linear::load(&weights.pp(name), shape, with_bias);
-        Ok(Self {
-            gate_proj: match kind {
-                MlpKind::Gated => Some(linear("gate_proj", [inner, hidden])?),
-                MlpKind::Plain => None,
+        let matrix = |name, shape: [usize; 2]| weights.pp(name).get("weight", &shape);
+        Ok(match kind {
+            MlpKind::Gated if !with_bias => Self::gated(
+                &matrix("gate_proj", [inner, hidden])?,
+                &matrix("up_proj", [inner, hidden])?,
+                &matrix("down_proj", [hidden, inner])?,
+                weights.dtype(),
+            )?,
+            MlpKind::Gated => Self::Gated {
+                gate_proj: linear("gate_proj", [inner, hidden])?,
+                up_proj: linear("up_proj", [inner, hidden])?,
+                down_proj: linear("down_proj", [hidden, inner])?,
             },
-            up_proj: linear("up_proj", [inner, hidden])?,
-            down_proj: linear("down_proj", [hidden, inner])?,
+            MlpKind::Plain => Self::Plain {
+                up_proj: linear("up_proj", [inner, hidden])?,
+                down_proj: linear("down_proj", [hidden, inner])?,
+            },
         })
     }
 
     /// A gated MLP of these matrices: `gate` and `up` `[inner, hidden]`, `down` `[hidden, inner]`.
     pub(super) fn gated(gate: &Tensor, up: &Tensor, down: &Tensor, dtype: Dtype) -> Result<Self> {
+        if dtype == Dtype::Bf16 && gate.device().is_cpu() {
+            return Ok(Self::Packed(PackedMlp::new(gate, up, down)?));
+        }
         let linear = |weight| Linear::new(weight, None, dtype);
-        Ok(Self { gate_proj: Some(linear(gate)?), up_proj: linear(up)?, down_proj: linear(down)? })
+        Ok(Self::Gated { gate_proj: linear(gate)?, up_proj: linear(up)?, down_proj: linear(down)? })
     }
 
     /// `x` `[t, hidden]` to `[t, hidden]`.
     pub(super) fn forward(&self, act: Activation, x: &Tensor) -> Result<Tensor> {
-        let up = self.up_proj.forward(x)?; // [t, inner]
-        let inner = match &self.gate_proj {
-            Some(gate_proj) => act.gate(&gate_proj.forward(x)?, &up)?,
-            None => act.forward(&up)?,
-        }; // [t, inner]
-        self.down_proj.forward(&inner)
+        match self {
+            Self::Gated { gate_proj, up_proj, down_proj } => {
+                let gated = act.gate(&gate_proj.forward(x)?, &up_proj.forward(x)?)?; // [t, inner]
+                down_proj.forward(&gated)
+            }
+            Self::Packed(packed) => packed.forward(act, &Input::new(x)?),
+            Self::Plain { up_proj, down_proj } => down_proj.forward(&act.forward(&up_proj.forward(x)?)?),
+        }
     }
 }

@@ -12,9 +12,11 @@
 
 use std::f64::consts::PI;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use super::spec::{RopeScaling, RopeSpec, RotaryLayout};
+use crate::attention::with_f32;
+use crate::kernel::{self, Turn};
 
 /// The frequencies of a rotary embedding.
 #[derive(Debug, Clone)]
@@ -139,6 +141,38 @@ pub fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor, layout: RotaryLayout) -> R
     if rotary == d { Ok(turned) } else { Tensor::cat(&[&turned, &x.narrow(2, rotary, d - rotary)?], 2) }
 }
 
+/// `x` `[t, heads * d]` as `[heads, t, d]`, rotated as [`rotate`] rotates where a table `[t, rotary_dim / 2]` is given.
+///
+/// # Errors
+/// When shapes do not fit together.
+pub(crate) fn split_heads(
+    x: &Tensor,
+    d: usize,
+    table: Option<&(Tensor, Tensor)>,
+    layout: RotaryLayout,
+) -> Result<Tensor> {
+    let (t, width) = x.dims2()?;
+    let shape = [t, width / d, d];
+    if !x.device().is_cpu() || x.dtype() != DType::F32 {
+        let x = x.reshape(&shape)?.transpose(0, 1)?.contiguous()?; // [heads, t, d]
+        return match table {
+            Some((cos, sin)) => rotate(&x, cos, sin, layout),
+            None => Ok(x),
+        };
+    }
+    let split = with_f32(x, |x| match table {
+        None => Ok(kernel::split_heads(x, shape, None)),
+        Some((cos, sin)) => with_f32(cos, |cos| {
+            with_f32(sin, |sin| {
+                let interleaved = layout == RotaryLayout::Interleaved;
+                let turn = Turn { cos, sin, rotary_dim: 2 * cos.len() / t.max(1), interleaved };
+                kernel::split_heads(x, shape, Some(turn))
+            })
+        })?,
+    })??;
+    Tensor::from_vec(split, (shape[1], t, d), x.device())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +187,25 @@ mod tests {
         let (cos, sin) = (cos.to_vec2::<f32>().unwrap(), sin.to_vec2::<f32>().unwrap());
         assert!((cos[0][0] - 3f32.cos()).abs() < 1e-7 && (sin[0][0] - 3f32.sin()).abs() < 1e-7);
         assert!((cos[0][2] - 0.03f32.cos()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn heads_taken_apart_are_rotated_as_whole_tensors_are() {
+        let (t, heads, d) = (5, 3, 12);
+        let x = Tensor::rand(-1f32, 1.0, (t, heads * d), &Device::Cpu).unwrap();
+        let apart = x.reshape((t, heads, d)).unwrap().transpose(0, 1).unwrap().contiguous().unwrap();
+        for rotary_dim in [12, 8] {
+            let tables = Rope::new(&spec(RopeScaling::Default), rotary_dim, 64);
+            let table = tables.tables(40, t, &Device::Cpu).unwrap();
+            for layout in [RotaryLayout::Half, RotaryLayout::Interleaved] {
+                let expected = rotate(&apart, &table.0, &table.1, layout).unwrap();
+                let found = split_heads(&x, d, Some(&table), layout).unwrap();
+                let off = (found - expected).unwrap().abs().unwrap().max_all().unwrap();
+                assert!(off.to_scalar::<f32>().unwrap() < 1e-6, "{layout:?}, {rotary_dim} of {d}");
+            }
+        }
+        let found = split_heads(&x, d, None, RotaryLayout::Half).unwrap();
+        assert_eq!(found.to_vec3::<f32>().unwrap(), apart.to_vec3::<f32>().unwrap());
     }
 
     #[test]

@@ -5,8 +5,8 @@
 use std::arch::asm;
 use std::sync::OnceLock;
 
-use super::Block;
-use super::packed::Tile;
+use super::Out;
+use super::packed::{TILE_ROWS, Tile};
 
 /// Whether this processor has the instructions and the system lets this process use them.
 pub(super) fn available() -> bool {
@@ -87,19 +87,20 @@ pub(super) fn release() {
 }
 
 /// See [`super::Multiply`]. The tile registers of this thread are configured.
-pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: &mut Block, add: bool) {
+pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool) {
     let steps = strip.len();
     assert!(steps > 0 && rows[0].len() == steps && rows[1].len() == steps);
+    let out_row = out.stride * size_of::<f32>();
     // SAFETY: each step reads one tile of 1 KiB from either row block and two from the strip, of which there are `steps`;
-    // four tiles of sixteen rows of 64 bytes, 128 bytes apart, are `out` exactly. Only this module uses tile registers.
+    // four tiles of sixteen rows of 64 bytes are the 32 rows of 32 numbers of `out`. Only this module uses tile registers.
     unsafe {
         asm!(
             "test {add:e}, {add:e}",
             "jz 3f",
             "tileloadd tmm0, [{out} + {out_row}*1]",
             "tileloadd tmm1, [{out} + {out_row}*1 + 64]",
-            "tileloadd tmm2, [{out} + {out_row}*1 + 2048]",
-            "tileloadd tmm3, [{out} + {out_row}*1 + 2112]",
+            "tileloadd tmm2, [{lower} + {out_row}*1]",
+            "tileloadd tmm3, [{lower} + {out_row}*1 + 64]",
             "jmp 2f",
             "3:",
             "tilezero tmm0",
@@ -122,16 +123,17 @@ pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: &mut Block,
             "jnz 2b",
             "tilestored [{out} + {out_row}*1], tmm0",
             "tilestored [{out} + {out_row}*1 + 64], tmm1",
-            "tilestored [{out} + {out_row}*1 + 2048], tmm2",
-            "tilestored [{out} + {out_row}*1 + 2112], tmm3",
+            "tilestored [{lower} + {out_row}*1], tmm2",
+            "tilestored [{lower} + {out_row}*1 + 64], tmm3",
             first = inout(reg) rows[0].as_ptr() => _,
             second = inout(reg) rows[1].as_ptr() => _,
             strip = inout(reg) strip.as_ptr() => _,
             steps = inout(reg) steps => _,
             add = in(reg) u32::from(add),
-            out = in(reg) out.as_mut_ptr(),
+            out = in(reg) out.first,
+            lower = in(reg) out.first.wrapping_add(TILE_ROWS * out.stride),
             tile_row = in(reg) 64usize,
-            out_row = in(reg) 128usize,
+            out_row = in(reg) out_row,
             options(nostack),
         );
     }

@@ -1,20 +1,18 @@
-//! Attention of 32 queries of one head, page by page, with an online normaliser (arXiv 1805.02867, arXiv 2205.14135).
+//! Attention of 32 queries, page by page, with an online normaliser (arXiv 1805.02867, arXiv 2205.14135).
 //!
 //! Everything is transposed, so that queries lie side by side in a register: scores `[keys, queries]` are keys times queries,
 //! `z = K qᵀ`; weights `exp(z - max)` go back to bf16; the mix `[d, queries]` is values times weights, `o = Vᵀ p`.
 
-use super::packed::{STEP, STRIP, TILE_ROWS, Tile, pack_strip, round};
+use std::mem::MaybeUninit;
+
+use super::packed::{STEP, STRIP, TILE_ROWS, Tile, pack_strip};
 use super::page::{PAGE, Page};
-use super::{Block, Kernel, kernel};
-use crate::kernel::exp::exp;
-use crate::kernel::for_every_instruction_set;
+use super::weigh::{Lanes, Running, Visible, weigh};
+use super::{Block, Kernel, Out, kernel};
 
 /// Keys whose scores are kept at once.
 const KEYS: usize = 128;
 const BLOCKS: usize = KEYS / STRIP;
-
-/// One number a query.
-type Lanes = [f32; STRIP];
 
 /// The scores of some keys, and the weights made of them.
 struct Scratch {
@@ -22,69 +20,104 @@ struct Scratch {
     weights: [[Tile; 2]; BLOCKS], // [pairs of keys, queries, 2]
 }
 
-/// Up to 32 queries of one head and what they have gathered so far.
-pub(crate) struct Strip {
+/// Up to 32 queries that share their keys, and what they have gathered so far.
+struct Strip {
     d: usize,
     rows: usize,
     queries: Vec<[Tile; 2]>, // [steps of d]
     mixed: Vec<Block>,       // [d, queries]
-    max: Lanes,
-    sum: Lanes,
-}
-
-/// The keys of a page that each query sees: `start[q]..end[q]`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Visible {
-    pub(crate) start: [i32; STRIP],
-    pub(crate) end: [i32; STRIP],
+    running: Running,
 }
 
 impl Strip {
-    /// Queries in a strip.
-    pub(crate) const QUERIES: usize = STRIP;
-
-    /// `queries` `[rows, d]`, scaled.
-    pub(crate) fn new(queries: &[f32], d: usize) -> Self {
-        let mut packed = vec![[Tile::ZERO; 2]; d.div_ceil(STEP)];
-        pack_strip(&mut packed, queries, d);
+    fn new(d: usize) -> Self {
         Self {
             d,
-            rows: queries.len() / d,
-            queries: packed,
+            rows: 0,
+            queries: vec![[Tile::ZERO; 2]; d.div_ceil(STEP)],
             mixed: vec![[[0.0; STRIP]; 2 * TILE_ROWS]; d.div_ceil(STRIP)],
-            max: [f32::NEG_INFINITY; STRIP],
-            sum: [0.0; STRIP],
+            running: Running::default(),
         }
     }
 
-    /// The values mixed, `[rows, d]`.
-    pub(crate) fn finish(&self) -> Vec<f32> {
-        let mixed = |row: usize, j: usize| self.mixed[j / STRIP][j % STRIP][row] / self.sum[row];
-        (0..self.rows).flat_map(|row| (0..self.d).map(move |j| mixed(row, j))).collect()
+    /// Begins anew with `queries` `[rows, d]`, scaled.
+    fn begin(&mut self, queries: &[f32]) {
+        self.rows = queries.len() / self.d;
+        self.queries.fill([Tile::ZERO; 2]);
+        pack_strip(&mut self.queries, queries, self.d);
+        self.mixed.fill([[0.0; STRIP]; 2 * TILE_ROWS]);
+        self.running = Running::default();
     }
 }
 
-/// Lets every strip meet the pages in turn; `visible(page)` says what its queries, at the same positions in all strips, see of
-/// it.
-pub(crate) fn attend<'p>(
-    strips: &mut [Strip],
-    pages: impl Iterator<Item = &'p Page>,
-    softcap: Option<f32>,
-    visible: impl Fn(usize) -> Visible,
-) {
-    let kernel = kernel();
-    let mut scratch = Box::new(Scratch {
-        scores: [[[0.0; STRIP]; 2 * TILE_ROWS]; BLOCKS],
-        weights: [[Tile::ZERO; 2]; BLOCKS],
-    });
-    (kernel.begin)();
-    for (number, page) in pages.enumerate() {
-        let visible = visible(number);
-        for strip in strips.iter_mut() {
-            meet(kernel, strip, page, visible, softcap, &mut scratch);
+/// Room for the attention of some strips at a time.
+pub(crate) struct Attention {
+    kernel: Kernel,
+    strips: Vec<Strip>,
+    begun: usize,
+    scratch: Box<Scratch>,
+}
+
+impl Attention {
+    /// Queries in a strip.
+    pub(crate) const QUERIES: usize = STRIP;
+
+    /// Room for `strips` strips of queries of `d` numbers.
+    pub(crate) fn new(strips: usize, d: usize) -> Self {
+        let scratch =
+            Scratch { scores: [[[0.0; STRIP]; 2 * TILE_ROWS]; BLOCKS], weights: [[Tile::ZERO; 2]; BLOCKS] };
+        Self {
+            kernel: kernel(),
+            strips: (0..strips).map(|_| Strip::new(d)).collect(),
+            begun: 0,
+            scratch: Box::new(scratch),
         }
     }
-    (kernel.end)();
+
+    /// Begins with strips of up to 32 `queries` each, `[rows, d]`, scaled.
+    pub(crate) fn begin<'q>(&mut self, queries: impl Iterator<Item = &'q [f32]>) {
+        self.begun = 0;
+        for (strip, queries) in self.strips.iter_mut().zip(queries) {
+            strip.begin(queries);
+            self.begun += 1;
+        }
+    }
+
+    /// Lets every strip meet the pages in turn; `visible(page)` says what its queries, the same positions in all strips, see
+    /// of it.
+    pub(crate) fn meet<'p>(
+        &mut self,
+        pages: impl Iterator<Item = &'p Page>,
+        softcap: Option<f32>,
+        visible: impl Fn(usize) -> Visible,
+    ) {
+        (self.kernel.begin)();
+        for (number, page) in pages.enumerate() {
+            let visible = visible(number);
+            for strip in &mut self.strips[..self.begun] {
+                meet(self.kernel, strip, page, visible, softcap, &mut self.scratch);
+            }
+        }
+        (self.kernel.end)();
+    }
+
+    /// Writes the values that query `row` of strip `strip` has mixed, `[d]`.
+    pub(crate) fn finish(&self, strip: usize, row: usize, mixed: &mut [MaybeUninit<f32>]) {
+        let strip = &self.strips[strip];
+        let factor = 1.0 / strip.running.sum[row];
+        for (j, x) in mixed.iter_mut().enumerate() {
+            x.write(strip.mixed[j / STRIP][j % STRIP][row] * factor);
+        }
+    }
+
+    /// The scores of the 32 keys of `page` from `32 * index` on with the first strip, `[keys, queries]`.
+    pub(crate) fn scores(&mut self, page: &Page, index: usize) -> &Block {
+        let block = &mut self.scratch.scores[0];
+        (self.kernel.begin)();
+        (self.kernel.multiply)(page.keys(index), &self.strips[0].queries, Out::block(block), false);
+        (self.kernel.end)();
+        block
+    }
 }
 
 fn meet(
@@ -106,100 +139,29 @@ fn meet(
         let blocks = (last.min(end) - start).unsigned_abs() as usize;
         let blocks = blocks.div_ceil(STRIP);
         for (block, scores) in scratch.scores[..blocks].iter_mut().enumerate() {
-            (kernel.multiply)(page.keys(from / STRIP + block), &strip.queries, scores, false);
+            (kernel.multiply)(page.keys(from / STRIP + block), &strip.queries, Out::block(scores), false);
         }
         let here = Visible { start: visible.start.map(|x| x - start), end: visible.end.map(|x| x - start) };
-        let mut factor = [0f32; STRIP];
-        weigh(
+        let factor = weigh(
             &mut scratch.scores[..blocks],
             &mut scratch.weights[..blocks],
             &here,
             softcap,
-            &mut strip.max,
-            &mut strip.sum,
-            &mut factor,
+            &mut strip.running,
         );
         for (index, mixed) in strip.mixed.iter_mut().enumerate() {
-            for row in mixed.iter_mut() {
-                row.iter_mut().zip(&factor).for_each(|(x, factor)| *x *= factor);
+            if factor != [1.0; STRIP] {
+                scale(mixed, &factor);
             }
             let values = page.values(index, from / STEP, blocks);
-            (kernel.multiply)(values, &scratch.weights[..blocks], mixed, true);
+            (kernel.multiply)(values, &scratch.weights[..blocks], Out::block(mixed), true);
         }
     }
 }
 
-for_every_instruction_set! {
-    /// Turns scores into weights `exp(z - max)`, 0 for keys that are not seen, and keeps the running maximum and sum; `factor`
-    /// brings what was summed before to the new maximum.
-    fn weigh = weigh_plain(
-        scores: &mut [Block],
-        weights: &mut [[Tile; 2]],
-        visible: &Visible,
-        softcap: Option<f32>,
-        max: &mut Lanes,
-        sum: &mut Lanes,
-        factor: &mut Lanes
-    )
-}
-
-#[inline(always)]
-fn weigh_plain(
-    scores: &mut [Block],
-    weights: &mut [[Tile; 2]],
-    visible: &Visible,
-    softcap: Option<f32>,
-    max: &mut Lanes,
-    sum: &mut Lanes,
-    factor: &mut Lanes,
-) {
-    if let Some(cap) = softcap {
-        scores.iter_mut().flatten().flatten().for_each(|z| *z = cap * (*z / cap).tanh());
-    }
-    let keys = (scores.len() * 2 * TILE_ROWS) as i32;
-    let all = visible.start.iter().all(|&start| start <= 0) && visible.end.iter().all(|&end| end >= keys);
-    if !all {
-        for (key, row) in (0i32..).zip(scores.iter_mut().flatten()) {
-            for ((z, start), end) in row.iter_mut().zip(&visible.start).zip(&visible.end) {
-                *z = if key >= *start && key < *end { *z } else { f32::NEG_INFINITY };
-            }
-        }
-    }
-    let mut new = *max;
-    for row in scores.iter().flatten() {
-        for (max, &z) in new.iter_mut().zip(row) {
-            *max = if z > *max { z } else { *max };
-        }
-    }
-    // A query that has seen no key yet keeps its sum of 0, whatever is subtracted.
-    let level = new.map(|max| if max == f32::NEG_INFINITY { 0.0 } else { max });
-    for (factor, (old, new)) in factor.iter_mut().zip(max.iter().zip(&level)) {
-        *factor = exp(*old - *new);
-    }
-    *max = new;
-    sum.iter_mut().zip(&*factor).for_each(|(sum, factor)| *sum *= factor);
-    for (block, tiles) in scores.iter().zip(weights) {
-        let [left, right] = tiles;
-        let pairs = left.0.as_chunks_mut::<{ 2 * TILE_ROWS }>().0.iter_mut();
-        let pairs = pairs.zip(right.0.as_chunks_mut::<{ 2 * TILE_ROWS }>().0);
-        for (rows, (left, right)) in block.as_chunks::<2>().0.iter().zip(pairs) {
-            let mut rounded = [[0u16; STRIP]; 2];
-            for (row, rounded) in rows.iter().zip(&mut rounded) {
-                for (((z, level), sum), rounded) in
-                    row.iter().zip(&level).zip(sum.iter_mut()).zip(rounded.iter_mut())
-                {
-                    let weight = exp(*z - *level);
-                    *sum += weight;
-                    *rounded = round(weight);
-                }
-            }
-            for column in 0..TILE_ROWS {
-                left[2 * column] = rounded[0][column];
-                left[2 * column + 1] = rounded[1][column];
-                right[2 * column] = rounded[0][TILE_ROWS + column];
-                right[2 * column + 1] = rounded[1][TILE_ROWS + column];
-            }
-        }
+fn scale(mixed: &mut Block, factor: &Lanes) {
+    for row in mixed {
+        row.iter_mut().zip(factor).for_each(|(x, factor)| *x *= factor);
     }
 }
 
@@ -258,16 +220,20 @@ mod tests {
                 }
                 visible
             };
-            let mut strips = [Strip::new(&queries, d)];
-            attend(&mut strips, pages.iter(), cap, visible);
-            let found = strips[0].finish();
+            let mut attention = Attention::new(1, d);
+            attention.begin([&queries[..]].into_iter());
+            attention.meet(pages.iter(), cap, visible);
             let rounded: Vec<Vec<f32>> = (0..keys).map(|j| pages[j / PAGE].key(j % PAGE).collect()).collect();
             for row in 0..rows {
+                let mut found = vec![MaybeUninit::new(0.0); d];
+                attention.finish(0, row, &mut found);
                 let query: Vec<f32> =
                     queries[row * d..][..d].iter().map(|x| half::bf16::from_f32(*x).to_f32()).collect();
                 let expected = exact(&query, &rounded, &v, cap, seen(row));
-                for (found, expected) in found[row * d..][..d].iter().zip(&expected) {
-                    let off = (f64::from(*found) - expected).abs();
+                for (found, expected) in found.iter().zip(&expected) {
+                    // SAFETY: it was there from the beginning.
+                    let found = unsafe { found.assume_init() };
+                    let off = (f64::from(found) - expected).abs();
                     // Values and weights are rounded to bf16: to 2^-9 of numbers up to 1.
                     assert!(off < 4.0 / 512.0, "{d} wide, row {row}: {found} instead of {expected}");
                 }

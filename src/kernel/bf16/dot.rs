@@ -5,7 +5,7 @@ use std::arch::x86_64::{
     _mm512_setzero_ps, _mm512_storeu_ps,
 };
 
-use super::Block;
+use super::Out;
 use super::packed::{TILE_ROWS, Tile};
 
 /// Rows whose sums are kept in registers: with two columns of tiles, sixteen of thirty-two.
@@ -17,21 +17,20 @@ pub(super) fn available() -> bool {
 }
 
 /// See [`super::Multiply`].
-pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: &mut Block, add: bool) {
+pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool) {
     assert!(available(), "this kernel is chosen where its instructions are");
     // SAFETY: the processor has AVX512-BF16.
     unsafe { multiply_avx512(rows, strip, out, add) };
 }
 
 #[target_feature(enable = "avx512f,avx512bf16")]
-fn multiply_avx512(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: &mut Block, add: bool) {
-    for (group, out) in out.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
-        let first = group * ROWS;
+fn multiply_avx512(rows: [&[Tile]; 2], strip: &[[Tile; 2]], mut out: Out<'_>, add: bool) {
+    for first in (0..2 * TILE_ROWS).step_by(ROWS) {
         let tiles = rows[first / TILE_ROWS];
         let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
         if add {
-            for (sums, out) in sums.iter_mut().zip(&*out) {
-                let (halves, _) = out.as_chunks::<TILE_ROWS>();
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let (halves, _) = out.row(first + row).as_chunks::<TILE_ROWS>();
                 // SAFETY: a half holds the sixteen numbers that are read.
                 *sums = [0, 1].map(|half: usize| unsafe { _mm512_loadu_ps(halves[half].as_ptr()) });
             }
@@ -52,8 +51,8 @@ fn multiply_avx512(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: &mut Block, add
                 }
             }
         }
-        for (sums, out) in sums.iter().zip(out) {
-            let (halves, _) = out.as_chunks_mut::<TILE_ROWS>();
+        for (row, sums) in sums.iter().enumerate() {
+            let (halves, _) = out.row(first + row).as_chunks_mut::<TILE_ROWS>();
             for (sum, half) in sums.iter().zip(halves) {
                 // SAFETY: the half holds the sixteen numbers that are written.
                 unsafe { _mm512_storeu_ps(half.as_mut_ptr(), *sum) };

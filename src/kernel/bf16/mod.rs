@@ -9,15 +9,21 @@ mod amx;
 mod attend;
 #[cfg(target_arch = "x86_64")]
 mod dot;
+mod gated;
 mod packed;
 mod page;
 mod plain;
+mod weigh;
+
+use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
-pub(crate) use attend::{Strip, Visible, attend};
-pub(crate) use packed::{Matrix, Rows, rounded};
+pub(crate) use attend::Attention;
+pub(crate) use gated::gated;
+pub(crate) use packed::{Matrix, Rows};
 pub(crate) use page::{PAGE, Page};
+pub(crate) use weigh::Visible;
 
 use packed::{STRIP, TILE_ROWS, Tile};
 
@@ -26,7 +32,34 @@ type Block = [[f32; STRIP]; 2 * TILE_ROWS];
 
 /// The products of two blocks of rows, `[steps]` tiles each, and a strip `[steps, 2]`; added to what `out` holds, or in its
 /// place.
-type Multiply = fn(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: &mut Block, add: bool);
+type Multiply = fn(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool);
+
+/// Where a block is written: 32 rows of 32 numbers, which may stand apart.
+struct Out<'a> {
+    first: *mut f32,
+    /// Numbers from the beginning of a row to that of the next.
+    stride: usize,
+    numbers: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> Out<'a> {
+    fn block(block: &'a mut Block) -> Self {
+        Self { first: block.as_mut_ptr().cast(), stride: STRIP, numbers: PhantomData }
+    }
+
+    /// # Safety
+    /// For `'a`, the 32 numbers from `first` on, and those `1..32` times `stride` numbers behind them, can be written and
+    /// belong to nobody else. A kernel that does not add does not read them.
+    unsafe fn rows(first: *mut f32, stride: usize) -> Self {
+        Self { first, stride, numbers: PhantomData }
+    }
+
+    fn row(&mut self, index: usize) -> &mut [f32; STRIP] {
+        assert!(index < 2 * TILE_ROWS, "a block has 32 rows");
+        // SAFETY: a block, or what was promised to `rows`; the borrow of `self` keeps rows from being held twice.
+        unsafe { &mut *self.first.add(index * self.stride).cast() }
+    }
+}
 
 /// A kernel of some instruction set.
 #[derive(Clone, Copy)]
@@ -70,42 +103,50 @@ pub(crate) fn multiply(x: &Rows, w: &Matrix) -> Vec<f32> {
     multiply_with(kernel(), x, w)
 }
 
-/// A pointer into the output that threads share.
-struct Output(*mut f32);
-// SAFETY: every task writes columns of its own (see `multiply_with`).
-unsafe impl Sync for Output {}
+/// The beginning of an output that threads share; each writes a part of its own.
+#[derive(Clone, Copy)]
+struct Shared<T>(*mut T);
+// SAFETY: where it is read or written, the part is argued to be one thread's own.
+unsafe impl<T: Send> Sync for Shared<T> {}
 
-impl Output {
+impl<T> Shared<T> {
     /// # Safety
-    /// `at..at + numbers.len()` lies in the output, and no other thread touches it.
-    unsafe fn write(&self, at: usize, numbers: &[f32]) {
-        // SAFETY: by the promise above; `numbers` is on this thread's stack, so the two do not overlap.
-        unsafe { std::ptr::copy_nonoverlapping(numbers.as_ptr(), self.0.add(at), numbers.len()) };
+    /// `index` lies in the output.
+    unsafe fn at(&self, index: usize) -> *mut T {
+        // SAFETY: by the promise above.
+        unsafe { self.0.add(index) }
     }
 }
 
 fn multiply_with(kernel: Kernel, x: &Rows, w: &Matrix) -> Vec<f32> {
-    assert_eq!(x.k, w.k, "both sides have rows of k numbers");
-    let (m, n) = (x.m, w.n);
-    let mut product = vec![0f32; m * n]; // [m, n]
-    let output = Output(product.as_mut_ptr());
+    assert_eq!(x.k(), w.k(), "both sides have rows of k numbers");
+    let (m, n) = (x.m(), w.n());
+    let mut product: Vec<f32> = Vec::with_capacity(m * n); // [m, n]
+    let output = Shared(product.as_mut_ptr());
     (0..w.strips()).into_par_iter().for_each(|index| {
         let strip = w.strip(index);
         let columns = STRIP.min(n - index * STRIP);
-        let mut block = [[0f32; STRIP]; 2 * TILE_ROWS];
         (kernel.begin)();
         for (first, rows) in x.pairs() {
-            (kernel.multiply)(rows, strip, &mut block, false);
-            let rows = (2 * TILE_ROWS).min(m - first * TILE_ROWS);
-            for (row, numbers) in block[..rows].iter().enumerate() {
-                let at = (first * TILE_ROWS + row) * n + index * STRIP;
-                // SAFETY: row < m and the columns are those of this strip alone, so the range lies in `product`, and the
-                // tasks, one a strip, write apart from each other.
-                unsafe { output.write(at, &numbers[..columns]) };
+            let count = (2 * TILE_ROWS).min(m - first * TILE_ROWS);
+            // SAFETY: the first of the rows and columns of this block, which lie in the product.
+            let at = unsafe { output.at(first * TILE_ROWS * n + index * STRIP) };
+            if count == 2 * TILE_ROWS && columns == STRIP {
+                // SAFETY: all its rows and columns lie in the product, and the tasks write apart, each its columns.
+                (kernel.multiply)(rows, strip, unsafe { Out::rows(at, n) }, false);
+                continue;
+            }
+            let mut block = [[0f32; STRIP]; 2 * TILE_ROWS];
+            (kernel.multiply)(rows, strip, Out::block(&mut block), false);
+            for (row, numbers) in block[..count].iter().enumerate() {
+                // SAFETY: `count` rows and `columns` numbers of them lie in the product and belong to this task.
+                unsafe { std::ptr::copy_nonoverlapping(numbers.as_ptr(), at.add(row * n), columns) };
             }
         }
         (kernel.end)();
     });
+    // SAFETY: the strips cover all columns and the pairs all rows, so every number is written.
+    unsafe { product.set_len(m * n) };
     product
 }
 
@@ -116,7 +157,7 @@ mod tests {
     use crate::rng::Rng;
     use half::bf16;
 
-    fn every_kernel() -> Vec<Kernel> {
+    pub(super) fn every_kernel() -> Vec<Kernel> {
         let mut kernels = vec![kernel(), PLAIN];
         #[cfg(target_arch = "x86_64")]
         if dot::available() {

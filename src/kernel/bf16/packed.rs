@@ -1,5 +1,7 @@
 //! The order in which bf16 numbers are kept for the kernels: tiles of 1 KiB, read from front to back.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use crate::kernel::for_every_instruction_set;
@@ -24,8 +26,8 @@ impl Tile {
 
 /// The left side of a product: rows rounded to bf16. Missing rows and numbers of the last tiles are 0.
 pub(crate) struct Rows {
-    pub(super) m: usize,
-    pub(super) k: usize,
+    m: usize,
+    k: usize,
     tiles: Vec<Tile>, // [blocks, steps]
 }
 
@@ -34,16 +36,30 @@ impl Rows {
     pub(crate) fn round(x: &[f32], m: usize, k: usize) -> Self {
         assert_eq!(x.len(), m * k, "m rows of k numbers");
         let steps = k.div_ceil(STEP);
-        let mut tiles = vec![Tile::ZERO; m.div_ceil(TILE_ROWS) * steps];
-        let blocks = tiles.par_chunks_mut(steps).zip(x.par_chunks(TILE_ROWS * k));
-        blocks.for_each(|(tiles, rows)| {
-            for (row, numbers) in rows.chunks_exact(k).enumerate() {
-                for (tile, numbers) in tiles.iter_mut().zip(numbers.chunks(STEP)) {
-                    round_into(&mut tile.0[row * STEP..][..numbers.len()], numbers);
-                }
-            }
-        });
+        Self::filled(m, k, |tiles| {
+            let blocks = tiles.par_chunks_mut(steps).zip(x.par_chunks(TILE_ROWS * k));
+            blocks.for_each(|(tiles, rows)| round_block(tiles, rows, k));
+        })
+    }
+
+    /// Rows of `k` numbers whose tiles `[blocks, steps]` are all written by `fill`.
+    pub(super) fn filled(m: usize, k: usize, fill: impl FnOnce(&mut [MaybeUninit<Tile>])) -> Self {
+        let count = m.div_ceil(TILE_ROWS) * k.div_ceil(STEP);
+        let mut tiles = Vec::with_capacity(count);
+        fill(&mut tiles.spare_capacity_mut()[..count]);
+        // SAFETY: there is room for them, and they were written.
+        unsafe { tiles.set_len(count) };
         Self { m, k, tiles }
+    }
+
+    /// Number of rows.
+    pub(crate) fn m(&self) -> usize {
+        self.m
+    }
+
+    /// Numbers in a row.
+    pub(crate) fn k(&self) -> usize {
+        self.k
     }
 
     /// Number of blocks of 16 rows.
@@ -68,8 +84,8 @@ impl Rows {
 
 /// The right side of a product, `w [n, k]`, rounded to bf16 and packed once.
 pub(crate) struct Matrix {
-    pub(super) n: usize,
-    pub(super) k: usize,
+    n: usize,
+    k: usize,
     tiles: Vec<[Tile; 2]>, // [strips, steps]
 }
 
@@ -88,6 +104,19 @@ impl Matrix {
         let strips = tiles.par_chunks_mut(steps).zip(w.par_chunks(STRIP * k));
         strips.for_each(|(tiles, columns)| pack_strip(tiles, columns, k));
         Self { n, k, tiles }
+    }
+
+    /// Every 16 rows of `a` and then the same rows of `b`, both `[n, k]`: a strip of the product holds 16 columns of each.
+    pub(crate) fn interleaved(a: &[f32], b: &[f32], n: usize, k: usize) -> Self {
+        assert!(a.len() == n * k && b.len() == n * k, "n rows of k numbers");
+        let steps = k.div_ceil(STEP);
+        let mut tiles = vec![[Tile::ZERO; 2]; n.div_ceil(TILE_ROWS) * steps];
+        let columns = a.par_chunks(TILE_ROWS * k).zip(b.par_chunks(TILE_ROWS * k));
+        tiles.par_chunks_mut(steps).zip(columns).for_each(|(tiles, (a, b))| {
+            pack_half(tiles, 0, a, k);
+            pack_half(tiles, 1, b, k);
+        });
+        Self { n: n.div_ceil(TILE_ROWS) * STRIP, k, tiles }
     }
 
     /// Rows of `w`: the width of the product.
@@ -114,11 +143,47 @@ impl Matrix {
 
 /// Packs up to 32 columns of `k` numbers each, stored one after the other, into the tiles `[steps, 2]` of a strip.
 pub(super) fn pack_strip(tiles: &mut [[Tile; 2]], columns: &[f32], k: usize) {
-    for (column, numbers) in columns.chunks_exact(k).enumerate() {
-        let (half, column) = (column / TILE_ROWS, column % TILE_ROWS);
-        for (tile, numbers) in tiles.iter_mut().zip(numbers.chunks(STEP)) {
-            for (i, &x) in numbers.iter().enumerate() {
-                tile[half].0[(i / 2) * STEP + 2 * column + i % 2] = round(x);
+    for (half, columns) in columns.chunks(TILE_ROWS * k).enumerate() {
+        pack_half(tiles, half, columns, k);
+    }
+}
+
+for_every_instruction_set! {
+    /// Packs up to 16 columns of `k` numbers each into one half of the tiles `[steps, 2]` of a strip.
+    fn pack_half = pack_half_plain(tiles: &mut [[Tile; 2]], half: usize, columns: &[f32], k: usize)
+}
+
+#[inline(always)]
+fn pack_half_plain(tiles: &mut [[Tile; 2]], half: usize, columns: &[f32], k: usize) {
+    for (step, tile) in tiles.iter_mut().enumerate() {
+        let mut rounded = [[0u16; STEP]; TILE_ROWS];
+        for (numbers, rounded) in columns.chunks_exact(k).zip(&mut rounded) {
+            let numbers = &numbers[step * STEP..k.min((step + 1) * STEP)];
+            round_into_plain(&mut rounded[..numbers.len()], numbers);
+        }
+        for (pair, packed) in tile[half].0.as_chunks_mut::<STEP>().0.iter_mut().enumerate() {
+            for (column, packed) in packed.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                *packed = [rounded[column][2 * pair], rounded[column][2 * pair + 1]];
+            }
+        }
+    }
+}
+
+for_every_instruction_set! {
+    /// Writes up to 16 rows of `k` numbers into the tiles `[steps]` of a block.
+    fn round_block = round_block_plain(tiles: &mut [MaybeUninit<Tile>], rows: &[f32], k: usize)
+}
+
+#[inline(always)]
+fn round_block_plain(tiles: &mut [MaybeUninit<Tile>], rows: &[f32], k: usize) {
+    for (step, tile) in tiles.iter_mut().enumerate() {
+        let tile = tile.write(Tile::ZERO);
+        for (row, numbers) in rows.chunks_exact(k).enumerate() {
+            let numbers = &numbers[step * STEP..k.min((step + 1) * STEP)];
+            let rounded = &mut tile.0[row * STEP..][..STEP];
+            match <&[f32; STEP]>::try_from(numbers) {
+                Ok(numbers) => round_into_plain(rounded, numbers),
+                Err(_) => round_into_plain(&mut rounded[..numbers.len()], numbers),
             }
         }
     }
@@ -134,11 +199,6 @@ fn round_into_plain(rounded: &mut [u16], numbers: &[f32]) {
     for (rounded, number) in rounded.iter_mut().zip(numbers) {
         *rounded = round(*number);
     }
-}
-
-/// The nearest bf16, in f32.
-pub(crate) fn rounded(number: f32) -> f32 {
-    f32::from_bits(u32::from(round(number)) << 16)
 }
 
 /// The bits of the nearest bf16, ties to even; a NaN becomes a quiet one.

@@ -39,6 +39,7 @@ impl Page {
     }
 
     /// The key at `place`, `[d]`.
+    #[cfg(test)]
     pub(crate) fn key(&self, place: usize) -> impl Iterator<Item = f32> {
         let steps = self.d.div_ceil(STEP);
         let tiles = &self.keys[place / TILE_ROWS * steps..][..steps];

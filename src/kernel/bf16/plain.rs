@@ -1,19 +1,19 @@
 //! The kernel for any processor: numbers widened to f32, sixteen columns side by side.
 
-use super::Block;
+use super::Out;
 use super::packed::{TILE_ROWS, Tile};
 use crate::kernel::for_every_instruction_set;
 
 for_every_instruction_set! {
     /// See [`super::Multiply`].
-    fn multiply = multiply_plain(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: &mut Block, add: bool)
+    fn multiply = multiply_plain(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool)
 }
 
 #[inline(always)]
-fn multiply_plain(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: &mut Block, add: bool) {
-    for (row, out) in out.iter_mut().enumerate() {
+fn multiply_plain(rows: [&[Tile]; 2], strip: &[[Tile; 2]], mut out: Out<'_>, add: bool) {
+    for row in 0..2 * TILE_ROWS {
         let tiles = rows[row / TILE_ROWS];
-        for (half, out) in out.as_chunks_mut::<TILE_ROWS>().0.iter_mut().enumerate() {
+        for (half, out) in out.row(row).as_chunks_mut::<TILE_ROWS>().0.iter_mut().enumerate() {
             let mut sums = if add { *out } else { [0f32; TILE_ROWS] };
             for (left, right) in tiles.iter().zip(strip) {
                 let (left, _) = left.0.as_chunks::<{ 2 * TILE_ROWS }>();

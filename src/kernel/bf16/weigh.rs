@@ -1,0 +1,216 @@
+//! From scores to weights in bf16: the part of attention that is no matrix product.
+
+use super::Block;
+use super::packed::{STRIP, TILE_ROWS, Tile, round};
+use crate::kernel::exp::exp;
+use crate::kernel::for_every_instruction_set;
+
+/// One number a query.
+pub(super) type Lanes = [f32; STRIP];
+
+/// The keys that each query sees: `start[q]..end[q]`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Visible {
+    pub(crate) start: [i32; STRIP],
+    pub(crate) end: [i32; STRIP],
+}
+
+/// The largest score of each query so far, and the sum of its weights relative to it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Running {
+    max: Lanes,
+    pub(super) sum: Lanes,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Self { max: [f32::NEG_INFINITY; STRIP], sum: [0.0; STRIP] }
+    }
+}
+
+/// Turns scores `[keys, queries]` into weights `exp(z - max)`, 0 for keys that are not seen, and takes them into the running
+/// maximum and sum. The factors that come back bring what was summed before to the new maximum.
+pub(super) fn weigh(
+    scores: &mut [Block],
+    weights: &mut [[Tile; 2]],
+    visible: &Visible,
+    softcap: Option<f32>,
+    running: &mut Running,
+) -> Lanes {
+    if let Some(cap) = softcap {
+        scores.iter_mut().flatten().flatten().for_each(|z| *z = cap * (*z / cap).tanh());
+    }
+    let keys = (scores.len() * 2 * TILE_ROWS) as i32;
+    let all = visible.start.iter().all(|&start| start <= 0) && visible.end.iter().all(|&end| end >= keys);
+    if !all {
+        hide(scores, visible);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        // SAFETY: the processor has AVX-512F.
+        return unsafe { avx512::powers(scores, weights, running) };
+    }
+    powers(scores, weights, running)
+}
+
+for_every_instruction_set! {
+    /// Puts the scores of keys that are not seen to minus infinity.
+    fn hide = hide_plain(scores: &mut [Block], visible: &Visible)
+}
+
+#[inline(always)]
+fn hide_plain(scores: &mut [Block], visible: &Visible) {
+    for (key, row) in (0i32..).zip(scores.iter_mut().flatten()) {
+        for ((z, start), end) in row.iter_mut().zip(&visible.start).zip(&visible.end) {
+            *z = if key >= *start && key < *end { *z } else { f32::NEG_INFINITY };
+        }
+    }
+}
+
+/// The part of [`weigh`] behind caps and masks. Its twin for AVX-512 rounds otherwise in the last places.
+fn powers(scores: &[Block], weights: &mut [[Tile; 2]], running: &mut Running) -> Lanes {
+    let mut new = running.max;
+    for row in scores.iter().flatten() {
+        for (max, &z) in new.iter_mut().zip(row) {
+            *max = if z > *max { z } else { *max };
+        }
+    }
+    // A query that has seen no key yet keeps its sum of 0, whatever is subtracted.
+    let level = new.map(|max| if max == f32::NEG_INFINITY { 0.0 } else { max });
+    let factor: Lanes = std::array::from_fn(|query| exp(running.max[query] - level[query]));
+    running.max = new;
+    running.sum.iter_mut().zip(&factor).for_each(|(sum, factor)| *sum *= factor);
+    for (block, tiles) in scores.iter().zip(weights) {
+        for (key, row) in block.iter().enumerate() {
+            for (query, z) in row.iter().enumerate() {
+                let weight = exp(z - level[query]);
+                running.sum[query] += weight;
+                let place = key / 2 * STRIP + query % TILE_ROWS * 2 + key % 2;
+                tiles[query / TILE_ROWS].0[place] = round(weight);
+            }
+        }
+    }
+    factor
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::{
+        __m512, __m512i, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512,
+        _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_mul_ps, _mm512_or_si512,
+        _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
+        _mm512_srli_epi32, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
+    };
+
+    use super::{Block, Lanes, Running, STRIP, TILE_ROWS, Tile};
+
+    /// See [`super::powers`].
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn powers(scores: &[Block], weights: &mut [[Tile; 2]], running: &mut Running) -> Lanes {
+        let mut factors = [0f32; STRIP];
+        for half in 0..2 {
+            let old = half_of(&running.max, half);
+            let rows = || scores.iter().flatten();
+            let new = rows().fold(old, |max, row| _mm512_max_ps(half_of(row, half), max));
+            // A query that has seen no key yet keeps its sum of 0, whatever is subtracted.
+            let level = _mm512_max_ps(new, _mm512_set1_ps(-1e30));
+            let level = _mm512_mul_ps(level, _mm512_set1_ps(std::f32::consts::LOG2_E));
+            let factor = power(old, level);
+            let mut sums = [_mm512_mul_ps(half_of(&running.sum, half), factor), _mm512_setzero_ps()];
+            for (block, tiles) in scores.iter().zip(&mut *weights) {
+                let pairs = tiles[half].0.as_chunks_mut::<STRIP>().0;
+                for (keys, pair) in block.as_chunks::<2>().0.iter().zip(pairs) {
+                    let [first, second] = [0, 1].map(|key: usize| power(half_of(&keys[key], half), level));
+                    sums = [_mm512_add_ps(sums[0], first), _mm512_add_ps(sums[1], second)];
+                    // SAFETY: the pair holds the 32 numbers of 16 bits that are written.
+                    unsafe { _mm512_storeu_si512(pair.as_mut_ptr().cast(), rounded(first, second)) };
+                }
+            }
+            put(&mut running.max, half, new);
+            put(&mut running.sum, half, _mm512_add_ps(sums[0], sums[1]));
+            put(&mut factors, half, factor);
+        }
+        factors
+    }
+
+    /// Sixteen of the numbers.
+    #[target_feature(enable = "avx512f")]
+    fn half_of(lanes: &Lanes, half: usize) -> __m512 {
+        // SAFETY: half a set of lanes holds the sixteen numbers that are read.
+        unsafe { _mm512_loadu_ps(lanes.as_chunks::<TILE_ROWS>().0[half].as_ptr()) }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn put(lanes: &mut Lanes, half: usize, numbers: __m512) {
+        // SAFETY: half a set of lanes holds the sixteen numbers that are written.
+        unsafe { _mm512_storeu_ps(lanes.as_chunks_mut::<TILE_ROWS>().0[half].as_mut_ptr(), numbers) };
+    }
+
+    /// `2^(z log2 e - level)`, within 5e-6 of itself; about 1e-38 instead of less. A NaN stays one.
+    ///
+    /// `2^r` for `|r| <= 1/2` is a polynomial through the Chebyshev points of that interval.
+    #[target_feature(enable = "avx512f")]
+    fn power(z: __m512, level: __m512) -> __m512 {
+        const NEAREST: i32 = 0;
+        let x = _mm512_fmsub_ps(z, _mm512_set1_ps(std::f32::consts::LOG2_E), level);
+        let x = _mm512_max_ps(_mm512_set1_ps(-126.0), x);
+        let whole = _mm512_roundscale_ps::<NEAREST>(x);
+        let r = _mm512_sub_ps(x, whole);
+        let series = SERIES[1..]
+            .iter()
+            .fold(_mm512_set1_ps(SERIES[0]), |sum, &c| _mm512_fmadd_ps(sum, r, _mm512_set1_ps(c)));
+        _mm512_scalef_ps(series, whole)
+    }
+
+    /// Coefficients, that of the highest power first.
+    const SERIES: [f32; 5] = [0.009_666_368, 0.055_921_976, 0.240_223_5, 0.693_121, 1.0];
+
+    /// Two sets of weights as pairs of bf16, to nearest; halfway away from zero.
+    #[target_feature(enable = "avx512f")]
+    fn rounded(first: __m512, second: __m512) -> __m512i {
+        let half = _mm512_set1_epi32(0x8000);
+        let [first, second] = [first, second].map(|x| _mm512_add_epi32(_mm512_castps_si512(x), half));
+        let upper = _mm512_and_si512(second, _mm512_set1_epi32(0xffff_0000u32.cast_signed()));
+        _mm512_or_si512(_mm512_srli_epi32::<16>(first), upper)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::super::powers as plain;
+        use super::*;
+        use crate::kernel::random::numbers;
+        use crate::rng::Rng;
+
+        #[test]
+        fn the_kernel_for_avx512_weighs_as_the_plain_one() {
+            if !std::arch::is_x86_feature_detected!("avx512f") {
+                return;
+            }
+            let mut rng = Rng::new(37);
+            let mut running = [Running::default(), Running::default()];
+            for scale in [1.0, 30.0, 0.1, 100.0] {
+                let mut scores = [[[0f32; STRIP]; 2 * TILE_ROWS]; 3];
+                let given = numbers(&mut rng, 3 * STRIP * STRIP, scale);
+                scores.iter_mut().flatten().flatten().zip(&given).for_each(|(z, given)| *z = *given);
+                scores.iter_mut().flatten().for_each(|row| row[5] = f32::NEG_INFINITY);
+                let mut weights = [[[Tile::ZERO; 2]; 3]; 2];
+                let factors = [
+                    plain(&scores, &mut weights[0], &mut running[0]),
+                    // SAFETY: the processor has AVX-512F.
+                    unsafe { powers(&scores, &mut weights[1], &mut running[1]) },
+                ];
+                assert_eq!(running[0].max, running[1].max);
+                let close = |a: f32, b: f32, off: f32| (a - b).abs() <= off * b.abs() + 1e-35;
+                let all = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| close(*a, *b, 2e-5));
+                assert!(all(&factors[1], &factors[0]), "{factors:?}");
+                assert!(all(&running[1].sum, &running[0].sum), "{running:?}");
+                let [plain, fast] =
+                    weights.map(|weights| weights.into_iter().flatten().flat_map(|tile| tile.0));
+                for (plain, fast) in plain.zip(fast) {
+                    let [plain, fast] = [plain, fast].map(|bits| f32::from_bits(u32::from(bits) << 16));
+                    assert!(close(fast, plain, 1.0 / 128.0), "{fast}, not {plain}");
+                }
+            }
+        }
+    }
+}
