@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::export::Exporter;
 use crate::export::inspection::{INSPECTION_EXPORTERS, InspectionExporter};
+use crate::export::speed::{SPEED_EXPORTERS, SpeedExporter};
 use crate::export::style::ColorChoice;
 use crate::grid::{ContextLength, Depth, DepthSpacing};
 use crate::model::dtype::Dtype;
@@ -38,6 +39,8 @@ pub enum Command {
     Prompts(Box<PromptsArgs>),
     /// Write the logits of every position, and attention, as safetensors: to check a port against
     Logits(Box<LogitsArgs>),
+    /// Measure how fast a checkpoint reads and writes on this machine, and where the time goes
+    Bench(Box<BenchArgs>),
     /// Print what a checkpoint is and the memory it needs; reads headers only
     Inspect(InspectArgs),
     /// List what can be named: variants, families, tasks, haystacks, scorers, exporters
@@ -400,6 +403,45 @@ pub struct InspectArgs {
     pub output_format: InspectionExporter,
 }
 
+/// Flags of `niah bench`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Each repetition reads a prompt of every length and decodes behind it; between the chunks of a prompt runs the best matrix \
+multiply of the same dtype alone, so that GEMM, the share of its speed that linear maps reach, holds on a busy machine too.
+
+Examples:
+  niah bench -m model.gguf --dtype bf16
+  niah bench -m DIR --context-lengths 4k,32k --repeats 9 --output-format csv")]
+pub struct BenchArgs {
+    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, or a hub id
+    #[arg(long, short, value_name = "FILE|DIR|ID", help_heading = "Model")]
+    pub model: String,
+    /// Its attention.
+    #[command(flatten)]
+    pub attention: AttentionArgs,
+    /// Prompt lengths in tokens: 4k,8k or 4096 or 2^12 [default: of 512,2k,4k,8k those within the model's positions]
+    #[arg(long, value_name = "LENGTHS", value_delimiter = ',', help_heading = "Measurement")]
+    pub context_lengths: Vec<ContextLength>,
+    /// Tokens decoded behind each prompt, one by one
+    #[arg(long, value_name = "N", default_value_t = 32, help_heading = "Measurement")]
+    pub max_new_tokens: usize,
+    /// How often each length is measured; medians are shown
+    #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Measurement")]
+    pub repeats: usize,
+    /// Seed of the prompts' tokens
+    #[arg(long, default_value_t = 42, help_heading = "Measurement")]
+    pub seed: u64,
+    /// What goes to stdout: table (medians and ranges), csv (medians), or json (both)
+    #[arg(long, value_name = "FORM", value_parser = speed_exporter, default_value = "table", help_heading = "Output")]
+    pub output_format: SpeedExporter,
+    /// TOML file with any of these flags as keys; the command line wins
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub config: Option<PathBuf>,
+    /// Where to compute.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
 /// Flags of `niah list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
@@ -421,6 +463,10 @@ fn exporter(text: &str) -> Result<Exporter, crate::error::Error> {
 
 fn inspection_exporter(text: &str) -> Result<InspectionExporter, crate::error::Error> {
     Ok(crate::registry::find("form of output", INSPECTION_EXPORTERS, text)?.value)
+}
+
+fn speed_exporter(text: &str) -> Result<SpeedExporter, crate::error::Error> {
+    Ok(crate::registry::find("form of output", SPEED_EXPORTERS, text)?.value)
 }
 
 fn snap(text: &str) -> Result<Snap, crate::error::Error> {

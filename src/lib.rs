@@ -20,8 +20,8 @@
 //!  3  plan · prefix · runner            the only modules that see both columns below
 //!  2  score                             (response, expected) to 0..1
 //!  1  TEXT  grid needle haystack        | TENSOR  attention model
-//!           task prompt trial tokenizer |         checkpoint generate logits kernel
-//!  0  registry · error · rng · hash · clock · progress
+//!           task prompt trial tokenizer |         checkpoint generate logits speed kernel
+//!  0  registry · error · rng · hash · clock · process · progress
 //! ```
 //!
 //! # Invariants, held by `tests/layers.rs`
@@ -52,6 +52,7 @@ pub mod model;
 pub mod needle;
 pub mod plan;
 pub mod prefix;
+pub mod process;
 pub mod progress;
 pub mod prompt;
 pub mod registry;
@@ -59,6 +60,7 @@ pub mod report;
 pub mod rng;
 pub mod runner;
 pub mod score;
+pub mod speed;
 pub mod stats;
 pub mod task;
 pub mod tokenizer;

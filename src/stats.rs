@@ -34,6 +34,18 @@ pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
+/// The median: of an even number of values, the mean of the two in the middle. `None` of nothing.
+#[must_use]
+pub fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let half = sorted.len() / 2;
+    match sorted.len() % 2 {
+        1 => Some(sorted[half]),
+        _ => mean(sorted.get(half.checked_sub(1)?..=half)?),
+    }
+}
+
 /// The sample standard deviation `√(Σ(x - mean)² / (n - 1))`; `None` of fewer than two values.
 #[must_use]
 pub fn sample_sd(values: &[f64]) -> Option<f64> {
@@ -71,6 +83,14 @@ mod tests {
         assert_eq!(mean(&[0.25, 0.75]), Some(0.5));
         assert_eq!(sample_sd(&[1.0]), None);
         assert_eq!(sample_sd(&[1.0, 2.0, 3.0]), Some(1.0));
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle_whatever_the_order() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[5.0]), Some(5.0));
+        assert_eq!(median(&[9.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[9.0, 1.0, 2.0, 4.0]), Some(3.0));
     }
 
     #[test]

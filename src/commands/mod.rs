@@ -1,6 +1,7 @@
 //! One file a subcommand, and what they share: drawing style, output, devices and threads.
 
 pub mod attend;
+pub mod bench;
 pub mod config_file;
 pub mod inspect;
 pub mod list;

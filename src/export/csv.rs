@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::report::speed::{LengthSpeed, Spread};
 use crate::report::{CellSummary, HeadSummary};
 use crate::trial::{AttentionRow, Outcome, TokenRow};
 
@@ -278,6 +279,27 @@ pub fn cells(cells: &[CellSummary]) -> Result<String> {
 /// When serialisation fails.
 pub fn heads(heads: &[HeadSummary]) -> Result<String> {
     table("layer,head,n,needle_mass\n", heads)
+}
+
+/// Speeds by length, medians; the header is there even without a length.
+///
+/// # Errors
+/// When serialisation fails.
+pub fn speeds(lengths: &[LengthSpeed]) -> Result<String> {
+    const COLUMNS: &str = "context_length,prefill_tokens_per_second,decode_tokens_per_second,attention_share,\
+                           gemm_peak_share,peak_memory_mib\n";
+    let median = |spread: Option<Spread>| spread.map(|spread| spread.median);
+    let row = |speed: &LengthSpeed| {
+        (
+            speed.context_length,
+            median(speed.prefill_tokens_per_second),
+            median(speed.decode_tokens_per_second),
+            median(speed.attention_share),
+            median(speed.gemm_peak_share),
+            speed.peak_memory_mib,
+        )
+    };
+    table(COLUMNS, &lengths.iter().map(row).collect::<Vec<_>>())
 }
 
 fn table<R: Serialize>(header: &str, rows: &[R]) -> Result<String> {

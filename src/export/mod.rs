@@ -6,6 +6,7 @@ pub mod inspection;
 pub mod json;
 pub mod palette;
 pub mod shaded;
+pub mod speed;
 pub mod style;
 pub mod table;
 pub mod terminal;

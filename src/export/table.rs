@@ -7,6 +7,7 @@ use super::style::Style;
 use crate::grid::ContextLength;
 use crate::plan::LengthMemory;
 use crate::report::heatmap::Unit;
+use crate::report::speed::{LengthSpeed, Spread};
 use crate::report::{Summary, Tally};
 use crate::trial::AttentionRow;
 
@@ -81,6 +82,34 @@ pub fn memory(lengths: &[LengthMemory], style: &Style) -> String {
     };
     let header = ["length", "weights", "cache", "working set", "total", "fits"];
     table(&header, lengths.iter().map(row).collect(), style) + "\n"
+}
+
+/// Speeds by length: medians, with the range where there is one.
+#[must_use]
+pub fn speeds(lengths: &[LengthSpeed], style: &Style) -> String {
+    let number = |x: f64| if x < 100.0 { format!("{x:.1}") } else { format!("{x:.0}") };
+    let percent = |x: f64| format!("{:.0}", 100.0 * x);
+    let row = |speed: &LengthSpeed| {
+        vec![
+            ContextLength(speed.context_length).to_string(),
+            spread(speed.prefill_tokens_per_second, number, ""),
+            spread(speed.decode_tokens_per_second, number, ""),
+            spread(speed.attention_share, percent, "%"),
+            spread(speed.gemm_peak_share, percent, "%"),
+            spread(speed.gemm_rate, |rate| number(rate / 1e9), ""),
+            or_missing(speed.peak_memory_mib.map(|mib| format!("{mib:.0} MiB"))),
+        ]
+    };
+    let header =
+        ["length", "prefill tok/s", "decode tok/s", "attention", "GEMM", "best GFLOP/s", "peak memory"];
+    table(&header, lengths.iter().map(row).collect(), style) + "\n"
+}
+
+/// The median, and in brackets the range when it can be seen at this precision.
+fn spread(spread: Option<Spread>, text: impl Fn(f64) -> String, unit: &str) -> String {
+    let Some(spread) = spread else { return or_missing(None) };
+    let [median, min, max] = [spread.median, spread.min, spread.max].map(text);
+    if min == max { median + unit } else { format!("{median}{unit} ({min}-{max})") }
 }
 
 fn or_missing(text: Option<String>) -> String {

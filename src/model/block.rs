@@ -10,6 +10,7 @@ use super::mlp::Mlp;
 use super::moe::Moe;
 use super::rope;
 use super::spec::{BlockKind, DecoderSpec, LayerSpec, NormKind, QkNorm};
+use super::spent::Spent;
 use crate::attention::{self, AttentionContext, AttentionRecorder};
 use crate::checkpoint::Weights;
 use crate::error::Result;
@@ -41,6 +42,14 @@ struct Attention {
     k_norm: Option<Norm>,
 }
 
+/// What looks on while a block runs.
+pub(super) struct Watch<'a, 'r> {
+    /// Where to record attention.
+    pub(super) recorder: Option<&'a mut (dyn AttentionRecorder + 'r)>,
+    /// Where time goes.
+    pub(super) spent: &'a mut Spent,
+}
+
 /// Cosines and sines of a chunk, `[t, rotary_dim / 2]` each.
 type RopeTable = (Tensor, Tensor);
 
@@ -66,13 +75,15 @@ impl Block {
         rope: Option<&RopeTable>,
         cache: &mut KvCache,
         context: AttentionContext<'_>,
-        recorder: Option<&mut (dyn AttentionRecorder + '_)>,
+        watch: Watch<'_, '_>,
     ) -> Result<Tensor> {
+        let Watch { recorder, spent } = watch;
         let normed = apply(self.before_attention.as_ref(), x)?; // [t, hidden]
-        let (q, k, v) = self.attention.project(spec, &normed, rope)?; // [heads, t, head_dim]
+        let (q, k, v) = self.attention.project(spec, &normed, rope, spent)?; // [heads, t, head_dim]
         let cached = cache.append(context.layer, &k, &v)?;
-        let mixed = attention::attend(&q, &cached, context, recorder)?; // [t, heads * head_dim]
-        let attended = apply(self.after_attention.as_ref(), &self.attention.o_proj.forward(&mixed)?)?;
+        let mixed = spent.on_attention(|| attention::attend(&q, &cached, context, recorder))?; // [t, heads * head_dim]
+        let attended = spent.on_linear(|| self.attention.o_proj.forward(&mixed))?; // [t, hidden]
+        let attended = apply(self.after_attention.as_ref(), &attended)?;
         let attended = scaled(attended, spec.residual_multiplier)?; // [t, hidden]
         let (mlp_input, residual) = match spec.block {
             BlockKind::ParallelOneNorm => (normed, sum(x, &attended)?),
@@ -82,7 +93,8 @@ impl Block {
                 (apply(self.before_mlp.as_ref(), &x)?, x)
             }
         };
-        let computed = apply(self.after_mlp.as_ref(), &self.feed_forward.forward(spec, &mlp_input)?)?; // [t, hidden]
+        let computed = self.feed_forward.forward(spec, &mlp_input, spent)?; // [t, hidden]
+        let computed = apply(self.after_mlp.as_ref(), &computed)?;
         Ok(sum(&residual, &scaled(computed, spec.residual_multiplier)?)?)
     }
 }
@@ -115,10 +127,10 @@ impl FeedForward {
     }
 
     /// `x` `[t, hidden]` to `[t, hidden]`.
-    fn forward(&self, spec: &DecoderSpec, x: &Tensor) -> candle_core::Result<Tensor> {
+    fn forward(&self, spec: &DecoderSpec, x: &Tensor, spent: &mut Spent) -> candle_core::Result<Tensor> {
         match self {
-            Self::Dense(mlp) => mlp.forward(spec.hidden_act, x),
-            Self::Moe(moe) => moe.forward(spec.hidden_act, x),
+            Self::Dense(mlp) => mlp.forward(spec.hidden_act, x, spent),
+            Self::Moe(moe) => moe.forward(spec.hidden_act, x, spent),
         }
     }
 }
@@ -161,6 +173,7 @@ impl Attention {
         spec: &DecoderSpec,
         x: &Tensor,
         table: Option<&RopeTable>,
+        spent: &mut Spent,
     ) -> candle_core::Result<(Tensor, Tensor, Tensor)> {
         let (d, layout) = (spec.head_dim, spec.rotary_layout);
         let positioned = |x: Tensor, norm: Option<&Norm>| -> candle_core::Result<Tensor> {
@@ -173,9 +186,9 @@ impl Attention {
             }
         };
         let input = Input::new(x)?;
-        let q = positioned(self.q_proj.apply(&input)?, self.q_norm.as_ref())?;
-        let k = positioned(self.k_proj.apply(&input)?, self.k_norm.as_ref())?;
-        let v = rope::split_heads(&self.v_proj.apply(&input)?, d, None, layout)?;
+        let q = positioned(spent.on_linear(|| self.q_proj.apply(&input))?, self.q_norm.as_ref())?;
+        let k = positioned(spent.on_linear(|| self.k_proj.apply(&input))?, self.k_norm.as_ref())?;
+        let v = rope::split_heads(&spent.on_linear(|| self.v_proj.apply(&input))?, d, None, layout)?;
         Ok((q, k, v))
     }
 }

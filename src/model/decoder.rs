@@ -2,13 +2,14 @@
 
 use candle_core::{D, DType, Device, Tensor};
 
-use super::block::Block;
+use super::block::{Block, Watch};
 use super::dtype::Dtype;
 use super::kv_cache::KvCache;
 use super::layers::Norm;
 use super::linear::Linear;
 use super::rope::Rope;
 use super::spec::{DecoderSpec, NormKind};
+use super::spent::Spent;
 use crate::attention::{AttentionContext, AttentionRecorder, AttentionVariant};
 use crate::checkpoint::Weights;
 use crate::error::{Error, Result};
@@ -88,7 +89,21 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Error::Compute`] when memory is out, positions run past a learned embedding, or logits are not finite.
-    pub fn forward(&self, tokens: &[u32], cache: &mut KvCache, mut forward: Forward<'_>) -> Result<Tensor> {
+    pub fn forward(&self, tokens: &[u32], cache: &mut KvCache, forward: Forward<'_>) -> Result<Tensor> {
+        self.forward_timed(tokens, cache, forward, &mut Spent::default())
+    }
+
+    /// The same; what attention and linear maps take is added to `spent`.
+    ///
+    /// # Errors
+    /// As of [`Self::forward`].
+    pub fn forward_timed(
+        &self,
+        tokens: &[u32],
+        cache: &mut KvCache,
+        mut forward: Forward<'_>,
+        spent: &mut Spent,
+    ) -> Result<Tensor> {
         let (t, first_position) = (tokens.len(), cache.len());
         let ropes = self.spec.ropes();
         let tables = ropes.iter().map(|spec| {
@@ -108,7 +123,8 @@ impl Decoder {
             };
             let rope = ropes.iter().position(|known| Some(*known) == layer.rope.as_ref());
             let table = rope.map(|rope| &tables[rope]);
-            x = block.forward(&self.spec, &x, table, cache, context, forward.probe.as_deref_mut())?; // [t, hidden]
+            let watch = Watch { recorder: forward.probe.as_deref_mut(), spent: &mut *spent };
+            x = block.forward(&self.spec, &x, table, cache, context, watch)?; // [t, hidden]
         }
         cache.advance(t);
         let kept = x.narrow(0, t - forward.keep_logits, forward.keep_logits)?; // [kept, hidden]

@@ -5,6 +5,7 @@ use candle_core::{Result, Tensor};
 use super::dtype::Dtype;
 use super::linear::{Input, Linear, PackedMlp};
 use super::spec::{Activation, MlpKind};
+use super::spent::Spent;
 use crate::checkpoint::Weights;
 
 /// `down(act(gate x) * up x)`, or `down(act(up x))` without a gate.
@@ -55,14 +56,19 @@ impl Mlp {
     }
 
     /// `x` `[t, hidden]` to `[t, hidden]`.
-    pub(super) fn forward(&self, act: Activation, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, act: Activation, x: &Tensor, spent: &mut Spent) -> Result<Tensor> {
         match self {
             Self::Gated { gate_proj, up_proj, down_proj } => {
-                let gated = act.gate(&gate_proj.forward(x)?, &up_proj.forward(x)?)?; // [t, inner]
-                down_proj.forward(&gated)
+                let gate = spent.on_linear(|| gate_proj.forward(x))?; // [t, inner]
+                let up = spent.on_linear(|| up_proj.forward(x))?; // [t, inner]
+                let gated = act.gate(&gate, &up)?; // [t, inner]
+                spent.on_linear(|| down_proj.forward(&gated))
             }
-            Self::Packed(packed) => packed.forward(act, &Input::new(x)?),
-            Self::Plain { up_proj, down_proj } => down_proj.forward(&act.forward(&up_proj.forward(x)?)?),
+            Self::Packed(packed) => spent.on_linear(|| packed.forward(act, &Input::new(x)?)),
+            Self::Plain { up_proj, down_proj } => {
+                let inner = act.forward(&spent.on_linear(|| up_proj.forward(x))?)?; // [t, inner]
+                spent.on_linear(|| down_proj.forward(&inner))
+            }
         }
     }
 }

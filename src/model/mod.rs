@@ -4,6 +4,7 @@ mod block;
 pub mod decoder;
 pub mod dtype;
 pub mod families;
+pub mod gemm_peak;
 pub mod kv_cache;
 mod layers;
 pub mod linear;
@@ -11,6 +12,9 @@ mod mlp;
 mod moe;
 pub mod rope;
 pub mod spec;
+mod spent;
+
+pub use spent::Spent;
 
 use crate::error::Error;
 

@@ -15,6 +15,7 @@ use super::dtype::Dtype;
 use super::linear::Linear;
 use super::mlp::Mlp;
 use super::spec::{Activation, DecoderSpec, MlpKind, MoeSpec, RouterKind};
+use super::spent::Spent;
 use crate::checkpoint::Weights;
 
 /// A router, its experts, and the expert that every token meets.
@@ -58,11 +59,11 @@ impl Moe {
     }
 
     /// `x` `[t, hidden]` to `[t, hidden]`.
-    pub(super) fn forward(&self, act: Activation, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, act: Activation, x: &Tensor, spent: &mut Spent) -> Result<Tensor> {
         let (t, hidden) = x.dims2()?;
         let k = self.spec.num_experts_per_tok;
-        let routes: Vec<Route> =
-            self.router.forward(x)?.to_vec2::<f32>()?.iter().flat_map(|row| routes(self.spec, row)).collect(); // [t * k]
+        let logits = spent.on_linear(|| self.router.forward(x))?.to_vec2::<f32>()?; // [t, experts]
+        let routes: Vec<Route> = logits.iter().flat_map(|row| routes(self.spec, row)).collect(); // [t * k]
         // Places among the routes in the order of their experts, so that each expert's rows lie together.
         let mut order: Vec<usize> = (0..t * k).collect();
         order.sort_by_key(|&place| routes[place].0);
@@ -79,7 +80,7 @@ impl Moe {
         let mut start = 0;
         for same in order.chunk_by(|&a, &b| routes[a].0 == routes[b].0) {
             let rows = rows.narrow(0, start, same.len())?; // [rows of this expert, hidden]
-            computed.push(self.experts[routes[same[0]].0].forward(act, &rows)?);
+            computed.push(self.experts[routes[same[0]].0].forward(act, &rows, spent)?);
             start += same.len();
         }
         let computed = Tensor::cat(&computed, 0)?; // [t * k, hidden], by expert
@@ -89,7 +90,7 @@ impl Moe {
         let by_token = computed.index_select(&indices(back)?, 0)?.reshape((t, k, hidden))?; // [t, k, hidden]
         let mixed = by_token.sum(1)?; // [t, hidden]
         match &self.shared_expert {
-            Some(shared) => mixed + shared.forward(act, x)?,
+            Some(shared) => mixed + shared.forward(act, x, spent)?,
             None => Ok(mixed),
         }
     }

@@ -224,6 +224,20 @@ impl DecoderSpec {
         self.parameters(|moe| moe.num_experts_per_tok)
     }
 
+    /// Weights of the linear maps that a token goes through in all blocks, each one multiply and one add: of a mixture, those
+    /// of the router and of the experts that it meets. Biases and the head are left out.
+    #[must_use]
+    pub fn linear_weights_per_token(&self) -> usize {
+        let h = self.hidden_size;
+        let attention = 2 * h * self.head_dim * (self.num_attention_heads + self.num_key_value_heads);
+        let maps = if self.mlp == MlpKind::Gated { 3 } else { 2 };
+        let feed_forward = |layer: &LayerSpec| match layer.moe {
+            Some(moe) => moe.parameters(h, moe.num_experts_per_tok),
+            None => maps * h * self.intermediate_size,
+        };
+        self.layers.iter().map(|layer| attention + feed_forward(layer)).sum()
+    }
+
     fn parameters(&self, experts: impl Fn(&MoeSpec) -> usize) -> usize {
         let (h, i) = (self.hidden_size, self.intermediate_size);
         let (q, kv) = (self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim);

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::memory::available_bytes;
 use super::tokenizer::load_outline;
 use super::{MemoryPlan, check_vocabulary, variant};
 use crate::attention::variant::{LayerScale, OwnVariant, swap_scale};
@@ -15,6 +14,7 @@ use crate::generate::DEFAULT_CHUNK;
 use crate::grid::ContextLength;
 use crate::model::dtype::Dtype;
 use crate::model::spec::DecoderSpec;
+use crate::process::available_memory;
 
 /// Everything that `niah inspect` shows.
 #[derive(Debug, Clone, Serialize)]
@@ -137,7 +137,7 @@ impl Inspection {
             tokenizer,
             problems,
             memory: lengths.iter().map(|length| length_memory(&checkpoint.spec, dtype, length.0)).collect(),
-            available_bytes: available_bytes(),
+            available_bytes: available_memory(),
             training_length,
             spec: checkpoint.spec,
         })
@@ -159,7 +159,7 @@ fn length_memory(spec: &DecoderSpec, dtype: Dtype, tokens: usize) -> LengthMemor
         cache: plan.cache,
         working: plan.working,
         total: plan.total(),
-        fits: plan.total() <= available_bytes().unwrap_or(usize::MAX) && tokens <= positions,
+        fits: plan.total() <= available_memory().unwrap_or(usize::MAX) && tokens <= positions,
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::error::{Error, Result};
 use crate::model::dtype::Dtype;
 use crate::model::spec::{DecoderSpec, LayerSpec};
+use crate::process::available_memory;
 
 /// Bytes by purpose. Peak memory grows with the prompt, never with its square: scores exist for one block of keys at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl MemoryPlan {
     /// # Errors
     /// [`Error::Message`] with the numbers.
     pub fn check(&self, remedy: &str) -> Result<()> {
-        let available = available_bytes().unwrap_or(isize::MAX as usize);
+        let available = available_memory().unwrap_or(isize::MAX as usize);
         if self.total() <= available {
             return Ok(());
         }
@@ -121,18 +122,4 @@ fn feed_forward_width(spec: &DecoderSpec) -> usize {
 
 fn gib(bytes: usize) -> String {
     format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
-}
-
-/// Bytes this process may still take: the machine's available memory, and what is left of its control group's limit.
-/// `None` where the system does not say.
-pub(super) fn available_bytes() -> Option<usize> {
-    let read = |path: &str| std::fs::read_to_string(path).ok();
-    let meminfo = read("/proc/meminfo")?;
-    let line = meminfo.lines().find(|line| line.starts_with("MemAvailable:"))?;
-    let machine = line.split_whitespace().nth(1)?.parse::<usize>().ok()? * 1024;
-    let number = |path: &str| read(path)?.trim().parse::<usize>().ok();
-    let limit = number("/sys/fs/cgroup/memory.max");
-    let used = number("/sys/fs/cgroup/memory.current");
-    let group = limit.zip(used).map(|(limit, used)| limit.saturating_sub(used));
-    Some(group.map_or(machine, |group| group.min(machine)))
 }

@@ -1,5 +1,6 @@
 //! The plan of a run: settings resolved and checked against the checkpoint, before any weight is loaded.
 
+mod bench;
 mod estimate;
 mod inspection;
 mod logits;
@@ -31,6 +32,7 @@ use crate::score::{SCORERS, Scorer};
 use crate::tokenizer::{TextTokenizer, Tokenize};
 use crate::trial::Trial;
 
+pub use bench::{BenchPlan, BenchSettings, DEFAULT_LENGTHS};
 pub use estimate::Estimate;
 pub use inspection::{AttentionFacts, Inspection, LengthMemory, NamedToken, TokenizerFacts};
 pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};

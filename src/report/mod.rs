@@ -4,6 +4,7 @@
 //! enter no mean.
 
 pub mod heatmap;
+pub mod speed;
 
 use std::collections::{BTreeMap, HashMap};
 

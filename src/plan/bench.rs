@@ -1,0 +1,121 @@
+//! The plan of `niah bench`: lengths, variant and tokens resolved against a checkpoint, before any weight is loaded.
+
+use super::{MemoryPlan, check_numbers, check_positions, positions_warning, variant};
+use crate::attention::AttentionVariant;
+use crate::checkpoint::{Checkpoint, RopeOverride};
+use crate::error::{Error, Result};
+use crate::grid::ContextLength;
+use crate::model::dtype::Dtype;
+use crate::model::spec::DecoderSpec;
+use crate::rng::Rng;
+use crate::speed::SpeedRequest;
+
+/// What `niah bench` is asked to do.
+#[derive(Debug, Clone)]
+pub struct BenchSettings {
+    /// Checkpoint: a GGUF file, a directory or a hub id.
+    pub model: String,
+    /// Attention variant, or `auto` for the checkpoint's own.
+    pub variant: String,
+    /// Precision of the weights.
+    pub dtype: Dtype,
+    /// One scale for all heads.
+    pub ssmax_scale: Option<f64>,
+    /// Changes to the rotary base.
+    pub rope: RopeOverride,
+    /// Tokens that go through the decoder at once.
+    pub chunk: usize,
+    /// Lengths of the prompts; those of [`DEFAULT_LENGTHS`] that the checkpoint has positions for when empty.
+    pub context_lengths: Vec<ContextLength>,
+    /// Tokens decoded behind each prompt.
+    pub new_tokens: usize,
+    /// How often each length is measured.
+    pub repeats: usize,
+    /// Seed of the tokens.
+    pub seed: u64,
+}
+
+/// Lengths that are measured when none are given.
+pub const DEFAULT_LENGTHS: [usize; 4] = [512, 2048, 4096, 8192];
+
+/// Ready to run: only the weights are missing.
+pub struct BenchPlan {
+    /// The checkpoint, weights not loaded.
+    pub checkpoint: Checkpoint,
+    /// The attention variant.
+    pub variant: Box<dyn AttentionVariant>,
+    /// Lengths in tokens, ascending.
+    pub lengths: Vec<usize>,
+    /// What the user should know before the run.
+    pub warnings: Vec<String>,
+    tokens: Vec<u32>,
+    new_tokens: usize,
+    chunk: usize,
+}
+
+impl BenchPlan {
+    /// Resolves settings: everything that can be wrong with them is found here.
+    ///
+    /// # Errors
+    /// When anything named is unknown, missing, damaged or does not fit, or memory is too small.
+    pub fn resolve(settings: &BenchSettings) -> Result<Self> {
+        check_numbers(settings.ssmax_scale, settings.rope)?;
+        let counts = [
+            ("--chunk-size", settings.chunk),
+            ("--repeats", settings.repeats),
+            ("--max-new-tokens", settings.new_tokens),
+        ];
+        if let Some((flag, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(Error::invalid(flag, 0, "at least 1"));
+        }
+        let checkpoint = Checkpoint::open(&settings.model, settings.rope)?;
+        let variant = variant(&checkpoint, &settings.variant, settings.ssmax_scale)?;
+        let spec = &checkpoint.spec;
+        let lengths = lengths(spec, settings);
+        let longest = lengths.last().copied().unwrap_or_default().saturating_add(settings.new_tokens);
+        check_positions(spec, "--context-lengths", longest)?;
+        MemoryPlan::new(spec, settings.dtype, longest, settings.chunk)
+            .check("use shorter --context-lengths or a smaller checkpoint")?;
+        Ok(Self {
+            warnings: positions_warning(spec, lengths.last().copied().unwrap_or_default())
+                .into_iter()
+                .collect(),
+            tokens: random_tokens(settings.seed, longest, spec.vocab_size),
+            new_tokens: settings.new_tokens,
+            chunk: settings.chunk,
+            variant,
+            lengths,
+            checkpoint,
+        })
+    }
+
+    /// A prompt of `length` tokens, at most the longest planned, and what is decoded behind it.
+    #[must_use]
+    pub fn request(&self, length: usize) -> SpeedRequest<'_> {
+        let (prompt, rest) = self.tokens.split_at(length);
+        SpeedRequest { prompt, answer: &rest[..self.new_tokens], chunk: self.chunk }
+    }
+}
+
+/// The lengths asked for, ascending and each once; else those of [`DEFAULT_LENGTHS`] that fit the checkpoint's positions, or
+/// the longest that does.
+fn lengths(spec: &DecoderSpec, settings: &BenchSettings) -> Vec<usize> {
+    let mut lengths: Vec<usize> = settings.context_lengths.iter().map(|length| length.0).collect();
+    if lengths.is_empty() {
+        let learned = spec.learned_positions.map(|rows| rows.saturating_sub(settings.new_tokens));
+        let longest = learned.or(spec.max_position_embeddings).unwrap_or(usize::MAX).max(1);
+        lengths = DEFAULT_LENGTHS.into_iter().filter(|&length| length <= longest).collect();
+        if lengths.is_empty() {
+            lengths.push(longest);
+        }
+    }
+    lengths.sort_unstable();
+    lengths.dedup();
+    lengths
+}
+
+/// `count` tokens, each as likely as any other.
+fn random_tokens(seed: u64, count: usize, vocab_size: usize) -> Vec<u32> {
+    let mut rng = Rng::for_purpose(seed, &["bench", "tokens"]);
+    (0..count).map(|_| rng.below(vocab_size.max(1) as u64) as u32).collect()
+}

@@ -1,0 +1,54 @@
+//! What the operating system says about memory: how much this process has taken and may still take.
+
+use std::fs;
+
+/// Bytes this process may still take: the machine's available memory, and what is left of its control group's limit.
+/// `None` where the system does not say.
+#[must_use]
+pub fn available_memory() -> Option<usize> {
+    let machine = kibibytes("/proc/meminfo", "MemAvailable:")?;
+    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
+    let limit = number("/sys/fs/cgroup/memory.max");
+    let used = number("/sys/fs/cgroup/memory.current");
+    let group = limit.zip(used).map(|(limit, used)| limit.saturating_sub(used));
+    Some(group.map_or(machine, |group| group.min(machine)))
+}
+
+/// The most memory that this process has held since it began, or since [`forget_peak_memory`], in bytes. `None` where the
+/// system does not say.
+#[must_use]
+pub fn peak_memory() -> Option<usize> {
+    kibibytes("/proc/self/status", "VmHWM:")
+}
+
+/// Begins [`peak_memory`] anew, and says whether that was possible.
+pub fn forget_peak_memory() -> bool {
+    // 5 is the kernel's number for "reset the peak resident set size".
+    fs::write("/proc/self/clear_refs", "5").is_ok()
+}
+
+/// A line of a file that says `name  number kB`, in bytes.
+fn kibibytes(path: &str, name: &str) -> Option<usize> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse::<usize>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_holds_what_was_taken_and_forgets_it_when_told() {
+        let taken = 64 << 20;
+        let Some(before) = peak_memory() else { return };
+        assert!(before > 1 << 20, "{before} bytes");
+        if !forget_peak_memory() {
+            return;
+        }
+        let base = peak_memory().unwrap();
+        drop(std::hint::black_box(vec![1u8; taken]));
+        let peak = peak_memory().unwrap();
+        assert!(peak >= base + taken / 2, "{base} bytes, then {peak}");
+    }
+}

@@ -1,0 +1,124 @@
+//! Measurements of speed, summed up by length.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::speed::Speed;
+use crate::stats::median;
+
+/// The median of repeated measurements, and how far they lie apart.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// The median.
+    pub median: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of these values; `None` of nothing.
+    #[must_use]
+    pub fn of(values: &[f64]) -> Option<Self> {
+        Some(Self {
+            median: median(values)?,
+            min: values.iter().copied().fold(f64::INFINITY, f64::min),
+            max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        })
+    }
+}
+
+/// The speed at one length. What could not be measured is missing.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LengthSpeed {
+    /// Tokens of the prompt.
+    pub context_length: usize,
+    /// Prompt tokens read in a second.
+    pub prefill_tokens_per_second: Option<Spread>,
+    /// Tokens written behind it in a second.
+    pub decode_tokens_per_second: Option<Spread>,
+    /// Share of the prompt's time that was spent in attention, 0 to 1.
+    pub attention_share: Option<Spread>,
+    /// Speed of the linear maps of the blocks while the prompt is read, over that of the best matrix multiply alone.
+    pub gemm_peak_share: Option<Spread>,
+    /// Operations a second of the best matrix multiply alone.
+    pub gemm_rate: Option<Spread>,
+    /// Most memory that the process held, in MiB. Of several measurements the smallest: memory that the allocator keeps from
+    /// another length is no need of this one.
+    pub peak_memory_mib: Option<f64>,
+}
+
+/// What the measurements of a length have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct SpeedOf {
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens written behind it.
+    pub new_tokens: usize,
+    /// Operations of the linear maps of all blocks for one token.
+    pub operations_per_token: f64,
+    /// Whether time is spent where it is measured, as on the CPU.
+    pub shares: bool,
+}
+
+impl LengthSpeed {
+    /// The repeated measurements `runs` of one length.
+    #[must_use]
+    pub fn new(of: SpeedOf, runs: &[Speed]) -> Self {
+        let each = |value: &dyn Fn(&Speed) -> f64| Spread::of(&runs.iter().map(value).collect::<Vec<_>>());
+        let on_cpu = |value: &dyn Fn(&Speed) -> f64| each(value).filter(|_| of.shares);
+        let (prompt, new) = (of.prompt_tokens as f64, of.new_tokens as f64);
+        let linear = of.operations_per_token * prompt;
+        let peak = runs.iter().filter_map(|run| run.peak_memory).min();
+        Self {
+            context_length: of.prompt_tokens,
+            prefill_tokens_per_second: each(&|run| prompt / seconds(run.prefill)),
+            decode_tokens_per_second: each(&|run| new / seconds(run.decode)),
+            attention_share: on_cpu(&|run| seconds(run.spent.attention) / seconds(run.prefill)),
+            gemm_peak_share: on_cpu(&|run| linear / seconds(run.spent.linear) / run.gemm_rate),
+            gemm_rate: each(&|run| run.gemm_rate),
+            peak_memory_mib: peak.map(|bytes| bytes as f64 / f64::from(1 << 20)),
+        }
+    }
+}
+
+/// A duration in seconds, never 0.
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64().max(1e-9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Spent;
+
+    fn run(prefill: u64, peak_memory: Option<usize>) -> Speed {
+        let spent = Spent { attention: Duration::from_secs(1), linear: Duration::from_secs(2) };
+        Speed {
+            prefill: Duration::from_secs(prefill),
+            decode: Duration::from_secs(4),
+            spent,
+            gemm_rate: 1000.0,
+            peak_memory,
+        }
+    }
+
+    #[test]
+    fn speeds_are_medians_and_shares_can_be_checked_by_hand() {
+        let of = SpeedOf { prompt_tokens: 100, new_tokens: 8, operations_per_token: 10.0, shares: true };
+        let runs = [run(4, Some(3 << 20)), run(10, Some(2 << 20)), run(5, None)];
+        let found = LengthSpeed::new(of, &runs);
+        let spread = |median, min, max| Some(Spread { median, min, max });
+        assert_eq!(found.prefill_tokens_per_second, spread(20.0, 10.0, 25.0));
+        assert_eq!(found.decode_tokens_per_second, spread(2.0, 2.0, 2.0));
+        assert_eq!(found.attention_share, spread(0.2, 0.1, 0.25));
+        // 100 tokens x 10 operations in 2 s, of 1000 a second.
+        assert_eq!(found.gemm_peak_share, spread(0.5, 0.5, 0.5));
+        assert_eq!(found.peak_memory_mib, Some(2.0));
+        let elsewhere = LengthSpeed::new(SpeedOf { shares: false, ..of }, &runs);
+        assert_eq!((elsewhere.attention_share, elsewhere.gemm_peak_share), (None, None));
+        assert_eq!(LengthSpeed::new(of, &[]).prefill_tokens_per_second, None);
+    }
+}

@@ -1,0 +1,71 @@
+//! How fast a decoder reads and writes, and where its time goes.
+
+use std::time::{Duration, Instant};
+
+use crate::attention::AttentionVariant;
+use crate::error::Result;
+use crate::model::decoder::{Decoder, Forward};
+use crate::model::gemm_peak::GemmPeak;
+use crate::model::{Spent, kv_cache::KvCache};
+use crate::process;
+
+/// A prompt that is read, and tokens that are written behind it.
+#[derive(Debug, Clone, Copy)]
+pub struct SpeedRequest<'a> {
+    /// The prompt.
+    pub prompt: &'a [u32],
+    /// Tokens behind it, each of which goes through the decoder on its own.
+    pub answer: &'a [u32],
+    /// Prompt tokens that go through the decoder at once.
+    pub chunk: usize,
+}
+
+/// What one request took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Speed {
+    /// Time of the prompt, with the logits of its last row.
+    pub prefill: Duration,
+    /// Time of the tokens behind it, with the logits of each.
+    pub decode: Duration,
+    /// What of the prompt's time was spent where.
+    pub spent: Spent,
+    /// Operations a second of the best matrix multiply alone, between the chunks of the prompt.
+    pub gemm_rate: f64,
+    /// Most memory that the process held, in bytes; `None` where the system does not say.
+    pub peak_memory: Option<usize>,
+}
+
+/// Runs `request` and measures it. Before every chunk of the prompt `gemm` multiplies, outside the prompt's time, so that both
+/// meet the same machine.
+///
+/// # Errors
+/// [`crate::error::Error::Compute`] when the computation fails.
+pub fn measure(
+    decoder: &Decoder,
+    variant: &dyn AttentionVariant,
+    request: SpeedRequest<'_>,
+    gemm: &mut GemmPeak,
+) -> Result<Speed> {
+    let watches_memory = process::forget_peak_memory();
+    let mut cache = decoder.new_cache(request.prompt.len() + request.answer.len());
+    let mut spent = Spent::default();
+    let run = |tokens: &[u32], keep_logits, cache: &mut KvCache, spent: &mut Spent| -> Result<Duration> {
+        let started = Instant::now();
+        let forward = Forward { variant, keep_logits, probe: None };
+        decoder.forward_timed(tokens, cache, forward, spent)?.device().synchronize()?;
+        Ok(started.elapsed())
+    };
+    let mut prefill = Duration::ZERO;
+    let chunks = request.prompt.chunks(request.chunk.max(1));
+    let last = chunks.len().saturating_sub(1);
+    for (index, tokens) in chunks.enumerate() {
+        gemm.multiply()?;
+        prefill += run(tokens, usize::from(index == last), &mut cache, &mut spent)?;
+    }
+    let mut decode = Duration::ZERO;
+    for token in request.answer.chunks(1) {
+        decode += run(token, 1, &mut cache, &mut Spent::default())?;
+    }
+    let peak_memory = process::peak_memory().filter(|_| watches_memory);
+    Ok(Speed { prefill, decode, spent, gemm_rate: gemm.take_rate(), peak_memory })
+}
