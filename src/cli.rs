@@ -10,7 +10,8 @@ use crate::export::speed::{SPEED_EXPORTERS, SpeedExporter};
 use crate::export::style::ColorChoice;
 use crate::grid::{ContextLength, Depth, DepthSpacing};
 use crate::model::dtype::Dtype;
-use crate::plan::{ChatChoice, RowChoice};
+use crate::model::kv_cache::{KV_DTYPES, KvDtype};
+use crate::plan::{ChatChoice, Precision, RowChoice};
 use crate::prompt::Snap;
 
 /// Needle-in-a-haystack evaluation: retrieval and attention on the same cells.
@@ -94,6 +95,9 @@ pub struct AttentionArgs {
     /// Precision of the weights: f32 (exact), bf16 (weights and inputs rounded), f16 (weights rounded); sums are f32
     #[arg(long, value_name = "DTYPE", value_parser = dtype, default_value = "f32", help_heading = "Model")]
     pub dtype: Dtype,
+    /// Precision of cached keys and values: f32, bf16 [default: bf16 with --dtype bf16 on the CPU, else f32]
+    #[arg(long, value_name = "DTYPE", value_parser = kv_dtype, help_heading = "Model")]
+    pub kv_dtype: Option<KvDtype>,
     /// One scale s for all heads, with ssmax or ssmax-bias: instead of the learned one or 1 / mean(ln n) of the training length
     #[arg(long, value_name = "S", allow_hyphen_values = true, help_heading = "Model")]
     pub ssmax_scale: Option<f64>,
@@ -106,6 +110,14 @@ pub struct AttentionArgs {
     /// Tokens that go through the decoder at once
     #[arg(long, value_name = "N", default_value_t = crate::generate::DEFAULT_CHUNK, help_heading = "Model")]
     pub chunk_size: usize,
+}
+
+impl AttentionArgs {
+    /// The precision of weights and cache.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        Precision { dtype: self.dtype, kv_dtype: self.kv_dtype }
+    }
 }
 
 /// A checkpoint and how it is asked.
@@ -307,6 +319,9 @@ pub struct AttendArgs {
     /// Precision of the weights for --text: f32, bf16, f16
     #[arg(long, value_name = "DTYPE", value_parser = dtype, default_value = "f32", help_heading = "Own text")]
     pub dtype: Dtype,
+    /// Precision of cached keys and values for --text: f32, bf16 [default: bf16 with --dtype bf16 on the CPU, else f32]
+    #[arg(long, value_name = "DTYPE", value_parser = kv_dtype, help_heading = "Own text")]
+    pub kv_dtype: Option<KvDtype>,
     /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -395,6 +410,9 @@ pub struct InspectArgs {
     /// Precision of the weights of the runs whose memory is shown: f32, bf16, f16
     #[arg(long, value_name = "DTYPE", value_parser = dtype, default_value = "f32")]
     pub dtype: Dtype,
+    /// Precision of cached keys and values of those runs: f32, bf16 [default: bf16 with --dtype bf16 on the CPU, else f32]
+    #[arg(long, value_name = "DTYPE", value_parser = kv_dtype)]
+    pub kv_dtype: Option<KvDtype>,
     /// Lengths in tokens whose memory is shown: 4k,8k or 4096 or 2^12
     #[arg(long, value_name = "LENGTHS", value_delimiter = ',', default_value = "1k,4k,16k,64k")]
     pub context_lengths: Vec<ContextLength>,
@@ -451,6 +469,10 @@ pub struct ListArgs {
 
 fn dtype(text: &str) -> Result<Dtype, crate::error::Error> {
     Ok(crate::registry::find("dtype", crate::model::dtype::DTYPES, text)?.value)
+}
+
+fn kv_dtype(text: &str) -> Result<KvDtype, crate::error::Error> {
+    Ok(crate::registry::find("dtype of a cache", KV_DTYPES, text)?.value)
 }
 
 fn chat_choice(text: &str) -> Result<ChatChoice, crate::error::Error> {

@@ -31,8 +31,6 @@ pub struct Speed {
     pub spent: Spent,
     /// Operations a second of the best matrix multiply alone, between the chunks of the prompt.
     pub gemm_rate: f64,
-    /// Most memory that the process held, in bytes; `None` where the system does not say.
-    pub peak_memory: Option<usize>,
 }
 
 /// Runs `request` and measures it. Before every chunk of the prompt `gemm` multiplies, outside the prompt's time, so that both
@@ -46,7 +44,33 @@ pub fn measure(
     request: SpeedRequest<'_>,
     gemm: &mut GemmPeak,
 ) -> Result<Speed> {
-    let watches_memory = process::forget_peak_memory();
+    let (prefill, decode, spent) = run(decoder, variant, request, &mut || Ok(gemm.multiply()?))?;
+    Ok(Speed { prefill, decode, spent, gemm_rate: gemm.take_rate() })
+}
+
+/// Runs `request` and says how much memory the process has held at most meanwhile, in bytes; `None` where the system does not
+/// say.
+///
+/// # Errors
+/// [`crate::error::Error::Compute`] when the computation fails.
+pub fn peak_memory(
+    decoder: &Decoder,
+    variant: &dyn AttentionVariant,
+    request: SpeedRequest<'_>,
+) -> Result<Option<usize>> {
+    let watched = process::forget_peak_memory();
+    run(decoder, variant, request, &mut || Ok(()))?;
+    Ok(process::peak_memory().filter(|_| watched))
+}
+
+/// The times of prompt and answer of `request`, and where the prompt's went. `between` comes before every chunk of the prompt,
+/// outside its time.
+fn run(
+    decoder: &Decoder,
+    variant: &dyn AttentionVariant,
+    request: SpeedRequest<'_>,
+    between: &mut dyn FnMut() -> Result<()>,
+) -> Result<(Duration, Duration, Spent)> {
     let mut cache = decoder.new_cache(request.prompt.len() + request.answer.len());
     let mut spent = Spent::default();
     let run = |tokens: &[u32], keep_logits, cache: &mut KvCache, spent: &mut Spent| -> Result<Duration> {
@@ -59,13 +83,12 @@ pub fn measure(
     let chunks = request.prompt.chunks(request.chunk.max(1));
     let last = chunks.len().saturating_sub(1);
     for (index, tokens) in chunks.enumerate() {
-        gemm.multiply()?;
+        between()?;
         prefill += run(tokens, usize::from(index == last), &mut cache, &mut spent)?;
     }
     let mut decode = Duration::ZERO;
     for token in request.answer.chunks(1) {
         decode += run(token, 1, &mut cache, &mut Spent::default())?;
     }
-    let peak_memory = process::peak_memory().filter(|_| watches_memory);
-    Ok(Speed { prefill, decode, spent, gemm_rate: gemm.take_rate(), peak_memory })
+    Ok((prefill, decode, spent))
 }

@@ -127,6 +127,7 @@ impl World {
             model: "script".to_string(),
             variant: "softmax".to_string(),
             dtype: Dtype::F32,
+            kv_dtype: None,
             ssmax_scale: None,
             chunk_size: 512,
             rope_theta: None,

@@ -25,6 +25,12 @@ impl Pages {
         Self { heads: vec![Vec::new(); kv_heads] }
     }
 
+    /// Bytes of `tokens` keys and values of `kv_heads` heads of `head_dim` numbers: whole pages.
+    #[must_use]
+    pub fn bytes(kv_heads: usize, head_dim: usize, tokens: usize) -> usize {
+        tokens.div_ceil(PAGE).saturating_mul(kv_heads * Page::bytes(head_dim))
+    }
+
     /// Writes `keys` and `values` `[kv_heads, t, d]` at the positions from `first` on; what stood there is gone.
     ///
     /// # Errors

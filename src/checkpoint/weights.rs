@@ -116,8 +116,7 @@ impl<'a> Weights<'a> {
             return Ok(Tensor::zeros(0, DType::F32, self.device)?);
         }
         let tensor = self.source.read(&full, self.device)?;
-        // The sum of squares is finite exactly when every weight is (weights near f32's limit are damage as well).
-        if !tensor.sqr()?.sum_all()?.to_scalar::<f32>()?.is_finite() {
+        if !is_finite(&tensor)? {
             return Err(wrong(
                 "finite numbers".to_string(),
                 "a NaN or an infinity: the file is damaged; download it again".to_string(),
@@ -157,4 +156,19 @@ pub(super) fn map_file(path: &Path) -> Result<Mmap> {
         ));
     }
     Ok(bytes)
+}
+
+/// Whether every weight is finite. The sum of squares is exactly when they are (weights near f32's limit are damage as well); it
+/// is taken part by part, as the squares of a large matrix are as large again.
+fn is_finite(tensor: &Tensor) -> Result<bool> {
+    const PART: usize = 1 << 22;
+    let numbers = tensor.flatten_all()?;
+    let count = numbers.elem_count();
+    for start in (0..count).step_by(PART) {
+        let part = numbers.narrow(0, start, PART.min(count - start))?;
+        if !part.sqr()?.sum_all()?.to_scalar::<f32>()?.is_finite() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

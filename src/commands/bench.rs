@@ -3,17 +3,20 @@
 use candle_core::Device;
 
 use super::{prepare, print, tell};
+use crate::attention::AttentionVariant;
 use crate::checkpoint::RopeOverride;
 use crate::cli::BenchArgs;
 use crate::error::Result;
 use crate::export::speed::SpeedReport;
 use crate::export::style::Style;
 use crate::model::decoder::Decoder;
+use crate::model::dtype::Dtype;
 use crate::model::gemm_peak::GemmPeak;
-use crate::plan::{BenchPlan, BenchSettings};
+use crate::plan::{BenchPlan, BenchSettings, BenchTokens};
 use crate::progress::{Bar, Progress};
 use crate::report::speed::{LengthSpeed, SpeedOf};
-use crate::speed::{Speed, measure};
+use crate::speed::{Speed, measure, peak_memory};
+use crate::stats::median;
 
 /// Runs the command.
 ///
@@ -25,43 +28,63 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
     for warning in &plan.warnings {
         tell(format_args!("warning: {warning}"));
     }
-    let decoder = plan.checkpoint.decoder(&device, args.attention.dtype)?;
-    let runs = measurements(args, &plan, &decoder, &device)?;
-    let of = |prompt_tokens: usize| SpeedOf {
-        prompt_tokens,
-        new_tokens: args.max_new_tokens,
-        operations_per_token: 2.0 * decoder.spec().linear_weights_per_token() as f64,
-        shares: device.is_cpu(),
+    let BenchPlan { checkpoint, variant, lengths, tokens, .. } = plan;
+    let decoder = args.attention.precision().decoder(&checkpoint, &device)?;
+    let family = checkpoint.family;
+    // What is mapped of its files counts as memory of this process, and is read no more.
+    drop(checkpoint);
+    let bench = Bench { decoder, variant, lengths, tokens, repeats: args.repeats };
+    let mut bar = Bar::new((args.repeats + 1) * bench.lengths.iter().sum::<usize>());
+    let measured = bench.run(args.attention.dtype, &device, &mut bar);
+    bar.finish();
+    let operations_per_token = 2.0 * bench.decoder.spec().linear_weights_per_token() as f64;
+    let length = |(&prompt_tokens, measured): (&usize, &Measured)| {
+        let (new_tokens, shares) = (args.max_new_tokens, device.is_cpu());
+        let of = SpeedOf { prompt_tokens, new_tokens, operations_per_token, shares };
+        LengthSpeed::new(of, &measured.runs, measured.peak_memory)
     };
-    let lengths: Vec<LengthSpeed> =
-        plan.lengths.iter().zip(&runs).map(|(&length, runs)| LengthSpeed::new(of(length), runs)).collect();
-    let report = SpeedReport { title: title(args, &plan, threads), notes: notes(args), lengths };
-    print(&(args.output_format)(&report, style)?)
+    let lengths: Vec<_> = bench.lengths.iter().zip(&measured?).map(length).collect();
+    let (title, notes) = (title(args, family, &bench, threads), notes(args, &lengths));
+    print(&(args.output_format)(&SpeedReport { title, lengths, notes }, style)?)
 }
 
-/// All measurements of each length. Each repetition goes through all lengths, so that a machine that becomes slower for a
-/// while does so for all of them.
-fn measurements(
-    args: &BenchArgs,
-    plan: &BenchPlan,
-    decoder: &Decoder,
-    device: &Device,
-) -> Result<Vec<Vec<Speed>>> {
-    let mut gemm = GemmPeak::new(args.attention.dtype, device)?;
-    // Buffers, threads and clocks are as they stay from the first measurement on.
-    let shortest = plan.request(plan.lengths[0].min(args.attention.chunk_size));
-    measure(decoder, plan.variant.as_ref(), shortest, &mut gemm)?;
-    let mut runs = vec![Vec::new(); plan.lengths.len()];
-    let mut bar = Bar::new(args.repeats * plan.lengths.iter().sum::<usize>());
-    for repeat in 1..=args.repeats {
-        for (&length, runs) in plan.lengths.iter().zip(&mut runs) {
-            bar.at(&format!("length {length}, {repeat} of {}", args.repeats));
-            runs.push(measure(decoder, plan.variant.as_ref(), plan.request(length), &mut gemm)?);
+/// A checkpoint, and what is measured of it.
+struct Bench {
+    decoder: Decoder,
+    variant: Box<dyn AttentionVariant>,
+    lengths: Vec<usize>,
+    tokens: BenchTokens,
+    repeats: usize,
+}
+
+/// The measurements of one length.
+struct Measured {
+    peak_memory: Option<usize>,
+    runs: Vec<Speed>,
+}
+
+impl Bench {
+    /// All lengths. The first pass over them is for their memory, before anything else takes some, and warms the machine up.
+    /// Each further one goes through all lengths, so that a machine that is slower for a while is so for all of them.
+    fn run(&self, dtype: Dtype, device: &Device, bar: &mut dyn Progress) -> Result<Vec<Measured>> {
+        let mut measured = Vec::new();
+        for &length in &self.lengths {
+            bar.at(&format!("length {length}, memory"));
+            let peak = peak_memory(&self.decoder, self.variant.as_ref(), self.tokens.request(length))?;
+            measured.push(Measured { peak_memory: peak, runs: Vec::new() });
             bar.advance(length);
         }
+        let mut gemm = GemmPeak::new(dtype, device)?;
+        for repeat in 1..=self.repeats {
+            for (&length, measured) in self.lengths.iter().zip(&mut measured) {
+                bar.at(&format!("length {length}, {repeat} of {}", self.repeats));
+                let request = self.tokens.request(length);
+                measured.runs.push(measure(&self.decoder, self.variant.as_ref(), request, &mut gemm)?);
+                bar.advance(length);
+            }
+        }
+        Ok(measured)
     }
-    bar.finish();
-    Ok(runs)
 }
 
 fn settings(args: &BenchArgs) -> BenchSettings {
@@ -69,7 +92,7 @@ fn settings(args: &BenchArgs) -> BenchSettings {
     BenchSettings {
         model: args.model.clone(),
         variant: attention.variant.clone(),
-        dtype: attention.dtype,
+        precision: attention.precision(),
         ssmax_scale: attention.ssmax_scale,
         rope: RopeOverride { theta: attention.rope_theta, theta_scale: attention.rope_theta_scale },
         chunk: attention.chunk_size,
@@ -80,34 +103,38 @@ fn settings(args: &BenchArgs) -> BenchSettings {
     }
 }
 
-fn title(args: &BenchArgs, plan: &BenchPlan, threads: usize) -> String {
+fn title(args: &BenchArgs, family: &str, bench: &Bench, threads: usize) -> String {
     let threads = if threads == 1 { "1 thread".to_string() } else { format!("{threads} threads") };
     format!(
-        "{} ({}), {}, weights {} ({}), {} with {threads}, chunks of {}",
+        "{} ({}), {}, weights {} ({}), cache {}, {} with {threads}, chunks of {}",
         args.model,
-        plan.checkpoint.family,
-        plan.variant.name(),
+        family,
+        bench.variant.name(),
         args.attention.dtype.name(),
         args.attention.dtype.matmul(),
+        bench.decoder.kv_dtype().name(),
         args.machine.device,
         args.attention.chunk_size
     )
 }
 
-fn notes(args: &BenchArgs) -> Vec<String> {
+fn notes(args: &BenchArgs, lengths: &[LengthSpeed]) -> Vec<String> {
     let BenchArgs { repeats, max_new_tokens, seed, .. } = args;
     let times = if *repeats == 1 {
         "once".to_string()
     } else {
         format!("{repeats} times, medians (smallest-largest)")
     };
+    let rates: Vec<f64> = lengths.iter().filter_map(|speed| Some(speed.gemm_rate?.median / 1e9)).collect();
+    let rate = median(&rates).map_or("-".to_string(), |rate| format!("{rate:.0}"));
     vec![
         format!(
             "Prompts are random tokens (seed {seed}), and {max_new_tokens} more are decoded one by one behind each. \
              Measured {times}."
         ),
-        "attention = share of the prefill's time in attention. GEMM = speed of the blocks' linear maps during the \
-         prefill, over that of the best matrix multiply alone, which runs between its chunks."
-            .to_string(),
+        format!(
+            "attention = share of the prefill's time in attention. GEMM = speed of the blocks' linear maps during the \
+             prefill, over that of the best matrix multiply alone, which runs between its chunks: {rate} GFLOP/s."
+        ),
     ]
 }

@@ -4,13 +4,14 @@ use super::print;
 use crate::cli::InspectArgs;
 use crate::error::Result;
 use crate::export::style::Style;
-use crate::plan::Inspection;
+use crate::plan::{Inspection, Precision};
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the checkpoint cannot be found, is damaged or of an unknown family.
 pub fn run(args: &InspectArgs, style: &Style) -> Result<()> {
-    let found = Inspection::of(&args.model, args.dtype, &args.context_lengths)?;
+    let precision = Precision { dtype: args.dtype, kv_dtype: args.kv_dtype };
+    let found = Inspection::of(&args.model, precision, &args.context_lengths)?;
     print(&(args.output_format)(&found, style)?)
 }

@@ -11,6 +11,7 @@ use crate::checkpoint::{NamedTensor, Numbers, RopeOverride, write_safetensors};
 use crate::cli::{LogitsArgs, TokenArgs};
 use crate::error::{Error, Result};
 use crate::logits::{Logits, logits};
+use crate::model::kv_cache::KvDtype;
 use crate::plan::{LogitsPlan, LogitsSettings, TokenInput};
 use crate::progress::{Bar, Progress};
 
@@ -31,14 +32,14 @@ pub fn run(args: &LogitsArgs) -> Result<()> {
     let started = Instant::now();
     // The file is there before the weights load: where nothing can be written nothing is computed.
     write_file(&args.output, |file| {
-        let decoder = plan.checkpoint.decoder(&device, args.attention.dtype)?;
+        let decoder = args.attention.precision().decoder(&plan.checkpoint, &device)?;
         let mut bar = Bar::new(t);
         let found = logits(&decoder, plan.variant.as_ref(), &plan.request(), &mut |tokens| {
             bar.advance(tokens);
             !stop.load(Ordering::Relaxed)
         });
         bar.finish();
-        write(file, args, &plan, &found?)
+        write(file, args, &plan, decoder.kv_dtype(), &found?)
     })?;
     let vocab = plan.checkpoint.spec.vocab_size;
     let attention = match &plan.attention_rows {
@@ -61,6 +62,7 @@ fn settings(args: &LogitsArgs) -> Result<LogitsSettings> {
         model: args.model.clone(),
         variant: attention.variant.clone(),
         dtype: attention.dtype,
+        kv_dtype: attention.kv_dtype,
         ssmax_scale: attention.ssmax_scale,
         ssmax_scales: args.ssmax_scales.clone(),
         rope: RopeOverride { theta: attention.rope_theta, theta_scale: attention.rope_theta_scale },
@@ -70,7 +72,7 @@ fn settings(args: &LogitsArgs) -> Result<LogitsSettings> {
     })
 }
 
-fn write(file: File, args: &LogitsArgs, plan: &LogitsPlan, found: &Logits) -> Result<()> {
+fn write(file: File, args: &LogitsArgs, plan: &LogitsPlan, kv_dtype: KvDtype, found: &Logits) -> Result<()> {
     let ids: Vec<i64> = plan.tokens.iter().map(|&id| i64::from(id)).collect();
     let mut tensors = vec![
         NamedTensor { name: "input_ids", shape: vec![ids.len()], numbers: Numbers::I64(&ids) },
@@ -86,6 +88,7 @@ fn write(file: File, args: &LogitsArgs, plan: &LogitsPlan, found: &Logits) -> Re
         ("model", args.model.clone()),
         ("model_sha256", plan.checkpoint.sha256()?.to_string()),
         ("dtype", args.attention.dtype.name().to_string()),
+        ("kv_dtype", kv_dtype.name().to_string()),
         ("variant", plan.variant.name().to_string()),
         ("variant_description", plan.variant_description.clone()),
     ];

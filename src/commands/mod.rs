@@ -112,6 +112,7 @@ fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
         model: model.model.clone(),
         variant: model.attention.variant.clone(),
         dtype: model.attention.dtype,
+        kv_dtype: model.attention.kv_dtype,
         ssmax_scale: model.attention.ssmax_scale,
         chunk_size: model.attention.chunk_size,
         rope_theta: model.attention.rope_theta,

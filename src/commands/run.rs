@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::export::directory::{RunDirectory, RunRecord};
 use crate::export::style::Style;
 use crate::model::dtype::Dtype;
+use crate::model::kv_cache::KvDtype;
 use crate::plan::{Estimate, RunPlan};
 use crate::progress::{Bar, Progress};
 use crate::runner::run_trials;
@@ -36,7 +37,9 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let (prompt, computed) = estimate.shared(&plan);
     let computed = if args.no_prefix_sharing { prompt } else { computed };
     let tokens = json!({ "prompt": prompt, "computed": computed });
-    let record = run_record(&plan, tokens, machine_record(&args.machine, threads))?;
+    let precision = plan.settings.precision();
+    let kv_dtype = precision.kv_dtype.unwrap_or(KvDtype::following(precision.dtype, &device));
+    let record = run_record(&plan, kv_dtype, tokens, machine_record(&args.machine, threads))?;
     let mut store = RunDirectory::open(&directory, &record, args.tokens)?;
     let done = store.done();
     let missing: Vec<Trial> =
@@ -79,7 +82,7 @@ fn headline(
     )
 }
 
-/// `niah-runs/MODEL-VARIANT-TASK`, with the dtype behind the variant when it is not f32.
+/// `niah-runs/MODEL-VARIANT-TASK`, with the dtype behind the variant when it is not f32, and that of the cache when it was asked for.
 fn default_directory(plan: &RunPlan) -> PathBuf {
     let model = Path::new(&plan.settings.model);
     let model = model.file_name().map_or("model".into(), |name| name.to_string_lossy());
@@ -89,10 +92,11 @@ fn default_directory(plan: &RunPlan) -> PathBuf {
         Dtype::F32 => String::new(),
         other => format!("-{}", other.name()),
     };
-    Path::new("niah-runs").join(format!("{model}-{variant}{dtype}-{}", plan.prompts.task.name()))
+    let cache = plan.settings.kv_dtype.map_or(String::new(), |cache| format!("-kv-{}", cache.name()));
+    Path::new("niah-runs").join(format!("{model}-{variant}{dtype}{cache}-{}", plan.prompts.task.name()))
 }
 
-fn run_record(plan: &RunPlan, tokens: Value, machine: Value) -> Result<RunRecord> {
+fn run_record(plan: &RunPlan, kv_dtype: KvDtype, tokens: Value, machine: Value) -> Result<RunRecord> {
     let identity = plan.identity()?;
     let variant = plan.variant()?;
     let spec = &plan.checkpoint.spec;
@@ -113,6 +117,7 @@ fn run_record(plan: &RunPlan, tokens: Value, machine: Value) -> Result<RunRecord
             "own_variant": plan.checkpoint.own_variant.name,
             "parameters": spec.parameter_count(),
             "dtype": plan.settings.dtype,
+            "kv_dtype": kv_dtype,
             "matmul": plan.settings.dtype.matmul(),
             "files": plan.checkpoint.files(),
             "file_bytes": plan.checkpoint.file_bytes(),

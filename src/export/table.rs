@@ -71,7 +71,8 @@ pub fn heads(attention: &[AttentionRow], top: usize, style: &Style) -> String {
 #[must_use]
 pub fn memory(lengths: &[LengthMemory], style: &Style) -> String {
     let row = |memory: &LengthMemory| {
-        let sizes = [memory.weights, memory.cache, memory.working, memory.total];
+        let LengthMemory { weights, copies, cache, working, loading, total, .. } = *memory;
+        let sizes = [weights, copies, cache, working, loading, total];
         let fits = if memory.fits { "yes" } else { "no" };
         let sizes = sizes.iter().map(|&size| bytes(size as f64));
         [ContextLength(memory.context_length).to_string()]
@@ -80,14 +81,14 @@ pub fn memory(lengths: &[LengthMemory], style: &Style) -> String {
             .chain([fits.to_string()])
             .collect()
     };
-    let header = ["length", "weights", "cache", "working set", "total", "fits"];
+    let header = ["length", "weights", "copies", "cache", "working set", "loading", "total", "fits"];
     table(&header, lengths.iter().map(row).collect(), style) + "\n"
 }
 
 /// Speeds by length: medians, with the range where there is one.
 #[must_use]
 pub fn speeds(lengths: &[LengthSpeed], style: &Style) -> String {
-    let number = |x: f64| if x < 100.0 { format!("{x:.1}") } else { format!("{x:.0}") };
+    let number = |x: f64| if x < 10.0 { format!("{x:.1}") } else { format!("{x:.0}") };
     let percent = |x: f64| format!("{:.0}", 100.0 * x);
     let row = |speed: &LengthSpeed| {
         vec![
@@ -96,12 +97,10 @@ pub fn speeds(lengths: &[LengthSpeed], style: &Style) -> String {
             spread(speed.decode_tokens_per_second, number, ""),
             spread(speed.attention_share, percent, "%"),
             spread(speed.gemm_peak_share, percent, "%"),
-            spread(speed.gemm_rate, |rate| number(rate / 1e9), ""),
             or_missing(speed.peak_memory_mib.map(|mib| format!("{mib:.0} MiB"))),
         ]
     };
-    let header =
-        ["length", "prefill tok/s", "decode tok/s", "attention", "GEMM", "best GFLOP/s", "peak memory"];
+    let header = ["length", "prefill tok/s", "decode tok/s", "attention", "GEMM", "peak memory"];
     table(&header, lengths.iter().map(row).collect(), style) + "\n"
 }
 

@@ -4,7 +4,7 @@ use candle_core::{D, DType, Device, Tensor};
 
 use super::block::{Block, Watch};
 use super::dtype::Dtype;
-use super::kv_cache::KvCache;
+use super::kv_cache::{KvCache, KvDtype};
 use super::layers::Norm;
 use super::linear::Linear;
 use super::rope::Rope;
@@ -24,8 +24,7 @@ pub struct Decoder {
     norm: Norm,
     lm_head: Linear,
     device: Device,
-    /// Whether keys and values are kept in pages of bf16, as the weights are.
-    paged: bool,
+    kv_dtype: KvDtype,
 }
 
 /// What a forward pass is given besides its tokens.
@@ -46,27 +45,59 @@ impl Decoder {
     pub fn load(spec: DecoderSpec, weights: &Weights<'_>) -> Result<Self> {
         let (hidden, vocab) = (spec.hidden_size, spec.vocab_size);
         let model = weights.pp("model");
+        // The largest matrices come first and are left in the dtype of the weights before the next one is read, so that loading
+        // holds little more than what stays.
         let embed_tokens = model.pp("embed_tokens").get("weight", &[vocab, hidden])?;
+        let device = embed_tokens.device().clone();
+        let stored = embed_tokens.to_dtype(weights.dtype().tensor())?; // [vocab, hidden]
+        let head = match spec.tie_word_embeddings {
+            // What is packed is packed from f32; else both are one tensor.
+            true if weights.dtype() == Dtype::Bf16 => embed_tokens,
+            true => stored.clone(),
+            false => {
+                drop(embed_tokens);
+                weights.pp("lm_head").get("weight", &[vocab, hidden])?
+            }
+        };
+        let bias = if spec.bias.head { Some(weights.pp("lm_head").get("bias", &[vocab])?) } else { None };
+        let lm_head = Linear::new(&head, bias, weights.dtype())?;
+        drop(head);
         let positions =
             spec.learned_positions.map(|rows| model.pp("embed_positions").get("weight", &[rows, hidden]));
         let layers = model.pp("layers");
         let block = |(index, layer)| Block::load(&spec, layer, &layers.pp(index));
         let blocks = spec.layers.iter().enumerate().map(block).collect::<Result<_>>()?;
-        let head = match spec.tie_word_embeddings {
-            true => embed_tokens.clone(),
-            false => weights.pp("lm_head").get("weight", &[vocab, hidden])?,
-        };
-        let bias = if spec.bias.head { Some(weights.pp("lm_head").get("bias", &[vocab])?) } else { None };
         Ok(Self {
             blocks,
             norm: load_norm(&spec, &model.pp("norm"))?,
-            lm_head: Linear::new(&head, bias, weights.dtype())?,
-            device: embed_tokens.device().clone(),
-            paged: weights.dtype() == Dtype::Bf16 && embed_tokens.device().is_cpu(),
+            lm_head,
+            kv_dtype: KvDtype::following(weights.dtype(), &device),
+            device,
             embed_positions: positions.transpose()?,
-            embed_tokens: embed_tokens.to_dtype(weights.dtype().tensor())?,
+            embed_tokens: stored,
             spec,
         })
+    }
+
+    /// The same decoder, with caches of this precision; `None` lets them follow the weights.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for bf16 on another device than the CPU.
+    pub fn with_kv_dtype(self, choice: Option<KvDtype>) -> Result<Self> {
+        if choice == Some(KvDtype::Bf16) && !self.device.is_cpu() {
+            return Err(Error::invalid(
+                "--kv-dtype",
+                "bf16",
+                "f32, or --device cpu: pages of bf16 are for the CPU",
+            ));
+        }
+        Ok(Self { kv_dtype: choice.unwrap_or(self.kv_dtype), ..self })
+    }
+
+    /// The precision that caches are kept in.
+    #[must_use]
+    pub fn kv_dtype(&self) -> KvDtype {
+        self.kv_dtype
     }
 
     /// What the decoder is made of.
@@ -81,7 +112,7 @@ impl Decoder {
     /// [`super::rope`]). A sequence that turns out longer has room, but its positions keep the frequencies of the plan.
     #[must_use]
     pub fn new_cache(&self, sequence_length: usize) -> KvCache {
-        KvCache::new(self.spec.num_hidden_layers, sequence_length, self.paged)
+        KvCache::new(self.spec.num_hidden_layers, sequence_length, self.kv_dtype)
     }
 
     /// Runs `tokens` `[t]` behind what `cache` holds and returns the logits of the last `keep_logits` rows,

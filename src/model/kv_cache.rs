@@ -3,9 +3,61 @@
 //! In f32, one buffer of each a layer, written in place and enlarged by an eighth when full; in bf16, pages. `truncate`
 //! forgets the newest tokens at no cost.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
+use serde::{Deserialize, Serialize};
 
+use super::dtype::Dtype;
+use super::spec::DecoderSpec;
 use crate::attention::{Cached, Pages};
+use crate::registry::Entry;
+
+/// The precision that keys and values are kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KvDtype {
+    /// As they are computed.
+    F32,
+    /// Rounded to bf16 (8 bits of mantissa), in pages for the kernels of the CPU, which also round scaled queries and attention
+    /// weights.
+    Bf16,
+}
+
+/// Every precision that can be named with `--kv-dtype`.
+pub const KV_DTYPES: &[Entry<KvDtype>] = &[
+    Entry { name: "f32", about: "as computed; 4 bytes a number", value: KvDtype::F32 },
+    Entry {
+        name: "bf16",
+        about: "keys, values, queries and attention weights rounded to bf16, on the CPU; 2 bytes a number",
+        value: KvDtype::Bf16,
+    },
+];
+
+impl KvDtype {
+    /// What weights of `dtype` bring along on `device` when nothing else is asked for.
+    #[must_use]
+    pub fn following(dtype: Dtype, device: &Device) -> Self {
+        if dtype == Dtype::Bf16 && device.is_cpu() { Self::Bf16 } else { Self::F32 }
+    }
+
+    /// Its name in the table.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// Bytes of the keys and values of `tokens` tokens.
+    #[must_use]
+    pub fn cache_bytes(self, spec: &DecoderSpec, tokens: usize) -> usize {
+        match self {
+            Self::F32 => tokens.saturating_mul(spec.cache_bytes_per_token()),
+            Self::Bf16 => Pages::bytes(spec.num_key_value_heads, spec.head_dim, tokens)
+                .saturating_mul(spec.num_hidden_layers),
+        }
+    }
+}
 
 /// Cached keys and values of every layer.
 #[derive(Debug, Default)]
@@ -31,10 +83,13 @@ struct Buffers {
 }
 
 impl KvCache {
-    /// An empty cache for `layers` layers and a sequence of `sequence_length` tokens, in pages of bf16 when `paged`.
+    /// An empty cache for `layers` layers and a sequence of `sequence_length` tokens.
     #[must_use]
-    pub fn new(layers: usize, sequence_length: usize, paged: bool) -> Self {
-        let layer = || if paged { Layer::Pages(None) } else { Layer::Tensors(None) };
+    pub fn new(layers: usize, sequence_length: usize, dtype: KvDtype) -> Self {
+        let layer = || match dtype {
+            KvDtype::F32 => Layer::Tensors(None),
+            KvDtype::Bf16 => Layer::Pages(None),
+        };
         let layers = (0..layers).map(|_| layer()).collect();
         Self { layers, len: 0, capacity: sequence_length, sequence_length }
     }
@@ -113,7 +168,6 @@ impl KvCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
 
     fn token(value: f32) -> Tensor {
         Tensor::full(value, (2, 1, 3), &Device::Cpu).unwrap()
@@ -125,7 +179,7 @@ mod tests {
 
     #[test]
     fn truncated_tokens_are_overwritten_and_growth_keeps_the_rest() {
-        let mut cache = KvCache::new(1, 2, false);
+        let mut cache = KvCache::new(1, 2, KvDtype::F32);
         for value in [1.0, 2.0, 3.0] {
             cache.append(0, &token(value), &token(-value)).unwrap();
             cache.advance(1);

@@ -1,11 +1,10 @@
 //! The plan of `niah bench`: lengths, variant and tokens resolved against a checkpoint, before any weight is loaded.
 
-use super::{MemoryPlan, check_numbers, check_positions, positions_warning, variant};
+use super::{MemoryPlan, Precision, check_numbers, check_positions, positions_warning, variant};
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
 use crate::grid::ContextLength;
-use crate::model::dtype::Dtype;
 use crate::model::spec::DecoderSpec;
 use crate::rng::Rng;
 use crate::speed::SpeedRequest;
@@ -17,8 +16,8 @@ pub struct BenchSettings {
     pub model: String,
     /// Attention variant, or `auto` for the checkpoint's own.
     pub variant: String,
-    /// Precision of the weights.
-    pub dtype: Dtype,
+    /// Precision of weights and cache.
+    pub precision: Precision,
     /// One scale for all heads.
     pub ssmax_scale: Option<f64>,
     /// Changes to the rotary base.
@@ -48,6 +47,12 @@ pub struct BenchPlan {
     pub lengths: Vec<usize>,
     /// What the user should know before the run.
     pub warnings: Vec<String>,
+    /// What is read and written.
+    pub tokens: BenchTokens,
+}
+
+/// Random tokens, and how they are taken.
+pub struct BenchTokens {
     tokens: Vec<u32>,
     new_tokens: usize,
     chunk: usize,
@@ -74,21 +79,25 @@ impl BenchPlan {
         let lengths = lengths(spec, settings);
         let longest = lengths.last().copied().unwrap_or_default().saturating_add(settings.new_tokens);
         check_positions(spec, "--context-lengths", longest)?;
-        MemoryPlan::new(spec, settings.dtype, longest, settings.chunk)
+        MemoryPlan::new(spec, settings.precision, longest, settings.chunk)
             .check("use shorter --context-lengths or a smaller checkpoint")?;
         Ok(Self {
             warnings: positions_warning(spec, lengths.last().copied().unwrap_or_default())
                 .into_iter()
                 .collect(),
-            tokens: random_tokens(settings.seed, longest, spec.vocab_size),
-            new_tokens: settings.new_tokens,
-            chunk: settings.chunk,
+            tokens: BenchTokens {
+                tokens: random_tokens(settings.seed, longest, spec.vocab_size),
+                new_tokens: settings.new_tokens,
+                chunk: settings.chunk,
+            },
             variant,
             lengths,
             checkpoint,
         })
     }
+}
 
+impl BenchTokens {
     /// A prompt of `length` tokens, at most the longest planned, and what is decoded behind it.
     #[must_use]
     pub fn request(&self, length: usize) -> SpeedRequest<'_> {

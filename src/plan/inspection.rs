@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::tokenizer::load_outline;
-use super::{MemoryPlan, check_vocabulary, variant};
+use super::{MemoryPlan, Precision, check_vocabulary, variant};
 use crate::attention::variant::{LayerScale, OwnVariant, swap_scale};
 use crate::checkpoint::{Checkpoint, RopeOverride, TokenizerSource};
 use crate::error::Result;
 use crate::generate::DEFAULT_CHUNK;
 use crate::grid::ContextLength;
-use crate::model::dtype::Dtype;
 use crate::model::spec::DecoderSpec;
 use crate::process::available_memory;
 
@@ -95,23 +94,27 @@ pub struct LengthMemory {
     pub context_length: usize,
     /// Weights as they are computed with.
     pub weights: usize,
+    /// Weights that are kept a second time, packed.
+    pub copies: usize,
     /// Keys and values.
     pub cache: usize,
     /// Activations, logits and attention rows.
     pub working: usize,
-    /// All of it.
+    /// The most that is held while the weights load.
+    pub loading: usize,
+    /// The most that is held at once.
     pub total: usize,
     /// Whether a run of this length can begin on this machine, as far as it is known.
     pub fits: bool,
 }
 
 impl Inspection {
-    /// Looks at a checkpoint, and at the memory of runs of these lengths with weights of this precision.
+    /// Looks at a checkpoint, and at the memory of runs of these lengths in this precision.
     ///
     /// # Errors
     /// When the checkpoint cannot be found, is damaged or of an unknown family. Trouble with its tokenizer is none: it goes
     /// into [`Self::problems`].
-    pub fn of(model: &str, dtype: Dtype, lengths: &[ContextLength]) -> Result<Self> {
+    pub fn of(model: &str, precision: Precision, lengths: &[ContextLength]) -> Result<Self> {
         let checkpoint = Checkpoint::open(model, RopeOverride::default())?;
         let mut problems = Vec::new();
         let tokenizer = tokenizer_facts(&checkpoint, model, &mut problems);
@@ -136,7 +139,10 @@ impl Inspection {
             },
             tokenizer,
             problems,
-            memory: lengths.iter().map(|length| length_memory(&checkpoint.spec, dtype, length.0)).collect(),
+            memory: lengths
+                .iter()
+                .map(|length| length_memory(&checkpoint.spec, precision, length.0))
+                .collect(),
             available_bytes: available_memory(),
             training_length,
             spec: checkpoint.spec,
@@ -150,14 +156,16 @@ fn by_layer(rule: &OwnVariant, numbers: impl Fn(&LayerScale) -> Vec<f32>) -> Opt
     Some(layers.map(|layer| layer.as_ref().map(&numbers).unwrap_or_default()).collect())
 }
 
-fn length_memory(spec: &DecoderSpec, dtype: Dtype, tokens: usize) -> LengthMemory {
-    let plan = MemoryPlan::new(spec, dtype, tokens, DEFAULT_CHUNK);
+fn length_memory(spec: &DecoderSpec, precision: Precision, tokens: usize) -> LengthMemory {
+    let plan = MemoryPlan::new(spec, precision, tokens, DEFAULT_CHUNK);
     let positions = spec.learned_positions.unwrap_or(usize::MAX);
     LengthMemory {
         context_length: tokens,
         weights: plan.weights,
+        copies: plan.copies,
         cache: plan.cache,
         working: plan.working,
+        loading: plan.loading,
         total: plan.total(),
         fits: plan.total() <= available_memory().unwrap_or(usize::MAX) && tokens <= positions,
     }

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::{
-    MemoryPlan, check_numbers, check_positions, check_vocabulary, load_tokenizer, positions_warning,
-    variant_of,
+    MemoryPlan, Precision, check_numbers, check_positions, check_vocabulary, load_tokenizer,
+    positions_warning, variant_of,
 };
 use crate::attention::variant::{LayerScale, OwnVariant, describe_scales};
 use crate::attention::{AttentionRows, AttentionVariant};
@@ -16,6 +16,7 @@ use crate::checkpoint::{Checkpoint, RopeOverride, read_scales};
 use crate::error::{Error, Result};
 use crate::logits::LogitsRequest;
 use crate::model::dtype::Dtype;
+use crate::model::kv_cache::KvDtype;
 use crate::tokenizer::Tokenize;
 
 /// What `niah logits` is asked to do.
@@ -27,6 +28,8 @@ pub struct LogitsSettings {
     pub variant: String,
     /// Precision of the weights.
     pub dtype: Dtype,
+    /// Precision of the cached keys and values; that which follows from the weights when absent.
+    pub kv_dtype: Option<KvDtype>,
     /// One scale for all heads.
     pub ssmax_scale: Option<f64>,
     /// A safetensors file with a scale for each layer and head.
@@ -116,7 +119,7 @@ pub struct LogitsPlan {
     /// What the user should know before the run.
     pub warnings: Vec<String>,
     chunk: usize,
-    dtype: Dtype,
+    precision: Precision,
 }
 
 impl LogitsPlan {
@@ -150,7 +153,7 @@ impl LogitsPlan {
             variant_description,
             warnings,
             chunk,
-            dtype: settings.dtype,
+            precision: Precision { dtype: settings.dtype, kv_dtype: settings.kv_dtype },
         };
         plan.check_memory()?;
         Ok(plan)
@@ -173,7 +176,7 @@ impl LogitsPlan {
                  fewer tokens"
             ),
         };
-        MemoryPlan::of_logits(spec, self.dtype, tokens, self.chunk, attention).check(&remedy)
+        MemoryPlan::of_logits(spec, self.precision, tokens, self.chunk, attention).check(&remedy)
     }
 }
 

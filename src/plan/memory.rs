@@ -2,25 +2,34 @@
 
 use std::fmt;
 
+use super::Precision;
 use crate::error::{Error, Result};
 use crate::model::dtype::Dtype;
 use crate::model::spec::{DecoderSpec, LayerSpec};
 use crate::process::available_memory;
 
-/// Bytes by purpose. Peak memory grows with the prompt, never with its square: scores exist for one block of keys at a time.
+/// Bytes by purpose. Files of weights are mapped, and the system takes their pages back when it needs them, so they are not
+/// counted. Peak memory grows with the prompt, never with its square: scores exist for one block of keys at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryPlan {
     /// The weights, in their dtype.
     pub weights: usize,
+    /// Weights that are kept a second time: a tied head in bf16, as rows for the embedding and packed for the product.
+    pub copies: usize,
     /// Keys and values of the longest prompt.
     pub cache: usize,
-    /// Activations of one chunk, and the logits and full attention rows of the answer's queries.
+    /// Activations of one chunk, the logits and full attention rows of the answer's queries, and the program.
     pub working: usize,
     /// Logits and attention that are kept whole; none in a run.
     pub output: usize,
+    /// The most that is held while the weights load, when nothing else is there yet.
+    pub loading: usize,
 }
 
 const F32: usize = size_of::<f32>();
+
+/// The program itself, its threads and what its allocator keeps.
+const PROGRAM: usize = 32 << 20;
 
 /// Rows that get logits at once: the answer's tokens under teacher forcing.
 const LOGIT_ROWS: usize = 16;
@@ -28,18 +37,30 @@ const LOGIT_ROWS: usize = 16;
 impl MemoryPlan {
     /// The memory of prompts of `longest` tokens, `chunk` of them at a time.
     #[must_use]
-    pub fn new(spec: &DecoderSpec, dtype: Dtype, longest: usize, chunk: usize) -> Self {
+    pub fn new(spec: &DecoderSpec, precision: Precision, longest: usize, chunk: usize) -> Self {
         let chunk = chunk.min(longest);
         // Scores and weights of one probed row of all heads, and the three rows that a probe keeps.
         let rows = longest.saturating_mul(2 * spec.num_attention_heads + 4);
-        let activations = chunk * (feed_forward_width(spec) + 8 * spec.hidden_size);
+        let activations = chunk.saturating_mul(widest(spec) + 4 * spec.hidden_size);
         let logits = 3 * LOGIT_ROWS * spec.vocab_size;
+        let dtype = precision.dtype;
+        let table = spec.vocab_size * spec.hidden_size;
+        let weights = dtype.bytes() * spec.parameter_count();
+        let copies = if spec.tie_word_embeddings && dtype == Dtype::Bf16 { dtype.bytes() * table } else { 0 };
+        // The embedding comes first, in f32 beside what it is read from (16 bits a weight at most, or mapped) or made into.
+        let first =
+            if dtype == Dtype::F32 { F32 + 2 } else { F32 + dtype.bytes() + copies.div_ceil(table.max(1)) };
+        let loading = first.saturating_mul(table).max(weights.saturating_add(copies));
         Self {
-            weights: weight_bytes(spec, dtype),
-            // Keys and values are f32, or bf16 like the weights.
-            cache: longest.saturating_mul(spec.cache_bytes_per_token() / (F32 / cache_number(dtype))),
-            working: rows.saturating_add(activations + logits).saturating_mul(F32),
+            weights,
+            copies,
+            cache: precision.cache().cache_bytes(spec, longest),
+            working: rows
+                .saturating_add(activations.saturating_add(logits))
+                .saturating_mul(F32)
+                .saturating_add(PROGRAM),
             output: 0,
+            loading,
         }
     }
 
@@ -47,13 +68,13 @@ impl MemoryPlan {
     #[must_use]
     pub fn of_logits(
         spec: &DecoderSpec,
-        dtype: Dtype,
+        precision: Precision,
         tokens: usize,
         chunk: usize,
         attention: usize,
     ) -> Self {
         let row = spec.vocab_size.saturating_mul(F32);
-        let run = Self::new(spec, dtype, tokens, chunk);
+        let run = Self::new(spec, precision, tokens, chunk);
         Self {
             working: run.working.saturating_add(chunk.saturating_mul(3 * row)),
             output: tokens.saturating_mul(row).saturating_add(attention),
@@ -61,10 +82,11 @@ impl MemoryPlan {
         }
     }
 
-    /// All of it.
+    /// The most that is held at once.
     #[must_use]
     pub fn total(&self) -> usize {
-        [self.cache, self.working, self.output].into_iter().fold(self.weights, usize::saturating_add)
+        let running = [self.copies, self.cache, self.working, self.output];
+        running.into_iter().fold(self.weights, usize::saturating_add).max(self.loading)
     }
 
     /// Refuses a plan that does not fit, and says what to do about it. Where the machine does not say how much is
@@ -84,28 +106,31 @@ impl MemoryPlan {
     }
 }
 
-/// Bytes of a cached number.
-fn cache_number(dtype: Dtype) -> usize {
-    if dtype == Dtype::Bf16 { dtype.bytes() } else { F32 }
-}
-
-/// Bytes of the weights. A tied head in bf16 is kept a second time: rows for the embedding, packed for the product.
-fn weight_bytes(spec: &DecoderSpec, dtype: Dtype) -> usize {
-    let again = spec.tie_word_embeddings && dtype == Dtype::Bf16;
-    let packed_head = if again { spec.vocab_size * spec.hidden_size } else { 0 };
-    dtype.bytes() * (spec.parameter_count() + packed_head)
-}
-
 impl fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [total, weights, cache, working] =
-            [self.total(), self.weights, self.cache, self.working].map(gib);
-        write!(f, "{total} of memory (weights {weights}, cache {cache}, working set {working}")?;
+        write!(f, "{} of memory (weights {}", gib(self.total()), gib(self.weights))?;
+        for (name, bytes) in
+            [("packed copies", self.copies), ("cache", self.cache), ("working set", self.working)]
+        {
+            if bytes > 0 {
+                write!(f, ", {name} {}", gib(bytes))?;
+            }
+        }
         if self.output > 0 {
             write!(f, ", output {}", gib(self.output))?;
         }
+        if self.total() == self.loading {
+            write!(f, "; {} while the weights load", gib(self.loading))?;
+        }
         f.write_str(")")
     }
+}
+
+/// Numbers that one token takes beside the residual stream where a block is widest: in attention (queries as they are projected,
+/// rotated, scaled and cut into blocks, and what is mixed for them), or in the MLP.
+fn widest(spec: &DecoderSpec) -> usize {
+    let (heads, kv_heads) = (spec.num_attention_heads, spec.num_key_value_heads);
+    (spec.head_dim * (7 * heads + 5 * kv_heads)).max(feed_forward_width(spec))
 }
 
 /// Numbers that one token takes in the widest MLP or mixture of experts. Of a mixture, one expert computes at a time, while the
@@ -122,4 +147,47 @@ fn feed_forward_width(spec: &DecoderSpec) -> usize {
 
 fn gib(bytes: usize) -> String {
     format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{Checkpoint, RopeOverride};
+    use crate::model::kv_cache::KvDtype;
+
+    fn plan(dtype: Dtype, kv_dtype: Option<KvDtype>, longest: usize) -> MemoryPlan {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/vectors/llama");
+        let spec = Checkpoint::open(folder, RopeOverride::default()).unwrap().spec;
+        MemoryPlan::new(&spec, Precision { dtype, kv_dtype }, longest, 512)
+    }
+
+    #[test]
+    fn a_tied_head_is_kept_twice_in_bf16_alone() {
+        let copies = |dtype| plan(dtype, None, 100).copies;
+        // 256 rows of 32 numbers.
+        assert_eq!([Dtype::F32, Dtype::F16, Dtype::Bf16].map(copies), [0, 0, 2 * 256 * 32]);
+    }
+
+    #[test]
+    fn the_cache_has_a_precision_of_its_own() {
+        // 4 layers, 2 heads of width 8: in pages of 256 tokens whose rows are 32 wide, or as many numbers as there are.
+        let (f32, pages) = (4 * 2 * 2 * 8 * 4, 4 * 2 * 2 * 32 * 2);
+        for dtype in [Dtype::F32, Dtype::Bf16] {
+            assert_eq!(plan(dtype, Some(KvDtype::F32), 300).cache, 300 * f32);
+            assert_eq!(plan(dtype, Some(KvDtype::Bf16), 300).cache, 512 * pages);
+        }
+        assert_eq!(plan(Dtype::Bf16, None, 300), plan(Dtype::Bf16, Some(KvDtype::Bf16), 300));
+    }
+
+    #[test]
+    fn the_total_is_the_run_or_the_loading_whichever_is_more() {
+        let run = plan(Dtype::Bf16, None, 1000);
+        assert_eq!(run.total(), run.weights + run.copies + run.cache + run.working);
+        let loading = MemoryPlan { loading: 1 << 40, ..run };
+        assert_eq!(loading.total(), 1 << 40);
+        assert!(loading.to_string().contains("1024.00 GiB while the weights load"), "{loading}");
+        assert!(run.to_string().contains("packed copies") && !run.to_string().contains("while"), "{run}");
+        let refused = loading.check("do something").unwrap_err().to_string();
+        assert!(refused.contains("1024.00 GiB") && refused.ends_with("do something"), "{refused}");
+    }
 }

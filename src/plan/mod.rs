@@ -5,6 +5,7 @@ mod estimate;
 mod inspection;
 mod logits;
 mod memory;
+mod precision;
 mod settings;
 mod text;
 mod tokenizer;
@@ -32,11 +33,12 @@ use crate::score::{SCORERS, Scorer};
 use crate::tokenizer::{TextTokenizer, Tokenize};
 use crate::trial::Trial;
 
-pub use bench::{BenchPlan, BenchSettings, DEFAULT_LENGTHS};
+pub use bench::{BenchPlan, BenchSettings, BenchTokens, DEFAULT_LENGTHS};
 pub use estimate::Estimate;
 pub use inspection::{AttentionFacts, Inspection, LengthMemory, NamedToken, TokenizerFacts};
 pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};
 pub use memory::MemoryPlan;
+pub use precision::Precision;
 pub use settings::{CHAT_CHOICES, ChatChoice, Settings};
 pub use text::{TextPlan, TextPrompt};
 pub use tokenizer::load_tokenizer;
@@ -127,7 +129,7 @@ impl RunPlan {
     /// # Errors
     /// When they are damaged or do not fit the configuration.
     pub fn load_model(&self, device: &Device) -> Result<DecoderModel> {
-        let decoder = self.checkpoint.decoder(device, self.settings.dtype)?;
+        let decoder = self.settings.precision().decoder(&self.checkpoint, device)?;
         Ok(DecoderModel::new(decoder, self.variant()?, self.settings.chunk_size))
     }
 
@@ -144,6 +146,7 @@ impl RunPlan {
             "tokenizer_sha256": self.tokenizer.hash(),
             "chat_template_sha256": self.chat_template_hash,
             "dtype": settings.dtype,
+            "kv_dtype": settings.precision().cache(),
             "variant": variant.name(),
             "variant_description": variant.description(),
             "ssmax_scale": settings.ssmax_scale,
@@ -213,7 +216,7 @@ impl RunPlan {
     /// Memory the run will take, for prompts of at most `longest` tokens.
     #[must_use]
     pub fn memory(&self, longest: usize) -> MemoryPlan {
-        MemoryPlan::new(&self.checkpoint.spec, self.settings.dtype, longest, self.settings.chunk_size)
+        MemoryPlan::new(&self.checkpoint.spec, self.settings.precision(), longest, self.settings.chunk_size)
     }
 
     /// Refuses lengths that do not fit into memory. Needs no prompt, so that none is built in vain.

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Precision;
 use crate::checkpoint::RopeOverride;
 use crate::error::{Error, Result};
 use crate::generate::DEFAULT_CHUNK;
 use crate::grid::Grid;
 use crate::model::dtype::Dtype;
+use crate::model::kv_cache::KvDtype;
 use crate::prompt::Snap;
 use crate::registry::{self, Entry};
 use crate::task::{Custom, TASKS, Task};
@@ -21,6 +23,9 @@ pub struct Settings {
     /// Precision of the weights.
     #[serde(default)]
     pub dtype: Dtype,
+    /// Precision of the cached keys and values; that which follows from the weights when absent.
+    #[serde(default)]
+    pub kv_dtype: Option<KvDtype>,
     /// One scale for all heads, instead of the learned or derived ones.
     pub ssmax_scale: Option<f64>,
     /// Tokens that go through the decoder at once. Results agree to rounding whatever it is.
@@ -93,6 +98,12 @@ impl Settings {
     #[must_use]
     pub fn rope(&self) -> RopeOverride {
         RopeOverride { theta: self.rope_theta, theta_scale: self.rope_theta_scale }
+    }
+
+    /// Precision of weights and cache.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        Precision { dtype: self.dtype, kv_dtype: self.kv_dtype }
     }
 
     /// Name of the task: the preset, or `custom` for the user's own needle.

@@ -4,12 +4,11 @@ use std::ops::Range;
 
 use candle_core::Device;
 
-use super::{MemoryPlan, check_positions, check_vocabulary, load_tokenizer, variant};
+use super::{MemoryPlan, Precision, check_positions, check_vocabulary, load_tokenizer, variant};
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
 use crate::generate::{DEFAULT_CHUNK, DecoderModel};
-use crate::model::dtype::Dtype;
 use crate::tokenizer::{TextTokenizer, Tokenize};
 
 /// A checkpoint, ready to read a text.
@@ -18,7 +17,7 @@ pub struct TextPlan {
     pub tokenizer: TextTokenizer,
     checkpoint: Checkpoint,
     variant: String,
-    dtype: Dtype,
+    precision: Precision,
 }
 
 /// A text as the model reads it.
@@ -34,11 +33,11 @@ impl TextPlan {
     ///
     /// # Errors
     /// When the checkpoint or the variant cannot be used.
-    pub fn resolve(model: &str, variant: &str, dtype: Dtype) -> Result<Self> {
+    pub fn resolve(model: &str, variant: &str, precision: Precision) -> Result<Self> {
         let checkpoint = Checkpoint::open(model, RopeOverride::default())?;
         let tokenizer = load_tokenizer(&checkpoint)?;
         check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), &checkpoint, model)?;
-        let plan = Self { tokenizer, checkpoint, variant: variant.to_string(), dtype };
+        let plan = Self { tokenizer, checkpoint, variant: variant.to_string(), precision };
         plan.build_variant()?;
         Ok(plan)
     }
@@ -72,7 +71,7 @@ impl TextPlan {
     /// # Errors
     /// When there is not enough memory, or no position left of those that the checkpoint has learned.
     pub fn check_length(&self, tokens: usize) -> Result<Option<String>> {
-        let memory = MemoryPlan::new(&self.checkpoint.spec, self.dtype, tokens, DEFAULT_CHUNK);
+        let memory = MemoryPlan::new(&self.checkpoint.spec, self.precision, tokens, DEFAULT_CHUNK);
         memory.check("take a shorter --text or a smaller checkpoint")?;
         check_positions(&self.checkpoint.spec, "--text", tokens)?;
         let positions = self.checkpoint.spec.max_position_embeddings.filter(|&positions| tokens > positions);
@@ -95,7 +94,7 @@ impl TextPlan {
     /// When they are damaged or do not fit the configuration.
     pub fn load_model(&self, device: &Device) -> Result<DecoderModel> {
         Ok(DecoderModel::new(
-            self.checkpoint.decoder(device, self.dtype)?,
+            self.precision.decoder(&self.checkpoint, device)?,
             self.build_variant()?,
             DEFAULT_CHUNK,
         ))

@@ -45,8 +45,7 @@ pub struct LengthSpeed {
     pub gemm_peak_share: Option<Spread>,
     /// Operations a second of the best matrix multiply alone.
     pub gemm_rate: Option<Spread>,
-    /// Most memory that the process held, in MiB. Of several measurements the smallest: memory that the allocator keeps from
-    /// another length is no need of this one.
+    /// Most memory that the process held, in MiB.
     pub peak_memory_mib: Option<f64>,
 }
 
@@ -64,14 +63,13 @@ pub struct SpeedOf {
 }
 
 impl LengthSpeed {
-    /// The repeated measurements `runs` of one length.
+    /// The repeated measurements `runs` of one length, and the most memory held, in bytes.
     #[must_use]
-    pub fn new(of: SpeedOf, runs: &[Speed]) -> Self {
+    pub fn new(of: SpeedOf, runs: &[Speed], peak_memory: Option<usize>) -> Self {
         let each = |value: &dyn Fn(&Speed) -> f64| Spread::of(&runs.iter().map(value).collect::<Vec<_>>());
         let on_cpu = |value: &dyn Fn(&Speed) -> f64| each(value).filter(|_| of.shares);
         let (prompt, new) = (of.prompt_tokens as f64, of.new_tokens as f64);
         let linear = of.operations_per_token * prompt;
-        let peak = runs.iter().filter_map(|run| run.peak_memory).min();
         Self {
             context_length: of.prompt_tokens,
             prefill_tokens_per_second: each(&|run| prompt / seconds(run.prefill)),
@@ -79,7 +77,7 @@ impl LengthSpeed {
             attention_share: on_cpu(&|run| seconds(run.spent.attention) / seconds(run.prefill)),
             gemm_peak_share: on_cpu(&|run| linear / seconds(run.spent.linear) / run.gemm_rate),
             gemm_rate: each(&|run| run.gemm_rate),
-            peak_memory_mib: peak.map(|bytes| bytes as f64 / f64::from(1 << 20)),
+            peak_memory_mib: peak_memory.map(|bytes| bytes as f64 / f64::from(1 << 20)),
         }
     }
 }
@@ -94,22 +92,21 @@ mod tests {
     use super::*;
     use crate::model::Spent;
 
-    fn run(prefill: u64, peak_memory: Option<usize>) -> Speed {
+    fn run(prefill: u64) -> Speed {
         let spent = Spent { attention: Duration::from_secs(1), linear: Duration::from_secs(2) };
         Speed {
             prefill: Duration::from_secs(prefill),
             decode: Duration::from_secs(4),
             spent,
             gemm_rate: 1000.0,
-            peak_memory,
         }
     }
 
     #[test]
     fn speeds_are_medians_and_shares_can_be_checked_by_hand() {
         let of = SpeedOf { prompt_tokens: 100, new_tokens: 8, operations_per_token: 10.0, shares: true };
-        let runs = [run(4, Some(3 << 20)), run(10, Some(2 << 20)), run(5, None)];
-        let found = LengthSpeed::new(of, &runs);
+        let runs = [run(4), run(10), run(5)];
+        let found = LengthSpeed::new(of, &runs, Some(2 << 20));
         let spread = |median, min, max| Some(Spread { median, min, max });
         assert_eq!(found.prefill_tokens_per_second, spread(20.0, 10.0, 25.0));
         assert_eq!(found.decode_tokens_per_second, spread(2.0, 2.0, 2.0));
@@ -117,8 +114,8 @@ mod tests {
         // 100 tokens x 10 operations in 2 s, of 1000 a second.
         assert_eq!(found.gemm_peak_share, spread(0.5, 0.5, 0.5));
         assert_eq!(found.peak_memory_mib, Some(2.0));
-        let elsewhere = LengthSpeed::new(SpeedOf { shares: false, ..of }, &runs);
+        let elsewhere = LengthSpeed::new(SpeedOf { shares: false, ..of }, &runs, None);
         assert_eq!((elsewhere.attention_share, elsewhere.gemm_peak_share), (None, None));
-        assert_eq!(LengthSpeed::new(of, &[]).prefill_tokens_per_second, None);
+        assert_eq!(LengthSpeed::new(of, &[], None).prefill_tokens_per_second, None);
     }
 }

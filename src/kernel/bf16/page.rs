@@ -21,6 +21,12 @@ impl Page {
         Self { d, keys, values }
     }
 
+    /// Bytes of a page for heads of `d` numbers.
+    pub(crate) fn bytes(d: usize) -> usize {
+        let tiles = PAGE / TILE_ROWS * d.div_ceil(STEP) + blocks_of(d) * (PAGE / STEP);
+        tiles * size_of::<Tile>()
+    }
+
     /// Puts `keys` and `values` `[count, d]` at the places from `first` on.
     pub(crate) fn fill(&mut self, first: usize, keys: &[f32], values: &[f32]) {
         let steps = self.d.div_ceil(STEP);
