@@ -47,10 +47,11 @@ impl MemoryPlan {
         let table = spec.vocab_size * spec.hidden_size;
         let weights = dtype.bytes() * spec.parameter_count();
         let copies = if spec.tie_word_embeddings && dtype == Dtype::Bf16 { dtype.bytes() * table } else { 0 };
-        // The embedding comes first, in f32 beside what it is read from (16 bits a weight at most, or mapped) or made into.
-        let first =
-            if dtype == Dtype::F32 { F32 + 2 } else { F32 + dtype.bytes() + copies.div_ceil(table.max(1)) };
-        let loading = first.saturating_mul(table).max(weights.saturating_add(copies));
+        // Embedding and head come first, in f32 beside what they are read from (16 bits a weight at most, or mapped) or made
+        // into; then the matrices of the blocks, each in f32 for a while.
+        let first = if dtype == Dtype::F32 { F32 + 2 } else { F32 + 2 * dtype.bytes() };
+        let blocks = weights.saturating_add(copies).saturating_add(F32 * largest_matrix(spec));
+        let loading = first.saturating_mul(table).max(blocks);
         Self {
             weights,
             copies,
@@ -124,6 +125,15 @@ impl fmt::Display for MemoryPlan {
         }
         f.write_str(")")
     }
+}
+
+/// Weights of the largest matrix of a block; experts may be stored as one.
+fn largest_matrix(spec: &DecoderSpec) -> usize {
+    let width = |layer: &LayerSpec| match layer.moe {
+        None => spec.intermediate_size.max(spec.num_attention_heads * spec.head_dim),
+        Some(moe) => 2 * moe.num_experts * moe.moe_intermediate_size,
+    };
+    spec.hidden_size * spec.layers.iter().map(width).max().unwrap_or(0)
 }
 
 /// Numbers that one token takes beside the residual stream where a block is widest: in attention (queries as they are projected,
