@@ -424,8 +424,8 @@ pub struct InspectArgs {
 /// Flags of `niah bench`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Each repetition reads a prompt of every length and decodes behind it; between the chunks of a prompt runs the best matrix \
-multiply of the same dtype alone, so that GEMM, the share of its speed that linear maps reach, holds on a busy machine too.
+Each repetition reads a prompt of random tokens of every length and decodes behind it. Between the chunks of a prompt the best \
+matrix multiply of the same dtype runs alone: GEMM is the share of its speed that linear maps reach.
 
 Examples:
   niah bench -m model.gguf --dtype bf16

@@ -18,7 +18,8 @@ pub struct MemoryPlan {
     pub copies: usize,
     /// Keys and values of the longest prompt.
     pub cache: usize,
-    /// Activations of one chunk, the logits and full attention rows of the answer's queries, and the program.
+    /// Activations of one chunk, the logits and full attention rows of the answer's queries, the program and its
+    /// tokenizer.
     pub working: usize,
     /// Logits and attention that are kept whole; none in a run.
     pub output: usize,
@@ -30,6 +31,9 @@ const F32: usize = size_of::<f32>();
 
 /// The program itself, its threads and what its allocator keeps.
 const PROGRAM: usize = 32 << 20;
+
+/// What a tokenizer holds for one entry of its vocabulary: the text twice, tables, merges.
+const VOCABULARY_ENTRY: usize = 512;
 
 /// Rows that get logits at once: the answer's tokens under teacher forcing.
 const LOGIT_ROWS: usize = 16;
@@ -43,6 +47,7 @@ impl MemoryPlan {
         let rows = longest.saturating_mul(2 * spec.num_attention_heads + 4);
         let activations = chunk.saturating_mul(widest(spec) + 4 * spec.hidden_size);
         let logits = 3 * LOGIT_ROWS * spec.vocab_size;
+        let program = PROGRAM + VOCABULARY_ENTRY * spec.vocab_size;
         let dtype = precision.dtype;
         let table = spec.vocab_size * spec.hidden_size;
         let weights = dtype.bytes() * spec.parameter_count();
@@ -51,7 +56,7 @@ impl MemoryPlan {
         // into; then the matrices of the blocks, each in f32 for a while.
         let first = if dtype == Dtype::F32 { F32 + 2 } else { F32 + 2 * dtype.bytes() };
         let blocks = weights.saturating_add(copies).saturating_add(F32 * largest_matrix(spec));
-        let loading = first.saturating_mul(table).max(blocks);
+        let loading = first.saturating_mul(table).max(blocks).saturating_add(program);
         Self {
             weights,
             copies,
@@ -59,7 +64,7 @@ impl MemoryPlan {
             working: rows
                 .saturating_add(activations.saturating_add(logits))
                 .saturating_mul(F32)
-                .saturating_add(PROGRAM),
+                .saturating_add(program),
             output: 0,
             loading,
         }
