@@ -227,6 +227,8 @@ def print_prefill(rows, length):
 
 
 def print_grid(rows):
+    if len({int(row["prompt_tokens"]) for row in rows}) > 1:
+        sys.exit("the file given with --output holds rows of another grid: name another file")
     print("\ngrid                                   rounds  seconds   fastest..slowest  with load  x fastest peer  peak MiB   computed   right")
     for system, rounds, median, low, high, ratio in summary(rows):
         with_load = statistics.median(float(row["seconds_with_load"]) for row in rounds)
