@@ -145,7 +145,7 @@ impl Attention {
             let width = match spec.qk_norm {
                 QkNorm::None => return Ok(None),
                 QkNorm::WeightlessPerHead if layer.rope.is_none() => return Ok(None),
-                QkNorm::WeightlessPerHead => {
+                QkNorm::WeightlessPerHead | QkNorm::WeightlessOnAllLayers => {
                     let ones = Tensor::ones(spec.head_dim, DType::F32, weights.device())?; // [head_dim]
                     return Ok(Some(Norm::new(NormKind::Rms, ones, None, spec.norm_eps)?));
                 }
@@ -177,12 +177,15 @@ impl Attention {
     ) -> candle_core::Result<(Tensor, Tensor, Tensor)> {
         let (d, layout) = (spec.head_dim, spec.rotary_layout);
         let positioned = |x: Tensor, norm: Option<&Norm>| -> candle_core::Result<Tensor> {
-            match (spec.qk_norm, norm, table) {
-                (QkNorm::PerHead | QkNorm::WeightlessPerHead, Some(norm), table) => {
+            match (spec.qk_norm, norm) {
+                (QkNorm::None | QkNorm::Projection, norm) => {
+                    rope::split_heads(&apply(norm, &x)?, d, table, layout)
+                }
+                (_, None) => rope::split_heads(&x, d, table, layout),
+                (_, Some(norm)) => {
                     let x = norm.forward(&rope::split_heads(&x, d, None, layout)?)?; // [heads, t, d]
                     table.map_or(Ok(x.clone()), |(cos, sin)| rope::rotate(&x, cos, sin, layout))
                 }
-                (_, norm, table) => rope::split_heads(&apply(norm, &x)?, d, table, layout),
             }
         };
         let input = Input::new(x)?;

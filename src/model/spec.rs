@@ -104,6 +104,8 @@ pub enum QkNorm {
     /// Over each head, without a weight, on layers with rotary positions (Llama 4; it normalises after rotating, which is the
     /// same, as a rotation keeps the length).
     WeightlessPerHead,
+    /// Over each head, without a weight, on every layer.
+    WeightlessOnAllLayers,
 }
 
 /// Which linear maps carry a bias.
@@ -249,7 +251,7 @@ impl DecoderSpec {
             BlockKind::SandwichNorm => 4,
         };
         let qk_norm = match self.qk_norm {
-            QkNorm::None | QkNorm::WeightlessPerHead => 0,
+            QkNorm::None | QkNorm::WeightlessPerHead | QkNorm::WeightlessOnAllLayers => 0,
             QkNorm::PerHead => 2 * self.head_dim,
             QkNorm::Projection => q + kv,
         };

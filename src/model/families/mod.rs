@@ -12,6 +12,7 @@ mod llama4;
 mod ministral3;
 mod mistral;
 mod mixtral;
+mod niah;
 mod olmo2;
 mod phi;
 mod phi3;
@@ -71,6 +72,7 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "gpt_neox", about: "GPT-NeoX, Pythia: parallel residual, fused projections by head", value: Family { describe: gpt_neox::spec, stored: gpt_neox::stored } },
     Entry { name: "stablelm", about: "StableLM 2: LayerNorm, partial rotary positions", value: named_as_llama(stablelm::spec) },
     Entry { name: "starcoder2", about: "StarCoder 2: LayerNorm, plain MLP, biases", value: Family { describe: starcoder2::spec, stored: starcoder2::stored } },
+    Entry { name: "niah", about: "what niah train writes: windows, positions and norms on queries and keys layer by layer", value: named_as_llama(niah::spec) },
     Entry { name: "gpt2", about: "GPT-2: learned positions", value: Family { describe: gpt2::spec, stored: gpt2::stored } },
 ];
 
