@@ -13,6 +13,7 @@ use crate::model::dtype::Dtype;
 use crate::model::kv_cache::{KV_DTYPES, KvDtype};
 use crate::plan::{ChatChoice, Precision, RowChoice};
 use crate::prompt::Snap;
+use crate::split::Split;
 
 /// Needle-in-a-haystack evaluation: retrieval and attention on the same cells.
 #[derive(Debug, Parser)]
@@ -195,6 +196,9 @@ pub struct GridArgs {
     /// Haystack: essays, noise, synthetic, or a file or directory of text [default: the task's own]
     #[arg(long, value_name = "NAME|PATH", help_heading = "Task")]
     pub haystack: Option<String>,
+    /// Part of the haystack's text and of the needles' values: all, training, held-out (what niah train never saw)
+    #[arg(long, value_name = "PART", value_parser = split, default_value = "all", help_heading = "Task")]
+    pub split: Split,
     /// Cut the haystack after a sentence, or (none) exact to the token
     #[arg(long, value_name = "WHERE", value_parser = snap, default_value = "sentence", help_heading = "Task")]
     pub snap: Snap,
@@ -489,6 +493,10 @@ fn inspection_exporter(text: &str) -> Result<InspectionExporter, crate::error::E
 
 fn speed_exporter(text: &str) -> Result<SpeedExporter, crate::error::Error> {
     Ok(crate::registry::find("form of output", SPEED_EXPORTERS, text)?.value)
+}
+
+fn split(text: &str) -> Result<Split, crate::error::Error> {
+    Ok(crate::registry::find("part", crate::split::SPLITS, text)?.value)
 }
 
 fn snap(text: &str) -> Result<Snap, crate::error::Error> {

@@ -13,6 +13,12 @@ pub fn hex(bytes: impl AsRef<[u8]>) -> String {
     })
 }
 
+/// The SHA-256 of `bytes`.
+#[must_use]
+pub fn sha256(bytes: impl AsRef<[u8]>) -> [u8; 32] {
+    Sha256::digest(bytes.as_ref()).into()
+}
+
 /// The SHA-256 of `bytes`, 64 lower-case hex digits.
 ///
 /// ```

@@ -19,7 +19,7 @@
 //!  4  report · stats                    outcomes to tables and heatmap layout
 //!  3  plan · prefix · runner            the only modules that see both columns below
 //!  2  score                             (response, expected) to 0..1
-//!  1  TEXT  grid needle haystack        | TENSOR  attention model
+//!  1  TEXT  grid needle haystack split  | TENSOR  attention model
 //!           task prompt trial tokenizer |         checkpoint generate logits speed kernel
 //!  0  registry · error · rng · hash · clock · process · progress
 //! ```
@@ -61,6 +61,7 @@ pub mod rng;
 pub mod runner;
 pub mod score;
 pub mod speed;
+pub mod split;
 pub mod stats;
 pub mod task;
 pub mod tokenizer;

@@ -37,6 +37,7 @@ const MODULES: &[(&str, Layer)] = &[
     ("haystack", Text),
     ("needle", Text),
     ("prompt", Text),
+    ("split", Text),
     ("task", Text),
     ("tokenizer", Text),
     ("trial", Text),

@@ -30,6 +30,7 @@ use niah::report::heatmap::Heatmap;
 use niah::report::{self, CellSummary, Summary};
 use niah::runner::{Labels, RunContext, run_trials};
 use niah::score::SCORERS;
+use niah::split::Split;
 use niah::task::TASKS;
 use niah::tokenizer::Tokenize;
 use niah::trial::{AttentionRow, Finding, Outcome, Status, TokenRow, Trial};
@@ -140,6 +141,7 @@ impl World {
             question: None,
             answer: None,
             haystack: None,
+            split: Split::All,
             snap: Snap::Sentence,
             apply_chat_template: ChatChoice::Never,
             system_instruction: None,
@@ -150,6 +152,7 @@ impl World {
             task: (niah::registry::find("task", TASKS, "magic").unwrap().value)(),
             haystack: Haystack::resolve("noise").unwrap(),
             form: Form::Completion,
+            split: Split::All,
             snap: Snap::Sentence,
             answer_budget: None,
         };

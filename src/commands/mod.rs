@@ -125,6 +125,7 @@ fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
         question: grid.question.clone(),
         answer: grid.answer.clone(),
         haystack: grid.haystack.clone(),
+        split: grid.split,
         snap: grid.snap,
         apply_chat_template: model.apply_chat_template,
         system_instruction: model.system_instruction.clone(),

@@ -2,6 +2,7 @@
 
 use super::Source;
 use crate::rng::Rng;
+use crate::split::Split;
 
 const ESSAYS: &[&str] = &[
     include_str!("../../haystacks/essays/01-tides.txt"),
@@ -46,11 +47,11 @@ impl Source for Essays {
     }
 }
 
-/// All essays in an order drawn for this trial, then all of them again in another order.
+/// All essays of this part in an order drawn for this trial, then all of them again in another order.
 #[must_use]
-pub(super) fn open(seed: u64, trial: usize) -> Box<dyn Source> {
+pub(super) fn open(seed: u64, trial: usize, split: Split) -> Box<dyn Source> {
     let rng = Rng::for_purpose(seed, &["essays", &trial.to_string()]);
-    let order: Vec<_> = ESSAYS.iter().map(|essay| essay.trim()).collect();
+    let order: Vec<_> = ESSAYS.iter().map(|essay| essay.trim()).filter(|essay| split.holds(essay)).collect();
     Box::new(Essays { rng, next: order.len(), order })
 }
 
@@ -71,7 +72,7 @@ mod tests {
     #[test]
     fn trials_read_the_essays_in_different_orders_and_each_once_a_pass() {
         let first = |trial| {
-            let mut source = open(0, trial);
+            let mut source = open(0, trial, Split::All);
             let mut out = String::new();
             (0..ESSAYS.len()).for_each(|_| source.push_piece(&mut out));
             assert!(ESSAYS.iter().all(|essay| out.contains(essay.trim())));

@@ -14,15 +14,16 @@ mod user_text;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hash::sha256_hex;
 use crate::registry::{self, Entry};
+use crate::split::{SPLITS, Split};
 
 pub use stream::{HaystackStream, Source};
 pub use tokens::HaystackTokens;
 
-/// Opens the text of one trial of a run: `(seed, trial number)`.
-pub type Open = fn(u64, usize) -> Box<dyn Source>;
+/// Opens the text of one trial of a run: `(seed, trial number)`, of a part of the whole.
+pub type Open = fn(u64, usize, Split) -> Box<dyn Source>;
 
 /// The haystacks that have a name.
 pub const HAYSTACKS: &[Entry<Open>] = &[
@@ -50,6 +51,7 @@ pub struct Haystack {
     name: String,
     hash: String,
     kind: Kind,
+    split: Split,
 }
 
 #[derive(Debug, Clone)]
@@ -75,14 +77,43 @@ impl Haystack {
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         let text = if text.trim().is_empty() { "." } else { text.trim() };
-        Self { name: "text".to_string(), hash: sha256_hex(text), kind: Kind::Text(text.into()) }
+        Self {
+            name: "text".to_string(),
+            hash: sha256_hex(text),
+            kind: Kind::Text(text.into()),
+            split: Split::All,
+        }
     }
 
     fn named(entry: &Entry<Open>) -> Self {
-        // The hash of a sample tells two versions of a built-in haystack apart.
-        let mut sample = HaystackStream::new((entry.value)(0, 0));
-        sample.grow_to(1 << 16);
-        Self { name: entry.name.to_string(), hash: sha256_hex(sample.text()), kind: Kind::Named(entry.value) }
+        Self {
+            name: entry.name.to_string(),
+            hash: sample_hash(entry.value, Split::All),
+            kind: Kind::Named(entry.value),
+            split: Split::All,
+        }
+    }
+
+    /// The part of it that `split` names: whole essays, sentences of the grammar, paragraphs of the user's text.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when a part is asked for of a haystack that has none, or that part is empty.
+    pub fn part(self, split: Split) -> Result<Self> {
+        let none = |expected: &str| Err(Error::invalid("--haystack", self.name.clone(), expected));
+        match (&self.kind, split) {
+            (_, Split::All) => Ok(self),
+            (Kind::Named(_), _) if self.name == "noise" => {
+                none(&format!("a haystack with more than one sentence beside --split {}", split_name(split)))
+            }
+            (Kind::Named(open), _) => Ok(Self { hash: sample_hash(*open, split), split, ..self }),
+            (Kind::Text(text), _) => {
+                let paragraphs: Vec<_> = text.split("\n\n").filter(|text| split.holds(text.trim())).collect();
+                if paragraphs.is_empty() {
+                    return none("a longer text: one of several paragraphs, of which some are held out");
+                }
+                Ok(Self { name: self.name, split, ..Self::from_text(&paragraphs.join("\n\n")) })
+            }
+        }
     }
 
     /// The name or path it was asked for by.
@@ -101,10 +132,21 @@ impl Haystack {
     #[must_use]
     pub fn open(&self, seed: u64, trial: usize) -> HaystackStream {
         HaystackStream::new(match &self.kind {
-            Kind::Named(open) => open(seed, trial),
+            Kind::Named(open) => open(seed, trial, self.split),
             Kind::Text(text) => user_text::open(text, trial),
         })
     }
+}
+
+/// The hash of a sample tells two versions of a built-in haystack apart.
+fn sample_hash(open: Open, split: Split) -> String {
+    let mut sample = HaystackStream::new(open(0, 0, split));
+    sample.grow_to(1 << 16);
+    sha256_hex(sample.text())
+}
+
+fn split_name(split: Split) -> &'static str {
+    SPLITS.iter().find(|entry| entry.value == split).map_or("all", |entry| entry.name)
 }
 
 #[cfg(test)]
@@ -140,6 +182,26 @@ mod tests {
         assert_eq!([0, 11, 12, 22, 23].map(|bytes| stream.loops_within(bytes)), [0, 0, 1, 1, 2]);
         assert_eq!(Haystack::resolve("noise").unwrap().open(0, 0).loops_within(1 << 20), 0);
         assert!(Haystack::resolve("essays").unwrap().open(0, 0).loops_within(1 << 30) > 0);
+    }
+
+    #[test]
+    fn the_parts_of_a_haystack_have_no_sentence_in_common() {
+        let user = (0..200).map(|n| format!("Paragraph {n} says this. It has two sentences, of {n} words."));
+        let user = Haystack::from_text(&user.collect::<Vec<_>>().join("\n\n"));
+        for haystack in [Haystack::resolve("essays").unwrap(), Haystack::resolve("synthetic").unwrap(), user]
+        {
+            let sentences = |split| -> std::collections::BTreeSet<String> {
+                let text = text(&haystack.clone().part(split).unwrap(), 1, 0, 200_000);
+                let ends = sentences::sentence_ends(&text);
+                let starts = std::iter::once(0).chain(ends.iter().copied());
+                let all = starts.zip(&ends).map(|(start, &end)| text[start..end].trim().to_string());
+                all.filter(|sentence| sentence.split(' ').count() > 3).collect()
+            };
+            let (training, held_out) = (sentences(Split::Training), sentences(Split::HeldOut));
+            assert!(training.len() > 100 && held_out.len() > 40, "{}", haystack.name());
+            assert_eq!(training.intersection(&held_out).next(), None, "{}", haystack.name());
+        }
+        assert!(Haystack::resolve("noise").unwrap().part(Split::HeldOut).is_err());
     }
 
     #[test]

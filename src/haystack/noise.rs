@@ -1,6 +1,7 @@
 //! The noise haystack of RULER: one line, repeated.
 
 use super::Source;
+use crate::split::Split;
 
 /// The line, without its line break.
 pub const LINE: &str =
@@ -17,8 +18,8 @@ impl Source for Noise {
     }
 }
 
-/// The noise lines, the same for every seed and trial.
+/// The noise lines, the same for every seed, trial and part.
 #[must_use]
-pub fn open(_seed: u64, _trial: usize) -> Box<dyn Source> {
+pub fn open(_seed: u64, _trial: usize, _split: Split) -> Box<dyn Source> {
     Box::new(Noise)
 }

@@ -12,6 +12,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use super::Source;
 use crate::rng::Rng;
+use crate::split::Split;
 use lexicon::{
     ADJECTIVES, ADVERBS, CONNECTIVES, COUNTS, DEEDS, MEN, OPINIONS, PARTICIPLES, STATES, SURNAMES, TIMES,
     TOPICS, TOWNS, Topic, VERBS, WOMEN,
@@ -20,17 +21,18 @@ use lexicon::{
 /// Words of a sentence, shortest and longest.
 const WORDS: std::ops::RangeInclusive<usize> = 6..=30;
 
-/// The prose of one trial.
+/// The prose of one trial, in sentences of this part.
 #[must_use]
-pub fn open(seed: u64, trial: usize) -> Box<dyn Source> {
+pub fn open(seed: u64, trial: usize, split: Split) -> Box<dyn Source> {
     let mut rng = Rng::for_purpose(seed, &["synthetic", &trial.to_string()]);
     let town = *rng.choose(TOWNS);
-    Box::new(Synthetic { rng, town, written: HashSet::default() })
+    Box::new(Synthetic { rng, town, split, written: HashSet::default() })
 }
 
 struct Synthetic {
     rng: Rng,
     town: &'static str,
+    split: Split,
     written: HashSet<u64, BuildHasherDefault<DefaultHasher>>,
 }
 
@@ -53,7 +55,10 @@ impl Source for Synthetic {
                 sentence.clear();
                 paragraph.write_sentence(&mut sentence, number == 0);
                 let fits = WORDS.contains(&(1 + sentence.bytes().filter(|&byte| byte == b' ').count()));
-                if fits && self.written.insert(self.written.hasher().hash_one(&sentence)) {
+                if fits
+                    && self.split.holds(&sentence)
+                    && self.written.insert(self.written.hasher().hash_one(&sentence))
+                {
                     break;
                 }
             }
@@ -288,7 +293,7 @@ mod tests {
     use crate::haystack::sentences::sentence_ends;
 
     fn prose(seed: u64, bytes: usize) -> String {
-        let mut source = open(seed, 0);
+        let mut source = open(seed, 0, Split::All);
         let mut out = String::new();
         while out.len() < bytes {
             source.push_piece(&mut out);

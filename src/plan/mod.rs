@@ -94,7 +94,8 @@ impl RunPlan {
         settings.check()?;
         let task = settings.make_task()?;
         let scorer = registry::find("scorer", SCORERS, &settings.scorer)?.value;
-        let haystack = Haystack::resolve(settings.haystack.as_deref().unwrap_or(task.default_haystack()))?;
+        let haystack = settings.haystack.as_deref().unwrap_or(task.default_haystack());
+        let haystack = Haystack::resolve(haystack)?.part(settings.split)?;
         let checkpoint = Checkpoint::open(&settings.model, settings.rope())?;
         check_positions(&checkpoint.spec, "--context-lengths", longest(&settings))?;
         let tokenizer = load_tokenizer(&checkpoint)?;

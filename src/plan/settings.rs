@@ -11,7 +11,8 @@ use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
 use crate::prompt::Snap;
 use crate::registry::{self, Entry};
-use crate::task::{Custom, TASKS, Task};
+use crate::split::Split;
+use crate::task::{Custom, OfSplit, TASKS, Task};
 
 /// Everything a user decides about a run that its results depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +52,9 @@ pub struct Settings {
     pub answer: Option<String>,
     /// Name or path of the haystack; the task's own when absent.
     pub haystack: Option<String>,
+    /// Which part of the haystack's text and of the needles' values is drawn from.
+    #[serde(default, skip_serializing_if = "Split::is_all")]
+    pub split: Split,
     /// Where the haystack is cut.
     pub snap: Snap,
     /// Whether prompts are conversations.
@@ -118,7 +122,10 @@ impl Settings {
     /// When the preset is unknown, or a needle comes without question and answer.
     pub fn make_task(&self) -> Result<Box<dyn Task>> {
         match (&self.needle, &self.question, &self.answer) {
-            (None, None, None) => Ok((registry::find("task", TASKS, &self.task)?.value)()),
+            (None, None, None) => {
+                let task = (registry::find("task", TASKS, &self.task)?.value)();
+                Ok(if self.split.is_all() { task } else { Box::new(OfSplit::new(task, self.split)) })
+            }
             (needle, question, answer) => {
                 let needle = needle.as_deref().unwrap_or_default();
                 Ok(Box::new(Custom::new(needle, question.as_deref(), answer.as_deref())?))

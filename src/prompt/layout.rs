@@ -19,13 +19,18 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    /// Nothing: the text is continued.
+    pub(super) fn completion() -> Self {
+        Self { head: String::new(), tail: String::new(), chat: false }
+    }
+
     /// Renders the form around a placeholder and splits it there.
     ///
     /// # Errors
     /// When the template fails, or does not show the user's turn exactly once.
     pub(super) fn of(form: &Form) -> Result<Self> {
         let Form::Chat { system, render } = form else {
-            return Ok(Self { head: String::new(), tail: String::new(), chat: false });
+            return Ok(Self::completion());
         };
         let rendered = render(system.as_deref(), PLACEHOLDER)?;
         match rendered.split(PLACEHOLDER).collect::<Vec<_>>()[..] {

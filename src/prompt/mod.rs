@@ -14,6 +14,7 @@
 //! first token belongs to the answer, and a space that is a token of its own stays in the prompt.
 
 mod checks;
+mod document;
 mod fit;
 mod layout;
 mod sequence;
@@ -32,6 +33,7 @@ use crate::registry::Entry;
 use crate::task::{Question, Task};
 use crate::tokenizer::{Encoded, Tokenize};
 use crate::trial::Trial;
+pub use document::Document;
 use fit::Cut;
 use layout::{Frame, Layout};
 pub use sequence::PromptSequence;

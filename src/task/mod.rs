@@ -4,6 +4,7 @@ mod custom;
 mod gkamradt;
 mod magic;
 mod passkey;
+mod split;
 
 use crate::error::Error;
 use crate::needle::Needle;
@@ -11,6 +12,7 @@ use crate::registry::Entry;
 use crate::rng::Rng;
 
 pub use custom::Custom;
+pub use split::OfSplit;
 
 /// Makes the task of a preset.
 pub type MakeTask = fn() -> Box<dyn Task>;

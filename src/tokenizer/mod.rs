@@ -2,7 +2,7 @@
 //!
 //! [`Tokenize`] is all that prompt building knows of a tokenizer, so that tests can drive it with a toy one.
 //! [`TextTokenizer`] is the real one: read from a directory with `tokenizer.json` (`huggingface`), or built from
-//! the vocabulary of a GGUF file (`gguf`). [`TokenizerOutline`] is what can be said of one quickly. [`ChatTemplate`] puts a question into the form a model was tuned on.
+//! the vocabulary of a GGUF file (`gguf`), or made by [`train_tokenizer`]. [`TokenizerOutline`] is what can be said of one quickly. [`ChatTemplate`] puts a question into the form a model was tuned on.
 
 mod chat_template;
 mod gguf;
@@ -11,6 +11,7 @@ mod outline;
 mod pre_tokenizer;
 mod sentencepiece;
 mod text;
+mod training;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -19,6 +20,7 @@ pub use chat_template::{ChatTemplate, Message};
 pub use gguf::GgufVocabulary;
 pub use outline::TokenizerOutline;
 pub use text::TextTokenizer;
+pub use training::{END_OF_TEXT, train_tokenizer};
 
 use crate::error::Error;
 

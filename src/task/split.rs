@@ -1,0 +1,71 @@
+//! A task that asks for values of one part alone, so that training and evaluation share none.
+
+use super::{Question, Task};
+use crate::error::Error;
+use crate::rng::Rng;
+use crate::split::Split;
+
+/// Draws, at most, until every value is of the part.
+const DRAWS: usize = 1000;
+
+/// The questions of `task` whose needles hold values of `split`.
+pub struct OfSplit {
+    task: Box<dyn Task>,
+    split: Split,
+}
+
+impl OfSplit {
+    /// Restricts `task`.
+    #[must_use]
+    pub fn new(task: Box<dyn Task>, split: Split) -> Self {
+        Self { task, split }
+    }
+}
+
+impl Task for OfSplit {
+    fn name(&self) -> &'static str {
+        self.task.name()
+    }
+
+    fn default_haystack(&self) -> &'static str {
+        self.task.default_haystack()
+    }
+
+    fn answer_budget(&self) -> usize {
+        self.task.answer_budget()
+    }
+
+    fn draw(&self, rng: &mut Rng) -> Result<Question, Error> {
+        for _ in 0..DRAWS {
+            let question = self.task.draw(rng)?;
+            if question.needles.iter().all(|needle| self.split.holds(needle.value())) {
+                return Ok(question);
+            }
+        }
+        let expected =
+            "one that draws its values: those of this task are never of the part that is asked for";
+        Err(Error::invalid("--task", self.name(), expected))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::TASKS;
+    use super::*;
+
+    #[test]
+    fn values_are_of_the_part_and_fixed_values_are_refused() {
+        let task =
+            |name, split| OfSplit::new((crate::registry::find("task", TASKS, name).unwrap().value)(), split);
+        for split in [Split::Training, Split::HeldOut] {
+            let mut rng = Rng::new(3);
+            for _ in 0..100 {
+                let question = task("magic", split).draw(&mut rng).unwrap();
+                assert!(split.holds(question.needles[0].value()));
+            }
+        }
+        let fixed =
+            [Split::Training, Split::HeldOut].map(|split| task("gkamradt", split).draw(&mut Rng::new(1)));
+        assert_eq!(fixed.iter().filter(|drawn| drawn.is_err()).count(), 1);
+    }
+}
