@@ -17,7 +17,7 @@
 //!  6  main · cli · commands             clap, stdout, exit codes
 //!  5  export                            reports to bytes, the directory of a run
 //!  4  report · stats                    outcomes to tables and heatmap layout
-//!  3  plan · prefix · runner            the only modules that see both columns below
+//!  3  plan · prefix · runner · train    the only modules that see both columns below
 //!  2  score                             (response, expected) to 0..1
 //!  1  TEXT  grid needle haystack split  | TENSOR  attention model
 //!           task prompt trial tokenizer |         checkpoint generate logits speed kernel
@@ -65,4 +65,5 @@ pub mod split;
 pub mod stats;
 pub mod task;
 pub mod tokenizer;
+pub mod train;
 pub mod trial;

@@ -52,6 +52,7 @@ const MODULES: &[(&str, Layer)] = &[
     ("plan", Plan),
     ("prefix", Plan),
     ("runner", Plan),
+    ("train", Plan),
     ("report", Report),
     ("stats", Report),
     ("export", Export),

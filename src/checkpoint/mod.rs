@@ -152,6 +152,18 @@ impl Checkpoint {
         Decoder::load(self.spec.clone(), &Weights::new(self.source.as_ref(), device, dtype))
     }
 
+    /// The numbers of one tensor, by the name that Llama gives it; `None` when the checkpoint has none of this name.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when it has another shape or dtype, or is not finite.
+    pub fn parameter(&self, name: &str, shape: &[usize]) -> Result<Option<Vec<f32>>> {
+        if !self.source.contains(name) {
+            return Ok(None);
+        }
+        let tensor = Weights::new(self.source.as_ref(), &Device::Cpu, Dtype::F32).get(name, shape)?;
+        Ok(Some(tensor.flatten_all()?.to_vec1()?))
+    }
+
     /// Size of the files that hold the weights, in bytes.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {

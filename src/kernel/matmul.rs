@@ -4,7 +4,8 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
-use super::{LANES, for_every_instruction_set};
+use super::for_every_instruction_set;
+use super::lanes::dot;
 
 /// Rows up to which this is faster than a blocked matrix multiply, which first copies the matrix into its own order.
 pub(crate) const MOST_ROWS: usize = 16;
@@ -71,22 +72,6 @@ fn products_of_plain(x: &[f32], w: &[f32], k: usize, products: &mut [f32]) {
             *product = dot(x, w);
         }
     }
-}
-
-#[inline(always)]
-fn dot(x: &[f32], w: &[f32]) -> f32 {
-    // Two sets of lanes: one waits for its additions while the other works.
-    let mut sums = [[0f32; LANES]; 2];
-    let (x_chunks, x_rest) = x.as_chunks::<{ 2 * LANES }>();
-    let (w_chunks, w_rest) = w.as_chunks::<{ 2 * LANES }>();
-    for (x, w) in x_chunks.iter().zip(w_chunks) {
-        for lane in 0..LANES {
-            sums[0][lane] += x[lane] * w[lane];
-            sums[1][lane] += x[LANES + lane] * w[LANES + lane];
-        }
-    }
-    let rest: f32 = x_rest.iter().zip(w_rest).map(|(x, w)| x * w).sum();
-    sums[0].iter().zip(&sums[1]).map(|(a, b)| a + b).sum::<f32>() + rest
 }
 
 #[cfg(test)]

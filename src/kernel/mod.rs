@@ -9,10 +9,13 @@ mod blocks;
 mod elementwise;
 mod exp;
 mod gated;
+pub(crate) mod gemm;
 mod heads;
+mod lanes;
 mod matmul;
 mod norm;
 mod softmax;
+pub(crate) mod training;
 
 pub(crate) use elementwise::{scale_rows, sum};
 pub(crate) use gated::{Gate, gated, gelu_tanh_gate, silu_gate};

@@ -111,6 +111,14 @@ impl Rope {
     /// # Errors
     /// When the device is out of memory.
     pub fn tables(&self, start: usize, count: usize, device: &Device) -> Result<(Tensor, Tensor)> {
+        let (cos, sin) = self.cosines_and_sines(start, count);
+        let shape = (count, self.frequencies.len());
+        Ok((Tensor::from_vec(cos, shape, device)?, Tensor::from_vec(sin, shape, device)?))
+    }
+
+    /// The numbers of [`Self::tables`], row by row.
+    #[must_use]
+    pub fn cosines_and_sines(&self, start: usize, count: usize) -> (Vec<f32>, Vec<f32>) {
         let pairs = self.frequencies.len();
         let mut cos = Vec::with_capacity(count * pairs);
         let mut sin = Vec::with_capacity(count * pairs);
@@ -121,8 +129,7 @@ impl Rope {
                 sin.push((s * self.attention_factor) as f32);
             }
         }
-        let shape = (count, pairs);
-        Ok((Tensor::from_vec(cos, shape, device)?, Tensor::from_vec(sin, shape, device)?))
+        (cos, sin)
     }
 }
 

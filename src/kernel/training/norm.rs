@@ -1,0 +1,44 @@
+//! RMSNorm (arXiv 1910.07467): `y = w x r`, `r = 1 / sqrt(mean(x²) + eps)`, over rows of `w.len()` numbers.
+
+use crate::kernel::for_every_instruction_set;
+use crate::kernel::lanes::dot;
+
+for_every_instruction_set! {
+    /// Writes `y` and the factor `r` of each row.
+    fn rms_norm = rms_norm_plain(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32], r: &mut [f32])
+}
+
+#[inline(always)]
+fn rms_norm_plain(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32], r: &mut [f32]) {
+    let width = weight.len();
+    for ((x, y), r) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(r) {
+        *r = 1.0 / (dot(x, x) / width as f32 + eps).sqrt();
+        for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
+            *y = x * *r * w;
+        }
+    }
+}
+
+for_every_instruction_set! {
+    /// With `u = x r`: `dx += r (w dy - u mean(u w dy))` and `dw += dy u`.
+    fn rms_norm_backward = rms_norm_backward_plain(
+        dy: &[f32], x: &[f32], weight: &[f32], r: &[f32], dx: &mut [f32], dw: &mut [f32])
+}
+
+#[inline(always)]
+fn rms_norm_backward_plain(dy: &[f32], x: &[f32], weight: &[f32], r: &[f32], dx: &mut [f32], dw: &mut [f32]) {
+    let width = weight.len();
+    let mut scaled = vec![0f32; width]; // x w
+    let rows = dy.chunks_exact(width).zip(x.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
+    for (((dy, x), dx), &r) in rows.zip(r) {
+        for ((scaled, x), w) in scaled.iter_mut().zip(x).zip(weight) {
+            *scaled = x * w;
+        }
+        // mean(u w dy) r, as u = x r.
+        let mean = dot(&scaled, dy) * r * r / width as f32;
+        for (((dx, dw), (x, dy)), w) in dx.iter_mut().zip(dw.iter_mut()).zip(x.iter().zip(dy)).zip(weight) {
+            *dw += dy * x * r;
+            *dx += r * (w * dy - x * mean);
+        }
+    }
+}

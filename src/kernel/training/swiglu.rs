@@ -1,0 +1,45 @@
+//! The gate of a SwiGLU MLP (arXiv 2002.05202): `y = silu(g) u`, `silu(g) = g σ(g)`. Rows hold `g` and behind it `u`.
+
+use crate::kernel::exp::exp;
+use crate::kernel::for_every_instruction_set;
+
+/// `σ(x)`, without overflow.
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    let e = exp(-x.abs());
+    let numerator = if x < 0.0 { e } else { 1.0 };
+    numerator / (1.0 + e)
+}
+
+for_every_instruction_set! {
+    /// Writes `y`, rows of `inner` numbers, for rows of `2 inner`.
+    fn swiglu = swiglu_plain(gate_up: &[f32], inner: usize, y: &mut [f32])
+}
+
+#[inline(always)]
+fn swiglu_plain(gate_up: &[f32], inner: usize, y: &mut [f32]) {
+    for (row, y) in gate_up.chunks_exact(2 * inner).zip(y.chunks_exact_mut(inner)) {
+        let (gate, up) = row.split_at(inner);
+        for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
+            *y = g * sigmoid(*g) * u;
+        }
+    }
+}
+
+for_every_instruction_set! {
+    /// Writes `dg = dy u σ (1 + g (1 - σ))` and `du = dy g σ` in the place of `g` and `u`.
+    fn swiglu_backward = swiglu_backward_plain(dy: &[f32], inner: usize, gate_up: &mut [f32])
+}
+
+#[inline(always)]
+fn swiglu_backward_plain(dy: &[f32], inner: usize, gate_up: &mut [f32]) {
+    for (row, dy) in gate_up.chunks_exact_mut(2 * inner).zip(dy.chunks_exact(inner)) {
+        let (gate, up) = row.split_at_mut(inner);
+        for ((g, u), dy) in gate.iter_mut().zip(up).zip(dy) {
+            let s = sigmoid(*g);
+            let du = dy * *g * s;
+            *g = dy * *u * s * (1.0 + *g * (1.0 - s));
+            *u = du;
+        }
+    }
+}

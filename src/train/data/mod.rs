@@ -1,0 +1,169 @@
+//! What a model is trained on: a mixture of kinds of sequences in given shares.
+//!
+//! Sequence `i` of step `n` is a pure function of the seed, `n` and `i`, whatever was drawn before and on whichever thread, so a
+//! training goes on from any step. Texts and needle values are of [`Split::Training`] alone, from generators that evaluation
+//! never uses.
+
+mod key_values;
+mod needles;
+mod prose;
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::haystack::Haystack;
+use crate::registry::{self, Entry};
+use crate::rng::Rng;
+use crate::split::Split;
+use crate::task::{OfSplit, Task};
+use crate::tokenizer::Tokenize;
+
+pub use needles::vocabulary_texts;
+
+/// One sequence to train on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sequence {
+    /// Token ids, one more than the model reads: each predicts the next.
+    pub tokens: Vec<u32>,
+    /// Tokens that can be known from what stands before them: answers, and values of keys seen before.
+    pub answers: Vec<Range<usize>>,
+}
+
+/// Texts that sequences are made of.
+pub struct Sources {
+    haystacks: Vec<Haystack>,
+    task: Box<dyn Task>,
+}
+
+impl Sources {
+    /// The training part of these haystacks and of the values of this task.
+    ///
+    /// # Errors
+    /// When there is no haystack, or one cannot be divided into a part for training and one that is held out.
+    pub fn new(haystacks: Vec<Haystack>, task: Box<dyn Task>) -> Result<Self> {
+        if haystacks.is_empty() {
+            return Err(Error::invalid("--haystack", "nothing", "at least one haystack"));
+        }
+        let training = haystacks.into_iter().map(|haystack| haystack.part(Split::Training));
+        Ok(Self {
+            haystacks: training.collect::<Result<_>>()?,
+            task: Box::new(OfSplit::new(task, Split::Training)),
+        })
+    }
+
+    /// The haystacks' training parts.
+    #[must_use]
+    pub fn haystacks(&self) -> &[Haystack] {
+        &self.haystacks
+    }
+}
+
+/// What a kind of sequence is made from.
+pub struct Make<'a> {
+    sources: &'a Sources,
+    tokenizer: &'a dyn Tokenize,
+    rows: usize,
+    rng: Rng,
+}
+
+/// Makes one sequence.
+pub type MakeSequence = fn(&mut Make<'_>) -> Result<Sequence>;
+
+/// The kinds of sequences.
+pub const KINDS: &[Entry<MakeSequence>] = &[
+    Entry { name: "text", about: "prose of the haystacks alone", value: prose::make },
+    Entry {
+        name: "needles",
+        about: "prose with 1 to 4 needles of the task and 1 to 3 questions with their answers",
+        value: needles::make,
+    },
+    Entry {
+        name: "key-values",
+        about: "lines such as A=967892 of which keys come again, as in ABCDigits",
+        value: key_values::make,
+    },
+];
+
+/// Kinds of sequences in given shares.
+pub struct Mixture<'a> {
+    sources: &'a Sources,
+    tokenizer: &'a dyn Tokenize,
+    /// Each kind with the sum of the shares up to it, out of 1.
+    kinds: Vec<(&'static Entry<MakeSequence>, f64)>,
+    rows: usize,
+    seed: u64,
+}
+
+impl<'a> Mixture<'a> {
+    /// A mixture of sequences of `rows + 1` tokens; `shares` name kinds and their parts of the whole.
+    ///
+    /// # Errors
+    /// When a kind is unknown, shares are not numbers above 0, or sequences are too short for a kind.
+    pub fn new(
+        sources: &'a Sources,
+        tokenizer: &'a dyn Tokenize,
+        shares: &[(String, f64)],
+        rows: usize,
+        seed: u64,
+    ) -> Result<Self> {
+        let total: f64 = shares.iter().map(|(_, share)| share).sum();
+        if !(total.is_finite() && shares.iter().all(|(_, share)| *share > 0.0)) || shares.is_empty() {
+            return Err(Error::invalid("--mix", format!("{shares:?}"), "kinds with shares above 0"));
+        }
+        let mut sum = 0.0;
+        let kinds = shares.iter().map(|(name, share)| {
+            sum += share / total;
+            Ok((registry::find("kind of sequence", KINDS, name)?, sum))
+        });
+        let kinds = kinds.collect::<Result<Vec<_>>>()?;
+        let mixture = Self { sources, tokenizer, kinds, rows, seed };
+        for (kind, _) in &mixture.kinds {
+            (kind.value)(&mut mixture.make(Rng::new(seed)))?;
+        }
+        Ok(mixture)
+    }
+
+    /// Sequence `index` of `step`.
+    ///
+    /// # Errors
+    /// When the tokenizer or the task fails.
+    pub fn sequence(&self, step: usize, index: usize) -> Result<Sequence> {
+        let path = ["training sequence", &step.to_string(), &index.to_string()];
+        let mut rng = Rng::for_purpose(self.seed, &path);
+        let place = rng.unit();
+        let chosen = self.kinds.iter().find(|(_, end)| place < *end).or(self.kinds.last());
+        let Some((kind, _)) = chosen else {
+            return Err(Error::invalid("--mix", "nothing", "kinds with shares above 0"));
+        };
+        (kind.value)(&mut self.make(rng))
+    }
+
+    fn make(&self, rng: Rng) -> Make<'_> {
+        Make { sources: self.sources, tokenizer: self.tokenizer, rows: self.rows, rng }
+    }
+}
+
+impl Make<'_> {
+    /// Tokens of text that a sequence holds: one more than the model reads, less the BOS.
+    fn room(&self) -> usize {
+        self.rows + 1 - usize::from(self.tokenizer.bos().is_some())
+    }
+
+    /// The sequence of a text that is long enough, or `None`; `answers` are bytes of the text.
+    fn sequence(&self, text: &str, answers: &[Range<usize>]) -> Result<Option<Sequence>> {
+        let encoded = self.tokenizer.encode(text)?;
+        if encoded.ids.len() < self.room() {
+            return Ok(None);
+        }
+        let bos = self.tokenizer.bos();
+        let shift = usize::from(bos.is_some());
+        let token = |bytes: &Range<usize>| {
+            let start = encoded.spans.partition_point(|span| span.end <= bytes.start) + shift;
+            let end = encoded.spans.partition_point(|span| span.start < bytes.end) + shift;
+            start..end.min(self.rows + 1)
+        };
+        let answers = answers.iter().map(token).filter(|tokens| tokens.start < tokens.end).collect();
+        let tokens = bos.into_iter().chain(encoded.ids.iter().copied()).take(self.rows + 1).collect();
+        Ok(Some(Sequence { tokens, answers }))
+    }
+}

@@ -1,0 +1,207 @@
+//! Attention of one sequence with its backward pass, over blocks of queries and the keys that they see together: what
+//! lies outside a window or in the future of a whole block is never computed.
+
+use std::ops::Range;
+
+use super::workspace::LayerActivations;
+use super::{Layer, Multiplier, TrainableDecoder};
+use crate::kernel::gemm::{Into, Matrix, multiply};
+use crate::kernel::training::{Heads, heads, heads_backward, softmax_backward, softmax_rows};
+
+/// Queries of a block.
+const BLOCK: usize = 64;
+
+/// A block of queries, and the keys from the first that one of them sees to the last.
+struct KeyBlock {
+    queries: Range<usize>,
+    keys: Range<usize>,
+    /// What each query sees, counted from the first key of the block.
+    visible: Vec<Range<usize>>,
+    /// Where its weights begin among those of a head.
+    start: usize,
+}
+
+impl KeyBlock {
+    fn weights(&self) -> usize {
+        self.queries.len() * self.keys.len()
+    }
+}
+
+/// The blocks of a layer.
+pub(super) struct KeyBlocks(Vec<KeyBlock>);
+
+impl KeyBlocks {
+    pub(super) fn new(rows: usize, visible: impl Fn(usize) -> Range<usize>) -> Self {
+        let mut start = 0;
+        let block = |first: usize| {
+            let queries = first..rows.min(first + BLOCK);
+            let keys = visible(first).start..queries.end;
+            let from_first = |row| visible(row).start - keys.start..visible(row).end - keys.start;
+            let block = KeyBlock { visible: queries.clone().map(from_first).collect(), queries, keys, start };
+            start += block.weights();
+            block
+        };
+        Self((0..rows).step_by(BLOCK).map(block).collect())
+    }
+
+    /// Weights of a head.
+    pub(super) fn weights(&self) -> usize {
+        self.0.iter().map(KeyBlock::weights).sum()
+    }
+
+    /// Weights of the largest block.
+    pub(super) fn largest(&self) -> usize {
+        self.0.iter().map(KeyBlock::weights).max().unwrap_or(0)
+    }
+}
+
+/// Places of queries, keys and values within a row of `qkv`.
+struct Places {
+    d: usize,
+    heads: usize,
+    kv_heads: usize,
+    width: usize,
+}
+
+impl Places {
+    fn of(decoder: &TrainableDecoder) -> Self {
+        let spec = &decoder.spec;
+        Self {
+            d: spec.head_dim,
+            heads: spec.num_attention_heads,
+            kv_heads: spec.num_key_value_heads,
+            width: decoder.qkv_width(),
+        }
+    }
+
+    fn key(&self, head: usize) -> usize {
+        (self.heads + head) * self.d
+    }
+
+    fn value(&self, head: usize) -> usize {
+        (self.heads + self.kv_heads + head) * self.d
+    }
+
+    /// The key and value head of a query head.
+    fn kv_of(&self, head: usize) -> usize {
+        head / (self.heads / self.kv_heads)
+    }
+}
+
+/// How a head's rows are made of the projection; `gain` is that of queries (0) or keys (1).
+fn form<'a>(decoder: &TrainableDecoder, layer: &'a Layer, p: &'a [f32], gain: usize) -> Heads<'a> {
+    Heads {
+        stride: decoder.qkv_width(),
+        start: 0,
+        width: decoder.spec.head_dim,
+        norm: layer.qk_norm.then_some(decoder.spec.norm_eps as f32),
+        gain: &p[layer.qk_gains[gain].clone()],
+        rotation: (&layer.rotation.0, &layer.rotation.1),
+        factors: &[],
+    }
+}
+
+/// From `now.qkv` to `now.mixed`.
+pub(super) fn forward(decoder: &TrainableDecoder, layer: &Layer, p: &[f32], now: &mut LayerActivations) {
+    let (t, at) = (decoder.rows, Places::of(decoder));
+    let d = at.d;
+    let ones = vec![1f32; t];
+    for head in 0..at.kv_heads {
+        let form = Heads { start: at.key(head), factors: &ones, ..form(decoder, layer, p, 1) };
+        heads(&now.qkv, form, &mut now.keys[head * t * d..][..t * d]); // [t, d]
+    }
+    for head in 0..at.heads {
+        let queries = &mut now.queries[head * t * d..][..t * d]; // [t, d]
+        let factors = &now.row_factors[head * t..][..t];
+        heads(&now.qkv, Heads { start: head * d, factors, ..form(decoder, layer, p, 0) }, queries);
+        let keys = &now.keys[at.kv_of(head) * t * d..][..t * d]; // [t, d]
+        let values = at.value(at.kv_of(head));
+        for block in &layer.blocks.0 {
+            let (m, n) = (block.queries.len(), block.keys.len());
+            let weights = &mut now.weights[head * layer.blocks.weights() + block.start..][..m * n];
+            let q = Matrix::new(&queries[block.queries.start * d..], m, d);
+            let k = Matrix::new(&keys[block.keys.start * d..], n, d);
+            multiply(q, k.t(), Into::Write, weights, n); // [m, n]
+            softmax_rows(weights, n, &block.visible);
+            let v = Matrix::strided(&now.qkv[block.keys.start * at.width + values..], n, d, at.width);
+            let mixed = &mut now.mixed[block.queries.start * at.heads * d + head * d..];
+            multiply(Matrix::new(weights, m, n), v, Into::Write, mixed, at.heads * d); // [m, d]
+        }
+    }
+}
+
+/// What the backward pass reads and writes besides the activations.
+pub(super) struct Buffers<'a> {
+    pub(super) dmixed: &'a [f32],
+    pub(super) dqkv: &'a mut [f32],
+    pub(super) dqueries: &'a mut [f32],
+    pub(super) dkeys: &'a mut [f32],
+    pub(super) dweights: &'a mut [f32],
+    pub(super) ones: &'a [f32],
+    pub(super) drow_factors: &'a mut [f32],
+}
+
+/// From the gradient of `mixed` to that of `qkv`, of the gains, and of the multiplier's parameters.
+pub(super) fn backward(
+    decoder: &TrainableDecoder,
+    layer: &Layer,
+    p: &[f32],
+    now: &LayerActivations,
+    buffers: Buffers<'_>,
+    gradients: &mut [f32],
+) {
+    let (t, at) = (decoder.rows, Places::of(decoder));
+    let d = at.d;
+    let Buffers { dmixed, dqkv, dqueries, dkeys, dweights, ones, drow_factors } = buffers;
+    dqkv.fill(0.0);
+    dkeys.fill(0.0);
+    for head in 0..at.heads {
+        let queries = &now.queries[head * t * d..][..t * d]; // [t, d]
+        let kv = at.kv_of(head);
+        let (keys, dkeys) = (&now.keys[kv * t * d..][..t * d], &mut dkeys[kv * t * d..][..t * d]);
+        for block in &layer.blocks.0 {
+            let (m, n) = (block.queries.len(), block.keys.len());
+            let weights = &now.weights[head * layer.blocks.weights() + block.start..][..m * n];
+            let dweights = &mut dweights[..m * n];
+            let first = block.keys.start;
+            let value = first * at.width + at.value(kv);
+            let dy = &dmixed[block.queries.start * at.heads * d + head * d..];
+            let dy = Matrix::strided(dy, m, d, at.heads * d);
+            let v = Matrix::strided(&now.qkv[value..], n, d, at.width);
+            multiply(dy, v.t(), Into::Write, dweights, n); // [m, n]
+            multiply(Matrix::new(weights, m, n).t(), dy, Into::Add, &mut dqkv[value..], at.width); // [n, d]
+            softmax_backward(weights, n, dweights);
+            let dz = Matrix::new(dweights, m, n);
+            let (q, k) = (&queries[block.queries.start * d..], &keys[first * d..]);
+            let dq = &mut dqueries[block.queries.start * d..];
+            multiply(dz, Matrix::new(k, n, d), Into::Write, dq, d); // [m, d]
+            multiply(dz.t(), Matrix::new(q, m, d), Into::Add, &mut dkeys[first * d..], d); // [n, d]
+        }
+        let factors = &now.row_factors[head * t..][..t];
+        let form = Heads { start: head * d, factors, ..form(decoder, layer, p, 0) };
+        let learned = !layer.scale.is_empty();
+        let drow = if learned { &mut *drow_factors } else { &mut [] };
+        drow.fill(0.0);
+        heads_backward(dqueries, &now.qkv, form, dqkv, &mut gradients[layer.qk_gains[0].clone()], drow);
+        multiplier_backward(layer, head, decoder.spec.attention_scale as f32, drow, gradients);
+    }
+    for head in 0..at.kv_heads {
+        let form = Heads { start: at.key(head), factors: ones, ..form(decoder, layer, p, 1) };
+        let dk = &mut dkeys[head * t * d..][..t * d];
+        heads_backward(dk, &now.qkv, form, dqkv, &mut gradients[layer.qk_gains[1].clone()], &mut []);
+    }
+}
+
+/// Adds the gradients of `s` and `b` of one head, from those of the factors on its rows.
+fn multiplier_backward(layer: &Layer, head: usize, scale: f32, drow: &[f32], gradients: &mut [f32]) {
+    let Multiplier::Learned { bias } = layer.multiplier else { return };
+    let (mut ds, mut db) = (0f64, 0f64);
+    for (d, log) in drow.iter().zip(&layer.logs) {
+        ds += f64::from(d * log);
+        db += f64::from(*d);
+    }
+    gradients[layer.scale.start + head] += ds as f32 * scale;
+    if bias {
+        gradients[layer.bias.start + head] += db as f32 * scale;
+    }
+}

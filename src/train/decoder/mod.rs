@@ -1,0 +1,249 @@
+//! The decoder of [`crate::model::decoder`] with gradients: pre-norm blocks with RMSNorm, SwiGLU, grouped heads, rotary
+//! positions, windows and norms on queries and keys as its spec says.
+
+mod attention;
+mod backward;
+mod forward;
+mod workspace;
+
+use std::ops::Range;
+
+use attention::KeyBlocks;
+use workspace::Workspace;
+
+use super::{Layout, Trainable, Worker};
+use crate::error::{Error, Result};
+use crate::model::rope::Rope;
+use crate::model::spec::{
+    Activation, Biases, BlockKind, DecoderSpec, MlpKind, NormKind, QkNorm, RotaryLayout,
+};
+
+/// How a layer's attention multiplies the scores of a row that sees `n` keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Multiplier {
+    /// 1.
+    One,
+    /// `ln n`.
+    Log,
+    /// `s ln n` with a learned `s` for each query head, and `+ b` when there is a bias.
+    Learned {
+        /// Whether `b` is learned as well.
+        bias: bool,
+    },
+}
+
+/// A decoder that can be trained on sequences of a fixed number of tokens.
+pub struct TrainableDecoder {
+    spec: DecoderSpec,
+    rows: usize,
+    layout: Layout,
+    embed_tokens: Range<usize>,
+    layers: Vec<Layer>,
+    norm: Range<usize>,
+    lm_head: Range<usize>,
+}
+
+/// Where the parameters of a layer are, and how it attends.
+struct Layer {
+    input_norm: Range<usize>,
+    qkv_proj: Range<usize>,
+    /// Gains of the norms on queries and keys; empty for none.
+    qk_gains: [Range<usize>; 2],
+    o_proj: Range<usize>,
+    post_norm: Range<usize>,
+    gate_up_proj: Range<usize>,
+    down_proj: Range<usize>,
+    multiplier: Multiplier,
+    /// `s` and `b` of each query head; empty for none.
+    scale: Range<usize>,
+    bias: Range<usize>,
+    /// Whether queries and keys are normalised.
+    qk_norm: bool,
+    /// Cosines and sines `[rows, rotary_dim / 2]`; empty without rotary positions.
+    rotation: (Vec<f32>, Vec<f32>),
+    blocks: KeyBlocks,
+    /// `ln n` of each row.
+    logs: Vec<f32>,
+}
+
+impl TrainableDecoder {
+    /// The decoder that `spec` describes, for sequences of `rows` tokens, with a multiplier for each layer.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] naming what of the spec cannot be trained.
+    pub fn new(spec: DecoderSpec, rows: usize, multipliers: &[Multiplier]) -> Result<Self> {
+        check(&spec)?;
+        let (hidden, inner, d) = (spec.hidden_size, spec.intermediate_size, spec.head_dim);
+        let (heads, kv_heads) = (spec.num_attention_heads, spec.num_key_value_heads);
+        let mut layout = Layout::default();
+        let embed_tokens = layout.push("model.embed_tokens.weight".to_string(), &[spec.vocab_size, hidden]);
+        let mut layers = Vec::new();
+        for ((number, described), &multiplier) in spec.layers.iter().enumerate().zip(multipliers) {
+            let mut push =
+                |name: &str, shape: &[usize]| layout.push(format!("model.layers.{number}.{name}"), shape);
+            let input_norm = push("input_layernorm.weight", &[hidden]);
+            // Side by side in the buffer, the three are one matrix, and so are gate and up below.
+            let q = push("self_attn.q_proj.weight", &[heads * d, hidden]);
+            push("self_attn.k_proj.weight", &[kv_heads * d, hidden]);
+            let v = push("self_attn.v_proj.weight", &[kv_heads * d, hidden]);
+            let qk_gains = match spec.qk_norm {
+                QkNorm::PerHead => {
+                    ["q_norm", "k_norm"].map(|name| push(&format!("self_attn.{name}.weight"), &[d]))
+                }
+                _ => [0..0, 0..0],
+            };
+            let learned = matches!(multiplier, Multiplier::Learned { .. });
+            let biased = multiplier == Multiplier::Learned { bias: true };
+            let scale = if learned { push("self_attn.ssmax_scale", &[heads]) } else { 0..0 };
+            let bias = if biased { push("self_attn.ssmax_bias", &[heads]) } else { 0..0 };
+            let o_proj = push("self_attn.o_proj.weight", &[hidden, heads * d]);
+            let post_norm = push("post_attention_layernorm.weight", &[hidden]);
+            let gate = push("mlp.gate_proj.weight", &[inner, hidden]);
+            let up = push("mlp.up_proj.weight", &[inner, hidden]);
+            let down_proj = push("mlp.down_proj.weight", &[hidden, inner]);
+            let rotation = described
+                .rope
+                .as_ref()
+                .map(|rope| Rope::new(rope, spec.rotary_dim, rows).cosines_and_sines(0, rows));
+            let visible = |row: usize| described.window.first_visible(row)..row + 1;
+            layers.push(Layer {
+                input_norm,
+                qkv_proj: q.start..v.end,
+                qk_gains,
+                o_proj,
+                post_norm,
+                gate_up_proj: gate.start..up.end,
+                down_proj,
+                multiplier,
+                scale,
+                bias,
+                qk_norm: match spec.qk_norm {
+                    QkNorm::WeightlessPerHead => described.rope.is_some(),
+                    other => other != QkNorm::None,
+                },
+                rotation: rotation.unwrap_or_default(),
+                blocks: KeyBlocks::new(rows, visible),
+                logs: (0..rows).map(|row| (visible(row).len() as f64).ln() as f32).collect(),
+            });
+        }
+        let norm = layout.push("model.norm.weight".to_string(), &[hidden]);
+        let lm_head = match spec.tie_word_embeddings {
+            true => embed_tokens.clone(),
+            false => layout.push("lm_head.weight".to_string(), &[spec.vocab_size, hidden]),
+        };
+        Ok(Self { spec, rows, layout, embed_tokens, layers, norm, lm_head })
+    }
+
+    /// What the decoder is made of.
+    #[must_use]
+    pub fn spec(&self) -> &DecoderSpec {
+        &self.spec
+    }
+
+    /// Numbers of a row of queries, keys and values side by side.
+    fn qkv_width(&self) -> usize {
+        (self.spec.num_attention_heads + 2 * self.spec.num_key_value_heads) * self.spec.head_dim
+    }
+
+    fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
+        let vocab = self.spec.vocab_size;
+        match tokens.iter().find(|&&token| token as usize >= vocab) {
+            _ if tokens.len() != self.rows + 1 => Err(Error::Compute(format!(
+                "a training sequence has {} tokens instead of {}",
+                tokens.len(),
+                self.rows + 1
+            ))),
+            Some(token) => {
+                Err(Error::Compute(format!("token {token} is not among the {vocab} of the model")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Trainable for TrainableDecoder {
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn worker(&self) -> Box<dyn Worker + '_> {
+        Box::new(DecoderWorker { decoder: self, workspace: Workspace::new(self) })
+    }
+
+    fn scales<'p>(&self, parameters: &'p [f32]) -> Vec<&'p [f32]> {
+        let learned = self.layers.iter().filter(|layer| !layer.scale.is_empty());
+        learned.map(|layer| &parameters[layer.scale.clone()]).collect()
+    }
+}
+
+/// A decoder with room for the activations of one sequence.
+pub struct DecoderWorker<'m> {
+    decoder: &'m TrainableDecoder,
+    workspace: Workspace,
+}
+
+impl<'m> DecoderWorker<'m> {
+    /// A worker of its own type, for its logits.
+    #[must_use]
+    pub fn new(decoder: &'m TrainableDecoder) -> Self {
+        Self { decoder, workspace: Workspace::new(decoder) }
+    }
+
+    /// The logits of every row, `[rows, vocab]`: row `i` predicts token `i + 1`.
+    ///
+    /// # Errors
+    /// Those of [`Worker::losses`].
+    pub fn logits(&mut self, parameters: &[f32], tokens: &[u32]) -> Result<&[f32]> {
+        self.decoder.check_tokens(tokens)?;
+        forward::forward(self.decoder, parameters, tokens, &mut self.workspace);
+        Ok(&self.workspace.logits)
+    }
+}
+
+impl Worker for DecoderWorker<'_> {
+    fn losses(&mut self, parameters: &[f32], tokens: &[u32]) -> Result<Vec<f32>> {
+        self.logits(parameters, tokens)?;
+        let factors = vec![0.0; self.decoder.rows];
+        Ok(forward::cross_entropies(self.decoder, tokens, &factors, &mut self.workspace))
+    }
+
+    fn gradients(
+        &mut self,
+        parameters: &[f32],
+        tokens: &[u32],
+        factors: &[f32],
+        gradients: &mut [f32],
+    ) -> Result<Vec<f32>> {
+        self.logits(parameters, tokens)?;
+        let losses = forward::cross_entropies(self.decoder, tokens, factors, &mut self.workspace);
+        backward::backward(self.decoder, parameters, tokens, &mut self.workspace, gradients);
+        Ok(losses)
+    }
+}
+
+/// Refuses what has no backward pass here.
+fn check(spec: &DecoderSpec) -> Result<()> {
+    let multipliers = [spec.embedding_multiplier, spec.residual_multiplier, spec.logits_multiplier];
+    let known = [
+        ("norm", spec.norm == NormKind::Rms, "rms"),
+        ("block", spec.block == BlockKind::PreNorm, "pre-norm"),
+        ("qk_norm", spec.qk_norm != QkNorm::Projection, "none, weightless or one over each head"),
+        ("bias", spec.bias == Biases::default(), "no bias"),
+        ("mlp", spec.mlp == MlpKind::Gated && spec.hidden_act == Activation::Silu, "gated silu"),
+        ("experts", spec.layers.iter().all(|layer| layer.moe.is_none()), "no mixture of experts"),
+        ("rotary layout", spec.rotary_layout == RotaryLayout::Half, "half"),
+        ("learned positions", spec.learned_positions.is_none(), "none"),
+        ("soft cap", spec.attn_logit_softcapping.or(spec.final_logit_softcapping).is_none(), "none"),
+        ("multipliers", multipliers == [1.0; 3], "1"),
+    ];
+    match known.iter().find(|(_, holds, _)| !holds) {
+        None => Ok(()),
+        Some((name, _, expected)) => Err(Error::invalid(
+            format!("the {name} of the model"),
+            "another one",
+            format!(
+                "{expected}: niah train cannot train others; start from a checkpoint of family niah or llama"
+            ),
+        )),
+    }
+}

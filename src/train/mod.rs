@@ -1,0 +1,55 @@
+//! Training decoders from scratch or from a checkpoint, on needles and on key-value lines.
+//!
+//! Gradients are computed by hand over plain f32 buffers: each forward pass ([`decoder`]) has its backward pass beside it,
+//! so nothing can cut a gradient in silence, and finite differences and PyTorch's gradients hold both together in tests.
+//! Sequences are independent of each other, so each is one thread's; the gradients of a few groups of sequences are summed
+//! in a fixed order, which makes a training the same on any number of threads.
+
+pub mod data;
+pub mod decoder;
+mod initial;
+mod layout;
+mod schedule;
+mod sizes;
+mod trainer;
+
+pub use initial::{Initial, from_checkpoint, initial};
+pub use layout::{Layout, TensorLayout};
+pub use schedule::{SCHEDULES, Schedule};
+pub use sizes::{LAYER_KINDS, LayerKind, Sizes};
+pub use trainer::{State, StepReport, Trainer, TrainingSettings};
+
+use crate::error::Result;
+
+/// A model whose parameters can be trained. They stand in one buffer, in the order of its [`Layout`].
+pub trait Trainable: Send + Sync {
+    /// Names, shapes and places of the parameters.
+    fn layout(&self) -> &Layout;
+
+    /// What computes losses and gradients of one sequence after the other, each on as many tokens as the model is trained on.
+    fn worker(&self) -> Box<dyn Worker + '_>;
+
+    /// The learned scales s in use, of all layers and heads.
+    fn scales<'p>(&self, parameters: &'p [f32]) -> Vec<&'p [f32]>;
+}
+
+/// Computes losses and gradients; one a thread.
+pub trait Worker: Send {
+    /// The cross entropy of each of `tokens` after the first, in nats.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Compute`] when the number of tokens is not that of the model, or one is not in its vocabulary.
+    fn losses(&mut self, parameters: &[f32], tokens: &[u32]) -> Result<Vec<f32>>;
+
+    /// The same, and adds to `gradients` those of the sum of the losses, each times its factor.
+    ///
+    /// # Errors
+    /// Like [`Self::losses`].
+    fn gradients(
+        &mut self,
+        parameters: &[f32],
+        tokens: &[u32],
+        factors: &[f32],
+        gradients: &mut [f32],
+    ) -> Result<Vec<f32>>;
+}

@@ -1,0 +1,115 @@
+//! The sizes of a decoder to train from scratch, and the `config.json` that they make.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::registry::Entry;
+
+/// What a layer sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LayerKind {
+    /// A sliding window, with rotary positions.
+    Local,
+    /// Everything, without positions.
+    Global,
+    /// Everything, with rotary positions.
+    Rotary,
+}
+
+/// The kinds of layers, by name.
+pub const LAYER_KINDS: &[Entry<LayerKind>] = &[
+    Entry { name: "local", about: "a sliding window, rotary positions", value: LayerKind::Local },
+    Entry { name: "global", about: "all keys, no positions", value: LayerKind::Global },
+    Entry { name: "rotary", about: "all keys, rotary positions", value: LayerKind::Rotary },
+];
+
+/// Sizes with Hugging Face's names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Inner width of the MLP.
+    pub intermediate_size: usize,
+    /// Number of blocks.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key and value heads.
+    pub num_key_value_heads: usize,
+    /// Kinds of layers, from the first on, again and again.
+    pub layer_pattern: Vec<LayerKind>,
+    /// Keys that a row of a local layer sees.
+    pub sliding_window: usize,
+    /// Norm on queries and keys: `none`, `weightless` or `per_head`.
+    pub qk_norm: String,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// Standard deviation of the matrices that training begins with.
+    pub initializer_range: f64,
+}
+
+impl Default for Sizes {
+    /// About a million parameters.
+    fn default() -> Self {
+        Self {
+            hidden_size: 128,
+            intermediate_size: 344,
+            num_hidden_layers: 4,
+            num_attention_heads: 4,
+            num_key_value_heads: 4,
+            layer_pattern: vec![LayerKind::Local, LayerKind::Global],
+            sliding_window: 32,
+            qk_norm: "weightless".to_string(),
+            rope_theta: 10000.0,
+            initializer_range: 0.02,
+        }
+    }
+}
+
+impl Sizes {
+    /// The `config.json` of a decoder of family `niah`, without its attention variant.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when there is no kind of layer, or the heads do not divide the width.
+    pub fn config(&self, vocab_size: usize) -> Result<Value> {
+        if self.layer_pattern.is_empty() {
+            return Err(Error::invalid(
+                "--layer-pattern",
+                "nothing",
+                "local, global, rotary or several of them",
+            ));
+        }
+        if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(2 * self.num_attention_heads) {
+            let expected = format!("a number whose double divides --hidden-size {}", self.hidden_size);
+            return Err(Error::invalid("--num-attention-heads", self.num_attention_heads, expected));
+        }
+        let kinds: Vec<_> = self.layer_pattern.iter().copied().cycle().take(self.num_hidden_layers).collect();
+        let types = kinds.iter().map(|kind| match kind {
+            LayerKind::Local => "sliding_attention",
+            LayerKind::Global | LayerKind::Rotary => "full_attention",
+        });
+        Ok(json!({
+            "architectures": ["NiahForCausalLM"],
+            "model_type": "niah",
+            "vocab_size": vocab_size,
+            "hidden_size": self.hidden_size,
+            "intermediate_size": self.intermediate_size,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_attention_heads": self.num_attention_heads,
+            "num_key_value_heads": self.num_key_value_heads,
+            "hidden_act": "silu",
+            "rms_norm_eps": 1e-6,
+            "qk_norm": self.qk_norm,
+            "layer_types": types.collect::<Vec<_>>(),
+            "sliding_window": self.sliding_window,
+            "no_rope_layers": kinds.iter().map(|kind| u8::from(*kind != LayerKind::Global)).collect::<Vec<_>>(),
+            "rope_theta": self.rope_theta,
+            "initializer_range": self.initializer_range,
+            "tie_word_embeddings": true,
+            "bos_token_id": 0,
+            "eos_token_id": 0,
+        }))
+    }
+}
