@@ -11,6 +11,8 @@
 //! 4. [`runner`] scores the answer ([`score`]) and hands one flat row ([`trial::Outcome`]) to the run's directory.
 //! 5. [`report`] sums rows up, with their uncertainty ([`stats`]); [`export`] turns reports into bytes.
 //!
+//! [`train`] makes checkpoints that load like any other; what it draws from, a run can leave out ([`split`]).
+//!
 //! # Layers: imports point down only
 //!
 //! ```text

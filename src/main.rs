@@ -28,6 +28,7 @@ fn run() -> Result<()> {
         Command::Prompts(args) => commands::prompts::run(&args),
         Command::Logits(args) => commands::logits::run(&args),
         Command::Bench(args) => commands::bench::run(&args, &style),
+        Command::Train(args) => commands::train::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args, &style),
         Command::List(args) => commands::list::run(&args),
     }

@@ -70,6 +70,11 @@ fn impossible_configurations_are_refused_by_key() {
         ),
         ("llama4_text", "use_qk_norm", json!(1), &["found 1", "true or false"]),
         ("llama_dynamic", "max_position_embeddings", Value::Null, &["found nothing", size]),
+        ("niah", "qk_norm", json!("some"), &["qk_norm", "none, weightless or per_head"]),
+        ("niah", "qk_norm", Value::Null, &["qk_norm", "a string"]),
+        ("niah", "layer_types", Value::Null, &["layer_types", "2 entries"]),
+        ("niah", "sliding_window", Value::Null, &["sliding_window", size]),
+        ("niah", "no_rope_layers", json!([1]), &["no_rope_layers", "2 numbers"]),
     ] {
         let directory = copy_of(name);
         let path = directory.path().join("config.json");

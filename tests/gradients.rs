@@ -17,7 +17,7 @@ use niah::model::dtype::Dtype;
 use niah::model::families::describe;
 use niah::rng::Rng;
 use niah::train::decoder::{DecoderWorker, Multiplier, TrainableDecoder};
-use niah::train::{Initial, LayerKind, Layout, Sizes, Trainable, from_checkpoint, initial};
+use niah::train::{Initial, LayerKind, Sizes, Trainable, from_checkpoint, initial};
 use serde_json::{Value, json};
 
 const FROM: Initial = Initial { range: 0.3, layers: 2, ssmax_scale: 0.4 };
@@ -53,7 +53,7 @@ fn decoder(config: &Value, rows: usize, multiplier: Multiplier) -> TrainableDeco
     let (_, spec) = describe(&config).unwrap();
     let mut multipliers = vec![Multiplier::One; spec.num_hidden_layers];
     multipliers[1] = multiplier;
-    TrainableDecoder::new(spec, rows, &multipliers).unwrap()
+    TrainableDecoder::new(spec, rows, &multipliers, FROM).unwrap()
 }
 
 fn tokens(count: usize, vocab: u64) -> Vec<u32> {
@@ -62,9 +62,9 @@ fn tokens(count: usize, vocab: u64) -> Vec<u32> {
 }
 
 /// Parameters that are off the values that training begins with, so that none is special.
-fn parameters(layout: &Layout) -> Vec<f32> {
+fn parameters(model: &dyn Trainable) -> Vec<f32> {
     let mut rng = Rng::new(3);
-    initial(layout, 7, FROM).iter().map(|w| w + 0.2 * (rng.unit() as f32 - 0.5)).collect()
+    initial(model, 7).iter().map(|w| w + 0.2 * (rng.unit() as f32 - 0.5)).collect()
 }
 
 /// The loss `sum_i f_i loss_i` in f64, and its gradient.
@@ -83,7 +83,7 @@ fn gradients_are_those_of_pytorch() {
         serde_json::from_slice(&std::fs::read(directory.join("config.json")).unwrap()).unwrap();
     let checkpoint = Checkpoint::open(directory.to_str().unwrap(), RopeOverride::default()).unwrap();
     let model = decoder(&config, 80, Multiplier::Learned { bias: true });
-    let parameters = from_checkpoint(model.layout(), &checkpoint, 0, FROM).unwrap();
+    let parameters = from_checkpoint(&model, &checkpoint, 0).unwrap();
     let file = directory.join("expected.safetensors");
     let expected: HashMap<String, Tensor> = candle_core::safetensors::load(file, &Device::Cpu).unwrap();
     let numbers = |name: &str| expected[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -116,7 +116,7 @@ fn every_gradient_is_finite_not_zero_and_the_finite_difference() {
     for (variant, multiplier) in TRAINED {
         for qk_norm in ["none", "weightless", "per_head"] {
             let model = decoder(&config(variant, qk_norm), 70, *multiplier);
-            let parameters = parameters(model.layout());
+            let parameters = parameters(&model);
             let (_, gradient) = loss_and_gradient(&model, &parameters, &tokens);
             for tensor in model.layout().tensors() {
                 let what = format!("{variant}, {qk_norm}: {}", tensor.name);
@@ -147,7 +147,7 @@ fn the_forward_pass_gives_the_logits_of_the_decoder_that_evaluation_runs() {
         for qk_norm in ["weightless", "per_head"] {
             let config = config(variant, qk_norm);
             let model = decoder(&config, 70, *multiplier);
-            let parameters = parameters(model.layout());
+            let parameters = parameters(&model);
             let directory = tempfile::tempdir().unwrap();
             std::fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
             let file = std::fs::File::create(directory.path().join("model.safetensors")).unwrap();
@@ -189,7 +189,7 @@ fn the_forward_pass_gives_the_logits_of_the_decoder_that_evaluation_runs() {
 #[test]
 fn sequences_of_another_length_or_vocabulary_are_refused() {
     let model = decoder(&config("softmax", "none"), 8, Multiplier::One);
-    let parameters = parameters(model.layout());
+    let parameters = parameters(&model);
     for tokens in [vec![1; 8], vec![20; 9]] {
         assert!(model.worker().losses(&parameters, &tokens).is_err(), "{tokens:?}");
     }

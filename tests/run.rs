@@ -152,7 +152,6 @@ impl World {
             task: (niah::registry::find("task", TASKS, "magic").unwrap().value)(),
             haystack: Haystack::resolve("noise").unwrap(),
             form: Form::Completion,
-            split: Split::All,
             snap: Snap::Sentence,
             answer_budget: None,
         };

@@ -11,6 +11,7 @@ use crate::model::families::FAMILIES;
 use crate::registry::{self, Entry};
 use crate::score::SCORERS;
 use crate::task::TASKS;
+use crate::train::data::KINDS as SEQUENCES;
 
 type Rows = fn() -> Vec<(&'static str, &'static str)>;
 
@@ -25,6 +26,7 @@ const KINDS: &[Entry<Rows>] = &[
     },
     Entry { name: "tasks", about: "task presets, for --task", value: || rows(TASKS) },
     Entry { name: "haystacks", about: "haystacks, for --haystack", value: || rows(HAYSTACKS) },
+    Entry { name: "sequences", about: "kinds of training sequences, for --mix", value: || rows(SEQUENCES) },
     Entry { name: "scorers", about: "scorers, for --scorer", value: || rows(SCORERS) },
     Entry { name: "exporters", about: "forms of results", value: || rows(EXPORTERS) },
 ];

@@ -8,6 +8,7 @@ pub mod list;
 pub mod logits;
 pub mod prompts;
 pub mod run;
+pub mod train;
 pub mod view;
 
 use std::fmt::Display;

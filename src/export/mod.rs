@@ -10,6 +10,7 @@ pub mod speed;
 pub mod style;
 pub mod table;
 pub mod terminal;
+pub mod training;
 
 use crate::error::Result;
 use crate::grid::Cell;

@@ -35,6 +35,26 @@ impl TextTokenizer {
         })
     }
 
+    /// The tokenizer that the contents of a `tokenizer.json` define, with nothing beside it.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] when they define none.
+    pub fn from_json(json: &str) -> Result<Self> {
+        let value: Value = serde_json::from_str(json).map_err(|error| Error::Tokenizer(error.to_string()))?;
+        check_merges(&value).map_err(Error::Tokenizer)?;
+        let inner: Tokenizer =
+            serde_json::from_value(value).map_err(|error| Error::Tokenizer(error.to_string()))?;
+        let bos = leading_token(&inner, &Value::Null, None)?;
+        Ok(Self::new(Parts {
+            inner,
+            bos,
+            eos: BTreeSet::new(),
+            hash: sha256_hex(json),
+            special_tokens: BTreeMap::new(),
+            chat_template: None,
+        }))
+    }
+
     /// The same with `build` to make a tokenizer of the bytes of `tokenizer.json`.
     pub(super) fn read_directory(
         directory: &Path,

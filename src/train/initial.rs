@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use super::{Layout, TensorLayout};
+use super::{TensorLayout, Trainable};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -18,28 +18,24 @@ pub struct Initial {
     pub ssmax_scale: f64,
 }
 
-/// Draws every parameter of `layout`, each by a generator of its own: a tensor that two models have in common is the same in
+/// Draws every parameter of `model`, each by a generator of its own: a tensor that two models have in common is the same in
 /// both.
 #[must_use]
-pub fn initial(layout: &Layout, seed: u64, from: Initial) -> Vec<f32> {
-    layout.tensors().iter().flat_map(|tensor| values(tensor, seed, from)).collect()
+pub fn initial(model: &dyn Trainable, seed: u64) -> Vec<f32> {
+    model.layout().tensors().iter().flat_map(|tensor| model.initial(tensor, seed)).collect()
 }
 
 /// The parameters of a checkpoint; scales that it does not have are drawn as for a training from scratch.
 ///
 /// # Errors
 /// [`Error::Tensor`] when a tensor has another shape, and [`Error::InvalidValue`] when one is missing.
-pub fn from_checkpoint(
-    layout: &Layout,
-    checkpoint: &Checkpoint,
-    seed: u64,
-    from: Initial,
-) -> Result<Vec<f32>> {
+pub fn from_checkpoint(model: &dyn Trainable, checkpoint: &Checkpoint, seed: u64) -> Result<Vec<f32>> {
+    let layout = model.layout();
     let mut parameters = Vec::with_capacity(layout.len());
     for tensor in layout.tensors() {
         match checkpoint.parameter(&tensor.name, &tensor.shape)? {
             Some(numbers) => parameters.extend(numbers),
-            None if tensor.name.contains("ssmax_") => parameters.extend(values(tensor, seed, from)),
+            None if tensor.name.contains("ssmax_") => parameters.extend(model.initial(tensor, seed)),
             None => {
                 return Err(Error::invalid("--init", &tensor.name, "a checkpoint that holds this tensor"));
             }
@@ -48,8 +44,8 @@ pub fn from_checkpoint(
     Ok(parameters)
 }
 
-/// The first values of one tensor.
-fn values(tensor: &TensorLayout, seed: u64, from: Initial) -> Vec<f32> {
+/// The first values of one tensor of a decoder.
+pub(super) fn values(tensor: &TensorLayout, seed: u64, from: Initial) -> Vec<f32> {
     let constant = |value: f64| vec![value as f32; tensor.range.len()];
     if tensor.name.ends_with("ssmax_scale") {
         return constant(from.ssmax_scale);
@@ -74,6 +70,7 @@ fn normal(rng: &mut Rng) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Layout;
     use super::*;
 
     #[test]
@@ -83,7 +80,9 @@ mod tests {
         layout.push("a.o_proj.weight".to_string(), &[100, 100]);
         layout.push("norm.weight".to_string(), &[3]);
         layout.push("a.ssmax_scale".to_string(), &[2]);
-        let parameters = initial(&layout, 1, Initial { range: 0.5, layers: 2, ssmax_scale: 0.25 });
+        let from = Initial { range: 0.5, layers: 2, ssmax_scale: 0.25 };
+        let parameters: Vec<f32> =
+            layout.tensors().iter().flat_map(|tensor| values(tensor, 1, from)).collect();
         let deviation = |numbers: &[f32]| {
             (numbers.iter().map(|x| f64::from(x * x)).sum::<f64>() / numbers.len() as f64).sqrt()
         };

@@ -9,12 +9,14 @@ pub mod data;
 pub mod decoder;
 mod initial;
 mod layout;
+mod plan;
 mod schedule;
 mod sizes;
 mod trainer;
 
 pub use initial::{Initial, from_checkpoint, initial};
 pub use layout::{Layout, TensorLayout};
+pub use plan::{TrainingOptions, TrainingPlan};
 pub use schedule::{SCHEDULES, Schedule};
 pub use sizes::{LAYER_KINDS, LayerKind, Sizes};
 pub use trainer::{State, StepReport, Trainer, TrainingSettings};
@@ -25,6 +27,9 @@ use crate::error::Result;
 pub trait Trainable: Send + Sync {
     /// Names, shapes and places of the parameters.
     fn layout(&self) -> &Layout;
+
+    /// The values that a tensor has before training, drawn by `seed`.
+    fn initial(&self, tensor: &TensorLayout, seed: u64) -> Vec<f32>;
 
     /// What computes losses and gradients of one sequence after the other, each on as many tokens as the model is trained on.
     fn worker(&self) -> Box<dyn Worker + '_>;

@@ -43,6 +43,12 @@ pub struct TrainingSettings {
 }
 
 impl TrainingSettings {
+    /// Sequences of a step.
+    #[must_use]
+    pub fn sequences(&self) -> usize {
+        self.batch_size * self.accumulation
+    }
+
     /// Checks the numbers.
     ///
     /// # Errors
@@ -143,7 +149,7 @@ impl<'a> Trainer<'a> {
         settings: &'a TrainingSettings,
         state: State,
     ) -> Self {
-        let groups = GROUPS.min(settings.batch_size * settings.accumulation);
+        let groups = GROUPS.min(settings.sequences());
         let gradients = vec![vec![0.0; model.layout().len()]; groups];
         Self { model, data, settings, state, workers: Mutex::default(), gradients }
     }
@@ -166,7 +172,7 @@ impl<'a> Trainer<'a> {
     /// When a sequence cannot be made, or the gradient is not finite.
     pub fn step(&mut self) -> Result<StepReport> {
         let (started, step) = (Instant::now(), self.state.step);
-        let count = self.settings.batch_size * self.settings.accumulation;
+        let count = self.settings.sequences();
         let sequences = (0..count).into_par_iter().map(|index| self.data.sequence(step, index));
         let sequences = sequences.collect::<Result<Vec<_>>>()?;
         let tokens: usize = sequences.iter().map(|sequence| sequence.tokens.len() - 1).sum();

@@ -47,3 +47,35 @@ for_every_instruction_set! {
 fn sum_of_squares_plain(x: &[f32]) -> f32 {
     dot(x, x)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::random::numbers;
+    use crate::rng::Rng;
+
+    #[test]
+    fn a_step_is_right_and_the_same_on_every_instruction_set() {
+        let mut rng = Rng::new(7);
+        let [w, g, m] = [(); 3].map(|()| numbers(&mut rng, 37, 1.0));
+        let v: Vec<f32> = numbers(&mut rng, 37, 1.0).iter().map(|x| x * x).collect();
+        let step = AdamW {
+            lr: 0.1,
+            betas: (0.9, 0.99),
+            eps: 1e-8,
+            weight_decay: 0.5,
+            corrections: (0.1, 0.01),
+            gradient_scale: 0.5,
+        };
+        let start = || (w.clone(), m.clone(), v.clone());
+        let (mut fast, mut plain) = (start(), start());
+        adamw(&mut fast.0, &g, &mut fast.1, &mut fast.2, step);
+        adamw_plain(&mut plain.0, &g, &mut plain.1, &mut plain.2, step);
+        assert_eq!(fast, plain);
+        // The first step of a weight of 2 with gradient 0.5: m / c1 = 0.5, sqrt(v / c2) = 0.5, so 2 - 0.1 (1 + 1).
+        let (mut w, mut m, mut v) = ([2.0], [0.0], [0.0]);
+        adamw(&mut w, &[1.0], &mut m, &mut v, step);
+        assert!((w[0] - 1.8f32).abs() < 1e-6, "{w:?}");
+        assert_eq!(sum_of_squares(&g), sum_of_squares_plain(&g));
+    }
+}

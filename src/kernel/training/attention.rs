@@ -39,3 +39,29 @@ fn softmax_backward_plain(p: &[f32], width: usize, dp: &mut [f32]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::random::numbers;
+    use crate::rng::Rng;
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits_and_hidden_keys_weigh_nothing() {
+        let mut rng = Rng::new(4);
+        let (mut scores, mut dp) = (numbers(&mut rng, 3 * 70, 9.0), numbers(&mut rng, 3 * 70, 1.0));
+        let visible = [0..1, 3..40, 10..70];
+        let mut plain = scores.clone();
+        softmax_rows(&mut scores, 70, &visible);
+        softmax_rows_plain(&mut plain, 70, &visible);
+        assert_eq!(scores, plain);
+        for (row, visible) in scores.chunks(70).zip(visible) {
+            let outside: f32 = row[..visible.start].iter().chain(&row[visible.end..]).sum();
+            assert!(outside == 0.0 && (row[visible].iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        }
+        let mut plain = dp.clone();
+        softmax_backward(&scores, 70, &mut dp);
+        softmax_backward_plain(&scores, 70, &mut plain);
+        assert_eq!(dp, plain);
+    }
+}

@@ -20,3 +20,20 @@ fn cross_entropy_plain(logits: &mut [f32], target: usize, factor: f32) -> f32 {
     logits[target] -= factor;
     max - wanted + sum.ln()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::random::numbers;
+    use crate::rng::Rng;
+
+    #[test]
+    fn the_loss_is_right_and_the_same_on_every_instruction_set() {
+        let logits = numbers(&mut Rng::new(3), 101, 8.0);
+        let (mut fast, mut plain) = (logits.clone(), logits.clone());
+        let losses = (cross_entropy(&mut fast, 7, 0.5), cross_entropy_plain(&mut plain, 7, 0.5));
+        assert_eq!((losses.0, fast), (losses.1, plain));
+        let sum: f64 = logits.iter().map(|z| f64::from(*z).exp()).sum();
+        assert!((f64::from(losses.0) - (sum.ln() - f64::from(logits[7]))).abs() < 1e-5);
+    }
+}

@@ -119,3 +119,40 @@ fn heads_backward_plain(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::random::numbers;
+    use crate::rng::Rng;
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits() {
+        let mut rng = Rng::new(5);
+        for (width, pairs) in [(32, 16), (13, 0), (24, 4)] {
+            let x = numbers(&mut rng, 3 * 50, 1.0);
+            let [cos, sin] = [(); 2].map(|()| numbers(&mut rng, 3 * pairs, 1.0));
+            let (gain, factors) = (numbers(&mut rng, width, 1.0), numbers(&mut rng, 3, 1.0));
+            let form = Heads {
+                stride: 50,
+                start: 9,
+                width,
+                norm: Some(1e-6),
+                gain: &gain,
+                rotation: (&cos, &sin),
+                factors: &factors,
+            };
+            let (mut y, mut plain) = (vec![0.0; 3 * width], vec![0.0; 3 * width]);
+            heads(&x, form, &mut y);
+            heads_plain(&x, form, &mut plain);
+            assert_eq!(y, plain);
+            let zeros = || {
+                (numbers(&mut Rng::new(6), 3 * width, 1.0), vec![0.0; 150], vec![0.0; width], vec![0.0; 3])
+            };
+            let (mut fast, mut plain) = (zeros(), zeros());
+            heads_backward(&mut fast.0, &x, form, &mut fast.1, &mut fast.2, &mut fast.3);
+            heads_backward_plain(&mut plain.0, &x, form, &mut plain.1, &mut plain.2, &mut plain.3);
+            assert_eq!(fast, plain);
+        }
+    }
+}

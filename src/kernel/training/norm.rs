@@ -42,3 +42,28 @@ fn rms_norm_backward_plain(dy: &[f32], x: &[f32], weight: &[f32], r: &[f32], dx:
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::random::numbers;
+    use crate::rng::Rng;
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits() {
+        let mut rng = Rng::new(1);
+        for width in [128, 37] {
+            let [x, dy, mut dx] = [(); 3].map(|()| numbers(&mut rng, 3 * width, 2.0));
+            let [weight, mut dw] = [(); 2].map(|()| numbers(&mut rng, width, 1.0));
+            let (mut y, mut r) = (vec![0.0; 3 * width], vec![0.0; 3]);
+            let (mut plain_y, mut plain_r) = (y.clone(), r.clone());
+            rms_norm(&x, &weight, 1e-6, &mut y, &mut r);
+            rms_norm_plain(&x, &weight, 1e-6, &mut plain_y, &mut plain_r);
+            assert_eq!((&y, &r), (&plain_y, &plain_r));
+            let (mut plain_dx, mut plain_dw) = (dx.clone(), dw.clone());
+            rms_norm_backward(&dy, &x, &weight, &r, &mut dx, &mut dw);
+            rms_norm_backward_plain(&dy, &x, &weight, &r, &mut plain_dx, &mut plain_dw);
+            assert_eq!((dx, dw), (plain_dx, plain_dw));
+        }
+    }
+}

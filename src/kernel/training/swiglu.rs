@@ -43,3 +43,24 @@ fn swiglu_backward_plain(dy: &[f32], inner: usize, gate_up: &mut [f32]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::random::numbers;
+    use crate::rng::Rng;
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits() {
+        let mut rng = Rng::new(2);
+        let (mut gate_up, dy) = (numbers(&mut rng, 2 * 2 * 37, 20.0), numbers(&mut rng, 2 * 37, 1.0));
+        let (mut y, mut plain) = (vec![0.0; 2 * 37], vec![0.0; 2 * 37]);
+        swiglu(&gate_up, 37, &mut y);
+        swiglu_plain(&gate_up, 37, &mut plain);
+        assert_eq!(y, plain);
+        let mut plain = gate_up.clone();
+        swiglu_backward(&dy, 37, &mut gate_up);
+        swiglu_backward_plain(&dy, 37, &mut plain);
+        assert_eq!(gate_up, plain);
+    }
+}

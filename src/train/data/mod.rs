@@ -58,6 +58,9 @@ impl Sources {
     }
 }
 
+/// Sequences of each kind that are made to see whether they can be.
+const TRIED: u64 = 32;
+
 /// What a kind of sequence is made from.
 pub struct Make<'a> {
     sources: &'a Sources,
@@ -117,8 +120,11 @@ impl<'a> Mixture<'a> {
         });
         let kinds = kinds.collect::<Result<Vec<_>>>()?;
         let mixture = Self { sources, tokenizer, kinds, rows, seed };
+        // What is too short for a kind says so before the first step.
         for (kind, _) in &mixture.kinds {
-            (kind.value)(&mut mixture.make(Rng::new(seed)))?;
+            for draw in 0..TRIED {
+                (kind.value)(&mut mixture.make(Rng::new(draw)))?;
+            }
         }
         Ok(mixture)
     }

@@ -11,7 +11,8 @@ use std::ops::Range;
 use attention::KeyBlocks;
 use workspace::Workspace;
 
-use super::{Layout, Trainable, Worker};
+use super::initial::values;
+use super::{Initial, Layout, TensorLayout, Trainable, Worker};
 use crate::error::{Error, Result};
 use crate::model::rope::Rope;
 use crate::model::spec::{
@@ -36,6 +37,7 @@ pub enum Multiplier {
 pub struct TrainableDecoder {
     spec: DecoderSpec,
     rows: usize,
+    from: Initial,
     layout: Layout,
     embed_tokens: Range<usize>,
     layers: Vec<Layer>,
@@ -67,11 +69,12 @@ struct Layer {
 }
 
 impl TrainableDecoder {
-    /// The decoder that `spec` describes, for sequences of `rows` tokens, with a multiplier for each layer.
+    /// The decoder that `spec` describes, for sequences of `rows` tokens, with a multiplier for each layer; `from` says where training
+    /// begins.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] naming what of the spec cannot be trained.
-    pub fn new(spec: DecoderSpec, rows: usize, multipliers: &[Multiplier]) -> Result<Self> {
+    pub fn new(spec: DecoderSpec, rows: usize, multipliers: &[Multiplier], from: Initial) -> Result<Self> {
         check(&spec)?;
         let (hidden, inner, d) = (spec.hidden_size, spec.intermediate_size, spec.head_dim);
         let (heads, kv_heads) = (spec.num_attention_heads, spec.num_key_value_heads);
@@ -131,7 +134,7 @@ impl TrainableDecoder {
             true => embed_tokens.clone(),
             false => layout.push("lm_head.weight".to_string(), &[spec.vocab_size, hidden]),
         };
-        Ok(Self { spec, rows, layout, embed_tokens, layers, norm, lm_head })
+        Ok(Self { spec, rows, from, layout, embed_tokens, layers, norm, lm_head })
     }
 
     /// What the decoder is made of.
@@ -164,6 +167,10 @@ impl TrainableDecoder {
 impl Trainable for TrainableDecoder {
     fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    fn initial(&self, tensor: &TensorLayout, seed: u64) -> Vec<f32> {
+        values(tensor, seed, self.from)
     }
 
     fn worker(&self) -> Box<dyn Worker + '_> {

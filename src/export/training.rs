@@ -1,0 +1,277 @@
+//! The directory of a training: a checkpoint in Hugging Face's layout, the table of its steps, and what to go on from.
+//!
+//! | file | |
+//! |---|---|
+//! | `config.json`, `model.safetensors`, `tokenizer.json` | the checkpoint, in F32 |
+//! | `training.csv` | a row for every step |
+//! | `training.json` | everything that is needed to repeat the training |
+//! | `training-state.safetensors` | parameters, moments and step, for `--resume` |
+//!
+//! Each file takes the place of the one before it in a single step, so a training that ends at any moment goes on from the last
+//! state that was saved.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::directory::replace;
+use crate::checkpoint::{NamedTensor, Numbers, read_safetensors, write_safetensors};
+use crate::error::{Error, Result};
+use crate::train::{Layout, State, StepReport};
+
+/// What a training is made of: `settings` decide its result, the rest is about the machine.
+#[derive(Debug, Clone)]
+pub struct TrainingRecord {
+    /// Everything that the result depends on.
+    pub settings: Value,
+    /// Version, command, machine and the like.
+    pub about: Value,
+    /// `config.json`.
+    pub config: Value,
+    /// `tokenizer.json`.
+    pub tokenizer: String,
+}
+
+/// The directory of one training.
+pub struct TrainingDirectory {
+    path: PathBuf,
+    rows: Vec<StepReport>,
+}
+
+const CSV: &str = "training.csv";
+const JSON: &str = "training.json";
+const STATE: &str = "training-state.safetensors";
+
+/// Names of the columns.
+const COLUMNS: &str =
+    "step,loss,answer_loss,learning_rate,tokens_per_second,gradient_norm,s_mean,s_min,s_max";
+
+impl TrainingDirectory {
+    /// Begins a training in a directory that holds none.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it holds one, or cannot be written.
+    pub fn create(path: &Path, record: &TrainingRecord) -> Result<Self> {
+        for name in [JSON, STATE, "model.safetensors"] {
+            if path.join(name).exists() {
+                let problem = format!("holds {name} already; --resume goes on, or choose another --output");
+                return Err(Error::file(path, problem));
+            }
+        }
+        fs::create_dir_all(path).map_err(|error| {
+            Error::file(path, format!("cannot be made: {error}; choose another --output"))
+        })?;
+        let directory = Self { path: path.to_path_buf(), rows: Vec::new() };
+        let whole = serde_json::json!({"settings": record.settings, "about": record.about});
+        for (name, json) in [(JSON, &whole), ("config.json", &record.config)] {
+            directory.write(name, |mut file| file.write_all(format!("{json:#}\n").as_bytes()))?;
+        }
+        directory.write("tokenizer.json", |mut file| file.write_all(record.tokenizer.as_bytes()))?;
+        Ok(directory)
+    }
+
+    /// Goes on with the training of a directory, from its last state.
+    ///
+    /// # Errors
+    /// [`Error::PlanChanged`] when it has other settings, and [`Error::File`] when it holds no state.
+    pub fn resume(path: &Path, settings: &Value, layout: &Layout) -> Result<(Self, State)> {
+        let stored = Self::settings(path)?;
+        let old = stored.as_object().into_iter().flatten();
+        let differs = |(key, old): (&String, &Value)| {
+            let new = settings.get(key).unwrap_or(&Value::Null);
+            (new != old).then(|| format!("{key}: {old} -> {new}"))
+        };
+        let differences: Vec<_> = old.filter_map(differs).collect();
+        if !differences.is_empty()
+            || stored.as_object().map(|s| s.len()) != settings.as_object().map(|s| s.len())
+        {
+            return Err(Error::PlanChanged { path: path.to_path_buf(), difference: differences.join(", ") });
+        }
+        let state = read_state(&path.join(STATE), layout)?;
+        let file = path.join(CSV);
+        let text = fs::read_to_string(&file).map_err(|error| {
+            Error::file(&file, format!("cannot be read: {error}; begin in another --output"))
+        })?;
+        let rows: Option<Vec<_>> = text.lines().skip(1).take(state.step).map(parsed).collect();
+        let rows = rows.filter(|rows| rows.len() == state.step).ok_or_else(|| {
+            Error::file(&file, format!("does not hold {} steps; begin in another --output", state.step))
+        })?;
+        Ok((Self { path: path.to_path_buf(), rows }, state))
+    }
+
+    /// The settings of the training that this directory holds.
+    ///
+    /// # Errors
+    /// [`Error::File`] when there is none.
+    pub fn settings(path: &Path) -> Result<Value> {
+        let file = path.join(JSON);
+        let read = fs::read(&file).map_err(|error| {
+            Error::file(&file, format!("cannot be read: {error}; without --resume a training begins"))
+        })?;
+        let json: Value = serde_json::from_slice(&read).map_err(|error| {
+            Error::file(&file, format!("broken JSON ({error}); begin in another --output"))
+        })?;
+        Ok(json["settings"].clone())
+    }
+
+    /// Keeps the row of a step, to be written with the next state.
+    pub fn push(&mut self, row: StepReport) {
+        self.rows.push(row);
+    }
+
+    /// Rows of the steps so far.
+    #[must_use]
+    pub fn rows(&self) -> &[StepReport] {
+        &self.rows
+    }
+
+    /// Writes table, checkpoint and state.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn save(&self, state: &State, layout: &Layout) -> Result<()> {
+        // The state goes last: what it does not know of is written again when the training goes on.
+        self.write(CSV, |mut file| {
+            let mut table = format!("{COLUMNS}\n");
+            self.rows.iter().for_each(|row| table.push_str(&line(row)));
+            file.write_all(table.as_bytes())
+        })?;
+        let tensor = |tensor: &'_ crate::train::TensorLayout| {
+            (tensor.name.clone(), tensor.shape.clone(), tensor.range.clone())
+        };
+        let named: Vec<_> = layout.tensors().iter().map(tensor).collect();
+        let tensors: Vec<_> = named
+            .iter()
+            .map(|(name, shape, range)| NamedTensor {
+                name,
+                shape: shape.clone(),
+                numbers: Numbers::F32(&state.parameters[range.clone()]),
+            })
+            .collect();
+        self.write("model.safetensors", |file| {
+            write_safetensors(BufWriter::new(file), &tensors, &[("format", "pt".to_string())])
+        })?;
+        let whole = |name, numbers| NamedTensor {
+            name,
+            shape: vec![state.parameters.len()],
+            numbers: Numbers::F32(numbers),
+        };
+        let tensors = [
+            whole("parameters", &state.parameters[..]),
+            whole("first_moments", &state.moments[0]),
+            whole("second_moments", &state.moments[1]),
+        ];
+        self.write(STATE, |file| {
+            write_safetensors(BufWriter::new(file), &tensors, &[("step", state.step.to_string())])
+        })
+    }
+
+    fn write(&self, name: &str, write: impl FnOnce(File) -> std::io::Result<()>) -> Result<()> {
+        let path = self.path.join(name);
+        replace(&path, |new| {
+            let failed = |error| {
+                Error::output(&path, format!("cannot be written: {error}; free some space, then --resume"))
+            };
+            write(File::create(new).map_err(failed)?).map_err(failed)
+        })
+    }
+}
+
+fn read_state(path: &Path, layout: &Layout) -> Result<State> {
+    if !path.exists() {
+        return Err(Error::file(path, "not found: nothing was saved yet; begin anew in another --output"));
+    }
+    let (mut tensors, words) = read_safetensors(path)?;
+    let mut take = |name: &str| {
+        let numbers = tensors.remove(name).filter(|numbers| numbers.len() == layout.len());
+        numbers.ok_or_else(|| Error::Tensor {
+            path: path.to_path_buf(),
+            tensor: name.to_string(),
+            expected: format!("{} numbers", layout.len()),
+            found: "none or another number: the state of another model; begin in another --output"
+                .to_string(),
+        })
+    };
+    let (parameters, first, second) = (take("parameters")?, take("first_moments")?, take("second_moments")?);
+    let step = words.get("step").and_then(|step| step.parse().ok());
+    let step = step.ok_or_else(|| Error::file(path, "does not say its step; begin in another --output"))?;
+    Ok(State { step, parameters, moments: [first, second] })
+}
+
+/// One row, a line; what is missing is empty.
+fn line(row: &StepReport) -> String {
+    let mut line = row.step.to_string();
+    for number in numbers(row) {
+        line.push(',');
+        if let Some(number) = number {
+            let _ = write!(line, "{number}");
+        }
+    }
+    line.push('\n');
+    line
+}
+
+fn numbers(row: &StepReport) -> [Option<f64>; 8] {
+    [
+        Some(row.loss),
+        row.answer_loss,
+        Some(row.learning_rate),
+        Some(row.tokens_per_second),
+        Some(row.gradient_norm),
+        row.s_mean,
+        row.s_min,
+        row.s_max,
+    ]
+}
+
+fn parsed(line: &str) -> Option<StepReport> {
+    let mut fields = line.split(',');
+    let step = fields.next()?.parse().ok()?;
+    let numbers: Vec<Option<f64>> = fields
+        .map(|field| if field.is_empty() { Some(None) } else { field.parse().ok().map(Some) })
+        .collect::<Option<_>>()?;
+    let [loss, answer_loss, learning_rate, tokens_per_second, gradient_norm, s_mean, s_min, s_max] =
+        numbers[..]
+    else {
+        return None;
+    };
+    Some(StepReport {
+        step,
+        loss: loss?,
+        answer_loss,
+        learning_rate: learning_rate?,
+        tokens_per_second: tokens_per_second?,
+        gradient_norm: gradient_norm?,
+        s_mean,
+        s_min,
+        s_max,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_as_they_were_written() {
+        let row = StepReport {
+            step: 3,
+            loss: 1.0 / 3.0,
+            answer_loss: None,
+            learning_rate: 1e-5,
+            tokens_per_second: 12345.678,
+            gradient_norm: 0.0,
+            s_mean: Some(-0.25),
+            s_min: Some(-1.0),
+            s_max: Some(0.5),
+        };
+        assert_eq!(parsed(line(&row).trim_end()), Some(row));
+        assert_eq!(line(&row).matches(',').count(), COLUMNS.matches(',').count());
+        for wrong in ["", "1,2", "1,,1,1,1,1,1,1,1"] {
+            assert_eq!(parsed(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A training resolved: what was asked for, checked, and everything that it needs built.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::data::{Mixture, Sources, vocabulary_texts};
+use super::decoder::{Multiplier, TrainableDecoder};
+use super::{Initial, Sizes, State, Trainable, TrainingSettings, from_checkpoint, initial};
+use crate::attention::Window;
+use crate::attention::variant::swap_scale;
+use crate::checkpoint::{Checkpoint, Config, RopeOverride};
+use crate::error::{Error, Result};
+use crate::haystack::Haystack;
+use crate::model::families::describe;
+use crate::model::spec::DecoderSpec;
+use crate::registry;
+use crate::task::TASKS;
+use crate::tokenizer::{TextTokenizer, train_tokenizer};
+
+/// The attention variants that can be trained, by name.
+const TRAINED: &[registry::Entry<Multiplier>] = &[
+    registry::Entry { name: "softmax", about: "m = 1", value: Multiplier::One },
+    registry::Entry { name: "ssmax", about: "m = s ln n", value: Multiplier::Learned { bias: false } },
+    registry::Entry { name: "ssmax-fixed", about: "m = ln n", value: Multiplier::Log },
+    registry::Entry {
+        name: "ssmax-bias",
+        about: "m = s ln n + b",
+        value: Multiplier::Learned { bias: true },
+    },
+];
+
+/// Everything a user decides about a training that its result depends on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingOptions {
+    /// Directory of the checkpoint that training begins with; from scratch when absent.
+    pub init: Option<String>,
+    /// Attention variant of the global layers; when absent that of the checkpoint, or softmax.
+    pub variant: Option<String>,
+    /// `s` of every head at the beginning; when absent `1 / mean(ln n)` over the training length, the average temperature of Softmax.
+    pub ssmax_init: Option<f64>,
+    /// Sizes of a model from scratch.
+    pub sizes: Sizes,
+    /// Entries of its tokenizer, which is learned from the texts that it is trained on.
+    pub vocab_size: usize,
+    /// A `tokenizer.json`, or the directory that holds one, to be used instead.
+    pub tokenizer: Option<String>,
+    /// Tokens of a sequence.
+    pub context_length: usize,
+    /// Names or paths of the haystacks.
+    pub haystacks: Vec<String>,
+    /// Task of the needles.
+    pub task: String,
+    /// Kinds of sequences and their shares.
+    pub mix: Vec<(String, f64)>,
+    /// Seed of parameters and sequences.
+    pub seed: u64,
+    /// How it is trained.
+    pub training: TrainingSettings,
+}
+
+/// A training, ready for its first step.
+pub struct TrainingPlan {
+    /// What was asked for.
+    pub options: TrainingOptions,
+    /// Its `config.json`.
+    pub config: Value,
+    /// Its `tokenizer.json`.
+    pub tokenizer_json: String,
+    tokenizer: TextTokenizer,
+    sources: Sources,
+    model: Box<dyn Trainable>,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl TrainingPlan {
+    /// Checks `options` and builds what they name.
+    ///
+    /// # Errors
+    /// When something asked for is unknown, does not fit together or cannot be trained.
+    pub fn resolve(options: TrainingOptions) -> Result<Self> {
+        options.training.check()?;
+        let rows = options.context_length;
+        if !(2..=1 << 20).contains(&rows) {
+            return Err(Error::invalid("--context-length", rows, "2 to 1048576 tokens"));
+        }
+        let haystacks = options.haystacks.iter().map(|name| Haystack::resolve(name));
+        let task = (registry::find("task", TASKS, &options.task)?.value)();
+        let sources = Sources::new(haystacks.collect::<Result<_>>()?, task)?;
+        let checkpoint = options.init.as_ref().map(|init| Checkpoint::open(init, RopeOverride::default()));
+        let checkpoint = checkpoint.transpose()?;
+        let tokenizer_json = tokenizer_json(&options, &sources)?;
+        let tokenizer = TextTokenizer::from_json(&tokenizer_json)?;
+        let mut config = match &options.init {
+            Some(init) => read_config(Path::new(init))?,
+            None => options.sizes.config(tokenizer.vocab_size())?,
+        };
+        config["max_position_embeddings"] = json!(rows);
+        config["dtype"] = json!("float32");
+        let own = checkpoint.as_ref().map(|checkpoint| &checkpoint.own_variant);
+        let name = options.variant.as_deref().or(own.map(|own| own.name)).unwrap_or("softmax");
+        let variant = registry::find("attention variant to train", TRAINED, name)?;
+        config["attention_variant"] = json!({"kind": variant.name});
+        let spec = spec_of(&config)?;
+        if tokenizer.vocab_size() > spec.vocab_size {
+            let expected = format!("a tokenizer of at most {} entries, as the model has", spec.vocab_size);
+            return Err(Error::invalid("--tokenizer", tokenizer.vocab_size(), expected));
+        }
+        let follows: Vec<bool> = match own.filter(|own| own.name == variant.name && variant.name != "softmax")
+        {
+            Some(own) => own.layers.clone(),
+            None => spec.layers.iter().map(|layer| layer.window == Window::Full).collect(),
+        };
+        if variant.name != "softmax" {
+            let layers: Vec<_> = (0..follows.len()).filter(|&layer| follows[layer]).collect();
+            config["attention_variant"]["layers"] = json!(layers);
+        }
+        let multipliers: Vec<_> =
+            follows.iter().map(|&follows| if follows { variant.value } else { Multiplier::One }).collect();
+        let from = Initial {
+            range: options.sizes.initializer_range,
+            layers: spec.num_hidden_layers,
+            ssmax_scale: options.ssmax_init.unwrap_or_else(|| swap_scale(rows)),
+        };
+        let model = Box::new(TrainableDecoder::new(spec, rows, &multipliers, from)?);
+        let plan = Self { options, config, tokenizer_json, tokenizer, sources, model, checkpoint };
+        plan.mixture()?;
+        Ok(plan)
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &dyn Trainable {
+        self.model.as_ref()
+    }
+
+    /// The sequences.
+    ///
+    /// # Errors
+    /// Those of [`Mixture::new`].
+    pub fn mixture(&self) -> Result<Mixture<'_>> {
+        let TrainingOptions { mix, context_length, seed, .. } = &self.options;
+        Mixture::new(&self.sources, &self.tokenizer, mix, *context_length, *seed)
+    }
+
+    /// The state before the first step.
+    ///
+    /// # Errors
+    /// When a tensor of the checkpoint is missing or has another shape.
+    pub fn initial_state(&self) -> Result<State> {
+        let (model, seed) = (self.model(), self.options.seed);
+        Ok(State::new(match &self.checkpoint {
+            Some(checkpoint) => from_checkpoint(model, checkpoint, seed)?,
+            None => initial(model, seed),
+        }))
+    }
+
+    /// The options with the hashes of everything that they name: what must be the same for a training to be the same.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be read.
+    pub fn identity(&self) -> Result<Value> {
+        let mut identity = serde_json::to_value(&self.options).unwrap_or_default();
+        let haystacks = self.sources.haystacks().iter().map(|haystack| haystack.hash());
+        identity["haystack_sha256"] = json!(haystacks.collect::<Vec<_>>());
+        identity["tokenizer_sha256"] = json!(self.tokenizer.hash());
+        identity["init_sha256"] = match &self.checkpoint {
+            Some(checkpoint) => json!(checkpoint.sha256()?),
+            None => Value::Null,
+        };
+        Ok(identity)
+    }
+}
+
+fn spec_of(config: &Value) -> Result<DecoderSpec> {
+    let values = config.as_object().cloned().unwrap_or_default();
+    Ok(describe(&Config::new(Path::new("config.json"), values))?.1)
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Error::file(path, format!("cannot be read: {error}; name a directory that holds it"))
+    })
+}
+
+fn read_config(directory: &Path) -> Result<Value> {
+    let path = directory.join("config.json");
+    let values: Map<String, Value> = serde_json::from_str(&read_text(&path)?)
+        .map_err(|error| Error::file(&path, format!("broken JSON ({error}); write it again")))?;
+    Ok(Value::Object(values))
+}
+
+/// That of the checkpoint, the one that was named, or a new one.
+fn tokenizer_json(options: &TrainingOptions, sources: &Sources) -> Result<String> {
+    match options.tokenizer.as_ref().or(options.init.as_ref()) {
+        Some(path) if Path::new(path).is_dir() => read_text(&Path::new(path).join("tokenizer.json")),
+        Some(path) => read_text(Path::new(path)),
+        None => train_tokenizer(&vocabulary_texts(sources)?, options.vocab_size),
+    }
+}

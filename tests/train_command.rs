@@ -1,0 +1,186 @@
+//! `niah train` as a user runs it: the directory it writes, how it goes on, and that every command loads what it made.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A model and batches so small that a step takes an instant.
+const SMALL: &[&str] = &[
+    "--hidden-size=32",
+    "--intermediate-size=48",
+    "--num-hidden-layers=2",
+    "--num-attention-heads=2",
+    "--sliding-window=16",
+    "--vocab-size=400",
+    "--context-length=128",
+    "--batch-size=4",
+    "--lr=0.01",
+    "--variant=ssmax",
+    "--save-every=2",
+];
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn niah(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_niah")).args(arguments).current_dir(self.0.path()).output().unwrap()
+    }
+
+    fn train(&self, output: &str, more: &[&str]) -> Output {
+        self.niah(&[&["train", "-o", output], SMALL, more].concat())
+    }
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn succeeds(output: &Output) {
+    assert!(output.status.success(), "{}", told(output));
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// The table without the column that tells time.
+fn table(directory: &Path) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(directory.join("training.csv")).unwrap();
+    let rows = text.lines().map(|line| line.split(',').map(str::to_string).collect::<Vec<_>>());
+    let mut rows: Vec<_> = rows.collect();
+    rows.iter_mut().for_each(|row| drop(row.remove(4)));
+    rows
+}
+
+#[test]
+fn a_training_writes_a_checkpoint_that_every_command_loads() {
+    let place = Place::new();
+    succeeds(&place.train("out", &["--steps=4"]));
+    let out = place.path("out");
+    let config = json(&out.join("config.json"));
+    assert_eq!(config["attention_variant"], serde_json::json!({"kind": "ssmax", "layers": [1]}));
+    assert_eq!(config["max_position_embeddings"], 128);
+    let rows = table(&out);
+    assert_eq!(rows.len(), 5);
+    assert_eq!(rows[0].join(","), "step,loss,answer_loss,learning_rate,gradient_norm,s_mean,s_min,s_max");
+    assert!(rows[1..].iter().all(|row| row.iter().all(|field| field.parse::<f64>().unwrap().is_finite())));
+    let record = json(&out.join("training.json"));
+    assert_eq!(record["settings"]["seed"], 42);
+    assert!(record["settings"]["tokenizer_sha256"].is_string() && record["about"]["command"].is_array());
+
+    let inspected = place.niah(&["inspect", "out", "--output-format=json"]);
+    succeeds(&inspected);
+    assert!(String::from_utf8_lossy(&inspected.stdout).contains("ssmax"));
+    let run = [
+        "run",
+        "--model=out",
+        "--split=held-out",
+        "--context-lengths=128,200",
+        "--depths=50",
+        "-o",
+        "results",
+    ];
+    succeeds(&place.niah(&run));
+    let stored = json(&place.path("results/run.json"));
+    assert_eq!((&stored["variant"], &stored["training_length"]), (&"ssmax".into(), &128.into()));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_and_resume_ends_where_an_unbroken_training_does() {
+    let place = Place::new();
+    succeeds(&place.train("whole", &["--steps=30", "--threads=1"]));
+    let arguments = [&["train", "-o", "parts"], SMALL, &["--steps=30", "--save-every=1"]].concat();
+    let mut child =
+        Command::new(env!("CARGO_BIN_EXE_niah")).args(arguments).current_dir(place.0.path()).spawn().unwrap();
+    let state = place.path("parts/training-state.safetensors");
+    while !state.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    let interrupted =
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success();
+    let status = child.wait().unwrap();
+    if interrupted && status.code() != Some(0) {
+        assert_eq!(status.code(), Some(1));
+        assert!(table(&place.path("parts")).len() < 31);
+    }
+    let settings = ["--steps=30", "--resume"];
+    succeeds(&place.train("parts", &settings));
+    let read = |name: &str| fs::read(place.path(name).join("model.safetensors")).unwrap();
+    assert!(read("whole") == read("parts"), "not bit for bit");
+    assert_eq!(table(&place.path("whole")), table(&place.path("parts")));
+}
+
+#[test]
+fn a_checkpoint_can_be_trained_further_under_another_variant() {
+    let place = Place::new();
+    succeeds(&place.train("softmax", &["--steps=1", "--variant=softmax"]));
+    let swap = [
+        "train",
+        "-o",
+        "swapped",
+        "--init=softmax",
+        "--variant=ssmax-bias",
+        "--steps=0",
+        "--context-length=128",
+    ];
+    succeeds(&place.niah(&swap));
+    assert_eq!(
+        fs::read(place.path("softmax/tokenizer.json")).unwrap(),
+        fs::read(place.path("swapped/tokenizer.json")).unwrap()
+    );
+    let inspected = place.niah(&["inspect", "swapped"]);
+    succeeds(&inspected);
+    let page = String::from_utf8_lossy(&inspected.stdout).into_owned();
+    assert!(page.contains("ssmax-bias"), "{page}");
+    let tuned =
+        ["train", "-o", "tuned", "--init=swapped", "--steps=2", "--context-length=128", "--batch-size=2"];
+    succeeds(&place.niah(&tuned));
+    let config = json(&place.path("tuned/config.json"));
+    assert_eq!(config["attention_variant"], serde_json::json!({"kind": "ssmax-bias", "layers": [1]}));
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused_with_the_remedy() {
+    let place = Place::new();
+    for (more, words) in [
+        (&["--steps=1", "--variant=logn"][..], &["attention variant to train", "ssmax-bias"][..]),
+        (&["--context-length=20"], &["--context-length", "at least"]),
+        (&["--mix=poems=1"], &["poems", "key-values"]),
+        (&["--mix=text=0"], &["--mix", "above 0"]),
+        (&["--haystack=noise"], &["noise", "more than one sentence"]),
+        (&["--lr=0"], &["--lr", "above 0"]),
+        (&["--vocab-size=100"], &["--vocab-size", "at least 257"]),
+        (&["--num-attention-heads=3"], &["--num-attention-heads"]),
+        (&["--layer-pattern=round"], &["round", "local, global"]),
+        (&["--steps=3", "--warmup-steps=4"], &["--warmup-steps", "at most"]),
+        (&["--resume"], &["training.json", "without --resume"]),
+    ] {
+        let output = place.train("refused", more);
+        assert_eq!(output.status.code(), Some(2), "{more:?}: {}", told(&output));
+        assert!(words.iter().all(|word| told(&output).contains(word)), "{more:?}: {}", told(&output));
+        assert!(!place.path("refused").exists(), "{more:?}");
+    }
+    succeeds(&place.train("out", &["--steps=1"]));
+    let again = place.train("out", &["--steps=1"]);
+    assert!(again.status.code() == Some(2) && told(&again).contains("--resume"), "{}", told(&again));
+    let changed = place.train("out", &["--steps=1", "--seed=7", "--resume"]);
+    assert!(
+        changed.status.code() == Some(2) && told(&changed).contains("seed: 42 -> 7"),
+        "{}",
+        told(&changed)
+    );
+}

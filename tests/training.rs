@@ -1,0 +1,239 @@
+//! What is trained on, and that training learns: sequences are what they claim, share nothing with evaluation, and a batch
+//! can be over-fitted; the same on any number of threads.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use niah::checkpoint::Config;
+use niah::grid::{Cell, ContextLength, Depth};
+use niah::haystack::Haystack;
+use niah::model::families::describe;
+use niah::prompt::{Form, PromptPlan, Snap};
+use niah::split::Split;
+use niah::task::{OfSplit, TASKS, Task};
+use niah::tokenizer::{TextTokenizer, Tokenize, train_tokenizer};
+use niah::train::data::{Mixture, Sequence, Sources, vocabulary_texts};
+use niah::train::decoder::{Multiplier, TrainableDecoder};
+use niah::train::{Initial, LayerKind, Schedule, Sizes, State, Trainer, TrainingSettings, initial};
+
+const ROWS: usize = 256;
+
+fn magic() -> Box<dyn Task> {
+    (TASKS.iter().find(|entry| entry.name == "magic").unwrap().value)()
+}
+
+static SOURCES: LazyLock<Sources> = LazyLock::new(|| {
+    let haystacks = ["essays", "synthetic"].map(|name| Haystack::resolve(name).unwrap());
+    Sources::new(haystacks.to_vec(), magic()).unwrap()
+});
+
+static TOKENIZER: LazyLock<TextTokenizer> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().unwrap();
+    let json = train_tokenizer(&vocabulary_texts(&SOURCES).unwrap(), 512).unwrap();
+    std::fs::write(directory.path().join("tokenizer.json"), json).unwrap();
+    TextTokenizer::from_directory(directory.path()).unwrap()
+});
+
+fn mixture(shares: &[(&str, f64)], rows: usize, seed: u64) -> Mixture<'static> {
+    let shares: Vec<_> = shares.iter().map(|(name, share)| (name.to_string(), *share)).collect();
+    Mixture::new(&SOURCES, &*TOKENIZER, &shares, rows, seed).unwrap()
+}
+
+fn text(sequence: &Sequence) -> String {
+    TOKENIZER.decode(&sequence.tokens[1..]).unwrap()
+}
+
+fn answers(sequence: &Sequence) -> Vec<String> {
+    sequence
+        .answers
+        .iter()
+        .map(|tokens| TOKENIZER.decode(&sequence.tokens[tokens.clone()]).unwrap())
+        .collect()
+}
+
+#[test]
+fn sequences_have_one_token_more_than_rows_and_depend_on_seed_step_and_index_alone() {
+    let shares = [("text", 1.0), ("needles", 2.0), ("key-values", 1.0)];
+    let (one, other) = (mixture(&shares, ROWS, 4), mixture(&shares, ROWS, 5));
+    let sequence = |step, index| one.sequence(step, index).unwrap();
+    let found: Vec<_> = (0..40).map(|index| sequence(7, index)).collect();
+    for (index, expected) in found.iter().enumerate().rev() {
+        assert_eq!(expected.tokens.len(), ROWS + 1);
+        assert_eq!(expected.tokens[0], TOKENIZER.bos().unwrap());
+        assert_eq!(&sequence(7, index), expected);
+    }
+    assert_ne!(found[3], sequence(8, 3));
+    assert_ne!(found[3], other.sequence(7, 3).unwrap());
+    let kinds = [
+        found.iter().filter(|s| text(s).contains("special magic")).count(),
+        found.iter().filter(|s| text(s).contains('=')).count(),
+    ];
+    assert!(kinds.iter().all(|count| (5..30).contains(count)), "{kinds:?}");
+}
+
+#[test]
+fn every_question_is_answered_by_a_needle_before_it() {
+    let data = mixture(&[("needles", 1.0)], ROWS, 1);
+    let mut asked = BTreeSet::new();
+    for index in 0..200 {
+        let sequence = data.sequence(0, index).unwrap();
+        let (text, answers) = (text(&sequence), answers(&sequence));
+        assert!((1..=3).contains(&answers.len()), "{text}");
+        asked.insert(answers.len());
+        for (answer, tokens) in answers.iter().zip(&sequence.answers) {
+            assert!(
+                answer.len() == 7 && answer.bytes().all(|byte| byte.is_ascii_digit()),
+                "{answer}: {text}"
+            );
+            let before = TOKENIZER.decode(&sequence.tokens[1..tokens.start]).unwrap();
+            let completion = &before[before.rfind("\nThe special magic").unwrap() + 1..];
+            assert!(before.contains(&format!("{completion}{answer}.")), "{text}");
+        }
+    }
+    assert_eq!(asked.len(), 3);
+}
+
+#[test]
+fn values_of_keys_seen_before_are_answers() {
+    let data = mixture(&[("key-values", 1.0)], ROWS, 1);
+    for index in 0..100 {
+        let sequence = data.sequence(0, index).unwrap();
+        let text = text(&sequence);
+        let mut seen = BTreeSet::new();
+        let again: Vec<&str> = text
+            .lines()
+            .filter(|line| line.len() == 8 && !seen.insert(*line))
+            .map(|line| &line[2..])
+            .collect();
+        let answers = answers(&sequence);
+        assert_eq!(answers[..again.len()], again, "{text}");
+        // The last line may be cut.
+        assert!(answers.len() <= again.len() + 1 && answers.len() >= 2, "{text}");
+    }
+}
+
+/// Sentences of four words and more, and numbers of six digits and more.
+fn parts(text: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let sentences = text.split(['.', '?', '!', '\n']).map(str::trim);
+    let sentences = sentences.filter(|sentence| sentence.split(' ').count() > 3);
+    let own = |sentence: &&str| !sentence.contains("special magic");
+    let numbers = text.split(|c: char| !c.is_ascii_digit()).filter(|number| number.len() >= 6);
+    (sentences.filter(own).map(str::to_string).collect(), numbers.map(str::to_string).collect())
+}
+
+#[test]
+fn training_and_evaluation_share_no_sentence_and_no_value() {
+    let data = mixture(&[("needles", 1.0), ("text", 1.0), ("key-values", 0.2)], ROWS, 42);
+    let (mut sentences, mut values) = (BTreeSet::new(), BTreeSet::new());
+    for index in 0..1500 {
+        let (more, numbers) = parts(&text(&data.sequence(0, index).unwrap()));
+        sentences.extend(more);
+        values.extend(numbers);
+    }
+    assert!(sentences.len() > 3000 && values.len() > 2000, "{} {}", sentences.len(), values.len());
+    assert!(values.iter().filter(|value| value.len() == 7).all(|value| Split::Training.holds(value)));
+    for haystack in ["essays", "synthetic"] {
+        let plan = PromptPlan {
+            task: Box::new(OfSplit::new(magic(), Split::HeldOut)),
+            haystack: Haystack::resolve(haystack).unwrap().part(Split::HeldOut).unwrap(),
+            form: Form::Completion,
+            snap: Snap::Sentence,
+            answer_budget: None,
+        };
+        for index in 0..20 {
+            let cell =
+                Cell { context_length: ContextLength(2048), depth: Depth::from_percent(50.0).unwrap() };
+            let trial = niah::trial::Trial { cell, index, seed: 42 };
+            let prompt = plan.build(&trial, &*TOKENIZER, &mut plan.haystack_tokens(&trial)).unwrap();
+            let (evaluated, numbers) = parts(&prompt.text);
+            assert!(!evaluated.is_empty() && !numbers.is_empty());
+            assert_eq!(evaluated.intersection(&sentences).next(), None, "{haystack}");
+            assert_eq!(numbers.intersection(&values).next(), None, "{haystack}");
+        }
+    }
+}
+
+const FROM: Initial = Initial { range: 0.05, layers: 2, ssmax_scale: 0.3 };
+
+fn tiny(rows: usize) -> TrainableDecoder {
+    let sizes = Sizes {
+        hidden_size: 32,
+        intermediate_size: 48,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        num_key_value_heads: 2,
+        layer_pattern: vec![LayerKind::Local, LayerKind::Global],
+        sliding_window: 8,
+        ..Sizes::default()
+    };
+    let config = sizes.config(512).unwrap();
+    let config = Config::new(Path::new("config.json"), config.as_object().unwrap().clone());
+    let (_, spec) = describe(&config).unwrap();
+    let multipliers = [Multiplier::One, Multiplier::Learned { bias: false }];
+    TrainableDecoder::new(spec, rows, &multipliers, FROM).unwrap()
+}
+
+fn settings(steps: usize) -> TrainingSettings {
+    TrainingSettings {
+        steps,
+        batch_size: 4,
+        accumulation: 2,
+        lr: 0.01,
+        schedule: Schedule::Constant,
+        warmup_steps: 2,
+        weight_decay: 0.1,
+        betas: (0.9, 0.95),
+        clip: 1.0,
+        answer_weight: 5.0,
+    }
+}
+
+fn begin(model: &TrainableDecoder) -> State {
+    State::new(initial(model, 1))
+}
+
+#[test]
+fn one_batch_can_be_learned_by_heart() {
+    let model = tiny(48);
+    let data = mixture(&[("text", 1.0), ("key-values", 1.0)], 48, 3);
+    // The same step again and again: its sequences never change.
+    let settings = settings(1);
+    let mut state = begin(&model);
+    let mut loss = f64::INFINITY;
+    for step in 0..150 {
+        let mut trainer = Trainer::new(&model, &data, &settings, state);
+        loss = trainer.step().unwrap().loss;
+        if step == 0 {
+            assert!((loss - 512f64.ln()).abs() < 0.5, "untrained: {loss}");
+        }
+        state = State { step: 0, ..trainer.state().clone() };
+    }
+    assert!(loss < 0.5, "{loss}");
+}
+
+#[test]
+fn a_training_is_the_same_on_any_number_of_threads_and_when_it_goes_on() {
+    let model = tiny(96);
+    let data = mixture(&[("needles", 1.0), ("key-values", 1.0)], 96, 3);
+    let settings = settings(6);
+    let train = |mut state: State, steps: usize, threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut losses = Vec::new();
+            let mut trainer = Trainer::new(&model, &data, &settings, state.clone());
+            for _ in 0..steps {
+                losses.push(trainer.step().unwrap().loss);
+            }
+            state = trainer.state().clone();
+            (losses, state)
+        })
+    };
+    let (losses, whole) = train(begin(&model), 6, 1);
+    let (first, half) = train(begin(&model), 3, 3);
+    let (second, rest) = train(half, 3, 2);
+    assert_eq!([first, second].concat(), losses);
+    assert!(rest == whole, "not bit for bit");
+}
