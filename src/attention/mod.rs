@@ -45,7 +45,7 @@ pub struct AttentionContext<'a> {
 }
 
 /// Takes in attention weights of some query rows while a decoder runs.
-pub trait AttentionRecorder {
+pub trait AttentionRecorder: Send {
     /// Absolute positions of the query rows it asks for.
     fn rows(&self) -> Range<usize>;
 

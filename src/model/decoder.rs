@@ -132,6 +132,20 @@ impl Decoder {
         &self,
         tokens: &[u32],
         cache: &mut KvCache,
+        forward: Forward<'_>,
+        spent: &mut Spent,
+    ) -> Result<Tensor> {
+        if !self.device.is_cpu() {
+            return self.forward_here(tokens, cache, forward, spent);
+        }
+        // On a thread of the pool, which joins in every loop; any other would wake one and wait, hundreds of times a pass.
+        rayon::scope(|_| self.forward_here(tokens, cache, forward, spent))
+    }
+
+    fn forward_here(
+        &self,
+        tokens: &[u32],
+        cache: &mut KvCache,
         mut forward: Forward<'_>,
         spent: &mut Spent,
     ) -> Result<Tensor> {
