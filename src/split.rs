@@ -38,7 +38,7 @@ impl Split {
     /// ```
     #[must_use]
     pub fn holds(self, text: &str) -> bool {
-        let held_out = || sha256(text)[0] % 4 == 0;
+        let held_out = || sha256(text)[0].is_multiple_of(4);
         match self {
             Self::All => true,
             Self::Training => !held_out(),

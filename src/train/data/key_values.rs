@@ -38,11 +38,10 @@ pub(super) fn make(make: &mut Make<'_>) -> Result<Sequence> {
             answers.push(start..text.len());
         }
         text.push('\n');
-        // Bytes are hardly ever more than tokens, so there is no need to look before.
-        if text.len() > make.room() && line % 8 == 7 {
-            if let Some(sequence) = make.sequence(&text, &answers)? {
-                return Ok(sequence);
-            }
+        // No tokenizer makes more tokens than bytes, so shorter texts need not be tried.
+        let long_enough = text.len() > make.room() && line % 8 == 7;
+        if long_enough && let Some(sequence) = make.sequence(&text, &answers)? {
+            return Ok(sequence);
         }
     }
     make.sequence(&text, &answers)?

@@ -105,9 +105,8 @@ fn form<'a>(decoder: &TrainableDecoder, layer: &'a Layer, p: &'a [f32], gain: us
 pub(super) fn forward(decoder: &TrainableDecoder, layer: &Layer, p: &[f32], now: &mut LayerActivations) {
     let (t, at) = (decoder.rows, Places::of(decoder));
     let d = at.d;
-    let ones = vec![1f32; t];
     for head in 0..at.kv_heads {
-        let form = Heads { start: at.key(head), factors: &ones, ..form(decoder, layer, p, 1) };
+        let form = Heads { start: at.key(head), factors: &decoder.ones, ..form(decoder, layer, p, 1) };
         heads(&now.qkv, form, &mut now.keys[head * t * d..][..t * d]); // [t, d]
     }
     for head in 0..at.heads {
@@ -137,7 +136,6 @@ pub(super) struct Buffers<'a> {
     pub(super) dqueries: &'a mut [f32],
     pub(super) dkeys: &'a mut [f32],
     pub(super) dweights: &'a mut [f32],
-    pub(super) ones: &'a [f32],
     pub(super) drow_factors: &'a mut [f32],
 }
 
@@ -152,7 +150,7 @@ pub(super) fn backward(
 ) {
     let (t, at) = (decoder.rows, Places::of(decoder));
     let d = at.d;
-    let Buffers { dmixed, dqkv, dqueries, dkeys, dweights, ones, drow_factors } = buffers;
+    let Buffers { dmixed, dqkv, dqueries, dkeys, dweights, drow_factors } = buffers;
     dqkv.fill(0.0);
     dkeys.fill(0.0);
     for head in 0..at.heads {
@@ -186,7 +184,7 @@ pub(super) fn backward(
         multiplier_backward(layer, head, decoder.spec.attention_scale as f32, drow, gradients);
     }
     for head in 0..at.kv_heads {
-        let form = Heads { start: at.key(head), factors: ones, ..form(decoder, layer, p, 1) };
+        let form = Heads { start: at.key(head), factors: &decoder.ones, ..form(decoder, layer, p, 1) };
         let dk = &mut dkeys[head * t * d..][..t * d];
         heads_backward(dk, &now.qkv, form, dqkv, &mut gradients[layer.qk_gains[1].clone()], &mut []);
     }

@@ -15,8 +15,8 @@ pub(super) fn backward(
     gradients: &mut [f32],
 ) {
     let (spec, t) = (&decoder.spec, decoder.rows);
-    let (hidden, inner, vocab) = (spec.hidden_size, spec.intermediate_size, spec.vocab_size);
-    let (width, mixed_width) = (decoder.qkv_width(), spec.num_attention_heads * spec.head_dim);
+    let (hidden, inner) = (spec.hidden_size, spec.intermediate_size);
+    let mixed_width = spec.num_attention_heads * spec.head_dim;
     // Of y = x wᵀ, with x [t, k] and w [n, k]: dw += dyᵀ x and dx = dy w.
     let linear_backward = |dy: &[f32], x: &[f32], w: &[f32], k: usize, dx: &mut [f32], dw: &mut [f32]| {
         let dy = Matrix::new(dy, t, w.len() / k); // [t, n]
@@ -25,7 +25,6 @@ pub(super) fn backward(
     };
     let Workspace { streams, layers, normed, factors, logits, scratch } = work;
     let (dx, dnormed) = (&mut scratch.stream, &mut scratch.normed); // [t, hidden]
-    debug_assert_eq!(logits.len(), t * vocab);
     let head = &decoder.lm_head;
     linear_backward(logits, normed, &p[head.clone()], hidden, dnormed, &mut gradients[head.clone()]);
     dx.fill(0.0);
@@ -47,7 +46,6 @@ pub(super) fn backward(
         let (o_proj, qkv_proj) = (&layer.o_proj, &layer.qkv_proj);
         let (w, dw) = (&p[o_proj.clone()], &mut gradients[o_proj.clone()]);
         linear_backward(dx, &now.mixed, w, mixed_width, &mut scratch.mixed, dw);
-        debug_assert_eq!(scratch.qkv.len(), t * width);
         super::attention::backward(
             decoder,
             layer,
@@ -59,7 +57,6 @@ pub(super) fn backward(
                 dqueries: &mut scratch.queries,
                 dkeys: &mut scratch.keys,
                 dweights: &mut scratch.weights,
-                ones: &scratch.ones,
                 drow_factors: &mut scratch.row_factors,
             },
             gradients,

@@ -43,6 +43,8 @@ pub struct TrainableDecoder {
     layers: Vec<Layer>,
     norm: Range<usize>,
     lm_head: Range<usize>,
+    /// The factors on the rows of keys.
+    ones: Vec<f32>,
 }
 
 /// Where the parameters of a layer are, and how it attends.
@@ -134,7 +136,7 @@ impl TrainableDecoder {
             true => embed_tokens.clone(),
             false => layout.push("lm_head.weight".to_string(), &[spec.vocab_size, hidden]),
         };
-        Ok(Self { spec, rows, from, layout, embed_tokens, layers, norm, lm_head })
+        Ok(Self { spec, rows, from, layout, embed_tokens, layers, norm, lm_head, ones: vec![1.0; rows] })
     }
 
     /// What the decoder is made of.
@@ -174,7 +176,7 @@ impl Trainable for TrainableDecoder {
     }
 
     fn worker(&self) -> Box<dyn Worker + '_> {
-        Box::new(DecoderWorker { decoder: self, workspace: Workspace::new(self) })
+        Box::new(DecoderWorker::new(self))
     }
 
     fn scales<'p>(&self, parameters: &'p [f32]) -> Vec<&'p [f32]> {

@@ -40,7 +40,6 @@ pub(super) struct Scratch {
     pub(super) queries: Vec<f32>,     // [t, d]
     pub(super) keys: Vec<f32>,        // [kv_heads, t, d]
     pub(super) weights: Vec<f32>,     // one block
-    pub(super) ones: Vec<f32>,        // [t]
     pub(super) row_factors: Vec<f32>, // [t]
 }
 
@@ -81,7 +80,6 @@ impl Workspace {
                 queries: zeros(t * d),
                 keys: zeros(kv_heads * t * d),
                 weights: zeros(largest),
-                ones: vec![1.0; t],
                 row_factors: zeros(t),
             },
         }
