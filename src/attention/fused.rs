@@ -6,10 +6,10 @@
 //! [`super::reference`] says the same in plain operations; tests hold the two together.
 
 use candle_core::{CpuStorage, Result, Storage, Tensor};
-use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::View;
+use crate::kernel::gemm::{Into, Matrix, multiply};
 use crate::kernel::{Running, online_softmax};
 
 /// Queries of one head in a block. Heads that share keys stand in one block together.
@@ -103,7 +103,8 @@ impl Block {
             let width = KEY_BLOCK.min(seen.end - from);
             let (keys, values) = (&keys[from * d..(from + width) * d], &values[from * d..(from + width) * d]);
             let scores = &mut scores[..height * width];
-            multiply(scores, query, keys, Shape { m: height, n: width, k: d, transposed: true }, false);
+            let (keys, values) = (Matrix::new(keys, width, d), Matrix::new(values, width, d));
+            multiply(Matrix::new(query, height, d), keys.t(), Into::Write, scores, width); // [height, width]
             if let Some(cap) = self.view.softcap {
                 let cap = cap as f32;
                 scores.iter_mut().for_each(|z| *z = cap * (*z / cap).tanh());
@@ -117,58 +118,12 @@ impl Block {
                     online_softmax(&mut scores[start..], end.saturating_sub(start), &mut running[row]);
                 mixed[row * d..(row + 1) * d].iter_mut().for_each(|x| *x *= factor);
             }
-            multiply(
-                &mut mixed,
-                scores,
-                values,
-                Shape { m: height, n: d, k: width, transposed: false },
-                true,
-            );
+            multiply(Matrix::new(scores, height, width), values, Into::Add, &mut mixed, d); // [height, d]
         }
         for (mix, running) in mixed.chunks_exact_mut(d).zip(&running) {
             mix.iter_mut().for_each(|x| *x /= running.sum);
         }
         mixed
-    }
-}
-
-struct Shape {
-    m: usize,
-    n: usize,
-    k: usize,
-    /// Whether the right matrix is stored as `[n, k]`.
-    transposed: bool,
-}
-
-/// `out [m, n] = left [m, k] · right [k, n]`, added to `out` when `add`, on this thread.
-fn multiply(out: &mut [f32], left: &[f32], right: &[f32], shape: Shape, add: bool) {
-    let Shape { m, n, k, transposed } = shape;
-    assert!(out.len() == m * n && left.len() == m * k && right.len() == k * n);
-    let (right_column, right_row) = if transposed { (k, 1) } else { (1, n) };
-    // SAFETY: the assertion holds the three slices to the sizes that the strides below address, all of them row-major
-    // except a transposed right matrix; `out` is borrowed mutably, so it overlaps neither of the others.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            n as isize,
-            add,
-            left.as_ptr(),
-            1,
-            k as isize,
-            right.as_ptr(),
-            right_column as isize,
-            right_row as isize,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
     }
 }
 

@@ -44,9 +44,10 @@ fn gelu_tanh_gate_plain(gate: &mut [f32], up: &[f32]) {
     }
 }
 
+/// `1 / (1 + e^-x)`.
 #[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    // e^-|x| never overflows: sigmoid(x) is 1 / (1 + e) for x >= 0 and e / (1 + e) below.
+pub(super) fn sigmoid(x: f32) -> f32 {
+    // e^-|x| never overflows: it is 1 / (1 + e) for x >= 0 and e / (1 + e) below.
     let e = exp(-x.abs());
     let numerator = if x < 0.0 { e } else { 1.0 };
     numerator / (1.0 + e)

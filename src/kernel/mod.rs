@@ -21,7 +21,7 @@ pub(crate) use elementwise::{scale_rows, sum};
 pub(crate) use gated::{Gate, gated, gelu_tanh_gate, silu_gate};
 pub(crate) use heads::{Turn, split_heads};
 pub(crate) use matmul::{MOST_ROWS, few_rows, widen};
-pub(crate) use norm::rms_norm;
+pub(crate) use norm::{rms_norm, rms_norm_rows};
 pub(crate) use softmax::{Running, online_softmax};
 
 /// Numbers handled side by side: one AVX-512 register, two AVX2 registers, four NEON registers.

@@ -1,39 +1,32 @@
 //! Root-mean-square normalisation (arXiv 1910.07467).
 
 use super::blocks::in_blocks;
-use super::{LANES, for_every_instruction_set};
+use super::for_every_instruction_set;
+use super::lanes::dot;
 
 /// Numbers that a thread takes at once, about.
 const BLOCK: usize = 1 << 14;
 
 /// `x weight / sqrt(mean(x²) + eps)` of each row of `x`, as long as `weight`, on all threads.
 pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
-    in_blocks(x.len(), weight.len() * (BLOCK / weight.len()).max(1), |at, rows| {
-        rows.copy_from_slice(&x[at..at + rows.len()]);
-        norm_rows(rows, weight, eps);
+    let rows = (BLOCK / weight.len()).max(1);
+    in_blocks(x.len(), weight.len() * rows, |at, y| {
+        rms_norm_rows(&x[at..at + y.len()], weight, eps, y, &mut vec![0.0; rows]);
     })
 }
 
 for_every_instruction_set! {
-    /// The same for some rows, in their place.
-    fn norm_rows = norm_rows_plain(rows: &mut [f32], weight: &[f32], eps: f32)
+    /// The same for some rows on this thread: writes `y = weight x r` and the factor `r` of each row.
+    fn rms_norm_rows = rms_norm_rows_plain(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32], r: &mut [f32])
 }
 
 #[inline(always)]
-fn norm_rows_plain(rows: &mut [f32], weight: &[f32], eps: f32) {
-    for row in rows.chunks_exact_mut(weight.len()) {
-        let mut sums = [[0f32; LANES]; 2];
-        let (chunks, rest) = row.as_chunks::<{ 2 * LANES }>();
-        for x in chunks {
-            for lane in 0..LANES {
-                sums[0][lane] += x[lane] * x[lane];
-                sums[1][lane] += x[LANES + lane] * x[LANES + lane];
-            }
-        }
-        let sum = sums.iter().flatten().sum::<f32>() + rest.iter().map(|x| x * x).sum::<f32>();
-        let factor = 1.0 / (sum / weight.len() as f32 + eps).sqrt();
-        for (x, weight) in row.iter_mut().zip(weight) {
-            *x = *x * factor * weight;
+pub(super) fn rms_norm_rows_plain(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32], r: &mut [f32]) {
+    let width = weight.len();
+    for ((x, y), r) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(r) {
+        *r = 1.0 / (dot(x, x) / width as f32 + eps).sqrt();
+        for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
+            *y = x * *r * w;
         }
     }
 }
@@ -51,7 +44,7 @@ mod tests {
             let (x, weight) = (numbers(&mut rng, rows * width, scale), numbers(&mut rng, width, 2.0));
             let found = rms_norm(&x, &weight, 1e-5);
             let mut plain = x.clone();
-            norm_rows_plain(&mut plain, &weight, 1e-5);
+            rms_norm_rows_plain(&x, &weight, 1e-5, &mut plain, &mut vec![0.0; rows]);
             assert_eq!(found, plain);
             for (found, x) in found.chunks(width).zip(x.chunks(width)) {
                 let square = x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / width as f64;

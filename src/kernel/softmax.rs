@@ -1,7 +1,7 @@
 //! The online normaliser of blocked attention (arXiv 1805.02867).
 
 use super::exp::exp;
-use super::{LANES, for_every_instruction_set};
+use super::{for_every_instruction_set, lanes};
 
 /// The running maximum and sum of a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,31 +28,14 @@ for_every_instruction_set! {
 fn online_softmax_plain(scores: &mut [f32], shown: usize, running: &mut Running) -> f32 {
     let (visible, hidden) = scores.split_at_mut(shown);
     hidden.fill(0.0);
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let (chunks, rest) = visible.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = if x > *lane { x } else { *lane };
-        }
-    }
-    let max = lanes.iter().chain(rest).fold(running.max, |max, &x| if x > max { x } else { max });
+    let largest = lanes::max(visible);
+    let max = if largest > running.max { largest } else { running.max };
     if max == f32::NEG_INFINITY {
         // Nothing is visible yet: hidden scores are 0 already.
         return 1.0;
     }
-    let mut sums = [0f32; LANES];
-    let (chunks, rest) = visible.as_chunks_mut::<LANES>();
-    for chunk in chunks {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            *x = exp(*x - max);
-            *sum += *x;
-        }
-    }
-    for x in rest.iter_mut() {
-        *x = exp(*x - max);
-    }
     let factor = exp(running.max - max);
-    running.sum = running.sum * factor + sums.iter().sum::<f32>() + rest.iter().sum::<f32>();
+    running.sum = running.sum * factor + lanes::map_sum(visible, |z| exp(z - max));
     running.max = max;
     factor
 }

@@ -1,10 +1,10 @@
 //! The layers every decoder is made of besides its linear maps: normalisations and activations.
 
 use candle_core::cpu::erf::erf_f32;
-use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::spec::{Activation, NormKind};
-use crate::attention::contiguous;
+use crate::attention::with_f32;
 use crate::kernel::{self, Gate};
 
 /// Whether our own kernels read this tensor: f32 on the CPU.
@@ -19,69 +19,16 @@ fn gelu_gate(gate: &mut [f32], up: &[f32]) {
     }
 }
 
-/// `act(gate) * up`. Inference only: it has no backward pass.
-struct Gated(Gate);
-
-impl CustomOp2 for Gated {
-    fn name(&self) -> &'static str {
-        "gated"
-    }
-
-    fn cpu_fwd(
-        &self,
-        gate: &CpuStorage,
-        gate_at: &Layout,
-        up: &CpuStorage,
-        up_at: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let gated = kernel::gated(self.0, contiguous(gate, gate_at)?, contiguous(up, up_at)?);
-        Ok((CpuStorage::F32(gated), gate_at.shape().clone()))
-    }
-}
-
-/// `x weight / sqrt(mean(x²) + eps)` over the last dimension. Inference only: it has no backward pass.
-struct RmsNorm(f32);
-
-impl CustomOp2 for RmsNorm {
-    fn name(&self) -> &'static str {
-        "rms-norm"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_at: &Layout,
-        weight: &CpuStorage,
-        weight_at: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let normed = kernel::rms_norm(contiguous(x, x_at)?, contiguous(weight, weight_at)?, self.0);
-        Ok((CpuStorage::F32(normed), x_at.shape().clone()))
-    }
-}
-
-/// `x + y` of equal shapes. Inference only: it has no backward pass.
-struct Sum;
-
-impl CustomOp2 for Sum {
-    fn name(&self) -> &'static str {
-        "sum"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_at: &Layout,
-        y: &CpuStorage,
-        y_at: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let sum = kernel::sum(contiguous(x, x_at)?, contiguous(y, y_at)?);
-        Ok((CpuStorage::F32(sum), x_at.shape().clone()))
-    }
+/// A tensor of the shape of `x`, computed from the numbers of both, which are f32 on the CPU. Inference only: it has no
+/// backward pass.
+fn computed(x: &Tensor, y: &Tensor, compute: impl FnOnce(&[f32], &[f32]) -> Vec<f32>) -> Result<Tensor> {
+    let numbers = with_f32(x, |x| with_f32(y, |y| compute(x, y)))??;
+    Tensor::from_vec(numbers, x.shape(), x.device())
 }
 
 /// `x + y` of equal shapes.
 pub(super) fn sum(x: &Tensor, y: &Tensor) -> Result<Tensor> {
-    if is_plain(x) { x.apply_op2_no_bwd(y, &Sum) } else { x + y }
+    if is_plain(x) { computed(x, y, kernel::sum) } else { x + y }
 }
 
 /// A normalisation over the last dimension (see [`NormKind`]).
@@ -109,7 +56,9 @@ impl Norm {
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let x = x.contiguous()?;
         match &self.bias {
-            None if is_plain(&x) => x.apply_op2_no_bwd(&self.weight, &RmsNorm(self.eps as f32)),
+            None if is_plain(&x) => {
+                computed(&x, &self.weight, |x, weight| kernel::rms_norm(x, weight, self.eps as f32))
+            }
             None => candle_nn::ops::rms_norm(&x, &self.weight, self.eps as f32),
             Some(bias) => candle_nn::ops::layer_norm(&x, &self.weight, bias, self.eps as f32),
         }
@@ -129,7 +78,7 @@ impl Activation {
     /// `act(gate) * up`.
     pub(crate) fn gate(self, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
         if is_plain(gate) {
-            gate.apply_op2_no_bwd(up, &Gated(self.kernel()))
+            computed(gate, up, |gate, up| kernel::gated(self.kernel(), gate, up))
         } else {
             self.forward(gate)? * up
         }

@@ -15,7 +15,7 @@ pub(crate) use adamw::{AdamW, adamw, sum_of_squares};
 pub(crate) use attention::{softmax_backward, softmax_rows};
 pub(crate) use cross_entropy::cross_entropy;
 pub(crate) use heads::{Heads, heads, heads_backward};
-pub(crate) use norm::{rms_norm, rms_norm_backward};
+pub(crate) use norm::rms_norm_backward;
 pub(crate) use swiglu::{swiglu, swiglu_backward};
 
 for_every_instruction_set! {

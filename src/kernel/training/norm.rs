@@ -1,23 +1,7 @@
-//! RMSNorm (arXiv 1910.07467): `y = w x r`, `r = 1 / sqrt(mean(x²) + eps)`, over rows of `w.len()` numbers.
+//! The backward pass of RMSNorm (arXiv 1910.07467): `y = w x r`, `r = 1 / sqrt(mean(x²) + eps)`, over rows of `w.len()` numbers.
 
 use crate::kernel::for_every_instruction_set;
 use crate::kernel::lanes::dot;
-
-for_every_instruction_set! {
-    /// Writes `y` and the factor `r` of each row.
-    fn rms_norm = rms_norm_plain(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32], r: &mut [f32])
-}
-
-#[inline(always)]
-fn rms_norm_plain(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32], r: &mut [f32]) {
-    let width = weight.len();
-    for ((x, y), r) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(r) {
-        *r = 1.0 / (dot(x, x) / width as f32 + eps).sqrt();
-        for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
-            *y = x * *r * w;
-        }
-    }
-}
 
 for_every_instruction_set! {
     /// With `u = x r`: `dx += r (w dy - u mean(u w dy))` and `dw += dy u`.
@@ -46,6 +30,7 @@ fn rms_norm_backward_plain(dy: &[f32], x: &[f32], weight: &[f32], r: &[f32], dx:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::norm::{rms_norm_rows, rms_norm_rows_plain};
     use crate::kernel::random::numbers;
     use crate::rng::Rng;
 
@@ -57,8 +42,8 @@ mod tests {
             let [weight, mut dw] = [(); 2].map(|()| numbers(&mut rng, width, 1.0));
             let (mut y, mut r) = (vec![0.0; 3 * width], vec![0.0; 3]);
             let (mut plain_y, mut plain_r) = (y.clone(), r.clone());
-            rms_norm(&x, &weight, 1e-6, &mut y, &mut r);
-            rms_norm_plain(&x, &weight, 1e-6, &mut plain_y, &mut plain_r);
+            rms_norm_rows(&x, &weight, 1e-6, &mut y, &mut r);
+            rms_norm_rows_plain(&x, &weight, 1e-6, &mut plain_y, &mut plain_r);
             assert_eq!((&y, &r), (&plain_y, &plain_r));
             let (mut plain_dx, mut plain_dw) = (dx.clone(), dw.clone());
             rms_norm_backward(&dy, &x, &weight, &r, &mut dx, &mut dw);

@@ -1,15 +1,7 @@
 //! The gate of a SwiGLU MLP (arXiv 2002.05202): `y = silu(g) u`, `silu(g) = g σ(g)`. Rows hold `g` and behind it `u`.
 
-use crate::kernel::exp::exp;
 use crate::kernel::for_every_instruction_set;
-
-/// `σ(x)`, without overflow.
-#[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    let e = exp(-x.abs());
-    let numerator = if x < 0.0 { e } else { 1.0 };
-    numerator / (1.0 + e)
-}
+use crate::kernel::gated::sigmoid;
 
 for_every_instruction_set! {
     /// Writes `y`, rows of `inner` numbers, for rows of `2 inner`.

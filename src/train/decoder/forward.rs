@@ -3,7 +3,8 @@
 use super::workspace::Workspace;
 use super::{Multiplier, TrainableDecoder};
 use crate::kernel::gemm::{Into, Matrix, multiply};
-use crate::kernel::training::{add_assign, cross_entropy, rms_norm, swiglu};
+use crate::kernel::rms_norm_rows;
+use crate::kernel::training::{add_assign, cross_entropy, swiglu};
 
 /// Computes the logits of all tokens but the last, which has nothing to predict.
 pub(super) fn forward(decoder: &TrainableDecoder, p: &[f32], tokens: &[u32], work: &mut Workspace) {
@@ -22,20 +23,32 @@ pub(super) fn forward(decoder: &TrainableDecoder, p: &[f32], tokens: &[u32], wor
         let now = &mut work.layers[number];
         let (before, after) = work.streams.split_at_mut(number + 1);
         let (x, next) = (&before[number], &mut after[0]); // [t, hidden]
-        rms_norm(x, &p[layer.input_norm.clone()], eps, &mut now.attention_input, &mut now.attention_factors);
+        rms_norm_rows(
+            x,
+            &p[layer.input_norm.clone()],
+            eps,
+            &mut now.attention_input,
+            &mut now.attention_factors,
+        );
         linear(&now.attention_input, &p[layer.qkv_proj.clone()], hidden, width, &mut now.qkv);
         layer.row_factors(p, spec.attention_scale as f32, &mut now.row_factors);
         super::attention::forward(decoder, layer, p, now); // mixed: [t, heads * d]
         linear(&now.mixed, &p[layer.o_proj.clone()], mixed_width, hidden, &mut now.middle);
         add_assign(&mut now.middle, x); // [t, hidden]
-        rms_norm(&now.middle, &p[layer.post_norm.clone()], eps, &mut now.mlp_input, &mut now.mlp_factors);
+        rms_norm_rows(
+            &now.middle,
+            &p[layer.post_norm.clone()],
+            eps,
+            &mut now.mlp_input,
+            &mut now.mlp_factors,
+        );
         linear(&now.mlp_input, &p[layer.gate_up_proj.clone()], hidden, 2 * inner, &mut now.gate_up);
         swiglu(&now.gate_up, inner, &mut now.gated); // [t, inner]
         linear(&now.gated, &p[layer.down_proj.clone()], inner, hidden, next);
         add_assign(next, &now.middle); // [t, hidden]
     }
     let x = &work.streams[decoder.layers.len()];
-    rms_norm(x, &p[decoder.norm.clone()], eps, &mut work.normed, &mut work.factors);
+    rms_norm_rows(x, &p[decoder.norm.clone()], eps, &mut work.normed, &mut work.factors);
     linear(&work.normed, &p[decoder.lm_head.clone()], hidden, spec.vocab_size, &mut work.logits);
 }
 
