@@ -56,3 +56,25 @@ fn turn_row_plain(out: &mut [f32], x: &[f32], cos: &[f32], sin: &[f32], interlea
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::random::numbers;
+    use crate::rng::Rng;
+
+    #[test]
+    fn every_instruction_set_turns_to_the_same_bits() {
+        let mut rng = Rng::new(43);
+        for (d, pairs) in [(64, 32), (40, 13), (7, 2)] {
+            let [x, cos, sin] = [d, pairs, pairs].map(|count| numbers(&mut rng, count, 1.0));
+            for interleaved in [false, true] {
+                let [mut fast, mut plain] = [(); 2].map(|()| vec![0.0; d]);
+                turn_row(&mut fast, &x, &cos, &sin, interleaved);
+                turn_row_plain(&mut plain, &x, &cos, &sin, interleaved);
+                assert_eq!(fast, plain);
+                assert_eq!(fast[2 * pairs..], x[2 * pairs..]);
+            }
+        }
+    }
+}
