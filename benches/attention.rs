@@ -35,7 +35,7 @@ fn attention_by_length(criterion: &mut Criterion) {
         let queries = random(&mut rng, HEADS, QUERIES);
         let (keys, values) = (random(&mut rng, KV_HEADS, length), random(&mut rng, KV_HEADS, length));
         let mut pages = Pages::new(KV_HEADS);
-        pages.write(0, &keys, &values).expect("pages");
+        pages.write(0, &[(&keys, &values)]).expect("pages");
         let caches = [("f32", Cached::Tensors { keys, values }), ("bf16", Cached::Pages(&pages))];
         // Each query meets on average length - 256 keys, with a multiply and an add for its key and for its value.
         let operations = 4 * HEADS * HEAD_DIM * QUERIES * (length - QUERIES / 2);
@@ -54,7 +54,7 @@ fn attention_by_length(criterion: &mut Criterion) {
             for (dtype, cached) in &caches {
                 group.bench_function(BenchmarkId::new(format!("{name} {dtype}"), length), |bencher| {
                     bencher.iter(|| {
-                        let mixed = attention::attend(&queries, cached, context, None);
+                        let mixed = attention::attend(&queries, cached, context);
                         black_box(mixed.expect("mixed values"))
                     });
                 });

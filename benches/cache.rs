@@ -23,11 +23,11 @@ fn fork_by_length(criterion: &mut Criterion) {
         // One token into the last page.
         let held = ones(length + 1);
         let mut pages = Pages::new(KV_HEADS);
-        pages.write(0, &held, &held).expect("pages");
+        pages.write(0, &[(&held, &held)]).expect("pages");
         group.bench_function(BenchmarkId::from_parameter(length), |bencher| {
             bencher.iter(|| {
                 let mut fork = pages.clone();
-                fork.write(length + 1, &one, &one).expect("pages");
+                fork.write(length + 1, &[(&one, &one)]).expect("pages");
                 black_box(fork)
             });
         });

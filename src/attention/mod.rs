@@ -126,31 +126,38 @@ impl Cached<'_> {
 
 /// Mixes values for a chunk of queries.
 ///
-/// `queries` `[heads, t, d]` begin at `context.first_position`. Returns `[t, heads * d]`. Weights of the rows that `recorder`
-/// asks for are recorded.
+/// `queries` `[heads, t, d]` begin at `context.first_position`. Returns `[t, heads * d]`.
 ///
 /// # Errors
 /// When shapes do not fit together or memory is out.
-pub fn attend(
+pub fn attend(queries: &Tensor, cached: &Cached<'_>, context: AttentionContext<'_>) -> Result<Tensor> {
+    let queries = scaled_queries(queries, context)?; // [heads, t, d]
+    cached.mix(&queries, View::new(context.first_position, context)) // [t, heads * d]
+}
+
+/// Records the weights of those rows of a chunk that `recorder` asks for; `queries` as [`attend`] takes them.
+///
+/// # Errors
+/// As of [`attend`].
+pub fn record(
     queries: &Tensor,
     cached: &Cached<'_>,
     context: AttentionContext<'_>,
-    recorder: Option<&mut (dyn AttentionRecorder + '_)>,
-) -> Result<Tensor> {
+    recorder: &mut (dyn AttentionRecorder + '_),
+) -> Result<()> {
     let (_, t, _) = queries.dims3()?;
-    let queries = scaled_queries(queries, context)?; // [heads, t, d]
-    if let Some(recorder) = recorder {
-        let asked = recorder.rows();
-        let end = asked.end.min(context.first_position + t);
-        for row in asked.start.max(context.first_position)..end {
-            let query = queries.narrow(1, row - context.first_position, 1)?; // [heads, 1, d]
-            let weights = cached.weights(&query, View::new(row, context))?; // [heads][row + 1]
-            for (head, weights) in weights.iter().enumerate() {
-                recorder.record(context.layer, head, row, weights);
-            }
+    let asked = recorder.rows();
+    let end = asked.end.min(context.first_position + t);
+    for row in asked.start.max(context.first_position)..end {
+        let query = queries.narrow(1, row - context.first_position, 1)?; // [heads, 1, d]
+        let context = AttentionContext { first_position: row, ..context };
+        let query = scaled_queries(&query, context)?; // [heads, 1, d]
+        let weights = cached.weights(&query, View::new(row, context))?; // [heads][row + 1]
+        for (head, weights) in weights.iter().enumerate() {
+            recorder.record(context.layer, head, row, weights);
         }
     }
-    cached.mix(&queries, View::new(context.first_position, context)) // [t, heads * d]
+    Ok(())
 }
 
 /// Queries times `scale * m(i)`: a variant of the Softmax family is a factor on each query row.

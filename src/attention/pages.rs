@@ -31,29 +31,47 @@ impl Pages {
         tokens.div_ceil(PAGE).saturating_mul(kv_heads * Page::bytes(head_dim))
     }
 
-    /// Writes `keys` and `values` `[kv_heads, t, d]` at the positions from `first` on; what stood there is gone.
+    /// Writes keys and values at the positions from `first` on, those of each of `parts` (`[kv_heads, rows, d]`) behind those
+    /// before; what stood there is gone.
     ///
     /// # Errors
     /// When a tensor is not f32 on the CPU.
-    pub fn write(&mut self, first: usize, keys: &Tensor, values: &Tensor) -> Result<()> {
-        let (_, t, d) = keys.dims3()?;
-        with_f32(keys, |keys| with_f32(values, |values| self.write_rows(first, keys, values, [t, d])))?
-    }
-
-    fn write_rows(&mut self, first: usize, keys: &[f32], values: &[f32], [t, d]: [usize; 2]) {
-        self.heads.par_iter_mut().enumerate().for_each(|(head, pages)| {
-            let mut row = 0;
-            while row < t {
-                let (page, place) = ((first + row) / PAGE, (first + row) % PAGE);
-                let count = (PAGE - place).min(t - row);
-                let rows = (head * t + row) * d..(head * t + row + count) * d;
-                if pages.len() == page {
-                    pages.push(Arc::new(Page::new(d)));
-                }
-                Arc::make_mut(&mut pages[page]).fill(place, &keys[rows.clone()], &values[rows]);
-                row += count;
-            }
+    pub fn write(&mut self, first: usize, parts: &[(&Tensor, &Tensor)]) -> Result<()> {
+        let mut places = Vec::with_capacity(parts.len());
+        let mut end = first;
+        for (keys, values) in parts {
+            let (_, rows, d) = keys.dims3()?;
+            places.push((end..end + rows, d, keys, values));
+            end += rows;
+        }
+        let touched = first / PAGE..end.div_ceil(PAGE);
+        for pages in &mut self.heads {
+            let missing = touched.end.saturating_sub(pages.len());
+            pages.extend(
+                places
+                    .first()
+                    .into_iter()
+                    .flat_map(|(_, d, ..)| (0..missing).map(|_| Arc::new(Page::new(*d)))),
+            );
+        }
+        let pages = self.heads.par_iter_mut().enumerate().flat_map(|(head, pages)| {
+            let pages = pages[touched.clone()].par_iter_mut().zip(touched.clone());
+            pages.map(move |(page, index)| (head, index * PAGE, page))
         });
+        pages.try_for_each(|(head, start, page)| {
+            let page = Arc::make_mut(page);
+            for (place, d, keys, values) in &places {
+                let (from, to) = (place.start.max(start), place.end.min(start + PAGE));
+                if from < to {
+                    let row = head * place.len() + from - place.start;
+                    let rows = row * d..(row + to - from) * d;
+                    with_f32(keys, |keys| {
+                        with_f32(values, |values| page.fill(from - start, &keys[rows.clone()], &values[rows]))
+                    })??;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]`. Pages that no row of a block of queries sees are
@@ -216,7 +234,7 @@ mod tests {
             for first_position in (0..s).step_by(chunk) {
                 let t = chunk.min(s - first_position);
                 let new = |tensor: &Tensor| tensor.narrow(1, first_position, t).unwrap();
-                pages.write(first_position, &new(&keys), &new(&values)).unwrap();
+                pages.write(first_position, &[(&new(&keys), &new(&values))]).unwrap();
                 let first_key = window.first_visible(first_position);
                 let view = View { first_position, first_key, window, softcap };
                 let given = first_position + t - first_key;
@@ -250,10 +268,10 @@ mod tests {
     fn a_clone_keeps_what_was_written_over_in_the_other() {
         let ones = Tensor::ones((1, 300, 4), DType::F32, &Device::Cpu).unwrap();
         let mut pages = Pages::new(1);
-        pages.write(0, &ones, &ones).unwrap();
+        pages.write(0, &[(&ones, &ones)]).unwrap();
         let fork = pages.clone();
         let twos = (&ones * 2.0).unwrap().narrow(1, 0, 10).unwrap();
-        pages.write(290, &twos, &twos).unwrap();
+        pages.write(290, &[(&twos, &twos)]).unwrap();
         let key = |pages: &Pages, at: usize| pages.heads[0][at / PAGE].key(at % PAGE).next().unwrap();
         assert_eq!((key(&pages, 289), key(&pages, 290), key(&fork, 290)), (1.0, 2.0, 1.0));
         assert!(Arc::ptr_eq(&pages.heads[0][0], &fork.heads[0][0]), "a page nobody wrote into is shared");

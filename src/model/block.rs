@@ -9,9 +9,10 @@ use super::linear::{Input, Linear};
 use super::mlp::Mlp;
 use super::moe::Moe;
 use super::rope;
+use super::row_blocks::{self, RopeTable, RowBlock};
 use super::spec::{BlockKind, DecoderSpec, LayerSpec, NormKind, QkNorm};
 use super::spent::Spent;
-use crate::attention::{self, AttentionContext, AttentionRecorder};
+use crate::attention::{self, AttentionContext, AttentionRecorder, Cached};
 use crate::checkpoint::Weights;
 use crate::error::Result;
 
@@ -50,8 +51,13 @@ pub(super) struct Watch<'a, 'r> {
     pub(super) spent: &'a mut Spent,
 }
 
-/// Cosines and sines of a chunk, `[t, rotary_dim / 2]` each.
-type RopeTable = (Tensor, Tensor);
+/// What attention needs of a row block.
+struct Projected {
+    normed: Tensor,  // [rows, hidden]
+    queries: Tensor, // [heads, rows, head_dim]
+    keys: Tensor,    // [kv_heads, rows, head_dim]
+    values: Tensor,  // [kv_heads, rows, head_dim]
+}
 
 impl Block {
     pub(super) fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
@@ -67,33 +73,79 @@ impl Block {
         })
     }
 
-    /// The residual stream `x` `[t, hidden]` behind this block.
+    /// Takes the residual stream of the row `blocks` of a chunk through this block.
+    ///
+    /// Keys and values of all rows come first, so that every row then finds those it sees.
     pub(super) fn forward(
         &self,
         spec: &DecoderSpec,
-        x: &Tensor,
-        rope: Option<&RopeTable>,
+        blocks: &mut [RowBlock],
+        rope: Option<usize>,
         cache: &mut KvCache,
         context: AttentionContext<'_>,
         watch: Watch<'_, '_>,
-    ) -> Result<Tensor> {
+    ) -> Result<()> {
         let Watch { recorder, spent } = watch;
-        let normed = apply(self.before_attention.as_ref(), x)?; // [t, hidden]
-        let (q, k, v) = self.attention.project(spec, &normed, rope, spent)?; // [heads, t, head_dim]
-        let cached = cache.append(context.layer, &k, &v)?;
-        let mixed = spent.on_attention(|| attention::attend(&q, &cached, context, recorder))?; // [t, heads * head_dim]
-        let attended = spent.on_linear(|| self.attention.o_proj.forward(&mixed))?; // [t, hidden]
+        let projected = row_blocks::each(blocks.iter().collect(), spent, |block: &RowBlock, spent| {
+            self.project(spec, block, rope, spent)
+        })?;
+        let new: Vec<_> = projected.iter().map(|block| (&block.keys, &block.values)).collect();
+        let cached = cache.append(context.layer, &new)?;
+        let of_block = |block: &RowBlock| AttentionContext {
+            first_position: context.first_position + block.rows.start,
+            ..context
+        };
+        if let Some(recorder) = recorder {
+            for (block, projected) in blocks.iter().zip(&projected) {
+                let queries = &projected.queries;
+                spent.on_attention(|| attention::record(queries, &cached, of_block(block), recorder))?;
+            }
+        }
+        let items = blocks.iter_mut().zip(projected).collect();
+        row_blocks::each(items, spent, |(block, projected): (&mut RowBlock, _), spent| {
+            block.x = self.mix(spec, &block.x, &projected, &cached, of_block(block), spent)?;
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    fn project(
+        &self,
+        spec: &DecoderSpec,
+        block: &RowBlock,
+        rope: Option<usize>,
+        spent: &mut Spent,
+    ) -> Result<Projected> {
+        let normed = apply(self.before_attention.as_ref(), &block.x)?; // [rows, hidden]
+        let table = rope.map(|rope| &block.tables[rope]);
+        let (queries, keys, values) = self.attention.project(spec, &normed, table, spent)?; // [heads, rows, head_dim]
+        Ok(Projected { normed, queries, keys, values })
+    }
+
+    /// The residual stream behind this block, of `x` `[rows, hidden]`.
+    fn mix(
+        &self,
+        spec: &DecoderSpec,
+        x: &Tensor,
+        projected: &Projected,
+        cached: &Cached<'_>,
+        context: AttentionContext<'_>,
+        spent: &mut Spent,
+    ) -> Result<Tensor> {
+        let Projected { normed, queries, .. } = projected;
+        let mixed = spent.on_attention(|| attention::attend(queries, cached, context))?; // [rows, heads * head_dim]
+        let attended = spent.on_linear(|| self.attention.o_proj.forward(&mixed))?; // [rows, hidden]
         let attended = apply(self.after_attention.as_ref(), &attended)?;
-        let attended = scaled(attended, spec.residual_multiplier)?; // [t, hidden]
+        let attended = scaled(attended, spec.residual_multiplier)?; // [rows, hidden]
         let (mlp_input, residual) = match spec.block {
-            BlockKind::ParallelOneNorm => (normed, sum(x, &attended)?),
+            BlockKind::ParallelOneNorm => (normed.clone(), sum(x, &attended)?),
             BlockKind::ParallelTwoNorms => (apply(self.before_mlp.as_ref(), x)?, sum(x, &attended)?),
             BlockKind::PreNorm | BlockKind::PostNorm | BlockKind::SandwichNorm => {
                 let x = sum(x, &attended)?;
                 (apply(self.before_mlp.as_ref(), &x)?, x)
             }
         };
-        let computed = self.feed_forward.forward(spec, &mlp_input, spent)?; // [t, hidden]
+        let computed = self.feed_forward.forward(spec, &mlp_input, spent)?; // [rows, hidden]
         let computed = apply(self.after_mlp.as_ref(), &computed)?;
         Ok(sum(&residual, &scaled(computed, spec.residual_multiplier)?)?)
     }

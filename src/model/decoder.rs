@@ -8,6 +8,7 @@ use super::kv_cache::{KvCache, KvDtype};
 use super::layers::Norm;
 use super::linear::Linear;
 use super::rope::Rope;
+use super::row_blocks;
 use super::spec::{DecoderSpec, NormKind};
 use super::spent::Spent;
 use crate::attention::{AttentionContext, AttentionRecorder, AttentionVariant};
@@ -156,7 +157,8 @@ impl Decoder {
             rope.tables(first_position, t, &self.device)
         });
         let tables = tables.collect::<candle_core::Result<Vec<_>>>()?; // [t, rotary_dim / 2] each
-        let mut x = self.embed(tokens, first_position)?; // [t, hidden]
+        let x = self.embed(tokens, first_position)?; // [t, hidden]
+        let mut rows = row_blocks::split(&x, &tables, self.lm_head.is_packed())?;
         for (index, (block, layer)) in self.blocks.iter().zip(&self.spec.layers).enumerate() {
             let context = AttentionContext {
                 layer: index,
@@ -167,12 +169,11 @@ impl Decoder {
                 variant: forward.variant,
             };
             let rope = ropes.iter().position(|known| Some(*known) == layer.rope.as_ref());
-            let table = rope.map(|rope| &tables[rope]);
             let watch = Watch { recorder: forward.probe.as_deref_mut(), spent: &mut *spent };
-            x = block.forward(&self.spec, &x, table, cache, context, watch)?; // [t, hidden]
+            block.forward(&self.spec, &mut rows, rope, cache, context, watch)?;
         }
         cache.advance(t);
-        let kept = x.narrow(0, t - forward.keep_logits, forward.keep_logits)?; // [kept, hidden]
+        let kept = row_blocks::last(&rows, forward.keep_logits)?; // [kept, hidden]
         if forward.keep_logits == 0 {
             return Ok(kept);
         }

@@ -117,21 +117,24 @@ impl KvCache {
         self.len = self.len.min(len);
     }
 
-    /// Writes the keys and values of new tokens `[kv_heads, t, head_dim]` of one layer behind the cached ones and
-    /// returns all of them. [`Self::advance`] makes them count.
+    /// Writes the keys and values of new tokens of one layer behind the cached ones, those of each of `parts`
+    /// (`[kv_heads, rows, head_dim]`) behind those before, and returns all of them. [`Self::advance`] makes them count.
     ///
     /// # Errors
     /// When shapes differ from those before, or memory is out.
-    pub fn append(&mut self, layer: usize, keys: &Tensor, values: &Tensor) -> Result<Cached<'_>> {
-        let slot = &mut self.layers[layer];
-        if let Layer::Pages(pages) = slot {
-            let kv_heads = keys.dim(0)?;
-            let pages = pages.get_or_insert_with(|| Pages::new(kv_heads));
-            pages.write(self.len, keys, values)?;
-            return Ok(Cached::Pages(pages));
-        }
-        let Layer::Tensors(slot) = slot else { candle_core::bail!("layer {layer} has no cache") };
-        let added = keys.dim(1)?;
+    pub fn append(&mut self, layer: usize, parts: &[(&Tensor, &Tensor)]) -> Result<Cached<'_>> {
+        let Some((keys, values)) = parts.first() else { candle_core::bail!("there are no keys to append") };
+        let slot = match &mut self.layers[layer] {
+            Layer::Tensors(slot) => slot,
+            Layer::Pages(pages) => {
+                let kv_heads = keys.dim(0)?;
+                let pages = pages.get_or_insert_with(|| Pages::new(kv_heads));
+                pages.write(self.len, parts)?;
+                return Ok(Cached::Pages(pages));
+            }
+        };
+        let rows = parts.iter().map(|(keys, _)| keys.dim(1)).collect::<Result<Vec<_>>>()?;
+        let added: usize = rows.iter().sum();
         let needed = self.len + added;
         let held = slot.as_ref().map_or(Ok(0), |buffers| buffers.keys.dim(1))?;
         if held < needed {
@@ -151,8 +154,12 @@ impl KvCache {
             });
         }
         let Some(buffers) = slot else { candle_core::bail!("layer {layer} has no cache") };
-        buffers.keys.slice_set(&keys.contiguous()?, 1, self.len)?;
-        buffers.values.slice_set(&values.contiguous()?, 1, self.len)?;
+        let mut at = self.len;
+        for ((keys, values), rows) in parts.iter().zip(rows) {
+            buffers.keys.slice_set(&keys.contiguous()?, 1, at)?;
+            buffers.values.slice_set(&values.contiguous()?, 1, at)?;
+            at += rows;
+        }
         Ok(Cached::Tensors {
             keys: buffers.keys.narrow(1, 0, needed)?,
             values: buffers.values.narrow(1, 0, needed)?,
@@ -181,11 +188,12 @@ mod tests {
     fn truncated_tokens_are_overwritten_and_growth_keeps_the_rest() {
         let mut cache = KvCache::new(1, 2, KvDtype::F32);
         for value in [1.0, 2.0, 3.0] {
-            cache.append(0, &token(value), &token(-value)).unwrap();
+            cache.append(0, &[(&token(value), &token(-value))]).unwrap();
             cache.advance(1);
         }
         cache.truncate(1);
-        let Cached::Tensors { keys, values } = cache.append(0, &token(9.0), &token(-9.0)).unwrap() else {
+        let Cached::Tensors { keys, values } = cache.append(0, &[(&token(9.0), &token(-9.0))]).unwrap()
+        else {
             panic!("this cache has no pages");
         };
         assert_eq!(firsts(&keys), [1.0, 9.0]);

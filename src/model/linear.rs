@@ -55,6 +55,11 @@ impl Linear {
         Ok(Self::new(&weights.get("weight", &shape)?, bias, weights.dtype())?)
     }
 
+    /// Whether its weight is packed for the bf16 kernels of the CPU.
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(self.weight, Weight::Packed(_))
+    }
+
     /// `x` `[t, in]` to `[t, out]`.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ pub mod linear;
 mod mlp;
 mod moe;
 pub mod rope;
+mod row_blocks;
 pub mod spec;
 mod spent;
 

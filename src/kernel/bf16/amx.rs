@@ -87,12 +87,13 @@ pub(super) fn release() {
 }
 
 /// See [`super::Multiply`]. The tile registers of this thread are configured.
-pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool) {
+pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool, ahead: &[Tile]) {
     let steps = strip.len();
     assert!(steps > 0 && rows[0].len() == steps && rows[1].len() == steps);
     let out_row = out.stride * size_of::<f32>();
     // SAFETY: each step reads one tile of 1 KiB from either row block and two from the strip, of which there are `steps`;
-    // four tiles of sixteen rows of 64 bytes are the 32 rows of 32 numbers of `out`. Only this module uses tile registers.
+    // four tiles of sixteen rows of 64 bytes are the 32 rows of 32 numbers of `out`. Only this module uses tile registers. Fetching ahead, half a KiB a step, reads
+    // nothing that the program sees and may pass the end of what was given.
     unsafe {
         asm!(
             "test {add:e}, {add:e}",
@@ -112,6 +113,14 @@ pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, ad
             "tileloadd tmm6, [{strip} + {tile_row}*1]",
             "tileloadd tmm7, [{strip} + {tile_row}*1 + 1024]",
             "tileloadd tmm5, [{second} + {tile_row}*1]",
+            "prefetcht1 [{ahead}]",
+            "prefetcht1 [{ahead} + 64]",
+            "prefetcht1 [{ahead} + 128]",
+            "prefetcht1 [{ahead} + 192]",
+            "prefetcht1 [{ahead} + 256]",
+            "prefetcht1 [{ahead} + 320]",
+            "prefetcht1 [{ahead} + 384]",
+            "prefetcht1 [{ahead} + 448]",
             "tdpbf16ps tmm0, tmm4, tmm6",
             "tdpbf16ps tmm1, tmm4, tmm7",
             "tdpbf16ps tmm2, tmm5, tmm6",
@@ -119,6 +128,7 @@ pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, ad
             "add {first}, 1024",
             "add {second}, 1024",
             "add {strip}, 2048",
+            "add {ahead}, 512",
             "dec {steps}",
             "jnz 2b",
             "tilestored [{out} + {out_row}*1], tmm0",
@@ -129,6 +139,7 @@ pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, ad
             second = inout(reg) rows[1].as_ptr() => _,
             strip = inout(reg) strip.as_ptr() => _,
             steps = inout(reg) steps => _,
+            ahead = inout(reg) ahead.as_ptr() => _,
             add = in(reg) u32::from(add),
             out = in(reg) out.first,
             lower = in(reg) out.first.wrapping_add(TILE_ROWS * out.stride),

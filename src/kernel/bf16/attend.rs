@@ -9,6 +9,7 @@ use super::packed::{STEP, STRIP, TILE_ROWS, Tile, pack_strip};
 use super::page::{PAGE, Page};
 use super::weigh::{Lanes, Running, Visible, weigh};
 use super::{Block, Kernel, Out, kernel};
+use crate::kernel::for_every_instruction_set;
 
 /// Keys whose scores are kept at once.
 const KEYS: usize = 128;
@@ -25,7 +26,8 @@ struct Strip {
     d: usize,
     rows: usize,
     queries: Vec<[Tile; 2]>, // [steps of d]
-    mixed: Vec<Block>,       // [d, queries]
+    mixed: Vec<Block>,       // [d, queries]; what it holds counts only when not fresh
+    fresh: bool,
     running: Running,
 }
 
@@ -36,6 +38,7 @@ impl Strip {
             rows: 0,
             queries: vec![[Tile::ZERO; 2]; d.div_ceil(STEP)],
             mixed: vec![[[0.0; STRIP]; 2 * TILE_ROWS]; d.div_ceil(STRIP)],
+            fresh: true,
             running: Running::default(),
         }
     }
@@ -43,9 +46,11 @@ impl Strip {
     /// Begins anew with `queries` `[rows, d]`, scaled.
     fn begin(&mut self, queries: &[f32]) {
         self.rows = queries.len() / self.d;
-        self.queries.fill([Tile::ZERO; 2]);
+        if self.rows < STRIP {
+            self.queries.fill([Tile::ZERO; 2]);
+        }
         pack_strip(&mut self.queries, queries, self.d);
-        self.mixed.fill([[0.0; STRIP]; 2 * TILE_ROWS]);
+        self.fresh = true;
         self.running = Running::default();
     }
 }
@@ -114,7 +119,8 @@ impl Attention {
     pub(crate) fn scores(&mut self, page: &Page, index: usize) -> &Block {
         let block = &mut self.scratch.scores[0];
         (self.kernel.begin)();
-        (self.kernel.multiply)(page.keys(index), &self.strips[0].queries, Out::block(block), false);
+        let keys = page.keys(index);
+        (self.kernel.multiply)(keys, &self.strips[0].queries, Out::block(block), false, keys[0]);
         (self.kernel.end)();
         block
     }
@@ -139,7 +145,8 @@ fn meet(
         let blocks = (last.min(end) - start).unsigned_abs() as usize;
         let blocks = blocks.div_ceil(STRIP);
         for (block, scores) in scratch.scores[..blocks].iter_mut().enumerate() {
-            (kernel.multiply)(page.keys(from / STRIP + block), &strip.queries, Out::block(scores), false);
+            let keys = page.keys(from / STRIP + block);
+            (kernel.multiply)(keys, &strip.queries, Out::block(scores), false, keys[0]);
         }
         let here = Visible { start: visible.start.map(|x| x - start), end: visible.end.map(|x| x - start) };
         let factor = weigh(
@@ -150,18 +157,27 @@ fn meet(
             &mut strip.running,
         );
         for (index, mixed) in strip.mixed.iter_mut().enumerate() {
-            if factor != [1.0; STRIP] {
+            if !strip.fresh && factor != [1.0; STRIP] {
                 scale(mixed, &factor);
             }
             let values = page.values(index, from / STEP, blocks);
-            (kernel.multiply)(values, &scratch.weights[..blocks], Out::block(mixed), true);
+            (kernel.multiply)(values, &scratch.weights[..blocks], Out::block(mixed), !strip.fresh, values[0]);
         }
+        strip.fresh = false;
     }
 }
 
-fn scale(mixed: &mut Block, factor: &Lanes) {
+for_every_instruction_set! {
+    /// Every row times the factors of its queries.
+    fn scale = scale_plain(mixed: &mut Block, factor: &Lanes)
+}
+
+#[inline(always)]
+fn scale_plain(mixed: &mut Block, factor: &Lanes) {
     for row in mixed {
-        row.iter_mut().zip(factor).for_each(|(x, factor)| *x *= factor);
+        for (x, factor) in row.iter_mut().zip(factor) {
+            *x *= factor;
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) fn available() -> bool {
 }
 
 /// See [`super::Multiply`].
-pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool) {
+pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool, _ahead: &[Tile]) {
     assert!(available(), "this kernel is chosen where its instructions are");
     // SAFETY: the processor has AVX512-BF16.
     unsafe { multiply_avx512(rows, strip, out, add) };

@@ -27,7 +27,8 @@ fn gated_with(kernel: Kernel, x: &Rows, gate_up: &Matrix, n: usize, act: Gate) -
             for (first, rows) in x.pairs() {
                 let mut inner = [Tile::ZERO; 2];
                 for strip in strips.clone() {
-                    (kernel.multiply)(rows, gate_up.strip(strip), Out::block(&mut block), false);
+                    let ahead = gate_up.quarter(strip + 2, first / 2);
+                    (kernel.multiply)(rows, gate_up.strip(strip), Out::block(&mut block), false, ahead);
                     gate_block(act, &block, &mut inner, strip % 2 * TILE_ROWS);
                 }
                 for (half, tile) in inner.into_iter().enumerate().take(x.blocks() - first) {

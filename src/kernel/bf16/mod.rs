@@ -32,7 +32,9 @@ type Block = [[f32; STRIP]; 2 * TILE_ROWS];
 
 /// The products of two blocks of rows, `[steps]` tiles each, and a strip `[steps, 2]`; added to what `out` holds, or in its
 /// place.
-type Multiply = fn(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool);
+///
+/// `ahead` are tiles that will be read soon: a kernel may fetch the first `steps / 2` of them into its cache meanwhile.
+type Multiply = fn(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool, ahead: &[Tile]);
 
 /// Where a block is written: 32 rows of 32 numbers, which may stand apart.
 struct Out<'a> {
@@ -128,16 +130,17 @@ fn multiply_with(kernel: Kernel, x: &Rows, w: &Matrix) -> Vec<f32> {
         let columns = STRIP.min(n - index * STRIP);
         (kernel.begin)();
         for (first, rows) in x.pairs() {
+            let ahead = w.quarter(index + 1, first / 2);
             let count = (2 * TILE_ROWS).min(m - first * TILE_ROWS);
             // SAFETY: the first of the rows and columns of this block, which lie in the product.
             let at = unsafe { output.at(first * TILE_ROWS * n + index * STRIP) };
             if count == 2 * TILE_ROWS && columns == STRIP {
                 // SAFETY: all its rows and columns lie in the product, and the tasks write apart, each its columns.
-                (kernel.multiply)(rows, strip, unsafe { Out::rows(at, n) }, false);
+                (kernel.multiply)(rows, strip, unsafe { Out::rows(at, n) }, false, ahead);
                 continue;
             }
             let mut block = [[0f32; STRIP]; 2 * TILE_ROWS];
-            (kernel.multiply)(rows, strip, Out::block(&mut block), false);
+            (kernel.multiply)(rows, strip, Out::block(&mut block), false, ahead);
             for (row, numbers) in block[..count].iter().enumerate() {
                 // SAFETY: `count` rows and `columns` numbers of them lie in the product and belong to this task.
                 unsafe { std::ptr::copy_nonoverlapping(numbers.as_ptr(), at.add(row * n), columns) };

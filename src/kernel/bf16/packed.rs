@@ -134,6 +134,12 @@ impl Matrix {
         self.n.div_ceil(STRIP)
     }
 
+    /// A quarter of the tiles of a strip, that of `part` modulo 4; of the last strip where this one is past it.
+    pub(super) fn quarter(&self, strip: usize, part: usize) -> &[Tile] {
+        let tiles = self.strip(strip.min(self.strips() - 1)).as_flattened();
+        &tiles[tiles.len() / 4 * (part % 4)..]
+    }
+
     /// The tiles of a strip, `[steps, 2]`.
     pub(super) fn strip(&self, index: usize) -> &[[Tile; 2]] {
         let steps = self.k.div_ceil(STEP);

@@ -6,11 +6,11 @@ use crate::kernel::for_every_instruction_set;
 
 for_every_instruction_set! {
     /// See [`super::Multiply`].
-    fn multiply = multiply_plain(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool)
+    fn multiply = multiply_plain(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool, _ahead: &[Tile])
 }
 
 #[inline(always)]
-fn multiply_plain(rows: [&[Tile]; 2], strip: &[[Tile; 2]], mut out: Out<'_>, add: bool) {
+fn multiply_plain(rows: [&[Tile]; 2], strip: &[[Tile; 2]], mut out: Out<'_>, add: bool, _ahead: &[Tile]) {
     for row in 0..2 * TILE_ROWS {
         let tiles = rows[row / TILE_ROWS];
         for (half, out) in out.row(row).as_chunks_mut::<TILE_ROWS>().0.iter_mut().enumerate() {
