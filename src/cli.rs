@@ -458,9 +458,9 @@ pub struct TrainArgs {
     /// Base of the rotary frequencies
     #[arg(long, value_name = "THETA", default_value_t = 10000.0, help_heading = "Model")]
     pub rope_theta: f64,
-    /// Standard deviation of the matrices that training begins with
-    #[arg(long, value_name = "X", default_value_t = 0.02, help_heading = "Model")]
-    pub initializer_range: f64,
+    /// Standard deviation of the matrices that training begins with [default: 1 / sqrt(hidden size)]
+    #[arg(long, value_name = "X", help_heading = "Model")]
+    pub initializer_range: Option<f64>,
     /// A tokenizer.json or its directory [default: that of --init, or one learned from the texts]
     #[arg(long, value_name = "PATH", help_heading = "Model")]
     pub tokenizer: Option<String>,

@@ -11,7 +11,9 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::export::training::{TrainingDirectory, TrainingRecord};
 use crate::progress::{Bar, Progress};
-use crate::train::{Sizes, StepReport, Trainer, TrainingOptions, TrainingPlan, TrainingSettings};
+use crate::train::{
+    Sizes, StepReport, Trainer, TrainingOptions, TrainingPlan, TrainingSettings, initializer_range,
+};
 
 /// Runs the command.
 ///
@@ -104,7 +106,7 @@ fn options(args: &TrainArgs) -> TrainingOptions {
             sliding_window: args.sliding_window,
             qk_norm: args.qk_norm.clone(),
             rope_theta: args.rope_theta,
-            initializer_range: args.initializer_range,
+            initializer_range: args.initializer_range.unwrap_or_else(|| initializer_range(args.hidden_size)),
         },
         vocab_size: args.vocab_size,
         tokenizer: args.tokenizer.clone(),

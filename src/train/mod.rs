@@ -18,7 +18,7 @@ pub use initial::{Initial, from_checkpoint, initial};
 pub use layout::{Layout, TensorLayout};
 pub use plan::{TrainingOptions, TrainingPlan};
 pub use schedule::{SCHEDULES, Schedule};
-pub use sizes::{LAYER_KINDS, LayerKind, Sizes};
+pub use sizes::{LAYER_KINDS, LayerKind, Sizes, initializer_range};
 pub use trainer::{State, StepReport, Trainer, TrainingSettings};
 
 use crate::error::Result;
