@@ -2,12 +2,15 @@
 
 pub mod csv;
 pub mod directory;
+pub mod html;
 pub mod inspection;
 pub mod json;
+pub mod markdown;
 pub mod palette;
 pub mod shaded;
 pub mod speed;
 pub mod style;
+pub mod svg;
 pub mod table;
 pub mod terminal;
 pub mod training;

@@ -3,6 +3,7 @@
 //! Missing stays missing: a value that no trial gave is `None`, never 0. Trials that failed are counted as errors and
 //! enter no mean.
 
+pub mod document;
 pub mod heatmap;
 pub mod speed;
 

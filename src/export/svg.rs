@@ -1,0 +1,368 @@
+//! Figures as SVG: everything inside one element, no fonts, scripts or files from elsewhere.
+
+use std::fmt::Write as _;
+
+use super::palette::VIRIDIS;
+use crate::report::document::{Axis, Chart, Figure, Panel, Point, Series, Shape};
+use crate::report::heatmap::Heatmap;
+
+/// Colours of series that the colour-blind can tell apart (Okabe and Ito 2008).
+const COLORS: [&str; 8] =
+    ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a8a8a"];
+
+/// Width and height of a panel, in pixels.
+const PANEL: (f64, f64) = (460.0, 320.0);
+/// Room inside a panel, left, top, right and bottom of what is drawn.
+const MARGINS: [f64; 4] = [58.0, 30.0, 14.0, 44.0];
+/// Height of a line of the legend.
+const LEGEND_LINE: f64 = 18.0;
+/// Panels beside each other.
+const PANELS_A_ROW: usize = 2;
+
+/// The figure, without its caption.
+#[must_use]
+pub fn draw(figure: &Figure) -> String {
+    let legend = legend(&figure.panels);
+    let columns = figure.panels.len().clamp(1, PANELS_A_ROW);
+    let rows = figure.panels.len().div_ceil(PANELS_A_ROW);
+    let legend_rows = legend.len().div_ceil(2 * columns);
+    let width = PANEL.0 * columns as f64;
+    let height = PANEL.1 * rows as f64 + LEGEND_LINE * legend_rows as f64 + 8.0;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
+         font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"{}\">\n<rect width=\"100%\" height=\"100%\" \
+         fill=\"#ffffff\"/>\n",
+        escaped(&figure.caption)
+    );
+    for (index, panel) in figure.panels.iter().enumerate() {
+        let (column, row) = (index % PANELS_A_ROW, index / PANELS_A_ROW);
+        let _ = writeln!(
+            svg,
+            "<g transform=\"translate({} {})\">",
+            PANEL.0 * column as f64,
+            PANEL.1 * row as f64
+        );
+        match panel {
+            Panel::Chart(chart) => draw_chart(&mut svg, chart),
+            Panel::Heatmap(map) => draw_heatmap(&mut svg, map),
+        }
+        svg.push_str("</g>\n");
+    }
+    for (index, (name, color, shape)) in legend.iter().enumerate() {
+        let x = MARGINS[0] + (width - MARGINS[0]) / (2 * columns) as f64 * (index % (2 * columns)) as f64;
+        let y = PANEL.1 * rows as f64 + LEGEND_LINE * ((index / (2 * columns)) as f64 + 0.5);
+        let sample = [Point::new(x, y), Point::new(x + 22.0, y)];
+        draw_points(&mut svg, &sample, color, *shape);
+        text(&mut svg, [x + 28.0, y + 4.0], "start", "#222222", name);
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// Text that means itself in HTML and SVG.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// What stands for which series, each once.
+fn legend(panels: &[Panel]) -> Vec<(&str, &'static str, Shape)> {
+    let mut legend: Vec<(&str, &'static str, Shape)> = Vec::new();
+    let charts = panels.iter().filter_map(|panel| match panel {
+        Panel::Chart(chart) => Some(chart),
+        Panel::Heatmap(_) => None,
+    });
+    for series in charts.flat_map(|chart| &chart.series) {
+        let entry = (series.name.as_str(), color(series), series.shape);
+        if !legend.contains(&entry) {
+            legend.push(entry);
+        }
+    }
+    legend
+}
+
+fn color(series: &Series) -> &'static str {
+    COLORS[series.color % COLORS.len()]
+}
+
+fn text(svg: &mut String, [x, y]: [f64; 2], anchor: &str, fill: &str, words: &str) {
+    let words = escaped(words);
+    let _ = writeln!(
+        svg,
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{fill}\">{words}</text>"
+    );
+}
+
+fn line(svg: &mut String, from: [f64; 2], to: [f64; 2], style: &str) {
+    let _ = writeln!(
+        svg,
+        "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" {style}/>",
+        from[0], from[1], to[0], to[1]
+    );
+}
+
+/// Where values of an axis lie, in pixels.
+struct Scale {
+    logarithmic: bool,
+    low: f64,
+    high: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Scale {
+    fn new(axis: &Axis, values: impl Iterator<Item = f64>, [from, to]: [f64; 2]) -> Self {
+        let values = values.filter(|value| value.is_finite() && (!axis.logarithmic || *value > 0.0));
+        let ends = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
+        let (low, high) = axis.range.unwrap_or(ends);
+        let (low, high) = match (low.is_finite() && high.is_finite(), low < high) {
+            (true, true) => (low, high),
+            (true, false) if axis.logarithmic => (low / 2.0, low * 2.0),
+            (true, false) => (low - 0.5, low + 0.5),
+            (false, _) => (1.0, 2.0),
+        };
+        Self { logarithmic: axis.logarithmic, low, high, from, to }
+    }
+
+    fn place(&self, value: f64) -> f64 {
+        let share = if self.logarithmic {
+            (value / self.low).ln() / (self.high / self.low).ln()
+        } else {
+            (value - self.low) / (self.high - self.low)
+        };
+        self.from + share.clamp(-0.02, 1.02) * (self.to - self.from)
+    }
+
+    /// Values to write beside the axis: powers of two, or round numbers.
+    fn ticks(&self) -> Vec<f64> {
+        if self.logarithmic {
+            let powers = self.low.log2().ceil() as i32..=self.high.log2().floor() as i32;
+            let every = (powers.clone().count() / 9 + 1).max(1);
+            return powers.step_by(every).map(|power| f64::from(power).exp2()).collect();
+        }
+        let rough = (self.high - self.low) / 5.0;
+        let unit = 10f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].map(|x| x * unit).into_iter().find(|step| *step >= rough);
+        let step = step.unwrap_or(rough);
+        let (first, last) = ((self.low / step).ceil() as i64, (self.high / step + 1e-9).floor() as i64);
+        (first..=last).map(|i| i as f64 * step).collect()
+    }
+}
+
+/// A number beside an axis.
+fn label(value: f64) -> String {
+    if value.abs() >= 1024.0 && value % 1024.0 == 0.0 {
+        return format!("{}k", value / 1024.0);
+    }
+    let text = format!("{value:.4}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    if text == "-0" { "0".to_string() } else { text.to_string() }
+}
+
+fn draw_chart(svg: &mut String, chart: &Chart) {
+    let [left, top, right, bottom] = MARGINS;
+    let (x_end, y_end) = (PANEL.0 - right, PANEL.1 - bottom);
+    let points = || chart.series.iter().flat_map(|series| &series.points);
+    let x = Scale::new(&chart.x, points().map(|point| point.x), [left, x_end]);
+    let all_y = points().flat_map(|point| {
+        let (low, high) = point.interval.unwrap_or((point.y, point.y));
+        [point.y, low, high]
+    });
+    let y = Scale::new(&chart.y, all_y, [y_end, top]);
+    text(svg, [(left + x_end) / 2.0, 18.0], "middle", "#000000", &chart.title);
+    for tick in x.ticks() {
+        let at = x.place(tick);
+        line(svg, [at, top], [at, y_end], "stroke=\"#e4e4e4\"");
+        text(svg, [at, y_end + 16.0], "middle", "#444444", &label(tick));
+    }
+    for tick in y.ticks() {
+        let at = y.place(tick);
+        line(svg, [left, at], [x_end, at], "stroke=\"#e4e4e4\"");
+        text(svg, [left - 6.0, at + 4.0], "end", "#444444", &label(tick));
+    }
+    line(svg, [left, y_end], [x_end, y_end], "stroke=\"#444444\"");
+    line(svg, [left, top], [left, y_end], "stroke=\"#444444\"");
+    text(svg, [(left + x_end) / 2.0, PANEL.1 - 10.0], "middle", "#222222", &chart.x.label);
+    let _ = writeln!(
+        svg,
+        "<text transform=\"translate(14 {:.1}) rotate(-90)\" text-anchor=\"middle\" fill=\"#222222\">{}</text>",
+        (top + y_end) / 2.0,
+        escaped(&chart.y.label)
+    );
+    for (at, words) in &chart.marks {
+        let at = x.place(*at);
+        line(svg, [at, top], [at, y_end], "stroke=\"#666666\" stroke-dasharray=\"2 3\"");
+        text(svg, [at + 4.0, top + 12.0], "start", "#666666", words);
+    }
+    for series in &chart.series {
+        let placed = |point: &Point| Point {
+            x: x.place(point.x),
+            y: y.place(point.y),
+            interval: point.interval.map(|(low, high)| (y.place(low), y.place(high))),
+        };
+        let points: Vec<Point> = series.points.iter().filter(|p| p.y.is_finite()).map(placed).collect();
+        draw_points(svg, &points, color(series), series.shape);
+    }
+}
+
+/// Points in pixels.
+fn draw_points(svg: &mut String, points: &[Point], color: &str, shape: Shape) {
+    for point in points {
+        if let Some((low, high)) = point.interval {
+            line(
+                svg,
+                [point.x, low],
+                [point.x, high],
+                &format!("stroke=\"{color}\" stroke-opacity=\"0.45\""),
+            );
+        }
+    }
+    match shape {
+        Shape::Line | Shape::Dashes => {
+            let path: Vec<String> = points.iter().map(|p| format!("{:.1},{:.1}", p.x, p.y)).collect();
+            let dashes = if shape == Shape::Dashes { " stroke-dasharray=\"6 4\"" } else { "" };
+            let _ = writeln!(
+                svg,
+                "<polyline fill=\"none\" stroke=\"{color}\" stroke-width=\"1.8\"{dashes} points=\"{}\"/>",
+                path.join(" ")
+            );
+        }
+        Shape::Dots => {
+            for Point { x, y, .. } in points {
+                let _ = writeln!(
+                    svg,
+                    "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{color}\" fill-opacity=\"0.7\"/>"
+                );
+            }
+        }
+        Shape::Crosses => {
+            for Point { x, y, .. } in points {
+                let style = format!("stroke=\"{color}\" stroke-width=\"1.5\"");
+                line(svg, [x - 3.0, y - 3.0], [x + 3.0, y + 3.0], &style);
+                line(svg, [x - 3.0, y + 3.0], [x + 3.0, y - 3.0], &style);
+            }
+        }
+    }
+}
+
+fn draw_heatmap(svg: &mut String, map: &Heatmap) {
+    let [left, top, right, bottom] = MARGINS;
+    let (columns, rows) = (map.columns.len().max(1) as f64, map.rows.len().max(1) as f64);
+    let cell = [(PANEL.0 - left - right) / columns, (PANEL.1 - top - bottom) / rows];
+    text(svg, [(left + PANEL.0 - right) / 2.0, 18.0], "middle", "#000000", &map.title);
+    for (row, (name, cells)) in map.rows.iter().zip(&map.cells).enumerate() {
+        let y = top + cell[1] * row as f64;
+        text(svg, [left - 6.0, y + cell[1] / 2.0 + 4.0], "end", "#444444", name);
+        for (column, value) in cells.iter().enumerate() {
+            let x = left + cell[0] * column as f64;
+            let color = value.map(|value| VIRIDIS.color(map.position(value.value)));
+            let fill = color.map_or("#bbbbbb".to_string(), |color| color.hex());
+            let _ = writeln!(
+                svg,
+                "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{fill}\"/>",
+                cell[0] - 1.0,
+                cell[1] - 1.0
+            );
+            if let (Some(value), Some(color)) = (value, color) {
+                let words = map.unit.text(value.value, false);
+                let at = [x + cell[0] / 2.0, y + cell[1] / 2.0 + 4.0];
+                text(svg, at, "middle", &color.text_color().hex(), &words);
+            }
+        }
+    }
+    for (column, name) in map.columns.iter().enumerate() {
+        let x = left + cell[0] * (column as f64 + 0.5);
+        text(svg, [x, PANEL.1 - bottom + 16.0], "middle", "#444444", name);
+    }
+    if let Some(mark) = &map.mark {
+        let x = left + cell[0] * mark.before_column as f64 - 0.5;
+        line(svg, [x, top - 4.0], [x, PANEL.1 - bottom + 4.0], "stroke=\"#000000\" stroke-width=\"2.5\"");
+    }
+    text(svg, [(left + PANEL.0 - right) / 2.0, PANEL.1 - 10.0], "middle", "#222222", &map.x_label);
+    let _ = writeln!(
+        svg,
+        "<text transform=\"translate(14 {:.1}) rotate(-90)\" text-anchor=\"middle\" fill=\"#222222\">{}</text>",
+        (top + PANEL.1 - bottom) / 2.0,
+        escaped(&map.y_label)
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::document::Series;
+    use crate::report::heatmap::{HeatCell, Unit};
+
+    fn chart(points: Vec<Point>, logarithmic: bool) -> Panel {
+        let series = Series { name: "a < b & c".to_string(), color: 9, shape: Shape::Line, points };
+        let x = if logarithmic { Axis::logarithmic("length") } else { Axis::linear("length", None) };
+        Panel::Chart(Chart {
+            title: "t".to_string(),
+            x,
+            y: Axis::linear("loss", None),
+            series: vec![series],
+            marks: vec![(4.0, "training length".to_string())],
+        })
+    }
+
+    fn figure(panels: Vec<Panel>) -> Figure {
+        Figure { name: "f".to_string(), caption: "\"quoted\"".to_string(), panels }
+    }
+
+    #[test]
+    fn what_is_drawn_lies_in_the_picture_and_words_are_escaped() {
+        let points =
+            vec![Point::new(1.0, 5.0), Point { interval: Some((2.0, 9.0)), ..Point::new(1024.0, 3.0) }];
+        let svg = draw(&figure(vec![chart(points, true)]));
+        assert!(svg.contains("a &lt; b &amp; c") && svg.contains("&quot;quoted&quot;"), "{svg}");
+        assert!(svg.contains(">1k<") && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        let (_, line) = svg.split_once("<polyline").unwrap();
+        let line = line.split("points=\"").nth(1).unwrap().split('"').next().unwrap();
+        let places: Vec<f64> = line.split([' ', ',']).map(|number| number.parse().unwrap()).collect();
+        assert_eq!(places.len(), 4);
+        assert!((places[0] - MARGINS[0]).abs() < 0.1 && (places[2] - (PANEL.0 - MARGINS[2])).abs() < 0.1);
+        assert!(places[1] < places[3], "the larger value is higher");
+    }
+
+    #[test]
+    fn no_points_one_point_and_numbers_that_are_not_finite_make_a_picture() {
+        for points in
+            [vec![], vec![Point::new(3.0, 1.0)], vec![Point::new(1.0, f64::NAN), Point::new(2.0, 1.0)]]
+        {
+            for logarithmic in [false, true] {
+                let svg = draw(&figure(vec![chart(points.clone(), logarithmic)]));
+                assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_cell_is_grey_and_has_no_number() {
+        let cell = |value| Some(HeatCell { value, n: 1 });
+        let map = Heatmap {
+            title: String::new(),
+            x_label: String::new(),
+            y_label: String::new(),
+            columns: vec!["256".to_string(), "512".to_string()],
+            rows: vec!["0".to_string()],
+            cells: vec![vec![cell(1.0), None]],
+            range: (0.0, 1.0),
+            unit: Unit::Percent,
+            mark: None,
+            notes: vec![],
+        };
+        let svg = draw(&figure(vec![Panel::Heatmap(map)]));
+        assert_eq!((svg.matches("100%<").count(), svg.matches("#bbbbbb").count()), (1, 1), "{svg}");
+    }
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        let linear = Scale::new(&Axis::linear("", Some((0.13, 2.71))), std::iter::empty(), [0.0, 1.0]);
+        assert_eq!(linear.ticks().iter().map(|&x| label(x)).collect::<Vec<_>>(), ["1", "2"]);
+        let powers = Scale::new(&Axis::logarithmic(""), [300.0, 8192.0].into_iter(), [0.0, 1.0]);
+        assert_eq!(
+            powers.ticks().iter().map(|&x| label(x)).collect::<Vec<_>>(),
+            ["512", "1k", "2k", "4k", "8k"]
+        );
+    }
+}

@@ -1,0 +1,143 @@
+//! A report as a document: headings, text, tables and figures, for every format to write.
+
+use super::heatmap::Heatmap;
+
+/// A document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// Its title.
+    pub title: String,
+    /// What stands in it, from top to bottom.
+    pub blocks: Vec<Block>,
+}
+
+/// A piece of a document.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Block {
+    /// The heading of a section.
+    Heading(String),
+    /// A paragraph.
+    Paragraph(String),
+    /// Lines of a terminal or a file, as they are.
+    Code(String),
+    /// A table.
+    Table(Table),
+    /// A figure.
+    Figure(Figure),
+}
+
+/// A table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// What it shows.
+    pub caption: String,
+    /// Names of the columns. The first holds names, the others numbers.
+    pub header: Vec<String>,
+    /// As many cells a row as there are columns.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// Pictures side by side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// A word for files and references.
+    pub name: String,
+    /// What it shows.
+    pub caption: String,
+    /// The pictures.
+    pub panels: Vec<Panel>,
+}
+
+/// A picture of a figure.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Panel {
+    /// Curves or dots.
+    Chart(Chart),
+    /// A grid.
+    Heatmap(Heatmap),
+}
+
+/// Curves or dots over an axis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chart {
+    /// What it shows.
+    pub title: String,
+    /// The horizontal axis.
+    pub x: Axis,
+    /// The vertical axis.
+    pub y: Axis,
+    /// What is drawn, later ones above.
+    pub series: Vec<Series>,
+    /// Upright lines, with what they mean.
+    pub marks: Vec<(f64, String)>,
+}
+
+/// An axis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Axis {
+    /// Its name, with the unit.
+    pub label: String,
+    /// Whether equal distances are equal factors.
+    pub logarithmic: bool,
+    /// Its ends; `None` for those of the points.
+    pub range: Option<(f64, f64)>,
+}
+
+impl Axis {
+    /// An axis on which equal distances are equal differences.
+    #[must_use]
+    pub fn linear(label: &str, range: Option<(f64, f64)>) -> Self {
+        Self { label: label.to_string(), logarithmic: false, range }
+    }
+
+    /// An axis on which equal distances are equal factors.
+    #[must_use]
+    pub fn logarithmic(label: &str) -> Self {
+        Self { label: label.to_string(), logarithmic: true, range: None }
+    }
+}
+
+/// Points of one colour.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Its name in the legend.
+    pub name: String,
+    /// Which of the chart's colours it has. Series of one configuration share theirs.
+    pub color: usize,
+    /// How its points are drawn.
+    pub shape: Shape,
+    /// The points.
+    pub points: Vec<Point>,
+}
+
+/// How points are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Joined by a line.
+    Line,
+    /// Joined by a broken line.
+    Dashes,
+    /// Each a filled circle.
+    Dots,
+    /// Each a cross.
+    Crosses,
+}
+
+/// A point with its interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// Place on the horizontal axis.
+    pub x: f64,
+    /// Place on the vertical axis.
+    pub y: f64,
+    /// Ends of its interval on the vertical axis.
+    pub interval: Option<(f64, f64)>,
+}
+
+impl Point {
+    /// A point without an interval.
+    #[must_use]
+    pub fn new(x: f64, y: f64) -> Self {
+        Self { x, y, interval: None }
+    }
+}
