@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::export::Exporter;
 use crate::export::inspection::{INSPECTION_EXPORTERS, InspectionExporter};
+use crate::export::loss::{LOSS_EXPORTERS, LossExporter};
 use crate::export::speed::{SPEED_EXPORTERS, SpeedExporter};
 use crate::export::style::ColorChoice;
 use crate::grid::{ContextLength, Depth, DepthSpacing};
@@ -42,6 +43,8 @@ pub enum Command {
     Prompts(Box<PromptsArgs>),
     /// Write the logits of every position, and attention, as safetensors: to check a port against
     Logits(Box<LogitsArgs>),
+    /// Measure the mean loss of text by position, to far past the training length
+    Loss(Box<LossArgs>),
     /// Measure how fast a checkpoint reads and writes on this machine, and where the time goes
     Bench(Box<BenchArgs>),
     /// Train a small decoder from scratch, or a checkpoint further, on needles and key-value lines
@@ -614,6 +617,55 @@ pub struct BenchArgs {
     pub machine: MachineArgs,
 }
 
+/// Flags of `niah loss`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+A prediction's position is the number of tokens that it is made from. Positions are summed up in buckets that double \
+(1, 2, 3-4, 5-8, ...), as on a logarithmic axis, or with --buckets in that many of equal width. Texts all have one length; one \
+whose haystack would have to begin again is refused. Intervals are Student's t over the means of the texts.
+
+Examples:
+  niah loss -m out/ssmax --context-length 4k -n 16 -o out/loss
+  niah loss -m DIR --variant ssmax --haystack essays --split all --context-length 8k --buckets 16 --output-format csv")]
+pub struct LossArgs {
+    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, or a hub id
+    #[arg(long, short, value_name = "FILE|DIR|ID", help_heading = "Model")]
+    pub model: String,
+    /// Its attention.
+    #[command(flatten)]
+    pub attention: AttentionArgs,
+    /// Tokens of a text, from which the last prediction is made: 4k or 4096 or 2^12
+    #[arg(long, value_name = "LENGTH", default_value = "4k", help_heading = "Text")]
+    pub context_length: ContextLength,
+    /// Texts
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 8, help_heading = "Text")]
+    pub trials: usize,
+    /// Seed of the texts
+    #[arg(long, default_value_t = 42, help_heading = "Text")]
+    pub seed: u64,
+    /// What they are from: essays, noise, synthetic (endless), or a file or directory of text
+    #[arg(long, value_name = "NAME|PATH", default_value = "synthetic", help_heading = "Text")]
+    pub haystack: String,
+    /// Part of it: all, training, held-out (what niah train never saw)
+    #[arg(long, value_name = "PART", value_parser = split, default_value = "held-out", help_heading = "Text")]
+    pub split: Split,
+    /// Number of position buckets, of equal width [default: buckets that double]
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub buckets: Option<usize>,
+    /// Directory of loss.csv and loss.json, which says what was measured and the means of each text
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+    /// What goes to stdout: table (with bars), csv or json (the table of buckets)
+    #[arg(long, value_name = "FORM", value_parser = loss_exporter, default_value = "table", help_heading = "Output")]
+    pub output_format: LossExporter,
+    /// TOML file with any of these flags as keys; the command line wins
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub config: Option<PathBuf>,
+    /// Where to compute.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
 /// Flags of `niah list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
@@ -643,6 +695,10 @@ fn inspection_exporter(text: &str) -> Result<InspectionExporter, crate::error::E
 
 fn speed_exporter(text: &str) -> Result<SpeedExporter, crate::error::Error> {
     Ok(crate::registry::find("form of output", SPEED_EXPORTERS, text)?.value)
+}
+
+fn loss_exporter(text: &str) -> Result<LossExporter, crate::error::Error> {
+    Ok(crate::registry::find("form of output", LOSS_EXPORTERS, text)?.value)
 }
 
 fn split(text: &str) -> Result<Split, crate::error::Error> {

@@ -11,7 +11,8 @@
 //! 4. [`runner`] scores the answer ([`score`]) and hands one flat row ([`trial::Outcome`]) to the run's directory.
 //! 5. [`report`] sums rows up, with their uncertainty ([`stats`]); [`export`] turns reports into bytes.
 //!
-//! [`train`] makes checkpoints that load like any other; what it draws from, a run can leave out ([`split`]).
+//! [`train`] makes checkpoints that load like any other; what it draws from, a run can leave out ([`split`]). [`loss`] measures
+//! how well any of them predicts text, by position.
 //!
 //! # Layers: imports point down only
 //!
@@ -22,7 +23,7 @@
 //!  3  plan · prefix · runner · train    the only modules that see both columns below
 //!  2  score                             (response, expected) to 0..1
 //!  1  TEXT  grid needle haystack split  | TENSOR  attention model
-//!           task prompt trial tokenizer |         checkpoint generate logits speed kernel
+//!           task prompt trial tokenizer |         checkpoint generate logits loss speed kernel
 //!  0  registry · error · rng · hash · clock · process · progress
 //! ```
 //!
@@ -50,6 +51,7 @@ pub mod hash;
 pub mod haystack;
 mod kernel;
 pub mod logits;
+pub mod loss;
 pub mod model;
 pub mod needle;
 pub mod plan;

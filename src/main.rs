@@ -27,6 +27,7 @@ fn run() -> Result<()> {
         Command::Attend(args) => commands::attend::run(&args, &style),
         Command::Prompts(args) => commands::prompts::run(&args),
         Command::Logits(args) => commands::logits::run(&args),
+        Command::Loss(args) => commands::loss::run(&args, &style),
         Command::Bench(args) => commands::bench::run(&args, &style),
         Command::Train(args) => commands::train::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args, &style),

@@ -1,5 +1,9 @@
 //! Statistics of few trials.
 
+mod student;
+
+pub use student::student_interval;
+
 /// Two-sided 95 % point of the normal distribution.
 const Z95: f64 = 1.959_963_984_540_054;
 

@@ -46,6 +46,7 @@ const MODULES: &[(&str, Layer)] = &[
     ("generate", Tensor),
     ("kernel", Tensor),
     ("logits", Tensor),
+    ("loss", Tensor),
     ("model", Tensor),
     ("speed", Tensor),
     ("score", Score),

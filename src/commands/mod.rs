@@ -6,6 +6,7 @@ pub mod config_file;
 pub mod inspect;
 pub mod list;
 pub mod logits;
+pub mod loss;
 pub mod prompts;
 pub mod run;
 pub mod train;

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::report::loss::BucketLoss;
 use crate::report::speed::{LengthSpeed, Spread};
 use crate::report::{CellSummary, HeadSummary};
 use crate::trial::{AttentionRow, Outcome, TokenRow};
@@ -300,6 +301,14 @@ pub fn speeds(lengths: &[LengthSpeed]) -> Result<String> {
         )
     };
     table(COLUMNS, &lengths.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Losses by position; the header is there even without a bucket.
+///
+/// # Errors
+/// When serialisation fails.
+pub fn losses(buckets: &[BucketLoss]) -> Result<String> {
+    table("position_start,position_end,n_tokens,n_texts,loss_mean,loss_ci_low,loss_ci_high\n", buckets)
 }
 
 fn table<R: Serialize>(header: &str, rows: &[R]) -> Result<String> {

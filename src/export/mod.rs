@@ -6,6 +6,7 @@ pub mod html;
 pub mod inspection;
 pub mod json;
 pub mod markdown;
+pub mod loss;
 pub mod palette;
 pub mod shaded;
 pub mod speed;

@@ -3,10 +3,11 @@
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 use super::inspection::bytes;
-use super::style::Style;
+use super::style::{Charset, Style};
 use crate::grid::ContextLength;
 use crate::plan::LengthMemory;
 use crate::report::heatmap::Unit;
+use crate::report::loss::BucketLoss;
 use crate::report::speed::{LengthSpeed, Spread};
 use crate::report::{Summary, Tally};
 use crate::trial::AttentionRow;
@@ -102,6 +103,45 @@ pub fn speeds(lengths: &[LengthSpeed], style: &Style) -> String {
     };
     let header = ["length", "prefill tok/s", "decode tok/s", "attention", "GEMM", "peak memory"];
     table(&header, lengths.iter().map(row).collect(), style) + "\n"
+}
+
+/// Losses by position with bars from 0 up; a line of its own stands where the training length ends.
+#[must_use]
+pub fn losses(buckets: &[BucketLoss], training_length: Option<usize>, style: &Style) -> String {
+    let largest = buckets.iter().filter_map(|bucket| bucket.loss_mean).fold(0.0, f64::max);
+    let mut rows = Vec::new();
+    let mut trained = training_length.filter(|&length| length > 0);
+    for bucket in buckets {
+        if let Some(length) = trained.filter(|&length| bucket.position_end > length) {
+            rows.push(vec![format!("trained to {length}")]);
+            trained = None;
+        }
+        let positions = match (bucket.position_start, bucket.position_end) {
+            (start, end) if start == end => end.to_string(),
+            (start, end) => format!("{start}-{end}"),
+        };
+        let interval = bucket.loss_ci_low.zip(bucket.loss_ci_high);
+        rows.push(vec![
+            positions,
+            bucket.n_tokens.to_string(),
+            or_missing(bucket.loss_mean.map(|loss| format!("{loss:.3}"))),
+            or_missing(interval.map(|(low, high)| format!("{low:.3}-{high:.3}"))),
+            bar(bucket.loss_mean.map_or(0.0, |loss| loss / largest), style),
+        ]);
+    }
+    table(&["position", "tokens", "loss", "95% CI", ""], rows, style) + "\n"
+}
+
+/// A bar for a share of the whole, in eighths of a character where there are any.
+fn bar(share: f64, style: &Style) -> String {
+    const WIDTH: f64 = 24.0;
+    let eighths = (share.clamp(0.0, 1.0) * WIDTH * 8.0).round() as usize;
+    let (whole, rest) = (eighths / 8, eighths % 8);
+    let bar = match style.charset {
+        Charset::Unicode => "█".repeat(whole) + ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][rest],
+        Charset::Ascii => "#".repeat(whole + usize::from(rest >= 4)),
+    };
+    format!("{bar:<24}")
 }
 
 /// The median, and in brackets the range when it can be seen at this precision.

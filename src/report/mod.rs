@@ -5,6 +5,7 @@
 
 pub mod document;
 pub mod heatmap;
+pub mod loss;
 pub mod speed;
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,0 +1,154 @@
+//! `niah loss`: the mean loss of text by position.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use super::{machine_record, prepare, print, stop_on_interrupt, tell};
+use crate::cli::LossArgs;
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::export::loss::{LossReport, write_losses};
+use crate::export::style::Style;
+use crate::loss::losses;
+use crate::model::decoder::Decoder;
+use crate::model::kv_cache::KvDtype;
+use crate::plan::{LossPlan, LossSettings};
+use crate::progress::{Bar, Progress};
+use crate::report::loss::{by_position, position_buckets, text_means};
+use crate::split;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the plan cannot be made, the computation fails, or results cannot be written.
+pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
+    let (device, threads) = prepare(&args.machine)?;
+    let started = clock::now_utc();
+    let plan = LossPlan::resolve(settings(args))?;
+    for warning in &plan.warnings {
+        tell(format_args!("warning: {warning}"));
+    }
+    // Made before the weights load: where nothing can be written nothing is computed.
+    if let Some(directory) = &args.output {
+        fs::create_dir_all(directory).map_err(|error| {
+            Error::file(directory, format!("cannot make this directory: {error}; choose another with -o"))
+        })?;
+    }
+    let title = title(&plan);
+    tell(&title);
+    let stop = stop_on_interrupt()?;
+    let decoder = plan.settings.precision().decoder(&plan.checkpoint, &device)?;
+    let mut bar = Bar::new(plan.settings.trials * plan.settings.context_length);
+    let measured = measure(&plan, &decoder, &mut bar, &stop);
+    bar.finish();
+    let texts = measured?;
+    let ranges = position_buckets(plan.settings.context_length, plan.settings.buckets);
+    let means = text_means(&texts, &ranges);
+    let buckets = by_position(&means, &ranges);
+    if let Some(directory) = &args.output {
+        let about = json!({ "started_utc": started, "machine": machine_record(&args.machine, threads) });
+        write_losses(directory, &buckets, &record(&plan, decoder.kv_dtype(), &means, about)?)?;
+    }
+    let training_length = plan.checkpoint.spec.training_length();
+    let report = LossReport { title, buckets, training_length, notes: notes(plan.settings.trials) };
+    print(&(args.output_format)(&report, style)?)?;
+    if let Some(directory) = &args.output {
+        tell(format_args!("results: {}", directory.display()));
+    }
+    Ok(())
+}
+
+/// The loss of every token of every text.
+fn measure(
+    plan: &LossPlan,
+    decoder: &Decoder,
+    bar: &mut dyn Progress,
+    stop: &AtomicBool,
+) -> Result<Vec<Vec<f64>>> {
+    let text = |(number, tokens): (usize, &Vec<u32>)| {
+        bar.at(&format!("text {} of {}", number + 1, plan.settings.trials));
+        losses(decoder, plan.variant.as_ref(), tokens, plan.settings.chunk_size, &mut |tokens| {
+            bar.advance(tokens);
+            !stop.load(Ordering::Relaxed)
+        })
+    };
+    plan.texts.iter().enumerate().map(text).collect()
+}
+
+fn settings(args: &LossArgs) -> LossSettings {
+    let attention = &args.attention;
+    LossSettings {
+        model: args.model.clone(),
+        variant: attention.variant.clone(),
+        dtype: attention.dtype,
+        kv_dtype: attention.kv_dtype,
+        ssmax_scale: attention.ssmax_scale,
+        chunk_size: attention.chunk_size,
+        rope_theta: attention.rope_theta,
+        rope_theta_scale: attention.rope_theta_scale,
+        context_length: args.context_length.0,
+        trials: args.trials,
+        seed: args.seed,
+        haystack: args.haystack.clone(),
+        split: args.split,
+        buckets: args.buckets,
+    }
+}
+
+fn title(plan: &LossPlan) -> String {
+    let LossSettings { model, context_length, trials, haystack, split, .. } = &plan.settings;
+    let part = split::SPLITS.iter().find(|entry| entry.value == *split).map_or("all", |entry| entry.name);
+    let texts = if *trials == 1 { "1 text".to_string() } else { format!("{trials} texts") };
+    format!(
+        "{model}, {} ({}), {texts} of {context_length} tokens from {haystack} ({part})",
+        plan.variant.name(),
+        plan.variant.description()
+    )
+}
+
+fn notes(texts: usize) -> Vec<String> {
+    let interval = match texts {
+        1 => "One text has no interval; take more with --trials.",
+        _ => "95% CI: Student's t over the means of the texts, which are the independent unit.",
+    };
+    vec![
+        "position = tokens that a prediction is made from. loss = mean cross entropy of the next token, in nats."
+            .to_string(),
+        interval.to_string(),
+    ]
+}
+
+/// `loss.json`: everything that the table does not say.
+fn record(plan: &LossPlan, kv_dtype: KvDtype, means: &[Vec<f64>], about: Value) -> Result<Value> {
+    let spec = &plan.checkpoint.spec;
+    let by_text = |text: usize| means.iter().map(|means| means[text]).collect::<Vec<_>>();
+    let hashes = plan.text_hashes();
+    let texts = hashes.iter().enumerate().map(|(trial, hash)| {
+        json!({ "trial": trial, "tokens_sha256": hash, "loss_mean_by_bucket": by_text(trial) })
+    });
+    Ok(json!({
+        "niah": env!("CARGO_PKG_VERSION"),
+        "command": std::env::args().collect::<Vec<_>>(),
+        "about": about,
+        "settings": plan.settings,
+        "model": {
+            "family": plan.checkpoint.family,
+            "sha256": plan.checkpoint.sha256()?,
+            "own_variant": plan.checkpoint.own_variant.name,
+            "parameters": spec.parameter_count(),
+            "kv_dtype": kv_dtype,
+            "matmul": plan.settings.dtype.matmul(),
+            "training_length": spec.training_length(),
+            "rope": spec.ropes(),
+        },
+        "variant": plan.variant.name(),
+        "variant_description": plan.variant.description(),
+        "tokenizer_sha256": plan.tokenizer_hash,
+        "haystack_sha256": plan.haystack.hash(),
+        "interval": "Student's t, 95 %, over texts",
+        "warnings": plan.warnings,
+        "texts": texts.collect::<Vec<_>>(),
+    }))
+}

@@ -1,0 +1,110 @@
+//! Losses of the tokens of several texts, summed up by position.
+//!
+//! The position of a prediction is the number of tokens that it is made from, from 1. Texts are the independent unit, so the
+//! interval of a mean is Student's over the means of the texts.
+
+use std::ops::RangeInclusive;
+
+use serde::Serialize;
+
+use crate::stats::{mean, student_interval};
+
+/// The mean loss at some positions.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BucketLoss {
+    /// The first position: tokens that the prediction is made from.
+    pub position_start: usize,
+    /// The last position.
+    pub position_end: usize,
+    /// Tokens predicted there, of all texts.
+    pub n_tokens: usize,
+    /// Texts.
+    pub n_texts: usize,
+    /// Mean loss in nats a token.
+    pub loss_mean: Option<f64>,
+    /// Lower end of its 95 % interval; missing for a single text.
+    pub loss_ci_low: Option<f64>,
+    /// Upper end.
+    pub loss_ci_high: Option<f64>,
+}
+
+/// Positions `1..=length` in buckets, ascending.
+///
+/// Without a `count` they double, as a logarithmic axis shows them: 1, 2, 3-4, 5-8, 9-16 and so on, so that a training length
+/// that is a power of two ends one. With it they are that many of equal width, up to one.
+#[must_use]
+pub fn position_buckets(length: usize, count: Option<usize>) -> Vec<RangeInclusive<usize>> {
+    let ends: Vec<usize> = match count {
+        None => {
+            let powers = (0..usize::BITS).map(|power| 1 << power).take_while(|&end| end < length);
+            powers.chain((length > 0).then_some(length)).collect()
+        }
+        Some(count) => {
+            let count = count.min(length);
+            // In u128 no length times a count overflows.
+            (1..=count).map(|i| (i as u128 * length as u128 / count as u128) as usize).collect()
+        }
+    };
+    let starts = std::iter::once(1).chain(ends.iter().map(|end| end + 1));
+    starts.zip(&ends).map(|(start, &end)| start..=end).collect()
+}
+
+/// The mean of each text in each bucket, `[buckets][texts]`; every text has a loss for every position.
+#[must_use]
+pub fn text_means(texts: &[Vec<f64>], buckets: &[RangeInclusive<usize>]) -> Vec<Vec<f64>> {
+    let of_bucket = |bucket: &RangeInclusive<usize>| {
+        texts.iter().filter_map(|losses| mean(losses.get(bucket.start() - 1..*bucket.end())?)).collect()
+    };
+    buckets.iter().map(of_bucket).collect()
+}
+
+/// Mean and interval of each bucket, from [`text_means`].
+#[must_use]
+pub fn by_position(means: &[Vec<f64>], buckets: &[RangeInclusive<usize>]) -> Vec<BucketLoss> {
+    let of_bucket = |(bucket, means): (&RangeInclusive<usize>, &Vec<f64>)| {
+        let interval = student_interval(means);
+        BucketLoss {
+            position_start: *bucket.start(),
+            position_end: *bucket.end(),
+            n_tokens: (bucket.end() + 1 - bucket.start()) * means.len(),
+            n_texts: means.len(),
+            loss_mean: mean(means),
+            loss_ci_low: interval.map(|(low, _)| low),
+            loss_ci_high: interval.map(|(_, high)| high),
+        }
+    };
+    buckets.iter().zip(means).map(of_bucket).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_cover_every_position_once_and_powers_of_two_end_them() {
+        assert_eq!(position_buckets(9, None), [1..=1, 2..=2, 3..=4, 5..=8, 9..=9]);
+        assert_eq!(position_buckets(8, None).last(), Some(&(5..=8)));
+        assert_eq!(position_buckets(10, Some(3)), [1..=3, 4..=6, 7..=10]);
+        assert_eq!(position_buckets(2, Some(5)), [1..=1, 2..=2]);
+        assert!(position_buckets(0, None).is_empty() && position_buckets(0, Some(3)).is_empty());
+        for (length, count) in [(1, None), (1000, None), (1000, Some(7)), (4096, Some(4096))] {
+            let covered: Vec<usize> = position_buckets(length, count).into_iter().flatten().collect();
+            assert_eq!(covered, (1..=length).collect::<Vec<_>>(), "{length} {count:?}");
+        }
+    }
+
+    #[test]
+    fn the_interval_is_over_texts_and_not_over_tokens() {
+        let buckets = position_buckets(4, None);
+        let texts = [vec![4.0, 2.0, 1.0, 3.0], vec![4.0, 3.0, 3.0, 5.0]];
+        let found = by_position(&text_means(&texts, &buckets), &buckets);
+        assert_eq!(found.iter().map(|row| row.loss_mean).collect::<Vec<_>>(), [4.0, 2.5, 3.0].map(Some));
+        // The means 2 and 4: 3 ± 12.706 √2 / √2.
+        let last = &found[2];
+        assert_eq!((last.n_tokens, last.n_texts), (4, 2));
+        assert!((last.loss_ci_low.unwrap() + 9.706_205).abs() < 1e-5);
+        assert!((last.loss_ci_high.unwrap() - 15.706_205).abs() < 1e-5);
+        let alone = by_position(&text_means(&texts[..1], &buckets), &buckets);
+        assert_eq!((alone[2].loss_mean, alone[2].loss_ci_low), (Some(2.0), None));
+    }
+}
