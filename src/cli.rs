@@ -187,7 +187,7 @@ pub struct GridArgs {
     /// Seed of every random choice
     #[arg(long, default_value_t = 42, help_heading = "Grid")]
     pub seed: u64,
-    /// Task preset: magic, gkamradt, passkey
+    /// Task preset: magic, gkamradt, passkey, abcdigits (which has lines of its own and no haystack)
     #[arg(long, visible_alias = "preset", default_value = "magic", help_heading = "Task")]
     pub task: String,
     /// A needle of your own; needs --question and --answer

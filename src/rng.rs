@@ -2,7 +2,11 @@
 //!
 //! It is our own so that a seed gives the same bytes for ever, on every platform and thread count.
 
+mod python;
+
 use sha2::{Digest, Sha256};
+
+pub use python::PythonRandom;
 
 /// A seeded generator of uniform 64-bit numbers.
 #[derive(Debug, Clone)]

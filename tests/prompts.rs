@@ -478,3 +478,57 @@ fn a_drawn_answer_that_the_haystack_holds_is_drawn_again() {
     }
     assert!(redrawn > 0);
 }
+
+/// Tokens of a line at most: its characters and its line end.
+const LINE: usize = 9;
+
+#[test]
+fn abcdigits_has_as_many_lines_as_fit_and_none_too_many() {
+    let plan = plan(preset("abcdigits"), Haystack::none(), Form::Completion, Snap::Sentence);
+    for toy in [toys::bytes(), toys::words(), toys::merging()] {
+        for length in [80, 100, 128, 254, 256, 600, 2000] {
+            for (percent, index) in [(0.0, 0), (30.0, 1), (100.0, 2)] {
+                let what = format!("{} {length} {percent}", toy.name);
+                let prompt = build(&plan, &trial(length, percent, index, 123), &toy).unwrap();
+                let taken = prompt.tokens.len() + prompt.answer_budget;
+                assert!(taken <= length && taken + LINE > length, "{what}: {taken}");
+                let (lines, last) = prompt.text.rsplit_once('\n').unwrap();
+                let all: Vec<&str> = lines.lines().collect();
+                let needle = format!("{last}{}", prompt.expected[0]);
+                let place = ((all.len() - 1) as f64 * percent / 100.0) as usize;
+                assert_eq!(all[place], needle, "{what}");
+                assert_eq!(all.iter().filter(|line| line.starts_with(last)).count(), 1, "{what}");
+                assert!(
+                    toy.decode(&prompt.tokens[prompt.needles[0].clone()]).unwrap().contains(&needle),
+                    "{what}"
+                );
+                assert!(
+                    toy.decode(&prompt.tokens[prompt.values[0].clone()])
+                        .unwrap()
+                        .contains(&prompt.expected[0]),
+                    "{what}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn abcdigits_asks_in_the_assistants_turn_of_a_conversation() {
+    let plan = plan(preset("abcdigits"), Haystack::none(), chat(), Snap::Sentence);
+    let prompt = build(&plan, &trial(400, 100.0, 0, 123), &toys::bytes()).unwrap();
+    let last = prompt.needle_texts[0].as_str();
+    assert!(prompt.text.starts_with("<s>Be brief.\n<|user|>\n"), "{}", prompt.text);
+    let end = format!("\n{last}</s>\n<|assistant|>\n{}", &last[..2]);
+    assert!(prompt.text.ends_with(&end), "{}", prompt.text);
+    assert_eq!(prompt.actual_depth.percent(), 100.0);
+}
+
+#[test]
+fn abcdigits_that_is_too_long_says_what_it_needs_at_least() {
+    let plan = plan(preset("abcdigits"), Haystack::none(), Form::Completion, Snap::Sentence);
+    let error = build(&plan, &trial(20, 50.0, 0, 123), &toys::bytes()).unwrap_err().to_string();
+    let least: usize = error.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(build(&plan, &trial(least, 50.0, 0, 123), &toys::bytes()).is_ok(), "{error}");
+    assert!(build(&plan, &trial(least - 1, 50.0, 0, 123), &toys::bytes()).is_err(), "{error}");
+}

@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use niah::split::Split;
+use niah::trial::{Outcome, Status};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -182,5 +184,45 @@ fn what_cannot_be_trained_is_refused_with_the_remedy() {
         changed.status.code() == Some(2) && told(&changed).contains("seed: 42 -> 7"),
         "{}",
         told(&changed)
+    );
+}
+
+#[test]
+fn abcdigits_runs_on_a_trained_checkpoint_with_values_that_were_held_out() {
+    let place = Place::new();
+    succeeds(&place.train("out", &["--steps=2"]));
+    let run = ["run", "--model=out", "--task=abcdigits", "--split=held-out", "--depths=0,50,100"];
+    let lengths = ["--context-lengths=128,256,400", "--trials=2", "--seed=123", "-o", "results"];
+    succeeds(&place.niah(&[&run[..], &lengths].concat()));
+    let rows: Vec<Outcome> = niah::export::csv::read(place.path("results/results.csv")).unwrap();
+    assert_eq!(rows.len(), 18);
+    for row in &rows {
+        assert_eq!((row.status, row.task.as_str()), (Status::Ok, "abcdigits"), "{:?}", row.error);
+        assert!(Split::HeldOut.holds(&row.expected_answer), "{}", row.expected_answer);
+        assert_eq!(row.needle, format!("{}{}", row.question, row.expected_answer));
+        // Every digit is a token, so a line is 9, and 8 tokens are for the answer.
+        let room = row.context_length - 8 - row.prompt_tokens.unwrap();
+        assert!(room < 9, "{} tokens are left at {}", room, row.row_id);
+        let depth = row.actual_depth_percent.unwrap();
+        assert!((depth - row.depth_percent).abs() < 4.0, "{depth} at {}", row.row_id);
+    }
+    let stored = json(&place.path("results/run.json"));
+    assert_eq!(
+        (&stored["identity"]["haystack"], &stored["identity"]["split"]),
+        (&"none".into(), &"held-out".into())
+    );
+    for (more, words) in [
+        (&["--haystack=essays"][..], &["--haystack: found essays", "abcdigits writes its own text"][..]),
+        (&["--context-lengths=40"], &["5 lines", "ask for at least"]),
+    ] {
+        let refused = place.niah(&[&run[..], more, &["-o", "refused"]].concat());
+        assert_eq!(refused.status.code(), Some(2), "{more:?}: {}", told(&refused));
+        assert!(words.iter().all(|word| told(&refused).contains(word)), "{more:?}: {}", told(&refused));
+    }
+    let trained = place.train("other", &["--steps=1", "--task=abcdigits"]);
+    assert!(
+        trained.status.code() == Some(2) && told(&trained).contains("--mix key-values"),
+        "{}",
+        told(&trained)
     );
 }

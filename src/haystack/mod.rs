@@ -85,6 +85,12 @@ impl Haystack {
         }
     }
 
+    /// The haystack of a task that writes its text itself.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { name: "none".to_string(), ..Self::from_text("") }
+    }
+
     fn named(entry: &Entry<Open>) -> Self {
         Self {
             name: entry.name.to_string(),

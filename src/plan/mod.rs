@@ -96,8 +96,16 @@ impl RunPlan {
         settings.check()?;
         let task = settings.make_task()?;
         let scorer = registry::find("scorer", SCORERS, &settings.scorer)?.value;
-        let haystack = settings.haystack.as_deref().unwrap_or(task.default_haystack());
-        let haystack = Haystack::resolve(haystack)?.part(settings.split)?;
+        let haystack = match (task.listing(), settings.haystack.as_deref()) {
+            (None, name) => {
+                Haystack::resolve(name.unwrap_or(task.default_haystack()))?.part(settings.split)?
+            }
+            (Some(_), None) => Haystack::none(),
+            (Some(_), Some(name)) => {
+                let expected = format!("no haystack: task {} writes its own text", task.name());
+                return Err(Error::invalid("--haystack", name, expected));
+            }
+        };
         let checkpoint = Checkpoint::open(&settings.model, settings.rope())?;
         check_positions(&checkpoint.spec, "--context-lengths", longest(&settings))?;
         let tokenizer = load_tokenizer(&checkpoint)?;
@@ -170,7 +178,13 @@ impl RunPlan {
             "max_new_tokens": settings.max_new_tokens,
         });
         match pairs {
-            Value::Object(pairs) => Ok(Identity(pairs)),
+            Value::Object(mut pairs) => {
+                // The hash of a haystack tells its parts apart; a text without one has values alone.
+                if !settings.split.is_all() {
+                    pairs.insert("split".to_string(), json!(settings.split));
+                }
+                Ok(Identity(pairs))
+            }
             _ => Err(Error::Message("the identity of a run is an object".to_string())),
         }
     }

@@ -60,10 +60,10 @@ fn flatten(text: &str) -> String {
 
 impl Builder<'_> {
     /// The longest prompt that fits.
-    pub(super) fn fit(&mut self) -> Result<Draft> {
+    pub(super) fn fit(&mut self) -> Result<(Cut, Draft)> {
         let target = self.trial.cell.context_length.0;
-        let mut best = self.draft(Cut::at(0))?;
-        let minimum = self.length(&best);
+        let mut best = (Cut::at(0), self.draft(Cut::at(0))?);
+        let minimum = self.length(&best.1);
         if minimum > target {
             let problem = format!(
                 "template, needles, question and answer take {minimum} tokens without any haystack; \
@@ -74,7 +74,7 @@ impl Builder<'_> {
         // Counts of haystack tokens: `fits` is known to fit and `too_many` not to, so every turn narrows the gap.
         let (mut fits, mut too_many) = (0, usize::MAX);
         let mut aim = target - minimum;
-        while self.length(&best) < target {
+        while self.length(&best.1) < target {
             let cut = self.cut(aim)?;
             let count = self.haystack.count(cut);
             if count <= fits || count >= too_many {
@@ -92,10 +92,10 @@ impl Builder<'_> {
             } else {
                 fits = count;
                 aim = count + (target - length);
-                best = draft;
+                best = (Cut::at(cut), draft);
             }
         }
-        if self.snap == Snap::None && self.length(&best) < target {
+        if self.snap == Snap::None && self.length(&best.1) < target {
             best = self.exact_neighbour(best, target)?;
         }
         Ok(best)
@@ -103,7 +103,7 @@ impl Builder<'_> {
 
     /// Tokens of a whole trial: the prompt and what is reserved for the answer.
     fn length(&self, draft: &Draft) -> usize {
-        draft.prompt_tokens().saturating_add(self.answer_budget.max(draft.answer_tokens()))
+        draft.length(self.answer_budget)
     }
 
     /// The byte at which a haystack of about `tokens` tokens ends.
@@ -120,21 +120,22 @@ impl Builder<'_> {
     ///
     /// Where the count jumps over the target between two words, as at a paragraph break, the last few words are written
     /// without what stands between them.
-    fn exact_neighbour(&mut self, best: Draft, target: usize) -> Result<Draft> {
-        let count = self.haystack.count(best.cut.end);
+    fn exact_neighbour(&mut self, best: (Cut, Draft), target: usize) -> Result<(Cut, Draft)> {
+        let best_end = best.0.end;
+        let count = self.haystack.count(best_end);
         let until = self.cut(count + 2 * JITTER)?;
         let from = self.cut(count.saturating_sub(8 * JITTER))?;
         let text = self.haystack.stream().text();
-        let flat_from = text[..best.cut.end].trim_end_matches(|c: char| !c.is_alphanumeric()).len();
+        let flat_from = text[..best_end].trim_end_matches(|c: char| !c.is_alphanumeric()).len();
         let mut cuts: Vec<_> = (from..=until).filter(|&at| text.is_char_boundary(at)).map(Cut::at).collect();
-        cuts.sort_by_key(|cut| (cut.end.abs_diff(best.cut.end), cut.end < best.cut.end));
+        cuts.sort_by_key(|cut| (cut.end.abs_diff(best_end), cut.end < best_end));
         cuts.truncate(NEIGHBOURS);
         let ends = (flat_from + 1..=until).filter(|&at| text.is_char_boundary(at));
         cuts.extend(ends.map(|end| Cut { end, flat_from }).take(NEIGHBOURS));
         for cut in cuts {
             let draft = self.draft(cut)?;
             if self.length(&draft) == target {
-                return Ok(draft);
+                return Ok((cut, draft));
             }
         }
         Ok(best)
@@ -145,10 +146,7 @@ impl Builder<'_> {
         let stream = self.haystack.stream().text();
         let positions: Vec<_> = self.positions(cut.end).into_iter().map(|at| cut.place(stream, at)).collect();
         let layout = lay_out(self.frame, self.question, &cut.text(stream), &positions);
-        let encoded = self.tokenizer.encode(&layout.text)?;
-        let bos = self.tokenizer.bos().filter(|bos| encoded.ids.first() != Some(bos));
-        let answer = encoded.spans.partition_point(|span| span.end <= layout.answer);
-        Ok(Draft { cut, layout, encoded, bos, answer })
+        Draft::new(layout, self.tokenizer)
     }
 
     /// Bytes at which the needles go in: the first at the depth, the others evenly between it and the end.

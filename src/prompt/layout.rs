@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::needle::Needle;
-use crate::task::Question;
+use crate::task::{Listed, Question};
 
 use super::Form;
 
@@ -113,6 +113,38 @@ pub(super) fn lay_out(frame: &Frame, question: &Question, haystack: &str, positi
     let answer = text.len();
     text.push_str(expected);
     Layout { text, content, haystack, pieces, needles, values, completion, answer }
+}
+
+/// Puts a text in lines together. In the completion form its last line, which asks, follows the others as they follow each other;
+/// in the chat form it begins the assistant's turn.
+pub(super) fn lay_out_listing(frame: &Frame, listed: &Listed) -> Layout {
+    let question = &listed.question;
+    let mut text = frame.head.clone();
+    let region = text.len();
+    text.push_str(&listed.before);
+    let before = region..text.len();
+    let (mut needles, mut values) = (Vec::new(), Vec::new());
+    for needle in &question.needles {
+        let (start, value) = (text.len(), needle.value_range());
+        text.push_str(needle.text());
+        needles.push(start..text.len());
+        values.push(start + value.start..start + value.end);
+        text.push('\n');
+    }
+    let after = text.len();
+    text.push_str(&listed.after);
+    let after = after..text.len();
+    let content = region..text.trim_end().len();
+    if frame.chat {
+        text.truncate(content.end);
+        text.push_str(&frame.tail);
+    }
+    let completion = text.len();
+    text.push_str(&question.completion);
+    let answer = text.len();
+    text.push_str(question.expected.first().map_or("", String::as_str));
+    let pieces = vec![before, after.start.min(content.end)..after.end.min(content.end)];
+    Layout { haystack: content.clone(), text, content, pieces, needles, values, completion, answer }
 }
 
 /// Adds a needle and returns the bytes of its text and of its value. White space of its own at the very beginning of

@@ -17,6 +17,7 @@ mod checks;
 mod document;
 mod fit;
 mod layout;
+mod listing;
 mod sequence;
 
 use std::fmt;
@@ -170,6 +171,10 @@ impl PromptPlan {
     ) -> Result<Prompt> {
         assert_eq!(haystack.trial(), (trial.seed, trial.index), "the haystack of another trial");
         let frame = Frame::of(&self.form)?;
+        if let Some(listing) = self.task.listing() {
+            let answer_budget = self.answer_budget.unwrap_or(self.task.answer_budget());
+            return listing::build(listing, trial, &frame, tokenizer, answer_budget);
+        }
         let mut rng = trial.rng("question");
         let mut question = self.task.draw(&mut rng)?;
         for _ in 0..DRAWS {
@@ -182,9 +187,9 @@ impl PromptPlan {
                 snap: self.snap,
                 haystack,
             };
-            let draft = builder.fit()?;
+            let (cut, draft) = builder.fit()?;
             let Some(collision) = checks::collision(&question, &draft.layout) else {
-                return builder.finish(draft);
+                return builder.finish(cut, draft);
             };
             let next = self.task.draw(&mut rng)?;
             if next == question {
@@ -207,9 +212,8 @@ struct Builder<'a> {
     haystack: &'a mut HaystackTokens,
 }
 
-/// A prompt with the haystack cut somewhere, encoded and measured.
+/// The text of a prompt, encoded and measured.
 struct Draft {
-    cut: Cut,
     layout: Layout,
     encoded: Encoded,
     /// BOS to put in front.
@@ -238,43 +242,76 @@ impl Draft {
 }
 
 impl Builder<'_> {
-    /// Turns a draft into a prompt, once every check has passed.
-    fn finish(&self, draft: Draft) -> Result<Prompt> {
-        checks::special_tokens(&draft, self.tokenizer)
-            .map_err(|problem| prompt_error(self.trial, problem))?;
-        let layout = &draft.layout;
-        let needles: Vec<_> = layout.needles.iter().map(|bytes| draft.token_range(bytes)).collect();
-        let haystack = draft.token_range(&layout.haystack);
-        let (before_answer, answer_tokens) = draft.encoded.ids.split_at(draft.answer);
-        let tokens: Vec<u32> = draft.bos.into_iter().chain(before_answer.iter().copied()).collect();
-        let special =
-            |id: &&u32| self.tokenizer.special_ids().contains(id) || self.tokenizer.bos() == Some(**id);
-        let text_end = draft.encoded.spans.get(draft.answer).map_or(layout.answer, |span| span.start);
+    /// Turns a draft into a prompt.
+    fn finish(&self, cut: Cut, draft: Draft) -> Result<Prompt> {
+        let stream = self.haystack.stream();
+        let used = HaystackUse { loops: stream.loops_within(cut.end), text: &cut.text(stream.text()) };
+        draft.finish(self.trial, self.tokenizer, self.question, self.answer_budget, used)
+    }
+}
+
+/// What a prompt has of its haystack.
+struct HaystackUse<'a> {
+    loops: usize,
+    text: &'a str,
+}
+
+impl Draft {
+    /// A prompt's text with its tokens.
+    fn new(layout: Layout, tokenizer: &dyn Tokenize) -> Result<Self> {
+        let encoded = tokenizer.encode(&layout.text)?;
+        let bos = tokenizer.bos().filter(|bos| encoded.ids.first() != Some(bos));
+        let answer = encoded.spans.partition_point(|span| span.end <= layout.answer);
+        Ok(Self { layout, encoded, bos, answer })
+    }
+
+    /// Tokens of a whole trial: the prompt and what is reserved for the answer.
+    fn length(&self, answer_budget: usize) -> usize {
+        self.prompt_tokens().saturating_add(answer_budget.max(self.answer_tokens()))
+    }
+
+    /// Turns it into a prompt, once every check has passed.
+    fn finish(
+        self,
+        trial: &Trial,
+        tokenizer: &dyn Tokenize,
+        question: &Question,
+        answer_budget: usize,
+        used: HaystackUse<'_>,
+    ) -> Result<Prompt> {
+        checks::special_tokens(&self, tokenizer).map_err(|problem| prompt_error(trial, problem))?;
+        let layout = &self.layout;
+        let needles: Vec<_> = layout.needles.iter().map(|bytes| self.token_range(bytes)).collect();
+        let haystack = self.token_range(&layout.haystack);
+        let (before_answer, answer_tokens) = self.encoded.ids.split_at(self.answer);
+        let tokens: Vec<u32> = self.bos.into_iter().chain(before_answer.iter().copied()).collect();
+        let special = |id: &&u32| tokenizer.special_ids().contains(id) || tokenizer.bos() == Some(**id);
+        let text_end = self.encoded.spans.get(self.answer).map_or(layout.answer, |span| span.start);
         Ok(Prompt {
             answer_tokens: answer_tokens.to_vec(),
             text: layout.text[..text_end].to_string(),
-            values: layout.values.iter().map(|bytes| draft.token_range(bytes)).collect(),
-            actual_depth: self.actual_depth(&draft)?,
+            values: layout.values.iter().map(|bytes| self.token_range(bytes)).collect(),
+            actual_depth: self.actual_depth(trial)?,
             haystack,
             needles,
-            needle_texts: self.question.needles.iter().map(|needle| needle.text().to_string()).collect(),
-            question: self.question.question.clone(),
-            expected: self.question.expected.clone(),
+            needle_texts: question.needles.iter().map(|needle| needle.text().to_string()).collect(),
+            question: question.question.clone(),
+            expected: question.expected.clone(),
             special_tokens: tokens.iter().filter(special).count(),
-            answer_budget: self.answer_budget.max(answer_tokens.len()),
-            haystack_loops: self.haystack.stream().loops_within(draft.cut.end),
-            haystack_hash: sha256_hex(draft.cut.text(self.haystack.stream().text()).as_ref()),
+            answer_budget: answer_budget.max(answer_tokens.len()),
+            haystack_loops: used.loops,
+            haystack_hash: sha256_hex(used.text),
             prompt_hash: sha256_hex(tokens.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<_>>()),
             tokens,
         })
     }
 
     /// Haystack tokens before the first needle over all haystack tokens; the depth asked for when there are none.
-    fn actual_depth(&self, draft: &Draft) -> Result<Depth> {
-        let tokens = |bytes: &Range<usize>| if bytes.is_empty() { 0 } else { draft.token_range(bytes).len() };
-        let pieces: Vec<usize> = draft.layout.pieces.iter().map(tokens).collect();
+    fn actual_depth(&self, trial: &Trial) -> Result<Depth> {
+        let tokens = |bytes: &Range<usize>| if bytes.is_empty() { 0 } else { self.token_range(bytes).len() };
+        let pieces: Vec<usize> = self.layout.pieces.iter().map(tokens).collect();
         match pieces.iter().sum::<usize>() {
-            0 => Ok(self.trial.cell.depth),
+            0 => Ok(trial.cell.depth),
             all => Depth::from_percent(100.0 * pieces[0] as f64 / all as f64),
         }
     }

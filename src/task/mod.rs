@@ -1,5 +1,6 @@
 //! Tasks: what is hidden, what is asked, what counts as the answer.
 
+mod abcdigits;
 mod custom;
 mod gkamradt;
 mod magic;
@@ -7,9 +8,11 @@ mod passkey;
 mod split;
 
 use crate::error::Error;
+use crate::grid::Depth;
 use crate::needle::Needle;
 use crate::registry::Entry;
 use crate::rng::Rng;
+use crate::split::Split;
 
 pub use custom::Custom;
 pub use split::OfSplit;
@@ -34,6 +37,11 @@ pub const TASKS: &[Entry<MakeTask>] = &[
         about: "a pass key between 1 and 50000 in lines of noise",
         value: || Box::new(passkey::Passkey),
     },
+    Entry {
+        name: "abcdigits",
+        about: "lines such as A=967892, of which one comes a single time; no haystack",
+        value: || Box::new(abcdigits::AbcDigits),
+    },
 ];
 
 /// Everything a prompt says besides the haystack.
@@ -55,6 +63,43 @@ pub struct Question {
     pub expected: Vec<String>,
 }
 
+/// What a task needs that writes its text itself, in lines, instead of hiding needles in a haystack.
+#[derive(Debug, Clone, Copy)]
+pub struct Listing {
+    /// The fewest lines that it can write.
+    pub fewest_lines: usize,
+    /// The part that values are drawn from.
+    pub split: Split,
+    /// Writes a text.
+    pub write: fn(&ListingRequest) -> Result<Listed, Error>,
+}
+
+/// Which text is to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct ListingRequest {
+    /// Its lines, the last and unfinished one included.
+    pub lines: usize,
+    /// Where the line that is asked for stands among the others.
+    pub depth: Depth,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Number of the trial in its cell.
+    pub trial: usize,
+    /// The part that values are drawn from.
+    pub split: Split,
+}
+
+/// A text in lines, each with its line end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The lines before the one that is asked for.
+    pub before: String,
+    /// The lines behind it.
+    pub after: String,
+    /// The one that is asked for, as the only needle, and how the last line begins, as the completion.
+    pub question: Question,
+}
+
 /// A kind of question, drawn anew for every trial.
 pub trait Task: Send + Sync {
     /// Name of the preset, as in `--task`.
@@ -71,8 +116,14 @@ pub trait Task: Send + Sync {
     /// Draws one question.
     ///
     /// # Errors
-    /// When the task's own texts are inconsistent, such as an answer that is not in the needle.
+    /// When the task's own texts are inconsistent, such as an answer that is not in the needle, or when it has a
+    /// [`Self::listing`] and nothing to hide.
     fn draw(&self, rng: &mut Rng) -> Result<Question, Error>;
+
+    /// How its text is written, when it takes no haystack.
+    fn listing(&self) -> Option<Listing> {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -84,6 +135,10 @@ mod tests {
         for entry in TASKS {
             let task = (entry.value)();
             assert_eq!(task.name(), entry.name);
+            if task.listing().is_some() {
+                assert!(task.draw(&mut Rng::new(0)).is_err(), "a listing hides nothing");
+                continue;
+            }
             for seed in 0..200 {
                 let question = task.draw(&mut Rng::new(seed)).unwrap();
                 assert_eq!(

@@ -1,6 +1,6 @@
 //! A task that asks for values of one part alone, so that training and evaluation share none.
 
-use super::{Question, Task};
+use super::{Listing, Question, Task};
 use crate::error::Error;
 use crate::rng::Rng;
 use crate::split::Split;
@@ -33,6 +33,10 @@ impl Task for OfSplit {
 
     fn answer_budget(&self) -> usize {
         self.task.answer_budget()
+    }
+
+    fn listing(&self) -> Option<Listing> {
+        self.task.listing().map(|listing| Listing { split: self.split, ..listing })
     }
 
     fn draw(&self, rng: &mut Rng) -> Result<Question, Error> {

@@ -1,0 +1,177 @@
+//! `abcdigits`: lines such as `A=967892`, of which one comes a single time among many others and is asked for at the end, as in
+//! the Multiscreen paper (arXiv 2604.01178). No prose, so what is measured is retrieval alone.
+//!
+//! Letters have values of six digits. The last line is the target's without its digits. Of the other lines one is the target's,
+//! at `int((lines - 2) * depth)` among the rest; the other letters come once each and then as often as weights 1, 2, 4, ... 2^24
+//! say, which are theirs by chance. `--seed S` gives, trial by trial, the texts of the published generator under
+//! `random.Random(S)` with as many lines, byte for byte: 123 is its own seed.
+//!
+//! The paper uses 50 lines and more. All 26 letters need 27 lines; where a length has room for fewer, there are as many letters as
+//! lines less one, the first of the alphabet, so that short training contexts can be tested as well.
+
+use std::fmt::Write as _;
+
+use super::{Listed, Listing, ListingRequest, Question, Task};
+use crate::error::Error;
+use crate::needle::Needle;
+use crate::rng::{PythonRandom, Rng};
+use crate::split::Split;
+
+/// Letters of a text that is long enough for them.
+const LETTERS: usize = 26;
+
+/// Values are at least this and less than ten times as much.
+const SMALLEST_VALUE: u32 = 100_000;
+
+pub(super) struct AbcDigits;
+
+impl Task for AbcDigits {
+    fn name(&self) -> &'static str {
+        "abcdigits"
+    }
+
+    fn answer_budget(&self) -> usize {
+        8
+    }
+
+    fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
+        let expected = "a task with needles to hide in text: abcdigits has lines of its own, and niah train makes such with \
+                        --mix key-values";
+        Err(Error::invalid("--task", "abcdigits", expected))
+    }
+
+    fn listing(&self) -> Option<Listing> {
+        Some(Listing { fewest_lines: 5, split: Split::All, write })
+    }
+}
+
+/// One text of the generator.
+struct Text {
+    /// The letter of each line but the last, counted from A.
+    letters: Vec<usize>,
+    /// The value of each letter.
+    values: Vec<u32>,
+    /// The line with the target.
+    target: usize,
+}
+
+/// The text that `random` draws next, of `lines` lines with the last.
+fn draw(random: &mut PythonRandom, lines: usize, depth: f64, smallest: u32, split: Split) -> Text {
+    let letters = LETTERS.min(lines.saturating_sub(1)).max(1);
+    let holds = |offset: u32| split.holds(&(smallest + offset).to_string());
+    let values = random.sample(9 * smallest, letters, holds);
+    // The letter of weight 0 is the target.
+    let mut weights: Vec<u32> = (0..letters).map(|i| if i == 0 { 0 } else { 1 << (i - 1) }).collect();
+    random.shuffle(&mut weights);
+    let mut rest: Vec<usize> = (0..letters).filter(|&letter| weights[letter] > 0).collect();
+    rest.extend(random.choices(&weights, lines.saturating_sub(letters + 1)));
+    random.shuffle(&mut rest);
+    let target = (rest.len() as f64 * depth) as usize;
+    let letter = weights.iter().position(|&weight| weight == 0).unwrap_or(0);
+    rest.insert(target.min(rest.len()), letter);
+    Text { letters: rest, values: values.iter().map(|offset| smallest + offset).collect(), target }
+}
+
+/// The text of a trial. Those of the trials before it are drawn and passed over: the generator makes one after the other.
+fn write(request: &ListingRequest) -> Result<Listed, Error> {
+    let ListingRequest { lines, depth, seed, trial, split } = *request;
+    let mut random = PythonRandom::new(seed);
+    let mut next = || draw(&mut random, lines, depth.fraction(), SMALLEST_VALUE, split);
+    for _ in 0..trial {
+        next();
+    }
+    let text = next();
+    let name = |letter: usize| char::from(b'A' + letter as u8);
+    let mut before = String::new();
+    let mut after = String::new();
+    for (line, &letter) in text.letters.iter().enumerate() {
+        let part = if line < text.target { &mut before } else { &mut after };
+        if line != text.target {
+            let _ = writeln!(part, "{}={}", name(letter), text.values[letter]);
+        }
+    }
+    let letter = text.letters[text.target];
+    let (completion, value) = (format!("{}=", name(letter)), text.values[letter].to_string());
+    Ok(Listed {
+        before,
+        after,
+        question: Question {
+            needles: vec![Needle::new(format!("{completion}{value}"), &value)?],
+            question: completion.clone(),
+            completion,
+            expected: vec![value],
+            ..Question::default()
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::grid::Depth;
+    use crate::hash::sha256_hex;
+
+    /// `fixtures/abcdigits.json`, made by `fixtures/make_abcdigits.py`.
+    #[test]
+    fn texts_are_those_of_the_published_generator() {
+        let golden: Value = serde_json::from_str(include_str!("../../fixtures/abcdigits.json")).unwrap();
+        let cases = golden["cases"].as_array().unwrap();
+        assert!(cases.len() >= 6);
+        for case in cases {
+            let number = |key: &str| case[key].as_u64().unwrap();
+            let smallest = 10u32.pow(number("n_digits") as u32 - 1);
+            let mut random = PythonRandom::new(number("seed"));
+            let trial = |_| {
+                let depth = case["depth"].as_f64().unwrap();
+                let text = draw(&mut random, number("n_lines") as usize, depth, smallest, Split::All);
+                let line =
+                    |&letter: &usize| format!("{}={}", char::from(b'A' + letter as u8), text.values[letter]);
+                let lines = text.letters.iter().chain([&text.letters[text.target]]).map(line);
+                lines.collect::<Vec<_>>().join("\n")
+            };
+            let trials: Vec<String> = (0..number("n_trials")).map(trial).collect();
+            assert_eq!(
+                case["sha256_of_trials_joined_by_blank_line"],
+                sha256_hex(trials.join("\n\n")),
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_trial_is_the_one_of_its_number_and_short_texts_have_fewer_letters() {
+        let request = |lines, trial, percent| ListingRequest {
+            lines,
+            depth: Depth::from_percent(percent).unwrap(),
+            seed: 123,
+            trial,
+            split: Split::All,
+        };
+        let first = write(&request(64, 0, 50.0)).unwrap();
+        assert!(first.before.starts_with("V=835775\nV=835775\nW=357072\nH=979234\nZ=557468\n"));
+        assert_eq!((first.before.lines().count(), first.after.lines().count()), (31, 31));
+        assert_eq!(first.question.completion, "U=");
+        assert_eq!(first.question.expected, ["450010"]);
+        assert_ne!(write(&request(64, 1, 50.0)).unwrap(), first);
+        for lines in 5..60 {
+            for percent in [0.0, 40.0, 100.0] {
+                let listed = write(&request(lines, 2, percent)).unwrap();
+                let others = format!("{}{}", listed.before, listed.after);
+                assert_eq!(others.lines().count(), lines - 2);
+                assert!(!others.contains(&listed.question.completion), "the target comes once");
+                let letters: std::collections::BTreeSet<_> = others.lines().map(|line| &line[..1]).collect();
+                assert_eq!(letters.len(), (lines - 2).min(25));
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_of_the_part_that_is_asked_for() {
+        for split in [Split::Training, Split::HeldOut] {
+            let text = draw(&mut PythonRandom::new(5), 200, 0.3, SMALLEST_VALUE, split);
+            assert!(text.values.iter().all(|value| split.holds(&value.to_string())));
+        }
+    }
+}
