@@ -96,7 +96,7 @@ impl From<Color> for ColorChoice {
 /// The attention that a checkpoint runs with.
 #[derive(Debug, Clone, Args)]
 pub struct AttentionArgs {
-    /// Attention variant: auto (the checkpoint's own), softmax, ssmax, ssmax-fixed, ssmax-bias, logn, temperature
+    /// Attention variant: auto (the checkpoint's own), softmax, ssmax, ssmax-fixed, ssmax-bias, logn, temperature, adaptive
     #[arg(long, default_value = "auto", help_heading = "Model")]
     pub variant: String,
     /// Precision of the weights: f32 (exact), bf16 (weights and inputs rounded), f16 (weights rounded); sums are f32
@@ -427,7 +427,7 @@ pub struct TrainArgs {
     /// Checkpoint directory to begin with, instead of a model from scratch
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     pub init: Option<String>,
-    /// Attention variant of the layers without a window: softmax, ssmax, ssmax-fixed, ssmax-bias [default: that of --init, or softmax]
+    /// Attention variant of the layers without a window: softmax, ssmax, ssmax-fixed, ssmax-bias, adaptive [default: that of --init, or softmax]
     #[arg(long, value_name = "VARIANT", help_heading = "Model")]
     pub variant: Option<String>,
     /// The scale s that training begins with [default: 1 / mean(ln n) over the context length]

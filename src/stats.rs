@@ -1,7 +1,9 @@
 //! Statistics of few trials.
 
+mod regression;
 mod student;
 
+pub use regression::{LineFit, SizeFit, line_fit, size_fit};
 pub use student::student_interval;
 
 /// Two-sided 95 % point of the normal distribution.

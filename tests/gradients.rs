@@ -28,6 +28,7 @@ const TRAINED: &[(&str, Multiplier)] = &[
     ("ssmax-fixed", Multiplier::Log),
     ("ssmax", Multiplier::Learned { bias: false }),
     ("ssmax-bias", Multiplier::Learned { bias: true }),
+    ("adaptive", Multiplier::Adaptive),
 ];
 
 /// A tiny configuration; the variant is on the second of its three layers.

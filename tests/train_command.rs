@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::split::Split;
+use niah::stats::size_fit;
 use niah::trial::{Outcome, Status};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -225,4 +227,52 @@ fn abcdigits_runs_on_a_trained_checkpoint_with_values_that_were_held_out() {
         "{}",
         told(&trained)
     );
+}
+
+#[test]
+fn adaptive_multipliers_are_learned_and_kept_and_known_up_to_the_training_length() {
+    let place = Place::new();
+    succeeds(&place.train("out", &["--steps=3", "--variant=adaptive"]));
+    let config = json(&place.path("out/config.json"));
+    assert_eq!(config["attention_variant"], serde_json::json!({"kind": "adaptive", "layers": [1]}));
+    let name = place.path("out").display().to_string();
+    let checkpoint = Checkpoint::open(&name, RopeOverride::default()).unwrap();
+    let adaptive = checkpoint.own_variant.adaptive.unwrap();
+    assert_eq!((adaptive.sizes.len(), adaptive.sizes[0]), (128, 1.0), "one key has no choice to learn from");
+    assert!(adaptive.sizes[1..].iter().all(|&p| p != 1.0 && (p - 1.0).abs() < 0.2));
+    assert!(adaptive.biases[0].is_none() && adaptive.biases[1].as_ref().unwrap().iter().all(|&b| b != 0.0));
+    let sizes: Vec<f64> = adaptive.sizes.iter().map(|&p| f64::from(p)).collect();
+    let fit = size_fit(&sizes).unwrap();
+    assert!((0.0..=1.0).contains(&fit.logarithm.r_squared) && fit.logarithm.slope.is_finite());
+
+    let run = |length: &str| {
+        let length = format!("--context-lengths={length}");
+        place.niah(&["run", "--model=out", "--depths=50", &length, "-o", "results"])
+    };
+    let loss = |length: &str| place.niah(&["loss", "--model=out", "--trials=2", "--context-length", length]);
+    succeeds(&run("128"));
+    succeeds(&loss("128"));
+    for (refused, flag) in [(run("129"), "--context-lengths"), (loss("129"), "--context-length")] {
+        assert_eq!(refused.status.code(), Some(2));
+        let said = told(&refused);
+        assert!(said.contains(flag) && said.contains("at most 128, the training length"), "{said}");
+    }
+    succeeds(&place.niah(&[
+        "loss",
+        "--model=out",
+        "--trials=2",
+        "--context-length=200",
+        "--variant=softmax",
+    ]));
+    // Trained further under its own name it goes on from what it has learned.
+    let further = ["train", "-o", "further", "--init=out", "--steps=0", "--context-length=128"];
+    succeeds(&place.niah(&further));
+    let read = |name: &str| fs::read(place.path(name).join("model.safetensors")).unwrap();
+    assert!(read("out") == read("further"));
+
+    let mut silent = config;
+    silent.as_object_mut().unwrap().remove("attention_variant");
+    fs::write(place.path("out/config.json"), silent.to_string()).unwrap();
+    let refused = run("128");
+    assert!(refused.status.code() == Some(2) && told(&refused).contains("adaptive"), "{}", told(&refused));
 }

@@ -1,5 +1,6 @@
 //! Checkpoints: where weights and configurations come from (a directory, a GGUF file, the hub).
 
+mod adaptive;
 mod config;
 mod gguf;
 mod gguf_config;

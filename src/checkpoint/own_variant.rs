@@ -14,6 +14,7 @@
 
 use serde_json::Value;
 
+use super::adaptive;
 use super::config::Config;
 use super::ssmax::{self, ScaleNames};
 use super::weights::TensorSource;
@@ -36,7 +37,11 @@ struct Announced {
 /// The rule of a checkpoint.
 pub(super) fn detect(config: &Config, spec: &DecoderSpec, source: &dyn TensorSource) -> Result<OwnVariant> {
     ssmax::refuse_unknown(config, spec, source)?;
-    let (name, layers, names) = match (announced(config, spec)?, ssmax::stored(spec, source)?) {
+    let announced = announced(config, spec)?;
+    if announced.as_ref().is_none_or(|announced| announced.name != adaptive::NAME) {
+        adaptive::refuse_unannounced(source)?;
+    }
+    let (name, layers, names) = match (announced, ssmax::stored(spec, source)?) {
         (None, None) => return Ok(OwnVariant::softmax(spec.num_hidden_layers)),
         (None, Some(names)) => {
             refuse_denial(config, &names)?;
@@ -66,8 +71,9 @@ pub(super) fn detect(config: &Config, spec: &DecoderSpec, source: &dyn TensorSou
     };
     Ok(OwnVariant {
         name,
-        layers,
         scales,
+        adaptive: (name == adaptive::NAME).then(|| adaptive::read(spec, source, &layers)).transpose()?,
+        layers,
         logn_length: if name == "logn" { Some(logn_length(config, spec)?) } else { None },
         temperature: if name == "temperature" { Some(temperature(config, spec)?) } else { None },
     })

@@ -1,6 +1,6 @@
 //! The plan of `niah bench`: lengths, variant and tokens resolved against a checkpoint, before any weight is loaded.
 
-use super::{MemoryPlan, Precision, check_numbers, check_positions, positions_warning, variant};
+use super::{MemoryPlan, Precision, check_numbers, check_positions, check_sizes, positions_warning, variant};
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
@@ -79,6 +79,7 @@ impl BenchPlan {
         let lengths = lengths(spec, settings);
         let longest = lengths.last().copied().unwrap_or_default().saturating_add(settings.new_tokens);
         check_positions(spec, "--context-lengths", longest)?;
+        check_sizes(variant.as_ref(), "--context-lengths", longest)?;
         MemoryPlan::new(spec, settings.precision, longest, settings.chunk)
             .check("use shorter --context-lengths or a smaller checkpoint")?;
         Ok(Self {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::{
-    MemoryPlan, Precision, check_numbers, check_positions, check_vocabulary, load_tokenizer,
+    MemoryPlan, Precision, check_numbers, check_positions, check_sizes, check_vocabulary, load_tokenizer,
     positions_warning, variant_of,
 };
 use crate::attention::variant::{LayerScale, OwnVariant, describe_scales};
@@ -141,6 +141,7 @@ impl LogitsPlan {
         let flag = settings.input.flag();
         check_ids(flag, &tokens, checkpoint.spec.vocab_size)?;
         check_positions(&checkpoint.spec, flag, tokens.len())?;
+        check_sizes(variant.as_ref(), flag, tokens.len())?;
         let attention_rows = settings.attentions.as_ref().map(|rows| rows.of(tokens.len())).transpose()?;
         let warnings = positions_warning(&checkpoint.spec, tokens.len()).into_iter().collect();
         let chunk = settings.chunk.min(tokens.len());

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::{
-    MemoryPlan, Precision, check_numbers, check_positions, check_vocabulary, load_tokenizer,
+    MemoryPlan, Precision, check_numbers, check_positions, check_sizes, check_vocabulary, load_tokenizer,
     positions_warning, variant,
 };
 use crate::attention::AttentionVariant;
@@ -104,6 +104,7 @@ impl LossPlan {
         let (spec, length) = (&checkpoint.spec, settings.context_length);
         check_positions(spec, "--context-length", length)?;
         let variant = variant(&checkpoint, &settings.variant, settings.ssmax_scale)?;
+        check_sizes(variant.as_ref(), "--context-length", length)?;
         let rows = rows_at_once(settings.chunk_size, spec.vocab_size).min(length);
         let memory = MemoryPlan::of_logits(spec, settings.precision(), length, rows, 0);
         MemoryPlan { output: 0, ..memory }.check("use a shorter --context-length or a smaller checkpoint")?;

@@ -123,7 +123,7 @@ impl RunPlan {
             scorer,
             chat_template_hash,
         };
-        plan.variant()?;
+        check_sizes(plan.variant()?.as_ref(), "--context-lengths", longest(&plan.settings))?;
         Ok(plan)
     }
 
@@ -337,6 +337,21 @@ fn check_positions(spec: &DecoderSpec, flag: &str, tokens: usize) -> Result<()> 
     match spec.learned_positions {
         Some(positions) if tokens > positions => {
             let expected = format!("at most the {positions} positions that this checkpoint has learned");
+            Err(Error::invalid(flag, format!("{tokens} tokens"), expected))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A rule that is learned for each number of keys knows none beyond. `flag` gives the number of tokens.
+fn check_sizes(variant: &dyn AttentionVariant, flag: &str, tokens: usize) -> Result<()> {
+    match variant.longest() {
+        Some(longest) if tokens > longest => {
+            let name = variant.name();
+            let expected = format!(
+                "at most {longest}, the training length: variant {name} has learned a multiplier for each number of keys up to \
+                 there and none beyond; --variant ssmax or softmax runs without it"
+            );
             Err(Error::invalid(flag, format!("{tokens} tokens"), expected))
         }
         _ => Ok(()),

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::Device;
 
-use super::{MemoryPlan, Precision, check_positions, check_vocabulary, load_tokenizer, variant};
+use super::{MemoryPlan, Precision, check_positions, check_sizes, check_vocabulary, load_tokenizer, variant};
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
@@ -74,6 +74,7 @@ impl TextPlan {
         let memory = MemoryPlan::new(&self.checkpoint.spec, self.precision, tokens, DEFAULT_CHUNK);
         memory.check("take a shorter --text or a smaller checkpoint")?;
         check_positions(&self.checkpoint.spec, "--text", tokens)?;
+        check_sizes(self.build_variant()?.as_ref(), "--text", tokens)?;
         let positions = self.checkpoint.spec.max_position_embeddings.filter(|&positions| tokens > positions);
         Ok(positions.map(|positions| {
             format!(

@@ -25,7 +25,7 @@ pub fn initial(model: &dyn Trainable, seed: u64) -> Vec<f32> {
     model.layout().tensors().iter().flat_map(|tensor| model.initial(tensor, seed)).collect()
 }
 
-/// The parameters of a checkpoint; scales that it does not have are drawn as for a training from scratch.
+/// The parameters of a checkpoint; scales and multipliers that it does not have are drawn as for a training from scratch.
 ///
 /// # Errors
 /// [`Error::Tensor`] when a tensor has another shape, and [`Error::InvalidValue`] when one is missing.
@@ -35,7 +35,9 @@ pub fn from_checkpoint(model: &dyn Trainable, checkpoint: &Checkpoint, seed: u64
     for tensor in layout.tensors() {
         match checkpoint.parameter(&tensor.name, &tensor.shape)? {
             Some(numbers) => parameters.extend(numbers),
-            None if tensor.name.contains("ssmax_") => parameters.extend(model.initial(tensor, seed)),
+            None if tensor.name.contains("ssmax_") || tensor.name.contains("adaptive_") => {
+                parameters.extend(model.initial(tensor, seed))
+            }
             None => {
                 return Err(Error::invalid("--init", &tensor.name, "a checkpoint that holds this tensor"));
             }
@@ -51,6 +53,10 @@ pub(super) fn values(tensor: &TensorLayout, seed: u64, from: Initial) -> Vec<f32
         return constant(from.ssmax_scale);
     }
     if tensor.name.ends_with("ssmax_bias") {
+        return constant(0.0);
+    }
+    // p_n + b = 1, plain softmax.
+    if tensor.name.ends_with("adaptive_bias") {
         return constant(0.0);
     }
     if tensor.shape.len() == 1 {

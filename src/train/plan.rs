@@ -29,6 +29,11 @@ const TRAINED: &[registry::Entry<Multiplier>] = &[
         about: "m = s ln n + b",
         value: Multiplier::Learned { bias: true },
     },
+    registry::Entry {
+        name: "adaptive",
+        about: "m = p_n + b, p shared by layers and heads",
+        value: Multiplier::Adaptive,
+    },
 ];
 
 /// Everything a user decides about a training that its result depends on.

@@ -12,6 +12,7 @@
 //! | `logn` | `max(1, ln n / ln L)` | Qwen, `L` its training length |
 //! | `temperature` | `1 + a ln(1 + floor((i + 1) / f))` | Llama 4, layers without rotary positions |
 //! | | `1 + b ln(1 + floor(i / L))` | Ministral 3, `L` its context before scaling |
+//! | `adaptive` | `p_n + b_h` | one learned `p` for each `n`, so no longer than it was trained |
 //!
 //! `n` is counted per row, never the length of the sequence. The factor goes on the query behind norms and rotary positions;
 //! `1 / sqrt(d)`, or what a family has in its place, stays. One variant is one file and one line of [`VARIANTS`].
@@ -24,12 +25,14 @@
 //! assert!((weight(0.43 * 1000f64.ln(), 1000.0) - 0.999646).abs() < 1e-6);
 //! ```
 
+mod adaptive;
 mod logn;
 mod own;
 mod softmax;
 mod ssmax;
 mod temperature;
 
+pub use adaptive::Adaptive;
 pub use own::{LayerScale, OwnVariant};
 pub use ssmax::{describe_scales, swap_scale};
 pub use temperature::Temperature;
@@ -45,6 +48,11 @@ pub trait AttentionVariant: Send + Sync {
 
     /// One sentence for the report: which scale, where it comes from, and what of the checkpoint is left aside for it.
     fn description(&self) -> String;
+
+    /// The most keys that a row may see, when there is a limit to what the rule is known for.
+    fn longest(&self) -> Option<usize> {
+        None
+    }
 
     /// The multiplier `m` of each query head and row, `[heads][rows]`, or `[1][rows]` for all heads alike. `None` stands for
     /// 1 everywhere.
@@ -151,6 +159,11 @@ pub const VARIANTS: &[Entry<Build>] = &[
         about: "Llama 4's and Ministral 3's scaling: m = 1 + a ln(1 + floor(i / L))",
         value: temperature::build,
     },
+    Entry {
+        name: "adaptive",
+        about: "m = p_n + b, learned for each n: niah train's checkpoints, up to their training length",
+        value: adaptive::build,
+    },
 ];
 
 #[cfg(test)]
@@ -183,6 +196,7 @@ mod tests {
             scales: name.starts_with("ssmax").then(|| vec![Some(scale.clone()), Some(scale)]),
             logn_length: None,
             temperature: None,
+            adaptive: None,
         }
     }
 
@@ -194,7 +208,12 @@ mod tests {
     fn every_variant_of_the_table_knows_its_own_name() {
         let (layers, own) = (layers(), own("ssmax-bias"));
         let inputs = VariantInputs { own: Some(&own), ..inputs(&layers) };
+        let adaptive = Adaptive { sizes: vec![1.0], biases: vec![Some(vec![0.0]); 2] };
+        let adaptive = OwnVariant { adaptive: Some(adaptive), ..OwnVariant::softmax(2) };
+        let adaptive = OwnVariant { name: "adaptive", ..adaptive };
         for entry in VARIANTS {
+            let own = if entry.name == "adaptive" { &adaptive } else { &own };
+            let inputs = VariantInputs { own: Some(own), ..inputs };
             assert_eq!((entry.value)(&inputs).unwrap().name(), entry.name);
         }
     }

@@ -1,6 +1,6 @@
 //! The rule that a checkpoint was made with.
 
-use super::Temperature;
+use super::{Adaptive, Temperature};
 
 /// The rule that a checkpoint was made with, and what its configuration and weights say about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +15,8 @@ pub struct OwnVariant {
     pub logn_length: Option<usize>,
     /// The parameters of `temperature`.
     pub temperature: Option<Temperature>,
+    /// The multipliers of `adaptive`.
+    pub adaptive: Option<Adaptive>,
 }
 
 /// Scales and biases of a layer, one a query head.
@@ -36,6 +38,7 @@ impl OwnVariant {
             scales: None,
             logn_length: None,
             temperature: None,
+            adaptive: None,
         }
     }
 

@@ -177,7 +177,7 @@ pub(super) fn backward(
         }
         let factors = &now.row_factors[head * t..][..t];
         let form = Heads { start: head * d, factors, ..form(decoder, layer, p, 0) };
-        let learned = !layer.scale.is_empty();
+        let learned = matches!(layer.multiplier, Multiplier::Learned { .. } | Multiplier::Adaptive);
         let drow = if learned { &mut *drow_factors } else { &mut [] };
         drow.fill(0.0);
         heads_backward(dqueries, &now.qkv, form, dqkv, &mut gradients[layer.qk_gains[0].clone()], drow);
@@ -190,16 +190,22 @@ pub(super) fn backward(
     }
 }
 
-/// Adds the gradients of `s` and `b` of one head, from those of the factors on its rows.
+/// Adds the gradients of `s`, `b` and `p` by one head, from those of the factors on its rows.
 fn multiplier_backward(layer: &Layer, head: usize, scale: f32, drow: &[f32], gradients: &mut [f32]) {
-    let Multiplier::Learned { bias } = layer.multiplier else { return };
+    if layer.multiplier == Multiplier::Adaptive {
+        for (d, n) in drow.iter().zip(&layer.counts) {
+            gradients[layer.sizes.start + n - 1] += d * scale;
+        }
+    }
     let (mut ds, mut db) = (0f64, 0f64);
     for (d, log) in drow.iter().zip(&layer.logs) {
         ds += f64::from(d * log);
         db += f64::from(*d);
     }
-    gradients[layer.scale.start + head] += ds as f32 * scale;
-    if bias {
+    if !layer.scale.is_empty() {
+        gradients[layer.scale.start + head] += ds as f32 * scale;
+    }
+    if !layer.bias.is_empty() {
         gradients[layer.bias.start + head] += db as f32 * scale;
     }
 }

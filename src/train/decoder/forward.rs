@@ -66,13 +66,14 @@ pub(super) fn cross_entropies(
 impl super::Layer {
     /// The factor on every query of every head, `[heads, t]`: the scale of attention times the multiplier of the row.
     fn row_factors(&self, p: &[f32], attention_scale: f32, factors: &mut [f32]) {
-        let (scale, bias) = (&p[self.scale.clone()], &p[self.bias.clone()]);
+        let (scale, bias, sizes) = (&p[self.scale.clone()], &p[self.bias.clone()], &p[self.sizes.clone()]);
         for (head, factors) in factors.chunks_exact_mut(self.logs.len()).enumerate() {
-            for (factor, log) in factors.iter_mut().zip(&self.logs) {
+            for ((factor, log), n) in factors.iter_mut().zip(&self.logs).zip(&self.counts) {
                 let m = match self.multiplier {
                     Multiplier::One => 1.0,
                     Multiplier::Log => *log,
                     Multiplier::Learned { .. } => scale[head] * log + bias.get(head).unwrap_or(&0.0),
+                    Multiplier::Adaptive => sizes[n - 1] + bias[head],
                 };
                 *factor = attention_scale * m;
             }

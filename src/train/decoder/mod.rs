@@ -31,6 +31,8 @@ pub enum Multiplier {
         /// Whether `b` is learned as well.
         bias: bool,
     },
+    /// `p_n + b` with a learned `p` for each `n`, shared by all layers and heads that have it, and a learned `b` for each query head.
+    Adaptive,
 }
 
 /// A decoder that can be trained on sequences of a fixed number of tokens.
@@ -61,11 +63,15 @@ struct Layer {
     /// `s` and `b` of each query head; empty for none.
     scale: Range<usize>,
     bias: Range<usize>,
+    /// `p` of each number of keys, the same numbers for every layer that has them; empty for none.
+    sizes: Range<usize>,
     /// Whether queries and keys are normalised.
     qk_norm: bool,
     /// Cosines and sines `[rows, rotary_dim / 2]`; empty without rotary positions.
     rotation: (Vec<f32>, Vec<f32>),
     blocks: KeyBlocks,
+    /// `n` of each row.
+    counts: Vec<usize>,
     /// `ln n` of each row.
     logs: Vec<f32>,
 }
@@ -82,6 +88,10 @@ impl TrainableDecoder {
         let (heads, kv_heads) = (spec.num_attention_heads, spec.num_key_value_heads);
         let mut layout = Layout::default();
         let embed_tokens = layout.push("model.embed_tokens.weight".to_string(), &[spec.vocab_size, hidden]);
+        let sizes = match multipliers.contains(&Multiplier::Adaptive) {
+            true => layout.push("model.adaptive_sizes".to_string(), &[rows]),
+            false => 0..0,
+        };
         let mut layers = Vec::new();
         for ((number, described), &multiplier) in spec.layers.iter().enumerate().zip(multipliers) {
             let mut push =
@@ -100,7 +110,12 @@ impl TrainableDecoder {
             let learned = matches!(multiplier, Multiplier::Learned { .. });
             let biased = multiplier == Multiplier::Learned { bias: true };
             let scale = if learned { push("self_attn.ssmax_scale", &[heads]) } else { 0..0 };
-            let bias = if biased { push("self_attn.ssmax_bias", &[heads]) } else { 0..0 };
+            let adaptive = multiplier == Multiplier::Adaptive;
+            let bias = match (biased, adaptive) {
+                (true, _) => push("self_attn.ssmax_bias", &[heads]),
+                (_, true) => push("self_attn.adaptive_bias", &[heads]),
+                _ => 0..0,
+            };
             let o_proj = push("self_attn.o_proj.weight", &[hidden, heads * d]);
             let post_norm = push("post_attention_layernorm.weight", &[hidden]);
             let gate = push("mlp.gate_proj.weight", &[inner, hidden]);
@@ -122,12 +137,14 @@ impl TrainableDecoder {
                 multiplier,
                 scale,
                 bias,
+                sizes: if adaptive { sizes.clone() } else { 0..0 },
                 qk_norm: match spec.qk_norm {
                     QkNorm::WeightlessPerHead => described.rope.is_some(),
                     other => other != QkNorm::None,
                 },
                 rotation: rotation.unwrap_or_default(),
                 blocks: KeyBlocks::new(rows, visible),
+                counts: (0..rows).map(|row| visible(row).len()).collect(),
                 logs: (0..rows).map(|row| (visible(row).len() as f64).ln() as f32).collect(),
             });
         }
