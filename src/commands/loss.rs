@@ -36,8 +36,6 @@ pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
             Error::file(directory, format!("cannot make this directory: {error}; choose another with -o"))
         })?;
     }
-    let title = title(&plan);
-    tell(&title);
     let stop = stop_on_interrupt()?;
     let decoder = plan.settings.precision().decoder(&plan.checkpoint, &device)?;
     let mut bar = Bar::new(plan.settings.trials * plan.settings.context_length);
@@ -52,7 +50,8 @@ pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
         write_losses(directory, &buckets, &record(&plan, decoder.kv_dtype(), &means, about)?)?;
     }
     let training_length = plan.checkpoint.spec.training_length();
-    let report = LossReport { title, buckets, training_length, notes: notes(plan.settings.trials) };
+    let report =
+        LossReport { title: title(&plan), buckets, training_length, notes: notes(plan.settings.trials) };
     print(&(args.output_format)(&report, style)?)?;
     if let Some(directory) = &args.output {
         tell(format_args!("results: {}", directory.display()));

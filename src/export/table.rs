@@ -125,7 +125,7 @@ pub fn losses(buckets: &[BucketLoss], training_length: Option<usize>, style: &St
             positions,
             bucket.n_tokens.to_string(),
             or_missing(bucket.loss_mean.map(|loss| format!("{loss:.3}"))),
-            or_missing(interval.map(|(low, high)| format!("{low:.3}-{high:.3}"))),
+            or_missing(interval.map(|(low, high)| format!("{low:.3} to {high:.3}"))),
             bar(bucket.loss_mean.map_or(0.0, |loss| loss / largest), style),
         ]);
     }
