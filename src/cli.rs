@@ -49,6 +49,8 @@ pub enum Command {
     Bench(Box<BenchArgs>),
     /// Train a small decoder from scratch, or a checkpoint further, on needles and key-value lines
     Train(Box<TrainArgs>),
+    /// Repeat a paper's claims in miniature: train, measure and write a report, or measure the checkpoints that are shipped
+    Experiment(ExperimentArgs),
     /// Print what a checkpoint is and the memory it needs; reads headers only
     Inspect(InspectArgs),
     /// List what can be named: variants, families, tasks, haystacks, sequences, scorers, exporters
@@ -433,6 +435,9 @@ pub struct TrainArgs {
     /// The scale s that training begins with [default: 1 / mean(ln n) over the context length]
     #[arg(long, value_name = "S", help_heading = "Model")]
     pub ssmax_init: Option<f64>,
+    /// Train plain softmax up to this step and swap --variant in behind it
+    #[arg(long, value_name = "STEP", help_heading = "Model")]
+    pub swap_at_step: Option<usize>,
     /// Width of the residual stream
     #[arg(long, value_name = "N", default_value_t = 128, help_heading = "Model")]
     pub hidden_size: usize,
@@ -551,6 +556,51 @@ fn share(text: &str) -> Result<(String, f64), crate::error::Error> {
         )
     })?;
     Ok((name.to_string(), number))
+}
+
+/// Flags of `niah experiment`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  niah experiment ssmax -o out/ssmax --from-fixtures
+  niah experiment ssmax -o out/ssmax
+  niah experiment ssmax -o out/quick --small --steps 100 --seeds 42 --trials 1 --longest 4")]
+pub struct ExperimentArgs {
+    /// Which: ssmax
+    pub name: String,
+    /// Directory of report.html, report.md, figures and the stages; the same command goes on where it stopped
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
+    pub output: PathBuf,
+    /// Measure the checkpoints that are shipped instead of training them
+    #[arg(long, help_heading = "Training")]
+    pub from_fixtures: bool,
+    /// Steps of every training
+    #[arg(long, value_name = "N", default_value_t = 2000, help_heading = "Training")]
+    pub steps: usize,
+    /// Seeds of the first two configurations; the others are trained with the first one
+    #[arg(
+        long,
+        value_name = "SEEDS",
+        value_delimiter = ',',
+        default_value = "42,43,44",
+        help_heading = "Training"
+    )]
+    pub seeds: Vec<u64>,
+    /// Tokens of a training sequence
+    #[arg(long, value_name = "LENGTH", default_value = "256", help_heading = "Training")]
+    pub context_length: ContextLength,
+    /// Train a smaller model on smaller batches: to see the experiment run, not to learn from it
+    #[arg(long, help_heading = "Training")]
+    pub small: bool,
+    /// Trials of a cell
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 20, help_heading = "Measuring")]
+    pub trials: usize,
+    /// The longest context, in training lengths; lengths double up to it
+    #[arg(long, value_name = "FACTOR", default_value_t = 32, help_heading = "Measuring")]
+    pub longest: usize,
+    /// Threads [default: the processors this process may use]
+    #[arg(long, value_name = "N", help_heading = "Machine")]
+    pub threads: Option<usize>,
 }
 
 /// Flags of `niah inspect`.

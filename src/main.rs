@@ -30,6 +30,7 @@ fn run() -> Result<()> {
         Command::Loss(args) => commands::loss::run(&args, &style),
         Command::Bench(args) => commands::bench::run(&args, &style),
         Command::Train(args) => commands::train::run(&args),
+        Command::Experiment(args) => commands::experiment::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args, &style),
         Command::List(args) => commands::list::run(&args),
     }

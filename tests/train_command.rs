@@ -276,3 +276,38 @@ fn adaptive_multipliers_are_learned_and_kept_and_known_up_to_the_training_length
     let refused = run("128");
     assert!(refused.status.code() == Some(2) && told(&refused).contains("adaptive"), "{}", told(&refused));
 }
+
+/// The shape of every tensor and its numbers, by name.
+fn parameters(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let bytes = fs::read(directory.join("model.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut named: Vec<_> =
+        tensors.tensors().into_iter().map(|(name, view)| (name, view.data().to_vec())).collect();
+    named.sort();
+    named
+}
+
+#[test]
+fn a_swap_during_training_is_softmax_before_and_learns_scales_behind() {
+    let place = Place::new();
+    succeeds(&place.train("softmax", &["--steps=4", "--schedule=constant", "--variant=softmax"]));
+    succeeds(&place.train("late", &["--steps=4", "--schedule=constant", "--swap-at-step=4"]));
+    let without = |named: Vec<(String, Vec<u8>)>| {
+        named.into_iter().filter(|(name, _)| !name.contains("ssmax")).collect::<Vec<_>>()
+    };
+    let late = parameters(&place.path("late"));
+    assert_eq!(without(late.clone()), parameters(&place.path("softmax")), "until the swap both are the same");
+    assert_eq!(late.len(), without(late).len() + 1);
+
+    // Scales move only behind the swap.
+    let swapped = ["--steps=6", "--schedule=constant", "--swap-at-step=3"];
+    succeeds(&place.train("whole", &swapped));
+    let rows = table(&place.path("whole"));
+    assert_eq!(rows[3][5..], ["", "", ""], "no scale is in use before the swap");
+    assert!(rows[4..].iter().all(|row| !row[5].is_empty()) && rows[4][5] != rows[6][5], "{rows:?}");
+    for wrong in [["--swap-at-step=9", "--variant=ssmax"], ["--swap-at-step=1", "--variant=softmax"]] {
+        let refused = place.train("wrong", &[&["--steps=6"][..], &wrong].concat());
+        assert_eq!(refused.status.code(), Some(2), "{}", told(&refused));
+        assert!(told(&refused).contains("--swap-at-step"), "{}", told(&refused));
+    }
+}

@@ -3,6 +3,7 @@
 pub mod attend;
 pub mod bench;
 pub mod config_file;
+pub mod experiment;
 pub mod inspect;
 pub mod list;
 pub mod logits;

@@ -24,7 +24,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let (_, threads) = prepare(&machine)?;
     let plan = TrainingPlan::resolve(options(args))?;
     let identity = plan.identity()?;
-    let (mut directory, state) = if args.resume {
+    let (mut directory, mut state) = if args.resume {
         TrainingDirectory::resume(&args.output, &identity, plan.model().layout())?
     } else {
         let about = json!({
@@ -44,42 +44,46 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     };
     let (settings, rows) = (&plan.options.training, plan.options.context_length);
     let data = plan.mixture()?;
-    let mut trainer = Trainer::new(plan.model(), &data, settings, state);
     tell(format_args!(
         "{}: {} parameters, attention {}, steps {} to {}, {} tokens a step",
         args.output.display(),
         plan.model().layout().len(),
         plan.config["attention_variant"],
-        trainer.state().step + 1,
+        state.step + 1,
         settings.steps,
         settings.sequences() * rows,
     ));
     let stop = stop_on_interrupt()?;
-    let mut bar = Bar::new((settings.steps - trainer.state().step) * settings.sequences() * rows);
+    let mut bar = Bar::new((settings.steps - state.step) * settings.sequences() * rows);
     let mut stopped = false;
-    while !trainer.is_done() && !stopped {
-        let row = trainer.step()?;
-        bar.advance(settings.sequences() * rows);
-        bar.at(&described(&row));
-        directory.push(row);
-        stopped = stop.load(Ordering::Relaxed);
-        if row.step.is_multiple_of(args.save_every.max(1)) && !trainer.is_done() {
-            directory.save(trainer.state(), trainer.layout())?;
-            if !io::stderr().is_terminal() {
-                tell(format_args!("step {} of {}: {}", row.step, settings.steps, described(&row)));
+    while state.step < settings.steps && !stopped {
+        let (model, end) = plan.leg(state.step);
+        let mut trainer = Trainer::new(model, &data, settings, state);
+        while trainer.state().step < end && !stopped {
+            let row = trainer.step()?;
+            bar.advance(settings.sequences() * rows);
+            bar.at(&described(&row));
+            directory.push(row);
+            stopped = stop.load(Ordering::Relaxed);
+            if row.step.is_multiple_of(args.save_every.max(1)) && row.step < settings.steps {
+                directory.save(trainer.state(), trainer.layout())?;
+                if !io::stderr().is_terminal() {
+                    tell(format_args!("step {} of {}: {}", row.step, settings.steps, described(&row)));
+                }
             }
         }
+        state = trainer.into_state();
     }
     bar.finish();
-    directory.save(trainer.state(), trainer.layout())?;
+    directory.save(&state, plan.model().layout())?;
     if let Some(row) = directory.rows().last() {
         tell(format_args!("step {} of {}: {}", row.step, settings.steps, described(row)));
     }
-    match trainer.is_done() {
+    match state.step >= settings.steps {
         true => Ok(()),
         false => Err(Error::Failed(format!(
             "stopped after {} of {} steps; they are kept in {}. The same command with --resume goes on",
-            trainer.state().step,
+            state.step,
             settings.steps,
             args.output.display()
         ))),
@@ -96,6 +100,7 @@ fn options(args: &TrainArgs) -> TrainingOptions {
         init: args.init.clone(),
         variant: args.variant.clone(),
         ssmax_init: args.ssmax_init,
+        swap_at_step: args.swap_at_step,
         sizes: Sizes {
             hidden_size: args.hidden_size,
             intermediate_size: args.intermediate_size,

@@ -61,6 +61,13 @@ impl Row for AttentionRow {
     ];
 }
 
+#[rustfmt::skip]
+impl Row for BucketLoss {
+    const COLUMNS: &'static [&'static str] = &[
+        "position_start", "position_end", "n_tokens", "n_texts", "loss_mean", "loss_ci_low", "loss_ci_high",
+    ];
+}
+
 impl Row for TokenRow {
     const COLUMNS: &'static [&'static str] = &["row_id", "position", "token", "mass_mean", "mass_top_head"];
 }

@@ -2,11 +2,12 @@
 
 pub mod csv;
 pub mod directory;
+pub mod experiment;
 pub mod html;
 pub mod inspection;
 pub mod json;
-pub mod markdown;
 pub mod loss;
+pub mod markdown;
 pub mod palette;
 pub mod shaded;
 pub mod speed;

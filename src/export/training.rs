@@ -201,6 +201,21 @@ fn read_state(path: &Path, layout: &Layout) -> Result<State> {
     Ok(State { step, parameters, moments: [first, second] })
 }
 
+/// The steps of the training in a directory; none where it keeps no table.
+///
+/// # Errors
+/// [`Error::File`] when the table cannot be read.
+pub fn step_reports(directory: &Path) -> Result<Vec<StepReport>> {
+    let path = directory.join(CSV);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let cannot = |problem: String| Error::file(&path, format!("cannot be read: {problem}; train again"));
+    let text = fs::read_to_string(&path).map_err(|error| cannot(error.to_string()))?;
+    let row = |(number, line)| parsed(line).ok_or_else(|| cannot(format!("line {} is damaged", number + 2)));
+    text.lines().skip(1).enumerate().map(row).collect()
+}
+
 /// One row, a line; what is missing is empty.
 fn line(row: &StepReport) -> String {
     let mut line = row.step.to_string();

@@ -5,12 +5,12 @@
 
 use std::ops::RangeInclusive;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::stats::{mean, student_interval};
 
 /// The mean loss at some positions.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BucketLoss {
     /// The first position: tokens that the prediction is made from.
     pub position_start: usize,

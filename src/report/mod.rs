@@ -4,6 +4,7 @@
 //! enter no mean.
 
 pub mod document;
+pub mod experiment;
 pub mod heatmap;
 pub mod loss;
 pub mod speed;

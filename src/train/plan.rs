@@ -45,6 +45,9 @@ pub struct TrainingOptions {
     pub variant: Option<String>,
     /// `s` of every head at the beginning; when absent `1 / mean(ln n)` over the training length, the average temperature of Softmax.
     pub ssmax_init: Option<f64>,
+    /// Step behind which the variant is swapped in; the steps up to it train plain Softmax.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swap_at_step: Option<usize>,
     /// Sizes of a model from scratch.
     pub sizes: Sizes,
     /// Entries of its tokenizer, which is learned from the texts that it is trained on.
@@ -76,6 +79,7 @@ pub struct TrainingPlan {
     tokenizer: TextTokenizer,
     sources: Sources,
     model: Box<dyn Trainable>,
+    before_swap: Option<Box<dyn Trainable>>,
     checkpoint: Option<Checkpoint>,
 }
 
@@ -128,8 +132,18 @@ impl TrainingPlan {
             layers: spec.num_hidden_layers,
             ssmax_scale: options.ssmax_init.unwrap_or_else(|| swap_scale(rows)),
         };
-        let model = Box::new(TrainableDecoder::new(spec, rows, &multipliers, from)?);
-        let plan = Self { options, config, tokenizer_json, tokenizer, sources, model, checkpoint };
+        let decoder = || TrainableDecoder::new(spec.clone(), rows, &multipliers, from);
+        let before_swap = match options.swap_at_step {
+            Some(step) if variant.name == "softmax" || step > options.training.steps => {
+                let expected = "at most --steps, and a --variant to swap in";
+                return Err(Error::invalid("--swap-at-step", step, expected));
+            }
+            Some(_) => Some(Box::new(decoder()?.before_swap()) as Box<dyn Trainable>),
+            None => None,
+        };
+        let model = Box::new(decoder()?);
+        let plan =
+            Self { options, config, tokenizer_json, tokenizer, sources, model, before_swap, checkpoint };
         plan.mixture()?;
         Ok(plan)
     }
@@ -138,6 +152,15 @@ impl TrainingPlan {
     #[must_use]
     pub fn model(&self) -> &dyn Trainable {
         self.model.as_ref()
+    }
+
+    /// What is trained behind `step` steps, and the step that it is trained to.
+    #[must_use]
+    pub fn leg(&self, step: usize) -> (&dyn Trainable, usize) {
+        match (&self.before_swap, self.options.swap_at_step) {
+            (Some(before), Some(swap)) if step < swap => (before.as_ref(), swap),
+            _ => (self.model(), self.options.training.steps),
+        }
     }
 
     /// The sequences.

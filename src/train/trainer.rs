@@ -160,10 +160,10 @@ impl<'a> Trainer<'a> {
         &self.state
     }
 
-    /// Whether all steps are done.
+    /// What the training goes on from, under another model with the same parameters.
     #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.state.step >= self.settings.steps
+    pub fn into_state(self) -> State {
+        self.state
     }
 
     /// Trains one step.

@@ -192,6 +192,9 @@ pub(super) fn backward(
 
 /// Adds the gradients of `s`, `b` and `p` by one head, from those of the factors on its rows.
 fn multiplier_backward(layer: &Layer, head: usize, scale: f32, drow: &[f32], gradients: &mut [f32]) {
+    if drow.is_empty() {
+        return;
+    }
     if layer.multiplier == Multiplier::Adaptive {
         for (d, n) in drow.iter().zip(&layer.counts) {
             gradients[layer.sizes.start + n - 1] += d * scale;

@@ -156,6 +156,14 @@ impl TrainableDecoder {
         Ok(Self { spec, rows, from, layout, embed_tokens, layers, norm, lm_head, ones: vec![1.0; rows] })
     }
 
+    /// The same parameters at the same places, with plain Softmax attention in every layer: the model before a swap. Parameters of
+    /// multipliers are there, unused, and get no gradient.
+    #[must_use]
+    pub fn before_swap(mut self) -> Self {
+        self.layers.iter_mut().for_each(|layer| layer.multiplier = Multiplier::One);
+        self
+    }
+
     /// What the decoder is made of.
     #[must_use]
     pub fn spec(&self) -> &DecoderSpec {
@@ -197,7 +205,8 @@ impl Trainable for TrainableDecoder {
     }
 
     fn scales<'p>(&self, parameters: &'p [f32]) -> Vec<&'p [f32]> {
-        let learned = self.layers.iter().filter(|layer| !layer.scale.is_empty());
+        let learned =
+            self.layers.iter().filter(|layer| matches!(layer.multiplier, Multiplier::Learned { .. }));
         learned.map(|layer| &parameters[layer.scale.clone()]).collect()
     }
 }

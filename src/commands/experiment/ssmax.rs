@@ -1,0 +1,172 @@
+//! The experiment `ssmax`: the six configurations of the SSMax paper (arXiv 2501.19399) and its learned multipliers p_n, in
+//! miniature.
+
+use std::path::PathBuf;
+
+use super::stages::{Stage, Stages};
+use crate::checkpoint::shipped;
+use crate::cli::ExperimentArgs;
+use crate::error::Result;
+use crate::export::experiment::{Measured, read};
+use crate::report::experiment::{Configuration, SeedRun};
+
+/// Share of the steps that a swap during training leaves to the new variant, and that a swap after it is tuned for: an eighth.
+const SWAPPED: usize = 8;
+/// Learning rate of tuning, in that of training.
+const TUNING_LR: &str = "3e-4";
+
+/// How a configuration comes by its weights.
+enum Origin {
+    /// Trained from scratch with these flags.
+    Trained(Vec<String>),
+    /// Those of the first configuration, trained further under another variant.
+    Tuned(Vec<String>),
+    /// Those of the first configuration, as they are.
+    Swapped,
+}
+
+struct Planned {
+    /// Name in the report.
+    name: &'static str,
+    /// Name of the directory that ships it.
+    shipped: &'static str,
+    origin: Origin,
+    seeds: Vec<u64>,
+    /// Whether it runs past its training length.
+    evaluated: bool,
+}
+
+fn planned(args: &ExperimentArgs) -> Vec<Planned> {
+    let flags = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let variant = |name: &str| Origin::Trained(flags(&["--variant", name]));
+    let steps = args.steps;
+    let late = (steps - steps / SWAPPED).to_string();
+    let tuning = (steps / SWAPPED).max(1).to_string();
+    let first = vec![args.seeds[0]];
+    let one =
+        |name, shipped, origin| Planned { name, shipped, origin, seeds: first.clone(), evaluated: true };
+    let pair = |name, shipped, origin| Planned { seeds: args.seeds.clone(), ..one(name, shipped, origin) };
+    let mut all = vec![
+        pair("(a) softmax", "softmax", variant("softmax")),
+        pair("(b) ssmax", "ssmax", variant("ssmax")),
+        one("(c) ssmax-fixed", "ssmax-fixed", variant("ssmax-fixed")),
+        one("(d) ssmax-bias", "ssmax-bias", variant("ssmax-bias")),
+        one("(e) swapped after training", "softmax", Origin::Swapped),
+        one(
+            "(e) swapped and tuned",
+            "swapped-after",
+            Origin::Tuned(flags(&["--variant", "ssmax", "--steps", &tuning, "--lr", TUNING_LR])),
+        ),
+        one(
+            "(f) swapped during training",
+            "swapped-during",
+            Origin::Trained(flags(&["--variant", "ssmax", "--swap-at-step", &late])),
+        ),
+    ];
+    all.push(Planned { evaluated: false, ..one("adaptive", "adaptive", variant("adaptive")) });
+    all
+}
+
+/// Runs every stage and reads what they made.
+///
+/// # Errors
+/// When a stage fails or its results cannot be read.
+pub(super) fn run(args: &ExperimentArgs) -> Result<Vec<Configuration>> {
+    let plan = planned(args);
+    let stages_of = |planned: &Planned| {
+        let training = usize::from(!args.from_fixtures && !matches!(planned.origin, Origin::Swapped));
+        planned.seeds.len() * (training + if planned.evaluated { 2 } else { 0 })
+    };
+    let mut stages = Stages::new(&args.output, args.threads, plan.iter().map(stages_of).sum());
+    let mut base: Option<PathBuf> = None;
+    let mut configurations = Vec::new();
+    for planned in &plan {
+        let mut runs = Vec::new();
+        for &seed in &planned.seeds {
+            let Some(checkpoint) = checkpoint(args, planned, seed, base.as_ref(), &mut stages)? else {
+                continue;
+            };
+            base.get_or_insert_with(|| checkpoint.clone());
+            runs.push(measure(args, planned, seed, checkpoint, &mut stages)?);
+        }
+        if !runs.is_empty() {
+            configurations.push(Configuration { name: planned.name.to_string(), runs });
+        }
+    }
+    Ok(configurations)
+}
+
+/// The weights of a configuration; `None` where they are not shipped.
+fn checkpoint(
+    args: &ExperimentArgs,
+    planned: &Planned,
+    seed: u64,
+    base: Option<&PathBuf>,
+    stages: &mut Stages,
+) -> Result<Option<PathBuf>> {
+    if args.from_fixtures {
+        let name = if seed == args.seeds[0] {
+            planned.shipped.to_string()
+        } else {
+            format!("{}-{seed}", planned.shipped)
+        };
+        return Ok(shipped(&name).ok());
+    }
+    let mut arguments = vec!["train".to_string()];
+    let mut reads = Vec::new();
+    match (&planned.origin, base) {
+        (Origin::Swapped, base) => return Ok(base.cloned()),
+        (Origin::Tuned(flags), Some(base)) => {
+            arguments.extend(["--init".to_string(), base.display().to_string()]);
+            arguments.extend(flags.clone());
+            reads.push(base.clone());
+        }
+        (Origin::Trained(flags) | Origin::Tuned(flags), _) => {
+            arguments.extend(["--steps".to_string(), args.steps.to_string()]);
+            arguments.extend(flags.clone());
+            arguments.extend(args.sizes());
+        }
+    }
+    arguments.extend(args.sequences());
+    arguments.extend(["--seed".to_string(), seed.to_string(), "--save-every".to_string(), "50".to_string()]);
+    let name = format!("train-{}-{seed}", planned.shipped);
+    stages.run(&Stage { name, arguments, reads }).map(Some)
+}
+
+/// Runs the grid and the losses of a checkpoint.
+fn measure(
+    args: &ExperimentArgs,
+    planned: &Planned,
+    seed: u64,
+    checkpoint: PathBuf,
+    stages: &mut Stages,
+) -> Result<SeedRun> {
+    let mut measured = Measured { checkpoint, seed, grid: None, losses: None };
+    if matches!(planned.origin, Origin::Swapped) {
+        measured.seed = args.seeds[0];
+    }
+    if planned.evaluated {
+        let variant = if matches!(planned.origin, Origin::Swapped) { "ssmax" } else { "auto" };
+        let mut evaluate = |command: &str, flags: Vec<String>| {
+            let model = measured.checkpoint.display().to_string();
+            let mut arguments = [command, "--model", &model, "--variant", variant, "--split", "held-out"]
+                .map(String::from)
+                .to_vec();
+            arguments.extend(flags);
+            let name = format!(
+                "{command}-{}-{seed}",
+                planned.name.replace(|c: char| !c.is_ascii_alphanumeric(), "")
+            );
+            stages.run(&Stage { name, arguments, reads: vec![measured.checkpoint.clone()] })
+        };
+        let grid = evaluate("run", args.grid())?;
+        let losses = evaluate("loss", args.texts())?;
+        (measured.grid, measured.losses) = (Some(grid), Some(losses));
+    }
+    let mut run = read(&measured)?;
+    if matches!(planned.origin, Origin::Swapped) {
+        run.steps.clear();
+        run.scales.clear();
+    }
+    Ok(run)
+}

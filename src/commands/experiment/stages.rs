@@ -1,0 +1,142 @@
+//! The stages of an experiment: commands of this program, each with a directory of its own that holds what it made.
+//!
+//! The name of the directory ends in a hash of everything the stage depends on: the version of the program, the command, and the
+//! checkpoints that it reads. A stage whose directory says that it is complete is not run again; one that was interrupted goes on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::commands::tell;
+use crate::error::{Error, Result};
+use crate::hash::{hex, sha256};
+
+/// Says that a stage is complete.
+const COMPLETE: &str = "stage.json";
+/// What a training goes on from.
+const TRAINING_STATE: &str = "training-state.safetensors";
+
+/// A command to be run.
+pub(super) struct Stage {
+    /// A word for its directory.
+    pub(super) name: String,
+    /// The subcommand and its flags, without `--output`.
+    pub(super) arguments: Vec<String>,
+    /// Directories of checkpoints among the arguments.
+    pub(super) reads: Vec<PathBuf>,
+}
+
+/// Runs stages below a directory.
+pub(super) struct Stages {
+    root: PathBuf,
+    threads: Option<usize>,
+    total: usize,
+    count: usize,
+}
+
+impl Stages {
+    /// Below `root`, of which there are `total`.
+    pub(super) fn new(root: &Path, threads: Option<usize>, total: usize) -> Self {
+        Self { root: root.join("stages"), threads, total, count: 0 }
+    }
+
+    /// Runs a stage unless it is complete, and returns its directory.
+    ///
+    /// # Errors
+    /// When the command fails or is interrupted.
+    pub(super) fn run(&mut self, stage: &Stage) -> Result<PathBuf> {
+        self.count += 1;
+        let directory = self.root.join(format!("{}-{}", stage.name, &stage.key()?[..12]));
+        let complete = directory.join(COMPLETE);
+        if complete.is_file() {
+            return Ok(directory);
+        }
+        let command = format!("niah {}", stage.arguments.join(" "));
+        tell(format_args!("stage {} of {}: {command}", self.count, self.total));
+        self.execute(stage, &directory)?;
+        let record = json!({ "command": command, "niah": env!("CARGO_PKG_VERSION") });
+        fs::write(&complete, format!("{record:#}\n")).map_err(|error| {
+            Error::output(&complete, format!("cannot write: {error}; free some space and run again"))
+        })?;
+        Ok(directory)
+    }
+
+    fn execute(&self, stage: &Stage, directory: &Path) -> Result<()> {
+        let failed = |problem: String| Error::Failed(format!("stage {}: {problem}", stage.name));
+        let program =
+            std::env::current_exe().map_err(|error| failed(format!("cannot find niah: {error}")))?;
+        let mut command = Command::new(program);
+        command.args(&stage.arguments).arg("--output").arg(directory).stdout(Stdio::null());
+        if let Some(threads) = self.threads {
+            command.arg("--threads").arg(threads.to_string());
+        }
+        if stage.arguments[0] == "train" {
+            if directory.join(TRAINING_STATE).is_file() {
+                command.arg("--resume");
+            } else if directory.exists() {
+                // It was interrupted before anything was saved.
+                fs::remove_dir_all(directory).map_err(|error| Error::output(directory, error))?;
+            }
+        }
+        let status = command.status().map_err(|error| failed(format!("cannot run niah: {error}")))?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(failed(format!(
+                "ended with {status}; what is done is kept in {}, and the same command goes on",
+                self.root.display()
+            ))),
+        }
+    }
+}
+
+impl Stage {
+    /// SHA-256 of what it depends on.
+    fn key(&self) -> Result<String> {
+        let mut text = format!("niah {}\n", env!("CARGO_PKG_VERSION"));
+        for argument in &self.arguments {
+            let read = self.reads.iter().find(|directory| *argument == directory.to_string_lossy());
+            text += &read.map_or_else(|| Ok(argument.clone()), |directory| content(directory))?;
+            text.push('\n');
+        }
+        Ok(hex(sha256(text)))
+    }
+}
+
+/// SHA-256 of the files that make a checkpoint.
+fn content(directory: &Path) -> Result<String> {
+    let mut hashes = String::new();
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        let path = directory.join(name);
+        let bytes = fs::read(&path).map_err(|error| Error::file(&path, format!("cannot read: {error}")))?;
+        hashes += &hex(sha256(bytes));
+    }
+    Ok(hex(sha256(hashes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_depends_on_its_flags_and_on_what_a_checkpoint_holds_and_not_on_where_it_lies() {
+        let [here, there] = [(); 2].map(|()| {
+            let place = tempfile::tempdir().unwrap();
+            for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+                fs::write(place.path().join(name), name).unwrap();
+            }
+            place
+        });
+        let key = |place: &Path, seed: &str| {
+            let arguments =
+                ["run", "--model", &place.to_string_lossy(), "--seed", seed].map(String::from).to_vec();
+            Stage { name: "grid".to_string(), arguments, reads: vec![place.to_path_buf()] }.key().unwrap()
+        };
+        let before = key(here.path(), "1");
+        assert_eq!(before, key(there.path(), "1"));
+        assert_ne!(before, key(here.path(), "2"));
+        fs::write(here.path().join("model.safetensors"), "trained further").unwrap();
+        assert_ne!(before, key(here.path(), "1"));
+    }
+}

@@ -1,0 +1,92 @@
+//! Loss by position on held-out text.
+
+use super::{Experiment, SeedRun, number, tokens};
+use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Table};
+use crate::report::loss::BucketLoss;
+use crate::stats::mean;
+
+/// Positions before this one say little of attention over a context.
+const FIRST: usize = 16;
+
+pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
+    let series = experiment.series(|run| run.positions.iter().filter_map(point).collect());
+    if series.is_empty() {
+        return Vec::new();
+    }
+    let chart = Chart {
+        title: "Loss by position on held-out text".to_string(),
+        x: Axis::logarithmic("position (tokens before)"),
+        y: Axis::linear("loss (nats a token)", None),
+        series,
+        marks: vec![(experiment.training_length as f64, "training length".to_string())],
+    };
+    let figure = Figure {
+        name: "loss-by-position".to_string(),
+        caption: "Mean loss of a token by the number of tokens before it, with 95 % intervals over texts (Student's t).".to_string(),
+        panels: vec![Panel::Chart(chart)],
+    };
+    let ends: Vec<usize> = experiment
+        .configurations
+        .iter()
+        .filter_map(|configuration| configuration.runs.first())
+        .map(|run| {
+            run.positions
+                .iter()
+                .map(|bucket| bucket.position_end)
+                .filter(|end| *end >= experiment.training_length)
+        })
+        .next()
+        .map(Iterator::collect)
+        .unwrap_or_default();
+    let header = ends.iter().map(|end| format!("to {}", crate::grid::ContextLength(*end)));
+    let rows = experiment
+        .configurations
+        .iter()
+        .filter(|configuration| configuration.runs.iter().any(|run| !run.positions.is_empty()));
+    let rows = rows.map(|configuration| {
+        let at = |end: &usize| {
+            let of = |run: &SeedRun| loss_at(run, *end);
+            number(mean(&configuration.runs.iter().filter_map(of).collect::<Vec<_>>()))
+        };
+        std::iter::once(configuration.name.clone()).chain(ends.iter().map(at)).collect()
+    });
+    let table = Table {
+        caption: "Mean loss in nats by the last position of a bucket, which begins behind the one before; mean over seeds.".to_string(),
+        header: std::iter::once("configuration".to_string()).chain(header).collect(),
+        rows: rows.collect(),
+    };
+    vec![
+        Block::Heading("Loss far past the training length".to_string()),
+        Block::Paragraph(finding(experiment, &ends)),
+        Block::Figure(figure),
+        Block::Table(table),
+    ]
+}
+
+fn point(bucket: &BucketLoss) -> Option<Point> {
+    let middle = (bucket.position_start as f64 * bucket.position_end as f64).sqrt();
+    let interval = bucket.loss_ci_low.zip(bucket.loss_ci_high);
+    let point = Point { x: middle, y: bucket.loss_mean?, interval };
+    (bucket.position_start >= FIRST).then_some(point)
+}
+
+fn loss_at(run: &SeedRun, end: usize) -> Option<f64> {
+    run.positions.iter().find(|bucket| bucket.position_end == end)?.loss_mean
+}
+
+/// How much the loss rises from the training length to the longest positions.
+fn finding(experiment: &Experiment, ends: &[usize]) -> String {
+    let (Some(first), Some(last)) = (ends.first(), ends.last()) else { return String::new() };
+    let rises = experiment.configurations.iter().take(2).filter_map(|configuration| {
+        let rise = |run: &SeedRun| Some(loss_at(run, *last)? - loss_at(run, *first)?);
+        let rise = mean(&configuration.runs.iter().filter_map(rise).collect::<Vec<_>>())?;
+        Some(format!("by {rise:+.3} nats under {}", configuration.name))
+    });
+    format!(
+        "From the bucket that ends at {} to the one that ends at {}, the loss changes {}. The paper sees the loss of Softmax rise past \
+         the training length and that of SSMax stay low to about twenty times of it.",
+        tokens(*first),
+        tokens(*last),
+        super::joined(&rises.collect::<Vec<_>>())
+    )
+}
