@@ -1,4 +1,10 @@
-//! Statistics of few trials.
+//! Statistics of few trials: intervals of shares, and the comparison of two runs on the same prompts.
+
+mod bootstrap;
+mod mcnemar;
+
+pub use bootstrap::{RESAMPLES, cluster_bootstrap};
+pub use mcnemar::{holm, mcnemar_exact};
 
 mod regression;
 mod student;
@@ -63,6 +69,11 @@ pub fn sample_sd(values: &[f64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Values of other implementations; `fixtures/make_statistics.py` says how they were made.
+    pub(super) fn golden() -> serde_json::Value {
+        serde_json::from_str(include_str!("../fixtures/statistics.json")).unwrap()
+    }
 
     #[test]
     fn wilson_gives_the_known_intervals() {
