@@ -89,6 +89,18 @@ pub enum Error {
         /// The first differences, as `key: old -> new`.
         difference: String,
     },
+    /// Two runs that cannot be compared: trials of the same place had other prompts.
+    #[error("A and B were not asked the same: {differing} of {compared} prompts that both have run differ, the first of them (length:depth:trial) {first}{}; run both with the same tokenizer, task, haystack and seed", settings.as_ref().map_or(String::new(), |settings| format!(" ({settings})")))]
+    PromptsDiffer {
+        /// Prompts that differ.
+        differing: usize,
+        /// Prompts that both have run.
+        compared: usize,
+        /// The first of those that differ.
+        first: String,
+        /// The settings that differ, as `key: A -> B`.
+        settings: Option<String>,
+    },
     /// A computation that failed or gave numbers that are not finite.
     #[error("{0}")]
     Compute(String),
@@ -117,6 +129,14 @@ impl Error {
     /// An [`Error::Output`].
     pub fn output(path: impl AsRef<Path>, problem: impl Display) -> Self {
         Self::Output { path: path.as_ref().to_path_buf(), problem: problem.to_string() }
+    }
+
+    /// An [`Error::PromptsDiffer`] of these rows, the first few of which are named.
+    #[must_use]
+    pub fn prompts_differ(rows: &[&str], compared: usize) -> Self {
+        const NAMED: usize = 3;
+        let first = rows[..rows.len().min(NAMED)].join(", ");
+        Self::PromptsDiffer { differing: rows.len(), compared, first, settings: None }
     }
 
     /// The message on one line: names and values out of files may hold line ends and escape sequences.

@@ -154,6 +154,7 @@ fn outcome(
         needle_end: needle.map(|span| span.end),
         value_start: value.map(|span| span.start),
         value_end: value.map(|span| span.end),
+        prompt_hash: Some(prompt.prompt_hash.clone()),
         needle: prompt.needle_texts.first().cloned().unwrap_or_default(),
         question: prompt.question.clone(),
         expected_answer: prompt.expected.join("|"),
@@ -211,6 +212,7 @@ fn blank(context: &RunContext<'_>, trial: &Trial) -> Outcome {
         row_id: trial.row_id(),
         value_start: None,
         value_end: None,
+        prompt_hash: None,
     }
 }
 

@@ -123,6 +123,8 @@ pub struct Outcome {
     pub value_start: Option<usize>,
     /// One past the last token of the first needle's value.
     pub value_end: Option<usize>,
+    /// SHA-256 of the prompt's token ids as little-endian u32, in hex: equal only for identical prompts.
+    pub prompt_hash: Option<String>,
 }
 
 /// One row of `attention.csv`: what one head did at the answering query (see [`Outcome::row_id`]).

@@ -310,6 +310,7 @@ fn a_row_says_what_was_asked_and_what_came_of_it() {
             row_id: format!("{}:{}:{}", trial.cell.context_length.0, trial.cell.depth, trial.index),
             value_start: Some(prompt.values[0].start),
             value_end: Some(prompt.values[0].end),
+            prompt_hash: Some(prompt.prompt_hash.clone()),
         };
         assert_eq!(row, &expected);
         assert!(row.duration_seconds.is_some() && row.timestamp_utc.ends_with('Z'));

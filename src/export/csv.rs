@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 use crate::report::loss::BucketLoss;
+use crate::report::comparison::ComparisonRow;
 use crate::report::speed::{LengthSpeed, Spread};
 use crate::report::{CellSummary, HeadSummary};
 use crate::trial::{AttentionRow, Outcome, TokenRow};
@@ -41,7 +42,7 @@ impl Row for Outcome {
         "actual_depth_percent", "needle_start", "needle_end", "needle", "question", "expected_answer",
         "model_response", "score", "correct", "answer_logprob", "answer_rank", "outcome", "needle_mass_top",
         "needle_mass_mean", "status", "error", "duration_seconds", "timestamp_utc", "config_hash", "row_id", "value_start",
-        "value_end",
+        "value_end", "prompt_hash",
     ];
 
     /// A trial that was scored had an answer, so its empty field is an empty answer and not a missing one.
@@ -281,6 +282,18 @@ pub fn cells(cells: &[CellSummary]) -> Result<String> {
     table(COLUMNS, cells)
 }
 
+/// The rows of a comparison; just the header when there is none.
+///
+/// # Errors
+/// When serialisation fails.
+pub fn comparison(rows: &[ComparisonRow]) -> Result<String> {
+    const COLUMNS: &str = "level,context_length,depth_percent,n,n_left_out,n_trials,n_correct_a,accuracy_a,ci_low_a,ci_high_a,\
+                           n_correct_b,accuracy_b,ci_low_b,ci_high_b,accuracy_difference,accuracy_difference_low,\
+                           accuracy_difference_high,only_a,only_b,mcnemar_p,mcnemar_p_holm,n_mass,needle_mass_a,needle_mass_b,\
+                           needle_mass_difference,needle_mass_difference_low,needle_mass_difference_high\n";
+    table(COLUMNS, rows)
+}
+
 /// The heads of a cell as CSV; the header is there even without a head.
 ///
 /// # Errors
@@ -329,6 +342,7 @@ mod tests {
 
     use super::*;
     use crate::report;
+    use crate::report::comparison::Comparison;
     use crate::report::tests::{failed, outcome};
 
     fn hostile() -> Outcome {
@@ -384,6 +398,9 @@ mod tests {
         assert_eq!(header_of(token), TokenRow::COLUMNS.join(","));
         let cell = report::cells(&[failed(1024, 0.0, 0)], &[]).remove(0);
         assert_eq!(header_of(cell), cells(&[]).unwrap().trim_end());
+        let rows = [outcome(1024, 0.0, 0, true, None)];
+        let compared = Comparison::of(&rows, &rows, &[], None).unwrap();
+        assert_eq!(header_of(compared.all), comparison(&[]).unwrap().trim_end());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Reports as bytes, one file a format. Nothing here prints: every drawing is a string for the caller to place.
 
+pub mod comparison;
 pub mod csv;
 pub mod directory;
 pub mod experiment;
@@ -22,6 +23,7 @@ use crate::grid::Cell;
 use crate::registry::Entry;
 use crate::report::heatmap::Heatmap;
 use crate::report::{CellSummary, HeadSummary, Summary};
+use comparison::ComparisonReport;
 use style::Style;
 
 /// What is drawn of a run.
@@ -51,6 +53,8 @@ pub struct Exporter {
     pub run: fn(&RunReport, &Style) -> Result<String>,
     /// A cell as text.
     pub cell: fn(&CellReport, &Style) -> Result<String>,
+    /// Two runs as text.
+    pub comparison: fn(&ComparisonReport, &Style) -> Result<String>,
 }
 
 /// The forms that a report takes, by the name that `--output-format` knows.
@@ -61,6 +65,7 @@ pub const EXPORTERS: &[Entry<Exporter>] = &[
         value: Exporter {
             run: heatmaps,
             cell: |report, style| Ok(terminal::draw(&Heatmap::by_layer(report.cell, &report.heads), style)),
+            comparison: |report, style| Ok(comparison::page(report, style)),
         },
     },
     Entry {
@@ -69,6 +74,7 @@ pub const EXPORTERS: &[Entry<Exporter>] = &[
         value: Exporter {
             run: |report, _| csv::cells(&report.cells),
             cell: |report, _| csv::heads(&report.heads),
+            comparison: |report, _| csv::comparison(&report.comparison.rows()),
         },
     },
     Entry {
@@ -77,6 +83,7 @@ pub const EXPORTERS: &[Entry<Exporter>] = &[
         value: Exporter {
             run: |report, _| json::array(&report.cells),
             cell: |report, _| json::array(&report.heads),
+            comparison: |report, _| json::array(&report.comparison.rows()),
         },
     },
 ];

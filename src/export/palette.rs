@@ -53,33 +53,46 @@ pub(super) fn xterm_color(index: u8) -> Rgb {
     Rgb(level(cube / 36), level(cube / 6 % 6), level(cube % 6))
 }
 
-/// A range of colours, given by evenly spaced anchors.
+/// Two ranges of colours, each given by evenly spaced anchors: from little to much, and from less to more with nearly white between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Palette {
     anchors: &'static [Rgb],
+    diverging: &'static [Rgb],
 }
 
 impl Palette {
     /// The colour at `position`, 0 to 1: linear between the anchors in sRGB. Positions outside take the nearer end.
     #[must_use]
     pub fn color(&self, position: f64) -> Rgb {
-        let last = self.anchors.len() - 1;
-        let scaled = position.clamp(0.0, 1.0) * last as f64;
-        let index = (scaled as usize).min(last.saturating_sub(1));
-        let (low, high) = (self.anchors[index], self.anchors[(index + 1).min(last)]);
-        let between = |a: u8, b: u8| {
-            (f64::from(a) + (f64::from(b) - f64::from(a)) * (scaled - index as f64)).round() as u8
-        };
-        Rgb(between(low.0, high.0), between(low.1, high.1), between(low.2, high.2))
+        between(self.anchors, position)
+    }
+
+    /// The colour of a difference at `position`, 0 to 1, where 0.5 is no difference.
+    #[must_use]
+    pub fn diverging(&self, position: f64) -> Rgb {
+        between(self.diverging, position)
     }
 }
 
-/// Red, yellow, green: the colours in which the field draws its haystacks.
-pub const RAG: Palette =
-    Palette { anchors: &[Rgb(0xf0, 0x49, 0x6e), Rgb(0xeb, 0xb8, 0x39), Rgb(0x0c, 0xd7, 0x9f)] };
+fn between(anchors: &[Rgb], position: f64) -> Rgb {
+    let last = anchors.len() - 1;
+    let scaled = position.clamp(0.0, 1.0) * last as f64;
+    let index = (scaled as usize).min(last.saturating_sub(1));
+    let (low, high) = (anchors[index], anchors[(index + 1).min(last)]);
+    let mix =
+        |a: u8, b: u8| (f64::from(a) + (f64::from(b) - f64::from(a)) * (scaled - index as f64)).round() as u8;
+    Rgb(mix(low.0, high.0), mix(low.1, high.1), mix(low.2, high.2))
+}
+
+/// Red, yellow, green: the colours in which the field draws its haystacks. Differences: red, nearly white, green.
+pub const RAG: Palette = Palette {
+    anchors: &[Rgb(0xf0, 0x49, 0x6e), Rgb(0xeb, 0xb8, 0x39), Rgb(0x0c, 0xd7, 0x9f)],
+    diverging: &[Rgb(0xf0, 0x49, 0x6e), Rgb(0xf7, 0xf7, 0xf7), Rgb(0x0c, 0xd7, 0x9f)],
+};
 
 /// Viridis, purple to yellow, brighter all the way and never grey: it can be read with any colour blindness and in grey
-/// print (van der Walt and Smith 2015, matplotlib). Every 17th of its 256 colours.
+/// print (van der Walt and Smith 2015, matplotlib). Every 17th of its 256 colours. Differences: orange, nearly white, purple,
+/// ColorBrewer's PuOr turned round, which can be read with any colour blindness as well.
 pub const VIRIDIS: Palette = Palette {
     anchors: &[
         Rgb(68, 1, 84),
@@ -99,6 +112,15 @@ pub const VIRIDIS: Palette = Palette {
         Rgb(210, 226, 27),
         Rgb(253, 231, 37),
     ],
+    diverging: &[
+        Rgb(179, 88, 6),
+        Rgb(241, 163, 64),
+        Rgb(254, 224, 182),
+        Rgb(247, 247, 247),
+        Rgb(216, 218, 235),
+        Rgb(153, 142, 195),
+        Rgb(84, 39, 136),
+    ],
 };
 
 /// Grey for a missing cell.
@@ -109,7 +131,7 @@ pub const PALETTES: &[Entry<Palette>] = &[
     Entry { name: "rag", about: "Red, yellow, green", value: RAG },
     Entry {
         name: "viridis",
-        about: "Purple to yellow, safe for colour blindness and grey print",
+        about: "Purple to yellow (differences: orange to purple), safe for colour blindness and grey print",
         value: VIRIDIS,
     },
 ];
@@ -151,6 +173,16 @@ mod tests {
         let grey = |Rgb(r, g, b)| 2 * u32::from(r) + 7 * u32::from(g) + u32::from(b);
         let steps: Vec<_> = (0..=100).map(|i| grey(VIRIDIS.color(f64::from(i) / 100.0))).collect();
         assert!(steps.windows(2).all(|pair| pair[0] <= pair[1]), "{steps:?}");
+    }
+
+    #[test]
+    fn no_difference_is_nearly_white_and_unlike_missing_in_every_palette() {
+        for palette in PALETTES {
+            assert_eq!(palette.value.diverging(0.5).hex(), "#f7f7f7", "{}", palette.name);
+            assert_ne!(palette.value.diverging(0.0), palette.value.diverging(1.0));
+        }
+        assert_eq!(VIRIDIS.diverging(0.0).hex(), "#b35806");
+        assert_eq!(VIRIDIS.diverging(1.0).hex(), "#542788");
     }
 
     #[test]

@@ -164,16 +164,13 @@ pub fn detect(
 }
 
 /// `text` without escape sequences that set colours, as a terminal shows it.
-#[cfg(test)]
 pub(super) fn visible(text: &str) -> String {
-    let mut shown = String::new();
-    let mut rest = text;
-    while let Some(start) = rest.find("\x1b[") {
-        shown.push_str(&rest[..start]);
-        let end = rest[start..].find('m').expect("every sequence ends") + start;
-        rest = &rest[end + 1..];
+    let mut pieces = text.split("\x1b[");
+    let mut shown = pieces.next().unwrap_or_default().to_string();
+    for piece in pieces {
+        shown.push_str(piece.split_once('m').map_or("", |(_, rest)| rest));
     }
-    shown + rest
+    shown
 }
 
 #[cfg(test)]

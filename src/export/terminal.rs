@@ -3,9 +3,11 @@
 //! The drawing is never wider than the terminal: first the cells get narrow, then the values lose digits, then the
 //! columns are broken into several blocks.
 
-use super::palette::MISSING;
-use super::style::{ColorMode, Style};
-use crate::report::heatmap::{HeatCell, Heatmap};
+use unicode_width::UnicodeWidthStr;
+
+use super::palette::{MISSING, Rgb};
+use super::style::{ColorMode, Style, visible};
+use crate::report::heatmap::{HeatCell, Heatmap, Scale};
 
 /// Draws `map`; every line ends with a line end.
 #[must_use]
@@ -27,6 +29,31 @@ pub fn draw(map: &Heatmap, style: &Style) -> String {
         lines.extend(style.wrap(note));
     }
     lines.join("\n") + "\n"
+}
+
+/// Columns between two heatmaps that stand side by side.
+const GAP: usize = 3;
+
+/// Draws two heatmaps side by side where both have room for it, else under each other; every line ends with a line end.
+#[must_use]
+pub fn draw_pair(left: &Heatmap, right: &Heatmap, style: &Style) -> String {
+    let half = Style { width: style.columns().saturating_sub(GAP) / 2, ..*style };
+    let roomy = |map: &Heatmap| map.cells.is_empty() || Layout::of(map, &half).roomy;
+    if half.width < half.columns() || !roomy(left) || !roomy(right) {
+        return format!("{}\n{}", draw(left, style), draw(right, style));
+    }
+    let (left, right) = (draw(left, &half), draw(right, &half));
+    let (mut left, mut right) = (left.lines(), right.lines());
+    let mut lines = Vec::new();
+    loop {
+        let (first, second) = (left.next(), right.next());
+        if first.is_none() && second.is_none() {
+            return lines.join("\n") + "\n";
+        }
+        let first = first.unwrap_or_default();
+        let space = " ".repeat(half.width + GAP - visible(first).width());
+        lines.push(format!("{first}{space}{}", second.unwrap_or_default()).trim_end().to_string());
+    }
 }
 
 /// What the available width allows.
@@ -134,12 +161,13 @@ impl Block<'_> {
             return style.on(MISSING, &self.padded(&dot, None));
         };
         let position = self.map.position(cell.value);
-        style.on(style.palette.color(position), &self.padded(&text(&cell), Some(position)))
+        style.on(color(self.map, position, style), &self.padded(&text(&cell), Some(position)))
     }
 
     /// The second line of a cell, in its colour.
     fn n(&self, cell: Option<HeatCell>) -> String {
-        let background = cell.map_or(MISSING, |cell| self.style.palette.color(self.map.position(cell.value)));
+        let color = |cell: HeatCell| color(self.map, self.map.position(cell.value), self.style);
+        let background = cell.map_or(MISSING, color);
         self.style.on(background, &self.padded(&cell.as_ref().map(n_text).unwrap_or_default(), None))
     }
 
@@ -150,7 +178,7 @@ impl Block<'_> {
         if self.layout.roomy {
             padded.push(' ');
             if self.style.color == ColorMode::None {
-                let shade = position.map_or(' ', |position| ramp(position, self.style));
+                let shade = position.map_or(' ', |position| ramp(self.map, position, self.style));
                 padded.extend([shade, shade, ' ']);
             }
         }
@@ -167,12 +195,24 @@ fn fitted(text: &str, width: usize) -> String {
     if text.chars().count() <= width { text.to_string() } else { "#".repeat(width) }
 }
 
-/// The character whose ink grows with `position`.
-fn ramp(position: f64, style: &Style) -> char {
+/// The colour of `position`.
+fn color(map: &Heatmap, position: f64, style: &Style) -> Rgb {
+    match map.scale {
+        Scale::Sequential => style.palette.color(position),
+        Scale::Diverging => style.palette.diverging(position),
+    }
+}
+
+/// The character whose ink grows with `position`; of a difference with its size, since the value shows the sign.
+fn ramp(map: &Heatmap, position: f64, style: &Style) -> char {
+    let ink = match map.scale {
+        Scale::Sequential => position,
+        Scale::Diverging => (2.0 * position - 1.0).abs(),
+    };
     // No `%` among them: beside a number it would read as per cent.
     let ramp: &[char] =
         style.pick(&[' ', '░', '▒', '▓', '█'], &[' ', '.', ':', '-', '=', '+', '*', '#', '@']);
-    ramp[(position.clamp(0.0, 1.0) * (ramp.len() - 1) as f64).round() as usize]
+    ramp[(ink.clamp(0.0, 1.0) * (ramp.len() - 1) as f64).round() as usize]
 }
 
 fn legend(map: &Heatmap, style: &Style, lines: &mut Vec<String>) {
@@ -181,8 +221,8 @@ fn legend(map: &Heatmap, style: &Style, lines: &mut Vec<String>) {
     let bar: String = (0..steps)
         .map(|step| step as f64 / (steps - 1) as f64)
         .map(|position| match style.color {
-            ColorMode::None => ramp(position, style).to_string(),
-            _ => style.on(style.palette.color(position), " "),
+            ColorMode::None => ramp(map, position, style).to_string(),
+            _ => style.on(color(map, position, style), " "),
         })
         .collect();
     let (open, close) = if style.color == ColorMode::None { ("[", "]") } else { ("", "") };
@@ -203,11 +243,10 @@ fn legend(map: &Heatmap, style: &Style, lines: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use unicode_width::UnicodeWidthStr;
 
     use super::*;
     use crate::export::palette::{RAG, VIRIDIS};
-    use crate::export::style::{Charset, visible};
+    use crate::export::style::Charset;
     use crate::report::cells;
     use crate::report::heatmap::{Mark, Unit};
     use crate::report::tests::outcome;
@@ -305,6 +344,34 @@ n = 2 per cell
     }
 
     #[test]
+    fn differences_show_their_sign_in_the_value_and_their_size_in_the_ink() {
+        let mut map = small();
+        (map.range, map.scale, map.unit) = ((-1.0, 1.0), Scale::Diverging, Unit::Points);
+        map.cells[1][1] = Some(HeatCell { value: -1.0, n: 2 });
+        let drawing = draw(&map, &Style::plain(80));
+        assert!(drawing.contains("      0  +100 @@ |    0\n     50   +50 == | -100 @@\n\n"), "{drawing}");
+        assert!(drawing.contains("-100 [@#*++=-:.  .:-=++*#@] +100\n"), "{drawing}");
+        let style =
+            Style { color: ColorMode::Truecolor, charset: Charset::Unicode, palette: VIRIDIS, width: 80 };
+        let drawing = draw(&map, &style);
+        assert!(drawing.contains("\x1b[48;2;84;39;136;38;2;255;255;255m +100 \x1b[0m"), "{drawing:?}");
+        assert!(drawing.contains("\x1b[48;2;179;88;6;38;2;255;255;255m -100 \x1b[0m"), "{drawing:?}");
+    }
+
+    #[test]
+    fn two_maps_stand_side_by_side_where_both_have_room() {
+        let (map, wide) = (small(), draw(&small(), &Style::plain(38)));
+        let both = draw_pair(&map, &map, &Style::plain(80));
+        assert_eq!(both.lines().count(), wide.lines().count());
+        assert!(
+            both.contains("      0  100% @@ |   0%                        0  100% @@ |   0%\n"),
+            "{both}"
+        );
+        let stacked = draw_pair(&map, &map, &Style::plain(40));
+        assert_eq!(stacked, format!("{0}\n{0}", draw(&map, &Style::plain(40))));
+    }
+
+    #[test]
     fn nothing_to_draw_is_said() {
         let drawing = draw(&Heatmap::accuracy(&[], Some(1024)), &Style::plain(80));
         assert_eq!(drawing, "Accuracy by context length and depth\n\nno results\n");
@@ -340,16 +407,19 @@ n = 2 per cell
                 rows: (0..rows).map(|i| format!("{}", i as f64 * 3.949)).collect(),
                 cells: (0..rows).map(|r| (0..columns).map(|c| cell(r * columns + c)).collect()).collect(),
                 range: (0.0, 1.0),
+                scale: if percent { Scale::Sequential } else { Scale::Diverging },
                 unit: if percent { Unit::Percent } else { Unit::Fraction },
                 mark: mark.map(|column| Mark { before_column: column.min(columns), label: "training length".into() }),
                 notes: vec!["3 failed trials are left out of this picture".into()],
             };
-            let drawing = draw(&map, &Style { color, charset, palette: RAG, width });
-            for line in visible(&drawing).lines() {
-                prop_assert!(line.width() <= width, "{} > {width}: {line:?}", line.width());
+            let style = Style { color, charset, palette: RAG, width };
+            for drawing in [draw(&map, &style), draw_pair(&map, &map, &style)] {
+                for line in visible(&drawing).lines() {
+                    prop_assert!(line.width() <= width, "{} > {width}: {line:?}", line.width());
+                }
+                prop_assert!(charset == Charset::Unicode || drawing.is_ascii());
+                prop_assert!(color != ColorMode::None || !drawing.contains('\x1b'));
             }
-            prop_assert!(charset == Charset::Unicode || drawing.is_ascii());
-            prop_assert!(color != ColorMode::None || !drawing.contains('\x1b'));
         }
     }
 }

@@ -67,6 +67,23 @@ pub struct RunPlan {
 #[serde(transparent)]
 pub struct Identity(Map<String, Value>);
 
+/// Keys of the decisions that make the prompt of a trial what it is, and say when its answer is right.
+const PROMPT_KEYS: &[&str] = &[
+    "tokenizer_sha256",
+    "chat_template_sha256",
+    "seed",
+    "task",
+    "needle",
+    "question",
+    "answer",
+    "haystack",
+    "haystack_sha256",
+    "snap",
+    "system_instruction",
+    "scorer",
+    "max_new_tokens",
+];
+
 impl Identity {
     /// SHA-256 of the decisions in hex, cut to 16 digits: the `config_hash` of every row.
     #[must_use]
@@ -77,10 +94,20 @@ impl Identity {
     /// The decisions that differ, as `key: old -> new`; `None` when there are none.
     #[must_use]
     pub fn difference(&self, new: &Self) -> Option<String> {
+        self.difference_in(new, |_| true)
+    }
+
+    /// Those of the decisions that differ which prompts, or the scores of answers to them, depend on.
+    #[must_use]
+    pub fn prompt_difference(&self, other: &Self) -> Option<String> {
+        self.difference_in(other, |key| PROMPT_KEYS.contains(&key))
+    }
+
+    fn difference_in(&self, new: &Self, among: impl Fn(&str) -> bool) -> Option<String> {
         let keys = self.0.keys().chain(new.0.keys().filter(|key| !self.0.contains_key(*key)));
         let show = |value: Option<&Value>| value.map_or("nothing".to_string(), Value::to_string);
         let changed: Vec<_> = keys
-            .filter(|key| self.0.get(*key) != new.0.get(*key))
+            .filter(|key| among(key) && self.0.get(*key) != new.0.get(*key))
             .map(|key| format!("{key}: {} -> {}", show(self.0.get(key)), show(new.0.get(key))))
             .collect();
         (!changed.is_empty()).then(|| changed.join("; "))

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::comparison::{Comparison, ComparisonRow};
 use super::{CellSummary, HeadSummary};
 use crate::grid::{Cell, ContextLength};
 
@@ -12,23 +13,48 @@ pub enum Unit {
     Percent,
     /// `0.87`, or `0.9` where there is little room.
     Fraction,
+    /// A difference of shares in points of a hundred, with its sign: `+12`.
+    Points,
+    /// A difference of fractions, with its sign: `+0.12`, or `+0.1` where there is little room.
+    Difference,
 }
 
 impl Unit {
     /// The value as text; `short` drops what can be spared. Per cent round to 0 and 100 only when they are exactly
-    /// that: one miss in a thousand is not 100%.
+    /// that: one miss in a thousand is not 100%. So do points to 0 and 100.
     #[must_use]
     pub fn text(self, value: f64, short: bool) -> String {
         match self {
-            Self::Percent => {
-                let percent = (100.0 * value).round();
-                let inside = value > 0.0 && value < 1.0;
-                let percent = if inside { percent.clamp(1.0, 99.0) } else { percent };
-                format!("{percent}{}", if short { "" } else { "%" })
-            }
+            Self::Percent => format!("{}{}", percent(value), if short { "" } else { "%" }),
             Self::Fraction => format!("{value:.*}", if short { 1 } else { 2 }),
+            Self::Points => format!("{}{}", sign(value), percent(value.abs())),
+            Self::Difference => format!("{}{:.*}", sign(value), if short { 1 } else { 2 }, value.abs()),
         }
     }
+}
+
+/// Whole per cent of a share.
+fn percent(share: f64) -> f64 {
+    let percent = (100.0 * share).round();
+    let inside = share > 0.0 && share < 1.0;
+    if inside { percent.clamp(1.0, 99.0) } else { percent }
+}
+
+fn sign(value: f64) -> &'static str {
+    match value {
+        _ if value > 0.0 => "+",
+        _ if value < 0.0 => "-",
+        _ => "",
+    }
+}
+
+/// What the colours of a heatmap say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// From little to much.
+    Sequential,
+    /// From one side to the other, with nothing in the middle of the range.
+    Diverging,
 }
 
 /// One value of a heatmap.
@@ -66,6 +92,8 @@ pub struct Heatmap {
     pub cells: Vec<Vec<Option<HeatCell>>>,
     /// Values at the two ends of the colours; values outside take the colour of the nearer end.
     pub range: (f64, f64),
+    /// What the colours say.
+    pub scale: Scale,
     /// How values are printed.
     pub unit: Unit,
     /// Where the training length lies.
@@ -78,7 +106,7 @@ impl Heatmap {
     /// Accuracy by length (x) and depth (y, 0 on top), colours fixed to 0-1. `training_length` is marked on the x axis.
     #[must_use]
     pub fn accuracy(cells: &[CellSummary], training_length: Option<usize>) -> Self {
-        let map = by_cell(cells, training_length, |cell| cell.accuracy);
+        let map = of_run(cells, training_length, |cell| cell.accuracy);
         Self { title: "Accuracy by context length and depth".into(), unit: Unit::Percent, ..map }
     }
 
@@ -86,11 +114,29 @@ impl Heatmap {
     /// [`crate::trial::Outcome::needle_mass_top`].
     #[must_use]
     pub fn needle_mass(cells: &[CellSummary], training_length: Option<usize>) -> Self {
-        let map = by_cell(cells, training_length, |cell| cell.needle_mass_mean);
+        let map = of_run(cells, training_length, |cell| cell.needle_mass_mean);
         Self {
             title: "Needle mass by context length and depth (largest of all heads, mean over trials)".into(),
             ..map
         }
+    }
+
+    /// Accuracy of B minus that of A by length and depth, in points, colours fixed to -100 to 100.
+    #[must_use]
+    pub fn accuracy_difference(comparison: &Comparison) -> Self {
+        let map = of_comparison(comparison, |row| (row.accuracy_difference, row.n));
+        Self {
+            title: "Accuracy by context length and depth: B - A in points".into(),
+            unit: Unit::Points,
+            ..map
+        }
+    }
+
+    /// Needle mass of B minus that of A by length and depth, colours fixed to -1 to 1.
+    #[must_use]
+    pub fn needle_mass_difference(comparison: &Comparison) -> Self {
+        let map = of_comparison(comparison, |row| (row.needle_mass_difference, row.n_mass));
+        Self { title: "Needle mass by context length and depth: B - A".into(), unit: Unit::Difference, ..map }
     }
 
     /// Needle mass by layer (y, 0 on top) and query head (x) in one cell, mean over its trials, colours fixed to 0-1.
@@ -115,6 +161,7 @@ impl Heatmap {
             rows: layers.iter().map(usize::to_string).collect(),
             cells: layers.iter().map(|&l| columns.iter().map(|&h| value(l, h)).collect()).collect(),
             range: (0.0, 1.0),
+            scale: Scale::Sequential,
             unit: Unit::Fraction,
             mark: None,
             notes: vec![],
@@ -136,6 +183,7 @@ impl Heatmap {
             rows: (0..numbers.len()).map(|layer| layer.to_string()).collect(),
             cells: numbers.iter().map(|row| (0..heads).map(|head| cell(row.get(head)?)).collect()).collect(),
             range: (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max)),
+            scale: Scale::Sequential,
             unit: Unit::Fraction,
             mark: None,
             notes: vec![],
@@ -161,23 +209,46 @@ impl Heatmap {
     }
 }
 
-fn by_cell(
+fn of_run(
     cells: &[CellSummary],
     training_length: Option<usize>,
     value: impl Fn(&CellSummary) -> Option<f64>,
 ) -> Heatmap {
-    let key = |cell: &CellSummary| (cell.context_length, (cell.depth_percent * 1000.0).round() as u64);
-    let by_key: BTreeMap<_, &CellSummary> = cells.iter().map(|cell| (key(cell), cell)).collect();
+    let failed: usize = cells.iter().map(|cell| cell.n_error).sum();
+    let values = cells.iter().map(|cell| (cell.context_length, cell.depth_percent, value(cell), cell.n));
+    let notes = match failed {
+        0 => vec![],
+        1 => vec!["1 failed trial is left out".to_string()],
+        _ => vec![format!("{failed} failed trials are left out")],
+    };
+    Heatmap { notes, ..by_cell(values, training_length) }
+}
+
+fn of_comparison(comparison: &Comparison, value: impl Fn(&ComparisonRow) -> (Option<f64>, usize)) -> Heatmap {
+    let values = comparison.cells.iter().filter_map(|row| {
+        let (value, n) = value(row);
+        Some((row.context_length?, row.depth_percent?, value, n))
+    });
+    let map = by_cell(values, comparison.training_length);
+    Heatmap { range: (-1.0, 1.0), scale: Scale::Diverging, ..map }
+}
+
+/// A heatmap of (length, depth in per cent, value, trials), without title.
+fn by_cell(
+    values: impl Iterator<Item = (usize, f64, Option<f64>, usize)>,
+    training_length: Option<usize>,
+) -> Heatmap {
+    let by_key: BTreeMap<_, _> = values
+        .map(|(length, depth, value, n)| ((length, (depth * 1000.0).round() as u64), (value, n)))
+        .collect();
     let lengths: Vec<usize> =
         by_key.keys().map(|&(length, _)| length).collect::<BTreeSet<_>>().into_iter().collect();
     let depths: BTreeSet<u64> = by_key.keys().map(|&(_, depth)| depth).collect();
     let heat = |length, depth| {
-        let cell = by_key.get(&(length, depth))?;
+        let &(value, n) = by_key.get(&(length, depth))?;
         // A value that is not finite has no place on the colour scale.
-        let value = value(cell).filter(|value| value.is_finite())?;
-        Some(HeatCell { value, n: cell.n })
+        Some(HeatCell { value: value.filter(|value| value.is_finite())?, n })
     };
-    let failed: usize = cells.iter().map(|cell| cell.n_error).sum();
     Heatmap {
         title: String::new(),
         x_label: "context length (tokens)".into(),
@@ -186,6 +257,7 @@ fn by_cell(
         rows: depths.iter().map(|&depth| (depth as f64 / 1000.0).to_string()).collect(),
         cells: depths.iter().map(|&d| lengths.iter().map(|&l| heat(l, d)).collect()).collect(),
         range: (0.0, 1.0),
+        scale: Scale::Sequential,
         unit: Unit::Fraction,
         mark: training_length.map(|trained| Mark {
             before_column: lengths.iter().filter(|&&length| length <= trained).count(),
@@ -194,11 +266,7 @@ fn by_cell(
                 ContextLength(trained)
             ),
         }),
-        notes: if failed > 0 {
-            vec![format!("{failed} failed {} left out", if failed == 1 { "trial is" } else { "trials are" })]
-        } else {
-            vec![]
-        },
+        notes: vec![],
     }
 }
 
@@ -278,5 +346,16 @@ mod tests {
         assert_eq!(Unit::Percent.text(0.001, true), "1");
         assert_eq!(Unit::Percent.text(0.0, true), "0");
         assert_eq!(Unit::Fraction.text(0.875, true), "0.9");
+    }
+
+    #[test]
+    fn differences_have_a_sign_and_are_zero_only_when_exact() {
+        let points = |value| Unit::Points.text(value, false);
+        assert_eq!(
+            [0.125, -1.0, 0.001, -0.999, 0.0, -0.0].map(points),
+            ["+13", "-100", "+1", "-99", "0", "0"]
+        );
+        assert_eq!(Unit::Difference.text(-0.125, false), "-0.12");
+        assert_eq!(Unit::Difference.text(0.5, true), "+0.5");
     }
 }

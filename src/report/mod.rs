@@ -1,10 +1,11 @@
 //! From outcomes to tables: one row a cell, one a length, one overall, and what became of the needles.
 //!
 //! Missing stays missing: a value that no trial gave is `None`, never 0. Trials that failed are counted as errors and
-//! enter no mean.
+//! enter no mean. Two runs on identical prompts are compared pair by pair ([`comparison`]).
 
 pub mod document;
 pub mod experiment;
+pub mod comparison;
 pub mod heatmap;
 pub mod loss;
 pub mod speed;
@@ -258,6 +259,7 @@ pub(crate) mod tests {
             row_id: format!("{length}:{depth}:{trial}"),
             value_start: Some(7),
             value_end: Some(8),
+            prompt_hash: Some(format!("{length}:{depth}:{trial}")),
         }
     }
 

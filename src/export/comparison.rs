@@ -1,0 +1,101 @@
+//! Two runs compared, for the terminal: where they differ, tables with their uncertainty, and the result in a sentence.
+
+use super::RunReport;
+use super::style::Style;
+use super::{table, terminal};
+use crate::grid::ContextLength;
+use crate::report::comparison::{Comparison, ComparisonRow, LeftOut};
+use crate::report::heatmap::{Heatmap, Unit};
+use crate::stats::RESAMPLES;
+
+/// What is drawn of two runs.
+pub struct ComparisonReport {
+    /// What ran as A and as B, in a line each.
+    pub titles: [String; 2],
+    /// How they differ.
+    pub comparison: Comparison,
+}
+
+/// Heatmaps of the differences, a table of accuracies and one of needle masses, and how to read them.
+#[must_use]
+pub fn page(report: &ComparisonReport, style: &Style) -> String {
+    let ComparisonReport { titles: [a, b], comparison } = report;
+    let accuracy = Heatmap::accuracy_difference(comparison);
+    let mass = Heatmap::needle_mass_difference(comparison);
+    let mut lines = [style.wrap(&format!("A  {a}")), style.wrap(&format!("B  {b}"))].concat();
+    lines.push(String::new());
+    let maps = terminal::draw_pair(&accuracy, &mass, style);
+    let mut notes = style.wrap(&rules());
+    notes.extend(left_out(&comparison.left_out).iter().flat_map(|text| style.wrap(text)));
+    if let Some(result) = sentence(comparison, ["A", "B"]) {
+        notes.push(String::new());
+        notes.extend(style.wrap(&result));
+    }
+    format!("{}\n{maps}\n{}\n{}\n", lines.join("\n"), table::comparison(comparison, style), notes.join("\n"))
+}
+
+/// Accuracy and needle mass of two runs beside each other, and the result in a sentence. `names` are those of A and B.
+#[must_use]
+pub fn side_by_side(
+    runs: &[RunReport; 2],
+    names: [&str; 2],
+    report: &ComparisonReport,
+    style: &Style,
+) -> String {
+    let titled =
+        |index: usize, map: Heatmap| Heatmap { title: format!("{}: {}", names[index], map.title), ..map };
+    let pair = |map: &dyn Fn(&RunReport) -> Heatmap| {
+        terminal::draw_pair(&titled(0, map(&runs[0])), &titled(1, map(&runs[1])), style)
+    };
+    let accuracy = pair(&|run| Heatmap::accuracy(&run.cells, run.training_length));
+    let mass = pair(&|run| Heatmap::needle_mass(&run.cells, run.training_length));
+    let result = sentence(&report.comparison, names).map_or(Vec::new(), |result| style.wrap(&result));
+    format!("{accuracy}\n{mass}\n{}\n", result.join("\n"))
+}
+
+/// What was found beyond the training length; `None` where that is unknown or nothing ran beyond it.
+#[must_use]
+pub fn sentence(comparison: &Comparison, [a, b]: [&str; 2]) -> Option<String> {
+    let ComparisonRow { n, n_trials, .. } = *comparison.beyond.as_ref()?;
+    let row = comparison.beyond.as_ref()?;
+    let percent = |value| Unit::Percent.text(value, false);
+    let points = |value| Unit::Points.text(value, false);
+    let interval = match row.accuracy_difference_low.zip(row.accuracy_difference_high) {
+        Some((low, high)) => {
+            format!("95% interval {} to {}, bootstrap over {n_trials} trials", points(low), points(high))
+        }
+        None => "no interval: that takes two trials".to_string(),
+    };
+    Some(format!(
+        "Beyond the training length of {} tokens {a} answers {} and {b} {} of the same {n} prompts right: a difference \
+         of {} points ({interval}).",
+        ContextLength(comparison.training_length?),
+        percent(row.accuracy_a?),
+        percent(row.accuracy_b?),
+        points(row.accuracy_difference?),
+    ))
+}
+
+/// How the numbers of the tables were found.
+fn rules() -> String {
+    format!(
+        "Brackets: 95% intervals. Those of A and B are Wilson's; those of B - A are percentiles of a bootstrap ({RESAMPLES} \
+         resamples) that draws whole trials, since all cells of one share a haystack; it takes two trials. A only, B only: prompts \
+         that one alone answers right. p: McNemar's exact test, two-sided (twice the smaller binomial tail), of independent pairs, not \
+         corrected. Holm: p corrected for the number of lengths."
+    )
+}
+
+/// What is not among the pairs, if anything.
+fn left_out(left_out: &LeftOut) -> Option<String> {
+    let LeftOut { prompts, failed_in_a, missing_from_a, failed_in_b, missing_from_b } = *left_out;
+    let reasons = [
+        (failed_in_a, "failed in A"),
+        (missing_from_a, "not run in A"),
+        (failed_in_b, "failed in B"),
+        (missing_from_b, "not run in B"),
+    ];
+    let reasons: Vec<_> =
+        reasons.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{count} {why}")).collect();
+    (prompts > 0).then(|| format!("Left out: {prompts} of the prompts ({})", reasons.join(", ")))
+}

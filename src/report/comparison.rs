@@ -1,0 +1,438 @@
+//! Two runs, A and B, on identical prompts: who was right where, and how much more attention B put on the needles.
+//!
+//! Rows pair by length, depth and trial. A pair counts when both have run and the prompt and the expected answer are the
+//! same; a trial that failed or is missing on one side is left out and counted, never taken as wrong.
+//!
+//! Accuracies come with Wilson's interval, differences (B - A) with that of [`cluster_bootstrap`]: all cells of a trial share
+//! one haystack, so trials are drawn, each with all of its cells. McNemar's test and Wilson's interval take pairs as independent,
+//! which within a cell they are. [`ComparisonRow::mcnemar_p`] is not corrected for the other rows; `mcnemar_p_holm` is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::latest;
+use crate::error::{Error, Result};
+use crate::grid::Cell;
+use crate::stats::{cluster_bootstrap, holm, mcnemar_exact, mean, wilson};
+use crate::trial::{Outcome, Status};
+
+/// Seed of the bootstrap, the same for every row.
+const BOOTSTRAP_SEED: u64 = 0;
+
+/// What a row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// One length and depth.
+    Cell,
+    /// All depths of one length.
+    Length,
+    /// All lengths beyond the training length.
+    Beyond,
+    /// Every pair.
+    All,
+}
+
+/// One row of the table of a comparison; `a` and `b` are the two runs, differences are B - A.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ComparisonRow {
+    /// What the row is about.
+    pub level: Level,
+    /// Prompt length asked for, in tokens.
+    pub context_length: Option<usize>,
+    /// Depth asked for, in per cent.
+    pub depth_percent: Option<f64>,
+    /// Pairs: prompts that both have run.
+    pub n: usize,
+    /// Prompts that are left out because a run lacks them or failed at them.
+    pub n_left_out: usize,
+    /// Trials that the pairs are of; what is drawn to find an interval.
+    pub n_trials: usize,
+    /// Prompts that A answered right.
+    pub n_correct_a: usize,
+    /// Their share.
+    pub accuracy_a: Option<f64>,
+    /// Lower end of its 95 % Wilson interval.
+    pub ci_low_a: Option<f64>,
+    /// Upper end of its 95 % Wilson interval.
+    pub ci_high_a: Option<f64>,
+    /// Prompts that B answered right.
+    pub n_correct_b: usize,
+    /// Their share.
+    pub accuracy_b: Option<f64>,
+    /// Lower end of its 95 % Wilson interval.
+    pub ci_low_b: Option<f64>,
+    /// Upper end of its 95 % Wilson interval.
+    pub ci_high_b: Option<f64>,
+    /// Difference of the shares.
+    pub accuracy_difference: Option<f64>,
+    /// Lower end of its 95 % bootstrap interval; missing for fewer than two trials.
+    pub accuracy_difference_low: Option<f64>,
+    /// Upper end of its 95 % bootstrap interval.
+    pub accuracy_difference_high: Option<f64>,
+    /// Prompts that A alone answered right.
+    pub only_a: usize,
+    /// Prompts that B alone answered right.
+    pub only_b: usize,
+    /// McNemar's exact two-sided p ([`mcnemar_exact`]), not corrected.
+    pub mcnemar_p: Option<f64>,
+    /// The same, corrected by [`holm`] over the rows of the same level.
+    pub mcnemar_p_holm: Option<f64>,
+    /// Pairs in which both have a needle mass.
+    pub n_mass: usize,
+    /// Mean of A's [`Outcome::needle_mass_top`] over these.
+    pub needle_mass_a: Option<f64>,
+    /// Mean of B's.
+    pub needle_mass_b: Option<f64>,
+    /// Mean of their differences.
+    pub needle_mass_difference: Option<f64>,
+    /// Lower end of its 95 % bootstrap interval; missing for fewer than two trials.
+    pub needle_mass_difference_low: Option<f64>,
+    /// Upper end of its 95 % bootstrap interval.
+    pub needle_mass_difference_high: Option<f64>,
+}
+
+/// Why prompts were left out. One prompt may be counted on both sides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Prompts that are left out.
+    pub prompts: usize,
+    /// A failed at them.
+    pub failed_in_a: usize,
+    /// A has not run them.
+    pub missing_from_a: usize,
+    /// B failed at them.
+    pub failed_in_b: usize,
+    /// B has not run them.
+    pub missing_from_b: usize,
+}
+
+/// Two runs compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// Every planned cell, by length and then by depth.
+    pub cells: Vec<ComparisonRow>,
+    /// Every length, ascending.
+    pub lengths: Vec<ComparisonRow>,
+    /// The lengths beyond the training length, when it is known and there are any.
+    pub beyond: Option<ComparisonRow>,
+    /// Every pair.
+    pub all: ComparisonRow,
+    /// What is not among the pairs, and why.
+    pub left_out: LeftOut,
+    /// Length that both checkpoints were trained on.
+    pub training_length: Option<usize>,
+}
+
+/// Length, depth in thousandths of a per cent, trial.
+type Key = (usize, u64, usize);
+
+impl Comparison {
+    /// Compares the trials of `a` with those of `b`. `planned` are the cells of both; `training_length` is the one that both
+    /// checkpoints share.
+    ///
+    /// # Errors
+    /// [`Error::PromptsDiffer`] when a trial that both have run was not the same prompt in both; [`Error::Message`] when there is
+    /// no trial that both have run.
+    pub fn of(
+        a: &[Outcome],
+        b: &[Outcome],
+        planned: &[Cell],
+        training_length: Option<usize>,
+    ) -> Result<Self> {
+        let prompts = paired(a, b);
+        check_prompts(&prompts)?;
+        if prompts.iter().all(|prompt| prompt.pair().is_none()) {
+            return Err(Error::Message(
+                "A and B share no trial that ran in both: nothing to compare; run both on the same lengths, depths and trials"
+                    .to_string(),
+            ));
+        }
+        let keys = prompts.iter().map(|prompt| (prompt.key.0, prompt.key.1));
+        let cells: BTreeSet<(usize, u64)> = planned.iter().map(Cell::key).chain(keys).collect();
+        let lengths: BTreeSet<usize> = cells.iter().map(|&(length, _)| length).collect();
+        let row = |level, holds: &dyn Fn(&Key) -> bool| {
+            row(level, &prompts.iter().filter(|prompt| holds(&prompt.key)).collect::<Vec<_>>())
+        };
+        let cell = |&(length, depth): &(usize, u64)| ComparisonRow {
+            context_length: Some(length),
+            depth_percent: Some(depth as f64 / 1000.0),
+            ..row(Level::Cell, &|key| (key.0, key.1) == (length, depth))
+        };
+        let of_length = |&length: &usize| ComparisonRow {
+            context_length: Some(length),
+            ..row(Level::Length, &|key| key.0 == length)
+        };
+        let beyond = training_length.map(|trained| row(Level::Beyond, &|key| key.0 > trained));
+        Ok(Self {
+            cells: corrected(cells.iter().map(cell).collect()),
+            lengths: corrected(lengths.iter().map(of_length).collect()),
+            beyond: beyond.map(alone).filter(|row| row.n > 0),
+            all: alone(row(Level::All, &|_| true)),
+            left_out: left_out(&prompts),
+            training_length,
+        })
+    }
+
+    /// Every row: cells, lengths, what is beyond the training length, all.
+    #[must_use]
+    pub fn rows(&self) -> Vec<ComparisonRow> {
+        let pooled = self.beyond.iter().chain([&self.all]);
+        self.cells.iter().chain(&self.lengths).chain(pooled).cloned().collect()
+    }
+}
+
+/// A prompt as both runs have it.
+struct Prompt<'a> {
+    key: Key,
+    a: Option<&'a Outcome>,
+    b: Option<&'a Outcome>,
+}
+
+impl<'a> Prompt<'a> {
+    /// Both rows, when both have run.
+    fn pair(&self) -> Option<(&'a Outcome, &'a Outcome)> {
+        let ran = |row: Option<&'a Outcome>| row.filter(|row| row.status == Status::Ok);
+        ran(self.a).zip(ran(self.b))
+    }
+}
+
+/// Every prompt that one of the runs knows, by length, depth and trial.
+fn paired<'a>(a: &'a [Outcome], b: &'a [Outcome]) -> Vec<Prompt<'a>> {
+    let by_key = |outcomes: &'a [Outcome]| -> BTreeMap<Key, &'a Outcome> {
+        let key =
+            |row: &Outcome| (row.context_length, (row.depth_percent * 1000.0).round() as u64, row.trial);
+        latest(outcomes).into_iter().map(|row| (key(row), row)).collect()
+    };
+    let (a, b) = (by_key(a), by_key(b));
+    let keys: BTreeSet<Key> = a.keys().chain(b.keys()).copied().collect();
+    keys.into_iter().map(|key| Prompt { key, a: a.get(&key).copied(), b: b.get(&key).copied() }).collect()
+}
+
+/// Refuses pairs that were not asked the same.
+fn check_prompts(prompts: &[Prompt<'_>]) -> Result<()> {
+    let pairs: Vec<_> = prompts.iter().filter_map(Prompt::pair).collect();
+    let same = |(a, b): &(&Outcome, &Outcome)| {
+        a.prompt_hash.is_some() && a.prompt_hash == b.prompt_hash && a.expected_answer == b.expected_answer
+    };
+    let differing: Vec<_> = pairs.iter().filter(|pair| !same(pair)).map(|(a, _)| a.row_id.as_str()).collect();
+    if differing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::prompts_differ(&differing, pairs.len()))
+}
+
+fn left_out(prompts: &[Prompt<'_>]) -> LeftOut {
+    let failed = |row: &Option<&Outcome>| row.is_some_and(|row| row.status == Status::Error);
+    let missing = |row: &Option<&Outcome>| row.is_none_or(|row| row.status == Status::Skipped);
+    let count = |is: &dyn Fn(&Prompt<'_>) -> bool| prompts.iter().filter(|prompt| is(prompt)).count();
+    LeftOut {
+        prompts: count(&|prompt| prompt.pair().is_none()),
+        failed_in_a: count(&|prompt| failed(&prompt.a)),
+        missing_from_a: count(&|prompt| missing(&prompt.a)),
+        failed_in_b: count(&|prompt| failed(&prompt.b)),
+        missing_from_b: count(&|prompt| missing(&prompt.b)),
+    }
+}
+
+/// The row of these prompts, apart from length, depth and the corrected p.
+fn row(level: Level, prompts: &[&Prompt<'_>]) -> ComparisonRow {
+    let pairs: Vec<_> = prompts.iter().filter_map(|prompt| prompt.pair()).collect();
+    let answers: Vec<(usize, bool, bool)> =
+        pairs.iter().filter_map(|(a, b)| Some((a.trial, a.correct?, b.correct?))).collect();
+    let masses: Vec<(usize, f64, f64)> =
+        pairs.iter().filter_map(|(a, b)| Some((a.trial, a.needle_mass_top?, b.needle_mass_top?))).collect();
+    let n = answers.len();
+    let count = |is: fn(bool, bool) -> bool| answers.iter().filter(|&&(_, a, b)| is(a, b)).count();
+    let (n_correct_a, n_correct_b) = (count(|a, _| a), count(|_, b| b));
+    let (only_a, only_b) = (count(|a, b| a && !b), count(|a, b| b && !a));
+    let (ci_a, ci_b) = (wilson(n_correct_a, n), wilson(n_correct_b, n));
+    let share = |count: usize| (n > 0).then(|| count as f64 / n as f64);
+    let number = |right: bool| f64::from(u8::from(right));
+    let accuracy = interval(answers.iter().map(|&(trial, a, b)| (trial, number(b) - number(a))));
+    let mass = interval(masses.iter().map(|&(trial, a, b)| (trial, b - a)));
+    let column = |value: fn(&(usize, f64, f64)) -> f64| mean(&masses.iter().map(value).collect::<Vec<_>>());
+    ComparisonRow {
+        level,
+        context_length: None,
+        depth_percent: None,
+        n,
+        n_left_out: prompts.len() - pairs.len(),
+        n_trials: answers.iter().map(|answer| answer.0).collect::<BTreeSet<_>>().len(),
+        n_correct_a,
+        accuracy_a: share(n_correct_a),
+        ci_low_a: ci_a.map(|ci| ci.0),
+        ci_high_a: ci_a.map(|ci| ci.1),
+        n_correct_b,
+        accuracy_b: share(n_correct_b),
+        ci_low_b: ci_b.map(|ci| ci.0),
+        ci_high_b: ci_b.map(|ci| ci.1),
+        accuracy_difference: (n > 0).then(|| (only_b as f64 - only_a as f64) / n as f64),
+        accuracy_difference_low: accuracy.map(|ends| ends.0),
+        accuracy_difference_high: accuracy.map(|ends| ends.1),
+        only_a,
+        only_b,
+        mcnemar_p: (n > 0).then(|| mcnemar_exact(only_a, only_b)),
+        mcnemar_p_holm: None,
+        n_mass: masses.len(),
+        needle_mass_a: column(|mass| mass.1),
+        needle_mass_b: column(|mass| mass.2),
+        needle_mass_difference: column(|mass| mass.2 - mass.1),
+        needle_mass_difference_low: mass.map(|ends| ends.0),
+        needle_mass_difference_high: mass.map(|ends| ends.1),
+    }
+}
+
+/// The bootstrap interval of the mean difference: those of one trial are drawn together.
+fn interval(differences: impl Iterator<Item = (usize, f64)>) -> Option<(f64, f64)> {
+    let mut trials: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+    for (trial, difference) in differences {
+        trials.entry(trial).or_default().push(difference);
+    }
+    cluster_bootstrap(&trials.into_values().collect::<Vec<_>>(), BOOTSTRAP_SEED)
+}
+
+/// The rows of one level with their p values corrected for each other.
+fn corrected(mut rows: Vec<ComparisonRow>) -> Vec<ComparisonRow> {
+    let p_values: Vec<f64> = rows.iter().filter_map(|row| row.mcnemar_p).collect();
+    let tested = rows.iter_mut().filter(|row| row.mcnemar_p.is_some());
+    for (row, p) in tested.zip(holm(&p_values)) {
+        row.mcnemar_p_holm = Some(p);
+    }
+    rows
+}
+
+/// The one row of its level.
+fn alone(row: ComparisonRow) -> ComparisonRow {
+    ComparisonRow { mcnemar_p_holm: row.mcnemar_p, ..row }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{failed, outcome};
+    use super::*;
+    use crate::grid::{ContextLength, Depth};
+
+    /// Two lengths, two depths, three trials; A is right at 1024 alone, B everywhere but once.
+    fn runs() -> (Vec<Outcome>, Vec<Outcome>) {
+        let mut runs = (Vec::new(), Vec::new());
+        for (length, depth, trial) in [1024, 4096]
+            .into_iter()
+            .flat_map(|l| [0.0, 50.0].into_iter().flat_map(move |d| (0..3).map(move |t| (l, d, t))))
+        {
+            runs.0.push(outcome(length, depth, trial, length == 1024, Some(0.25)));
+            runs.1.push(outcome(
+                length,
+                depth,
+                trial,
+                (length, depth, trial) != (1024, 0.0, 2),
+                Some(0.25 * (trial + 1) as f64),
+            ));
+        }
+        runs
+    }
+
+    fn compare(a: &[Outcome], b: &[Outcome]) -> Comparison {
+        Comparison::of(a, b, &[], Some(2048)).unwrap()
+    }
+
+    #[test]
+    fn pairs_are_counted_by_cell_by_length_beyond_and_in_all() {
+        let (a, b) = runs();
+        let comparison = compare(&a, &b);
+        assert_eq!((comparison.cells.len(), comparison.lengths.len()), (4, 2));
+        let cell = &comparison.cells[0];
+        assert_eq!((cell.context_length, cell.depth_percent, cell.n), (Some(1024), Some(0.0), 3));
+        assert_eq!((cell.n_correct_a, cell.n_correct_b, cell.only_a, cell.only_b), (3, 2, 1, 0));
+        assert_eq!(cell.accuracy_difference, Some(-1.0 / 3.0));
+        let all = &comparison.all;
+        assert_eq!((all.n, all.n_trials, all.only_a, all.only_b, all.mcnemar_p), (12, 3, 1, 6, Some(0.125)));
+        assert_eq!(all.accuracy_difference, Some(5.0 / 12.0));
+        let beyond = comparison.beyond.as_ref().unwrap();
+        assert_eq!((beyond.n, beyond.accuracy_difference, beyond.mcnemar_p), (6, Some(1.0), Some(0.03125)));
+        assert_eq!(beyond.accuracy_difference_low.zip(beyond.accuracy_difference_high), Some((1.0, 1.0)));
+        assert_eq!(all.needle_mass_difference, Some(0.25));
+        // Of three trials with the differences 0, 0.25 and 0.5, all alike in every cell.
+        assert_eq!(all.needle_mass_difference_low.zip(all.needle_mass_difference_high), Some((0.0, 0.5)));
+        assert_eq!(comparison.rows().len(), 4 + 2 + 1 + 1);
+        assert_eq!(comparison.left_out, LeftOut::default());
+    }
+
+    #[test]
+    fn p_values_are_corrected_within_their_level() {
+        let (a, b) = runs();
+        let comparison = compare(&a, &b);
+        let p = |rows: &[ComparisonRow]| -> Vec<_> {
+            rows.iter().map(|row| (row.mcnemar_p.unwrap(), row.mcnemar_p_holm.unwrap())).collect()
+        };
+        assert_eq!(p(&comparison.lengths), [(1.0, 1.0), (0.03125, 0.0625)]);
+        assert_eq!(p(&comparison.cells), [(1.0, 1.0), (1.0, 1.0), (0.25, 1.0), (0.25, 1.0)]);
+        assert_eq!(p(&[comparison.all]), [(0.125, 0.125)]);
+    }
+
+    #[test]
+    fn what_failed_or_is_missing_on_one_side_is_left_out_and_not_wrong() {
+        let (mut a, mut b) = runs();
+        a[0] = failed(1024, 0.0, 0);
+        b[0] = failed(1024, 0.0, 0);
+        b.remove(1);
+        b.push(outcome(8192, 0.0, 0, true, None));
+        let comparison = compare(&a, &b);
+        let expected =
+            LeftOut { prompts: 3, failed_in_a: 1, missing_from_a: 1, failed_in_b: 1, missing_from_b: 1 };
+        assert_eq!(comparison.left_out, expected);
+        let cell = &comparison.cells[0];
+        assert_eq!((cell.n, cell.n_left_out, cell.n_correct_a, cell.n_correct_b), (1, 2, 1, 0));
+        let empty = &comparison.cells[4];
+        assert_eq!((empty.context_length, empty.n, empty.n_left_out), (Some(8192), 0, 1));
+        assert_eq!((empty.accuracy_a, empty.accuracy_difference, empty.mcnemar_p), (None, None, None));
+        assert_eq!((empty.mcnemar_p_holm, empty.needle_mass_difference), (None, None));
+    }
+
+    #[test]
+    fn a_trial_that_failed_and_was_tried_again_is_a_pair() {
+        let (mut a, b) = runs();
+        a.insert(0, failed(1024, 0.0, 0));
+        assert_eq!(compare(&a, &b).left_out, LeftOut::default());
+    }
+
+    #[test]
+    fn cells_that_neither_has_run_stay_missing() {
+        let (a, b) = runs();
+        let planned = [Cell { context_length: ContextLength(512), depth: Depth::from_percent(0.0).unwrap() }];
+        let comparison = Comparison::of(&a, &b, &planned, None).unwrap();
+        assert_eq!((comparison.cells[0].context_length, comparison.cells[0].n), (Some(512), 0));
+        assert_eq!(comparison.beyond, None);
+        let trained = Comparison::of(&a, &b, &planned, Some(4096)).unwrap();
+        assert_eq!(trained.beyond, None, "nothing is beyond");
+    }
+
+    #[test]
+    fn regression_two_models_given_different_prompts_are_not_compared() {
+        let (a, b) = runs();
+        let mut other_prompt = b.clone();
+        other_prompt[1].prompt_hash = Some("another".into());
+        other_prompt[5].prompt_hash = None;
+        let mut other_answer = b.clone();
+        other_answer[3].expected_answer = "7654321".into();
+        for (b, first, differing) in
+            [(other_prompt, "1024:0:1, 1024:50:2", 2), (other_answer, "1024:50:0", 1)]
+        {
+            match Comparison::of(&a, &b, &[], None).unwrap_err() {
+                Error::PromptsDiffer { differing: found, compared: 12, first: named, .. } => {
+                    assert_eq!((found, named.as_str()), (differing, first));
+                }
+                error => panic!("{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn runs_without_a_common_trial_are_not_compared() {
+        let (a, b) = runs();
+        let error = Comparison::of(&a[..6], &b[6..], &[], None).unwrap_err();
+        assert!(error.to_string().contains("share no trial"), "{error}");
+        assert!(Comparison::of(&[], &[], &[], None).is_err());
+    }
+}
