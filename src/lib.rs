@@ -9,7 +9,7 @@
 //! 2. [`prompt`] builds each prompt from a [`task`] and a [`haystack`], exact to the token, as a pure function of its inputs.
 //! 3. [`generate`] runs it through the [`model`] under an [`attention`] variant, and probes the rows that predict the answer.
 //! 4. [`runner`] scores the answer ([`score`]) and hands one flat row ([`trial::Outcome`]) to the run's directory.
-//! 5. [`report`] sums rows up, with their uncertainty ([`stats`]); [`export`] turns reports into bytes.
+//! 5. [`report`] sums rows up, with their uncertainty ([`stats`]), or compares two runs; [`export`] turns reports into bytes.
 //!
 //! [`train`] makes checkpoints that load like any other; what it draws from, a run can leave out ([`split`]). [`loss`] measures
 //! how well any of them predicts text, by position.

@@ -2,8 +2,11 @@
 
 pub mod attend;
 pub mod bench;
+pub mod compare;
 pub mod config_file;
 pub mod experiment;
+pub mod demo;
+mod evaluation;
 pub mod inspect;
 pub mod list;
 pub mod logits;
@@ -99,14 +102,18 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
 
 /// The results of a run in the form that was asked for.
 fn results(outcomes: &[Outcome], record: &RunRecord, exporter: Exporter, style: &Style) -> Result<String> {
+    (exporter.run)(&run_report(outcomes, record), style)
+}
+
+/// What is drawn of a run.
+fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport {
     let planned: Vec<_> = record.settings.grid.cells().collect();
-    let report = RunReport {
+    RunReport {
         title: record.title(),
         cells: report::cells(outcomes, &planned),
         summary: Summary::of(outcomes),
         training_length: record.training_length,
-    };
-    (exporter.run)(&report, style)
+    }
 }
 
 /// What was typed, as settings.
@@ -130,8 +137,8 @@ fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
         haystack: grid.haystack.clone(),
         split: grid.split,
         snap: grid.snap,
-        apply_chat_template: model.apply_chat_template,
-        system_instruction: model.system_instruction.clone(),
+        apply_chat_template: model.chat.apply_chat_template,
+        system_instruction: model.chat.system_instruction.clone(),
         scorer: grid.scorer.clone(),
         max_new_tokens: grid.max_new_tokens,
     })

@@ -1,0 +1,194 @@
+//! `niah compare`: two runs on identical prompts, stored or run for it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use candle_core::Device;
+
+use super::evaluation::{Evaluation, Finished, Prompts, failures};
+use super::{machine_record, prepare, print, settings, stop_on_interrupt, tell};
+use crate::cli::{AttentionArgs, CompareArgs, ModelArgs};
+use crate::error::{Error, Result};
+use crate::export::comparison::ComparisonReport;
+use crate::export::csv;
+use crate::export::directory::{RESULTS_CSV, RUN_JSON, RunDirectory, RunRecord};
+use crate::export::style::Style;
+use crate::plan::RunPlan;
+use crate::report::comparison::Comparison;
+use crate::report::latest;
+
+/// Runs the command.
+///
+/// # Errors
+/// When a run cannot be read or a model cannot be run, and when the two were not asked the same.
+pub fn run(args: &CompareArgs, style: &Style) -> Result<()> {
+    check_flags(args)?;
+    let [a, b] = match is_run(&args.a) && is_run(&args.b) {
+        true => [stored(&args.a)?, stored(&args.b)?],
+        false => with_models(args)?,
+    };
+    print(&(args.output_format.comparison)(&report(&a, &b)?, style)?)?;
+    [a, b].iter().try_for_each(|run| failures(&run.outcomes, &run.ran, run.planned()))
+}
+
+/// Whether this is the directory of a run. A checkpoint has no run.json.
+fn is_run(name: &str) -> bool {
+    Path::new(name).join(RUN_JSON).is_file()
+}
+
+/// Refuses flags that say how to run what is stored already.
+fn check_flags(args: &CompareArgs) -> Result<()> {
+    for (flag, variant, name) in
+        [("--variant-a", &args.variant_a, &args.a), ("--variant-b", &args.variant_b, &args.b)]
+    {
+        if let Some(variant) = variant.as_ref().filter(|_| is_run(name)) {
+            return Err(Error::invalid(
+                flag,
+                variant,
+                format!("a model: {name} is a run, which has its variant"),
+            ));
+        }
+    }
+    match &args.output {
+        Some(output) if is_run(&args.a) && is_run(&args.b) => {
+            let expected = "a model to run: A and B are stored already";
+            Err(Error::invalid("--output", output.display(), expected))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn stored(name: &str) -> Result<Finished> {
+    let directory = Path::new(name);
+    let record = RunRecord::read(directory)?;
+    Ok(Finished { record, outcomes: csv::read(directory.join(RESULTS_CSV))?, ran: Vec::new() })
+}
+
+/// Reads what is stored and runs what is a model, once it is clear that their prompts agree.
+fn with_models(args: &CompareArgs) -> Result<[Finished; 2]> {
+    let (device, threads) = prepare(&args.machine)?;
+    let open = |name: &str, variant| match is_run(name) {
+        true => Ok(Side::Stored(Box::new(stored(name)?))),
+        false => Side::model(args, name, variant, &device, threads),
+    };
+    let sides = [open(&args.a, &args.variant_a)?, open(&args.b, &args.variant_b)?];
+    let prompts = [sides[0].first_prompts()?, sides[1].first_prompts()?];
+    check_first_prompts(&prompts, [sides[0].record(), sides[1].record()])?;
+    let stop = stop_on_interrupt()?;
+    let [a, b] = sides;
+    let directory = |name: &str| args.output.as_ref().map(|output| output.join(name));
+    Ok([a.finish(directory("a"), &device, &stop)?, b.finish(directory("b"), &device, &stop)?])
+}
+
+/// Refuses sides whose first prompts or rules of scoring differ, before any of them runs.
+pub(super) fn check_first_prompts(prompts: &[Prompts; 2], records: [&RunRecord; 2]) -> Result<()> {
+    check_rules(records)?;
+    let [a, b] = prompts;
+    let shared: Vec<_> = a.iter().filter_map(|(row, hash)| Some((row, hash, b.get(row)?))).collect();
+    let differing: Vec<&str> =
+        shared.iter().filter(|(_, a, b)| a != b).map(|(row, ..)| row.as_str()).collect();
+    match differing.is_empty() {
+        true => Ok(()),
+        false => Err(explained(Error::prompts_differ(&differing, shared.len()), records[0], records[1])),
+    }
+}
+
+/// Refuses answers that were scored by other rules.
+fn check_rules(records: [&RunRecord; 2]) -> Result<()> {
+    let [a, b] = records.map(|record| {
+        let tokens = record.settings.max_new_tokens;
+        let tokens = tokens.map_or("of the task".to_string(), |tokens| tokens.to_string());
+        format!("--scorer {}, --max-new-tokens {tokens}", record.settings.scorer)
+    });
+    if a == b { Ok(()) } else { Err(Error::invalid("B", b, format!("answers scored as those of A: {a}"))) }
+}
+
+/// What is drawn of two runs.
+///
+/// # Errors
+/// When their prompts differ, or answers were scored by other rules.
+pub(super) fn report(a: &Finished, b: &Finished) -> Result<ComparisonReport> {
+    check_rules([&a.record, &b.record])?;
+    let cells: Vec<_> = [a, b].iter().flat_map(|run| run.record.settings.grid.cells()).collect();
+    let trained = [a, b].map(|run| run.record.training_length);
+    let shared = trained[0].filter(|_| trained[0] == trained[1]);
+    let comparison = Comparison::of(&a.outcomes, &b.outcomes, &cells, shared)
+        .map_err(|error| explained(error, &a.record, &b.record))?;
+    Ok(ComparisonReport { titles: [a, b].map(|run| run.record.title()), comparison })
+}
+
+/// A refusal for different prompts with the settings that make them so.
+fn explained(error: Error, a: &RunRecord, b: &RunRecord) -> Error {
+    match error {
+        Error::PromptsDiffer { differing, compared, first, .. } => Error::PromptsDiffer {
+            differing,
+            compared,
+            first,
+            settings: a.identity.prompt_difference(&b.identity),
+        },
+        other => other,
+    }
+}
+
+/// A run to read, or a model to run.
+enum Side {
+    Stored(Box<Finished>),
+    Model(Box<(Evaluation, RunRecord)>),
+}
+
+impl Side {
+    fn model(
+        args: &CompareArgs,
+        name: &str,
+        variant: &Option<String>,
+        device: &Device,
+        threads: usize,
+    ) -> Result<Self> {
+        let variant = variant.as_ref().unwrap_or(&args.attention.variant).clone();
+        let model = ModelArgs {
+            model: name.to_string(),
+            attention: AttentionArgs { variant, ..args.attention.clone() },
+            chat: args.chat.clone(),
+        };
+        let plan = RunPlan::resolve(settings(&model, &args.grid)?)?;
+        for warning in &plan.warnings {
+            tell(format_args!("warning: {name}: {warning}"));
+        }
+        let evaluation = Evaluation::new(plan, true)?;
+        let record = evaluation.record(device, machine_record(&args.machine, threads))?;
+        Ok(Self::Model(Box::new((evaluation, record))))
+    }
+
+    fn record(&self) -> &RunRecord {
+        match self {
+            Self::Stored(run) => &run.record,
+            Self::Model(model) => &model.1,
+        }
+    }
+
+    fn first_prompts(&self) -> Result<Prompts> {
+        match self {
+            Self::Stored(run) => {
+                let first = latest(&run.outcomes).into_iter().filter(|row| row.trial == 0);
+                Ok(first.filter_map(|row| Some((row.row_id.clone(), row.prompt_hash.clone()?))).collect())
+            }
+            Self::Model(model) => model.0.first_prompts(),
+        }
+    }
+
+    /// All rows; a model runs for them, into `directory` if there is one.
+    fn finish(self, directory: Option<PathBuf>, device: &Device, stop: &AtomicBool) -> Result<Finished> {
+        let (evaluation, record) = match self {
+            Self::Stored(run) => return Ok(*run),
+            Self::Model(model) => *model,
+        };
+        match directory {
+            None => evaluation.in_memory(record, device, stop),
+            Some(directory) => {
+                let mut store = RunDirectory::open(&directory, &record, false)?;
+                let ran = evaluation.go_on((&mut store, &directory), &record, (false, None), device, stop)?;
+                Ok(Finished { outcomes: store.outcomes().to_vec(), record, ran })
+            }
+        }
+    }
+}
