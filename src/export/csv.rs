@@ -17,8 +17,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::report::loss::BucketLoss;
 use crate::report::comparison::ComparisonRow;
+use crate::report::loss::BucketLoss;
 use crate::report::speed::{LengthSpeed, Spread};
 use crate::report::{CellSummary, HeadSummary};
 use crate::trial::{AttentionRow, Outcome, TokenRow};

@@ -291,7 +291,7 @@ fn draw_heatmap(svg: &mut String, map: &Heatmap) {
 mod tests {
     use super::*;
     use crate::report::document::Series;
-    use crate::report::heatmap::{HeatCell, Unit};
+    use crate::report::heatmap::{HeatCell, Scale as Colors, Unit};
 
     fn chart(points: Vec<Point>, logarithmic: bool) -> Panel {
         let series = Series { name: "a < b & c".to_string(), color: 9, shape: Shape::Line, points };
@@ -346,6 +346,7 @@ mod tests {
             columns: vec!["256".to_string(), "512".to_string()],
             rows: vec!["0".to_string()],
             cells: vec![vec![cell(1.0), None]],
+            scale: Colors::Sequential,
             range: (0.0, 1.0),
             unit: Unit::Percent,
             mark: None,

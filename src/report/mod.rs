@@ -3,9 +3,9 @@
 //! Missing stays missing: a value that no trial gave is `None`, never 0. Trials that failed are counted as errors and
 //! enter no mean. Two runs on identical prompts are compared pair by pair ([`comparison`]).
 
+pub mod comparison;
 pub mod document;
 pub mod experiment;
-pub mod comparison;
 pub mod heatmap;
 pub mod loss;
 pub mod speed;

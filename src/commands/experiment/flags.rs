@@ -122,9 +122,11 @@ impl ExperimentArgs {
         if self.small {
             command += " --small";
         }
+        if !self.from_fixtures {
+            command += &format!(" --steps {}", self.steps);
+        }
         command += &format!(
-            " --steps {} --seeds {} --context-length {} --trials {} --longest {}",
-            self.steps,
+            " --seeds {} --context-length {} --trials {} --longest {}",
             seeds.join(","),
             ContextLength(self.context_length.0),
             self.trials,
