@@ -132,3 +132,105 @@ fn joined(words: &[String]) -> String {
 fn tokens(length: usize) -> String {
     format!("{} tokens", crate::grid::ContextLength(length))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::document::Table;
+    use crate::report::tests::outcome;
+
+    /// A training of 20 steps that ends at `loss`, with answers at 16 times the training length of 64.
+    fn run(seed: u64, loss: f64, answers: &[(&str, f64)]) -> SeedRun {
+        let steps = (1..=20).map(|step| StepLoss {
+            step,
+            loss: if step == 20 { loss } else { 9.0 },
+            answer_loss: None,
+        });
+        let trial = |(index, (response, mass)): (usize, &(&str, f64))| Outcome {
+            expected_answer: "1234567".to_string(),
+            model_response: Some((*response).to_string()),
+            ..outcome(1024, 50.0, index, *response == "1234567", Some(*mass))
+        };
+        let outcomes: Vec<Outcome> = answers.iter().enumerate().map(trial).collect();
+        let bucket = |start, end, loss| BucketLoss {
+            position_start: start,
+            position_end: end,
+            n_tokens: 1,
+            n_texts: 1,
+            loss_mean: Some(loss),
+            loss_ci_low: None,
+            loss_ci_high: None,
+        };
+        SeedRun {
+            seed,
+            steps: steps.collect(),
+            positions: vec![bucket(33, 64, 2.0), bucket(65, 1024, 2.0 + loss)],
+            outcomes,
+            ..SeedRun::default()
+        }
+    }
+
+    fn experiment() -> Experiment {
+        let base =
+            vec![run(1, 3.0, &[("1234567", 0.9), ("1000000", 0.2), ("7", 0.1), ("", 0.0)]), run(2, 2.5, &[])];
+        let other = vec![run(1, 2.0, &[("1234567", 0.9); 4]), run(2, 2.0, &[])];
+        let configuration = |name: &str, runs| Configuration { name: name.to_string(), runs };
+        Experiment {
+            title: "t".to_string(),
+            method: vec!["m".to_string()],
+            command: "c".to_string(),
+            training_length: 64,
+            configurations: vec![configuration("(a) softmax", base), configuration("(b) ssmax", other)],
+        }
+    }
+
+    fn tables(document: &Document) -> Vec<&Table> {
+        document
+            .blocks
+            .iter()
+            .filter_map(|block| if let Block::Table(table) = block { Some(table) } else { None })
+            .collect()
+    }
+
+    #[test]
+    fn differences_are_taken_seed_by_seed_and_answers_are_sorted_by_their_first_digit() {
+        let document = document(&experiment());
+        let tables = tables(&document);
+        // Retrieval, training loss, loss by position, heads.
+        assert_eq!(tables[0].rows[0][..3], ["(a) softmax", "2", "0.250 [0.05, 0.70]"]);
+        // The differences are -1 and -0.5.
+        assert_eq!(tables[1].rows[1], ["(b) ssmax", "2", "2.000", "–", "-0.7500", "0.354"]);
+        assert_eq!(tables[2].rows[0], ["(a) softmax", "2.000", "4.750"]);
+        assert_eq!(tables[3].rows[0], ["(a) softmax", "0.300", "–", "1", "1", "2"]);
+        assert_eq!(tables[3].rows[1][3..], ["4", "0", "0"]);
+    }
+
+    #[test]
+    fn what_is_found_is_said_in_words() {
+        let document = document(&experiment());
+        let words: String = document
+            .blocks
+            .iter()
+            .filter_map(|block| if let Block::Paragraph(words) = block { Some(words.as_str()) } else { None })
+            .collect();
+        for piece in [
+            "(b) ssmax has a loss 0.750 nats lower than (a) softmax in the mean of 2 seeds (-1.0000 and -0.5000), lower in 2 of 2",
+            "At 16 times of it, 1k tokens, (a) softmax answers 0.250 exactly (1 of 4) and (b) ssmax answers 1.000 exactly (4 of 4).",
+            "by +2.750 nats under (a) softmax and by +2.000 nats under (b) ssmax",
+        ] {
+            assert!(words.contains(piece), "{piece}\nin\n{words}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_that_was_not_measured_has_no_number() {
+        let mut experiment = experiment();
+        experiment
+            .configurations
+            .push(Configuration { name: "adaptive".to_string(), runs: vec![SeedRun::default()] });
+        let document = document(&experiment);
+        assert_eq!(tables(&document)[0].rows[2][2], "–");
+        experiment.configurations.clear();
+        assert!(!super::document(&experiment).blocks.is_empty());
+    }
+}

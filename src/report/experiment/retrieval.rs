@@ -112,16 +112,10 @@ fn finding(experiment: &Experiment, lengths: &[usize]) -> String {
                 let of_seed = |run: &SeedRun| Tally::of(by_length(run).get(&length)?).accuracy;
                 let seeds: Vec<f64> = configuration.runs.iter().filter_map(of_seed).collect();
                 let by_seed: Vec<String> = seeds.iter().map(|accuracy| format!("{accuracy:.2}")).collect();
-                let by_seed = if seeds.len() > 1 {
-                    format!(" (by seed {})", by_seed.join(", "))
-                } else {
-                    String::new()
-                };
+                let by_seed =
+                    if seeds.len() > 1 { format!(", by seed {}", by_seed.join(", ")) } else { String::new() };
                 let accuracy = mean(&seeds).map_or("–".to_string(), |accuracy| format!("{accuracy:.3}"));
-                format!(
-                    "{} gives {accuracy} of {n} answers exactly, {correct} in all{by_seed}",
-                    configuration.name
-                )
+                format!("{} answers {accuracy} exactly ({correct} of {n}){by_seed}", configuration.name)
             });
             let times =
                 if factor == 1 { "the training length".to_string() } else { format!("{factor} times of it") };
