@@ -13,6 +13,7 @@
 //!
 //! [`train`] makes checkpoints that load like any other; what it draws from, a run can leave out ([`split`]). [`loss`] measures
 //! how well any of them predicts text, by position.
+//! [`commands::experiment`] repeats a paper's claims: its stages are commands, and [`report::experiment`] says what they found.
 //!
 //! # Layers: imports point down only
 //!
