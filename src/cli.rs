@@ -486,6 +486,15 @@ pub struct TokenArgs {
     pub text: Option<String>,
 }
 
+/// Precisions that a trained checkpoint is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SaveDtype {
+    /// As they were trained
+    F32,
+    /// Rounded: half the size
+    Bf16,
+}
+
 /// Flags of `niah train`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -504,6 +513,9 @@ pub struct TrainArgs {
     /// Steps after which everything is saved, besides at the end and on Ctrl-C
     #[arg(long, value_name = "N", default_value_t = 200, help_heading = "Output")]
     pub save_every: usize,
+    /// Precision of the weights in model.safetensors; training is in f32 in any case
+    #[arg(long, value_name = "DTYPE", value_enum, default_value = "f32", help_heading = "Output")]
+    pub save_dtype: SaveDtype,
     /// Checkpoint directory to begin with, instead of a model from scratch
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     pub init: Option<String>,

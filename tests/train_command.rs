@@ -277,6 +277,21 @@ fn adaptive_multipliers_are_learned_and_kept_and_known_up_to_the_training_length
     assert!(refused.status.code() == Some(2) && told(&refused).contains("adaptive"), "{}", told(&refused));
 }
 
+#[test]
+fn a_checkpoint_rounded_to_bf16_has_half_the_size_and_runs() {
+    let place = Place::new();
+    succeeds(&place.train("exact", &["--steps=2"]));
+    succeeds(&place.train("rounded", &["--steps=1", "--save-dtype=bf16"]));
+    let size = |name: &str| fs::metadata(place.path(name).join("model.safetensors")).unwrap().len();
+    assert!(2 * size("rounded") < size("exact") + 4096, "{} and {}", size("rounded"), size("exact"));
+    assert_eq!(json(&place.path("rounded/config.json"))["dtype"], "bfloat16");
+    succeeds(&place.niah(&["loss", "--model=rounded", "--context-length=64", "--trials=1"]));
+    // What training goes on from was not rounded.
+    let state = |name: &str| fs::read(place.path(name).join("training-state.safetensors")).unwrap();
+    succeeds(&place.train("one", &["--steps=1"]));
+    assert!(state("one") == state("rounded"), "rounding must not reach the training");
+}
+
 /// The shape of every tensor and its numbers, by name.
 fn parameters(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let bytes = fs::read(directory.join("model.safetensors")).unwrap();

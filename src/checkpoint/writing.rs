@@ -6,6 +6,7 @@
 
 use std::io::{self, Write};
 
+use half::bf16;
 use serde_json::{Map, Value, json};
 
 /// A tensor to write.
@@ -26,6 +27,8 @@ pub enum Numbers<'a> {
     I64(&'a [i64]),
     /// `F32`.
     F32(&'a [f32]),
+    /// `BF16`, rounded to nearest, ties to even.
+    Bf16(&'a [f32]),
 }
 
 impl Numbers<'_> {
@@ -34,6 +37,7 @@ impl Numbers<'_> {
         match self {
             Self::I64(_) => ("I64", size_of::<i64>()),
             Self::F32(_) => ("F32", size_of::<f32>()),
+            Self::Bf16(_) => ("BF16", size_of::<bf16>()),
         }
     }
 
@@ -41,6 +45,7 @@ impl Numbers<'_> {
         match self {
             Self::I64(numbers) => size_of_val(numbers),
             Self::F32(numbers) => size_of_val(numbers),
+            Self::Bf16(numbers) => size_of::<bf16>() * numbers.len(),
         }
     }
 
@@ -48,6 +53,7 @@ impl Numbers<'_> {
         match self {
             Self::I64(numbers) => write_blocks(output, numbers, i64::to_le_bytes),
             Self::F32(numbers) => write_blocks(output, numbers, f32::to_le_bytes),
+            Self::Bf16(numbers) => write_blocks(output, numbers, |x| bf16::from_f32(x).to_le_bytes()),
         }
     }
 }
@@ -108,6 +114,7 @@ mod tests {
         let tensors = [
             NamedTensor { name: "halves \"of\" x", shape: vec![2, 3], numbers: Numbers::F32(&numbers) },
             NamedTensor { name: "none", shape: vec![0, 4], numbers: Numbers::F32(&[]) },
+            NamedTensor { name: "rounded", shape: vec![6], numbers: Numbers::Bf16(&numbers) },
             NamedTensor { name: "ids", shape: vec![2], numbers: Numbers::I64(&[-1, 1 << 40]) },
         ];
         let mut bytes = Vec::new();
@@ -126,6 +133,9 @@ mod tests {
             (Dtype::I64, &[-1i64, 1 << 40].map(i64::to_le_bytes).concat()[..])
         );
         assert_eq!(read.tensor("none").unwrap().shape(), [0, 4]);
+        let rounded = read.tensor("rounded").unwrap();
+        let expected: Vec<u8> = numbers.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect();
+        assert_eq!((rounded.dtype(), rounded.data()), (Dtype::BF16, &expected[..]));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use serde_json::json;
 
 use super::{machine_record, prepare, stop_on_interrupt, tell};
-use crate::cli::{MachineArgs, TrainArgs};
+use crate::cli::{MachineArgs, SaveDtype, TrainArgs};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::export::training::{TrainingDirectory, TrainingRecord};
@@ -34,14 +34,14 @@ pub fn run(args: &TrainArgs) -> Result<()> {
             "parameters": plan.model().layout().len(),
             "machine": machine_record(&machine, threads),
         });
-        let record = TrainingRecord {
-            settings: identity,
-            about,
-            config: plan.config.clone(),
-            tokenizer: plan.tokenizer_json.clone(),
-        };
+        let record = TrainingRecord { settings: identity, about, tokenizer: plan.tokenizer_json.clone() };
         (TrainingDirectory::create(&args.output, &record)?, plan.initial_state()?)
     };
+    let mut config = plan.config.clone();
+    if args.save_dtype == SaveDtype::Bf16 {
+        config["dtype"] = json!("bfloat16");
+    }
+    directory.describe(&config)?;
     let (settings, rows) = (&plan.options.training, plan.options.context_length);
     let data = plan.mixture()?;
     tell(format_args!(

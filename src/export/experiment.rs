@@ -18,8 +18,10 @@ pub struct Measured {
     pub checkpoint: PathBuf,
     /// Its seed.
     pub seed: u64,
-    /// Directory of its grid.
-    pub grid: Option<PathBuf>,
+    /// Directory of its grid of needles in prose.
+    pub needles: Option<PathBuf>,
+    /// Directory of its grid of key-value lines.
+    pub key_values: Option<PathBuf>,
     /// Directory of its losses.
     pub losses: Option<PathBuf>,
 }
@@ -34,10 +36,13 @@ pub fn read(measured: &Measured) -> Result<SeedRun> {
     let scales =
         own.scales.iter().flatten().map(|layer| layer.as_ref().map_or(vec![], |layer| layer.scale.clone()));
     let sizes = own.adaptive.iter().flat_map(|adaptive| &adaptive.sizes).map(|&p| f64::from(p));
-    let (mut outcomes, mut attention, mut positions) = (vec![], vec![], vec![]);
-    if let Some(grid) = &measured.grid {
+    let (mut outcomes, mut attention, mut key_values, mut positions) = (vec![], vec![], vec![], vec![]);
+    if let Some(grid) = &measured.needles {
         outcomes = csv::read(grid.join(RESULTS_CSV))?;
         attention = csv::read(grid.join(ATTENTION_CSV))?;
+    }
+    if let Some(grid) = &measured.key_values {
+        key_values = csv::read(grid.join(RESULTS_CSV))?;
     }
     if let Some(losses) = &measured.losses {
         positions = csv::read(losses.join(LOSS_CSV))?;
@@ -48,6 +53,7 @@ pub fn read(measured: &Measured) -> Result<SeedRun> {
         positions,
         outcomes,
         attention,
+        key_values,
         scales: scales.collect(),
         sizes: sizes.collect(),
     })

@@ -2,7 +2,7 @@
 //!
 //! | file | |
 //! |---|---|
-//! | `config.json`, `model.safetensors`, `tokenizer.json` | the checkpoint, in F32 |
+//! | `config.json`, `model.safetensors`, `tokenizer.json` | the checkpoint, in F32 or rounded to BF16 |
 //! | `training.csv` | a row for every step |
 //! | `training.json` | everything that is needed to repeat the training |
 //! | `training-state.safetensors` | parameters, moments and step, for `--resume` |
@@ -29,8 +29,6 @@ pub struct TrainingRecord {
     pub settings: Value,
     /// Version, command, machine and the like.
     pub about: Value,
-    /// `config.json`.
-    pub config: Value,
     /// `tokenizer.json`.
     pub tokenizer: String,
 }
@@ -39,6 +37,7 @@ pub struct TrainingRecord {
 pub struct TrainingDirectory {
     path: PathBuf,
     rows: Vec<StepReport>,
+    rounded: bool,
 }
 
 const CSV: &str = "training.csv";
@@ -64,11 +63,9 @@ impl TrainingDirectory {
         fs::create_dir_all(path).map_err(|error| {
             Error::file(path, format!("cannot be made: {error}; choose another --output"))
         })?;
-        let directory = Self { path: path.to_path_buf(), rows: Vec::new() };
+        let directory = Self { path: path.to_path_buf(), rows: Vec::new(), rounded: false };
         let whole = serde_json::json!({"settings": record.settings, "about": record.about});
-        for (name, json) in [(JSON, &whole), ("config.json", &record.config)] {
-            directory.write(name, |mut file| file.write_all(format!("{json:#}\n").as_bytes()))?;
-        }
+        directory.write(JSON, |mut file| file.write_all(format!("{whole:#}\n").as_bytes()))?;
         directory.write("tokenizer.json", |mut file| file.write_all(record.tokenizer.as_bytes()))?;
         Ok(directory)
     }
@@ -99,7 +96,7 @@ impl TrainingDirectory {
         let rows = rows.filter(|rows| rows.len() == state.step).ok_or_else(|| {
             Error::file(&file, format!("does not hold {} steps; begin in another --output", state.step))
         })?;
-        Ok((Self { path: path.to_path_buf(), rows }, state))
+        Ok((Self { path: path.to_path_buf(), rows, rounded: false }, state))
     }
 
     /// The settings of the training that this directory holds.
@@ -115,6 +112,16 @@ impl TrainingDirectory {
             Error::file(&file, format!("broken JSON ({error}); begin in another --output"))
         })?;
         Ok(json["settings"].clone())
+    }
+
+    /// Writes `config.json`. Where it says `bfloat16`, the weights of the checkpoint are rounded when they are written; what training
+    /// goes on from stays as it is.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn describe(&mut self, config: &Value) -> Result<()> {
+        self.rounded = config["dtype"] == "bfloat16";
+        self.write("config.json", |mut file| file.write_all(format!("{config:#}\n").as_bytes()))
     }
 
     /// Keeps the row of a step, to be written with the next state.
@@ -148,7 +155,10 @@ impl TrainingDirectory {
             .map(|(name, shape, range)| NamedTensor {
                 name,
                 shape: shape.clone(),
-                numbers: Numbers::F32(&state.parameters[range.clone()]),
+                numbers: match self.rounded {
+                    true => Numbers::Bf16(&state.parameters[range.clone()]),
+                    false => Numbers::F32(&state.parameters[range.clone()]),
+                },
             })
             .collect();
         self.write("model.safetensors", |file| {

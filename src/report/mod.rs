@@ -141,9 +141,13 @@ pub struct HeadSummary {
 /// The heads in one cell, by layer and then by head; none when no trial of the cell has run.
 #[must_use]
 pub fn heads(cell: Cell, attention: &[AttentionRow]) -> Vec<HeadSummary> {
-    let prefix = format!("{}:{}:", cell.context_length.0, cell.depth);
+    heads_of(&format!("{}:{}:", cell.context_length.0, cell.depth), attention)
+}
+
+/// The heads over all trials whose key begins with `prefix`.
+fn heads_of(prefix: &str, attention: &[AttentionRow]) -> Vec<HeadSummary> {
     let mut heads: BTreeMap<(usize, usize), BTreeMap<&str, f64>> = BTreeMap::new();
-    for row in attention.iter().filter(|row| row.row_id.starts_with(&prefix)) {
+    for row in attention.iter().filter(|row| row.row_id.starts_with(prefix)) {
         // A trial that was tried again has two rows; the later one replaces the first.
         heads.entry((row.layer, row.head)).or_default().insert(&row.row_id, row.needle_mass);
     }

@@ -60,24 +60,29 @@ impl ExperimentArgs {
         flags
     }
 
-    /// The grid, as flags of `niah run`: lengths from the training length on, doubling.
-    pub(super) fn grid(&self) -> Vec<String> {
+    /// A grid of needles in prose, as flags of `niah run`.
+    pub(super) fn needles(&self) -> Vec<String> {
+        let mut flags = ["--haystack", "synthetic"].map(String::from).to_vec();
+        flags.extend(self.grid());
+        flags
+    }
+
+    /// A grid of key-value lines, likewise.
+    pub(super) fn key_values(&self) -> Vec<String> {
+        let mut flags = ["--task", "abcdigits"].map(String::from).to_vec();
+        flags.extend(self.grid());
+        flags
+    }
+
+    /// Lengths from the training length on, doubling; depths and trials.
+    fn grid(&self) -> Vec<String> {
         let factors = (0..=self.longest.ilog2()).map(|power| 1 << power);
         let lengths: Vec<String> =
             factors.map(|factor: usize| (factor * self.context_length.0).to_string()).collect();
         let trials = self.trials.to_string();
-        [
-            "--haystack",
-            "synthetic",
-            "--context-lengths",
-            &lengths.join(","),
-            "--depths",
-            DEPTHS,
-            "--trials",
-            &trials,
-        ]
-        .map(String::from)
-        .to_vec()
+        ["--context-lengths", &lengths.join(","), "--depths", DEPTHS, "--trials", &trials]
+            .map(String::from)
+            .to_vec()
     }
 
     /// The text whose loss is measured, as flags of `niah loss`.
@@ -105,8 +110,8 @@ impl ExperimentArgs {
         };
         let measuring = format!(
             "Retrieval is measured with the task magic on prose from a grammar whose sentences and values training never draws, at lengths up \
-             to {} times the training length, five depths, {} trials a cell, the same prompts for every configuration. An answer counts \
-             when all its digits are right.",
+             to {} times the training length, five depths, {} trials a cell, the same prompts for every configuration; and on lines \
+             such as A=967892 (the task abcdigits). An answer counts when all its digits are right.",
             self.longest, self.trials
         );
         vec![training, measuring]

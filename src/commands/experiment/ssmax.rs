@@ -75,7 +75,8 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<Vec<Configuration>> {
     let plan = planned(args);
     let stages_of = |planned: &Planned| {
         let training = usize::from(!args.from_fixtures && !matches!(planned.origin, Origin::Swapped));
-        planned.seeds.len() * (training + if planned.evaluated { 2 } else { 0 })
+        let measuring = if planned.evaluated { 2 * planned.seeds.len() + 1 } else { 0 };
+        planned.seeds.len() * training + measuring
     };
     let mut stages = Stages::new(&args.output, args.threads, plan.iter().map(stages_of).sum());
     let mut base: Option<PathBuf> = None;
@@ -141,27 +142,27 @@ fn measure(
     checkpoint: PathBuf,
     stages: &mut Stages,
 ) -> Result<SeedRun> {
-    let mut measured = Measured { checkpoint, seed, grid: None, losses: None };
+    let mut measured = Measured { checkpoint, seed, needles: None, key_values: None, losses: None };
     if matches!(planned.origin, Origin::Swapped) {
         measured.seed = args.seeds[0];
     }
     if planned.evaluated {
         let variant = if matches!(planned.origin, Origin::Swapped) { "ssmax" } else { "auto" };
-        let mut evaluate = |command: &str, flags: Vec<String>| {
+        let mut evaluate = |name: &str, command: &str, flags: Vec<String>| {
             let model = measured.checkpoint.display().to_string();
             let mut arguments = [command, "--model", &model, "--variant", variant, "--split", "held-out"]
                 .map(String::from)
                 .to_vec();
             arguments.extend(flags);
-            let name = format!(
-                "{command}-{}-{seed}",
-                planned.name.replace(|c: char| !c.is_ascii_alphanumeric(), "")
-            );
+            let name =
+                format!("{name}-{}-{seed}", planned.name.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
             stages.run(&Stage { name, arguments, reads: vec![measured.checkpoint.clone()] })
         };
-        let grid = evaluate("run", args.grid())?;
-        let losses = evaluate("loss", args.texts())?;
-        (measured.grid, measured.losses) = (Some(grid), Some(losses));
+        measured.needles = Some(evaluate("run", "run", args.needles())?);
+        measured.losses = Some(evaluate("loss", "loss", args.texts())?);
+        if seed == args.seeds[0] {
+            measured.key_values = Some(evaluate("key-values", "run", args.key_values())?);
+        }
     }
     let mut run = read(&measured)?;
     if matches!(planned.origin, Origin::Swapped) {

@@ -1,9 +1,8 @@
 //! Attention on the needle: every head, and the top head of every trial.
 
-use std::collections::BTreeMap;
-
 use super::{Experiment, SeedRun, by_length, tokens};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Series, Shape, Table};
+use crate::report::heads_of;
 use crate::stats::mean;
 use crate::trial::{Outcome, Status};
 
@@ -33,7 +32,7 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
         panels: vec![Panel::Chart(chart)],
     };
     let panels = experiment.configurations.iter().filter_map(|configuration| {
-        let run = configuration.runs.first().filter(|run| by_length(run).contains_key(&length))?;
+        let run = configuration.runs.first().filter(|run| by_length(&run.outcomes).contains_key(&length))?;
         Some(Panel::Chart(Chart {
             title: configuration.name.clone(),
             x: Axis::linear("trial, sorted by needle mass", None),
@@ -53,7 +52,7 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     };
     let rows = experiment.configurations.iter().filter_map(|configuration| {
         let run = configuration.runs.first()?;
-        let trials = by_length(run);
+        let trials = by_length(&run.outcomes);
         let trials = trials.get(&length)?;
         let top: Vec<f64> = trials.iter().filter_map(|outcome| outcome.needle_mass_top).collect();
         let best = by_head(run, length).first().copied();
@@ -85,14 +84,8 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
 
 /// Mean needle mass of every head over the trials of a length, the largest first.
 fn by_head(run: &SeedRun, length: usize) -> Vec<f64> {
-    let prefix = format!("{length}:");
-    let mut heads: BTreeMap<(usize, usize), BTreeMap<&str, f64>> = BTreeMap::new();
-    for row in run.attention.iter().filter(|row| row.row_id.starts_with(&prefix)) {
-        // A trial that was tried again has two rows; the later one replaces the first.
-        heads.entry((row.layer, row.head)).or_default().insert(&row.row_id, row.needle_mass);
-    }
-    let masses = heads.into_values().filter_map(|trials| mean(&trials.into_values().collect::<Vec<_>>()));
-    let mut masses: Vec<f64> = masses.collect();
+    let heads = heads_of(&format!("{length}:"), &run.attention);
+    let mut masses: Vec<f64> = heads.iter().filter_map(|head| head.needle_mass).collect();
     masses.sort_by(|a, b| b.total_cmp(a));
     masses
 }
@@ -119,7 +112,7 @@ fn answered(outcome: &Outcome) -> Option<Answer> {
 
 /// Top needle masses in ascending order, a series an answer.
 fn by_answer(run: &SeedRun, length: usize) -> Vec<Series> {
-    let trials = by_length(run).remove(&length).unwrap_or_default();
+    let trials = by_length(&run.outcomes).remove(&length).unwrap_or_default();
     let mut masses: Vec<(f64, Answer)> =
         trials.iter().filter_map(|outcome| Some((outcome.needle_mass_top?, answered(outcome)?))).collect();
     masses.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -47,10 +47,12 @@ pub struct SeedRun {
     pub steps: Vec<StepLoss>,
     /// Loss by position on held-out text.
     pub positions: Vec<BucketLoss>,
-    /// Its retrieval grid.
+    /// Its grid of needles in prose.
     pub outcomes: Vec<Outcome>,
     /// Attention of every head in that grid.
     pub attention: Vec<AttentionRow>,
+    /// Its grid of key-value lines.
+    pub key_values: Vec<Outcome>,
     /// Learned s, `[layers][heads]`; empty for layers or rules without one.
     pub scales: Vec<Vec<f32>>,
     /// Learned multipliers `p_n` of `adaptive`, from n = 1; empty for other rules.
@@ -105,10 +107,10 @@ impl Experiment {
     }
 }
 
-/// Trials of a run by length.
-fn by_length(run: &SeedRun) -> BTreeMap<usize, Vec<&Outcome>> {
+/// Trials by length.
+fn by_length(outcomes: &[Outcome]) -> BTreeMap<usize, Vec<&Outcome>> {
     let mut lengths: BTreeMap<usize, Vec<&Outcome>> = BTreeMap::new();
-    for outcome in super::latest(&run.outcomes) {
+    for outcome in super::latest(outcomes) {
         lengths.entry(outcome.context_length).or_default().push(outcome);
     }
     lengths
@@ -197,7 +199,7 @@ mod tests {
         let document = document(&experiment());
         let tables = tables(&document);
         // Retrieval, training loss, loss by position, heads.
-        assert_eq!(tables[0].rows[0][..3], ["(a) softmax", "2", "0.250 [0.05, 0.70]"]);
+        assert_eq!(tables[0].rows[0][..3], ["(a) softmax", "1", "0.250 [0.05, 0.70]"]);
         // The differences are -1 and -0.5.
         assert_eq!(tables[1].rows[1], ["(b) ssmax", "2", "2.000", "–", "-0.7500", "0.354"]);
         assert_eq!(tables[2].rows[0], ["(a) softmax", "2.000", "4.750"]);
