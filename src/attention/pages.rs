@@ -45,14 +45,10 @@ impl Pages {
             end += rows;
         }
         let touched = first / PAGE..end.div_ceil(PAGE);
+        let Some(&(_, d, ..)) = places.first() else { return Ok(()) };
         for pages in &mut self.heads {
-            let missing = touched.end.saturating_sub(pages.len());
-            pages.extend(
-                places
-                    .first()
-                    .into_iter()
-                    .flat_map(|(_, d, ..)| (0..missing).map(|_| Arc::new(Page::new(*d)))),
-            );
+            let held = pages.len().max(touched.end);
+            pages.resize_with(held, || Arc::new(Page::new(d)));
         }
         let pages = self.heads.par_iter_mut().enumerate().flat_map(|(head, pages)| {
             let pages = pages[touched.clone()].par_iter_mut().zip(touched.clone());

@@ -72,7 +72,7 @@ fn with_models(args: &CompareArgs) -> Result<[Finished; 2]> {
         false => Side::model(args, name, variant, &device, threads),
     };
     let sides = [open(&args.a, &args.variant_a)?, open(&args.b, &args.variant_b)?];
-    let prompts = [sides[0].first_prompts()?, sides[1].first_prompts()?];
+    let prompts = [sides[0].first_prompts(), sides[1].first_prompts()];
     check_first_prompts(&prompts, [sides[0].record(), sides[1].record()])?;
     let stop = stop_on_interrupt()?;
     let [a, b] = sides;
@@ -166,13 +166,13 @@ impl Side {
         }
     }
 
-    fn first_prompts(&self) -> Result<Prompts> {
+    fn first_prompts(&self) -> Prompts {
         match self {
             Self::Stored(run) => {
                 let first = latest(&run.outcomes).into_iter().filter(|row| row.trial == 0);
-                Ok(first.filter_map(|row| Some((row.row_id.clone(), row.prompt_hash.clone()?))).collect())
+                first.filter_map(|row| Some((row.row_id.clone(), row.prompt_hash.clone()?))).collect()
             }
-            Self::Model(model) => model.0.first_prompts(),
+            Self::Model(model) => model.0.estimate.prompt_hashes.clone(),
         }
     }
 

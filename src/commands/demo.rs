@@ -40,7 +40,7 @@ pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
         Ok((evaluation, record))
     };
     let sides = [open(&checkpoints[0])?, open(&checkpoints[1])?];
-    let prompts = [sides[0].0.first_prompts()?, sides[1].0.first_prompts()?];
+    let prompts = [0, 1].map(|side: usize| sides[side].0.estimate.prompt_hashes.clone());
     check_first_prompts(&prompts, [&sides[0].1, &sides[1].1])?;
     let stop = stop_on_interrupt()?;
     let [a, b] = sides.map(|(evaluation, record)| evaluation.in_memory(record, &device, &stop));

@@ -35,12 +35,6 @@ impl Evaluation {
         Ok(Self { estimate: Estimate::new(&plan)?, plan, sharing })
     }
 
-    /// The first prompt of every cell.
-    pub(super) fn first_prompts(&self) -> Result<Prompts> {
-        let prompts = self.plan.probe_prompts()?.into_iter();
-        Ok(prompts.map(|(trial, prompt)| (trial.row_id(), prompt.prompt_hash)).collect())
-    }
-
     /// What `run.json` says. Reads all of the weights, for their hash.
     pub(super) fn record(&self, device: &Device, machine: Value) -> Result<RunRecord> {
         let plan = &self.plan;

@@ -93,6 +93,15 @@ fn text(svg: &mut String, [x, y]: [f64; 2], anchor: &str, fill: &str, words: &st
     );
 }
 
+/// The name of an upright axis, its middle at `y`.
+fn axis_label(svg: &mut String, y: f64, words: &str) {
+    let words = escaped(words);
+    let _ = writeln!(
+        svg,
+        "<text transform=\"translate(14 {y:.1}) rotate(-90)\" text-anchor=\"middle\" fill=\"#222222\">{words}</text>"
+    );
+}
+
 fn line(svg: &mut String, from: [f64; 2], to: [f64; 2], style: &str) {
     let _ = writeln!(
         svg,
@@ -183,12 +192,7 @@ fn draw_chart(svg: &mut String, chart: &Chart) {
     line(svg, [left, y_end], [x_end, y_end], "stroke=\"#444444\"");
     line(svg, [left, top], [left, y_end], "stroke=\"#444444\"");
     text(svg, [(left + x_end) / 2.0, PANEL.1 - 10.0], "middle", "#222222", &chart.x.label);
-    let _ = writeln!(
-        svg,
-        "<text transform=\"translate(14 {:.1}) rotate(-90)\" text-anchor=\"middle\" fill=\"#222222\">{}</text>",
-        (top + y_end) / 2.0,
-        escaped(&chart.y.label)
-    );
+    axis_label(svg, (top + y_end) / 2.0, &chart.y.label);
     for (at, words) in &chart.marks {
         let at = x.place(*at);
         line(svg, [at, top], [at, y_end], "stroke=\"#666666\" stroke-dasharray=\"2 3\"");
@@ -279,12 +283,7 @@ fn draw_heatmap(svg: &mut String, map: &Heatmap) {
         line(svg, [x, top - 4.0], [x, PANEL.1 - bottom + 4.0], "stroke=\"#000000\" stroke-width=\"2.5\"");
     }
     text(svg, [(left + PANEL.0 - right) / 2.0, PANEL.1 - 10.0], "middle", "#222222", &map.x_label);
-    let _ = writeln!(
-        svg,
-        "<text transform=\"translate(14 {:.1}) rotate(-90)\" text-anchor=\"middle\" fill=\"#222222\">{}</text>",
-        (top + PANEL.1 - bottom) / 2.0,
-        escaped(&map.y_label)
-    );
+    axis_label(svg, (top + PANEL.1 - bottom) / 2.0, &map.y_label);
 }
 
 #[cfg(test)]

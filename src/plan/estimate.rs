@@ -17,6 +17,8 @@ pub struct Estimate {
     pub memory: MemoryPlan,
     /// Tokens of the longest sequence, prompt and answer together.
     pub longest_sequence: usize,
+    /// Hash of the first prompt of every cell, by `row_id`.
+    pub prompt_hashes: BTreeMap<String, String>,
     prompt_tokens: BTreeMap<(usize, u64), usize>,
     shared_tokens: usize,
     answer_tokens: usize,
@@ -40,6 +42,10 @@ impl Estimate {
                 let kind = if plan.checkpoint.spec.depends_on_length() { sequence(prompt) } else { 0 };
                 (kind, prompt.tokens.as_slice())
             })),
+            prompt_hashes: prompts
+                .iter()
+                .map(|(trial, prompt)| (trial.row_id(), prompt.prompt_hash.clone()))
+                .collect(),
             answer_tokens: prompts.first().map_or(0, |(_, prompt)| prompt.answer_budget),
             haystack_loops: prompts.iter().map(|(_, prompt)| prompt.haystack_loops).max().unwrap_or(0),
             prompt_tokens: prompts

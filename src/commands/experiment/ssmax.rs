@@ -46,7 +46,7 @@ fn planned(args: &ExperimentArgs) -> Vec<Planned> {
     let one =
         |name, shipped, origin| Planned { name, shipped, origin, seeds: first.clone(), evaluated: true };
     let pair = |name, shipped, origin| Planned { seeds: args.seeds.clone(), ..one(name, shipped, origin) };
-    let mut all = vec![
+    vec![
         pair("(a) softmax", "softmax", variant("softmax")),
         pair("(b) ssmax", "ssmax", variant("ssmax")),
         one("(c) ssmax-fixed", "ssmax-fixed", variant("ssmax-fixed")),
@@ -62,9 +62,8 @@ fn planned(args: &ExperimentArgs) -> Vec<Planned> {
             "swapped-during",
             Origin::Trained(flags(&["--variant", "ssmax", "--swap-at-step", &late])),
         ),
-    ];
-    all.push(Planned { evaluated: false, ..one("adaptive", "adaptive", variant("adaptive")) });
-    all
+        Planned { evaluated: false, ..one("adaptive", "adaptive", variant("adaptive")) },
+    ]
 }
 
 /// Runs every stage and reads what they made.
@@ -115,14 +114,15 @@ fn checkpoint(
     }
     let mut arguments = vec!["train".to_string()];
     let mut reads = Vec::new();
-    match (&planned.origin, base) {
-        (Origin::Swapped, base) => return Ok(base.cloned()),
-        (Origin::Tuned(flags), Some(base)) => {
+    match &planned.origin {
+        Origin::Swapped => return Ok(base.cloned()),
+        Origin::Tuned(flags) => {
+            let Some(base) = base else { return Ok(None) };
             arguments.extend(["--init".to_string(), base.display().to_string()]);
             arguments.extend(flags.clone());
             reads.push(base.clone());
         }
-        (Origin::Trained(flags) | Origin::Tuned(flags), _) => {
+        Origin::Trained(flags) => {
             arguments.extend(["--steps".to_string(), args.steps.to_string()]);
             arguments.extend(flags.clone());
             arguments.extend(args.sizes());
@@ -143,9 +143,6 @@ fn measure(
     stages: &mut Stages,
 ) -> Result<SeedRun> {
     let mut measured = Measured { checkpoint, seed, needles: None, key_values: None, losses: None };
-    if matches!(planned.origin, Origin::Swapped) {
-        measured.seed = args.seeds[0];
-    }
     if planned.evaluated {
         let variant = if matches!(planned.origin, Origin::Swapped) { "ssmax" } else { "auto" };
         let mut evaluate = |name: &str, command: &str, flags: Vec<String>| {

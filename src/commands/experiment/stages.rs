@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::commands::tell;
 use crate::error::{Error, Result};
-use crate::hash::{hex, sha256};
+use crate::hash::sha256_hex;
 
 /// Says that a stage is complete.
 const COMPLETE: &str = "stage.json";
@@ -100,7 +100,7 @@ impl Stage {
             text += &read.map_or_else(|| Ok(argument.clone()), |directory| content(directory))?;
             text.push('\n');
         }
-        Ok(hex(sha256(text)))
+        Ok(sha256_hex(text))
     }
 }
 
@@ -110,9 +110,9 @@ fn content(directory: &Path) -> Result<String> {
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
         let path = directory.join(name);
         let bytes = fs::read(&path).map_err(|error| Error::file(&path, format!("cannot read: {error}")))?;
-        hashes += &hex(sha256(bytes));
+        hashes += &sha256_hex(bytes);
     }
-    Ok(hex(sha256(hashes)))
+    Ok(sha256_hex(hashes))
 }
 
 #[cfg(test)]

@@ -25,19 +25,9 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
         caption: "Mean loss of a token by the number of tokens before it, with 95 % intervals over texts (Student's t).".to_string(),
         panels: vec![Panel::Chart(chart)],
     };
-    let ends: Vec<usize> = experiment
-        .configurations
-        .iter()
-        .filter_map(|configuration| configuration.runs.first())
-        .map(|run| {
-            run.positions
-                .iter()
-                .map(|bucket| bucket.position_end)
-                .filter(|end| *end >= experiment.training_length)
-        })
-        .next()
-        .map(Iterator::collect)
-        .unwrap_or_default();
+    let first = experiment.configurations.iter().find_map(|configuration| configuration.runs.first());
+    let ends = first.iter().flat_map(|run| &run.positions).map(|bucket| bucket.position_end);
+    let ends: Vec<usize> = ends.filter(|end| *end >= experiment.training_length).collect();
     let header = ends.iter().map(|end| format!("to {}", crate::grid::ContextLength(*end)));
     let rows = experiment
         .configurations
