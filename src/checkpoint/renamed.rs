@@ -51,7 +51,7 @@ impl Stored {
 /// Where a family keeps the tensor that Llama would call by a name.
 pub type NameMap = Box<dyn Fn(&str) -> Stored + Send + Sync>;
 
-/// A source seen through a family's names. Read as well: files that leave out the leading `model.` or `transformer.`, files of
+/// A source seen through a family's names. Read as well: files that leave out the leading `model.`, `transformer.` or `multiscreen.`, files of
 /// which only a part is the language model, and single tensors that stand under Llama's name whatever the family's own.
 pub(super) struct Renamed {
     pub(super) inner: Box<dyn TensorSource>,
@@ -69,11 +69,13 @@ impl Renamed {
     }
 }
 
-/// The names under which a tensor may stand in a file: its own, without the leading `model.` or `transformer.`, or among the
+/// The names under which a tensor may stand in a file: its own, without the leading `model.` or the like, or among the
 /// tensors of the text part of a checkpoint that sees images.
 fn places(name: &str) -> Vec<String> {
     let mut places = vec![name.to_string(), format!("language_model.{name}")];
-    if let Some(short) = ["model.", "transformer."].iter().find_map(|prefix| name.strip_prefix(prefix)) {
+    if let Some(short) =
+        ["model.", "transformer.", "multiscreen."].iter().find_map(|prefix| name.strip_prefix(prefix))
+    {
         places
             .extend(["", "model.language_model.", "model.text_model."].map(|part| format!("{part}{short}")));
     }

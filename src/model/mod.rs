@@ -12,6 +12,7 @@ mod mlp;
 mod moe;
 pub mod rope;
 mod row_blocks;
+pub mod screening;
 pub mod spec;
 mod spent;
 

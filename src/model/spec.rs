@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::screening::ScreeningSpec;
 use crate::attention::Window;
 
 /// A decoder described by its sizes and choices, with Hugging Face's names.
@@ -59,6 +60,9 @@ pub struct DecoderSpec {
     pub logits_multiplier: f64,
     /// Positions the checkpoint declares, when it does.
     pub max_position_embeddings: Option<usize>,
+    /// Screening tiles in place of attention, MLP and norms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub screening: Option<ScreeningSpec>,
 }
 
 /// A normalisation.
@@ -208,10 +212,19 @@ impl DecoderSpec {
         self.layers.iter().find_map(original).or(self.max_position_embeddings)
     }
 
+    /// Width of a value; that of a head but for screening tiles.
+    #[must_use]
+    pub fn value_dim(&self) -> usize {
+        self.screening.as_ref().map_or(self.head_dim, |screening| screening.value_dim)
+    }
+
     /// Bytes of cached keys and values per token, in f32.
     #[must_use]
     pub fn cache_bytes_per_token(&self) -> usize {
-        2 * self.num_hidden_layers * self.num_key_value_heads * self.head_dim * size_of::<f32>()
+        self.num_hidden_layers
+            * self.num_key_value_heads
+            * (self.head_dim + self.value_dim())
+            * size_of::<f32>()
     }
 
     /// Number of weights.
@@ -231,6 +244,10 @@ impl DecoderSpec {
     #[must_use]
     pub fn linear_weights_per_token(&self) -> usize {
         let h = self.hidden_size;
+        if let Some(screening) = &self.screening {
+            let maps = 2 * self.head_dim + 3 * screening.value_dim;
+            return self.num_hidden_layers * self.num_attention_heads * h * maps;
+        }
         let attention = 2 * h * self.head_dim * (self.num_attention_heads + self.num_key_value_heads);
         let maps = if self.mlp == MlpKind::Gated { 3 } else { 2 };
         let feed_forward = |layer: &LayerSpec| match layer.moe {
@@ -241,6 +258,10 @@ impl DecoderSpec {
     }
 
     fn parameters(&self, experts: impl Fn(&MoeSpec) -> usize) -> usize {
+        if let Some(screening) = &self.screening {
+            let layer = screening.layer_parameters(self.hidden_size, self.num_attention_heads, self.head_dim);
+            return self.vocab_size * self.hidden_size + self.num_hidden_layers * layer + 2;
+        }
         let (h, i) = (self.hidden_size, self.intermediate_size);
         let (q, kv) = (self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim);
         let when = |there: bool, count: usize| if there { count } else { 0 };

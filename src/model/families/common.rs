@@ -63,6 +63,7 @@ pub(super) fn llama_like(config: &Config) -> Result<DecoderSpec> {
         residual_multiplier: 1.0,
         logits_multiplier: 1.0,
         max_position_embeddings: config.optional_size("max_position_embeddings")?,
+        screening: None,
     })
 }
 

@@ -50,6 +50,7 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
         residual_multiplier: 1.0,
         logits_multiplier: 1.0,
         max_position_embeddings: Some(positions),
+        screening: None,
     })
 }
 

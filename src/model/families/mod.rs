@@ -12,6 +12,7 @@ mod llama4;
 mod ministral3;
 mod mistral;
 mod mixtral;
+mod multiscreen;
 mod niah;
 mod olmo2;
 mod phi;
@@ -73,6 +74,7 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "stablelm", about: "StableLM 2: LayerNorm, partial rotary positions", value: named_as_llama(stablelm::spec) },
     Entry { name: "starcoder2", about: "StarCoder 2: LayerNorm, plain MLP, biases", value: Family { describe: starcoder2::spec, stored: starcoder2::stored } },
     Entry { name: "niah", about: "what niah train writes: windows, positions and norms on queries and keys layer by layer", value: named_as_llama(niah::spec) },
+    Entry { name: "multiscreen", about: "Multiscreen: screening tiles without softmax, MLP or norms", value: Family { describe: multiscreen::spec, stored: multiscreen::stored } },
     Entry { name: "gpt2", about: "GPT-2: learned positions", value: Family { describe: gpt2::spec, stored: gpt2::stored } },
 ];
 
