@@ -64,6 +64,11 @@ pub(super) fn values(tensor: &TensorLayout, seed: u64, from: Initial) -> Vec<f32
     }
     let writes = ["o_proj.weight", "down_proj.weight"].iter().any(|end| tensor.name.ends_with(end));
     let deviation = if writes { from.range / (2.0 * from.layers as f64).sqrt() } else { from.range };
+    normal_values(tensor, seed, deviation)
+}
+
+/// Numbers of this standard deviation.
+pub(super) fn normal_values(tensor: &TensorLayout, seed: u64, deviation: f64) -> Vec<f32> {
     let mut rng = Rng::for_purpose(seed, &["parameter", &tensor.name]);
     tensor.range.clone().map(|_| (deviation * normal(&mut rng)) as f32).collect()
 }

@@ -29,7 +29,10 @@ pub(crate) struct Heads<'a> {
 impl<'a> Heads<'a> {
     #[inline(always)]
     fn factor(&self, x: &[f32]) -> f32 {
-        self.norm.map_or(1.0, |eps| 1.0 / (dot(x, x) / self.width as f32 + eps).sqrt())
+        let Some(eps) = self.norm else { return 1.0 };
+        let square = dot(x, x) / self.width as f32 + eps;
+        // A row of zeros stays one, and its gradient is 0, where no epsilon keeps it from infinity.
+        if square > 0.0 { 1.0 / square.sqrt() } else { 0.0 }
     }
 
     /// Cosines and sines of a row.

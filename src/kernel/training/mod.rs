@@ -8,6 +8,7 @@ mod attention;
 mod cross_entropy;
 mod heads;
 mod norm;
+mod screening;
 mod swiglu;
 
 use super::for_every_instruction_set;
@@ -16,6 +17,7 @@ pub(crate) use attention::{softmax_backward, softmax_rows};
 pub(crate) use cross_entropy::cross_entropy;
 pub(crate) use heads::{Heads, heads, heads_backward};
 pub(crate) use norm::rms_norm_backward;
+pub(crate) use screening::{Softmask, gate_backward, gate_row, screen_backward, screen_rows};
 pub(crate) use swiglu::{swiglu, swiglu_backward};
 
 for_every_instruction_set! {
@@ -28,4 +30,9 @@ fn add_assign_plain(x: &mut [f32], y: &[f32]) {
     for (x, y) in x.iter_mut().zip(y) {
         *x += y;
     }
+}
+
+/// `x · y`, summed in f64.
+pub(crate) fn dot_f64(x: &[f32], y: &[f32]) -> f64 {
+    x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
 }

@@ -4,7 +4,7 @@ use super::workspace::Workspace;
 use super::{Multiplier, TrainableDecoder};
 use crate::kernel::gemm::{Into, Matrix, multiply};
 use crate::kernel::rms_norm_rows;
-use crate::kernel::training::{add_assign, cross_entropy, swiglu};
+use crate::kernel::training::{add_assign, swiglu};
 
 /// Computes the logits of all tokens but the last, which has nothing to predict.
 pub(super) fn forward(decoder: &TrainableDecoder, p: &[f32], tokens: &[u32], work: &mut Workspace) {
@@ -50,17 +50,6 @@ pub(super) fn forward(decoder: &TrainableDecoder, p: &[f32], tokens: &[u32], wor
     let x = &work.streams[decoder.layers.len()];
     rms_norm_rows(x, &p[decoder.norm.clone()], eps, &mut work.normed, &mut work.factors);
     linear(&work.normed, &p[decoder.lm_head.clone()], hidden, spec.vocab_size, &mut work.logits);
-}
-
-/// The cross entropy of every token after the first; the logits become the gradient of the losses, each times its factor.
-pub(super) fn cross_entropies(
-    decoder: &TrainableDecoder,
-    tokens: &[u32],
-    factors: &[f32],
-    work: &mut Workspace,
-) -> Vec<f32> {
-    let rows = work.logits.chunks_exact_mut(decoder.spec.vocab_size).zip(&tokens[1..]);
-    rows.zip(factors).map(|((row, &target), &factor)| cross_entropy(row, target as usize, factor)).collect()
 }
 
 impl super::Layer {

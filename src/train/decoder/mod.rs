@@ -12,7 +12,7 @@ use attention::KeyBlocks;
 use workspace::Workspace;
 
 use super::initial::values;
-use super::{Initial, Layout, TensorLayout, Trainable, Worker};
+use super::{Initial, Layout, TensorLayout, Trainable, Worker, check_tokens, cross_entropies};
 use crate::error::{Error, Result};
 use crate::model::rope::Rope;
 use crate::model::spec::{
@@ -174,21 +174,6 @@ impl TrainableDecoder {
     fn qkv_width(&self) -> usize {
         (self.spec.num_attention_heads + 2 * self.spec.num_key_value_heads) * self.spec.head_dim
     }
-
-    fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
-        let vocab = self.spec.vocab_size;
-        match tokens.iter().find(|&&token| token as usize >= vocab) {
-            _ if tokens.len() != self.rows + 1 => Err(Error::Compute(format!(
-                "a training sequence has {} tokens instead of {}",
-                tokens.len(),
-                self.rows + 1
-            ))),
-            Some(token) => {
-                Err(Error::Compute(format!("token {token} is not among the {vocab} of the model")))
-            }
-            None => Ok(()),
-        }
-    }
 }
 
 impl Trainable for TrainableDecoder {
@@ -229,7 +214,7 @@ impl<'m> DecoderWorker<'m> {
     /// # Errors
     /// Those of [`Worker::losses`].
     pub fn logits(&mut self, parameters: &[f32], tokens: &[u32]) -> Result<&[f32]> {
-        self.decoder.check_tokens(tokens)?;
+        check_tokens(tokens, self.decoder.rows, self.decoder.spec.vocab_size)?;
         forward::forward(self.decoder, parameters, tokens, &mut self.workspace);
         Ok(&self.workspace.logits)
     }
@@ -239,7 +224,7 @@ impl Worker for DecoderWorker<'_> {
     fn losses(&mut self, parameters: &[f32], tokens: &[u32]) -> Result<Vec<f32>> {
         self.logits(parameters, tokens)?;
         let factors = vec![0.0; self.decoder.rows];
-        Ok(forward::cross_entropies(self.decoder, tokens, &factors, &mut self.workspace))
+        Ok(cross_entropies(&mut self.workspace.logits, self.decoder.spec.vocab_size, tokens, &factors))
     }
 
     fn gradients(
@@ -250,7 +235,8 @@ impl Worker for DecoderWorker<'_> {
         gradients: &mut [f32],
     ) -> Result<Vec<f32>> {
         self.logits(parameters, tokens)?;
-        let losses = forward::cross_entropies(self.decoder, tokens, factors, &mut self.workspace);
+        let losses =
+            cross_entropies(&mut self.workspace.logits, self.decoder.spec.vocab_size, tokens, factors);
         backward::backward(self.decoder, parameters, tokens, &mut self.workspace, gradients);
         Ok(losses)
     }
