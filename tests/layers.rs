@@ -67,7 +67,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("candle_core", CANDLE),
     ("candle_nn", CANDLE),
     ("candle_transformers", &[]),
-    ("clap", &["cli.rs", "commands/", "main.rs"]),
+    ("clap", &["cli/", "commands/", "main.rs"]),
     ("comfy_table", &["export/table.rs"]),
     ("csv", &["export/csv.rs"]),
     ("hf_hub", &["checkpoint/"]),

@@ -1,0 +1,52 @@
+//! The command that repeats a paper: `experiment`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::grid::ContextLength;
+
+/// Flags of `niah experiment`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  niah experiment ssmax -o out/ssmax --from-fixtures
+  niah experiment ssmax -o out/ssmax
+  niah experiment ssmax -o out/quick --small --steps 100 --seeds 42 --trials 1 --longest 4")]
+pub struct ExperimentArgs {
+    /// Which: ssmax
+    pub name: String,
+    /// Directory of report.html, report.md, figures and the stages; the same command goes on where it stopped
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
+    pub output: PathBuf,
+    /// Measure the checkpoints that are shipped instead of training them
+    #[arg(long, help_heading = "Training")]
+    pub from_fixtures: bool,
+    /// Steps of every training
+    #[arg(long, value_name = "N", default_value_t = 2000, help_heading = "Training")]
+    pub steps: usize,
+    /// Seeds of the first two configurations; the others are trained with the first one
+    #[arg(
+        long,
+        value_name = "SEEDS",
+        value_delimiter = ',',
+        default_value = "42,43,44",
+        help_heading = "Training"
+    )]
+    pub seeds: Vec<u64>,
+    /// Tokens of a training sequence
+    #[arg(long, value_name = "LENGTH", default_value = "256", help_heading = "Training")]
+    pub context_length: ContextLength,
+    /// Train a smaller model on smaller batches: to see the experiment run, not to learn from it
+    #[arg(long, help_heading = "Training")]
+    pub small: bool,
+    /// Trials of a cell
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 20, help_heading = "Measuring")]
+    pub trials: usize,
+    /// The longest context, in training lengths; lengths double up to it
+    #[arg(long, value_name = "FACTOR", default_value_t = 32, help_heading = "Measuring")]
+    pub longest: usize,
+    /// Threads [default: the processors this process may use]
+    #[arg(long, value_name = "N", help_heading = "Machine")]
+    pub threads: Option<usize>,
+}

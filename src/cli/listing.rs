@@ -1,0 +1,41 @@
+//! The commands that say what there is: `inspect` a checkpoint, `list` the names.
+
+use clap::Args;
+
+use super::values::{dtype, inspection_exporter, kv_dtype};
+use crate::export::inspection::InspectionExporter;
+use crate::grid::ContextLength;
+use crate::model::dtype::Dtype;
+use crate::model::kv_cache::KvDtype;
+
+/// Flags of `niah inspect`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  niah inspect model.gguf
+  niah inspect DIR --context-lengths 8k,128k
+  niah inspect DIR --output-format json | jq .spec")]
+pub struct InspectArgs {
+    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, or a hub id (fetched as for a run)
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// Precision of the weights of the runs whose memory is shown: f32, bf16, f16
+    #[arg(long, value_name = "DTYPE", value_parser = dtype, default_value = "f32")]
+    pub dtype: Dtype,
+    /// Precision of cached keys and values of those runs: f32, bf16 [default: bf16 with --dtype bf16 on the CPU, else f32]
+    #[arg(long, value_name = "DTYPE", value_parser = kv_dtype)]
+    pub kv_dtype: Option<KvDtype>,
+    /// Lengths in tokens whose memory is shown: 4k,8k or 4096 or 2^12
+    #[arg(long, value_name = "LENGTHS", value_delimiter = ',', default_value = "1k,4k,16k,64k")]
+    pub context_lengths: Vec<ContextLength>,
+    /// What goes to stdout: table (a page), or json (everything)
+    #[arg(long, value_name = "FORM", value_parser = inspection_exporter, default_value = "table")]
+    pub output_format: InspectionExporter,
+}
+
+/// Flags of `niah list`.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// One kind alone: variants, families, tasks, haystacks, sequences, scorers, exporters
+    pub kind: Option<String>,
+}

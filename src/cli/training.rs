@@ -1,0 +1,151 @@
+//! The command that trains: `train`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::values::{layer_kind, schedule, share};
+use crate::grid::ContextLength;
+use crate::train::{LayerKind, Schedule};
+
+/// Precisions that a trained checkpoint is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SaveDtype {
+    /// As they were trained
+    F32,
+    /// Rounded: half the size
+    Bf16,
+}
+
+/// Flags of `niah train`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  niah train -o out/ssmax --variant ssmax
+  niah train -o out/ssmax --variant ssmax --resume
+  niah train -o out/swapped --init out/softmax --variant ssmax --steps 250 --lr 3e-4
+  niah run --model out/ssmax --split held-out --context-lengths 256,1k,4k")]
+pub struct TrainArgs {
+    /// Directory of the checkpoint, with training.csv and training.json
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
+    pub output: PathBuf,
+    /// Go on from the state that was saved last, bit for bit
+    #[arg(long, help_heading = "Output")]
+    pub resume: bool,
+    /// Steps after which everything is saved, besides at the end and on Ctrl-C
+    #[arg(long, value_name = "N", default_value_t = 200, help_heading = "Output")]
+    pub save_every: usize,
+    /// Precision of the weights in model.safetensors; training is in f32 in any case
+    #[arg(long, value_name = "DTYPE", value_enum, default_value = "f32", help_heading = "Output")]
+    pub save_dtype: SaveDtype,
+    /// Checkpoint directory to begin with, instead of a model from scratch
+    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    pub init: Option<String>,
+    /// Attention variant of the layers without a window: softmax, ssmax, ssmax-fixed, ssmax-bias, adaptive [default: that of --init, or softmax]
+    #[arg(long, value_name = "VARIANT", help_heading = "Model")]
+    pub variant: Option<String>,
+    /// The scale s that training begins with [default: 1 / mean(ln n) over the context length]
+    #[arg(long, value_name = "S", help_heading = "Model")]
+    pub ssmax_init: Option<f64>,
+    /// Train plain softmax up to this step and swap --variant in behind it
+    #[arg(long, value_name = "STEP", help_heading = "Model")]
+    pub swap_at_step: Option<usize>,
+    /// Width of the residual stream
+    #[arg(long, value_name = "N", default_value_t = 128, help_heading = "Model")]
+    pub hidden_size: usize,
+    /// Inner width of the MLP
+    #[arg(long, value_name = "N", default_value_t = 344, help_heading = "Model")]
+    pub intermediate_size: usize,
+    /// Number of layers
+    #[arg(long, value_name = "N", default_value_t = 4, help_heading = "Model")]
+    pub num_hidden_layers: usize,
+    /// Query heads of a layer
+    #[arg(long, value_name = "N", default_value_t = 4, help_heading = "Model")]
+    pub num_attention_heads: usize,
+    /// Key and value heads of a layer [default: as many as query heads]
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub num_key_value_heads: Option<usize>,
+    /// Kinds of layers, again and again: local (a window, rotary positions), global (no positions), rotary (no window)
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = layer_kind, default_value = "local,global",
+          help_heading = "Model")]
+    pub layer_pattern: Vec<LayerKind>,
+    /// Keys that a row of a local layer sees
+    #[arg(long, value_name = "N", default_value_t = 32, help_heading = "Model")]
+    pub sliding_window: usize,
+    /// Norm on queries and keys: none, weightless, per_head
+    #[arg(long, value_name = "NORM", default_value = "weightless", help_heading = "Model")]
+    pub qk_norm: String,
+    /// Base of the rotary frequencies
+    #[arg(long, value_name = "THETA", default_value_t = 10000.0, help_heading = "Model")]
+    pub rope_theta: f64,
+    /// Standard deviation of the matrices that training begins with [default: 1 / sqrt(hidden size)]
+    #[arg(long, value_name = "X", help_heading = "Model")]
+    pub initializer_range: Option<f64>,
+    /// A tokenizer.json or its directory [default: that of --init, or one learned from the texts]
+    #[arg(long, value_name = "PATH", help_heading = "Model")]
+    pub tokenizer: Option<String>,
+    /// Entries of a tokenizer that is learned: byte-level BPE, every digit a token
+    #[arg(long, value_name = "N", default_value_t = 1024, help_heading = "Model")]
+    pub vocab_size: usize,
+    /// Tokens of a sequence: the training length
+    #[arg(long, value_name = "LENGTH", default_value = "256", help_heading = "Data")]
+    pub context_length: ContextLength,
+    /// Kinds of sequences with their shares: text, needles, key-values
+    #[arg(long, value_name = "KIND=SHARE", value_delimiter = ',', value_parser = share,
+          default_value = "needles=0.5,key-values=0.5", help_heading = "Data")]
+    pub mix: Vec<(String, f64)>,
+    /// Haystacks, of which only the training part is used
+    #[arg(
+        long,
+        value_name = "NAMES|PATHS",
+        value_delimiter = ',',
+        default_value = "essays,synthetic",
+        help_heading = "Data"
+    )]
+    pub haystack: Vec<String>,
+    /// Task of the needles
+    #[arg(long, default_value = "magic", help_heading = "Data")]
+    pub task: String,
+    /// Weight of the loss of an answer's token; that of others is 1
+    #[arg(long, value_name = "X", default_value_t = 5.0, help_heading = "Data")]
+    pub answer_weight: f64,
+    /// Seed of parameters and sequences
+    #[arg(long, default_value_t = 42, help_heading = "Data")]
+    pub seed: u64,
+    /// Steps of the optimiser, AdamW
+    #[arg(long, value_name = "N", default_value_t = 2000, help_heading = "Optimiser")]
+    pub steps: usize,
+    /// Sequences of a batch
+    #[arg(long, value_name = "N", default_value_t = 32, help_heading = "Optimiser")]
+    pub batch_size: usize,
+    /// Batches of a step, whose gradients are added up
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Optimiser")]
+    pub accumulation: usize,
+    /// Largest learning rate
+    #[arg(long, value_name = "X", default_value_t = 3e-3, help_heading = "Optimiser")]
+    pub lr: f64,
+    /// What becomes of it: cosine (down to 0), constant
+    #[arg(long, value_name = "NAME", value_parser = schedule, default_value = "cosine", help_heading = "Optimiser")]
+    pub schedule: Schedule,
+    /// Steps over which it rises [default: a twentieth of all, at most 100]
+    #[arg(long, value_name = "N", help_heading = "Optimiser")]
+    pub warmup_steps: Option<usize>,
+    /// Weight decay of matrices; norms and scales have none
+    #[arg(long, value_name = "X", default_value_t = 0.1, help_heading = "Optimiser")]
+    pub weight_decay: f64,
+    /// Decay of the first moments
+    #[arg(long, value_name = "X", default_value_t = 0.9, help_heading = "Optimiser")]
+    pub beta1: f64,
+    /// Decay of the second moments
+    #[arg(long, value_name = "X", default_value_t = 0.95, help_heading = "Optimiser")]
+    pub beta2: f64,
+    /// Largest norm of the gradient; 0 for no limit
+    #[arg(long, value_name = "X", default_value_t = 1.0, help_heading = "Optimiser")]
+    pub clip: f64,
+    /// A TOML file whose keys are flags; the command line wins
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub config: Option<PathBuf>,
+    /// Threads [default: the processors this process may use]
+    #[arg(long, value_name = "N", help_heading = "Machine")]
+    pub threads: Option<usize>,
+}

@@ -1,0 +1,87 @@
+//! The commands that look into results: `view` and `attend`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::model::MachineArgs;
+use super::values::{dtype, exporter, kv_dtype};
+use crate::export::Exporter;
+use crate::grid::{ContextLength, Depth};
+use crate::model::dtype::Dtype;
+use crate::model::kv_cache::KvDtype;
+
+/// Flags of `niah view`.
+#[derive(Debug, Clone, Args)]
+pub struct ViewArgs {
+    /// Directory of a run
+    pub directory: PathBuf,
+    /// What to draw: cell (depth x length) or layer (layer x head of one cell)
+    #[arg(long, value_enum, default_value = "cell")]
+    pub by: By,
+    /// Cell of --by layer: its length [default: the longest]
+    #[arg(long)]
+    pub length: Option<ContextLength>,
+    /// Cell of --by layer: its depth in per cent [default: the middle one]
+    #[arg(long)]
+    pub depth: Option<Depth>,
+    /// What goes to stdout: table (heatmaps), csv or json (the table of cells, or of the heads of one)
+    #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table")]
+    pub output_format: Exporter,
+}
+
+/// Axes of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// Depth x length: accuracy and needle mass
+    Cell,
+    /// Layer x head: needle mass in one cell
+    Layer,
+}
+
+/// Flags of `niah attend`.
+#[derive(Debug, Clone, Args)]
+pub struct AttendArgs {
+    /// Directory of a run
+    #[arg(required_unless_present = "text", conflicts_with = "text")]
+    pub directory: Option<PathBuf>,
+    /// Length of the cell [default: the longest]
+    #[arg(long)]
+    pub length: Option<ContextLength>,
+    /// Depth of the cell in per cent [default: the middle one]
+    #[arg(long)]
+    pub depth: Option<Depth>,
+    /// Trial of the cell
+    #[arg(long, default_value_t = 0)]
+    pub trial: usize,
+    /// Whose attention: mean (over all heads), top (the head with the largest needle mass), or LAYER.HEAD
+    #[arg(long, default_value = "mean")]
+    pub head: String,
+    /// How many heads to list
+    #[arg(long, default_value_t = 10)]
+    pub top: usize,
+    /// A text of your own, read from a file (- for stdin), instead of a run
+    #[arg(long, value_name = "FILE", requires = "model", requires = "query", help_heading = "Own text")]
+    pub text: Option<PathBuf>,
+    /// What is asked about --text; its last token looks back
+    #[arg(long, value_name = "TEXT", help_heading = "Own text")]
+    pub query: Option<String>,
+    /// A passage of --text to measure and underline
+    #[arg(long, value_name = "TEXT", requires = "text", help_heading = "Own text")]
+    pub needle: Option<String>,
+    /// Checkpoint for --text
+    #[arg(long, short, value_name = "FILE|DIR|ID", requires = "text", help_heading = "Own text")]
+    pub model: Option<String>,
+    /// Attention variant for --text; see niah list variants
+    #[arg(long, default_value = "auto", help_heading = "Own text")]
+    pub variant: String,
+    /// Precision of the weights for --text: f32, bf16, f16
+    #[arg(long, value_name = "DTYPE", value_parser = dtype, default_value = "f32", help_heading = "Own text")]
+    pub dtype: Dtype,
+    /// Precision of cached keys and values for --text: f32, bf16 [default: bf16 with --dtype bf16 on the CPU, else f32]
+    #[arg(long, value_name = "DTYPE", value_parser = kv_dtype, help_heading = "Own text")]
+    pub kv_dtype: Option<KvDtype>,
+    /// Where to compute.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
