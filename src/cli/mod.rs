@@ -20,7 +20,7 @@ pub use grid::{GridArgs, PromptsArgs, RunArgs};
 pub use listing::{InspectArgs, ListArgs};
 pub use measuring::{BenchArgs, LogitsArgs, LossArgs, TokenArgs};
 pub use model::{AttentionArgs, ChatArgs, MachineArgs, ModelArgs};
-pub use training::{SaveDtype, TrainArgs};
+pub use training::{SaveDtype, TrainArgs, TrainedFamily};
 pub use viewing::{AttendArgs, By, ViewArgs};
 
 /// Needle-in-a-haystack evaluation: retrieval and attention on the same cells.

@@ -17,6 +17,15 @@ pub enum SaveDtype {
     Bf16,
 }
 
+/// Families that can be trained from scratch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TrainedFamily {
+    /// A decoder with the attention variant of --variant
+    Niah,
+    /// Screening tiles in place of attention and MLP
+    Multiscreen,
+}
+
 /// Flags of `niah train`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -24,6 +33,7 @@ Examples:
   niah train -o out/ssmax --variant ssmax
   niah train -o out/ssmax --variant ssmax --resume
   niah train -o out/swapped --init out/softmax --variant ssmax --steps 250 --lr 3e-4
+  niah train -o out/multiscreen --family multiscreen
   niah run --model out/ssmax --split held-out --context-lengths 256,1k,4k")]
 pub struct TrainArgs {
     /// Directory of the checkpoint, with training.csv and training.json
@@ -41,6 +51,9 @@ pub struct TrainArgs {
     /// Checkpoint directory to begin with, instead of a model from scratch
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     pub init: Option<String>,
+    /// What a model from scratch is made of
+    #[arg(long, value_name = "FAMILY", value_enum, default_value = "niah", help_heading = "Model")]
+    pub family: TrainedFamily,
     /// Attention variant of the layers without a window: softmax, ssmax, ssmax-fixed, ssmax-bias, adaptive [default: that of --init, or softmax]
     #[arg(long, value_name = "VARIANT", help_heading = "Model")]
     pub variant: Option<String>,
@@ -53,34 +66,46 @@ pub struct TrainArgs {
     /// Width of the residual stream
     #[arg(long, value_name = "N", default_value_t = 128, help_heading = "Model")]
     pub hidden_size: usize,
-    /// Inner width of the MLP
-    #[arg(long, value_name = "N", default_value_t = 344, help_heading = "Model")]
-    pub intermediate_size: usize,
+    /// Inner width of the MLP [default: 344]
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub intermediate_size: Option<usize>,
     /// Number of layers
     #[arg(long, value_name = "N", default_value_t = 4, help_heading = "Model")]
     pub num_hidden_layers: usize,
-    /// Query heads of a layer
+    /// Query heads of a layer; of multiscreen, tiles
     #[arg(long, value_name = "N", default_value_t = 4, help_heading = "Model")]
     pub num_attention_heads: usize,
     /// Key and value heads of a layer [default: as many as query heads]
     #[arg(long, value_name = "N", help_heading = "Model")]
     pub num_key_value_heads: Option<usize>,
     /// Kinds of layers, again and again: local (a window, rotary positions), global (no positions), rotary (no window)
-    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = layer_kind, default_value = "local,global",
-          help_heading = "Model")]
-    pub layer_pattern: Vec<LayerKind>,
-    /// Keys that a row of a local layer sees
-    #[arg(long, value_name = "N", default_value_t = 32, help_heading = "Model")]
-    pub sliding_window: usize,
-    /// Norm on queries and keys: none, weightless, per_head
-    #[arg(long, value_name = "NORM", default_value = "weightless", help_heading = "Model")]
-    pub qk_norm: String,
-    /// Base of the rotary frequencies
-    #[arg(long, value_name = "THETA", default_value_t = 10000.0, help_heading = "Model")]
-    pub rope_theta: f64,
+    /// [default: local,global]
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = layer_kind, help_heading = "Model")]
+    pub layer_pattern: Option<Vec<LayerKind>>,
+    /// Keys that a row of a local layer sees [default: 32]
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub sliding_window: Option<usize>,
+    /// Norm on queries and keys: none, weightless, per_head [default: weightless]
+    #[arg(long, value_name = "NORM", help_heading = "Model")]
+    pub qk_norm: Option<String>,
+    /// Base of the rotary frequencies [default: 10000]
+    #[arg(long, value_name = "THETA", help_heading = "Model")]
+    pub rope_theta: Option<f64>,
     /// Standard deviation of the matrices that training begins with [default: 1 / sqrt(hidden size)]
     #[arg(long, value_name = "X", help_heading = "Model")]
     pub initializer_range: Option<f64>,
+    /// Width of keys of multiscreen [default: 16]
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub key_dim: Option<usize>,
+    /// Width of values of multiscreen [default: 64]
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub value_dim: Option<usize>,
+    /// Windows of multiscreen begin between 2 tokens and one more than this, and those below it have positions [default: 256]
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub mipe_threshold: Option<f64>,
+    /// s_r that multiscreen begins with: tiles accept a width of sigmoid(s_r) [default: 0]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Model")]
+    pub acceptance_init: Option<f64>,
     /// A tokenizer.json or its directory [default: that of --init, or one learned from the texts]
     #[arg(long, value_name = "PATH", help_heading = "Model")]
     pub tokenizer: Option<String>,
@@ -121,27 +146,27 @@ pub struct TrainArgs {
     /// Batches of a step, whose gradients are added up
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Optimiser")]
     pub accumulation: usize,
-    /// Largest learning rate
-    #[arg(long, value_name = "X", default_value_t = 3e-3, help_heading = "Optimiser")]
-    pub lr: f64,
-    /// What becomes of it: cosine (down to 0), constant
-    #[arg(long, value_name = "NAME", value_parser = schedule, default_value = "cosine", help_heading = "Optimiser")]
-    pub schedule: Schedule,
+    /// Largest learning rate [default: 0.003; of multiscreen 0.0625]
+    #[arg(long, value_name = "X", help_heading = "Optimiser")]
+    pub lr: Option<f64>,
+    /// What becomes of it: cosine (down to 0), constant [default: cosine; of multiscreen constant]
+    #[arg(long, value_name = "NAME", value_parser = schedule, help_heading = "Optimiser")]
+    pub schedule: Option<Schedule>,
     /// Steps over which it rises [default: a twentieth of all, at most 100]
     #[arg(long, value_name = "N", help_heading = "Optimiser")]
     pub warmup_steps: Option<usize>,
-    /// Weight decay of matrices; norms and scales have none
-    #[arg(long, value_name = "X", default_value_t = 0.1, help_heading = "Optimiser")]
-    pub weight_decay: f64,
+    /// Weight decay of matrices; norms and scales have none [default: 0.1; of multiscreen 0]
+    #[arg(long, value_name = "X", help_heading = "Optimiser")]
+    pub weight_decay: Option<f64>,
     /// Decay of the first moments
     #[arg(long, value_name = "X", default_value_t = 0.9, help_heading = "Optimiser")]
     pub beta1: f64,
     /// Decay of the second moments
     #[arg(long, value_name = "X", default_value_t = 0.95, help_heading = "Optimiser")]
     pub beta2: f64,
-    /// Largest norm of the gradient; 0 for no limit
-    #[arg(long, value_name = "X", default_value_t = 1.0, help_heading = "Optimiser")]
-    pub clip: f64,
+    /// Largest norm of the gradient; 0 for no limit [default: 1; of multiscreen 0]
+    #[arg(long, value_name = "X", help_heading = "Optimiser")]
+    pub clip: Option<f64>,
     /// A TOML file whose keys are flags; the command line wins
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub config: Option<PathBuf>,

@@ -3,16 +3,18 @@
 use std::io::{self, IsTerminal};
 use std::sync::atomic::Ordering;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{machine_record, prepare, stop_on_interrupt, tell};
-use crate::cli::{MachineArgs, SaveDtype, TrainArgs};
+use crate::checkpoint::{Checkpoint, RopeOverride};
+use crate::cli::{MachineArgs, SaveDtype, TrainArgs, TrainedFamily};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::export::training::{TrainingDirectory, TrainingRecord};
 use crate::progress::{Bar, Progress};
 use crate::train::{
-    Sizes, StepReport, Trainer, TrainingOptions, TrainingPlan, TrainingSettings, initializer_range,
+    ModelSizes, Schedule, ScreeningSizes, Sizes, StepReport, Trainer, TrainingOptions, TrainingPlan,
+    TrainingSettings, initializer_range,
 };
 
 /// Runs the command.
@@ -22,7 +24,7 @@ use crate::train::{
 pub fn run(args: &TrainArgs) -> Result<()> {
     let machine = MachineArgs { device: "cpu".to_string(), threads: args.threads };
     let (_, threads) = prepare(&machine)?;
-    let plan = TrainingPlan::resolve(options(args))?;
+    let plan = TrainingPlan::resolve(options(args)?)?;
     let identity = plan.identity()?;
     let (mut directory, mut state) = if args.resume {
         TrainingDirectory::resume(&args.output, &identity, plan.model().layout())?
@@ -45,10 +47,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let (settings, rows) = (&plan.options.training, plan.options.context_length);
     let data = plan.mixture()?;
     tell(format_args!(
-        "{}: {} parameters, attention {}, steps {} to {}, {} tokens a step",
+        "{}: {} parameters, {}, steps {} to {}, {} tokens a step",
         args.output.display(),
         plan.model().layout().len(),
-        plan.config["attention_variant"],
+        rule(&plan.config),
         state.step + 1,
         settings.steps,
         settings.sequences() * rows,
@@ -90,29 +92,38 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
 }
 
-fn described(row: &StepReport) -> String {
-    let answers = row.answer_loss.map(|loss| format!(", of answers {loss:.3}")).unwrap_or_default();
-    format!("loss {:.3}{answers}, {:.0} tokens/s", row.loss, row.tokens_per_second)
+/// The rule by which keys are weighed.
+fn rule(config: &Value) -> String {
+    match config.get("attention_variant") {
+        Some(variant) => format!("attention {variant}"),
+        None => "screening tiles".to_string(),
+    }
 }
 
-fn options(args: &TrainArgs) -> TrainingOptions {
-    TrainingOptions {
+fn described(row: &StepReport) -> String {
+    let answers = row.answer_loss.map(|loss| format!(", of answers {loss:.3}")).unwrap_or_default();
+    let windows = row
+        .window_max
+        .zip(row.windows_beyond)
+        .map(|(largest, beyond)| format!(", windows to {largest:.0}, {beyond} beyond the sequence"))
+        .unwrap_or_default();
+    format!("loss {:.3}{answers}{windows}, {:.0} tokens/s", row.loss, row.tokens_per_second)
+}
+
+fn options(args: &TrainArgs) -> Result<TrainingOptions> {
+    let screening = args.family == TrainedFamily::Multiscreen;
+    // With --init the sizes are those of the checkpoint, which may be of either family.
+    let paper = screening || args.init.as_deref().is_some_and(is_multiscreen);
+    let (lr, schedule, weight_decay, clip) = match paper {
+        true => (0.0625, Schedule::Constant, 0.0, 0.0),
+        false => (3e-3, Schedule::Cosine, 0.1, 1.0),
+    };
+    Ok(TrainingOptions {
         init: args.init.clone(),
         variant: args.variant.clone(),
         ssmax_init: args.ssmax_init,
         swap_at_step: args.swap_at_step,
-        sizes: Sizes {
-            hidden_size: args.hidden_size,
-            intermediate_size: args.intermediate_size,
-            num_hidden_layers: args.num_hidden_layers,
-            num_attention_heads: args.num_attention_heads,
-            num_key_value_heads: args.num_key_value_heads.unwrap_or(args.num_attention_heads),
-            layer_pattern: args.layer_pattern.clone(),
-            sliding_window: args.sliding_window,
-            qk_norm: args.qk_norm.clone(),
-            rope_theta: args.rope_theta,
-            initializer_range: args.initializer_range.unwrap_or_else(|| initializer_range(args.hidden_size)),
-        },
+        sizes: sizes(args)?,
         vocab_size: args.vocab_size,
         tokenizer: args.tokenizer.clone(),
         context_length: args.context_length.0,
@@ -124,13 +135,77 @@ fn options(args: &TrainArgs) -> TrainingOptions {
             steps: args.steps,
             batch_size: args.batch_size,
             accumulation: args.accumulation,
-            lr: args.lr,
-            schedule: args.schedule,
+            lr: args.lr.unwrap_or(lr),
+            schedule: args.schedule.unwrap_or(schedule),
             warmup_steps: args.warmup_steps.unwrap_or((args.steps / 20).min(100)),
-            weight_decay: args.weight_decay,
+            weight_decay: args.weight_decay.unwrap_or(weight_decay),
             betas: (args.beta1, args.beta2),
-            clip: args.clip,
+            clip: args.clip.unwrap_or(clip),
             answer_weight: args.answer_weight,
         },
+    })
+}
+
+/// Whether a checkpoint directory holds screening tiles; what is wrong with one is said where it is read.
+fn is_multiscreen(directory: &str) -> bool {
+    Checkpoint::open(directory, RopeOverride::default())
+        .is_ok_and(|checkpoint| checkpoint.spec.screening.is_some())
+}
+
+/// The sizes of a model from scratch, without flags of the other family.
+fn sizes(args: &TrainArgs) -> Result<ModelSizes> {
+    let of_decoders = [
+        ("--intermediate-size", args.intermediate_size.is_some()),
+        ("--num-key-value-heads", args.num_key_value_heads.is_some()),
+        ("--layer-pattern", args.layer_pattern.is_some()),
+        ("--sliding-window", args.sliding_window.is_some()),
+        ("--qk-norm", args.qk_norm.is_some()),
+        ("--rope-theta", args.rope_theta.is_some()),
+        ("--initializer-range", args.initializer_range.is_some()),
+    ];
+    let of_tiles = [
+        ("--key-dim", args.key_dim.is_some()),
+        ("--value-dim", args.value_dim.is_some()),
+        ("--mipe-threshold", args.mipe_threshold.is_some()),
+        ("--acceptance-init", args.acceptance_init.is_some()),
+    ];
+    let (foreign, family) = match args.family {
+        TrainedFamily::Multiscreen => (&of_decoders[..], "niah"),
+        TrainedFamily::Niah => (&of_tiles[..], "multiscreen"),
+    };
+    if let Some((flag, _)) = foreign.iter().find(|(_, given)| *given) {
+        return Err(Error::invalid(
+            *flag,
+            "a size of another family",
+            format!("--family {family} beside it"),
+        ));
     }
+    let (hidden_size, num_hidden_layers) = (args.hidden_size, args.num_hidden_layers);
+    let num_attention_heads = args.num_attention_heads;
+    Ok(match args.family {
+        TrainedFamily::Multiscreen => ModelSizes::Multiscreen(ScreeningSizes {
+            hidden_size,
+            num_hidden_layers,
+            num_attention_heads,
+            key_dim: args.key_dim.unwrap_or(16),
+            value_dim: args.value_dim.unwrap_or(64),
+            mipe_threshold: args.mipe_threshold.unwrap_or(256.0),
+            acceptance_init: args.acceptance_init.unwrap_or(0.0),
+        }),
+        TrainedFamily::Niah => {
+            let default = Sizes::default();
+            ModelSizes::Decoder(Sizes {
+                hidden_size,
+                intermediate_size: args.intermediate_size.unwrap_or(default.intermediate_size),
+                num_hidden_layers,
+                num_attention_heads,
+                num_key_value_heads: args.num_key_value_heads.unwrap_or(num_attention_heads),
+                layer_pattern: args.layer_pattern.clone().unwrap_or(default.layer_pattern),
+                sliding_window: args.sliding_window.unwrap_or(default.sliding_window),
+                qk_norm: args.qk_norm.clone().unwrap_or(default.qk_norm),
+                rope_theta: args.rope_theta.unwrap_or(default.rope_theta),
+                initializer_range: args.initializer_range.unwrap_or_else(|| initializer_range(hidden_size)),
+            })
+        }
+    })
 }

@@ -45,8 +45,8 @@ const JSON: &str = "training.json";
 const STATE: &str = "training-state.safetensors";
 
 /// Names of the columns.
-const COLUMNS: &str =
-    "step,loss,answer_loss,learning_rate,tokens_per_second,gradient_norm,s_mean,s_min,s_max";
+const COLUMNS: &str = "step,loss,answer_loss,learning_rate,tokens_per_second,gradient_norm,s_mean,s_min,s_max,window_max,\
+     windows_beyond";
 
 impl TrainingDirectory {
     /// Begins a training in a directory that holds none.
@@ -239,7 +239,7 @@ fn line(row: &StepReport) -> String {
     line
 }
 
-fn numbers(row: &StepReport) -> [Option<f64>; 8] {
+fn numbers(row: &StepReport) -> [Option<f64>; 10] {
     [
         Some(row.loss),
         row.answer_loss,
@@ -249,6 +249,8 @@ fn numbers(row: &StepReport) -> [Option<f64>; 8] {
         row.s_mean,
         row.s_min,
         row.s_max,
+        row.window_max,
+        row.windows_beyond.map(|count| count as f64),
     ]
 }
 
@@ -258,10 +260,16 @@ fn parsed(line: &str) -> Option<StepReport> {
     let numbers: Vec<Option<f64>> = fields
         .map(|field| if field.is_empty() { Some(None) } else { field.parse().ok().map(Some) })
         .collect::<Option<_>>()?;
-    let [loss, answer_loss, learning_rate, tokens_per_second, gradient_norm, s_mean, s_min, s_max] =
-        numbers[..]
+    // Tables of before windows were recorded end with the scales.
+    let (scales, windows) = numbers.split_at_checked(8)?;
+    let &[loss, answer_loss, learning_rate, tokens_per_second, gradient_norm, s_mean, s_min, s_max] = scales
     else {
         return None;
+    };
+    let (window_max, windows_beyond) = match *windows {
+        [] => (None, None),
+        [largest, beyond] => (largest, beyond.map(|count| count as usize)),
+        _ => return None,
     };
     Some(StepReport {
         step,
@@ -273,6 +281,8 @@ fn parsed(line: &str) -> Option<StepReport> {
         s_mean,
         s_min,
         s_max,
+        window_max,
+        windows_beyond,
     })
 }
 
@@ -292,10 +302,14 @@ mod tests {
             s_mean: Some(-0.25),
             s_min: Some(-1.0),
             s_max: Some(0.5),
+            window_max: Some(300.5),
+            windows_beyond: Some(2),
         };
         assert_eq!(parsed(line(&row).trim_end()), Some(row));
         assert_eq!(line(&row).matches(',').count(), COLUMNS.matches(',').count());
-        for wrong in ["", "1,2", "1,,1,1,1,1,1,1,1"] {
+        let older = StepReport { window_max: None, windows_beyond: None, ..row };
+        assert_eq!(parsed(line(&row).trim_end().trim_end_matches(",300.5,2")), Some(older));
+        for wrong in ["", "1,2", "1,,1,1,1,1,1,1,1,,", "1,1,1,1,1,1,1,1,1,1"] {
             assert_eq!(parsed(wrong), None, "{wrong}");
         }
     }

@@ -1,6 +1,7 @@
-//! Training decoders from scratch or from a checkpoint, on needles and on key-value lines.
+//! Training decoders and Multiscreen models from scratch or from a checkpoint, on needles and on key-value lines.
 //!
-//! Gradients are computed by hand over plain f32 buffers: each forward pass ([`decoder`]) has its backward pass beside it,
+//! Gradients are computed by hand over plain f32 buffers: each forward pass ([`decoder`], [`multiscreen`]) has its
+//! backward pass beside it,
 //! so nothing can cut a gradient in silence, and finite differences and PyTorch's gradients hold both together in tests.
 //! Sequences are independent of each other, so each is one thread's; the gradients of a few groups of sequences are summed
 //! in a fixed order, which makes a training the same on any number of threads.
@@ -19,7 +20,7 @@ pub use initial::{Initial, from_checkpoint, initial};
 pub use layout::{Layout, TensorLayout};
 pub use plan::{TrainingOptions, TrainingPlan};
 pub use schedule::{SCHEDULES, Schedule};
-pub use sizes::{LAYER_KINDS, LayerKind, Sizes, initializer_range};
+pub use sizes::{LAYER_KINDS, LayerKind, ModelSizes, ScreeningSizes, Sizes, initializer_range};
 pub use trainer::{State, StepReport, Trainer, TrainingSettings};
 
 use crate::error::{Error, Result};

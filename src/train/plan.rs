@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::data::{Mixture, Sources, vocabulary_texts};
 use super::decoder::{Multiplier, TrainableDecoder};
-use super::{Initial, Sizes, State, Trainable, TrainingSettings, from_checkpoint, initial};
+use super::multiscreen::TrainableMultiscreen;
+use super::{Initial, ModelSizes, State, Trainable, TrainingSettings, from_checkpoint, initial};
 use crate::attention::Window;
 use crate::attention::variant::swap_scale;
 use crate::checkpoint::{Checkpoint, Config, RopeOverride};
@@ -49,7 +50,7 @@ pub struct TrainingOptions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swap_at_step: Option<usize>,
     /// Sizes of a model from scratch.
-    pub sizes: Sizes,
+    pub sizes: ModelSizes,
     /// Entries of its tokenizer, which is learned from the texts that it is trained on.
     pub vocab_size: usize,
     /// A `tokenizer.json`, or the directory that holds one, to be used instead.
@@ -107,41 +108,8 @@ impl TrainingPlan {
         };
         config["max_position_embeddings"] = json!(rows);
         config["dtype"] = json!("float32");
-        let own = checkpoint.as_ref().map(|checkpoint| &checkpoint.own_variant);
-        let name = options.variant.as_deref().or(own.map(|own| own.name)).unwrap_or("softmax");
-        let variant = registry::find("attention variant to train", TRAINED, name)?;
-        config["attention_variant"] = json!({"kind": variant.name});
-        let spec = spec_of(&config)?;
-        if tokenizer.vocab_size() > spec.vocab_size {
-            let expected = format!("a tokenizer of at most {} entries, as the model has", spec.vocab_size);
-            return Err(Error::invalid("--tokenizer", tokenizer.vocab_size(), expected));
-        }
-        let follows: Vec<bool> = match own.filter(|own| own.name == variant.name && variant.name != "softmax")
-        {
-            Some(own) => own.layers.clone(),
-            None => spec.layers.iter().map(|layer| layer.window == Window::Full).collect(),
-        };
-        if variant.name != "softmax" {
-            let layers: Vec<_> = (0..follows.len()).filter(|&layer| follows[layer]).collect();
-            config["attention_variant"]["layers"] = json!(layers);
-        }
-        let multipliers: Vec<_> =
-            follows.iter().map(|&follows| if follows { variant.value } else { Multiplier::One }).collect();
-        let from = Initial {
-            range: options.sizes.initializer_range,
-            layers: spec.num_hidden_layers,
-            ssmax_scale: options.ssmax_init.unwrap_or_else(|| swap_scale(rows)),
-        };
-        let decoder = || TrainableDecoder::new(spec.clone(), rows, &multipliers, from);
-        let before_swap = match options.swap_at_step {
-            Some(step) if variant.name == "softmax" || step > options.training.steps => {
-                let expected = "at most --steps, and a --variant to swap in";
-                return Err(Error::invalid("--swap-at-step", step, expected));
-            }
-            Some(_) => Some(Box::new(decoder()?.before_swap()) as Box<dyn Trainable>),
-            None => None,
-        };
-        let model = Box::new(decoder()?);
+        let built = build(&options, &mut config, checkpoint.as_ref(), tokenizer.vocab_size())?;
+        let Built { model, before_swap } = built;
         let plan =
             Self { options, config, tokenizer_json, tokenizer, sources, model, before_swap, checkpoint };
         plan.mixture()?;
@@ -199,6 +167,99 @@ impl TrainingPlan {
         };
         Ok(identity)
     }
+}
+
+/// What is trained, and what before a swap.
+struct Built {
+    model: Box<dyn Trainable>,
+    before_swap: Option<Box<dyn Trainable>>,
+}
+
+/// The model of `config`, which is told its attention variant, for a tokenizer of `tokens` entries.
+fn build(
+    options: &TrainingOptions,
+    config: &mut Value,
+    checkpoint: Option<&Checkpoint>,
+    tokens: usize,
+) -> Result<Built> {
+    if config["model_type"] == "multiscreen" {
+        multiscreen(options, config, tokens)
+    } else {
+        decoder(options, config, checkpoint, tokens)
+    }
+}
+
+fn multiscreen(options: &TrainingOptions, config: &Value, tokens: usize) -> Result<Built> {
+    let given = [
+        ("--variant", options.variant.is_some()),
+        ("--ssmax-init", options.ssmax_init.is_some()),
+        ("--swap-at-step", options.swap_at_step.is_some()),
+    ];
+    if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
+        return Err(Error::invalid(
+            *flag,
+            "a rule for softmax",
+            "no such flag: the tiles of Multiscreen screen",
+        ));
+    }
+    let spec = spec_of(config)?;
+    check_vocabulary(tokens, &spec)?;
+    let acceptance = match &options.sizes {
+        ModelSizes::Multiscreen(sizes) => sizes.acceptance_init,
+        ModelSizes::Decoder(_) => 0.0,
+    };
+    let model = TrainableMultiscreen::new(spec, options.context_length, acceptance)?;
+    Ok(Built { model: Box::new(model), before_swap: None })
+}
+
+fn decoder(
+    options: &TrainingOptions,
+    config: &mut Value,
+    checkpoint: Option<&Checkpoint>,
+    tokens: usize,
+) -> Result<Built> {
+    let rows = options.context_length;
+    let own = checkpoint.map(|checkpoint| &checkpoint.own_variant);
+    let name = options.variant.as_deref().or(own.map(|own| own.name)).unwrap_or("softmax");
+    let variant = registry::find("attention variant to train", TRAINED, name)?;
+    config["attention_variant"] = json!({"kind": variant.name});
+    let spec = spec_of(config)?;
+    check_vocabulary(tokens, &spec)?;
+    let follows: Vec<bool> = match own.filter(|own| own.name == variant.name && variant.name != "softmax") {
+        Some(own) => own.layers.clone(),
+        None => spec.layers.iter().map(|layer| layer.window == Window::Full).collect(),
+    };
+    if variant.name != "softmax" {
+        let layers: Vec<_> = (0..follows.len()).filter(|&layer| follows[layer]).collect();
+        config["attention_variant"]["layers"] = json!(layers);
+    }
+    let multipliers: Vec<_> =
+        follows.iter().map(|&follows| if follows { variant.value } else { Multiplier::One }).collect();
+    let from = Initial {
+        range: options.sizes.initializer_range(),
+        layers: spec.num_hidden_layers,
+        ssmax_scale: options.ssmax_init.unwrap_or_else(|| swap_scale(rows)),
+    };
+    let decoder = || TrainableDecoder::new(spec.clone(), rows, &multipliers, from);
+    let before_swap = match options.swap_at_step {
+        Some(step) if variant.name == "softmax" || step > options.training.steps => {
+            let expected = "at most --steps, and a --variant to swap in";
+            return Err(Error::invalid("--swap-at-step", step, expected));
+        }
+        Some(_) => Some(Box::new(decoder()?.before_swap()) as Box<dyn Trainable>),
+        None => None,
+    };
+    let model = Box::new(decoder()?);
+    Ok(Built { model, before_swap })
+}
+
+/// Refuses a tokenizer with more entries than the model has.
+fn check_vocabulary(tokens: usize, spec: &DecoderSpec) -> Result<()> {
+    if tokens > spec.vocab_size {
+        let expected = format!("a tokenizer of at most {} entries, as the model has", spec.vocab_size);
+        return Err(Error::invalid("--tokenizer", tokens, expected));
+    }
+    Ok(())
 }
 
 fn spec_of(config: &Value) -> Result<DecoderSpec> {

@@ -25,7 +25,96 @@ pub const LAYER_KINDS: &[Entry<LayerKind>] = &[
     Entry { name: "rotary", about: "all keys, rotary positions", value: LayerKind::Rotary },
 ];
 
-/// Sizes with Hugging Face's names.
+/// What is trained from scratch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ModelSizes {
+    /// A decoder of family `niah`.
+    Decoder(Sizes),
+    /// Screening tiles.
+    Multiscreen(ScreeningSizes),
+}
+
+impl ModelSizes {
+    /// The `config.json` of the model, without its attention variant.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] naming the flag whose value cannot be.
+    pub fn config(&self, vocab_size: usize) -> Result<Value> {
+        match self {
+            Self::Decoder(sizes) => sizes.config(vocab_size),
+            Self::Multiscreen(sizes) => sizes.config(vocab_size),
+        }
+    }
+
+    /// Standard deviation of a decoder's matrices; that of screening tiles is the paper's, matrix by matrix.
+    pub(super) fn initializer_range(&self) -> f64 {
+        match self {
+            Self::Decoder(sizes) => sizes.initializer_range,
+            Self::Multiscreen(sizes) => initializer_range(sizes.hidden_size),
+        }
+    }
+}
+
+/// Sizes of a Multiscreen model (arXiv 2604.01178).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScreeningSizes {
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Number of layers.
+    pub num_hidden_layers: usize,
+    /// Tiles of a layer.
+    pub num_attention_heads: usize,
+    /// Width of keys.
+    pub key_dim: usize,
+    /// Width of values.
+    pub value_dim: usize,
+    /// `w_th`: windows begin between 2 tokens and one more than this, and those below it have positions.
+    pub mipe_threshold: f64,
+    /// `s_r` that training begins with: the acceptance width is `sigmoid(s_r)`.
+    pub acceptance_init: f64,
+}
+
+impl ScreeningSizes {
+    fn config(&self, vocab_size: usize) -> Result<Value> {
+        let counts = [
+            ("--hidden-size", self.hidden_size),
+            ("--num-hidden-layers", self.num_hidden_layers),
+            ("--num-attention-heads", self.num_attention_heads),
+            ("--value-dim", self.value_dim),
+        ];
+        if let Some((flag, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(Error::invalid(*flag, 0, "at least 1"));
+        }
+        if self.key_dim < 2 {
+            let expected = "at least 2: positions turn the first two coordinates";
+            return Err(Error::invalid("--key-dim", self.key_dim, expected));
+        }
+        if !(self.mipe_threshold > 1.0 && self.mipe_threshold.is_finite()) {
+            return Err(Error::invalid("--mipe-threshold", self.mipe_threshold, "a number above 1"));
+        }
+        if !self.acceptance_init.is_finite() {
+            return Err(Error::invalid("--acceptance-init", self.acceptance_init, "a number"));
+        }
+        Ok(json!({
+            "architectures": ["MultiscreenForCausalLM"],
+            "model_type": "multiscreen",
+            "vocab_size": vocab_size,
+            "hidden_size": self.hidden_size,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_attention_heads": self.num_attention_heads,
+            "key_dim": self.key_dim,
+            "value_dim": self.value_dim,
+            "mipe_position_mode": "paper_absolute",
+            "mipe_threshold": self.mipe_threshold,
+            "tie_word_embeddings": true,
+            "bos_token_id": 0,
+            "eos_token_id": 0,
+        }))
+    }
+}
+
+/// Sizes of a decoder, with Hugging Face's names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sizes {
     /// Width of the residual stream.

@@ -121,6 +121,10 @@ pub struct StepReport {
     pub s_min: Option<f64>,
     /// The largest.
     pub s_max: Option<f64>,
+    /// The largest learned window in tokens after the step, when windows are learned.
+    pub window_max: Option<f64>,
+    /// How many learned windows are larger than the sequences.
+    pub windows_beyond: Option<usize>,
 }
 
 /// A training on its way.
@@ -190,6 +194,8 @@ impl<'a> Trainer<'a> {
         self.state.step += 1;
         let scales: Vec<f64> =
             self.model.scales(&self.state.parameters).concat().iter().map(|&s| f64::from(s)).collect();
+        let windows = self.model.windows(&self.state.parameters);
+        let rows = sequences.first().map_or(0, |sequence| sequence.tokens.len() - 1) as f64;
         let of_scales = |value: f64| (!scales.is_empty()).then_some(value);
         Ok(StepReport {
             step: step + 1,
@@ -201,6 +207,9 @@ impl<'a> Trainer<'a> {
             s_mean: of_scales(scales.iter().sum::<f64>() / scales.len() as f64),
             s_min: of_scales(scales.iter().copied().fold(f64::INFINITY, f64::min)),
             s_max: of_scales(scales.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
+            window_max: windows.iter().copied().reduce(f64::max),
+            windows_beyond: (!windows.is_empty())
+                .then(|| windows.iter().filter(|&&window| window > rows).count()),
         })
     }
 
