@@ -13,7 +13,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use niah::attention::probe::ProbeRequest;
-use niah::attention::{AttentionProbe, AttentionRecorder};
+use niah::attention::{AttentionProbe, AttentionRecorder, HeadRow};
 use niah::error::{Error, Result};
 use niah::export::csv;
 use niah::export::directory::{ATTENTION_CSV, RESULTS_CSV, RUN_JSON, RunDirectory, RunRecord, TOKENS_CSV};
@@ -103,7 +103,7 @@ fn attention(request: &Request<'_>, n: usize) -> niah::attention::probe::Attenti
                 weights[0] = 1.0 - mass;
                 weights[needle] += mass / 2.0;
                 weights[value] += mass / 2.0;
-                probe.record(layer, head, n - 1 + row, &weights);
+                probe.record(HeadRow { layer, head, row: n - 1 + row, weights: &weights, window: None });
             }
         }
     }

@@ -90,6 +90,7 @@ fn own(checkpoint: &Checkpoint, scale_override: Option<f64>) -> Box<dyn Attentio
         own: Some(&checkpoint.own_variant),
         scale_override,
         training_length: checkpoint.spec.training_length(),
+        ..VariantInputs::default()
     })
     .unwrap()
 }

@@ -9,6 +9,7 @@ mod pages;
 pub mod probe;
 mod reference;
 mod rows;
+pub mod screening;
 mod storage;
 pub mod variant;
 mod window;
@@ -49,8 +50,29 @@ pub trait AttentionRecorder: Send {
     /// Absolute positions of the query rows it asks for.
     fn rows(&self) -> Range<usize>;
 
-    /// Takes in the weights of one head at query `row` over keys `0..=row`.
-    fn record(&mut self, layer: usize, head: usize, row: usize, weights: &[f32]);
+    /// Takes in the weights of one head at one query row.
+    fn record(&mut self, row: HeadRow<'_>);
+}
+
+/// The weights of one head at one query row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeadRow<'a> {
+    /// Index of the layer.
+    pub layer: usize,
+    /// Query head, or tile.
+    pub head: usize,
+    /// Absolute position of the query.
+    pub row: usize,
+    /// Weights over keys `0..=row`.
+    pub weights: &'a [f32],
+    /// Under screening, the number of keys inside the tile's window.
+    pub window: Option<usize>,
+}
+
+/// The rows of a chunk of `t` queries from `first_position` on that `recorder` asks for.
+fn asked_rows(recorder: &(dyn AttentionRecorder + '_), first_position: usize, t: usize) -> Range<usize> {
+    let asked = recorder.rows();
+    asked.start.max(first_position)..asked.end.min(first_position + t)
 }
 
 /// Which keys the rows of a chunk see, and how their scores are capped.
@@ -146,15 +168,13 @@ pub fn record(
     recorder: &mut (dyn AttentionRecorder + '_),
 ) -> Result<()> {
     let (_, t, _) = queries.dims3()?;
-    let asked = recorder.rows();
-    let end = asked.end.min(context.first_position + t);
-    for row in asked.start.max(context.first_position)..end {
+    for row in asked_rows(recorder, context.first_position, t) {
         let query = queries.narrow(1, row - context.first_position, 1)?; // [heads, 1, d]
         let context = AttentionContext { first_position: row, ..context };
         let query = scaled_queries(&query, context)?; // [heads, 1, d]
         let weights = cached.weights(&query, View::new(row, context))?; // [heads][row + 1]
         for (head, weights) in weights.iter().enumerate() {
-            recorder.record(context.layer, head, row, weights);
+            recorder.record(HeadRow { layer: context.layer, head, row, weights, window: None });
         }
     }
     Ok(())

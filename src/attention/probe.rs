@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::AttentionRecorder;
+use super::{AttentionRecorder, HeadRow};
 
 /// A set of key positions to sum over, as ranges.
 pub type Span = Vec<Range<usize>>;
@@ -31,6 +31,33 @@ pub struct RowMeasures {
     pub entropy: Option<f64>,
     /// Key with the largest weight; the first of equals.
     pub argmax_position: usize,
+    /// What passed, under screening.
+    pub screened: Option<Screened>,
+}
+
+/// What passed the screen of a tile at one query row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Screened {
+    /// Keys with a relevance above 0.
+    pub passed: usize,
+    /// Keys inside the tile's window.
+    pub window: usize,
+    /// All keys up to the row.
+    pub keys: usize,
+}
+
+impl Screened {
+    /// The share of the keys inside the window that passed.
+    #[must_use]
+    pub fn passed_share(self) -> f64 {
+        self.passed as f64 / self.window as f64
+    }
+
+    /// The share of all keys whose relevance is exactly 0.
+    #[must_use]
+    pub fn zero_share(self) -> f64 {
+        (self.keys - self.passed) as f64 / self.keys as f64
+    }
 }
 
 /// What one head did: at the answering query, and on average over all rows of the request.
@@ -133,8 +160,8 @@ impl AttentionRecorder for AttentionProbe {
         self.request.rows.clone()
     }
 
-    fn record(&mut self, layer: usize, head: usize, row: usize, weights: &[f32]) {
-        let measures = measure(weights, &self.request.spans);
+    fn record(&mut self, HeadRow { layer, head, row, weights, window }: HeadRow<'_>) {
+        let measures = measure(weights, window, &self.request.spans);
         if row == self.request.rows.start {
             self.keep_row(layer, head, &measures, weights);
         }
@@ -163,8 +190,8 @@ fn sum(weights: impl Iterator<Item = f64>) -> f64 {
     weights.fold(0.0, |sum, weight| sum + weight)
 }
 
-/// The measures of one row of weights.
-fn measure(weights: &[f32], spans: &[Span]) -> RowMeasures {
+/// The measures of one row of weights; `window` as of [`HeadRow`].
+fn measure(weights: &[f32], window: Option<usize>, spans: &[Span]) -> RowMeasures {
     let total_mass = sum(weights.iter().copied().map(f64::from));
     let within = |range: &Range<usize>| -> f64 {
         let end = range.end.min(weights.len());
@@ -177,6 +204,10 @@ fn measure(weights: &[f32], spans: &[Span]) -> RowMeasures {
         sink_mass: weights.first().copied().map_or(0.0, f64::from),
         entropy: (total_mass > 0.0).then(|| entropy(weights, total_mass)),
         argmax_position: argmax,
+        screened: window.map(|window| {
+            let passed = weights.iter().filter(|&&weight| weight > 0.0).count();
+            Screened { passed, window, keys: weights.len() }
+        }),
     }
 }
 
@@ -196,15 +227,25 @@ mod tests {
     #[test]
     fn measures_of_a_row_can_be_checked_by_hand() {
         let spans = [Span::from([1..3]), Span::from([2..3, 9..20])];
-        let row = measure(&[0.5, 0.25, 0.25, 0.0], &spans);
+        let row = measure(&[0.5, 0.25, 0.25, 0.0], None, &spans);
         assert_eq!(row.span_mass, [0.5, 0.25]);
         assert_eq!((row.total_mass, row.sink_mass, row.argmax_position), (1.0, 0.5, 0));
         assert!((row.entropy.unwrap() - 1.5 * 2f64.ln()).abs() < 1e-12);
+        assert_eq!(row.screened, None);
     }
 
     #[test]
     fn a_row_that_sums_to_zero_has_no_entropy() {
-        assert_eq!(measure(&[0.0, 0.0], &[Span::from([0..1])]).entropy, None);
+        assert_eq!(measure(&[0.0, 0.0], None, &[Span::from([0..1])]).entropy, None);
+    }
+
+    #[test]
+    fn what_passed_is_counted_against_the_window_and_against_all_keys() {
+        let screened = |weights: &[f32], window| measure(weights, Some(window), &[]).screened.unwrap();
+        let some = screened(&[0.0, 0.0, 0.25, 0.0, 0.5], 4);
+        assert_eq!((some.passed, some.passed_share(), some.zero_share()), (2, 0.5, 0.6));
+        let none = screened(&[0.0; 5], 1);
+        assert_eq!((none.passed, none.passed_share(), none.zero_share()), (0, 0.0, 1.0));
     }
 
     #[test]
@@ -214,10 +255,11 @@ mod tests {
             spans: vec![Span::from([0..1])],
             chosen_head: Some((0, 0)),
         });
-        probe.record(0, 0, 1, &[0.2, 0.8]);
-        probe.record(0, 1, 1, &[0.6, 0.4]);
-        probe.record(0, 0, 2, &[1.0, 0.0, 0.0]);
-        probe.record(0, 1, 2, &[0.0, 0.0, 1.0]);
+        for (head, row, weights) in
+            [(0, 1, &[0.2, 0.8][..]), (1, 1, &[0.6, 0.4]), (0, 2, &[1.0, 0.0, 0.0]), (1, 2, &[0.0, 0.0, 1.0])]
+        {
+            probe.record(HeadRow { layer: 0, head, row, weights, window: None });
+        }
         assert_eq!(probe.rows(), 1..3);
         let capture = probe.finish();
         assert_eq!(capture.top_row, [0.6, 0.4]);
@@ -229,7 +271,7 @@ mod tests {
 
     #[test]
     fn nothing_is_zero_and_never_minus_zero() {
-        let row = measure(&[1.0, 0.0], &[Span::new(), Span::from([5..9])]);
+        let row = measure(&[1.0, 0.0], None, &[Span::new(), Span::from([5..9])]);
         for zero in [row.span_mass[0], row.span_mass[1], row.entropy.unwrap()] {
             assert_eq!(zero.to_string(), "0");
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::AttentionRecorder;
+use super::{AttentionRecorder, HeadRow};
 
 /// Keeps the asked-for rows, `[layers, heads, rows, keys]`; keys that a row does not see stay 0.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +44,7 @@ impl AttentionRecorder for AttentionRows {
         self.rows.clone()
     }
 
-    fn record(&mut self, layer: usize, head: usize, row: usize, weights: &[f32]) {
+    fn record(&mut self, HeadRow { layer, head, row, weights, .. }: HeadRow<'_>) {
         let [_, heads, rows, keys] = self.shape;
         let start = ((layer * heads + head) * rows + row - self.rows.start) * keys;
         self.weights[start..start + weights.len()].copy_from_slice(weights);
@@ -58,8 +58,8 @@ mod tests {
     #[test]
     fn rows_land_at_their_layer_head_and_position_and_the_future_is_zero() {
         let mut kept = AttentionRows::new(2, 2, 1..3, 3);
-        kept.record(0, 1, 1, &[0.25, 0.75]);
-        kept.record(1, 1, 2, &[0.5, 0.125, 0.375]);
+        kept.record(HeadRow { layer: 0, head: 1, row: 1, weights: &[0.25, 0.75], window: None });
+        kept.record(HeadRow { layer: 1, head: 1, row: 2, weights: &[0.5, 0.125, 0.375], window: None });
         assert_eq!((kept.rows(), kept.shape()), (1..3, [2, 2, 2, 3]));
         let mut expected = [0.0; 24];
         expected[6..8].copy_from_slice(&[0.25, 0.75]);

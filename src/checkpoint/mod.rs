@@ -11,6 +11,7 @@ mod own_variant;
 mod reading;
 mod renamed;
 mod safetensors;
+mod screening;
 mod shipped;
 mod ssmax;
 mod weights;

@@ -9,6 +9,8 @@
 //! | `attn_temperature_tuning`, `attn_scale`, `floor_scale` (Llama 4) | `temperature` | those without rotary positions |
 //! | `llama_4_scaling_beta` among the rotary parameters, `llama_4_scaling` (Ministral 3) | `temperature` | all |
 //!
+//! Multiscreen checkpoints (`model_type`) have the rule `screening`, which no other has.
+//!
 //! Scales without any of these keys (BAM) are Scalable-Softmax on every layer. A checkpoint whose configuration or tensors name
 //! a rule must never run as plain Softmax in silence, so whatever contradicts itself is refused.
 
@@ -16,6 +18,7 @@ use serde_json::Value;
 
 use super::adaptive;
 use super::config::Config;
+use super::screening;
 use super::ssmax::{self, ScaleNames};
 use super::weights::TensorSource;
 use crate::attention::Window;
@@ -26,6 +29,9 @@ use crate::registry;
 
 /// The rules with scales in the weights.
 const LEARNED: &[&str] = &["ssmax", "ssmax-bias"];
+
+/// Multiscreen's own rule.
+const SCREENING: &str = "screening";
 
 /// What a key of the configuration says.
 struct Announced {
@@ -38,6 +44,17 @@ struct Announced {
 pub(super) fn detect(config: &Config, spec: &DecoderSpec, source: &dyn TensorSource) -> Result<OwnVariant> {
     ssmax::refuse_unknown(config, spec, source)?;
     let announced = announced(config, spec)?;
+    if let Some(announced) =
+        announced.as_ref().filter(|announced| (announced.name == SCREENING) != spec.screening.is_some())
+    {
+        let expected =
+            "screening in Multiscreen checkpoints and in no others, which have nothing to screen with";
+        return Err(config.wrong(announced.key, expected, announced.name));
+    }
+    if spec.screening.is_some() {
+        let screens = Some(screening::read(spec, source)?);
+        return Ok(OwnVariant { name: SCREENING, screens, ..OwnVariant::softmax(spec.num_hidden_layers) });
+    }
     if announced.as_ref().is_none_or(|announced| announced.name != adaptive::NAME) {
         adaptive::refuse_unannounced(source)?;
     }
@@ -76,6 +93,7 @@ pub(super) fn detect(config: &Config, spec: &DecoderSpec, source: &dyn TensorSou
         layers,
         logn_length: if name == "logn" { Some(logn_length(config, spec)?) } else { None },
         temperature: if name == "temperature" { Some(temperature(config, spec)?) } else { None },
+        screens: None,
     })
 }
 

@@ -1,4 +1,4 @@
-//! A block: attention and MLP around the residual stream, in the order of its kind.
+//! A layer: attention and MLP around the residual stream, in the order of their kind, or screening tiles.
 
 use candle_core::{DType, Tensor};
 
@@ -10,11 +10,45 @@ use super::mlp::Mlp;
 use super::moe::Moe;
 use super::rope;
 use super::row_blocks::{self, RopeTable, RowBlock};
+use super::screening::Tiles;
 use super::spec::{BlockKind, DecoderSpec, LayerSpec, NormKind, QkNorm};
 use super::spent::Spent;
+use crate::attention::screening::{self, Screen, ScreeningContext};
 use crate::attention::{self, AttentionContext, AttentionRecorder, Cached};
 use crate::checkpoint::Weights;
 use crate::error::Result;
+
+/// One layer.
+#[derive(Debug)]
+pub(super) enum Layer {
+    /// Attention and MLP.
+    Block(Box<Block>),
+    /// Screening tiles in place of both.
+    Tiles(Tiles),
+}
+
+/// What a layer needs besides its weights and rows.
+#[derive(Clone, Copy)]
+pub(super) struct LayerContext<'a> {
+    pub(super) attention: AttentionContext<'a>,
+    /// Which of the decoder's rotary rules is the layer's.
+    pub(super) rope: Option<usize>,
+    /// What its tiles screen with; nothing where it has none.
+    pub(super) screens: &'a [Screen],
+}
+
+impl<'a> LayerContext<'a> {
+    /// For the rows of one row block of the chunk.
+    fn of_rows(self, block: &RowBlock) -> Self {
+        let first_position = self.attention.first_position + block.rows.start;
+        Self { attention: AttentionContext { first_position, ..self.attention }, ..self }
+    }
+
+    fn screening(self) -> ScreeningContext<'a> {
+        let AttentionContext { layer, first_position, .. } = self.attention;
+        ScreeningContext { layer, first_position, screens: self.screens }
+    }
+}
 
 /// One block. Which norms there are follows from [`BlockKind`].
 #[derive(Debug)]
@@ -51,16 +85,87 @@ pub(super) struct Watch<'a, 'r> {
     pub(super) spent: &'a mut Spent,
 }
 
-/// What attention needs of a row block.
+/// What mixing needs of a row block.
 struct Projected {
-    normed: Tensor,  // [rows, hidden]
+    /// The normed rows of a block, `[rows, hidden]`, or the gates of tiles, `[rows, tiles * value_dim]`.
+    beside: Tensor,
     queries: Tensor, // [heads, rows, head_dim]
     keys: Tensor,    // [kv_heads, rows, head_dim]
-    values: Tensor,  // [kv_heads, rows, head_dim]
+    values: Tensor,  // [kv_heads, rows, value_dim]
+}
+
+impl Layer {
+    pub(super) fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
+        Ok(match &spec.screening {
+            Some(screening) => Self::Tiles(Tiles::load(spec, screening, &weights.pp("block"))?),
+            None => Self::Block(Box::new(Block::load(spec, layer, weights)?)),
+        })
+    }
+
+    /// Takes the residual stream of the row `blocks` of a chunk through this layer.
+    ///
+    /// Keys and values of all rows come first, so that every row then finds those it sees.
+    pub(super) fn forward(
+        &self,
+        spec: &DecoderSpec,
+        blocks: &mut [RowBlock],
+        cache: &mut KvCache,
+        context: LayerContext<'_>,
+        watch: Watch<'_, '_>,
+    ) -> Result<()> {
+        let Watch { recorder, spent } = watch;
+        let projected = row_blocks::each(blocks.iter().collect(), spent, |block: &RowBlock, spent| {
+            self.project(spec, block, context.of_rows(block), spent)
+        })?;
+        let new: Vec<_> = projected.iter().map(|block| (&block.keys, &block.values)).collect();
+        let cached = cache.append(context.attention.layer, &new)?;
+        if let Some(recorder) = recorder {
+            for (block, projected) in blocks.iter().zip(&projected) {
+                let (queries, context) = (&projected.queries, context.of_rows(block));
+                spent.on_attention(|| match self {
+                    Self::Block(_) => attention::record(queries, &cached, context.attention, recorder),
+                    Self::Tiles(_) => screening::record(queries, &cached, context.screening(), recorder),
+                })?;
+            }
+        }
+        let items = blocks.iter_mut().zip(projected).collect();
+        row_blocks::each(items, spent, |(block, projected): (&mut RowBlock, Projected), spent| {
+            let context = context.of_rows(block);
+            block.x = match self {
+                Self::Block(layer) => {
+                    layer.mix(spec, &block.x, &projected, &cached, context.attention, spent)?
+                }
+                Self::Tiles(tiles) => {
+                    let Projected { beside, queries, .. } = &projected;
+                    sum(&block.x, &tiles.mix(beside, queries, &cached, context.screening(), spent)?)?
+                }
+            };
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    fn project(
+        &self,
+        spec: &DecoderSpec,
+        block: &RowBlock,
+        context: LayerContext<'_>,
+        spent: &mut Spent,
+    ) -> Result<Projected> {
+        match self {
+            Self::Block(layer) => layer.project(spec, block, context.rope, spent),
+            Self::Tiles(tiles) => {
+                let ScreeningContext { first_position, screens, .. } = context.screening();
+                let [beside, queries, keys, values] =
+                    tiles.project(screens, first_position, &block.x, spent)?;
+                Ok(Projected { beside, queries, keys, values })
+            }
+        }
+    }
 }
 
 impl Block {
-    pub(super) fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
+    fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
         let names = norm_names(spec.block);
         let norm = |name: Option<&str>| name.map(|name| load_norm(spec, &weights.pp(name))).transpose();
         Ok(Self {
@@ -73,42 +178,6 @@ impl Block {
         })
     }
 
-    /// Takes the residual stream of the row `blocks` of a chunk through this block.
-    ///
-    /// Keys and values of all rows come first, so that every row then finds those it sees.
-    pub(super) fn forward(
-        &self,
-        spec: &DecoderSpec,
-        blocks: &mut [RowBlock],
-        rope: Option<usize>,
-        cache: &mut KvCache,
-        context: AttentionContext<'_>,
-        watch: Watch<'_, '_>,
-    ) -> Result<()> {
-        let Watch { recorder, spent } = watch;
-        let projected = row_blocks::each(blocks.iter().collect(), spent, |block: &RowBlock, spent| {
-            self.project(spec, block, rope, spent)
-        })?;
-        let new: Vec<_> = projected.iter().map(|block| (&block.keys, &block.values)).collect();
-        let cached = cache.append(context.layer, &new)?;
-        let of_block = |block: &RowBlock| AttentionContext {
-            first_position: context.first_position + block.rows.start,
-            ..context
-        };
-        if let Some(recorder) = recorder {
-            for (block, projected) in blocks.iter().zip(&projected) {
-                let queries = &projected.queries;
-                spent.on_attention(|| attention::record(queries, &cached, of_block(block), recorder))?;
-            }
-        }
-        let items = blocks.iter_mut().zip(projected).collect();
-        row_blocks::each(items, spent, |(block, projected): (&mut RowBlock, _), spent| {
-            block.x = self.mix(spec, &block.x, &projected, &cached, of_block(block), spent)?;
-            Ok(())
-        })?;
-        Ok(())
-    }
-
     fn project(
         &self,
         spec: &DecoderSpec,
@@ -119,7 +188,7 @@ impl Block {
         let normed = apply(self.before_attention.as_ref(), &block.x)?; // [rows, hidden]
         let table = rope.map(|rope| &block.tables[rope]);
         let (queries, keys, values) = self.attention.project(spec, &normed, table, spent)?; // [heads, rows, head_dim]
-        Ok(Projected { normed, queries, keys, values })
+        Ok(Projected { beside: normed, queries, keys, values })
     }
 
     /// The residual stream behind this block, of `x` `[rows, hidden]`.
@@ -132,7 +201,7 @@ impl Block {
         context: AttentionContext<'_>,
         spent: &mut Spent,
     ) -> Result<Tensor> {
-        let Projected { normed, queries, .. } = projected;
+        let Projected { beside: normed, queries, .. } = projected;
         let mixed = spent.on_attention(|| attention::attend(queries, cached, context))?; // [rows, heads * head_dim]
         let attended = spent.on_linear(|| self.attention.o_proj.forward(&mixed))?; // [rows, hidden]
         let attended = apply(self.after_attention.as_ref(), &attended)?;

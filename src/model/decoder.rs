@@ -2,15 +2,17 @@
 
 use candle_core::{D, DType, Device, Tensor};
 
-use super::block::{Block, Watch};
+use super::block::{Layer, LayerContext, Watch};
 use super::dtype::Dtype;
 use super::kv_cache::{KvCache, KvDtype};
 use super::layers::Norm;
 use super::linear::Linear;
 use super::rope::Rope;
 use super::row_blocks;
+use super::screening::{load_scale, unit_rows};
 use super::spec::{DecoderSpec, NormKind};
 use super::spent::Spent;
+use crate::attention::screening::Screen;
 use crate::attention::{AttentionContext, AttentionRecorder, AttentionVariant};
 use crate::checkpoint::Weights;
 use crate::error::{Error, Result};
@@ -21,8 +23,8 @@ pub struct Decoder {
     spec: DecoderSpec,
     embed_tokens: Tensor,            // [vocab, hidden], in the dtype of the weights
     embed_positions: Option<Tensor>, // [positions, hidden]
-    blocks: Vec<Block>,
-    norm: Norm,
+    layers: Vec<Layer>,
+    norm: Option<Norm>, // screening tiles have none
     lm_head: Linear,
     device: Device,
     kv_dtype: KvDtype,
@@ -46,9 +48,11 @@ impl Decoder {
     pub fn load(spec: DecoderSpec, weights: &Weights<'_>) -> Result<Self> {
         let (hidden, vocab) = (spec.hidden_size, spec.vocab_size);
         let model = weights.pp("model");
+        let spec = if spec.screening.is_some() { with_learned_multipliers(spec, &model)? } else { spec };
         // The largest matrices come first and are left in the dtype of the weights before the next one is read, so that loading
         // holds little more than what stays.
         let embed_tokens = model.pp("embed_tokens").get("weight", &[vocab, hidden])?;
+        let embed_tokens = if spec.screening.is_some() { unit_rows(&embed_tokens)? } else { embed_tokens };
         let device = embed_tokens.device().clone();
         let stored = embed_tokens.to_dtype(weights.dtype().tensor())?; // [vocab, hidden]
         let head = match spec.tie_word_embeddings {
@@ -65,12 +69,13 @@ impl Decoder {
         drop(head);
         let positions =
             spec.learned_positions.map(|rows| model.pp("embed_positions").get("weight", &[rows, hidden]));
-        let layers = model.pp("layers");
-        let block = |(index, layer)| Block::load(&spec, layer, &layers.pp(index));
-        let blocks = spec.layers.iter().enumerate().map(block).collect::<Result<_>>()?;
+        let weights_of_layers = model.pp("layers");
+        let layer = |(index, layer)| Layer::load(&spec, layer, &weights_of_layers.pp(index));
+        let layers = spec.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
+        let norm = spec.screening.is_none().then(|| load_norm(&spec, &model.pp("norm")));
         Ok(Self {
-            blocks,
-            norm: load_norm(&spec, &model.pp("norm"))?,
+            layers,
+            norm: norm.transpose()?,
             lm_head,
             kv_dtype: KvDtype::following(weights.dtype(), &device),
             device,
@@ -159,8 +164,8 @@ impl Decoder {
         let tables = tables.collect::<candle_core::Result<Vec<_>>>()?; // [t, rotary_dim / 2] each
         let x = self.embed(tokens, first_position)?; // [t, hidden]
         let mut rows = row_blocks::split(&x, &tables, self.lm_head.is_packed())?;
-        for (index, (block, layer)) in self.blocks.iter().zip(&self.spec.layers).enumerate() {
-            let context = AttentionContext {
+        for (index, (weights, layer)) in self.layers.iter().zip(&self.spec.layers).enumerate() {
+            let attention = AttentionContext {
                 layer: index,
                 first_position,
                 scale: self.spec.attention_scale,
@@ -169,15 +174,21 @@ impl Decoder {
                 variant: forward.variant,
             };
             let rope = ropes.iter().position(|known| Some(*known) == layer.rope.as_ref());
+            let screens = self.screens(forward.variant, index, cache.sequence_length())?;
+            let context = LayerContext { attention, rope, screens: &screens };
             let watch = Watch { recorder: forward.probe.as_deref_mut(), spent: &mut *spent };
-            block.forward(&self.spec, &mut rows, rope, cache, context, watch)?;
+            weights.forward(&self.spec, &mut rows, cache, context, watch)?;
         }
         cache.advance(t);
         let kept = row_blocks::last(&rows, forward.keep_logits)?; // [kept, hidden]
         if forward.keep_logits == 0 {
             return Ok(kept);
         }
-        let logits = self.lm_head.forward(&self.norm.forward(&kept)?)?.to_dtype(DType::F32)?; // [kept, vocab]
+        let kept = match &self.norm {
+            Some(norm) => norm.forward(&kept)?,
+            None => kept,
+        }; // [kept, hidden]
+        let logits = self.lm_head.forward(&kept)?.to_dtype(DType::F32)?; // [kept, vocab]
         let logits = scaled(logits, self.spec.logits_multiplier)?;
         let logits = match self.spec.final_logit_softcapping {
             Some(cap) => ((logits / cap)?.tanh()? * cap)?,
@@ -185,6 +196,26 @@ impl Decoder {
         };
         check_finite(&logits, first_position + t - forward.keep_logits)?;
         Ok(logits)
+    }
+
+    /// What the tiles of a layer screen with, in a sequence of this length; nothing where there are no tiles.
+    fn screens(
+        &self,
+        variant: &dyn AttentionVariant,
+        layer: usize,
+        sequence_length: usize,
+    ) -> Result<Vec<Screen>> {
+        let learned = variant.screens(layer);
+        match (&self.spec.screening, learned) {
+            (None, None) => Ok(Vec::new()),
+            (Some(spec), Some(learned)) if learned.len() == self.spec.num_attention_heads => {
+                Ok(learned.iter().map(|screen| spec.in_sequence(*screen, sequence_length)).collect())
+            }
+            _ => Err(Error::Compute(format!(
+                "variant {} does not belong to this decoder: tiles screen, and nothing else does",
+                variant.name()
+            ))),
+        }
     }
 
     /// Embeddings of tokens and, where they are learned, of positions: `[t, hidden]`.
@@ -201,6 +232,15 @@ impl Decoder {
         }
         Ok((x + positions.narrow(0, first_position, tokens.len())?)?)
     }
+}
+
+/// The spec of screening tiles with the scales of embedding and logits that a checkpoint has learned, `e^{s_E}` and `e^{s_F}`.
+fn with_learned_multipliers(spec: DecoderSpec, weights: &Weights<'_>) -> Result<DecoderSpec> {
+    Ok(DecoderSpec {
+        embedding_multiplier: load_scale(weights, "s_E")?,
+        logits_multiplier: load_scale(weights, "s_F")?,
+        ..spec
+    })
 }
 
 /// The norm stored here, with the bias that its kind asks for.

@@ -299,12 +299,21 @@ fn variant_of(
 ) -> Result<Box<dyn AttentionVariant>> {
     let spec = &checkpoint.spec;
     let name = if name == "auto" { own.name } else { name };
-    (registry::find("variant", VARIANTS, name)?.value)(&VariantInputs {
+    let build = registry::find("variant", VARIANTS, name)?.value;
+    if spec.screening.is_some() && name != own.name {
+        let expected = format!(
+            "{}, or auto: the tiles of a Multiscreen checkpoint have no scores to normalise",
+            own.name
+        );
+        return Err(Error::invalid("--variant", name, expected));
+    }
+    build(&VariantInputs {
         layers: &spec.layers,
         heads: spec.num_attention_heads,
         own: Some(own),
         scale_override,
         training_length: spec.training_length(),
+        screening: spec.screening.as_ref(),
     })
 }
 

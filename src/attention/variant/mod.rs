@@ -14,6 +14,9 @@
 //! | | `1 + b ln(1 + floor(i / L))` | Ministral 3, `L` its context before scaling |
 //! | `adaptive` | `p_n + b_h` | one learned `p` for each `n`, so no longer than it was trained |
 //!
+//! and one beside it, `screening`, which normalises nothing and has no scores to multiply: Multiscreen's
+//! ([`super::screening`]).
+//!
 //! `n` is counted per row, never the length of the sequence. The factor goes on the query behind norms and rotary positions;
 //! `1 / sqrt(d)`, or what a family has in its place, stays. One variant is one file and one line of [`VARIANTS`].
 //!
@@ -28,6 +31,7 @@
 mod adaptive;
 mod logn;
 mod own;
+mod screening;
 mod softmax;
 mod ssmax;
 mod temperature;
@@ -37,7 +41,9 @@ pub use own::{LayerScale, OwnVariant};
 pub use ssmax::{describe_scales, swap_scale};
 pub use temperature::Temperature;
 
+use super::screening::Screen;
 use crate::error::{Error, Result};
+use crate::model::screening::ScreeningSpec;
 use crate::model::spec::LayerSpec;
 use crate::registry::Entry;
 
@@ -57,6 +63,11 @@ pub trait AttentionVariant: Send + Sync {
     /// The multiplier `m` of each query head and row, `[heads][rows]`, or `[1][rows]` for all heads alike. `None` stands for
     /// 1 everywhere.
     fn multipliers(&self, layer: usize, rows: &[QueryRow]) -> Option<Vec<Vec<f32>>>;
+
+    /// The screens of a layer's tiles as they were learned, of the rule that screens.
+    fn screens(&self, _layer: usize) -> Option<&[Screen]> {
+        None
+    }
 }
 
 /// What a variant knows of a row of queries.
@@ -81,6 +92,8 @@ pub struct VariantInputs<'a> {
     pub scale_override: Option<f64>,
     /// Length the weights were trained on.
     pub training_length: Option<usize>,
+    /// What screening tiles are made of, where a checkpoint has them.
+    pub screening: Option<&'a ScreeningSpec>,
 }
 
 impl<'a> VariantInputs<'a> {
@@ -164,6 +177,11 @@ pub const VARIANTS: &[Entry<Build>] = &[
         about: "m = p_n + b, learned for each n: niah train's checkpoints, up to their training length",
         value: adaptive::build,
     },
+    Entry {
+        name: "screening",
+        about: "Multiscreen's: each key passes a tile's screen or is dropped, by itself; nothing is normalised",
+        value: screening::build,
+    },
 ];
 
 #[cfg(test)]
@@ -197,6 +215,7 @@ mod tests {
             logn_length: None,
             temperature: None,
             adaptive: None,
+            screens: None,
         }
     }
 
@@ -211,7 +230,8 @@ mod tests {
         let adaptive = Adaptive { sizes: vec![1.0], biases: vec![Some(vec![0.0]); 2] };
         let adaptive = OwnVariant { adaptive: Some(adaptive), ..OwnVariant::softmax(2) };
         let adaptive = OwnVariant { name: "adaptive", ..adaptive };
-        for entry in VARIANTS {
+        // What screening needs besides is tested beside it.
+        for entry in VARIANTS.iter().filter(|entry| entry.name != "screening") {
             let own = if entry.name == "adaptive" { &adaptive } else { &own };
             let inputs = VariantInputs { own: Some(own), ..inputs };
             assert_eq!((entry.value)(&inputs).unwrap().name(), entry.name);

@@ -1,6 +1,7 @@
 //! The rule that a checkpoint was made with.
 
 use super::{Adaptive, Temperature};
+use crate::attention::screening::Screen;
 
 /// The rule that a checkpoint was made with, and what its configuration and weights say about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,8 @@ pub struct OwnVariant {
     pub temperature: Option<Temperature>,
     /// The multipliers of `adaptive`.
     pub adaptive: Option<Adaptive>,
+    /// The screens of `screening`, by layer and tile.
+    pub screens: Option<Vec<Vec<Screen>>>,
 }
 
 /// Scales and biases of a layer, one a query head.
@@ -39,6 +42,7 @@ impl OwnVariant {
             logn_length: None,
             temperature: None,
             adaptive: None,
+            screens: None,
         }
     }
 

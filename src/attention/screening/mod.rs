@@ -1,0 +1,107 @@
+//! Screening (Multiscreen, arXiv 2604.01178): every key passes a tile's screen or is dropped, by itself. Nothing is normalised.
+//!
+//! For unit queries `q_i` and keys `k_j` of a tile with window `w` and acceptance width `r`:
+//!
+//! ```text
+//! trim      a_ij = max(1 - (1 - q_i·k_j) / r, 0)²          0 where the similarity is below 1 - r
+//! softmask  m_ij = (cos(pi (i - j) / w) + 1) / 2           for 0 <= i - j < w, else 0; 1 for an infinite window
+//! relevance      = a_ij m_ij                               in 0..1, and a row need not sum to 1
+//! mixed     y_i  = sum_j relevance_ij v_j
+//! ```
+//!
+//! What has turned queries and keys (MiPE), and what is done to `y` behind it, is the model's matter: see
+//! [`crate::model::screening`]. [`reference`] follows the equations line by line.
+
+mod reference;
+
+use candle_core::{Result, Tensor};
+use serde::Serialize;
+
+use super::{AttentionRecorder, Cached, HeadRow};
+
+/// What a tile lets through.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Screen {
+    /// `w`, in tokens and not whole: a key `d` positions back is inside if `d < w`. Infinite for all keys alike.
+    pub window: f64,
+    /// `r`, in (0, 1): a key passes if its similarity with the query is above `1 - r`.
+    pub acceptance: f64,
+}
+
+impl Screen {
+    /// The number of keys inside the window at `row` (absolute position), itself among them.
+    ///
+    /// ```
+    /// use niah::attention::screening::Screen;
+    /// let keys = |window, row| Screen { window, acceptance: 0.5 }.visible(row);
+    /// assert_eq!([0, 1, 2, 9].map(|row| keys(2.5, row)), [1, 2, 3, 3]);
+    /// assert_eq!((keys(2.0, 9), keys(f64::INFINITY, 9)), (2, 10));
+    /// ```
+    #[must_use]
+    pub fn visible(&self, row: usize) -> usize {
+        // The largest number of all is what an infinite window becomes.
+        (self.window.ceil() as usize).min(row + 1)
+    }
+
+    /// `m`, of a key `distance` positions back.
+    fn softmask(&self, distance: usize) -> f64 {
+        let part = distance as f64 / self.window;
+        if part < 1.0 { 0.5 * ((std::f64::consts::PI * part).cos() + 1.0) } else { 0.0 }
+    }
+}
+
+/// What one layer's screening needs besides its tensors.
+#[derive(Clone, Copy)]
+pub struct ScreeningContext<'a> {
+    /// Index of the layer.
+    pub layer: usize,
+    /// Absolute position of the first query row.
+    pub first_position: usize,
+    /// The screens of its tiles.
+    pub screens: &'a [Screen],
+}
+
+/// Mixes values for a chunk of queries.
+///
+/// Unit `queries` `[tiles, t, key_dim]` begin at `context.first_position`. Returns `[t, tiles * value_dim]`.
+///
+/// # Errors
+/// When shapes do not fit together or memory is out.
+pub fn screen(queries: &Tensor, cached: &Cached<'_>, context: ScreeningContext<'_>) -> Result<Tensor> {
+    let (tiles, t, _) = queries.dims3()?;
+    let (keys, values) = given(cached, context.first_position + t)?;
+    let mixed = reference::mix(queries, &keys, &values, context)?; // [tiles, t, value_dim]
+    mixed.transpose(0, 1)?.reshape((t, tiles * values.dim(2)?)) // [t, tiles * value_dim]
+}
+
+/// Records the relevances of those rows of a chunk that `recorder` asks for; `queries` as [`screen`] takes them.
+///
+/// # Errors
+/// As of [`screen`].
+pub fn record(
+    queries: &Tensor,
+    cached: &Cached<'_>,
+    context: ScreeningContext<'_>,
+    recorder: &mut (dyn AttentionRecorder + '_),
+) -> Result<()> {
+    let (_, t, _) = queries.dims3()?;
+    for row in super::asked_rows(recorder, context.first_position, t) {
+        let query = queries.narrow(1, row - context.first_position, 1)?; // [tiles, 1, key_dim]
+        let (keys, _) = given(cached, row + 1)?;
+        let context = ScreeningContext { first_position: row, ..context };
+        let relevance = reference::relevance(&query, &keys, context)?; // [tiles, 1, row + 1]
+        for (head, weights) in relevance.squeeze(1)?.to_vec2::<f32>()?.iter().enumerate() {
+            let window = Some(context.screens[head].visible(row));
+            recorder.record(HeadRow { layer: context.layer, head, row, weights, window });
+        }
+    }
+    Ok(())
+}
+
+/// The first `len` keys and values.
+fn given(cached: &Cached<'_>, len: usize) -> Result<(Tensor, Tensor)> {
+    match cached {
+        Cached::Tensors { keys, values } => Ok((keys.narrow(1, 0, len)?, values.narrow(1, 0, len)?)),
+        Cached::Pages(_) => candle_core::bail!("screening reads keys and values in f32"),
+    }
+}
