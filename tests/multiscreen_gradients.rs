@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use common::fixture;
-use niah::checkpoint::Config;
+use niah::attention::variant::{VARIANTS, VariantInputs};
+use niah::checkpoint::{Checkpoint, Config, NamedTensor, Numbers, RopeOverride, write_safetensors};
+use niah::logits::{LogitsRequest, logits};
+use niah::model::dtype::Dtype;
 use niah::model::families::describe;
 use niah::rng::Rng;
 use niah::train::multiscreen::{MultiscreenWorker, TrainableMultiscreen};
-use niah::train::{Trainable, initial};
-use serde_json::json;
+use niah::train::{Trainable, from_checkpoint, initial};
+use serde_json::{Value, json};
 
 fn tensors(file: &Path) -> Option<HashMap<String, Vec<f32>>> {
     if !file.exists() {
@@ -82,13 +85,16 @@ fn gradients_of_tiles_are_those_of_pytorch() {
 
 /// Two layers of three tiles, windows from 2 to 12 tokens, of which MiPE turns the first ones.
 fn small(rows: usize) -> TrainableMultiscreen {
-    let config = json!({
+    let config = Config::new(Path::new("config.json"), config(rows).as_object().unwrap().clone());
+    TrainableMultiscreen::new(describe(&config).unwrap().1, rows, 1.0).unwrap()
+}
+
+fn config(rows: usize) -> Value {
+    json!({
         "model_type": "multiscreen", "vocab_size": 20, "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3,
         "key_dim": 4, "value_dim": 5, "max_position_embeddings": rows, "mipe_threshold": 11.0,
         "mipe_position_mode": "paper_absolute",
-    });
-    let config = Config::new(Path::new("config.json"), config.as_object().unwrap().clone());
-    TrainableMultiscreen::new(describe(&config).unwrap().1, rows, 1.0).unwrap()
+    })
 }
 
 /// The loss `sum_i f_i loss_i` in f64, and its gradient.
@@ -148,6 +154,41 @@ fn gradients_are_finite_at_zero_norms_and_where_nothing_passes_the_screen() {
         let (loss, gradient) = loss_and_gradient(&model, &parameters);
         assert!(loss.is_finite() && gradient.iter().all(|g| g.is_finite()), "{what}");
     }
+}
+
+#[test]
+fn the_forward_pass_of_tiles_gives_the_logits_of_the_decoder_that_evaluation_runs() {
+    let model = small(70);
+    let mut rng = Rng::new(3);
+    let parameters: Vec<f32> =
+        initial(&model, 7).iter().map(|w| w + 0.3 * (rng.unit() as f32 - 0.5)).collect();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("config.json"), config(70).to_string()).unwrap();
+    let file = std::fs::File::create(directory.path().join("model.safetensors")).unwrap();
+    let tensors = model.layout().tensors().iter().map(|tensor| NamedTensor {
+        name: &tensor.name,
+        shape: tensor.shape.clone(),
+        numbers: Numbers::F32(&parameters[tensor.range.clone()]),
+    });
+    write_safetensors(file, &tensors.collect::<Vec<_>>(), &[]).unwrap();
+    let checkpoint = Checkpoint::open(directory.path().to_str().unwrap(), RopeOverride::default()).unwrap();
+    assert_eq!(from_checkpoint(&model, &checkpoint, 0).unwrap(), parameters);
+    let inputs = VariantInputs {
+        layers: &checkpoint.spec.layers,
+        heads: checkpoint.spec.num_attention_heads,
+        own: Some(&checkpoint.own_variant),
+        training_length: checkpoint.spec.training_length(),
+        screening: checkpoint.spec.screening.as_ref(),
+        ..VariantInputs::default()
+    };
+    let entry = VARIANTS.iter().find(|entry| entry.name == "screening").unwrap();
+    let rule = (entry.value)(&inputs).unwrap();
+    let loaded = checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap();
+    let tokens: Vec<u32> = (0..71).map(|_| rng.below(20) as u32).collect();
+    let request = LogitsRequest { tokens: &tokens[..70], attention_rows: None, chunk: 70 };
+    let expected = logits(&loaded, rule.as_ref(), &request, &mut |_| true).unwrap().logits;
+    let mut worker = MultiscreenWorker::new(&model);
+    close("logits", worker.logits(&parameters, &tokens).unwrap(), &expected, 1e-5);
 }
 
 #[test]

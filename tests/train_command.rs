@@ -79,8 +79,11 @@ fn a_training_writes_a_checkpoint_that_every_command_loads() {
     assert_eq!(config["max_position_embeddings"], 128);
     let rows = table(&out);
     assert_eq!(rows.len(), 5);
-    assert_eq!(rows[0].join(","), "step,loss,answer_loss,learning_rate,gradient_norm,s_mean,s_min,s_max");
-    assert!(rows[1..].iter().all(|row| row.iter().all(|field| field.parse::<f64>().unwrap().is_finite())));
+    let columns =
+        "step,loss,answer_loss,learning_rate,gradient_norm,s_mean,s_min,s_max,window_max,windows_beyond";
+    assert_eq!(rows[0].join(","), columns);
+    let finite = |field: &String| field.parse::<f64>().unwrap().is_finite();
+    assert!(rows[1..].iter().all(|row| row[..8].iter().all(finite) && row[8..].iter().all(String::is_empty)));
     let record = json(&out.join("training.json"));
     assert_eq!(record["settings"]["seed"], 42);
     assert!(record["settings"]["tokenizer_sha256"].is_string() && record["about"]["command"].is_array());
@@ -155,6 +158,63 @@ fn a_checkpoint_can_be_trained_further_under_another_variant() {
     succeeds(&place.niah(&tuned));
     let config = json(&place.path("tuned/config.json"));
     assert_eq!(config["attention_variant"], serde_json::json!({"kind": "ssmax-bias", "layers": [1]}));
+}
+
+/// Screening tiles likewise.
+const TILES: &[&str] = &[
+    "--family=multiscreen",
+    "--hidden-size=32",
+    "--num-hidden-layers=2",
+    "--num-attention-heads=2",
+    "--value-dim=16",
+    "--vocab-size=400",
+    "--context-length=128",
+    "--batch-size=4",
+];
+
+#[test]
+fn screening_tiles_are_trained_go_on_and_run() {
+    let place = Place::new();
+    let train = |output: &str, more: &[&str]| place.niah(&[&["train", "-o", output], TILES, more].concat());
+    succeeds(&train("whole", &["--steps=6"]));
+    let config = json(&place.path("whole/config.json"));
+    assert_eq!((&config["model_type"], &config["key_dim"]), (&"multiscreen".into(), &16.into()));
+    let settings = &json(&place.path("whole/training.json"))["settings"]["training"];
+    assert_eq!((&settings["lr"], &settings["clip"]), (&0.0625.into(), &0.0.into()), "not the paper's");
+    let rows = table(&place.path("whole"));
+    // Windows begin at 2 and 257 tokens in both layers; sequences have 128.
+    assert!(rows[1][8].parse::<f64>().unwrap() > 200.0 && rows[1][9] == "2", "{rows:?}");
+    assert!(rows[1..].iter().all(|row| row[5..8].iter().all(String::is_empty)), "{rows:?}");
+
+    succeeds(&train("further", &["--init=whole", "--steps=3"]));
+    let settings = &json(&place.path("further/training.json"))["settings"]["training"];
+    assert_eq!(settings["lr"], 0.0625, "the optimiser of the checkpoint's family");
+    let run = [
+        "run",
+        "--model=further",
+        "--split=held-out",
+        "--context-lengths=128,200",
+        "--depths=50",
+        "-o",
+        "results",
+    ];
+    succeeds(&place.niah(&run));
+    assert_eq!(json(&place.path("results/run.json"))["variant"], "screening");
+    for (more, words) in [
+        (&["--variant=ssmax"][..], "--variant"),
+        (&["--init=whole", "--swap-at-step=1"], "--swap-at-step"),
+        (&["--qk-norm=none"], "--family niah"),
+        (&["--key-dim=1"], "at least 2"),
+        (&["--mipe-threshold=1"], "--mipe-threshold"),
+        (&["--value-dim=0"], "--value-dim"),
+        (&["--acceptance-init=inf"], "--acceptance-init"),
+    ] {
+        let output = train("refused", more);
+        assert_eq!(output.status.code(), Some(2), "{more:?}: {}", told(&output));
+        assert!(told(&output).contains(words), "{more:?}: {}", told(&output));
+    }
+    let output = place.train("refused", &["--key-dim=8"]);
+    assert!(told(&output).contains("--family multiscreen"), "{}", told(&output));
 }
 
 #[test]
@@ -320,7 +380,7 @@ fn a_swap_during_training_is_softmax_before_and_learns_scales_behind() {
     let swapped = ["--steps=6", "--schedule=constant", "--swap-at-step=3"];
     succeeds(&place.train("whole", &swapped));
     let rows = table(&place.path("whole"));
-    assert_eq!(rows[3][5..], ["", "", ""], "no scale is in use before the swap");
+    assert_eq!(rows[3][5..8], ["", "", ""], "no scale is in use before the swap");
     assert!(rows[4..].iter().all(|row| !row[5].is_empty()) && rows[4][5] != rows[6][5], "{rows:?}");
     for wrong in [["--swap-at-step=9", "--variant=ssmax"], ["--swap-at-step=1", "--variant=softmax"]] {
         let refused = place.train("wrong", &[&["--steps=6"][..], &wrong].concat());
