@@ -38,8 +38,12 @@ static TOKENIZER: LazyLock<TextTokenizer> = LazyLock::new(|| {
 });
 
 fn mixture(shares: &[(&str, f64)], rows: usize, seed: u64) -> Mixture<'static> {
+    growing(shares, rows, seed, 0)
+}
+
+fn growing(shares: &[(&str, f64)], rows: usize, seed: u64, curriculum: usize) -> Mixture<'static> {
     let shares: Vec<_> = shares.iter().map(|(name, share)| (name.to_string(), *share)).collect();
-    Mixture::new(&SOURCES, &*TOKENIZER, &shares, rows, seed).unwrap()
+    Mixture::new(&SOURCES, &*TOKENIZER, &shares, rows, seed, curriculum).unwrap()
 }
 
 fn text(sequence: &Sequence) -> String {
@@ -113,6 +117,30 @@ fn values_of_keys_seen_before_are_answers() {
         // The last line may be cut.
         assert!(answers.len() <= again.len() + 1 && answers.len() >= 2, "{text}");
     }
+}
+
+#[test]
+fn a_curriculum_begins_with_few_letters_and_short_values_and_ends_where_there_is_none() {
+    let shares = [("key-values", 1.0)];
+    let (plain, growing) = (mixture(&shares, ROWS, 1), growing(&shares, ROWS, 1, 100));
+    let sizes = |step: usize| {
+        let texts: Vec<String> = (0..20).map(|index| text(&growing.sequence(step, index).unwrap())).collect();
+        let whole = |text: &String| {
+            let mut lines: Vec<_> = text.lines().map(str::to_string).collect();
+            lines.pop();
+            lines
+        };
+        let lines: Vec<_> = texts.iter().map(whole).collect();
+        let letters =
+            lines.iter().map(|lines| lines.iter().map(|line| &line[..1]).collect::<BTreeSet<_>>().len());
+        let digits: BTreeSet<_> = lines.iter().flatten().map(|line| line.len() - 2).collect();
+        (letters.max().unwrap(), digits)
+    };
+    assert_eq!(sizes(0), (3, BTreeSet::from([2])));
+    let (letters, digits) = sizes(50);
+    assert!((4..=14).contains(&letters) && digits == BTreeSet::from([4]), "{letters} {digits:?}");
+    assert_ne!(plain.sequence(99, 3).unwrap(), growing.sequence(99, 3).unwrap());
+    assert_eq!(plain.sequence(100, 3).unwrap(), growing.sequence(100, 3).unwrap());
 }
 
 /// Sentences of four words and more, and numbers of six digits and more.

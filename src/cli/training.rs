@@ -119,6 +119,9 @@ pub struct TrainArgs {
     #[arg(long, value_name = "KIND=SHARE", value_delimiter = ',', value_parser = share,
           default_value = "needles=0.5,key-values=0.5", help_heading = "Data")]
     pub mix: Vec<(String, f64)>,
+    /// Steps over which key-value lines grow from 2 digits and 3 letters to 6 digits and 26 letters [default: none]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = "Data")]
+    pub curriculum_steps: usize,
     /// Haystacks, of which only the training part is used
     #[arg(
         long,

@@ -130,6 +130,7 @@ fn options(args: &TrainArgs) -> Result<TrainingOptions> {
         haystacks: args.haystack.clone(),
         task: args.task.clone(),
         mix: args.mix.clone(),
+        curriculum_steps: args.curriculum_steps,
         seed: args.seed,
         training: TrainingSettings {
             steps: args.steps,

@@ -63,10 +63,18 @@ pub struct TrainingOptions {
     pub task: String,
     /// Kinds of sequences and their shares.
     pub mix: Vec<(String, f64)>,
+    /// Steps over which key-value lines grow to their full size.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub curriculum_steps: usize,
     /// Seed of parameters and sequences.
     pub seed: u64,
     /// How it is trained.
     pub training: TrainingSettings,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A training, ready for its first step.
@@ -136,8 +144,8 @@ impl TrainingPlan {
     /// # Errors
     /// Those of [`Mixture::new`].
     pub fn mixture(&self) -> Result<Mixture<'_>> {
-        let TrainingOptions { mix, context_length, seed, .. } = &self.options;
-        Mixture::new(&self.sources, &self.tokenizer, mix, *context_length, *seed)
+        let TrainingOptions { mix, context_length, seed, curriculum_steps, .. } = &self.options;
+        Mixture::new(&self.sources, &self.tokenizer, mix, *context_length, *seed, *curriculum_steps)
     }
 
     /// The state before the first step.

@@ -5,19 +5,24 @@ use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::split::Split;
 
-/// Digits of a value.
-const DIGITS: u32 = 6;
+/// Digits of a value, where sequences are easiest and where they are what they are meant to be.
+const DIGITS: (f64, f64) = (2.0, 6.0);
 
-/// Letters of a sequence, fewest and most.
-const LETTERS: (u64, u64) = (4, 26);
+/// The fewest letters of a sequence, likewise.
+const FEWEST: (f64, f64) = (2.0, 4.0);
+
+/// The most.
+const MOST: (f64, f64) = (3.0, 26.0);
 
 /// Lines of keys with one value each. Some keys may come far more often than others, so that a rare one stands among many
 /// others, as the one that ABCDigits asks for.
 pub(super) fn make(make: &mut Make<'_>) -> Result<Sequence> {
+    let grown = |(easy, full): (f64, f64)| (easy + (full - easy) * make.difficulty) as u64;
+    let (fewest, most, digits) = (grown(FEWEST), grown(MOST), grown(DIGITS) as u32);
     let mut letters: Vec<u8> = (b'A'..=b'Z').collect();
     make.rng.shuffle(&mut letters);
-    letters.truncate(make.rng.between(LETTERS.0, LETTERS.1) as usize);
-    let values: Vec<u64> = letters.iter().map(|_| value(&mut make.rng)).collect();
+    letters.truncate(make.rng.between(fewest, most) as usize);
+    let values: Vec<u64> = letters.iter().map(|_| value(&mut make.rng, digits)).collect();
     let skew = make.rng.unit();
     let weights: Vec<f64> = (0..letters.len()).map(|i| (-skew * i as f64).exp2()).collect();
     let total: f64 = weights.iter().sum();
@@ -48,9 +53,9 @@ pub(super) fn make(make: &mut Make<'_>) -> Result<Sequence> {
         .ok_or_else(|| Error::Tokenizer("makes fewer than one token of a line such as A=967892".to_string()))
 }
 
-fn value(rng: &mut Rng) -> u64 {
+fn value(rng: &mut Rng, digits: u32) -> u64 {
     loop {
-        let value = rng.between(10u64.pow(DIGITS - 1), 10u64.pow(DIGITS) - 1);
+        let value = rng.between(10u64.pow(digits - 1), 10u64.pow(digits) - 1);
         if Split::Training.holds(&value.to_string()) {
             return value;
         }

@@ -67,6 +67,8 @@ pub struct Make<'a> {
     tokenizer: &'a dyn Tokenize,
     rows: usize,
     rng: Rng,
+    /// From 0, where sequences are easy, to 1, where they are what they are meant to be.
+    difficulty: f64,
 }
 
 /// Makes one sequence.
@@ -95,10 +97,13 @@ pub struct Mixture<'a> {
     kinds: Vec<(&'static Entry<MakeSequence>, f64)>,
     rows: usize,
     seed: u64,
+    /// Steps over which sequences become harder.
+    curriculum: usize,
 }
 
 impl<'a> Mixture<'a> {
-    /// A mixture of sequences of `rows + 1` tokens; `shares` name kinds and their parts of the whole.
+    /// A mixture of sequences of `rows + 1` tokens; `shares` name kinds and their parts of the whole. Over the first
+    /// `curriculum` steps, values of key-value lines grow from 2 digits and 3 letters at most to what they are without one.
     ///
     /// # Errors
     /// When a kind is unknown, shares are not numbers above 0, or sequences are too short for a kind.
@@ -108,6 +113,7 @@ impl<'a> Mixture<'a> {
         shares: &[(String, f64)],
         rows: usize,
         seed: u64,
+        curriculum: usize,
     ) -> Result<Self> {
         let total: f64 = shares.iter().map(|(_, share)| share).sum();
         if !(total.is_finite() && shares.iter().all(|(_, share)| *share > 0.0)) || shares.is_empty() {
@@ -119,11 +125,11 @@ impl<'a> Mixture<'a> {
             Ok((registry::find("kind of sequence", KINDS, name)?, sum))
         });
         let kinds = kinds.collect::<Result<Vec<_>>>()?;
-        let mixture = Self { sources, tokenizer, kinds, rows, seed };
+        let mixture = Self { sources, tokenizer, kinds, rows, seed, curriculum };
         // What is too short for a kind says so before the first step.
         for (kind, _) in &mixture.kinds {
             for draw in 0..TRIED {
-                (kind.value)(&mut mixture.make(Rng::new(draw)))?;
+                (kind.value)(&mut mixture.make(Rng::new(draw), 1.0))?;
             }
         }
         Ok(mixture)
@@ -141,11 +147,15 @@ impl<'a> Mixture<'a> {
         let Some((kind, _)) = chosen else {
             return Err(Error::invalid("--mix", "nothing", "kinds with shares above 0"));
         };
-        (kind.value)(&mut self.make(rng))
+        let difficulty = match self.curriculum {
+            0 => 1.0,
+            steps => (step as f64 / steps as f64).min(1.0),
+        };
+        (kind.value)(&mut self.make(rng, difficulty))
     }
 
-    fn make(&self, rng: Rng) -> Make<'_> {
-        Make { sources: self.sources, tokenizer: self.tokenizer, rows: self.rows, rng }
+    fn make(&self, rng: Rng, difficulty: f64) -> Make<'_> {
+        Make { sources: self.sources, tokenizer: self.tokenizer, rows: self.rows, rng, difficulty }
     }
 }
 
