@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::palette::VIRIDIS;
+use super::palette::{MISSING, VIRIDIS};
 use crate::report::document::{Axis, Chart, Figure, Panel, Point, Series, Shape};
 use crate::report::heatmap::Heatmap;
 
@@ -260,7 +260,7 @@ fn draw_heatmap(svg: &mut String, map: &Heatmap) {
         for (column, value) in cells.iter().enumerate() {
             let x = left + cell[0] * column as f64;
             let color = value.map(|value| VIRIDIS.color(map.position(value.value)));
-            let fill = color.map_or("#bbbbbb".to_string(), |color| color.hex());
+            let fill = color.unwrap_or(MISSING).hex();
             let _ = writeln!(
                 svg,
                 "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{fill}\"/>",
@@ -352,7 +352,7 @@ mod tests {
             notes: vec![],
         };
         let svg = draw(&figure(vec![Panel::Heatmap(map)]));
-        assert_eq!((svg.matches("100%<").count(), svg.matches("#bbbbbb").count()), (1, 1), "{svg}");
+        assert_eq!((svg.matches("100%<").count(), svg.matches(&MISSING.hex()).count()), (1, 1), "{svg}");
     }
 
     #[test]
