@@ -8,7 +8,7 @@ use crate::checkpoint::shipped;
 use crate::cli::ExperimentArgs;
 use crate::error::Result;
 use crate::export::experiment::{Measured, read};
-use crate::report::experiment::{Configuration, SeedRun};
+use crate::report::experiment::{Claim, Configuration, SeedRun};
 
 /// Share of the steps that a swap during training leaves to the new variant, and that a swap after it is tuned for: an eighth.
 const SWAPPED: usize = 8;
@@ -31,6 +31,8 @@ struct Planned {
     /// Name of the directory that ships it.
     shipped: &'static str,
     origin: Origin,
+    /// What the paper finds of its retrieval.
+    claim: Option<Claim>,
     seeds: Vec<u64>,
     /// Whether it runs past its training length.
     evaluated: bool,
@@ -43,24 +45,34 @@ fn planned(args: &ExperimentArgs) -> Vec<Planned> {
     let late = (steps - steps / SWAPPED).to_string();
     let tuning = (steps / SWAPPED).max(1).to_string();
     let first = vec![args.seeds[0]];
-    let one =
-        |name, shipped, origin| Planned { name, shipped, origin, seeds: first.clone(), evaluated: true };
+    let one = |name, shipped, origin| Planned {
+        name,
+        shipped,
+        origin,
+        claim: None,
+        seeds: first.clone(),
+        evaluated: true,
+    };
+    let claimed = |claim, planned| Planned { claim: Some(claim), ..planned };
     let pair = |name, shipped, origin| Planned { seeds: args.seeds.clone(), ..one(name, shipped, origin) };
     vec![
         pair("(a) softmax", "softmax", variant("softmax")),
         pair("(b) ssmax", "ssmax", variant("ssmax")),
-        one("(c) ssmax-fixed", "ssmax-fixed", variant("ssmax-fixed")),
-        one("(d) ssmax-bias", "ssmax-bias", variant("ssmax-bias")),
-        one("(e) swapped after training", "softmax", Origin::Swapped),
+        claimed(Claim::Worse, one("(c) ssmax-fixed", "ssmax-fixed", variant("ssmax-fixed"))),
+        claimed(Claim::Worse, one("(d) ssmax-bias", "ssmax-bias", variant("ssmax-bias"))),
+        claimed(Claim::Partly, one("(e) swapped after training", "softmax", Origin::Swapped)),
         one(
             "(e) swapped and tuned",
             "swapped-after",
             Origin::Tuned(flags(&["--variant", "ssmax", "--steps", &tuning, "--lr", TUNING_LR])),
         ),
-        one(
-            "(f) swapped during training",
-            "swapped-during",
-            Origin::Trained(flags(&["--variant", "ssmax", "--swap-at-step", &late])),
+        claimed(
+            Claim::Partly,
+            one(
+                "(f) swapped during training",
+                "swapped-during",
+                Origin::Trained(flags(&["--variant", "ssmax", "--swap-at-step", &late])),
+            ),
         ),
         Planned { evaluated: false, ..one("adaptive", "adaptive", variant("adaptive")) },
     ]
@@ -90,7 +102,7 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<Vec<Configuration>> {
             runs.push(measure(args, planned, seed, checkpoint, &mut stages)?);
         }
         if !runs.is_empty() {
-            configurations.push(Configuration { name: planned.name.to_string(), runs });
+            configurations.push(Configuration { name: planned.name.to_string(), claim: planned.claim, runs });
         }
     }
     Ok(configurations)

@@ -2,6 +2,7 @@
 //!
 //! Every number is computed from the tables that the stages of the experiment left; words choose between what was found.
 
+mod claims;
 mod heads;
 mod positions;
 mod retrieval;
@@ -9,6 +10,8 @@ mod scales;
 mod training;
 
 use std::collections::BTreeMap;
+
+pub use claims::Claim;
 
 use crate::report::document::{Block, Document, Point, Series, Shape};
 use crate::report::loss::BucketLoss;
@@ -34,6 +37,8 @@ pub struct Experiment {
 pub struct Configuration {
     /// Its name, such as `(b) ssmax`.
     pub name: String,
+    /// What the paper finds of its retrieval, where that is held against what was found.
+    pub claim: Option<Claim>,
     /// One for each seed; the first is the one whose details are drawn.
     pub runs: Vec<SeedRun>,
 }
@@ -176,7 +181,7 @@ mod tests {
         let base =
             vec![run(1, 3.0, &[("1234567", 0.9), ("1000000", 0.2), ("7", 0.1), ("", 0.0)]), run(2, 2.5, &[])];
         let other = vec![run(1, 2.0, &[("1234567", 0.9); 4]), run(2, 2.0, &[])];
-        let configuration = |name: &str, runs| Configuration { name: name.to_string(), runs };
+        let configuration = |name: &str, runs| Configuration { name: name.to_string(), claim: None, runs };
         Experiment {
             title: "t".to_string(),
             method: vec!["m".to_string()],
@@ -227,9 +232,8 @@ mod tests {
     #[test]
     fn a_configuration_that_was_not_measured_has_no_number() {
         let mut experiment = experiment();
-        experiment
-            .configurations
-            .push(Configuration { name: "adaptive".to_string(), runs: vec![SeedRun::default()] });
+        let runs = vec![SeedRun::default()];
+        experiment.configurations.push(Configuration { name: "adaptive".to_string(), claim: None, runs });
         let document = document(&experiment);
         assert_eq!(tables(&document)[0].rows[2][2], "–");
         experiment.configurations.clear();

@@ -1,5 +1,6 @@
 //! Exact answers by length and depth.
 
+use super::claims::claims;
 use super::{Configuration, Experiment, SeedRun, by_length, joined, tokens};
 use crate::grid::{Cell, ContextLength, Depth};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Table};
@@ -62,13 +63,13 @@ impl Asked {
             header: ["configuration".to_string(), "seeds".to_string()].into_iter().chain(header).collect(),
             rows: experiment.configurations.iter().map(|configuration| self.row(configuration, &lengths)).collect(),
         };
-        vec![
+        let mut blocks = vec![
             Block::Heading(self.heading.to_string()),
             Block::Paragraph(self.finding(experiment, &lengths)),
-            Block::Figure(chart),
-            Block::Figure(maps),
-            Block::Table(table),
-        ]
+        ];
+        blocks.extend(claims(experiment, self.trials).into_iter().map(Block::Paragraph));
+        blocks.extend([Block::Figure(chart), Block::Figure(maps), Block::Table(table)]);
+        blocks
     }
 
     fn lengths(&self, experiment: &Experiment) -> Vec<usize> {

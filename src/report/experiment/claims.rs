@@ -1,0 +1,183 @@
+//! What became of the paper's findings on the retrieval of the configurations beside the main pair.
+
+use std::cmp::Ordering;
+
+use super::{Configuration, Experiment, SeedRun};
+use crate::report::comparison::{Comparison, ComparisonRow};
+use crate::trial::Outcome;
+
+/// What the paper finds of a configuration's retrieval past the training length, beside the first two, (a) and (b).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// Worse than (b): SSMax without the scale or with a bias.
+    Worse,
+    /// Better than (a) and worse than (b): SSMax swapped in.
+    Partly,
+}
+
+/// A sentence for every configuration behind the first two that has trials past the training length: its answers against those
+/// of the two on the same prompts, and whether that is what the paper finds.
+pub(super) fn claims(experiment: &Experiment, trials: fn(&SeedRun) -> &[Outcome]) -> Vec<String> {
+    let [base, best, others @ ..] = experiment.configurations.as_slice() else { return Vec::new() };
+    let sentence = |configuration: &Configuration| {
+        let run = configuration.runs.iter().find(|run| !trials(run).is_empty())?;
+        let same_seed = |pair: &Configuration| {
+            let run = pair.runs.iter().find(|other| other.seed == run.seed)?;
+            Some(trials(run).to_vec())
+        };
+        let (a, b) = (same_seed(base)?, same_seed(best)?);
+        let beyond = |from: &[Outcome], to: &[Outcome]| {
+            Comparison::of(from, to, &[], Some(experiment.training_length)).ok()?.beyond
+        };
+        let [gain, to_a, to_b] = [beyond(&a, &b)?, beyond(&a, trials(run))?, beyond(&b, trials(run))?];
+        let names = [&base.name, &best.name].map(String::as_str);
+        let verdict = configuration
+            .claim
+            .map(|claim| format!(": {}", verdict(claim, [&gain, &to_a, &to_b].map(side), names)));
+        Some(format!(
+            "Past the training length {} answers {:.3} exactly ({} of {}), {} against {} and {} against {}, on the same prompts{}.",
+            configuration.name,
+            to_a.accuracy_b?,
+            to_a.n_correct_b,
+            to_a.n,
+            difference(&to_a)?,
+            names[0],
+            difference(&to_b)?,
+            names[1],
+            verdict.unwrap_or_default()
+        ))
+    };
+    others.iter().filter_map(sentence).collect()
+}
+
+/// The difference in accuracy with its interval, where there is one.
+fn difference(row: &ComparisonRow) -> Option<String> {
+    let interval = row.accuracy_difference_low.zip(row.accuracy_difference_high);
+    let interval =
+        interval.map_or(String::new(), |(low, high)| format!(" (95 % interval {low:+.3} to {high:+.3})"));
+    Some(format!("{:+.3}{interval}", row.accuracy_difference?))
+}
+
+/// On which side of zero the interval of the difference lies, `Equal` where it holds zero; `None` without an interval.
+fn side(row: &ComparisonRow) -> Option<Ordering> {
+    let (low, high) = row.accuracy_difference_low.zip(row.accuracy_difference_high)?;
+    Some(match (low > 0.0, high < 0.0) {
+        (true, _) => Ordering::Greater,
+        (_, true) => Ordering::Less,
+        _ => Ordering::Equal,
+    })
+}
+
+/// Whether the claim holds. `sides` are those of (b) against (a), and of the configuration against (a) and against (b).
+fn verdict(claim: Claim, sides: [Option<Ordering>; 3], [a, b]: [&str; 2]) -> String {
+    let [Some(gain), Some(to_a), Some(to_b)] = sides else {
+        return "too few trials to hold it against the paper's finding".to_string();
+    };
+    match (claim, to_a, to_b) {
+        (Claim::Worse, _, Ordering::Less) => format!("worse than {b}, as the paper finds"),
+        (Claim::Worse, _, Ordering::Equal) => {
+            format!("not clearly worse than {b}, where the paper finds it to be")
+        }
+        (Claim::Worse, _, Ordering::Greater) => format!("better than {b}, where the paper finds it worse"),
+        (Claim::Partly, ..) if gain != Ordering::Greater => {
+            format!(
+                "{b} is not clearly better than {a} here, so there is no gain of which a swap could bring a part"
+            )
+        }
+        (Claim::Partly, Ordering::Greater, Ordering::Less) => {
+            format!("a part of the way from {a} to {b}, as the paper finds")
+        }
+        (Claim::Partly, Ordering::Greater, _) => {
+            format!("all of the way from {a} to {b}, where the paper finds a part of it")
+        }
+        (Claim::Partly, Ordering::Equal, _) => {
+            format!("not clearly better than {a}, where the paper finds a part of the way to {b}")
+        }
+        (Claim::Partly, Ordering::Less, _) => {
+            format!("worse than {a}, where the paper finds a part of the way to {b}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::outcome;
+
+    /// One trial at the training length of 64, always right, and ten at 16 times of it, the first `right` of them right.
+    fn configuration(name: &str, right: usize, claim: Option<Claim>) -> Configuration {
+        let beyond = (0..10).map(|trial| outcome(1024, 50.0, trial, trial < right, None));
+        let outcomes = beyond.chain([outcome(64, 50.0, 0, true, None)]).collect();
+        let run = SeedRun { seed: 1, outcomes, ..SeedRun::default() };
+        Configuration { name: name.to_string(), claim, runs: vec![run] }
+    }
+
+    /// A configuration with `right` answers beside a pair with these.
+    fn experiment(pair: [usize; 2], right: usize, claim: Option<Claim>) -> Experiment {
+        Experiment {
+            title: String::new(),
+            method: vec![],
+            command: String::new(),
+            training_length: 64,
+            configurations: vec![
+                configuration("(a)", pair[0], None),
+                configuration("(b)", pair[1], None),
+                configuration("(x)", right, claim),
+            ],
+        }
+    }
+
+    fn said(pair: [usize; 2], right: usize, claim: Option<Claim>) -> String {
+        claims(&experiment(pair, right, claim), |run| &run.outcomes).concat()
+    }
+
+    #[test]
+    fn a_swap_is_held_against_both_sides_whichever_way_it_comes_out() {
+        let partly = Some(Claim::Partly);
+        for (pair, right, words) in [
+            ([0, 10], 5, "a part of the way from (a) to (b), as the paper finds."),
+            ([0, 10], 10, "all of the way from (a) to (b), where the paper finds a part of it."),
+            ([0, 10], 0, "not clearly better than (a), where the paper finds a part of the way to (b)."),
+            ([6, 10], 0, "worse than (a), where the paper finds a part of the way to (b)."),
+            ([10, 10], 5, "(b) is not clearly better than (a) here"),
+            ([10, 4], 5, "(b) is not clearly better than (a) here"),
+        ] {
+            let said = said(pair, right, partly);
+            assert!(said.contains(words), "{pair:?} {right}: {words} in {said}");
+        }
+    }
+
+    #[test]
+    fn what_the_paper_finds_worse_may_be_found_no_worse_or_better() {
+        for (best, right, words) in [
+            (8, 2, ": worse than (b), as the paper finds."),
+            (8, 8, ": not clearly worse than (b), where the paper finds it to be."),
+            (4, 10, ": better than (b), where the paper finds it worse."),
+        ] {
+            let said = said([0, best], right, Some(Claim::Worse));
+            assert!(said.contains(words), "{best} {right}: {words} in {said}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_trials_past_the_training_length_and_no_claim_is_no_verdict() {
+        let said = said([0, 10], 5, None);
+        assert!(said.starts_with(
+            "Past the training length (x) answers 0.500 exactly (5 of 10), +0.500 (95 % interval +0."
+        ));
+        assert!(said.ends_with("against (b), on the same prompts."), "{said}");
+    }
+
+    #[test]
+    fn one_trial_has_no_interval_and_no_verdict_and_none_has_no_sentence() {
+        let mut experiment = experiment([1, 1], 1, Some(Claim::Partly));
+        for configuration in &mut experiment.configurations {
+            configuration.runs[0].outcomes.retain(|outcome| outcome.trial == 0);
+        }
+        let said = claims(&experiment, |run| &run.outcomes).concat();
+        assert!(said.contains("+0.000 against (a)") && said.contains("too few trials"), "{said}");
+        assert!(claims(&experiment, |run| &run.key_values).is_empty());
+        experiment.configurations.truncate(1);
+        assert!(claims(&experiment, |run| &run.outcomes).is_empty());
+    }
+}
