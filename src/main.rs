@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::FromArgMatches;
+use niah::checkpoint::DEFAULT_CHECKPOINT;
 use niah::cli::{Cli, Command};
 use niah::commands;
 use niah::error::{Error, Result};
@@ -21,6 +22,9 @@ fn run() -> Result<()> {
     let matches = niah::cli::command().get_matches_from(commands::config_file::expand(arguments()?)?);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let style = commands::style(&cli.drawing)?;
+    if niah::cli::takes_default_checkpoint(&matches) {
+        commands::tell(format_args!("no model named: using {DEFAULT_CHECKPOINT}, which comes with niah"));
+    }
     match cli.command {
         Command::Run(args) => commands::run::run(&args, &style),
         Command::View(args) => commands::view::run(&args, &style),

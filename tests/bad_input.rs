@@ -713,7 +713,7 @@ fn names_that_are_in_no_table_get_the_table() {
     place.run("--snap word").misuses(&["--snap", "word", "sentence, none"]);
     place.run("--no-such-flag").misuses(&["--no-such-flag"]);
     place.niah("rum").misuses(&["rum", "run"]);
-    place.niah("run").misuses(&["--model"]);
+    place.niah("train").misuses(&["--output"]);
     if cfg!(not(feature = "cuda")) {
         place.run("--device cuda --dry-run").refuses(USAGE, &["--device", "cuda", "use --device cpu"]);
     }
@@ -1044,7 +1044,7 @@ fn what_cannot_be_shown_is_said() {
     ] {
         place.niah(&format!("attend {flags} --query why -m model")).refuses(USAGE, words);
     }
-    place.niah("attend --text text").misuses(&["--model"]);
+    place.niah("attend --text text").misuses(&["--query"]);
     place.niah("attend --text text --query why -m model --needle sleeps").works(&[]);
 
     fs::remove_file(place.path("out/results.csv")).unwrap();

@@ -505,7 +505,17 @@ fn prompts_are_lines_of_json_that_a_seed_decides() {
 fn list_names_every_table() {
     let bench = Bench::new();
     let all = bench.stdout(&["list"]);
-    for kind in ["variants", "families", "architectures", "tasks", "haystacks", "scorers", "exporters"] {
+    for kind in [
+        "variants",
+        "families",
+        "architectures",
+        "checkpoints",
+        "tasks",
+        "haystacks",
+        "sequences",
+        "scorers",
+        "exporters",
+    ] {
         let one = bench.stdout(&["list", kind]);
         assert!(one.starts_with(&format!("{kind} (")) && all.contains(&one), "{one}");
     }
@@ -606,7 +616,7 @@ fn a_configuration_file_stands_in_for_flags_and_the_command_line_wins() {
 fn exit_codes_tell_a_failed_run_from_one_that_could_not_begin() {
     let bench = Bench::new();
     for (arguments, message) in [
-        (&["run"][..], "--model"),
+        (&["train"][..], "--output"),
         (&["run", "--model", "tiny", "--no-such-flag"], "--no-such-flag"),
         (&["run", "--model", "./nowhere"], "nowhere"),
         (&["run", "--model", "tiny", "--variant", "sofmax"], "known: softmax"),

@@ -324,8 +324,7 @@ fn bad_input_is_refused_with_a_reason() {
     let bench = Bench::new();
     fs::write(bench.path("text.gguf"), "text").unwrap();
     for (arguments, word) in [
-        (&[][..], "MODEL"),
-        (&["nowhere"], "nowhere"),
+        (&["nowhere"][..], "nowhere"),
         (&["text.gguf"], "not a GGUF file"),
         (&["tiny", "--output-format", "csv"], "known: table, json"),
         (&["tiny", "--context-lengths", "0"], "--context-lengths"),

@@ -28,7 +28,15 @@ impl Config {
             ),
             _ => Error::file(path, format!("cannot read: {error}; make it readable")),
         })?;
-        match serde_json::from_slice(&bytes) {
+        Self::parse(path, &bytes)
+    }
+
+    /// Reads the bytes of such a file; `path` stands for it in messages.
+    ///
+    /// # Errors
+    /// [`Error::File`] when they are not JSON, or hold no object.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
+        match serde_json::from_slice(bytes) {
             Ok(Value::Object(values)) => Ok(Self::new(path, values)),
             Ok(_) => Err(Error::file(
                 path,

@@ -1,4 +1,4 @@
-//! Checkpoints: where weights and configurations come from (a directory, a GGUF file, the hub).
+//! Checkpoints: where weights and configurations come from (a directory, a GGUF file, the hub, the binary itself).
 
 mod adaptive;
 mod config;
@@ -30,8 +30,11 @@ pub use gguf_config::{ARCHITECTURES, Architecture};
 use gguf_tensors::GgufTensors;
 pub use reading::{TensorsAndWords, read_safetensors};
 pub use renamed::{NameMap, Part, Stored};
-pub use shipped::shipped;
+use safetensors::SafetensorsFiles;
+use shipped::Place;
+pub use shipped::{DEFAULT_CHECKPOINT, EmbeddedCheckpoint, SHIPPED, SHIPPED_PREFIX, shipped_directory};
 pub use ssmax::read_scales;
+use weights::FileBytes;
 pub use weights::{TensorSource, Weights};
 pub use writing::{NamedTensor, Numbers, write_safetensors};
 
@@ -56,6 +59,8 @@ pub struct Checkpoint {
     pub tokenizer: TokenizerSource,
     source: Box<dyn TensorSource>,
     files: Vec<PathBuf>,
+    /// What the one file holds when it is in the binary.
+    embedded: Option<&'static [u8]>,
     sha256: OnceLock<String>,
 }
 
@@ -65,6 +70,8 @@ pub enum TokenizerSource {
     Directory(PathBuf),
     /// The metadata of a GGUF file.
     Gguf(Metadata),
+    /// `tokenizer.json` and its neighbours in the binary.
+    Embedded(EmbeddedCheckpoint),
 }
 
 /// Changes to the rotary base for evaluation past the training length.
@@ -77,17 +84,25 @@ pub struct RopeOverride {
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint named by a user: a GGUF file, a directory in Hugging Face's layout, or a hub id.
+    /// Opens a checkpoint named by a user: a GGUF file, a directory in Hugging Face's layout, a hub id, or `shipped:NAME`.
     ///
     /// # Errors
     /// When it cannot be found, is damaged, or is of an unknown family; no weight has been read by then.
     pub fn open(name: &str, rope: RopeOverride) -> Result<Self> {
-        let path = Path::new(name);
-        let located = if path.exists() { path.to_path_buf() } else { hub::fetch(name)? };
         let mut checkpoint =
-            if located.is_dir() { Self::open_directory(&located)? } else { Self::open_file(&located)? };
+            match name.strip_prefix(shipped::SHIPPED_PREFIX).map(shipped::find).transpose()? {
+                Some(Place::Binary(embedded)) => Self::open_embedded(embedded)?,
+                Some(Place::Directory(directory)) => Self::open_directory(&directory)?,
+                None => Self::open_path(name)?,
+            };
         checkpoint.spec.change_theta(|base| rope.theta.unwrap_or(base) * rope.theta_scale.unwrap_or(1.0));
         Ok(checkpoint)
+    }
+
+    fn open_path(name: &str) -> Result<Self> {
+        let path = Path::new(name);
+        let located = if path.exists() { path.to_path_buf() } else { hub::fetch(name)? };
+        if located.is_dir() { Self::open_directory(&located) } else { Self::open_file(&located) }
     }
 
     fn open_file(path: &Path) -> Result<Self> {
@@ -114,12 +129,33 @@ impl Checkpoint {
 
     fn open_directory(path: &Path) -> Result<Self> {
         let config = Config::read(&path.join("config.json"))?.text_part()?;
-        let (family, spec) = families::describe(&config)?;
-        let source = safetensors::SafetensorsFiles::open(path)?;
-        let files = source.files();
-        let source = renamed::Renamed { inner: Box::new(source), map: family.value.names(&spec) };
-        let tokenizer = TokenizerSource::Directory(path.to_path_buf());
-        Self::assemble(family, spec, &config, Box::new(source), tokenizer, files)
+        let weights = SafetensorsFiles::open(path)?;
+        Self::from_safetensors(&config, weights, TokenizerSource::Directory(path.to_path_buf()))
+    }
+
+    fn open_embedded(embedded: EmbeddedCheckpoint) -> Result<Self> {
+        let read = |file: &str| {
+            let path = embedded.directory().join(file);
+            let bytes = embedded.read(file).map_err(|error| Error::file(&path, error))?;
+            Ok::<_, Error>((bytes, path))
+        };
+        let (bytes, path) = read("config.json")?;
+        let config = Config::parse(&path, bytes)?;
+        let (bytes, path) = read("model.safetensors")?;
+        let weights = SafetensorsFiles::read(vec![(FileBytes::Embedded(bytes), path)])?;
+        let checkpoint = Self::from_safetensors(&config, weights, TokenizerSource::Embedded(embedded))?;
+        Ok(Self { embedded: Some(bytes), ..checkpoint })
+    }
+
+    fn from_safetensors(
+        config: &Config,
+        weights: SafetensorsFiles,
+        tokenizer: TokenizerSource,
+    ) -> Result<Self> {
+        let (family, spec) = families::describe(config)?;
+        let files = weights.files();
+        let source = renamed::Renamed { inner: Box::new(weights), map: family.value.names(&spec) };
+        Self::assemble(family, spec, config, Box::new(source), tokenizer, files)
     }
 
     fn open_gguf(path: &Path) -> Result<Self> {
@@ -147,7 +183,8 @@ impl Checkpoint {
         spec.tie_word_embeddings |= !source.contains("lm_head.weight");
         Decoder::load(spec.clone(), &Weights::checks_only(source.as_ref()))?;
         let own_variant = own_variant::detect(config, &spec, source.as_ref())?;
-        Ok(Self { family: family.name, spec, own_variant, tokenizer, source, files, sha256: OnceLock::new() })
+        let (family, sha256) = (family.name, OnceLock::new());
+        Ok(Self { family, spec, own_variant, tokenizer, source, files, embedded: None, sha256 })
     }
 
     /// Loads the weights, to be kept and multiplied as `dtype`.
@@ -173,7 +210,8 @@ impl Checkpoint {
     /// Size of the files that hold the weights, in bytes.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
-        self.files.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum()
+        let stored = self.files.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len());
+        self.embedded.map_or_else(|| stored.sum(), |bytes| bytes.len() as u64)
     }
 
     /// How many tensors of each dtype or quantisation the files hold.
@@ -197,8 +235,13 @@ impl Checkpoint {
             return Ok(known);
         }
         let mut hash = Sha256::new();
-        for path in &self.files {
-            hash.update(&weights::map_file(path)?[..]);
+        match self.embedded {
+            Some(bytes) => hash.update(bytes),
+            None => {
+                for path in &self.files {
+                    hash.update(&weights::map_file(path)?[..]);
+                }
+            }
         }
         Ok(self.sha256.get_or_init(|| hash::hex(hash.finalize())))
     }

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
-use memmap2::Mmap;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorInfo};
 use serde_json::Value;
 
 use super::config::Config;
-use super::weights::{TensorSource, counted, map_file};
+use super::weights::{FileBytes, TensorSource, counted, map_file};
 use crate::error::{Error, Result};
 
 /// The safetensors files of a checkpoint.
@@ -21,7 +20,7 @@ pub(super) struct SafetensorsFiles {
 
 struct MappedFile {
     path: PathBuf,
-    bytes: Mmap,
+    bytes: FileBytes,
     data_start: usize,
 }
 
@@ -42,9 +41,14 @@ impl SafetensorsFiles {
 
     /// Opens these files, whose tensors belong together.
     pub(super) fn map(paths: Vec<PathBuf>) -> Result<Self> {
+        let map = |path: PathBuf| Ok((FileBytes::Mapped(map_file(&path)?), path));
+        Self::read(paths.into_iter().map(map).collect::<Result<_>>()?)
+    }
+
+    /// Reads the headers of files whose tensors belong together.
+    pub(super) fn read(files: Vec<(FileBytes, PathBuf)>) -> Result<Self> {
         let mut found = Self { files: Vec::new(), tensors: BTreeMap::new() };
-        for path in paths {
-            let bytes = map_file(&path)?;
+        for (bytes, path) in files {
             let (header, metadata) =
                 SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&path, bytes.len(), &error))?;
             let data_start = 8 + header;

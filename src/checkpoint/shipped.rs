@@ -1,28 +1,100 @@
-//! The checkpoints that come with the tool.
+//! The checkpoints that come with the tool, named `shipped:NAME`: some in the binary, which needs no file then, the others in the
+//! source tree.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::registry::{self, Entry};
 
+/// What the names of shipped checkpoints begin with.
+pub const SHIPPED_PREFIX: &str = "shipped:";
+/// The checkpoint that is used where none is named.
+pub const DEFAULT_CHECKPOINT: &str = "shipped:ssmax";
 /// Where they lie, below the source tree or the folder of the binary.
 const FOLDER: &str = "fixtures/checkpoints";
 
-/// The directory of the shipped checkpoint of this name (`softmax`, `ssmax`): beside the binary, or in the source tree.
+/// Files by name, with what they hold.
+type Contents = &'static [(&'static str, &'static [u8])];
+
+/// The files of a checkpoint as parts of the binary.
+macro_rules! embedded {
+    ($name:literal) => {
+        &[
+            embedded!($name, "config.json"),
+            embedded!($name, "tokenizer.json"),
+            embedded!($name, "model.safetensors"),
+        ]
+    };
+    ($name:literal, $file:literal) => {
+        ($file, include_bytes!(concat!("../../fixtures/checkpoints/", $name, "/", $file)))
+    };
+}
+
+/// The checkpoints, by name, with the files that are in the binary: none of one that lies in the source tree alone.
+pub const SHIPPED: &[Entry<Contents>] = &[
+    Entry { name: "softmax", about: "trained with Softmax on 256 tokens", value: embedded!("softmax") },
+    Entry { name: "ssmax", about: "trained alike with Scalable-Softmax", value: embedded!("ssmax") },
+];
+
+/// A checkpoint in the binary.
+#[derive(Debug, Clone, Copy)]
+pub struct EmbeddedCheckpoint {
+    name: &'static str,
+    contents: Contents,
+}
+
+impl EmbeddedCheckpoint {
+    /// What stands for its directory in messages and records.
+    #[must_use]
+    pub fn directory(&self) -> PathBuf {
+        PathBuf::from(format!("{SHIPPED_PREFIX}{}", self.name))
+    }
+
+    /// What the file of this name holds.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when it has no such file.
+    pub fn read(&self, file: &str) -> io::Result<&'static [u8]> {
+        let found = self.contents.iter().find(|(name, _)| *name == file);
+        found.map(|(_, bytes)| *bytes).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+/// Where a shipped checkpoint was found.
+pub(super) enum Place {
+    Binary(EmbeddedCheckpoint),
+    Directory(PathBuf),
+}
+
+/// The checkpoint of the table by this name, without [`SHIPPED_PREFIX`].
+///
+/// # Errors
+/// When there is none of this name, or its directory is missing.
+pub(super) fn find(name: &str) -> Result<Place> {
+    let entry = registry::find("shipped checkpoint", SHIPPED, name)?;
+    match entry.value {
+        [] => Ok(Place::Directory(shipped_directory(name)?)),
+        contents => Ok(Place::Binary(EmbeddedCheckpoint { name: entry.name, contents })),
+    }
+}
+
+/// The directory of a shipped checkpoint, with the table of its training: beside the binary, or in the source tree.
 ///
 /// # Errors
 /// [`Error::File`] saying how to train it when it is in neither.
-pub fn shipped(name: &str) -> Result<PathBuf> {
+pub fn shipped_directory(name: &str) -> Result<PathBuf> {
     let binary = std::env::current_exe().ok();
     let beside = binary.as_deref().and_then(Path::parent);
-    find(name, beside.into_iter().chain([Path::new(env!("CARGO_MANIFEST_DIR"))]))
+    find_directory(name, beside.into_iter().chain([Path::new(env!("CARGO_MANIFEST_DIR"))]))
 }
 
-fn find<'a>(name: &str, roots: impl Iterator<Item = &'a Path>) -> Result<PathBuf> {
+fn find_directory<'a>(name: &str, roots: impl Iterator<Item = &'a Path>) -> Result<PathBuf> {
     let folders: Vec<PathBuf> = roots.map(|root| root.join(FOLDER).join(name)).collect();
     folders.iter().find(|folder| folder.join("config.json").is_file()).cloned().ok_or_else(|| {
         let places: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
         let problem = format!(
-            "no checkpoint there (looked in {}); train it with niah train -o {name} --variant {name} and give it with --{name} {name}",
+            "no checkpoint there (looked in {}); train it as fixtures/README.md says and name its directory",
             places.join(" and ")
         );
         Error::file(Path::new(FOLDER).join(name), problem)
@@ -31,22 +103,45 @@ fn find<'a>(name: &str, roots: impl Iterator<Item = &'a Path>) -> Result<PathBuf
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Checkpoint, RopeOverride};
     use super::*;
 
     #[test]
-    fn the_first_place_that_holds_it_is_taken_and_a_missing_one_says_how_to_train_it() {
+    fn the_first_place_that_holds_it_is_taken_and_a_missing_one_says_where_it_was_looked_for() {
         let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let roots = || [first.path(), second.path()].into_iter();
-        let error = find("ssmax", roots()).unwrap_err().to_string();
-        assert!(
-            error.contains("niah train -o ssmax --variant ssmax") && error.contains("--ssmax"),
-            "{error}"
-        );
+        let error = find_directory("ssmax", roots()).unwrap_err().to_string();
+        assert!(error.contains("fixtures/README.md"), "{error}");
         assert!(roots().all(|root| error.contains(&*root.to_string_lossy())), "{error}");
         let folder = second.path().join(FOLDER).join("ssmax");
         std::fs::create_dir_all(&folder).unwrap();
-        assert!(find("ssmax", roots()).is_err(), "an empty folder is no checkpoint");
+        assert!(find_directory("ssmax", roots()).is_err(), "an empty folder is no checkpoint");
         std::fs::write(folder.join("config.json"), "{}").unwrap();
-        assert_eq!(find("ssmax", roots()).unwrap(), folder);
+        assert_eq!(find_directory("ssmax", roots()).unwrap(), folder);
+    }
+
+    #[test]
+    fn every_checkpoint_of_the_table_is_the_one_that_its_directory_holds() {
+        let open = |name: &str| Checkpoint::open(name, RopeOverride::default()).unwrap();
+        for entry in SHIPPED {
+            let shipped = open(&format!("{SHIPPED_PREFIX}{}", entry.name));
+            let stored = open(&shipped_directory(entry.name).unwrap().to_string_lossy());
+            assert_eq!(shipped.sha256().unwrap(), stored.sha256().unwrap(), "{}", entry.name);
+            assert_eq!(shipped.file_bytes(), stored.file_bytes(), "{}", entry.name);
+            assert_eq!(shipped.own_variant.name, stored.own_variant.name, "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn the_two_of_the_demo_and_the_default_are_in_the_binary() {
+        for name in ["softmax", "ssmax", DEFAULT_CHECKPOINT.strip_prefix(SHIPPED_PREFIX).unwrap()] {
+            assert!(matches!(find(name), Ok(Place::Binary(_))), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_shipped_is_refused_with_those_that_are() {
+        let error = Checkpoint::open("shipped:sigmoid", RopeOverride::default()).err().unwrap().to_string();
+        assert!(error.contains("sigmoid") && error.contains("softmax, ssmax"), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::File;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -132,6 +133,23 @@ pub(super) fn counted(names: impl Iterator<Item = String>) -> BTreeMap<String, u
         *counts.entry(name).or_default() += 1;
         counts
     })
+}
+
+/// What a file holds: mapped into memory, or a part of the binary.
+pub(super) enum FileBytes {
+    Mapped(Mmap),
+    Embedded(&'static [u8]),
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(bytes) => bytes,
+            Self::Embedded(bytes) => bytes,
+        }
+    }
 }
 
 /// Maps a file into memory.

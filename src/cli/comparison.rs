@@ -16,6 +16,7 @@ Stored runs are compared as they are. Models run first, on the grid and the task
 beside a model. Prompts must be identical, which takes one tokenizer: else nothing is compared.
 
 Examples:
+  niah compare shipped:softmax shipped:ssmax --context-lengths 256,1k,4k --split held-out
   niah compare out/softmax-run out/ssmax-run
   niah compare model.gguf model.gguf --variant-b ssmax --context-lengths 1k,4k --trials 10 -o out/swap
   niah compare out/softmax out/ssmax --split held-out --trials 20 --output-format csv")]
@@ -58,12 +59,12 @@ pub struct CompareArgs {
 /// Flags of `niah demo`.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {
-    /// Checkpoint trained with Softmax [default: the one that is shipped]
-    #[arg(long, value_name = "DIR")]
-    pub softmax: Option<PathBuf>,
-    /// Checkpoint trained with Scalable-Softmax, of the same tokenizer and training length [default: the one that is shipped]
-    #[arg(long, value_name = "DIR")]
-    pub ssmax: Option<PathBuf>,
+    /// Checkpoint trained with Softmax
+    #[arg(long, value_name = "DIR", default_value = "shipped:softmax")]
+    pub softmax: String,
+    /// Checkpoint trained with Scalable-Softmax, of the same tokenizer and training length
+    #[arg(long, value_name = "DIR", default_value = "shipped:ssmax")]
+    pub ssmax: String,
     /// Trials of each cell, each with a haystack and needles of its own
     #[arg(long, short = 'n', value_name = "N", default_value_t = 4)]
     pub trials: usize,

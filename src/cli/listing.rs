@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::values::{dtype, inspection_exporter, kv_dtype};
+use crate::checkpoint::DEFAULT_CHECKPOINT;
 use crate::export::inspection::InspectionExporter;
 use crate::grid::ContextLength;
 use crate::model::dtype::Dtype;
@@ -16,8 +17,8 @@ Examples:
   niah inspect DIR --context-lengths 8k,128k
   niah inspect DIR --output-format json | jq .spec")]
 pub struct InspectArgs {
-    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, or a hub id (fetched as for a run)
-    #[arg(value_name = "MODEL")]
+    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, a hub id (fetched as for a run), or shipped:NAME (niah list checkpoints)
+    #[arg(value_name = "MODEL", default_value = DEFAULT_CHECKPOINT)]
     pub model: String,
     /// Precision of the weights of the runs whose memory is shown: f32, bf16, f16
     #[arg(long, value_name = "DTYPE", value_parser = dtype, default_value = "f32")]
@@ -36,6 +37,6 @@ pub struct InspectArgs {
 /// Flags of `niah list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
-    /// One kind alone: variants, families, tasks, haystacks, sequences, scorers, exporters
+    /// One kind alone: variants, families, architectures, checkpoints, tasks, haystacks, sequences, scorers, exporters
     pub kind: Option<String>,
 }

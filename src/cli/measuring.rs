@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::model::{AttentionArgs, MachineArgs};
 use super::values::{loss_exporter, speed_exporter, split};
+use crate::checkpoint::DEFAULT_CHECKPOINT;
 use crate::export::loss::LossExporter;
 use crate::export::speed::SpeedExporter;
 use crate::grid::ContextLength;
@@ -23,8 +24,8 @@ Examples:
   niah logits DIR --ids 1,2,3 --attentions all -o out.safetensors
   niah logits DIR --ids-file ids.json --variant ssmax --ssmax-scales s.safetensors -o out.st")]
 pub struct LogitsArgs {
-    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, or a hub id
-    #[arg(value_name = "MODEL")]
+    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, a hub id, or shipped:NAME (niah list checkpoints)
+    #[arg(value_name = "MODEL", default_value = DEFAULT_CHECKPOINT)]
     pub model: String,
     /// The tokens.
     #[command(flatten)]
@@ -72,8 +73,8 @@ Examples:
   niah loss -m out/ssmax --context-length 4k -n 16 -o out/loss
   niah loss -m DIR --variant ssmax --haystack essays --split all --context-length 8k --buckets 16 --output-format csv")]
 pub struct LossArgs {
-    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, or a hub id
-    #[arg(long, short, value_name = "FILE|DIR|ID", help_heading = "Model")]
+    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, a hub id, or shipped:NAME (niah list checkpoints)
+    #[arg(long, short, value_name = "FILE|DIR|ID", default_value = DEFAULT_CHECKPOINT, help_heading = "Model")]
     pub model: String,
     /// Its attention.
     #[command(flatten)]
@@ -120,8 +121,8 @@ Examples:
   niah bench -m model.gguf --dtype bf16
   niah bench -m DIR --context-lengths 4k,32k --repeats 9 --output-format csv")]
 pub struct BenchArgs {
-    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, or a hub id
-    #[arg(long, short, value_name = "FILE|DIR|ID", help_heading = "Model")]
+    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, a hub id, or shipped:NAME (niah list checkpoints)
+    #[arg(long, short, value_name = "FILE|DIR|ID", default_value = DEFAULT_CHECKPOINT, help_heading = "Model")]
     pub model: String,
     /// Its attention.
     #[command(flatten)]

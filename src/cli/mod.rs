@@ -10,7 +10,8 @@ mod training;
 mod values;
 mod viewing;
 
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::export::style::ColorChoice;
 
@@ -63,7 +64,7 @@ pub enum Command {
     Experiment(ExperimentArgs),
     /// Print what a checkpoint is and the memory it needs; reads headers only
     Inspect(InspectArgs),
-    /// List what can be named: variants, families, tasks, haystacks, sequences, scorers, exporters
+    /// List what can be named: variants, families, checkpoints, tasks, haystacks, sequences, scorers, exporters
     List(ListArgs),
 }
 
@@ -133,4 +134,13 @@ pub fn takes_value(command: &clap::Command, flag: &str) -> Option<bool> {
             || arg.get_visible_aliases().is_some_and(|aliases| aliases.contains(&flag))
     })?;
     Some(!matches!(arg.get_action(), ArgAction::SetTrue | ArgAction::SetFalse))
+}
+
+/// Whether a command that needs a checkpoint was given none, so that it uses [`crate::checkpoint::DEFAULT_CHECKPOINT`].
+#[must_use]
+pub fn takes_default_checkpoint(matches: &ArgMatches) -> bool {
+    matches.subcommand().is_some_and(|(_, command)| {
+        matches!(command.try_contains_id("model"), Ok(true))
+            && command.value_source("model") == Some(ValueSource::DefaultValue)
+    })
 }

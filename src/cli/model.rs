@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::values::{chat_choice, dtype, kv_dtype};
+use crate::checkpoint::DEFAULT_CHECKPOINT;
 use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
 use crate::plan::{ChatChoice, Precision};
@@ -44,8 +45,8 @@ impl AttentionArgs {
 /// A checkpoint and how it is asked.
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
-    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, or a hub id
-    #[arg(long, short, value_name = "FILE|DIR|ID", help_heading = "Model")]
+    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, a hub id, or shipped:NAME (niah list checkpoints)
+    #[arg(long, short, value_name = "FILE|DIR|ID", default_value = DEFAULT_CHECKPOINT, help_heading = "Model")]
     pub model: String,
     /// Its attention.
     #[command(flatten)]

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::builder::ArgPredicate;
 use clap::{Args, ValueEnum};
 
 use super::model::MachineArgs;
 use super::values::{dtype, exporter, kv_dtype};
+use crate::checkpoint::DEFAULT_CHECKPOINT;
 use crate::export::Exporter;
 use crate::grid::{ContextLength, Depth};
 use crate::model::dtype::Dtype;
@@ -61,7 +63,7 @@ pub struct AttendArgs {
     #[arg(long, default_value_t = 10)]
     pub top: usize,
     /// A text of your own, read from a file (- for stdin), instead of a run
-    #[arg(long, value_name = "FILE", requires = "model", requires = "query", help_heading = "Own text")]
+    #[arg(long, value_name = "FILE", requires = "query", help_heading = "Own text")]
     pub text: Option<PathBuf>,
     /// What is asked about --text; its last token looks back
     #[arg(long, value_name = "TEXT", help_heading = "Own text")]
@@ -69,8 +71,15 @@ pub struct AttendArgs {
     /// A passage of --text to measure and underline
     #[arg(long, value_name = "TEXT", requires = "text", help_heading = "Own text")]
     pub needle: Option<String>,
-    /// Checkpoint for --text
-    #[arg(long, short, value_name = "FILE|DIR|ID", requires = "text", help_heading = "Own text")]
+    /// Checkpoint for --text [default: shipped:ssmax]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE|DIR|ID",
+        requires = "text",
+        default_value_if("text", ArgPredicate::IsPresent, DEFAULT_CHECKPOINT),
+        help_heading = "Own text"
+    )]
     pub model: Option<String>,
     /// Attention variant for --text; see niah list variants
     #[arg(long, default_value = "auto", help_heading = "Own text")]

@@ -1,11 +1,9 @@
 //! `niah demo`: Softmax and Scalable-Softmax on the same prompts, to sixteen times the length that both were trained on.
 
-use std::path::{Path, PathBuf};
-
 use super::compare::{check_first_prompts, report};
 use super::evaluation::{Evaluation, failures};
 use super::{machine_record, prepare, print, run_report, stop_on_interrupt};
-use crate::checkpoint::{Checkpoint, RopeOverride, shipped};
+use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::cli::DemoArgs;
 use crate::error::{Error, Result};
 use crate::export::comparison;
@@ -28,18 +26,18 @@ const DEPTHS: usize = 5;
 /// When a checkpoint is missing or cannot be run, when the two do not share a training length or a tokenizer, and when a trial failed.
 pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
     let (device, threads) = prepare(&args.machine)?;
-    let checkpoints = [given(&args.softmax, "softmax")?, given(&args.ssmax, "ssmax")?];
-    let trained = training_length(&checkpoints)?;
+    let checkpoints = [&args.softmax, &args.ssmax].map(String::as_str);
+    let trained = training_length(checkpoints)?;
     let grid = Grid::new(
         TIMES.map(|times| ContextLength(times * trained)).to_vec(),
         spaced_depths(DEPTHS, DepthSpacing::Linear),
     )?;
-    let open = |checkpoint: &Path| -> Result<_> {
+    let open = |checkpoint: &str| -> Result<_> {
         let evaluation = Evaluation::new(RunPlan::resolve(settings(checkpoint, &grid, args))?, true)?;
         let record = evaluation.record(&device, machine_record(&args.machine, threads))?;
         Ok((evaluation, record))
     };
-    let sides = [open(&checkpoints[0])?, open(&checkpoints[1])?];
+    let sides = [open(checkpoints[0])?, open(checkpoints[1])?];
     let prompts = [0, 1].map(|side: usize| sides[side].0.estimate.prompt_hashes.clone());
     check_first_prompts(&prompts, [&sides[0].1, &sides[1].1])?;
     let stop = stop_on_interrupt()?;
@@ -51,19 +49,15 @@ pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
     [a, b].iter().try_for_each(|run| failures(&run.outcomes, &run.ran, run.planned()))
 }
 
-fn given(flag: &Option<PathBuf>, name: &str) -> Result<PathBuf> {
-    flag.clone().map_or_else(|| shipped(name), Ok)
-}
-
 /// The training length that both checkpoints declare.
-fn training_length(checkpoints: &[PathBuf; 2]) -> Result<usize> {
-    let of = |checkpoint: &PathBuf| -> Result<usize> {
-        let opened = Checkpoint::open(&checkpoint.to_string_lossy(), RopeOverride::default())?;
+fn training_length(checkpoints: [&str; 2]) -> Result<usize> {
+    let of = |checkpoint: &str| -> Result<usize> {
+        let opened = Checkpoint::open(checkpoint, RopeOverride::default())?;
         opened.spec.training_length().ok_or_else(|| {
             Error::file(checkpoint, "config.json says no training length; set max_position_embeddings")
         })
     };
-    let (softmax, ssmax) = (of(&checkpoints[0])?, of(&checkpoints[1])?);
+    let (softmax, ssmax) = (of(checkpoints[0])?, of(checkpoints[1])?);
     if softmax != ssmax {
         let expected = format!("a checkpoint trained on {softmax} tokens, as the other one");
         return Err(Error::invalid("--ssmax", format!("one trained on {ssmax} tokens"), expected));
@@ -72,9 +66,9 @@ fn training_length(checkpoints: &[PathBuf; 2]) -> Result<usize> {
 }
 
 /// Prompts that `niah train` never saw, in prose that never repeats however long it is.
-fn settings(checkpoint: &Path, grid: &Grid, args: &DemoArgs) -> Settings {
+fn settings(checkpoint: &str, grid: &Grid, args: &DemoArgs) -> Settings {
     Settings {
-        model: checkpoint.display().to_string(),
+        model: checkpoint.to_string(),
         variant: "auto".to_string(),
         dtype: Dtype::F32,
         kv_dtype: None,

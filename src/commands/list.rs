@@ -2,7 +2,7 @@
 
 use super::print;
 use crate::attention::variant::VARIANTS;
-use crate::checkpoint::ARCHITECTURES;
+use crate::checkpoint::{ARCHITECTURES, SHIPPED};
 use crate::cli::ListArgs;
 use crate::error::Result;
 use crate::export::EXPORTERS;
@@ -23,6 +23,11 @@ const KINDS: &[Entry<Rows>] = &[
         name: "architectures",
         about: "general.architecture of GGUF files that load, and its families",
         value: || rows(ARCHITECTURES),
+    },
+    Entry {
+        name: "checkpoints",
+        about: "checkpoints that are shipped, for --model shipped:NAME",
+        value: || rows(SHIPPED),
     },
     Entry { name: "tasks", about: "task presets, for --task", value: || rows(TASKS) },
     Entry { name: "haystacks", about: "haystacks, for --haystack", value: || rows(HAYSTACKS) },

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::evaluation::{Evaluation, failures};
 use super::{machine_record, prepare, print, results, settings, stop_on_interrupt, tell};
+use crate::checkpoint::SHIPPED_PREFIX;
 use crate::cli::RunArgs;
 use crate::error::Result;
 use crate::export::directory::RunDirectory;
@@ -41,7 +42,8 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
 
 /// `niah-runs/MODEL-VARIANT-TASK`, with the dtype behind the variant when it is not f32, and that of the cache when it was asked for.
 fn default_directory(plan: &RunPlan) -> PathBuf {
-    let model = Path::new(&plan.settings.model);
+    let model = &plan.settings.model;
+    let model = Path::new(model.strip_prefix(SHIPPED_PREFIX).unwrap_or(model));
     let model = model.file_name().map_or("model".into(), |name| name.to_string_lossy());
     let model = model.strip_suffix(".gguf").unwrap_or(&model);
     let variant = plan.variant().map_or("softmax", |variant| variant.name());

@@ -12,7 +12,7 @@ use crate::speed::SpeedRequest;
 /// What `niah bench` is asked to do.
 #[derive(Debug, Clone)]
 pub struct BenchSettings {
-    /// Checkpoint: a GGUF file, a directory or a hub id.
+    /// Checkpoint: a GGUF file, a directory, a hub id or `shipped:NAME`.
     pub model: String,
     /// Attention variant, or `auto` for the checkpoint's own.
     pub variant: String,

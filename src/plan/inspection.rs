@@ -199,6 +199,7 @@ fn has_tokenizer(source: &TokenizerSource) -> bool {
     let beside = |directory: &std::path::Path| directory.join("tokenizer.json").is_file();
     match source {
         TokenizerSource::Directory(directory) => beside(directory),
+        TokenizerSource::Embedded(_) => true,
         TokenizerSource::Gguf(metadata) => {
             metadata.list_len("tokenizer.ggml.tokens").is_some()
                 || metadata.path().parent().is_some_and(beside)

@@ -22,7 +22,7 @@ use crate::tokenizer::Tokenize;
 /// What `niah logits` is asked to do.
 #[derive(Debug, Clone)]
 pub struct LogitsSettings {
-    /// Checkpoint: a GGUF file, a directory or a hub id.
+    /// Checkpoint: a GGUF file, a directory, a hub id or `shipped:NAME`.
     pub model: String,
     /// Attention variant, or `auto` for the checkpoint's own.
     pub variant: String,

@@ -21,7 +21,7 @@ use crate::tokenizer::{TextTokenizer, Tokenize};
 /// What `niah loss` is asked to do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LossSettings {
-    /// Checkpoint: a GGUF file, a directory or a hub id.
+    /// Checkpoint: a GGUF file, a directory, a hub id or `shipped:NAME`.
     pub model: String,
     /// Attention variant, or `auto` for the checkpoint's own.
     pub variant: String,

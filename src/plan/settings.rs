@@ -17,7 +17,7 @@ use crate::task::{Custom, OfSplit, TASKS, Task};
 /// Everything a user decides about a run that its results depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Checkpoint: a GGUF file, a directory or a hub id.
+    /// Checkpoint: a GGUF file, a directory, a hub id or `shipped:NAME`.
     pub model: String,
     /// Attention variant, or `auto` for the checkpoint's own.
     pub variant: String,

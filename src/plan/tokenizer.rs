@@ -1,32 +1,39 @@
-//! A checkpoint's tokenizer, from its directory or from the metadata of its GGUF file.
+//! A checkpoint's tokenizer, from its directory, the metadata of its GGUF file, or the binary.
 
 use std::path::Path;
 
 use crate::checkpoint::{Checkpoint, Metadata, TokenizerSource};
 use crate::error::{Error, Result};
-use crate::tokenizer::{GgufVocabulary, TextTokenizer, TokenizerOutline};
+use crate::tokenizer::{GgufVocabulary, ReadFile, TextTokenizer, TokenizerOutline};
 
 /// Loads the tokenizer that belongs to `checkpoint`.
 ///
 /// # Errors
 /// When it is missing, damaged or of an unknown kind.
 pub fn load_tokenizer(checkpoint: &Checkpoint) -> Result<TextTokenizer> {
-    load(checkpoint, TextTokenizer::from_directory, TextTokenizer::from_gguf)
+    load(checkpoint, TextTokenizer::from_files, TextTokenizer::from_gguf)
 }
 
 /// Loads the outline of that tokenizer, in a fraction of the time.
 pub(super) fn load_outline(checkpoint: &Checkpoint) -> Result<TokenizerOutline> {
-    load(checkpoint, TokenizerOutline::from_directory, TokenizerOutline::from_gguf)
+    load(checkpoint, TokenizerOutline::from_files, TokenizerOutline::from_gguf)
 }
 
 fn load<T>(
     checkpoint: &Checkpoint,
-    from_directory: fn(&Path) -> Result<T>,
+    from_files: fn(&Path, &ReadFile) -> Result<T>,
     from_gguf: fn(&GgufVocabulary) -> Result<T>,
 ) -> Result<T> {
+    let from_directory =
+        |directory: &Path| from_files(directory, &|name| std::fs::read(directory.join(name)));
     match &checkpoint.tokenizer {
         TokenizerSource::Directory(directory) => {
             from_directory(directory).map_err(|error| located(directory, error))
+        }
+        TokenizerSource::Embedded(embedded) => {
+            let directory = embedded.directory();
+            from_files(&directory, &|name| embedded.read(name).map(<[u8]>::to_vec))
+                .map_err(|error| located(&directory, error))
         }
         TokenizerSource::Gguf(metadata) => {
             let built = vocabulary(metadata).and_then(|vocabulary| from_gguf(&vocabulary));

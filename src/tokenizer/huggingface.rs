@@ -21,6 +21,9 @@ use crate::hash::sha256_hex;
 const SPECIAL_TOKENS: &[&str] =
     &["bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"];
 
+/// Reads a file of a checkpoint by its name.
+pub type ReadFile<'a> = dyn Fn(&str) -> io::Result<Vec<u8>> + 'a;
+
 impl TextTokenizer {
     /// Reads the tokenizer of a model directory.
     ///
@@ -28,7 +31,15 @@ impl TextTokenizer {
     /// [`Error::File`] when `tokenizer.json` is missing or one of the files cannot be read, and
     /// [`Error::Tokenizer`] when the files contradict each other.
     pub fn from_directory(directory: &Path) -> Result<Self> {
-        Self::read_directory(directory, |path, bytes| {
+        Self::from_files(directory, &|name| fs::read(directory.join(name)))
+    }
+
+    /// The same of files that `read` gives, by name; `directory` stands for their place in messages.
+    ///
+    /// # Errors
+    /// Those of [`Self::from_directory`].
+    pub fn from_files(directory: &Path, read: &ReadFile) -> Result<Self> {
+        Self::read_files(directory, read, |path, bytes| {
             let json = parse(path, bytes)?;
             check_merges(&json).map_err(|problem| Error::file(path, problem))?;
             serde_json::from_value(json).map_err(|error| unusable(path, &error.to_string()))
@@ -56,28 +67,33 @@ impl TextTokenizer {
     }
 
     /// The same with `build` to make a tokenizer of the bytes of `tokenizer.json`.
-    pub(super) fn read_directory(
+    pub(super) fn read_files(
         directory: &Path,
+        read: &ReadFile,
         build: impl Fn(&Path, &[u8]) -> Result<Tokenizer>,
     ) -> Result<Self> {
         let path = directory.join("tokenizer.json");
-        let bytes = fs::read(&path).map_err(|error| unreadable(directory, &path, &error))?;
+        let bytes = read("tokenizer.json").map_err(|error| unreadable(directory, &path, &error))?;
         let mut inner = build(&path, &bytes)?;
         inner.with_truncation(None).map_err(failed)?;
         inner.with_padding(None);
 
-        let read = |name: &str| read_json(&directory.join(name));
-        let config = read("tokenizer_config.json")?;
-        let special_tokens = special_tokens(&[&config, &read("special_tokens_map.json")?]);
+        let read_json = |name: &str| match optional(directory, read, name)? {
+            Some(bytes) => parse(&directory.join(name), &bytes),
+            // Indexing null gives null.
+            None => Ok(Value::Null),
+        };
+        let config = read_json("tokenizer_config.json")?;
+        let special_tokens = special_tokens(&[&config, &read_json("special_tokens_map.json")?]);
         add_missing_tokens(&mut inner, &config)?;
         let bos = leading_token(&inner, &config, special_tokens.get("bos_token"))?;
         let mut eos: BTreeSet<u32> =
             special_tokens.get("eos_token").and_then(|token| inner.token_to_id(token)).into_iter().collect();
-        let model = read("config.json")?;
-        for source in [&read("generation_config.json")?, &model, &model["text_config"]] {
+        let model = read_json("config.json")?;
+        for source in [&read_json("generation_config.json")?, &model, &model["text_config"]] {
             eos.extend(ids(&source["eos_token_id"]));
         }
-        let chat_template = chat_template(directory, &config)?;
+        let chat_template = chat_template(directory, read, &config)?;
         let hash = sha256_hex(&bytes);
         Ok(Self::new(Parts { inner, bos, eos, hash, special_tokens, chat_template }))
     }
@@ -113,12 +129,12 @@ pub(super) fn unusable(path: &Path, error: &str) -> Error {
     Error::file(path, format!("not a tokenizer that can be used ({error}); download the file again"))
 }
 
-/// The file's contents, or null when there is no such file: indexing null gives null.
-fn read_json(path: &Path) -> Result<Value> {
-    match fs::read(path) {
-        Ok(bytes) => parse(path, &bytes),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Value::Null),
-        Err(error) => Err(Error::file(path, error)),
+/// The file's contents; `None` when there is no such file.
+fn optional(directory: &Path, read: &ReadFile, name: &str) -> Result<Option<Vec<u8>>> {
+    match read(name) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::file(directory.join(name), error)),
     }
 }
 
@@ -228,12 +244,11 @@ fn ids(value: &Value) -> Vec<u32> {
 }
 
 /// The template's source: a file of its own, or an entry of the configuration, which may be a list of named ones.
-fn chat_template(directory: &Path, config: &Value) -> Result<Option<String>> {
-    let path = directory.join("chat_template.jinja");
-    match fs::read_to_string(&path) {
-        Ok(source) => return Ok(Some(source)),
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(Error::file(&path, error)),
+fn chat_template(directory: &Path, read: &ReadFile, config: &Value) -> Result<Option<String>> {
+    const FILE: &str = "chat_template.jinja";
+    if let Some(bytes) = optional(directory, read, FILE)? {
+        let source = String::from_utf8(bytes).map_err(|error| Error::file(directory.join(FILE), error))?;
+        return Ok(Some(source));
     }
     let entry = &config["chat_template"];
     let Some(named) = entry.as_array() else { return Ok(entry.as_str().map(str::to_string)) };

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::stages::{Stage, Stages};
-use crate::checkpoint::shipped;
+use crate::checkpoint::shipped_directory;
 use crate::cli::ExperimentArgs;
 use crate::error::Result;
 use crate::export::experiment::{Measured, read};
@@ -122,7 +122,7 @@ fn checkpoint(
         } else {
             format!("{}-{seed}", planned.shipped)
         };
-        return Ok(shipped(&name).ok());
+        return Ok(shipped_directory(&name).ok());
     }
     let mut arguments = vec!["train".to_string()];
     let mut reads = Vec::new();
