@@ -28,7 +28,7 @@ fn run() -> Result<()> {
     match cli.command {
         Command::Run(args) => commands::run::run(&args, &style),
         Command::View(args) => commands::view::run(&args, &style),
-        Command::Compare(args) => commands::compare::run(&args, &style),
+        Command::Compare(args) => commands::compare::run(&args, &niah::cli::given_flags(&matches), &style),
         Command::Demo(args) => commands::demo::run(&args, &style),
         Command::Attend(args) => commands::attend::run(&args, &style),
         Command::Prompts(args) => commands::prompts::run(&args),

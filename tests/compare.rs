@@ -203,6 +203,15 @@ fn flags_that_have_nothing_to_run_are_refused() {
     bench.run("a", &[]);
     bench.refused(&["compare", "a", "a", "--variant-b=ssmax"], &["--variant-b", "a is a run"]);
     bench.refused(&["compare", "a", "a", "-o", "out"], &["--output", "stored already"]);
+    bench.refused(
+        &["compare", "a", "a", "--context-lengths=200,300"],
+        &["--context-lengths", "200,300", "stored already"],
+    );
+    // That it is the default makes it no less a wish.
+    bench.refused(&["compare", "a", "a", "-n=1"], &["--trials", "stored already"]);
+    fs::write(bench.path("grid.toml"), "depths = [0, 100]\n").unwrap();
+    bench.refused(&["compare", "a", "a", "--config=grid.toml"], &["--depths", "0,100", "stored already"]);
+    bench.stdout(&["compare", "a", "a", "--threads=1", "--output-format=csv", "--width=90"]);
     bench.refused(&["compare", "a", "nowhere"], &["nowhere"]);
 }
 

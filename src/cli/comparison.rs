@@ -12,8 +12,8 @@ use crate::export::Exporter;
 /// Flags of `niah compare`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Stored runs are compared as they are. Models run first, on the grid and the task of the flags; a stored run can stand \
-beside a model. Prompts must be identical, which takes one tokenizer: else nothing is compared.
+Stored runs are compared as they are, without flags of a grid. Models run first, on the grid and the task of the flags; a \
+stored run can stand beside a model. Prompts must be identical, which takes one tokenizer: else nothing is compared.
 
 Examples:
   niah compare shipped:softmax shipped:ssmax --context-lengths 256,1k,4k --split held-out

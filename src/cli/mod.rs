@@ -136,6 +136,22 @@ pub fn takes_value(command: &clap::Command, flag: &str) -> Option<bool> {
     Some(!matches!(arg.get_action(), ArgAction::SetTrue | ArgAction::SetFalse))
 }
 
+/// The flags of a command that were typed, or stood in its configuration file, with their values; not those of [`Drawing`].
+#[must_use]
+pub fn given_flags(matches: &ArgMatches) -> Vec<(String, String)> {
+    let Some((name, typed)) = matches.subcommand() else { return Vec::new() };
+    let command = Cli::command();
+    let arguments = command.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
+    let flag = |arg: &clap::Arg| {
+        let id = arg.get_id().as_str();
+        let given = typed.value_source(id) == Some(ValueSource::CommandLine);
+        let long = arg.get_long().filter(|_| given)?;
+        let values = typed.get_raw(id)?.map(|value| value.to_string_lossy()).collect::<Vec<_>>();
+        Some((format!("--{long}"), values.join(",")))
+    };
+    arguments.filter_map(flag).collect()
+}
+
 /// Whether a command that needs a checkpoint was given none, so that it uses [`crate::checkpoint::DEFAULT_CHECKPOINT`].
 #[must_use]
 pub fn takes_default_checkpoint(matches: &ArgMatches) -> bool {

@@ -20,9 +20,10 @@ use crate::report::latest;
 /// Runs the command.
 ///
 /// # Errors
-/// When a run cannot be read or a model cannot be run, and when the two were not asked the same.
-pub fn run(args: &CompareArgs, style: &Style) -> Result<()> {
-    check_flags(args)?;
+/// When a run cannot be read or a model cannot be run, when the two were not asked the same, and for a flag of `given` (flags
+/// and values, [`crate::cli::given_flags`]) that has nothing to run.
+pub fn run(args: &CompareArgs, given: &[(String, String)], style: &Style) -> Result<()> {
+    check_flags(args, given)?;
     let [a, b] = match is_run(&args.a) && is_run(&args.b) {
         true => [stored(&args.a)?, stored(&args.b)?],
         false => with_models(args)?,
@@ -36,8 +37,11 @@ fn is_run(name: &str) -> bool {
     Path::new(name).join(RUN_JSON).is_file()
 }
 
+/// Flags that two stored runs have a use for, or that change nothing of what is shown of them.
+const OF_STORED: &[&str] = &["--output-format", "--config", "--device", "--threads"];
+
 /// Refuses flags that say how to run what is stored already.
-fn check_flags(args: &CompareArgs) -> Result<()> {
+fn check_flags(args: &CompareArgs, given: &[(String, String)]) -> Result<()> {
     for (flag, variant, name) in
         [("--variant-a", &args.variant_a, &args.a), ("--variant-b", &args.variant_b, &args.b)]
     {
@@ -49,10 +53,10 @@ fn check_flags(args: &CompareArgs) -> Result<()> {
             ));
         }
     }
-    match &args.output {
-        Some(output) if is_run(&args.a) && is_run(&args.b) => {
-            let expected = "a model to run: A and B are stored already";
-            Err(Error::invalid("--output", output.display(), expected))
+    match given.iter().find(|(flag, _)| !OF_STORED.contains(&flag.as_str())) {
+        Some((flag, value)) if is_run(&args.a) && is_run(&args.b) => {
+            let expected = "no such flag, or a model to run with it: A and B are stored already";
+            Err(Error::invalid(flag, value, expected))
         }
         _ => Ok(()),
     }
