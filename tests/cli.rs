@@ -514,6 +514,7 @@ fn list_names_every_table() {
         "haystacks",
         "sequences",
         "scorers",
+        "experiments",
         "exporters",
     ] {
         let one = bench.stdout(&["list", kind]);

@@ -37,6 +37,6 @@ pub struct InspectArgs {
 /// Flags of `niah list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
-    /// One kind alone: variants, families, architectures, checkpoints, tasks, haystacks, sequences, scorers, exporters
+    /// One kind alone: variants, families, architectures, checkpoints, tasks, haystacks, sequences, scorers, experiments, exporters
     pub kind: Option<String>,
 }

@@ -64,7 +64,7 @@ pub enum Command {
     Experiment(ExperimentArgs),
     /// Print what a checkpoint is and the memory it needs; reads headers only
     Inspect(InspectArgs),
-    /// List what can be named: variants, families, checkpoints, tasks, haystacks, sequences, scorers, exporters
+    /// List what can be named: variants, families, checkpoints, tasks, haystacks, sequences, scorers, experiments, exporters
     List(ListArgs),
 }
 

@@ -1,5 +1,6 @@
 //! `niah list`: what can be named.
 
+use super::experiment::EXPERIMENTS;
 use super::print;
 use crate::attention::variant::VARIANTS;
 use crate::checkpoint::{ARCHITECTURES, SHIPPED};
@@ -33,6 +34,7 @@ const KINDS: &[Entry<Rows>] = &[
     Entry { name: "haystacks", about: "haystacks, for --haystack", value: || rows(HAYSTACKS) },
     Entry { name: "sequences", about: "kinds of training sequences, for --mix", value: || rows(SEQUENCES) },
     Entry { name: "scorers", about: "scorers, for --scorer", value: || rows(SCORERS) },
+    Entry { name: "experiments", about: "experiments, for niah experiment", value: || rows(EXPERIMENTS) },
     Entry { name: "exporters", about: "forms of results", value: || rows(EXPORTERS) },
 ];
 

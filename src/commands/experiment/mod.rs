@@ -18,13 +18,13 @@ use crate::report::experiment::{Configuration, Experiment, document};
 
 /// An experiment: what it is called in the report, and what runs it.
 #[derive(Clone, Copy)]
-struct Kind {
+pub(super) struct Kind {
     title: &'static str,
     run: fn(&ExperimentArgs) -> Result<Vec<Configuration>>,
 }
 
 /// The experiments, by name.
-const EXPERIMENTS: &[Entry<Kind>] = &[Entry {
+pub(super) const EXPERIMENTS: &[Entry<Kind>] = &[Entry {
     name: "ssmax",
     about: "Scalable-Softmax against Softmax (arXiv 2501.19399)",
     value: Kind { title: "Scalable-Softmax against Softmax, in miniature", run: ssmax::run },
