@@ -6,10 +6,10 @@
 mod common;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use common::fixture;
+use common::{fixture, vector};
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, Config, NamedTensor, Numbers, RopeOverride, write_safetensors};
 use niah::logits::{LogitsRequest, logits};
@@ -20,30 +20,26 @@ use niah::train::multiscreen::{MultiscreenWorker, TrainableMultiscreen};
 use niah::train::{Trainable, from_checkpoint, initial};
 use serde_json::{Value, json};
 
-fn tensors(file: &Path) -> Option<HashMap<String, Vec<f32>>> {
-    if !file.exists() {
-        println!("skipped: {} is missing", file.display());
-        return None;
-    }
+/// Numbers of tensors by name.
+type ByName = HashMap<String, Vec<f32>>;
+
+fn tensors(file: &Path) -> ByName {
     let tensors: HashMap<String, Tensor> = candle_core::safetensors::load(file, &Device::Cpu).unwrap();
     let numbers = |tensor: Tensor| {
         tensor.to_dtype(candle_core::DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
     };
-    Some(tensors.into_iter().map(|(name, tensor)| (name, numbers(tensor))).collect())
+    tensors.into_iter().map(|(name, tensor)| (name, numbers(tensor))).collect()
 }
 
-fn vector(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors").join(name)
-}
-
-/// The model of a vector's configuration, and its parameters.
-fn golden(name: &str, rows: usize) -> Option<(TrainableMultiscreen, Vec<f32>)> {
-    let weights = tensors(&vector(name).join("model.safetensors"))?;
-    let config = Config::read(&vector(name).join("config.json")).unwrap();
+/// The model of a vector's configuration for sequences of `rows` tokens, its parameters, and what is expected of it.
+fn golden(name: &str, rows: usize) -> Option<(TrainableMultiscreen, Vec<f32>, ByName)> {
+    let folder = vector(name)?;
+    let weights = tensors(&folder.join("model.safetensors"));
+    let config = Config::read(&folder.join("config.json")).unwrap();
     let model = TrainableMultiscreen::new(describe(&config).unwrap().1, rows, 0.0).unwrap();
     let parameters = model.layout().tensors().iter().flat_map(|tensor| weights[&tensor.name].clone());
     let parameters = parameters.collect();
-    Some((model, parameters))
+    Some((model, parameters, tensors(&folder.join("expected.safetensors"))))
 }
 
 fn close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
@@ -57,8 +53,7 @@ fn close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
 #[test]
 fn the_forward_pass_of_training_gives_the_golden_logits() {
     for name in ["multiscreen", "multiscreen_wide"] {
-        let Some(expected) = tensors(&vector(name).join("expected.safetensors")) else { return };
-        let (model, parameters) = golden(name, 80).unwrap();
+        let Some((model, parameters, expected)) = golden(name, 80) else { return };
         let mut tokens: Vec<u32> = expected["input_ids"].iter().map(|&id| id as u32).collect();
         tokens.push(0);
         let mut worker = MultiscreenWorker::new(&model);
@@ -70,8 +65,8 @@ fn the_forward_pass_of_training_gives_the_golden_logits() {
 
 #[test]
 fn gradients_of_tiles_are_those_of_pytorch() {
-    let Some((model, parameters)) = golden("multiscreen", 70) else { return };
-    let expected = tensors(&fixture("vectors/multiscreen_training").join("expected.safetensors")).unwrap();
+    let Some((model, parameters, _)) = golden("multiscreen", 70) else { return };
+    let expected = tensors(&fixture("vectors/multiscreen_training").join("expected.safetensors"));
     let tokens: Vec<u32> = expected["tokens"].iter().map(|&id| id as u32).collect();
     let mut gradients = vec![0.0; parameters.len()];
     let losses =

@@ -17,7 +17,7 @@ pub(crate) use attention::{softmax_backward, softmax_rows};
 pub(crate) use cross_entropy::cross_entropy;
 pub(crate) use heads::{Heads, heads, heads_backward};
 pub(crate) use norm::rms_norm_backward;
-pub(crate) use screening::{Softmask, gate_backward, gate_row, screen_backward, screen_rows};
+pub(crate) use screening::{Screen, gate_backward, gate_row, screen_backward, screen_rows};
 pub(crate) use swiglu::{swiglu, swiglu_backward};
 
 for_every_instruction_set! {

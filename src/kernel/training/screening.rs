@@ -7,13 +7,15 @@ use crate::kernel::LANES;
 use crate::kernel::exp::exp;
 use crate::kernel::for_every_instruction_set;
 
-/// Softmasks of a tile by distance, the nearest last, and their derivatives by the tile's window parameter.
+/// What a tile screens with.
 #[derive(Clone, Copy)]
-pub(crate) struct Softmask<'a> {
-    /// `m`.
+pub(crate) struct Screen<'a> {
+    /// Softmasks `m` by distance, the nearest last.
     pub(crate) mask: &'a [f32],
-    /// `dm / ds_w`.
+    /// Their derivatives by the tile's window parameter `s_w`.
     pub(crate) slope: &'a [f32],
+    /// `1 / r`.
+    pub(crate) inverse_r: f32,
 }
 
 for_every_instruction_set! {
@@ -23,8 +25,7 @@ for_every_instruction_set! {
         similarities: &mut [f32],
         width: usize,
         visible: &[Range<usize>],
-        softmask: Softmask<'_>,
-        inverse_r: f32,
+        screen: Screen<'_>,
         relevance: &mut [f32])
 }
 
@@ -33,8 +34,7 @@ fn screen_rows_plain(
     similarities: &mut [f32],
     width: usize,
     visible: &[Range<usize>],
-    softmask: Softmask<'_>,
-    inverse_r: f32,
+    screen: Screen<'_>,
     relevance: &mut [f32],
 ) {
     let rows = similarities.chunks_exact_mut(width).zip(relevance.chunks_exact_mut(width));
@@ -43,10 +43,10 @@ fn screen_rows_plain(
             row[outside.clone()].fill(0.0);
             relevance[outside].fill(0.0);
         }
-        let mask = &softmask.mask[softmask.mask.len() - visible.len()..];
+        let mask = &screen.mask[screen.mask.len() - visible.len()..];
         let row = row[visible.clone()].iter_mut().zip(&mut relevance[visible.clone()]);
         for ((s, relevance), m) in row.zip(mask) {
-            let a = 1.0 - (1.0 - *s) * inverse_r;
+            let a = 1.0 - (1.0 - *s) * screen.inverse_r;
             let a = if a > 0.0 { a } else { 0.0 };
             *s = a;
             *relevance = a * a * m;
@@ -62,8 +62,7 @@ for_every_instruction_set! {
         trims: &[f32],
         width: usize,
         visible: &[Range<usize>],
-        softmask: Softmask<'_>,
-        inverse_r: f32,
+        screen: Screen<'_>,
         d: &mut [f32],
         relevance: &mut [f32],
         sums: &mut [f64; 2])
@@ -74,8 +73,7 @@ fn screen_backward_plain(
     trims: &[f32],
     width: usize,
     visible: &[Range<usize>],
-    softmask: Softmask<'_>,
-    inverse_r: f32,
+    screen: Screen<'_>,
     d: &mut [f32],
     relevance: &mut [f32],
     sums: &mut [f64; 2],
@@ -86,9 +84,9 @@ fn screen_backward_plain(
             d[outside.clone()].fill(0.0);
             relevance[outside].fill(0.0);
         }
-        let from = softmask.mask.len() - visible.len();
+        let from = screen.mask.len() - visible.len();
         let (a, d) = (&trims[visible.clone()], &mut d[visible.clone()]);
-        let (mask, slope) = (&softmask.mask[from..], &softmask.slope[from..]);
+        let (mask, slope) = (&screen.mask[from..], &screen.slope[from..]);
         for ((relevance, a), m) in relevance[visible.clone()].iter_mut().zip(a).zip(mask) {
             *relevance = a * a * m;
         }
@@ -99,11 +97,11 @@ fn screen_backward_plain(
         let (n_chunks, n_rest) = slope.as_chunks::<LANES>();
         for (((a, d), m), n) in a_chunks.iter().zip(d_chunks).zip(m_chunks).zip(n_chunks) {
             for lane in 0..LANES {
-                one(a[lane], &mut d[lane], m[lane], n[lane], inverse_r, &mut lanes, lane);
+                one(a[lane], &mut d[lane], m[lane], n[lane], screen.inverse_r, &mut lanes, lane);
             }
         }
         for (((a, d), m), n) in a_rest.iter().zip(d_rest).zip(m_rest).zip(n_rest) {
-            one(*a, d, *m, *n, inverse_r, &mut lanes, 0);
+            one(*a, d, *m, *n, screen.inverse_r, &mut lanes, 0);
         }
         for (sum, lanes) in sums.iter_mut().zip(&lanes) {
             *sum += f64::from(lanes.iter().sum::<f32>());
@@ -174,18 +172,18 @@ mod tests {
     fn every_instruction_set_gives_the_same_bits_and_hidden_keys_weigh_nothing() {
         let mut rng = Rng::new(5);
         let [mask, slope] = [(); 2].map(|()| numbers(&mut rng, 64, 1.0));
-        let softmask = Softmask { mask: &mask, slope: &slope };
+        let screen = Screen { mask: &mask, slope: &slope, inverse_r: 1.5 };
         let visible = [0..1, 3..40, 10..70];
         let (mut fast, mut d) = (numbers(&mut rng, 3 * 70, 1.0), numbers(&mut rng, 3 * 70, 1.0));
         let (mut plain, mut plain_d) = (fast.clone(), d.clone());
         let mut relevances = [(); 2].map(|()| vec![9.0; 3 * 70]);
         let mut sums = [[0.0; 2]; 2];
-        screen_rows(&mut fast, 70, &visible, softmask, 1.5, &mut relevances[0]);
-        screen_rows_plain(&mut plain, 70, &visible, softmask, 1.5, &mut relevances[1]);
+        screen_rows(&mut fast, 70, &visible, screen, &mut relevances[0]);
+        screen_rows_plain(&mut plain, 70, &visible, screen, &mut relevances[1]);
         assert_eq!((&fast, &relevances[0]), (&plain, &relevances[1]));
         let mut again = [(); 2].map(|()| vec![9.0; 3 * 70]);
-        screen_backward(&fast, 70, &visible, softmask, 1.5, &mut d, &mut again[0], &mut sums[0]);
-        screen_backward_plain(&plain, 70, &visible, softmask, 1.5, &mut plain_d, &mut again[1], &mut sums[1]);
+        screen_backward(&fast, 70, &visible, screen, &mut d, &mut again[0], &mut sums[0]);
+        screen_backward_plain(&plain, 70, &visible, screen, &mut plain_d, &mut again[1], &mut sums[1]);
         assert_eq!((&d, sums[0], &again), (&plain_d, sums[1], &relevances));
         for (row, visible) in visible.iter().enumerate() {
             for key in (0..70).filter(|key| !visible.contains(key)) {
@@ -193,14 +191,13 @@ mod tests {
             }
         }
         let [u, g, d] = [(); 3].map(|()| numbers(&mut rng, 37, 3.0));
-        let run = |forward: fn(&[f32], &[f32], f32, &mut [f32]),
-                   backward: fn(&[f32], &[f32], f32, &mut [f32], &mut [f32])| {
-            let (mut out, mut du, mut dg) = (vec![0.0; 37], d.clone(), vec![0.0; 37]);
-            forward(&u, &g, 0.7, &mut out);
-            backward(&u, &g, 0.7, &mut du, &mut dg);
-            (out, du, dg)
-        };
-        assert_eq!(run(gate_row, gate_backward), run(gate_row_plain, gate_backward_plain));
+        let (mut fast, mut plain) = ([(); 3].map(|()| d.clone()), [(); 3].map(|()| d.clone()));
+        let ([out, du, dg], [plain_out, plain_du, plain_dg]) = (&mut fast, &mut plain);
+        gate_row(&u, &g, 0.7, out);
+        gate_row_plain(&u, &g, 0.7, plain_out);
+        gate_backward(&u, &g, 0.7, du, dg);
+        gate_backward_plain(&u, &g, 0.7, plain_du, plain_dg);
+        assert_eq!(fast, plain);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::workspace::{LayerActivations, TileActivations};
 use super::{Layer, TrainableMultiscreen};
 use crate::kernel::gemm::{Into, Matrix, multiply};
 use crate::kernel::training::{
-    Heads, Softmask, dot_f64, gate_backward, gate_row, heads, heads_backward, screen_backward, screen_rows,
+    Heads, Screen, dot_f64, gate_backward, gate_row, heads, heads_backward, screen_backward, screen_rows,
 };
 
 /// Queries of a block.
@@ -162,7 +162,7 @@ pub(super) fn forward(
     heads(projection, unit(model, q, (cos, sin)), queries); // [t, key]
     heads(projection, unit(model, k, (cos, sin)), keys); // [t, key]
     heads(projection, unit(model, v, (&[], &[])), values); // [t, value]
-    let softmask = Softmask { mask, slope };
+    let screen = Screen { mask, slope, inverse_r: numbers.inverse_r as f32 };
     for block in &model.blocks {
         let (seen, visible) = block.keys(numbers.reach(t));
         let (m, n) = (block.queries.len(), seen.len());
@@ -170,7 +170,7 @@ pub(super) fn forward(
         let block_queries = Matrix::new(&queries[block.queries.start * key..], m, key);
         let block_keys = Matrix::new(&keys[seen.start * key..], n, key);
         multiply(block_queries, block_keys.t(), Into::Write, trims, n); // [m, n]
-        screen_rows(trims, n, &visible, softmask, numbers.inverse_r as f32, relevance);
+        screen_rows(trims, n, &visible, screen, relevance);
         let block_values = Matrix::new(&values[seen.start * value..], n, value);
         let mixed = &mut mixed[block.queries.start * value..];
         multiply(Matrix::new(relevance, m, n), block_values, Into::Write, mixed, value); // [m, value]
@@ -230,7 +230,7 @@ pub(super) fn backward(
     gradients[layer.s_o + tile] += dscale as f32;
     dkeys.fill(0.0);
     dvalues.fill(0.0);
-    let softmask = Softmask { mask, slope };
+    let screen = Screen { mask, slope, inverse_r: numbers.inverse_r as f32 };
     let mut sums = [0.0; 2];
     for block in &model.blocks {
         let (seen, visible) = block.keys(numbers.reach(t));
@@ -240,7 +240,7 @@ pub(super) fn backward(
         let first = block.queries.start;
         let dy = Matrix::new(&dmixed[first * value..], m, value);
         multiply(dy, Matrix::new(&values[seen.start * value..], n, value).t(), Into::Write, d, n); // [m, n]
-        screen_backward(trims, n, &visible, softmask, numbers.inverse_r as f32, d, relevance, &mut sums);
+        screen_backward(trims, n, &visible, screen, d, relevance, &mut sums);
         let dvalues = &mut dvalues[seen.start * value..];
         multiply(Matrix::new(relevance, m, n).t(), dy, Into::Add, dvalues, value); // [n, value]
         let ds = Matrix::new(d, m, n);
