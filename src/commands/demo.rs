@@ -7,6 +7,7 @@ use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::cli::DemoArgs;
 use crate::error::{Error, Result};
 use crate::export::comparison;
+use crate::export::directory::RunRecord;
 use crate::export::style::Style;
 use crate::generate::DEFAULT_CHUNK;
 use crate::grid::{ContextLength, DepthSpacing, Grid, spaced_depths};
@@ -26,43 +27,54 @@ const DEPTHS: usize = 5;
 /// When a checkpoint is missing or cannot be run, when the two do not share a training length or a tokenizer, and when a trial failed.
 pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
     let (device, threads) = prepare(&args.machine)?;
-    let checkpoints = [&args.softmax, &args.ssmax].map(String::as_str);
-    let trained = training_length(checkpoints)?;
+    let checkpoints = [("--softmax", &args.softmax), ("--ssmax", &args.ssmax)];
+    let trained = training_length(&checkpoints)?;
     let grid = Grid::new(
         TIMES.map(|times| ContextLength(times * trained)).to_vec(),
         spaced_depths(DEPTHS, DepthSpacing::Linear),
     )?;
-    let open = |checkpoint: &str| -> Result<_> {
+    let open = |(_, checkpoint): &(&str, &String)| -> Result<_> {
         let evaluation = Evaluation::new(RunPlan::resolve(settings(checkpoint, &grid, args))?, true)?;
         let record = evaluation.record(&device, machine_record(&args.machine, threads))?;
         Ok((evaluation, record))
     };
-    let sides = [open(checkpoints[0])?, open(checkpoints[1])?];
-    let prompts = [0, 1].map(|side: usize| sides[side].0.estimate.prompt_hashes.clone());
-    check_first_prompts(&prompts, [&sides[0].1, &sides[1].1])?;
+    let sides = checkpoints.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let (first, others) = sides.split_first().ok_or_else(|| Error::Message("no checkpoint".to_string()))?;
+    for other in others {
+        let prompts =
+            [first, other].map(|side: &(Evaluation, RunRecord)| side.0.estimate.prompt_hashes.clone());
+        check_first_prompts(&prompts, [&first.1, &other.1])?;
+    }
     let stop = stop_on_interrupt()?;
-    let [a, b] = sides.map(|(evaluation, record)| evaluation.in_memory(record, &device, &stop));
-    let (a, b) = (a?, b?);
-    let runs = [&a, &b].map(|run| run_report(&run.outcomes, &run.record));
-    let names = [&a, &b].map(|run| run.record.variant.as_str());
-    print(&comparison::side_by_side(&runs, names, &report(&a, &b)?, style))?;
-    [a, b].iter().try_for_each(|run| failures(&run.outcomes, &run.ran, run.planned()))
+    let finished = sides.into_iter().map(|(evaluation, record)| evaluation.in_memory(record, &device, &stop));
+    let finished = finished.collect::<Result<Vec<_>>>()?;
+    let reports = finished[1..].iter().map(|other| report(&finished[0], other));
+    let reports = reports.collect::<Result<Vec<_>>>()?;
+    let runs: Vec<_> = finished.iter().map(|run| run_report(&run.outcomes, &run.record)).collect();
+    let names: Vec<_> = finished.iter().map(|run| run.record.variant.as_str()).collect();
+    print(&comparison::side_by_side(&runs, &names, &reports, style))?;
+    finished.iter().try_for_each(|run| failures(&run.outcomes, &run.ran, run.planned()))
 }
 
-/// The training length that both checkpoints declare.
-fn training_length(checkpoints: [&str; 2]) -> Result<usize> {
-    let of = |checkpoint: &str| -> Result<usize> {
+/// The training length that all checkpoints declare; each comes with its flag.
+fn training_length(checkpoints: &[(&str, &String)]) -> Result<usize> {
+    let mut common = None;
+    for (flag, checkpoint) in checkpoints {
         let opened = Checkpoint::open(checkpoint, RopeOverride::default())?;
-        opened.spec.training_length().ok_or_else(|| {
-            Error::file(checkpoint, "config.json says no training length; set max_position_embeddings")
-        })
-    };
-    let (softmax, ssmax) = (of(checkpoints[0])?, of(checkpoints[1])?);
-    if softmax != ssmax {
-        let expected = format!("a checkpoint trained on {softmax} tokens, as the other one");
-        return Err(Error::invalid("--ssmax", format!("one trained on {ssmax} tokens"), expected));
+        let length = opened.spec.training_length().ok_or_else(|| {
+            Error::file(*checkpoint, "config.json says no training length; set max_position_embeddings")
+        })?;
+        let expected = *common.get_or_insert(length);
+        if length != expected {
+            let found = format!("one trained on {length} tokens");
+            return Err(Error::invalid(
+                *flag,
+                found,
+                format!("a checkpoint trained on {expected} tokens, as the first one"),
+            ));
+        }
     }
-    Ok(softmax)
+    common.ok_or_else(|| Error::Message("no checkpoint".to_string()))
 }
 
 /// Prompts that `niah train` never saw, in prose that never repeats however long it is.

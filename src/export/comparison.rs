@@ -24,7 +24,7 @@ pub fn page(report: &ComparisonReport, style: &Style) -> String {
     let mass = Heatmap::needle_mass_difference(comparison);
     let mut lines = [style.wrap(&format!("A  {a}")), style.wrap(&format!("B  {b}"))].concat();
     lines.push(String::new());
-    let maps = terminal::draw_pair(&accuracy, &mass, style);
+    let maps = terminal::draw_beside(&[accuracy, mass], style);
     let mut notes = style.wrap(&rules());
     notes.extend(left_out(&comparison.left_out).iter().flat_map(|text| style.wrap(text)));
     if let Some(result) = sentence(comparison, ["A", "B"]) {
@@ -34,23 +34,28 @@ pub fn page(report: &ComparisonReport, style: &Style) -> String {
     format!("{}\n{maps}\n{}\n{}\n", lines.join("\n"), table::comparison(comparison, style), notes.join("\n"))
 }
 
-/// Accuracy and needle mass of two runs beside each other, and the result in a sentence. `names` are those of A and B.
+/// Accuracy and needle mass of runs beside each other, and the results in a sentence each: the first run against every other one.
+/// `names` are those of the runs.
 #[must_use]
 pub fn side_by_side(
-    runs: &[RunReport; 2],
-    names: [&str; 2],
-    report: &ComparisonReport,
+    runs: &[RunReport],
+    names: &[&str],
+    reports: &[ComparisonReport],
     style: &Style,
 ) -> String {
-    let titled =
-        |index: usize, map: Heatmap| Heatmap { title: format!("{}: {}", names[index], map.title), ..map };
-    let pair = |map: &dyn Fn(&RunReport) -> Heatmap| {
-        terminal::draw_pair(&titled(0, map(&runs[0])), &titled(1, map(&runs[1])), style)
+    let maps = |map: &dyn Fn(&RunReport) -> Heatmap| {
+        let titled = |(run, name): (&RunReport, &&str)| {
+            let map = map(run);
+            Heatmap { title: format!("{name}: {}", map.title), ..map }
+        };
+        terminal::draw_beside(&runs.iter().zip(names).map(titled).collect::<Vec<_>>(), style)
     };
-    let accuracy = pair(&|run| Heatmap::accuracy(&run.cells, run.training_length));
-    let mass = pair(&|run| Heatmap::needle_mass(&run.cells, run.training_length));
-    let result = sentence(&report.comparison, names).map_or(Vec::new(), |result| style.wrap(&result));
-    format!("{accuracy}\n{mass}\n{}\n", result.join("\n"))
+    let accuracy = maps(&|run| Heatmap::accuracy(&run.cells, run.training_length));
+    let mass = maps(&|run| Heatmap::needle_mass(&run.cells, run.training_length));
+    let others = reports.iter().zip(names.iter().skip(1));
+    let results = others.filter_map(|(report, other)| sentence(&report.comparison, [names[0], other]));
+    let results: Vec<String> = results.flat_map(|result| style.wrap(&result)).collect();
+    format!("{accuracy}\n{mass}\n{}\n", results.join("\n"))
 }
 
 /// What was found beyond the training length; `None` where that is unknown or nothing ran beyond it.

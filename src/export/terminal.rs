@@ -31,29 +31,42 @@ pub fn draw(map: &Heatmap, style: &Style) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Columns between two heatmaps that stand side by side.
+/// Columns between heatmaps that stand side by side.
 const GAP: usize = 3;
 
-/// Draws two heatmaps side by side where both have room for it, else under each other; every line ends with a line end.
+/// Draws heatmaps, as many side by side as have room for it and the others under them; every line ends with a line end.
 #[must_use]
-pub fn draw_pair(left: &Heatmap, right: &Heatmap, style: &Style) -> String {
-    let half = Style { width: style.columns().saturating_sub(GAP) / 2, ..*style };
-    let roomy = |map: &Heatmap| map.cells.is_empty() || Layout::of(map, &half).roomy;
-    if half.width < half.columns() || !roomy(left) || !roomy(right) {
-        return format!("{}\n{}", draw(left, style), draw(right, style));
-    }
-    let (left, right) = (draw(left, &half), draw(right, &half));
-    let (mut left, mut right) = (left.lines(), right.lines());
-    let mut lines = Vec::new();
-    loop {
-        let (first, second) = (left.next(), right.next());
-        if first.is_none() && second.is_none() {
-            return lines.join("\n") + "\n";
+pub fn draw_beside(maps: &[Heatmap], style: &Style) -> String {
+    let part = |count: usize| {
+        let width = (style.columns() + GAP).saturating_sub(GAP * count) / count;
+        Style { width, ..*style }
+    };
+    let fit = |count: &usize| {
+        let part = part(*count);
+        let roomy = |map: &Heatmap| map.cells.is_empty() || Layout::of(map, &part).roomy;
+        part.width >= part.columns() && maps.iter().all(roomy)
+    };
+    let count = (2..=maps.len()).rev().find(fit).unwrap_or(1);
+    let rows = maps.chunks(count).map(|maps| match maps {
+        [map] => draw(map, style),
+        maps => beside(maps, &part(count)),
+    });
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+/// Heatmaps side by side, each in its part of the terminal.
+fn beside(maps: &[Heatmap], part: &Style) -> String {
+    let drawings: Vec<String> = maps.iter().map(|map| draw(map, part)).collect();
+    let height = drawings.iter().map(|drawing| drawing.lines().count()).max().unwrap_or(0);
+    let mut lines = vec![String::new(); height];
+    for (index, drawing) in drawings.iter().enumerate() {
+        let start = index * (part.width + GAP);
+        for (line, text) in lines.iter_mut().zip(drawing.lines()).filter(|(_, text)| !text.is_empty()) {
+            *line += &" ".repeat(start - visible(line).width());
+            *line += text;
         }
-        let first = first.unwrap_or_default();
-        let space = " ".repeat(half.width + GAP - visible(first).width());
-        lines.push(format!("{first}{space}{}", second.unwrap_or_default()).trim_end().to_string());
     }
+    lines.iter().map(|line| line.trim_end().to_string() + "\n").collect()
 }
 
 /// What the available width allows.
@@ -361,14 +374,26 @@ n = 2 per cell
     #[test]
     fn two_maps_stand_side_by_side_where_both_have_room() {
         let (map, wide) = (small(), draw(&small(), &Style::plain(38)));
-        let both = draw_pair(&map, &map, &Style::plain(80));
+        let both = draw_beside(&[map.clone(), map.clone()], &Style::plain(80));
         assert_eq!(both.lines().count(), wide.lines().count());
         assert!(
             both.contains("      0  100% @@ |   0%                        0  100% @@ |   0%\n"),
             "{both}"
         );
-        let stacked = draw_pair(&map, &map, &Style::plain(40));
+        let stacked = draw_beside(&[map.clone(), map.clone()], &Style::plain(40));
         assert_eq!(stacked, format!("{0}\n{0}", draw(&map, &Style::plain(40))));
+    }
+
+    #[test]
+    fn of_three_maps_as_many_stand_side_by_side_as_have_room() {
+        let map = small();
+        let lines = |width| {
+            draw_beside(&[map.clone(), map.clone(), map.clone()], &Style::plain(width)).lines().count()
+        };
+        let one = draw(&map, &Style::plain(40)).lines().count();
+        assert_eq!(lines(160), one);
+        assert!(lines(80) > one && lines(80) <= 2 * one + 3, "two and one under them");
+        assert!(lines(40) >= 3 * one, "one under the other");
     }
 
     #[test]
@@ -413,7 +438,7 @@ n = 2 per cell
                 notes: vec!["3 failed trials are left out of this picture".into()],
             };
             let style = Style { color, charset, palette: RAG, width };
-            for drawing in [draw(&map, &style), draw_pair(&map, &map, &style)] {
+            for drawing in [draw(&map, &style), draw_beside(&[map.clone(), map.clone(), map.clone()], &style)] {
                 for line in visible(&drawing).lines() {
                     prop_assert!(line.width() <= width, "{} > {width}: {line:?}", line.width());
                 }
