@@ -92,15 +92,14 @@ impl DecoderModel {
     /// A cache for a sequence of `length` tokens that begins with `context`, and how many of these it holds already.
     fn cache_for(&mut self, context: &[u32], length: usize) -> (KvCache, usize) {
         let Some(longest) = self.sharing else { return (self.decoder.new_cache(length), 0) };
-        let depends = self.decoder.spec().depends_on_length();
-        match self.held.take().filter(|held| !depends || held.cache.sequence_length() == length) {
+        let planned = self.decoder.spec().planned_length(length, longest);
+        match self.held.take().filter(|held| held.cache.sequence_length() == planned) {
             Some(Held { tokens, mut cache }) => {
                 let shared = common_prefix(&tokens, context);
                 cache.truncate(shared);
                 (cache, shared)
             }
-            None if depends => (self.decoder.new_cache(length), 0),
-            None => (self.decoder.new_cache(longest.max(length)), 0),
+            None => (self.decoder.new_cache(planned), 0),
         }
     }
 

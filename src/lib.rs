@@ -35,7 +35,8 @@
 //! - clap stands only in `cli` and `commands`, comfy-table only in `export/table.rs`, the csv crate only in `export/csv.rs`,
 //!   hf-hub only in `checkpoint/`.
 //! - One function, [`attention::attend`], turns scores into mixed values: masking, chunks, grouped heads and probing happen
-//!   there once, for the reference and for the fused kernel.
+//!   there once, for the reference and for the fused kernel. What screens instead of normalising has one such function as well,
+//!   [`attention::screening::screen`].
 //! - Sizes come from the configuration, never from code. Library code does not print.
 //! - The same seed gives the same prompts and rows on any number of threads, apart from duration and timestamp.
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crate::attention::probe::{AttentionCapture, HeadMeasures};
+use crate::attention::probe::{AttentionCapture, HeadMeasures, Screened};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::generate::{Completion, LanguageModel, Request};
@@ -143,9 +143,12 @@ fn outcome(
     let response = context.tokenizer.decode_plain(&completion.tokens)?;
     let score = context.scorer.score(&response, &prompt.expected);
     let correct = score::is_correct(score);
-    let masses: Vec<f64> = completion.attention.heads.iter().map(needle_mass).collect();
-    let top = masses.iter().copied().reduce(f64::max);
-    let mean = (!masses.is_empty()).then(|| masses.iter().sum::<f64>() / masses.len() as f64);
+    let heads = &completion.attention.heads;
+    // The first of equals, as in the probe.
+    let top_head =
+        heads.iter().reduce(|top, head| if needle_mass(head) > needle_mass(top) { head } else { top });
+    let top = top_head.map(needle_mass);
+    let mean = (!heads.is_empty()).then(|| heads.iter().map(needle_mass).sum::<f64>() / heads.len() as f64);
     let (needle, value) = (prompt.needles.first(), prompt.values.first());
     Ok(Outcome {
         prompt_tokens: Some(prompt.tokens.len()),
@@ -167,6 +170,10 @@ fn outcome(
         outcome: score::classify(correct, top),
         needle_mass_top: top,
         needle_mass_mean: mean,
+        total_mass_top: top_head
+            .map(|head| &head.first)
+            .filter(|row| row.screened.is_some())
+            .map(|row| row.total_mass),
         status: Status::Ok,
         ..blank(context, trial)
     })
@@ -213,6 +220,7 @@ fn blank(context: &RunContext<'_>, trial: &Trial) -> Outcome {
         value_start: None,
         value_end: None,
         prompt_hash: None,
+        total_mass_top: None,
     }
 }
 
@@ -247,6 +255,10 @@ pub fn attention_rows(
         answer_value_mass: head.mean_span_mass[1],
         answer_total_mass: head.mean_total_mass,
         answer_sink_mass: head.mean_sink_mass,
+        passed_keys: head.first.screened.map(|screened| screened.passed),
+        passed_share: head.first.screened.map(Screened::passed_share),
+        zero_share: head.first.screened.map(Screened::zero_share),
+        effective_window: head.first.screened.map(|screened| screened.window),
     };
     capture.heads.iter().map(row).collect()
 }

@@ -125,6 +125,9 @@ pub struct Outcome {
     pub value_end: Option<usize>,
     /// SHA-256 of the prompt's token ids as little-endian u32, in hex: equal only for identical prompts.
     pub prompt_hash: Option<String>,
+    /// Under screening, the sum of the whole row of the head that [`Outcome::needle_mass_top`] is of; missing where rows sum to
+    /// 1.
+    pub total_mass_top: Option<f64>,
 }
 
 /// One row of `attention.csv`: what one head did at the answering query (see [`Outcome::row_id`]).
@@ -161,6 +164,14 @@ pub struct AttentionRow {
     pub answer_total_mass: f64,
     /// `sink_mass`, mean over the answer's queries.
     pub answer_sink_mass: f64,
+    /// Under screening, the number of keys with a relevance above 0; this and what follows is missing for normalised rules.
+    pub passed_keys: Option<usize>,
+    /// `passed_keys` over `effective_window`.
+    pub passed_share: Option<f64>,
+    /// The share of all keys up to the query whose relevance is exactly 0.
+    pub zero_share: Option<f64>,
+    /// The number of keys inside the tile's window at the query.
+    pub effective_window: Option<usize>,
 }
 
 /// One row of `tokens.csv`: the attention that one prompt token received at the query that predicts the first answer token.

@@ -330,12 +330,14 @@ fn a_run_is_viewed_without_its_model() {
     assert!(line.contains(&last), "{last} in {line}");
     let table = bench.stdout(&["view", "out", "--by", "layer", "--output-format", "csv"]);
     let rows: Vec<&str> = table.lines().collect();
-    assert_eq!((rows[0], rows.len()), ("layer,head,n,needle_mass", 1 + 4 * 4));
+    assert_eq!((rows[0], rows.len()), ("layer,head,n,needle_mass,total_mass", 1 + 4 * 4));
     let mean = masses.iter().sum::<f64>() / 2.0;
-    assert_eq!(rows[16], format!("3,3,2,{mean}"));
+    assert!(rows[16].starts_with(&format!("3,3,2,{mean},")), "{}", rows[16]);
     let json = bench.stdout(&["view", "out", "--by", "layer", "--output-format", "json"]);
     let json: Value = serde_json::from_str(&json).unwrap();
-    let head = serde_json::json!({"layer": 3, "head": 3, "n": 2, "needle_mass": mean});
+    let total = json[15]["total_mass"].as_f64().unwrap();
+    assert!((total - 1.0).abs() < 1e-5, "{total}");
+    let head = serde_json::json!({"layer": 3, "head": 3, "n": 2, "needle_mass": mean, "total_mass": total});
     assert_eq!((json.as_array().unwrap().len(), &json[15]), (16, &head));
 
     for (arguments, message) in [

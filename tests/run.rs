@@ -133,6 +133,7 @@ impl World {
             chunk_size: 512,
             rope_theta: None,
             rope_theta_scale: None,
+            screening_window_expansion: None,
             grid: Grid::new(LENGTHS.map(ContextLength).to_vec(), depths).unwrap(),
             trials: 2,
             seed: 7,
@@ -311,6 +312,7 @@ fn a_row_says_what_was_asked_and_what_came_of_it() {
             value_start: Some(prompt.values[0].start),
             value_end: Some(prompt.values[0].end),
             prompt_hash: Some(prompt.prompt_hash.clone()),
+            total_mass_top: None,
         };
         assert_eq!(row, &expected);
         assert!(row.duration_seconds.is_some() && row.timestamp_utc.ends_with('Z'));

@@ -5,10 +5,11 @@
 //! `o' = o exp(m - m') + p v`; at the end `o / l`. Memory is a block of scores a thread, whatever the length.
 //! [`super::reference`] says the same in plain operations; tests hold the two together.
 
-use candle_core::{CpuStorage, Result, Storage, Tensor};
+use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::View;
+use super::storage::with_rows;
 use crate::kernel::gemm::{Into, Matrix, multiply};
 use crate::kernel::{Running, online_softmax};
 
@@ -55,30 +56,6 @@ pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View) 
         })
     })?;
     Tensor::from_vec(mixed, (t, heads * d), queries.device())
-}
-
-/// The f32 rows of a `[matrices, rows, d]` tensor whose matrices are contiguous but may stand apart.
-struct Rows<'a> {
-    data: &'a [f32],
-    stride: usize,
-    len: usize,
-}
-
-impl Rows<'_> {
-    fn matrix(&self, index: usize) -> &[f32] {
-        &self.data[index * self.stride..index * self.stride + self.len]
-    }
-}
-
-fn with_rows<T>(tensor: &Tensor, read: impl FnOnce(&Rows<'_>) -> Result<T>) -> Result<T> {
-    let (_, rows, d) = tensor.dims3()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    match (&*storage, layout.stride()) {
-        (Storage::Cpu(CpuStorage::F32(data)), &[stride, row, 1]) if row == d => {
-            read(&Rows { data: &data[layout.start_offset()..], stride, len: rows * d })
-        }
-        _ => candle_core::bail!("fused attention reads f32 rows on the CPU"),
-    }
 }
 
 /// A block of queries: `rows` positions of `groups` heads that share their keys.

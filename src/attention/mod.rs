@@ -1,4 +1,5 @@
-//! From queries, keys and values to mixed values: the one place where scores become weights.
+//! From queries, keys and values to mixed values: the one place where scores become weights. Rules that normalise are here,
+//! the one that does not in [`screening`].
 //!
 //! Masking, chunks, grouped heads, variants and probing happen here. Row `i` (absolute position) sees the `n` keys from the
 //! first of its [`Window`] to itself: `n = i + 1` without one, `n = min(i + 1, w)` for a sliding one of width `w`. A chunk of

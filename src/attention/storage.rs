@@ -19,3 +19,29 @@ pub(crate) fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result
         None => candle_core::bail!("a kernel needs contiguous tensors"),
     }
 }
+
+/// The f32 rows of a `[matrices, rows, d]` tensor whose matrices are contiguous but may stand apart.
+pub(super) struct Rows<'a> {
+    data: &'a [f32],
+    stride: usize,
+    len: usize,
+}
+
+impl Rows<'_> {
+    /// The rows of one of them.
+    pub(super) fn matrix(&self, index: usize) -> &[f32] {
+        &self.data[index * self.stride..index * self.stride + self.len]
+    }
+}
+
+/// Hands over the rows of such a tensor.
+pub(super) fn with_rows<T>(tensor: &Tensor, read: impl FnOnce(&Rows<'_>) -> Result<T>) -> Result<T> {
+    let (_, rows, d) = tensor.dims3()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.stride()) {
+        (Storage::Cpu(CpuStorage::F32(data)), &[stride, row, 1]) if row == d => {
+            read(&Rows { data: &data[layout.start_offset()..], stride, len: rows * d })
+        }
+        _ => candle_core::bail!("fused attention reads f32 rows on the CPU"),
+    }
+}

@@ -8,6 +8,7 @@ use crate::export::{EXPORTERS, Exporter};
 use crate::grid::{DEPTH_SPACINGS, DepthSpacing};
 use crate::model::dtype::{DTYPES, Dtype};
 use crate::model::kv_cache::{KV_DTYPES, KvDtype};
+use crate::model::screening::WINDOW_EXPANSIONS;
 use crate::plan::{CHAT_CHOICES, ChatChoice};
 use crate::prompt::{SNAPS, Snap};
 use crate::registry;
@@ -20,6 +21,10 @@ pub(super) fn dtype(text: &str) -> Result<Dtype, Error> {
 
 pub(super) fn kv_dtype(text: &str) -> Result<KvDtype, Error> {
     Ok(registry::find("dtype of a cache", KV_DTYPES, text)?.value)
+}
+
+pub(super) fn window_expansion(text: &str) -> Result<bool, Error> {
+    Ok(registry::find("window expansion", WINDOW_EXPANSIONS, text)?.value)
 }
 
 pub(super) fn chat_choice(text: &str) -> Result<ChatChoice, Error> {

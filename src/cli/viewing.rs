@@ -6,7 +6,7 @@ use clap::builder::ArgPredicate;
 use clap::{Args, ValueEnum};
 
 use super::model::MachineArgs;
-use super::values::{dtype, exporter, kv_dtype};
+use super::values::{dtype, exporter, kv_dtype, window_expansion};
 use crate::checkpoint::DEFAULT_CHECKPOINT;
 use crate::export::Exporter;
 use crate::grid::{ContextLength, Depth};
@@ -90,6 +90,9 @@ pub struct AttendArgs {
     /// Precision of cached keys and values for --text: f32, bf16 [default: bf16 with --dtype bf16 on the CPU, else f32]
     #[arg(long, value_name = "DTYPE", value_parser = kv_dtype, help_heading = "Own text")]
     pub kv_dtype: Option<KvDtype>,
+    /// Whether Multiscreen's windows above the training length are without end beyond it, for --text: on, off [default: on]
+    #[arg(long, value_name = "ON|OFF", value_parser = window_expansion, help_heading = "Own text")]
+    pub screening_window_expansion: Option<bool>,
     /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,

@@ -200,7 +200,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
     let (device, _) = prepare(&args.machine)?;
     let model = args.model.as_deref().unwrap_or_default();
     let precision = Precision { dtype: args.dtype, kv_dtype: args.kv_dtype };
-    let plan = TextPlan::resolve(model, &args.variant, precision)?;
+    let plan = TextPlan::resolve(model, &args.variant, precision, args.screening_window_expansion)?;
     let query = args.query.as_deref().unwrap_or_default();
     head.check(plan.heads())?;
     let prompt = plan.prompt(&text, query, args.needle.as_deref())?;

@@ -95,6 +95,7 @@ fn settings(args: &BenchArgs) -> BenchSettings {
         precision: attention.precision(),
         ssmax_scale: attention.ssmax_scale,
         rope: RopeOverride { theta: attention.rope_theta, theta_scale: attention.rope_theta_scale },
+        screening_window_expansion: attention.screening_window_expansion,
         chunk: attention.chunk_size,
         context_lengths: args.context_lengths.clone(),
         new_tokens: args.max_new_tokens,

@@ -88,6 +88,7 @@ fn settings(checkpoint: &str, grid: &Grid, args: &DemoArgs) -> Settings {
         chunk_size: DEFAULT_CHUNK,
         rope_theta: None,
         rope_theta_scale: None,
+        screening_window_expansion: None,
         grid: grid.clone(),
         trials: args.trials,
         seed: args.seed,

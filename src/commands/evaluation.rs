@@ -11,7 +11,6 @@ use super::tell;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::export::directory::{RunDirectory, RunRecord};
-use crate::model::kv_cache::KvDtype;
 use crate::plan::{Estimate, RunPlan};
 use crate::progress::{Bar, Progress};
 use crate::report::latest;
@@ -42,8 +41,7 @@ impl Evaluation {
         let variant = plan.variant()?;
         let spec = &plan.checkpoint.spec;
         let config_hash = identity.hash();
-        let precision = plan.settings.precision();
-        let kv_dtype = precision.kv_dtype.unwrap_or(KvDtype::following(precision.dtype, device));
+        let kv_dtype = plan.settings.precision().cache(spec, device);
         let (prompt, computed) = self.estimate.shared(plan);
         let computed = if self.sharing { computed } else { prompt };
         Ok(RunRecord {

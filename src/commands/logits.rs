@@ -66,6 +66,7 @@ fn settings(args: &LogitsArgs) -> Result<LogitsSettings> {
         ssmax_scale: attention.ssmax_scale,
         ssmax_scales: args.ssmax_scales.clone(),
         rope: RopeOverride { theta: attention.rope_theta, theta_scale: attention.rope_theta_scale },
+        screening_window_expansion: attention.screening_window_expansion,
         input,
         attentions: args.attentions.clone(),
         chunk: attention.chunk_size,
@@ -95,7 +96,14 @@ fn write(file: File, args: &LogitsArgs, plan: &LogitsPlan, kv_dtype: KvDtype, fo
     let rows = plan.attention_rows.as_ref().map(|rows| format!("{}..{}", rows.start, rows.end));
     let theta = args.attention.rope_theta.map(|theta| theta.to_string());
     let theta_scale = args.attention.rope_theta_scale.map(|scale| scale.to_string());
-    for (key, value) in [("attention_rows", rows), ("rope_theta", theta), ("rope_theta_scale", theta_scale)] {
+    let screening = plan.checkpoint.spec.screening.as_ref();
+    let expansion = screening.map(|screening| screening.window_expansion.to_string());
+    for (key, value) in [
+        ("attention_rows", rows),
+        ("rope_theta", theta),
+        ("rope_theta_scale", theta_scale),
+        ("screening_window_expansion", expansion),
+    ] {
         metadata.extend(value.map(|value| (key, value)));
     }
     write_safetensors(BufWriter::new(file), &tensors, &metadata)

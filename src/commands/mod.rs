@@ -127,6 +127,7 @@ fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
         chunk_size: model.attention.chunk_size,
         rope_theta: model.attention.rope_theta,
         rope_theta_scale: model.attention.rope_theta_scale,
+        screening_window_expansion: model.attention.screening_window_expansion,
         grid: Grid::new(context_lengths(grid)?, depths(grid)?)?,
         trials: grid.trials,
         seed: grid.seed,

@@ -40,7 +40,8 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     failures(store.outcomes(), &ran, plan.trials().len())
 }
 
-/// `niah-runs/MODEL-VARIANT-TASK`, with the dtype behind the variant when it is not f32, and that of the cache when it was asked for.
+/// `niah-runs/MODEL-VARIANT-TASK`. Behind the variant stand windows as learned, the dtype when it is not f32, and that of the cache,
+/// where they were asked for.
 fn default_directory(plan: &RunPlan) -> PathBuf {
     let model = &plan.settings.model;
     let model = Path::new(model.strip_prefix(SHIPPED_PREFIX).unwrap_or(model));
@@ -52,5 +53,10 @@ fn default_directory(plan: &RunPlan) -> PathBuf {
         other => format!("-{}", other.name()),
     };
     let cache = plan.settings.kv_dtype.map_or(String::new(), |cache| format!("-kv-{}", cache.name()));
-    Path::new("niah-runs").join(format!("{model}-{variant}{dtype}{cache}-{}", plan.prompts.task.name()))
+    let windows = match plan.settings.screening_window_expansion {
+        Some(false) => "-windows-as-learned",
+        _ => "",
+    };
+    let task = plan.prompts.task.name();
+    Path::new("niah-runs").join(format!("{model}-{variant}{windows}{dtype}{cache}-{task}"))
 }

@@ -28,6 +28,9 @@ pub trait Row: Serialize + DeserializeOwned {
     /// Names of the columns: the fields, in their order.
     const COLUMNS: &'static [&'static str];
 
+    /// How many of the last columns older tables may lack: their fields are missing values there.
+    const NEWER: usize = 0;
+
     /// The row as it was before an empty text became an empty field.
     #[must_use]
     fn restored(self) -> Self {
@@ -42,8 +45,9 @@ impl Row for Outcome {
         "actual_depth_percent", "needle_start", "needle_end", "needle", "question", "expected_answer",
         "model_response", "score", "correct", "answer_logprob", "answer_rank", "outcome", "needle_mass_top",
         "needle_mass_mean", "status", "error", "duration_seconds", "timestamp_utc", "config_hash", "row_id", "value_start",
-        "value_end", "prompt_hash",
+        "value_end", "prompt_hash", "total_mass_top",
     ];
+    const NEWER: usize = 1;
 
     /// A trial that was scored had an answer, so its empty field is an empty answer and not a missing one.
     fn restored(mut self) -> Self {
@@ -59,7 +63,9 @@ impl Row for AttentionRow {
     const COLUMNS: &'static [&'static str] = &[
         "row_id", "layer", "head", "needle_mass", "value_mass", "total_mass", "sink_mass", "lift", "entropy",
         "argmax_position", "answer_needle_mass", "answer_value_mass", "answer_total_mass", "answer_sink_mass",
+        "passed_keys", "passed_share", "zero_share", "effective_window",
     ];
+    const NEWER: usize = 4;
 }
 
 #[rustfmt::skip]
@@ -108,7 +114,10 @@ impl<R: Row> Appender<R> {
         }
         let len = whole_records(BufReader::new(&file)).map_err(cannot("read"))?;
         let dropped_bytes = file.metadata().map_err(cannot("read"))?.len().saturating_sub(len);
-        reader::<R, _>(&path, &file, len)?;
+        let header = reader::<R, _>(&path, &file, len)?.headers().cloned().unwrap_or_default();
+        if let Some(difference) = difference(R::COLUMNS, &header).filter(|_| len > 0) {
+            return Err(Error::Columns { path, difference });
+        }
         if dropped_bytes > 0 {
             file.set_len(len).map_err(cannot("cut off the torn last record"))?;
         }
@@ -196,13 +205,30 @@ pub fn rows<R: Row>(path: impl AsRef<Path>) -> Result<impl Iterator<Item = Resul
     Ok(rows.map(move |row: csv::Result<R>| row.map(R::restored).map_err(|e| bad_row(&path, &e))))
 }
 
+/// Whether a table lacks the newer columns, so that it must be written anew before it is continued.
+///
+/// # Errors
+/// As [`rows`].
+pub fn is_older<R: Row>(path: impl AsRef<Path>) -> Result<bool> {
+    let path = path.as_ref();
+    let cannot_read = |e: io::Error| Error::file(path, format!("cannot read: {e}"));
+    let file = File::open(path).map_err(cannot_read)?;
+    let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
+    let mut reader = reader::<R, _>(path, file, len)?;
+    let columns = reader.headers().map_err(|e| bad_row(path, &e))?.len();
+    Ok(len > 0 && columns < R::COLUMNS.len())
+}
+
 /// A reader over the first `len` bytes, its header checked; a table that a crash left without one has no rows.
 fn reader<R: Row, F: Read + Seek>(path: &Path, mut file: F, len: u64) -> Result<csv::Reader<io::Take<F>>> {
     file.rewind().map_err(|e| Error::file(path, format!("cannot read: {e}")))?;
     let mut reader = csv::Reader::from_reader(file.take(len));
     let header = reader.headers().map_err(|e| bad_row(path, &e))?;
+    let older = &R::COLUMNS[..R::COLUMNS.len() - R::NEWER];
     match difference(R::COLUMNS, header) {
-        Some(difference) if len > 0 => Err(Error::Columns { path: path.to_path_buf(), difference }),
+        Some(difference) if len > 0 && !header.iter().eq(older.iter().copied()) => {
+            Err(Error::Columns { path: path.to_path_buf(), difference })
+        }
         _ => Ok(reader),
     }
 }
@@ -299,7 +325,7 @@ pub fn comparison(rows: &[ComparisonRow]) -> Result<String> {
 /// # Errors
 /// When serialisation fails.
 pub fn heads(heads: &[HeadSummary]) -> Result<String> {
-    table("layer,head,n,needle_mass\n", heads)
+    table("layer,head,n,needle_mass,total_mass\n", heads)
 }
 
 /// Speeds by length, medians; the header is there even without a length.
@@ -377,6 +403,10 @@ mod tests {
             answer_value_mass: 0.125,
             answer_total_mass: 1.0,
             answer_sink_mass: 0.0,
+            passed_keys: None,
+            passed_share: None,
+            zero_share: None,
+            effective_window: None,
         }
     }
 

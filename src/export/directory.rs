@@ -122,7 +122,11 @@ impl RunDirectory {
             Error::file(directory, format!("cannot make this directory: {error}; choose another with -o"))
         })?;
         is_known(directory, record)?;
-        let results = Appender::open(directory.join(RESULTS_CSV))?;
+        let results = directory.join(RESULTS_CSV);
+        if results.exists() && csv::is_older::<Outcome>(&results)? {
+            rewrite::<Outcome>(&results, |_| true)?;
+        }
+        let results = Appender::open(results)?;
         // Only now is the directory locked: another plan may have begun in it since the first look.
         if !is_known(directory, record)? {
             record.write(directory)?;
@@ -213,22 +217,26 @@ impl TrialRow for TokenRow {
 /// Rows that are copied with one write.
 const PRUNE_BATCH: usize = 4096;
 
-/// Removes the rows of trials that are not in `kept`, if there are any.
+/// Removes the rows of trials that are not in `kept`, if there are any, and gives an older table its newer columns.
 fn prune<R: TrialRow>(path: &Path, kept: &HashSet<String>) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    let mut orphaned = false;
+    let mut changes = csv::is_older::<R>(path)?;
     for row in csv::rows::<R>(path)? {
-        orphaned |= !kept.contains(row?.row_id());
+        changes |= !kept.contains(row?.row_id());
     }
-    if !orphaned {
+    if !changes {
         return Ok(());
     }
+    rewrite::<R>(path, |row| kept.contains(row.row_id()))
+}
+
+/// Writes a table anew with those of its rows that are to be kept.
+fn rewrite<R: Row>(path: &Path, keep: impl Fn(&R) -> bool) -> Result<()> {
     replace(path, |new| {
         let mut table = Appender::<R>::open(new)?;
-        let mut rows =
-            csv::rows::<R>(path)?.filter(|row| row.as_ref().map_or(true, |row| kept.contains(row.row_id())));
+        let mut rows = csv::rows::<R>(path)?.filter(|row| row.as_ref().map_or(true, &keep));
         loop {
             let batch = rows.by_ref().take(PRUNE_BATCH).collect::<Result<Vec<_>>>()?;
             if batch.is_empty() {

@@ -7,8 +7,9 @@ use super::{table, terminal};
 use crate::attention::Window;
 use crate::error::{Error, Result};
 use crate::grid::ContextLength;
+use crate::model::screening::MipePositions;
 use crate::model::spec::{DecoderSpec, LayerSpec, QkNorm, RopeScaling, RopeSpec};
-use crate::plan::{Inspection, NamedToken, TokenizerFacts};
+use crate::plan::{Inspection, LearnedScreen, NamedToken, TokenizerFacts};
 use crate::registry::Entry;
 use crate::report::heatmap::Heatmap;
 
@@ -36,11 +37,15 @@ fn page(found: &Inspection, style: &Style) -> String {
     page.line("parameters", &parameters(found));
     page.line("sizes", &sizes(spec));
     page.line("block", &block(spec));
-    for group in layer_groups(spec) {
-        page.line("layers", &group);
+    if spec.screening.is_none() {
+        for group in layer_groups(spec) {
+            page.line("layers", &group);
+        }
     }
     page.line("positions", &positions(spec));
-    page.line("scores", &scores(spec));
+    if spec.screening.is_none() {
+        page.line("scores", &scores(spec));
+    }
     page.line("training", &training(found));
     page.line("variant", &format!("{} ({})", attention.variant, attention.description));
     if let (None, Some(s)) = (&attention.ssmax_scale, attention.swap_scale) {
@@ -68,6 +73,9 @@ fn page(found: &Inspection, style: &Style) -> String {
                 terminal::draw(&Heatmap::of_heads(&format!("Learned {name}"), numbers), style)
             );
         }
+    }
+    if let Some(screens) = &attention.screens {
+        text += &format!("\n{}", windows(screens, style));
     }
     text + "\nMemory of a run\n" + &table::memory(&found.memory, style) + &memory_notes(found, style)
 }
@@ -167,6 +175,18 @@ fn parameters(found: &Inspection) -> String {
 }
 
 fn sizes(spec: &DecoderSpec) -> String {
+    if let Some(screening) = &spec.screening {
+        return [
+            ("hidden_size", spec.hidden_size),
+            ("num_hidden_layers", spec.num_hidden_layers),
+            ("num_attention_heads", spec.num_attention_heads),
+            ("key_dim", spec.head_dim),
+            ("value_dim", screening.value_dim),
+            ("vocab_size", spec.vocab_size),
+        ]
+        .map(|(name, size)| format!("{name}={size}"))
+        .join(", ");
+    }
     [
         ("hidden_size", spec.hidden_size),
         ("intermediate_size", spec.intermediate_size),
@@ -181,6 +201,11 @@ fn sizes(spec: &DecoderSpec) -> String {
 }
 
 fn block(spec: &DecoderSpec) -> String {
+    if spec.screening.is_some() {
+        return "screening tiles in place of attention, MLP and norms, head tied to the embedding, both with rows of \
+                unit length"
+            .to_string();
+    }
     let mut parts = vec![
         label(&spec.block),
         // Many files hold it in f32, where 1e-5 is 9.999999747378752e-6.
@@ -277,6 +302,21 @@ fn rotary(rope: &RopeSpec) -> String {
 }
 
 fn positions(spec: &DecoderSpec) -> String {
+    if let Some(screening) = &spec.screening {
+        let wrapped = match screening.mipe_positions {
+            MipePositions::Absolute => "absolute".to_string(),
+            MipePositions::Wrapped => {
+                format!(
+                    "absolute below {}, and from there on wrapped at each tile's window",
+                    screening.training_length
+                )
+            }
+        };
+        return format!(
+            "2 of {} coordinates turn in tiles with windows below {} (MiPE), {wrapped}",
+            spec.head_dim, screening.mipe_threshold
+        );
+    }
     match spec.learned_positions {
         Some(rows) => format!("{rows} learned"),
         None if spec.ropes().is_empty() => "none".to_string(),
@@ -285,6 +325,45 @@ fn positions(spec: &DecoderSpec) -> String {
             format!("rotary on {turning} of {} coordinates, {layout} layout", spec.head_dim)
         }
     }
+}
+
+/// Tables of windows and acceptance widths, layers down and tiles across, in parts that fit the width.
+fn windows(screens: &[Vec<LearnedScreen>], style: &Style) -> String {
+    const COLUMN: usize = 11;
+    let tiles = screens.iter().map(Vec::len).max().unwrap_or(0);
+    let fitting = (style.columns() / COLUMN).saturating_sub(1).max(1);
+    let part = |first: usize, cell: &dyn Fn(&LearnedScreen) -> String| {
+        let tiles: Vec<usize> = (first..tiles.min(first + fitting)).collect();
+        let names: Vec<String> = tiles.iter().map(usize::to_string).collect();
+        let header: Vec<&str> = std::iter::once("layer").chain(names.iter().map(String::as_str)).collect();
+        let row = |(layer, screens): (usize, &Vec<LearnedScreen>)| {
+            let cells = tiles.iter().map(|&tile| screens.get(tile).map(cell).unwrap_or_default());
+            std::iter::once(layer.to_string()).chain(cells).collect()
+        };
+        table::table(&header, screens.iter().enumerate().map(row).collect(), style)
+    };
+    let parts = |title: &str, cell: &dyn Fn(&LearnedScreen) -> String| {
+        let parts: Vec<_> = (0..tiles).step_by(fitting).map(|first| part(first, cell)).collect();
+        format!("{title}\n{}\n", parts.join("\n\n"))
+    };
+    let window = |screen: &LearnedScreen| {
+        let window = screen.screen.window;
+        let text = if window < 1e7 { significant(window) } else { format!("{window:.1e}") };
+        format!("{text}{}", if screen.wide { "*" } else { "" })
+    };
+    let acceptance = |screen: &LearnedScreen| format!("{:.3}", screen.screen.acceptance);
+    let mark = match screens.iter().flatten().any(|screen| screen.wide) {
+        true => "Windows w in tokens by layer and tile (* wider than the training length)",
+        false => "Windows w in tokens by layer and tile (none is wider than the training length)",
+    };
+    format!(
+        "{}\n{}",
+        parts(mark, &window),
+        parts(
+            "Acceptance widths r by layer and tile (a key passes if its similarity is above 1 - r)",
+            &acceptance
+        )
+    )
 }
 
 /// What is done to scores, activations and logits.

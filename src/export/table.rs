@@ -16,10 +16,25 @@ use crate::trial::AttentionRow;
 /// The run by length, all of it in the last line, and what became of the needles.
 #[must_use]
 pub fn summary(summary: &Summary, style: &Style) -> String {
+    let absolute = summary.overall.total_mass_mean.is_some();
+    let row = |label: String, tally: &Tally| {
+        let mut row = tally_row(label, tally);
+        if absolute {
+            let pair = [
+                tally.total_mass_mean.map(|mass| format!("{mass:.3}")),
+                tally.needle_share_mean.map(|share| Unit::Percent.text(share, false)),
+            ];
+            row.splice(MASS_COLUMN + 1..MASS_COLUMN + 1, pair.map(or_missing));
+        }
+        row
+    };
     let lengths =
-        summary.by_length.iter().map(|(length, tally)| tally_row(ContextLength(*length).to_string(), tally));
-    let rows = lengths.chain([tally_row("all".to_string(), &summary.overall)]).collect();
-    let header = ["length", "n", "correct", "accuracy", "95% CI", "needle mass", "failed"];
+        summary.by_length.iter().map(|(length, tally)| row(ContextLength(*length).to_string(), tally));
+    let rows = lengths.chain([row("all".to_string(), &summary.overall)]).collect();
+    let mut header = vec!["length", "n", "correct", "accuracy", "95% CI", "needle mass", "failed"];
+    if absolute {
+        header.splice(MASS_COLUMN + 1..MASS_COLUMN + 1, ["of total mass", "share"]);
+    }
     let Summary { found, looked, missed, .. } = summary;
     let mut lines = vec![table(&header, rows, style), String::new()];
     lines.extend(style.wrap(&format!("found {found}, looked {looked}, missed {missed}")));
@@ -28,6 +43,9 @@ pub fn summary(summary: &Summary, style: &Style) -> String {
     }
     lines.join("\n") + "\n"
 }
+
+/// The column of needle mass. Behind it stand the total mass and the share where rows need not sum to 1.
+const MASS_COLUMN: usize = 5;
 
 fn tally_row(label: String, tally: &Tally) -> Vec<String> {
     let percent = |value| Unit::Percent.text(value, false);
@@ -125,20 +143,47 @@ pub fn heads(attention: &[AttentionRow], top: usize, style: &Style) -> String {
     sorted.sort_by(|a, b| {
         b.needle_mass.total_cmp(&a.needle_mass).then_with(|| (a.layer, a.head).cmp(&(b.layer, b.head)))
     });
-    let rows = sorted.iter().take(top).map(|row| {
-        vec![
-            format!("{}.{}", row.layer, row.head),
-            format!("{:.4}", row.needle_mass),
-            format!("{:.4}", row.value_mass),
-            format!("{:.4}", row.total_mass),
-            format!("{:.4}", row.sink_mass),
-            or_missing(row.lift.map(|lift| format!("{lift:.1}"))),
-            or_missing(row.entropy.map(|entropy| format!("{entropy:.2}"))),
-            row.argmax_position.to_string(),
-        ]
-    });
-    let header = ["head", "needle", "value", "total", "sink", "lift", "entropy", "arg-max"];
-    table(&header, rows.collect(), style) + "\n"
+    let absolute = attention.iter().any(|row| row.passed_keys.is_some());
+    let shown = sorted.iter().take(top);
+    let rows = shown.map(|row| if absolute { screened_head(row) } else { normalised_head(row) });
+    let header = match absolute {
+        true => ["head", "needle", "total", "share", "value", "lift", "passed", "window", "zeros", "arg-max"]
+            .as_slice(),
+        false => &["head", "needle", "value", "total", "sink", "lift", "entropy", "arg-max"],
+    };
+    table(header, rows.collect(), style) + "\n"
+}
+
+/// A head whose rows sum to 1.
+fn normalised_head(row: &AttentionRow) -> Vec<String> {
+    vec![
+        format!("{}.{}", row.layer, row.head),
+        format!("{:.4}", row.needle_mass),
+        format!("{:.4}", row.value_mass),
+        format!("{:.4}", row.total_mass),
+        format!("{:.4}", row.sink_mass),
+        or_missing(row.lift.map(|lift| format!("{lift:.1}"))),
+        or_missing(row.entropy.map(|entropy| format!("{entropy:.2}"))),
+        row.argmax_position.to_string(),
+    ]
+}
+
+/// A tile: its needle mass is a part of a total that may be anything, 0 included.
+fn screened_head(row: &AttentionRow) -> Vec<String> {
+    let percent = |share: f64| format!("{:.1}%", 100.0 * share);
+    let any = row.total_mass > 0.0;
+    vec![
+        format!("{}.{}", row.layer, row.head),
+        format!("{:.4}", row.needle_mass),
+        format!("{:.4}", row.total_mass),
+        or_missing(any.then(|| percent(row.needle_mass / row.total_mass))),
+        format!("{:.4}", row.value_mass),
+        or_missing(row.lift.map(|lift| format!("{lift:.1}"))),
+        or_missing(row.passed_keys.map(|keys| keys.to_string())),
+        or_missing(row.effective_window.map(|keys| keys.to_string())),
+        or_missing(row.zero_share.map(percent)),
+        or_missing(any.then(|| row.argmax_position.to_string())),
+    ]
 }
 
 /// Memory of a run, one row a length.
@@ -229,7 +274,7 @@ fn or_missing(text: Option<String>) -> String {
 }
 
 /// A header, a line, and rows of numbers, right-aligned.
-fn table(header: &[&str], rows: Vec<Vec<String>>, style: &Style) -> String {
+pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>, style: &Style) -> String {
     let line = style.pick('─', '-');
     let mut table = Table::new();
     table
@@ -329,6 +374,10 @@ needle; missed = wrong answer and no head did
             answer_value_mass: 0.0,
             answer_total_mass: 1.0,
             answer_sink_mass: 0.0,
+            passed_keys: None,
+            passed_share: None,
+            zero_share: None,
+            effective_window: None,
         };
         let rows = [row(0, 1, 0.25), row(3, 0, 0.5), row(0, 0, 0.25), row(1, 1, 0.0)];
         assert_eq!(

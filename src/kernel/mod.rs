@@ -14,6 +14,7 @@ mod heads;
 mod lanes;
 mod matmul;
 mod norm;
+mod relevance;
 mod screening;
 mod softmax;
 pub(crate) mod training;
@@ -23,6 +24,7 @@ pub(crate) use gated::{Gate, gated, gelu_tanh_gate, silu_gate};
 pub(crate) use heads::{Turn, split_heads};
 pub(crate) use matmul::{MOST_ROWS, few_rows, widen};
 pub(crate) use norm::{rms_norm, rms_norm_rows};
+pub(crate) use relevance::{add_passed, relevances, softmasks};
 pub(crate) use screening::{gated_tanh_norm, unit_heads};
 pub(crate) use softmax::{Running, online_softmax};
 

@@ -77,7 +77,7 @@ impl Decoder {
             layers,
             norm: norm.transpose()?,
             lm_head,
-            kv_dtype: KvDtype::following(weights.dtype(), &device),
+            kv_dtype: KvDtype::following(&spec, weights.dtype(), &device),
             device,
             embed_positions: positions.transpose()?,
             embed_tokens: stored,
@@ -88,8 +88,9 @@ impl Decoder {
     /// The same decoder, with caches of this precision; `None` lets them follow the weights.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for bf16 on another device than the CPU.
+    /// [`Error::InvalidValue`] for bf16 on another device than the CPU, or for screening tiles.
     pub fn with_kv_dtype(self, choice: Option<KvDtype>) -> Result<Self> {
+        self.spec.check_kv_dtype(choice)?;
         if choice == Some(KvDtype::Bf16) && !self.device.is_cpu() {
             return Err(Error::invalid(
                 "--kv-dtype",

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::dtype::Dtype;
 use super::spec::DecoderSpec;
 use crate::attention::{Cached, Pages};
+use crate::error::Error;
 use crate::registry::Entry;
 
 /// The precision that keys and values are kept in.
@@ -33,10 +34,11 @@ pub const KV_DTYPES: &[Entry<KvDtype>] = &[
 ];
 
 impl KvDtype {
-    /// What weights of `dtype` bring along on `device` when nothing else is asked for.
+    /// What weights of `dtype` bring along on `device` when nothing else is asked for. Screening tiles read keys in f32 alone.
     #[must_use]
-    pub fn following(dtype: Dtype, device: &Device) -> Self {
-        if dtype == Dtype::Bf16 && device.is_cpu() { Self::Bf16 } else { Self::F32 }
+    pub fn following(spec: &DecoderSpec, dtype: Dtype, device: &Device) -> Self {
+        let in_pages = dtype == Dtype::Bf16 && device.is_cpu() && spec.screening.is_none();
+        if in_pages { Self::Bf16 } else { Self::F32 }
     }
 
     /// Its name in the table.
@@ -55,6 +57,23 @@ impl KvDtype {
             Self::F32 => tokens.saturating_mul(spec.cache_bytes_per_token()),
             Self::Bf16 => Pages::bytes(spec.num_key_value_heads, spec.head_dim, tokens)
                 .saturating_mul(spec.num_hidden_layers),
+        }
+    }
+}
+
+impl DecoderSpec {
+    /// Refuses a precision of the cache that the decoder's layers cannot read.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for bf16 and screening tiles.
+    pub fn check_kv_dtype(&self, choice: Option<KvDtype>) -> crate::error::Result<()> {
+        match (choice, &self.screening) {
+            (Some(KvDtype::Bf16), Some(_)) => {
+                let expected =
+                    "f32: screening tells a key that passes from one that does not by digits that bf16 lacks";
+                Err(Error::invalid("--kv-dtype", "bf16", expected))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -79,7 +98,7 @@ enum Layer {
 #[derive(Debug)]
 struct Buffers {
     keys: Tensor,   // [kv_heads, capacity, head_dim]
-    values: Tensor, // [kv_heads, capacity, head_dim]
+    values: Tensor, // [kv_heads, capacity, value_dim]
 }
 
 impl KvCache {

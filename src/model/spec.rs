@@ -303,14 +303,24 @@ impl DecoderSpec {
         ropes
     }
 
-    /// Whether rotary positions depend on the length of the sequence: then two sequences share no keys unless they are
-    /// planned for the same length.
+    /// The sequence that one of `length` tokens is planned as, so that it shares keys with as many sequences of at most
+    /// `longest` tokens as can be: with all of those that are planned as the same.
+    ///
+    /// Rotary positions that depend on the length of the sequence share with that length alone; screening windows that are
+    /// widened beyond the training length tell the sequences within it from those beyond it.
     #[must_use]
-    pub fn depends_on_length(&self) -> bool {
+    pub fn planned_length(&self, length: usize, longest: usize) -> usize {
         let depends = |rope: &RopeSpec| {
             matches!(rope.scaling, RopeScaling::Dynamic { .. } | RopeScaling::LongRope { .. })
         };
-        self.layers.iter().filter_map(|layer| layer.rope.as_ref()).any(depends)
+        if self.layers.iter().filter_map(|layer| layer.rope.as_ref()).any(depends) {
+            return length;
+        }
+        match &self.screening {
+            Some(screening) if screening.expands(length) => longest.max(length),
+            Some(screening) if screening.expands(longest) => screening.training_length,
+            _ => longest,
+        }
     }
 
     /// Changes the rotary base of every layer that has one.

@@ -1,6 +1,8 @@
 //! The plan of `niah bench`: lengths, variant and tokens resolved against a checkpoint, before any weight is loaded.
 
-use super::{MemoryPlan, Precision, check_numbers, check_positions, check_sizes, positions_warning, variant};
+use super::{
+    MemoryPlan, Precision, check_numbers, check_positions, check_sizes, open, positions_warning, variant,
+};
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
@@ -22,6 +24,8 @@ pub struct BenchSettings {
     pub ssmax_scale: Option<f64>,
     /// Changes to the rotary base.
     pub rope: RopeOverride,
+    /// Whether screening windows above the training length are without end beyond it; they are when absent.
+    pub screening_window_expansion: Option<bool>,
     /// Tokens that go through the decoder at once.
     pub chunk: usize,
     /// Lengths of the prompts; those of [`DEFAULT_LENGTHS`] that the checkpoint has positions for when empty.
@@ -73,7 +77,8 @@ impl BenchPlan {
         if let Some((flag, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Err(Error::invalid(flag, 0, "at least 1"));
         }
-        let checkpoint = Checkpoint::open(&settings.model, settings.rope)?;
+        let expansion = settings.screening_window_expansion;
+        let checkpoint = open(&settings.model, settings.rope, settings.precision, expansion)?;
         let variant = variant(&checkpoint, &settings.variant, settings.ssmax_scale)?;
         let spec = &checkpoint.spec;
         let lengths = lengths(spec, settings);

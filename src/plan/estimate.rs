@@ -35,11 +35,12 @@ impl Estimate {
         let sequence =
             |prompt: &Prompt| prompt.tokens.len() + prompt.answer_tokens.len().max(prompt.answer_budget);
         let longest = prompts.iter().map(|(trial, _)| trial.cell.context_length.0).max().unwrap_or(0);
+        let longest_sequence = prompts.iter().map(|(_, prompt)| sequence(prompt)).max().unwrap_or(0);
         Ok(Self {
             memory: plan.memory(longest),
-            longest_sequence: prompts.iter().map(|(_, prompt)| sequence(prompt)).max().unwrap_or(0),
+            longest_sequence,
             shared_tokens: prefix::shared_tokens(prompts.iter().map(|(_, prompt)| {
-                let kind = if plan.checkpoint.spec.depends_on_length() { sequence(prompt) } else { 0 };
+                let kind = plan.checkpoint.spec.planned_length(sequence(prompt), longest_sequence);
                 (kind, prompt.tokens.as_slice())
             })),
             prompt_hashes: prompts
@@ -119,17 +120,31 @@ impl Estimate {
         let spec = &plan.checkpoint.spec;
         let embedding = spec.vocab_size * spec.hidden_size * if spec.tie_word_embeddings { 1 } else { 2 };
         let weights = spec.active_parameter_count().saturating_sub(embedding) as f64;
-        let width = (spec.num_attention_heads * spec.head_dim * spec.num_hidden_layers) as f64;
         let rate = matmul_rate(spec.hidden_size, spec.intermediate_size, device)?;
         let operations = plan.trials().into_iter().map(|trial| {
             let n = self.prompt_tokens.get(&trial.cell.key()).copied().unwrap_or(0) as f64;
             let linear = 2.0 * weights * n;
-            let attention = 2.0 * n * n * width;
+            let attention = attention_operations(plan, n);
             let decode = 60.0 * 2.0 * (weights + embedding as f64) * self.answer_tokens as f64;
             share * (linear + 3.0 * attention) + decode
         });
         Ok(operations.sum::<f64>() / rate)
     }
+}
+
+/// Operations of the attention of a prompt of `n` tokens: a multiply and an add for every number of a key and of a value that a
+/// query meets. Windows of screening tiles count; those of other layers do not.
+fn attention_operations(plan: &RunPlan, n: f64) -> f64 {
+    let spec = &plan.checkpoint.spec;
+    let pair = 2 * (spec.head_dim + spec.value_dim());
+    let keys = match (&spec.screening, &plan.checkpoint.own_variant.screens) {
+        (Some(screening), Some(screens)) => {
+            let window = |screen| screening.in_sequence(screen, n as usize).window;
+            screens.iter().flatten().map(|screen| window(*screen).min(n / 2.0)).sum()
+        }
+        _ => (spec.num_hidden_layers * spec.num_attention_heads) as f64 * n / 2.0,
+    };
+    pair as f64 * n * keys
 }
 
 /// Operations a second of `[256, hidden] x [hidden, intermediate]`, best of three.

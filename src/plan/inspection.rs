@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::tokenizer::load_outline;
 use super::{MemoryPlan, Precision, check_vocabulary, variant};
+use crate::attention::screening::Screen;
 use crate::attention::variant::{LayerScale, OwnVariant, swap_scale};
 use crate::checkpoint::{Checkpoint, RopeOverride, TokenizerSource};
 use crate::error::Result;
@@ -59,6 +60,19 @@ pub struct AttentionFacts {
     pub ssmax_bias: Option<Vec<Vec<f32>>>,
     /// The scale that `--variant ssmax` takes where none is learned.
     pub swap_scale: Option<f64>,
+    /// Windows and acceptance widths of screening tiles, `[layers][tiles]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub screens: Option<Vec<Vec<LearnedScreen>>>,
+}
+
+/// What a screening tile has learned.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LearnedScreen {
+    /// Window and acceptance width.
+    #[serde(flatten)]
+    pub screen: Screen,
+    /// Whether the window is wider than the training length.
+    pub wide: bool,
 }
 
 /// A tokenizer in a few words.
@@ -135,7 +149,10 @@ impl Inspection {
                 description: own.description(),
                 ssmax_scale: by_layer(rule, scale),
                 ssmax_bias: by_layer(rule, bias).filter(|_| rule.has_bias()),
-                swap_scale: training_length.filter(|&length| length > 1).map(swap_scale),
+                swap_scale: training_length
+                    .filter(|&length| length > 1 && checkpoint.spec.screening.is_none())
+                    .map(swap_scale),
+                screens: learned_screens(&checkpoint),
             },
             tokenizer,
             problems,
@@ -148,6 +165,14 @@ impl Inspection {
             spec: checkpoint.spec,
         })
     }
+}
+
+/// The screens of a checkpoint that has any.
+fn learned_screens(checkpoint: &Checkpoint) -> Option<Vec<Vec<LearnedScreen>>> {
+    let spec = checkpoint.spec.screening.as_ref()?;
+    let learned = |screen: &Screen| LearnedScreen { screen: *screen, wide: spec.is_wide(screen.window) };
+    let layers = checkpoint.own_variant.screens.as_ref()?.iter();
+    Some(layers.map(|tiles| tiles.iter().map(learned).collect()).collect())
 }
 
 /// Learned numbers of each layer, none of a layer that does not follow the rule.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     MemoryPlan, Precision, check_numbers, check_positions, check_sizes, check_vocabulary, load_tokenizer,
-    positions_warning, variant_of,
+    open, positions_warning, variant_of,
 };
 use crate::attention::variant::{LayerScale, OwnVariant, describe_scales};
 use crate::attention::{AttentionRows, AttentionVariant};
@@ -36,6 +36,8 @@ pub struct LogitsSettings {
     pub ssmax_scales: Option<PathBuf>,
     /// Changes to the rotary base.
     pub rope: RopeOverride,
+    /// Whether screening windows above the training length are without end beyond it; they are when absent.
+    pub screening_window_expansion: Option<bool>,
     /// Where the tokens come from.
     pub input: TokenInput,
     /// Query rows whose attention is kept.
@@ -132,7 +134,9 @@ impl LogitsPlan {
         if settings.chunk == 0 {
             return Err(Error::invalid("--chunk-size", 0, "at least 1"));
         }
-        let checkpoint = Checkpoint::open(&settings.model, settings.rope)?;
+        let precision = Precision { dtype: settings.dtype, kv_dtype: settings.kv_dtype };
+        let expansion = settings.screening_window_expansion;
+        let checkpoint = open(&settings.model, settings.rope, precision, expansion)?;
         let (variant, variant_description) = resolve_variant(settings, &checkpoint)?;
         let (bos, tokens) = match &settings.input {
             TokenInput::Ids { ids, .. } => (None, ids.clone()),
@@ -154,7 +158,7 @@ impl LogitsPlan {
             variant_description,
             warnings,
             chunk,
-            precision: Precision { dtype: settings.dtype, kv_dtype: settings.kv_dtype },
+            precision,
         };
         plan.check_memory()?;
         Ok(plan)

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     MemoryPlan, Precision, check_numbers, check_positions, check_sizes, check_vocabulary, load_tokenizer,
-    positions_warning, variant,
+    open, positions_warning, variant,
 };
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
@@ -37,6 +37,9 @@ pub struct LossSettings {
     pub rope_theta: Option<f64>,
     /// A factor on the base.
     pub rope_theta_scale: Option<f64>,
+    /// Whether screening windows above the training length are without end beyond it; they are when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub screening_window_expansion: Option<bool>,
     /// Tokens that the last prediction is made from; a text has one more.
     pub context_length: usize,
     /// Number of texts.
@@ -100,7 +103,8 @@ impl LossPlan {
         let rope = RopeOverride { theta: settings.rope_theta, theta_scale: settings.rope_theta_scale };
         settings.check(rope)?;
         let haystack = Haystack::resolve(&settings.haystack)?.part(settings.split)?;
-        let checkpoint = Checkpoint::open(&settings.model, rope)?;
+        let expansion = settings.screening_window_expansion;
+        let checkpoint = open(&settings.model, rope, settings.precision(), expansion)?;
         let (spec, length) = (&checkpoint.spec, settings.context_length);
         check_positions(spec, "--context-length", length)?;
         let variant = variant(&checkpoint, &settings.variant, settings.ssmax_scale)?;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use candle_core::Device;
+
 use super::Precision;
 use crate::error::{Error, Result};
 use crate::model::dtype::Dtype;
@@ -43,8 +45,10 @@ impl MemoryPlan {
     #[must_use]
     pub fn new(spec: &DecoderSpec, precision: Precision, longest: usize, chunk: usize) -> Self {
         let chunk = chunk.min(longest);
-        // Scores and weights of one probed row of all heads, and the three rows that a probe keeps.
-        let rows = longest.saturating_mul(2 * spec.num_attention_heads + 4);
+        // Scores and weights of one probed row of all heads, and the three rows that a probe keeps. Screening has a row for each
+        // step of its equations, and a softmask by distance for each tile.
+        let of_heads = if spec.screening.is_some() { 7 } else { 2 };
+        let rows = longest.saturating_mul(of_heads * spec.num_attention_heads + 4);
         let activations = chunk.saturating_mul(widest(spec) + 4 * spec.hidden_size);
         let logits = 3 * LOGIT_ROWS * spec.vocab_size;
         let program = PROGRAM + VOCABULARY_ENTRY * spec.vocab_size;
@@ -60,7 +64,7 @@ impl MemoryPlan {
         Self {
             weights,
             copies,
-            cache: precision.cache().cache_bytes(spec, longest),
+            cache: precision.cache(spec, &Device::Cpu).cache_bytes(spec, longest),
             working: rows
                 .saturating_add(activations.saturating_add(logits))
                 .saturating_mul(F32)
@@ -142,8 +146,12 @@ fn largest_matrix(spec: &DecoderSpec) -> usize {
 }
 
 /// Numbers that one token takes beside the residual stream where a block is widest: in attention (queries as they are projected,
-/// rotated, scaled and cut into blocks, and what is mixed for them), or in the MLP.
+/// rotated, scaled and cut into blocks, and what is mixed for them), or in the MLP. In screening tiles: queries, keys and values,
+/// gates, what is mixed in blocks, put together and gated, and what one map projects.
 fn widest(spec: &DecoderSpec) -> usize {
+    if let Some(screening) = &spec.screening {
+        return spec.num_attention_heads * (2 * spec.head_dim + 6 * screening.value_dim);
+    }
     let (heads, kv_heads) = (spec.num_attention_heads, spec.num_key_value_heads);
     (spec.head_dim * (7 * heads + 5 * kv_heads)).max(feed_forward_width(spec))
 }

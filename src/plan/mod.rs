@@ -36,7 +36,7 @@ use crate::trial::Trial;
 
 pub use bench::{BenchPlan, BenchSettings, BenchTokens, DEFAULT_LENGTHS};
 pub use estimate::Estimate;
-pub use inspection::{AttentionFacts, Inspection, LengthMemory, NamedToken, TokenizerFacts};
+pub use inspection::{AttentionFacts, Inspection, LearnedScreen, LengthMemory, NamedToken, TokenizerFacts};
 pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};
 pub use loss::{LossPlan, LossSettings};
 pub use memory::MemoryPlan;
@@ -133,7 +133,12 @@ impl RunPlan {
                 return Err(Error::invalid("--haystack", name, expected));
             }
         };
-        let checkpoint = Checkpoint::open(&settings.model, settings.rope())?;
+        let checkpoint = open(
+            &settings.model,
+            settings.rope(),
+            settings.precision(),
+            settings.screening_window_expansion,
+        )?;
         check_positions(&checkpoint.spec, "--context-lengths", longest(&settings))?;
         let tokenizer = load_tokenizer(&checkpoint)?;
         check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), &checkpoint, &settings.model)?;
@@ -184,7 +189,7 @@ impl RunPlan {
             "tokenizer_sha256": self.tokenizer.hash(),
             "chat_template_sha256": self.chat_template_hash,
             "dtype": settings.dtype,
-            "kv_dtype": settings.precision().cache(),
+            "kv_dtype": settings.precision().cache(spec, &Device::Cpu),
             "variant": variant.name(),
             "variant_description": variant.description(),
             "ssmax_scale": settings.ssmax_scale,
@@ -209,6 +214,10 @@ impl RunPlan {
                 // The hash of a haystack tells its parts apart; a text without one has values alone.
                 if !settings.split.is_all() {
                     pairs.insert("split".to_string(), json!(settings.split));
+                }
+                if let Some(screening) = &spec.screening {
+                    let expansion = json!(screening.window_expansion);
+                    pairs.insert("screening_window_expansion".to_string(), expansion);
                 }
                 Ok(Identity(pairs))
             }
@@ -279,6 +288,31 @@ impl RunPlan {
             Form::Chat { .. } => "chat",
         }
     }
+}
+
+/// Opens a checkpoint, its weights not loaded, and refuses choices that are not for its family.
+fn open(
+    model: &str,
+    rope: RopeOverride,
+    precision: Precision,
+    window_expansion: Option<bool>,
+) -> Result<Checkpoint> {
+    let mut checkpoint = Checkpoint::open(model, rope)?;
+    checkpoint.spec.check_kv_dtype(precision.kv_dtype)?;
+    match (&mut checkpoint.spec.screening, window_expansion) {
+        (Some(screening), Some(expansion)) => screening.window_expansion = expansion,
+        (None, Some(expansion)) => {
+            let found = if expansion { "on" } else { "off" };
+            let expected = format!(
+                "a Multiscreen checkpoint, or no such flag: family {} has no screening windows; --rope-theta-scale \
+                 stretches rotary positions",
+                checkpoint.family
+            );
+            return Err(Error::invalid("--screening-window-expansion", found, expected));
+        }
+        (_, None) => {}
+    }
+    Ok(checkpoint)
 }
 
 /// The variant of this name for a checkpoint; `auto` is the checkpoint's own.
@@ -397,6 +431,15 @@ fn check_sizes(variant: &dyn AttentionVariant, flag: &str, tokens: usize) -> Res
 /// The warning that this many tokens are more than the checkpoint declares.
 fn positions_warning(spec: &DecoderSpec, tokens: usize) -> Option<String> {
     let positions = spec.max_position_embeddings.filter(|&positions| tokens > positions)?;
+    if let Some(screening) = &spec.screening {
+        let windows = match screening.window_expansion {
+            true => {
+                "windows wider than that are without end there; --screening-window-expansion off takes them as learned"
+            }
+            false => "windows are taken as learned; --screening-window-expansion on widens those above it",
+        };
+        return Some(format!("context length {tokens} is beyond the training length {positions}: {windows}"));
+    }
     Some(format!(
         "context length {tokens} is beyond the {positions} positions that the checkpoint declares; \
          --rope-theta-scale or --rope-theta stretch its rotary positions"

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::model::decoder::Decoder;
 use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
+use crate::model::spec::DecoderSpec;
 
 /// The precision of weights and of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,10 +19,10 @@ pub struct Precision {
 }
 
 impl Precision {
-    /// That of cached keys and values on the CPU.
+    /// That of the cached keys and values of such a decoder on `device`.
     #[must_use]
-    pub fn cache(self) -> KvDtype {
-        self.kv_dtype.unwrap_or(KvDtype::following(self.dtype, &Device::Cpu))
+    pub fn cache(self, spec: &DecoderSpec, device: &Device) -> KvDtype {
+        self.kv_dtype.unwrap_or(KvDtype::following(spec, self.dtype, device))
     }
 
     /// Loads the weights of a checkpoint.

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use candle_core::Device;
 
-use super::{MemoryPlan, Precision, check_positions, check_sizes, check_vocabulary, load_tokenizer, variant};
+use super::{
+    MemoryPlan, Precision, check_positions, check_sizes, check_vocabulary, load_tokenizer, open, variant,
+};
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
@@ -33,8 +35,13 @@ impl TextPlan {
     ///
     /// # Errors
     /// When the checkpoint or the variant cannot be used.
-    pub fn resolve(model: &str, variant: &str, precision: Precision) -> Result<Self> {
-        let checkpoint = Checkpoint::open(model, RopeOverride::default())?;
+    pub fn resolve(
+        model: &str,
+        variant: &str,
+        precision: Precision,
+        screening_window_expansion: Option<bool>,
+    ) -> Result<Self> {
+        let checkpoint = open(model, RopeOverride::default(), precision, screening_window_expansion)?;
         let tokenizer = load_tokenizer(&checkpoint)?;
         check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), &checkpoint, model)?;
         let plan = Self { tokenizer, checkpoint, variant: variant.to_string(), precision };

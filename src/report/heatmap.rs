@@ -57,6 +57,18 @@ pub enum Scale {
     Diverging,
 }
 
+/// The note that rows do not sum to 1, where they do not: then a mass says little without the total that it is part of.
+fn absolute_note(heads: &[HeadSummary]) -> Option<String> {
+    let totals = || heads.iter().filter_map(|head| head.total_mass);
+    let (least, most) = totals().fold((f64::INFINITY, 0f64), |(low, high), x| (low.min(x), high.max(x)));
+    (least < 0.99 || most > 1.01).then(|| {
+        format!(
+            "masses are absolute: rows sum to {least:.3} to {most:.3} by head, not to 1; total_mass stands beside needle_mass with \
+             --output-format csv"
+        )
+    })
+}
+
 /// One value of a heatmap.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeatCell {
@@ -164,7 +176,7 @@ impl Heatmap {
             scale: Scale::Sequential,
             unit: Unit::Fraction,
             mark: None,
-            notes: vec![],
+            notes: absolute_note(heads).into_iter().collect(),
         }
     }
 
@@ -324,6 +336,10 @@ mod tests {
             answer_value_mass: 0.0,
             answer_total_mass: 1.0,
             answer_sink_mass: 0.0,
+            passed_keys: None,
+            passed_share: None,
+            zero_share: None,
+            effective_window: None,
         };
         let cell = Cell { context_length: ContextLength(1024), depth: Depth::from_percent(50.0).unwrap() };
         let rows = [

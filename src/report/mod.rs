@@ -39,6 +39,10 @@ pub struct Tally {
     pub needle_mass_mean: Option<f64>,
     /// Sample standard deviation of [`Outcome::needle_mass_top`]; missing for fewer than two trials.
     pub needle_mass_sd: Option<f64>,
+    /// Under screening, the mean of [`Outcome::total_mass_top`].
+    pub total_mass_mean: Option<f64>,
+    /// Under screening, the mean share of the needle in the total mass, over trials where that is not 0.
+    pub needle_share_mean: Option<f64>,
     /// Mean of [`Outcome::answer_logprob`], in nats.
     pub answer_logprob_mean: Option<f64>,
 }
@@ -52,6 +56,11 @@ impl Tally {
         let n_correct = scored.iter().filter(|&&correct| correct).count();
         let interval = stats::wilson(n_correct, scored.len());
         let masses: Vec<f64> = ran.iter().filter_map(|outcome| outcome.needle_mass_top).collect();
+        let pairs: Vec<(f64, f64)> =
+            ran.iter().filter_map(|outcome| outcome.needle_mass_top.zip(outcome.total_mass_top)).collect();
+        let totals: Vec<f64> = pairs.iter().map(|(_, total)| *total).collect();
+        let shares: Vec<f64> =
+            pairs.iter().filter(|(_, total)| *total > 0.0).map(|(mass, total)| mass / total).collect();
         let logprobs: Vec<f64> = ran.iter().filter_map(|outcome| outcome.answer_logprob).collect();
         Self {
             n: ran.len(),
@@ -62,6 +71,8 @@ impl Tally {
             ci_high: interval.map(|(_, high)| high),
             needle_mass_mean: stats::mean(&masses),
             needle_mass_sd: stats::sample_sd(&masses),
+            total_mass_mean: stats::mean(&totals),
+            needle_share_mean: stats::mean(&shares),
             answer_logprob_mean: stats::mean(&logprobs),
         }
     }
@@ -136,6 +147,8 @@ pub struct HeadSummary {
     pub n: usize,
     /// Mean of [`AttentionRow::needle_mass`]: at the query that predicts the first answer token.
     pub needle_mass: Option<f64>,
+    /// Mean of [`AttentionRow::total_mass`], the sum of the whole row there.
+    pub total_mass: Option<f64>,
 }
 
 /// The heads in one cell, by layer and then by head; none when no trial of the cell has run.
@@ -146,14 +159,22 @@ pub fn heads(cell: Cell, attention: &[AttentionRow]) -> Vec<HeadSummary> {
 
 /// The heads over all trials whose key begins with `prefix`.
 fn heads_of(prefix: &str, attention: &[AttentionRow]) -> Vec<HeadSummary> {
-    let mut heads: BTreeMap<(usize, usize), BTreeMap<&str, f64>> = BTreeMap::new();
+    let mut heads: BTreeMap<(usize, usize), BTreeMap<&str, &AttentionRow>> = BTreeMap::new();
     for row in attention.iter().filter(|row| row.row_id.starts_with(prefix)) {
         // A trial that was tried again has two rows; the later one replaces the first.
-        heads.entry((row.layer, row.head)).or_default().insert(&row.row_id, row.needle_mass);
+        heads.entry((row.layer, row.head)).or_default().insert(&row.row_id, row);
     }
-    let summary = |((layer, head), trials): (_, BTreeMap<&str, f64>)| {
-        let masses: Vec<f64> = trials.into_values().collect();
-        HeadSummary { layer, head, n: masses.len(), needle_mass: stats::mean(&masses) }
+    let summary = |((layer, head), trials): (_, BTreeMap<&str, &AttentionRow>)| {
+        let mean = |mass: fn(&AttentionRow) -> f64| {
+            stats::mean(&trials.values().map(|row| mass(row)).collect::<Vec<_>>())
+        };
+        HeadSummary {
+            layer,
+            head,
+            n: trials.len(),
+            needle_mass: mean(|row| row.needle_mass),
+            total_mass: mean(|row| row.total_mass),
+        }
     };
     heads.into_iter().map(summary).collect()
 }
@@ -264,6 +285,7 @@ pub(crate) mod tests {
             value_start: Some(7),
             value_end: Some(8),
             prompt_hash: Some(format!("{length}:{depth}:{trial}")),
+            total_mass_top: None,
         }
     }
 

@@ -10,11 +10,12 @@
 //! ```
 //!
 //! What has turned queries and keys (MiPE), and what is done to `y` behind it, is the model's matter: see
-//! [`crate::model::screening`]. [`reference`] follows the equations line by line.
+//! [`crate::model::screening`].
 
+mod fused;
 mod reference;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use serde::Serialize;
 
 use super::{AttentionRecorder, Cached, HeadRow};
@@ -70,6 +71,9 @@ pub struct ScreeningContext<'a> {
 pub fn screen(queries: &Tensor, cached: &Cached<'_>, context: ScreeningContext<'_>) -> Result<Tensor> {
     let (tiles, t, _) = queries.dims3()?;
     let (keys, values) = given(cached, context.first_position + t)?;
+    if queries.device().is_cpu() && queries.dtype() == DType::F32 {
+        return fused::mix(queries, &keys, &values, context);
+    }
     let mixed = reference::mix(queries, &keys, &values, context)?; // [tiles, t, value_dim]
     mixed.transpose(0, 1)?.reshape((t, tiles * values.dim(2)?)) // [t, tiles * value_dim]
 }
@@ -94,6 +98,14 @@ pub fn record(
             let window = Some(context.screens[head].visible(row));
             recorder.record(HeadRow { layer: context.layer, head, row, weights, window });
         }
+    }
+    Ok(())
+}
+
+/// Refuses screens that are not those of so many tiles.
+fn check_tiles(tiles: usize, screens: &[Screen]) -> Result<()> {
+    if screens.len() != tiles {
+        candle_core::bail!("{tiles} tiles meet {} screens", screens.len());
     }
     Ok(())
 }

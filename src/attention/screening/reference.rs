@@ -7,9 +7,7 @@ use super::{Screen, ScreeningContext};
 /// Relevances `[tiles, t, s]` of `queries` `[tiles, t, key_dim]` for `keys` `[tiles, s, key_dim]`, which begin at position 0.
 pub(super) fn relevance(queries: &Tensor, keys: &Tensor, context: ScreeningContext<'_>) -> Result<Tensor> {
     let ((tiles, t, _), (_, s, _)) = (queries.dims3()?, keys.dims3()?);
-    if context.screens.len() != tiles {
-        candle_core::bail!("{tiles} tiles meet {} screens", context.screens.len());
-    }
+    super::check_tiles(tiles, context.screens)?;
     let similarity = queries.contiguous()?.matmul(&keys.t()?)?; // [tiles, t, s]
     let acceptances: Vec<f32> = context.screens.iter().map(|screen| screen.acceptance as f32).collect();
     let acceptances = Tensor::from_vec(acceptances, (tiles, 1, 1), queries.device())?; // [tiles, 1, 1]

@@ -13,5 +13,5 @@
 mod spec;
 mod tiles;
 
-pub use spec::{MipePositions, ScreeningSpec};
+pub use spec::{MipePositions, ScreeningSpec, WINDOW_EXPANSIONS};
 pub(super) use tiles::{Tiles, load_scale, unit_rows};

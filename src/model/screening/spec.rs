@@ -5,6 +5,7 @@ use std::f64::consts::PI;
 use serde::Serialize;
 
 use crate::attention::screening::Screen;
+use crate::registry::Entry;
 
 /// Screening tiles in place of attention, MLP and norms.
 ///
@@ -34,6 +35,13 @@ pub enum MipePositions {
     /// configuration names no mode).
     Wrapped,
 }
+
+/// What becomes of windows above the training length in sequences beyond it, by the name that `--screening-window-expansion`
+/// knows.
+pub const WINDOW_EXPANSIONS: &[Entry<bool>] = &[
+    Entry { name: "on", about: "they are without end: a plain causal mask, and no positions", value: true },
+    Entry { name: "off", about: "they are taken as learned", value: false },
+];
 
 impl ScreeningSpec {
     /// Whether a sequence of `sequence_length` tokens widens the windows above the training length.
