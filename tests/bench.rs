@@ -11,9 +11,11 @@ use candle_core::Device;
 use common::bench::Bench;
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
+use niah::export::speed::read_speeds;
 use niah::model::Spent;
 use niah::model::decoder::Forward;
 use niah::model::dtype::Dtype;
+use niah::report::speed::LengthSpeed;
 
 impl Bench {
     fn output(&self, arguments: &[&str]) -> Output {
@@ -53,6 +55,18 @@ fn csv_has_a_row_a_length_with_speeds_and_shares() {
         }
         assert_eq!(lines.next(), None);
     }
+}
+
+#[test]
+fn what_was_measured_is_kept_and_can_be_read_again() {
+    let bench = Bench::new();
+    let arguments = ["--context-lengths", "100,60", "--repeats", "2", "--max-new-tokens", "1", "-o", "kept"];
+    let printed = bench.stdout(&[&arguments[..], &["--output-format", "json"]].concat());
+    let kept = read_speeds(&bench.path("kept")).unwrap();
+    assert_eq!(kept, serde_json::from_str::<Vec<LengthSpeed>>(&printed).unwrap());
+    assert_eq!(kept.iter().map(|length| length.context_length).collect::<Vec<_>>(), [60, 100]);
+    let refused = bench.output(&["--context-lengths", "60", "-o", "tiny/config.json"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
 }
 
 #[test]

@@ -105,6 +105,23 @@ fn a_training_writes_a_checkpoint_that_every_command_loads() {
     assert_eq!((&stored["variant"], &stored["training_length"]), (&"ssmax".into(), &128.into()));
 }
 
+#[test]
+fn a_training_whose_gradient_overflows_leaves_the_table_of_its_steps_and_nothing_to_go_on_from() {
+    let place = Place::new();
+    let calm = [&["train", "-o", "calm"], SMALL, &["--steps=1"]].concat();
+    succeeds(&place.niah(&calm));
+    // The first step is as good as any; it throws the parameters out of all bounds, so that the second has no gradient.
+    let wild: Vec<&str> = SMALL.iter().copied().filter(|flag| !flag.starts_with("--lr")).collect();
+    let output =
+        place.niah(&[&["train", "-o", "wild"], &wild[..], &["--steps=9", "--lr=1e38", "--clip=0"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(told(&output).contains("the gradient of step 2 is not finite"), "{}", told(&output));
+    let (calm, wild) = (table(&place.path("calm")), table(&place.path("wild")));
+    assert_eq!(wild.len(), 2);
+    assert_eq!((&wild[0], &wild[1][..3]), (&calm[0], &calm[1][..3]));
+    assert!(!place.path("wild/training-state.safetensors").exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_saves_and_resume_ends_where_an_unbroken_training_does() {

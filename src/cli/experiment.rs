@@ -12,20 +12,22 @@ use crate::grid::ContextLength;
 Examples:
   niah experiment ssmax -o out/ssmax --from-fixtures
   niah experiment ssmax -o out/ssmax
-  niah experiment ssmax -o out/quick --small --steps 100 --seeds 42 --trials 1 --longest 4")]
+  niah experiment ssmax -o out/quick --small --steps 100 --seeds 42 --trials 1 --longest 4
+  niah experiment multiscreen -o out/multiscreen
+  niah experiment multiscreen -o out/quick --small --steps 100 --seeds 42 --trials 1 --longest 4")]
 pub struct ExperimentArgs {
-    /// Which: ssmax
+    /// Which: ssmax, multiscreen
     pub name: String,
     /// Directory of report.html, report.md, figures and the stages; the same command goes on where it stopped
     #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     pub output: PathBuf,
-    /// Measure the checkpoints that are shipped instead of training them
+    /// Measure the checkpoints that are shipped instead of training them; of multiscreen, sizes and rates are trained all the same
     #[arg(long, help_heading = "Training")]
     pub from_fixtures: bool,
-    /// Steps of every training
+    /// Steps of every training; of multiscreen, a quarter for sizes, and rates have their own
     #[arg(long, value_name = "N", default_value_t = 2000, help_heading = "Training")]
     pub steps: usize,
-    /// Seeds of the first two configurations; the others are trained with the first one
+    /// Seeds of softmax, ssmax and multiscreen; all others are trained with the first one
     #[arg(
         long,
         value_name = "SEEDS",

@@ -139,6 +139,9 @@ pub struct BenchArgs {
     /// Seed of the prompts' tokens
     #[arg(long, default_value_t = 42, help_heading = "Measurement")]
     pub seed: u64,
+    /// Directory of bench.json: medians and ranges, and what was measured
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
+    pub output: Option<PathBuf>,
     /// What goes to stdout: table (medians and ranges), csv (medians), or json (both)
     #[arg(long, value_name = "FORM", value_parser = speed_exporter, default_value = "table", help_heading = "Output")]
     pub output_format: SpeedExporter,

@@ -1,13 +1,17 @@
 //! `niah bench`: how fast a checkpoint runs on this machine, and where the time goes.
 
-use candle_core::Device;
+use std::fs;
 
-use super::{prepare, print, tell};
+use candle_core::Device;
+use serde_json::json;
+
+use super::{machine_record, prepare, print, tell};
 use crate::attention::AttentionVariant;
 use crate::checkpoint::RopeOverride;
 use crate::cli::BenchArgs;
-use crate::error::Result;
-use crate::export::speed::SpeedReport;
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::export::speed::{SpeedReport, write_speeds};
 use crate::export::style::Style;
 use crate::model::decoder::Decoder;
 use crate::model::dtype::Dtype;
@@ -28,6 +32,13 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
     for warning in &plan.warnings {
         tell(format_args!("warning: {warning}"));
     }
+    // Made before the weights load: where nothing can be written nothing is computed.
+    if let Some(directory) = &args.output {
+        fs::create_dir_all(directory).map_err(|error| {
+            Error::file(directory, format!("cannot make this directory: {error}; choose another with -o"))
+        })?;
+    }
+    let started = clock::now_utc();
     let BenchPlan { checkpoint, variant, lengths, tokens, .. } = plan;
     let decoder = args.attention.precision().decoder(&checkpoint, &device)?;
     let family = checkpoint.family;
@@ -44,6 +55,15 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
         LengthSpeed::new(of, &measured.runs, measured.peak_memory)
     };
     let lengths: Vec<_> = bench.lengths.iter().zip(&measured?).map(length).collect();
+    if let Some(directory) = &args.output {
+        let about = json!({
+            "niah": env!("CARGO_PKG_VERSION"),
+            "command": std::env::args().collect::<Vec<_>>(),
+            "started_utc": started,
+            "machine": machine_record(&args.machine, threads),
+        });
+        write_speeds(directory, &lengths, &about)?;
+    }
     let (title, notes) = (title(args, family, &bench, threads), notes(args, &lengths));
     print(&(args.output_format)(&SpeedReport { title, lengths, notes }, style)?)
 }

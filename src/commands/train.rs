@@ -62,7 +62,11 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         let (model, end) = plan.leg(state.step);
         let mut trainer = Trainer::new(model, &data, settings, state);
         while trainer.state().step < end && !stopped {
-            let row = trainer.step()?;
+            let row = match trainer.step() {
+                Ok(row) => row,
+                // A state to go on from would only end here again; the steps before say what went wrong.
+                Err(error) => return directory.save_table().and(Err(error)),
+            };
             bar.advance(settings.sequences() * rows);
             bar.at(&described(&row));
             directory.push(row);

@@ -1,14 +1,22 @@
 //! What the stages of an experiment left on disk, read for its report.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use super::csv;
 use super::directory::{ATTENTION_CSV, RESULTS_CSV};
-use super::loss::LOSS_CSV;
+use super::loss::{LOSS_CSV, LOSS_JSON};
+use super::speed::read_speeds;
 use super::training::step_reports;
 use crate::checkpoint::{Checkpoint, RopeOverride};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::report::experiment::rates::RateRun;
+use crate::report::experiment::sizes::SizedModel;
 use crate::report::experiment::{SeedRun, StepLoss};
+use crate::report::loss::{BucketLoss, mean_within};
+use crate::report::speed::LengthSpeed;
 use crate::train::StepReport;
 
 /// Where the results of one training are.
@@ -61,6 +69,60 @@ pub fn read(measured: &Measured) -> Result<SeedRun> {
 
 /// None where the table of the training does not stand beside the checkpoint.
 fn steps(checkpoint: &Path) -> Result<Vec<StepLoss>> {
-    let loss = |row: StepReport| StepLoss { step: row.step, loss: row.loss, answer_loss: row.answer_loss };
+    let loss = |row: StepReport| StepLoss {
+        step: row.step,
+        loss: row.loss,
+        answer_loss: row.answer_loss,
+        gradient_norm: row.gradient_norm,
+    };
     Ok(step_reports(checkpoint)?.into_iter().map(loss).collect())
+}
+
+/// The parameters of a model and its mean loss, from the directory of its losses.
+///
+/// # Errors
+/// When a table cannot be read or says nothing.
+pub fn sized(losses: &Path) -> Result<SizedModel> {
+    let buckets: Vec<BucketLoss> = csv::read(losses.join(LOSS_CSV))?;
+    let loss = mean_within(&buckets, usize::MAX)
+        .ok_or_else(|| Error::file(losses.join(LOSS_CSV), "holds no loss; measure again"))?;
+    Ok(SizedModel { parameters: number(&losses.join(LOSS_JSON), "/model/parameters")?, loss })
+}
+
+/// A training at the rate `2^exponent` of which `planned` steps were wanted.
+///
+/// # Errors
+/// When its table cannot be read.
+pub fn rate_run(training: &Path, exponent: i32, planned: usize) -> Result<RateRun> {
+    Ok(RateRun { exponent, planned, steps: steps(training)? })
+}
+
+/// Entries of the vocabulary of a checkpoint.
+///
+/// # Errors
+/// When its configuration cannot be read or does not say.
+pub fn vocabulary(checkpoint: &Path) -> Result<usize> {
+    number(&checkpoint.join("config.json"), "/vocab_size")
+}
+
+/// Seconds of a prompt by its length, from the directory of a `niah bench`.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn seconds(bench: &Path) -> Result<Vec<(usize, f64)>> {
+    let time = |length: LengthSpeed| {
+        let rate = length.prefill_tokens_per_second?;
+        Some((length.context_length, length.context_length as f64 / rate.median))
+    };
+    Ok(read_speeds(bench)?.into_iter().filter_map(time).collect())
+}
+
+/// A count of a JSON file.
+fn number(path: &Path, pointer: &str) -> Result<usize> {
+    let damaged = |problem: String| Error::file(path, format!("cannot be read: {problem}; run again"));
+    let bytes = fs::read(path).map_err(|error| damaged(error.to_string()))?;
+    let json: Value = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let number =
+        json.pointer(pointer).and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok());
+    number.ok_or_else(|| damaged(format!("no count at {pointer}")))
 }

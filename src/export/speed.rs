@@ -1,8 +1,14 @@
 //! Measurements of speed as a table for people, as CSV or as JSON.
 
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::directory::replace;
 use super::style::Style;
 use super::{csv, json, table};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::registry::Entry;
 use crate::report::speed::LengthSpeed;
 
@@ -38,4 +44,33 @@ fn page(report: &SpeedReport, style: &Style) -> String {
     let notes: Vec<String> = report.notes.iter().flat_map(|note| style.wrap(note)).collect();
     let title = style.wrap(&report.title).join("\n");
     format!("{title}\n\n{}\n{}\n", table::speeds(&report.lengths, style), notes.join("\n"))
+}
+
+/// Name of the file of a measurement.
+pub const BENCH_JSON: &str = "bench.json";
+
+/// Writes the file into a directory, in the place of one that is there: the lengths, and what was measured under `about`.
+///
+/// # Errors
+/// [`Error::File`] or [`Error::Output`] when it cannot be written.
+pub fn write_speeds(directory: &Path, lengths: &[LengthSpeed], about: &Value) -> Result<()> {
+    let path = directory.join(BENCH_JSON);
+    let text = format!("{:#}\n", json!({ "about": about, "lengths": lengths }));
+    replace(&path, |new| {
+        fs::write(new, text).map_err(|error| {
+            Error::output(&path, format!("cannot write: {error}; choose another directory with -o"))
+        })
+    })
+}
+
+/// The lengths of a measurement.
+///
+/// # Errors
+/// [`Error::File`] when the file is missing or damaged.
+pub fn read_speeds(directory: &Path) -> Result<Vec<LengthSpeed>> {
+    let path = directory.join(BENCH_JSON);
+    let damaged = |error: String| Error::file(&path, format!("cannot be read: {error}; measure again"));
+    let bytes = fs::read(&path).map_err(|error| damaged(error.to_string()))?;
+    let mut json: Value = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    serde_json::from_value(json["lengths"].take()).map_err(|error| damaged(error.to_string()))
 }

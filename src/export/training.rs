@@ -141,11 +141,7 @@ impl TrainingDirectory {
     /// When they cannot be written.
     pub fn save(&self, state: &State, layout: &Layout) -> Result<()> {
         // The state goes last: what it does not know of is written again when the training goes on.
-        self.write(CSV, |mut file| {
-            let mut table = format!("{COLUMNS}\n");
-            self.rows.iter().for_each(|row| table.push_str(&line(row)));
-            file.write_all(table.as_bytes())
-        })?;
+        self.save_table()?;
         let tensor = |tensor: &'_ crate::train::TensorLayout| {
             (tensor.name.clone(), tensor.shape.clone(), tensor.range.clone())
         };
@@ -176,6 +172,18 @@ impl TrainingDirectory {
         ];
         self.write(STATE, |file| {
             write_safetensors(BufWriter::new(file), &tensors, &[("step", state.step.to_string())])
+        })
+    }
+
+    /// Writes the table alone: of a training that cannot go on.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save_table(&self) -> Result<()> {
+        self.write(CSV, |mut file| {
+            let mut table = format!("{COLUMNS}\n");
+            self.rows.iter().for_each(|row| table.push_str(&line(row)));
+            file.write_all(table.as_bytes())
         })
     }
 

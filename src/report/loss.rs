@@ -76,6 +76,15 @@ pub fn by_position(means: &[Vec<f64>], buckets: &[RangeInclusive<usize>]) -> Vec
     buckets.iter().zip(means).map(of_bucket).collect()
 }
 
+/// The mean loss of all tokens at positions up to `end`, of buckets that end there or before; `None` when there are none.
+#[must_use]
+pub fn mean_within(buckets: &[BucketLoss], end: usize) -> Option<f64> {
+    let within = buckets.iter().filter(|bucket| bucket.position_end <= end);
+    let sum = within.filter_map(|bucket| Some((bucket.loss_mean? * bucket.n_tokens as f64, bucket.n_tokens)));
+    let (loss, tokens) = sum.fold((0.0, 0), |(loss, tokens), (of, n)| (loss + of, tokens + n));
+    (tokens > 0).then(|| loss / tokens as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,5 +115,14 @@ mod tests {
         assert!((last.loss_ci_high.unwrap() - 15.706_205).abs() < 1e-5);
         let alone = by_position(&text_means(&texts[..1], &buckets), &buckets);
         assert_eq!((alone[2].loss_mean, alone[2].loss_ci_low), (Some(2.0), None));
+    }
+
+    #[test]
+    fn the_mean_within_a_position_weighs_every_token_the_same() {
+        let buckets = position_buckets(4, None);
+        let found = by_position(&text_means(&[vec![4.0, 2.0, 1.0, 3.0]], &buckets), &buckets);
+        assert_eq!(mean_within(&found, 4), Some(2.5));
+        assert_eq!(mean_within(&found, 3), Some(3.0));
+        assert_eq!(mean_within(&found, 0), None);
     }
 }

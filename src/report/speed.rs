@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::speed::Speed;
 use crate::stats::median;
 
 /// The median of repeated measurements, and how far they lie apart.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The median.
     pub median: f64,
@@ -31,7 +31,7 @@ impl Spread {
 }
 
 /// The speed at one length. What could not be measured is missing.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LengthSpeed {
     /// Tokens of the prompt.
     pub context_length: usize,

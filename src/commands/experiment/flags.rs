@@ -45,7 +45,7 @@ impl ExperimentArgs {
         Ok(())
     }
 
-    /// Sizes of a model from scratch, as flags of `niah train`.
+    /// Sizes of a decoder from scratch, as flags of `niah train`.
     pub(super) fn sizes(&self) -> Vec<String> {
         let small: &[&str] = if self.small { SMALL } else { &[] };
         small.iter().map(ToString::to_string).collect()
@@ -91,10 +91,10 @@ impl ExperimentArgs {
         ["--context-length", &length, "--trials", TEXTS].map(String::from).to_vec()
     }
 
-    /// How the experiment is made, in words.
-    pub(super) fn method(&self) -> Vec<String> {
+    /// How the experiment is made, in words. `training` says what the trainings have in common.
+    pub(super) fn method(&self, training: &str) -> Vec<String> {
         let length = self.context_length;
-        let training = match (self.from_fixtures, self.small) {
+        let trained = match (self.from_fixtures, self.small) {
             (true, _) => "The checkpoints that niah ships are measured here; fixtures/README.md says how each was trained.".to_string(),
             (false, true) => format!(
                 "Each configuration is trained for {} steps on sequences of {length} tokens, with a model and batches so small that the \
@@ -102,9 +102,7 @@ impl ExperimentArgs {
                 self.steps
             ),
             (false, false) => format!(
-                "Each configuration is trained for {} steps on sequences of {length} tokens. Sequences, matrices to begin with, optimiser \
-                 and schedule are the same for all configurations of a seed: only the rule that turns scores into weights differs, on \
-                 the layers without a window.",
+                "Each configuration is trained for {} steps on sequences of {length} tokens. {training}",
                 self.steps
             ),
         };
@@ -114,7 +112,7 @@ impl ExperimentArgs {
              such as A=967892 (the task abcdigits). An answer counts when all its digits are right.",
             self.longest, self.trials
         );
-        vec![training, measuring]
+        vec![trained, measuring]
     }
 
     /// The command that makes the report again.
@@ -127,11 +125,9 @@ impl ExperimentArgs {
         if self.small {
             command += " --small";
         }
-        if !self.from_fixtures {
-            command += &format!(" --steps {}", self.steps);
-        }
         command += &format!(
-            " --seeds {} --context-length {} --trials {} --longest {}",
+            " --steps {} --seeds {} --context-length {} --trials {} --longest {}",
+            self.steps,
             seeds.join(","),
             ContextLength(self.context_length.0),
             self.trials,

@@ -1,6 +1,8 @@
 //! `niah experiment`: a paper's claims in miniature, trained, measured and reported.
 
+mod configurations;
 mod flags;
+mod multiscreen;
 mod ssmax;
 mod stages;
 
@@ -14,21 +16,37 @@ use crate::export::directory::replace;
 use crate::export::{html, markdown, svg};
 use crate::registry::{self, Entry};
 use crate::report::document::{Block, Document};
-use crate::report::experiment::{Configuration, Experiment, document};
+use crate::report::experiment::{Configuration, Experiment, Paper, document};
 
-/// An experiment: what it is called in the report, and what runs it.
+/// An experiment.
 #[derive(Clone, Copy)]
 pub(super) struct Kind {
+    /// What it is called in the report.
     title: &'static str,
-    run: fn(&ExperimentArgs) -> Result<Vec<Configuration>>,
+    /// How many configurations, from the first, are told of in sentences.
+    main: usize,
+    paper: Paper,
+    run: fn(&ExperimentArgs) -> Result<Made>,
+}
+
+/// What the stages of an experiment made.
+struct Made {
+    configurations: Vec<Configuration>,
+    /// What the trainings have in common and what not, in words.
+    training: String,
+    /// Sections of this experiment alone.
+    further: Vec<Block>,
 }
 
 /// The experiments, by name.
-pub(super) const EXPERIMENTS: &[Entry<Kind>] = &[Entry {
-    name: "ssmax",
-    about: "Scalable-Softmax against Softmax (arXiv 2501.19399)",
-    value: Kind { title: "Scalable-Softmax against Softmax, in miniature", run: ssmax::run },
-}];
+pub(super) const EXPERIMENTS: &[Entry<Kind>] = &[
+    Entry { name: "ssmax", about: "Scalable-Softmax against Softmax (arXiv 2501.19399)", value: ssmax::KIND },
+    Entry {
+        name: "multiscreen",
+        about: "Multiscreen (arXiv 2604.01178) beside Softmax and Scalable-Softmax",
+        value: multiscreen::KIND,
+    },
+];
 
 /// Runs the command.
 ///
@@ -37,8 +55,8 @@ pub(super) const EXPERIMENTS: &[Entry<Kind>] = &[Entry {
 pub fn run(args: &ExperimentArgs) -> Result<()> {
     let kind = registry::find("experiment", EXPERIMENTS, &args.name)?.value;
     args.check()?;
-    let configurations = (kind.run)(args)?;
-    if configurations.is_empty() {
+    let made = (kind.run)(args)?;
+    if made.configurations.is_empty() {
         return Err(Error::invalid(
             "--from-fixtures",
             "no checkpoint",
@@ -47,12 +65,14 @@ pub fn run(args: &ExperimentArgs) -> Result<()> {
     }
     let experiment = Experiment {
         title: kind.title.to_string(),
-        method: args.method(),
+        method: args.method(&made.training),
         command: args.command_line(),
         training_length: args.context_length.0,
-        configurations,
+        main: kind.main,
+        paper: kind.paper,
+        configurations: made.configurations,
     };
-    write(&args.output, &document(&experiment))
+    write(&args.output, &document(&experiment, made.further))
 }
 
 /// Writes `report.md`, `report.html` and `figures/*.svg`.

@@ -17,6 +17,8 @@ use crate::hash::sha256_hex;
 const COMPLETE: &str = "stage.json";
 /// What a training goes on from.
 const TRAINING_STATE: &str = "training-state.safetensors";
+/// The steps of a training.
+const TRAINING_TABLE: &str = "training.csv";
 
 /// A command to be run.
 pub(super) struct Stage {
@@ -26,6 +28,9 @@ pub(super) struct Stage {
     pub(super) arguments: Vec<String>,
     /// Directories of checkpoints among the arguments.
     pub(super) reads: Vec<PathBuf>,
+    /// Whether it is a training that may find its gradient to be no number and is then complete with the steps before. It must
+    /// save nothing on the way: a state to go on from tells that it was interrupted, and it begins anew.
+    pub(super) may_end_early: bool,
 }
 
 /// Runs stages below a directory.
@@ -64,6 +69,7 @@ impl Stages {
     }
 
     fn execute(&self, stage: &Stage, directory: &Path) -> Result<()> {
+        let left = |name: &str| directory.join(name).is_file();
         let failed = |problem: String| Error::Failed(format!("stage {}: {problem}", stage.name));
         let program =
             std::env::current_exe().map_err(|error| failed(format!("cannot find niah: {error}")))?;
@@ -73,15 +79,16 @@ impl Stages {
             command.arg("--threads").arg(threads.to_string());
         }
         if stage.arguments[0] == "train" {
-            if directory.join(TRAINING_STATE).is_file() {
+            if left(TRAINING_STATE) && !stage.may_end_early {
                 command.arg("--resume");
             } else if directory.exists() {
-                // It was interrupted before anything was saved.
+                // It was interrupted before anything was saved, or saves nothing.
                 fs::remove_dir_all(directory).map_err(|error| Error::output(directory, error))?;
             }
         }
         let status = command.status().map_err(|error| failed(format!("cannot run niah: {error}")))?;
-        match status.success() {
+        let ended_early = || stage.may_end_early && left(TRAINING_TABLE) && !left(TRAINING_STATE);
+        match status.success() || ended_early() {
             true => Ok(()),
             false => Err(failed(format!(
                 "ended with {status}; what is done is kept in {}, and the same command goes on",
@@ -92,6 +99,11 @@ impl Stages {
 }
 
 impl Stage {
+    /// A stage that is complete when its command succeeds.
+    pub(super) fn new(name: String, arguments: Vec<String>, reads: Vec<PathBuf>) -> Self {
+        Self { name, arguments, reads, may_end_early: false }
+    }
+
     /// SHA-256 of what it depends on.
     fn key(&self) -> Result<String> {
         let mut text = format!("niah {}\n", env!("CARGO_PKG_VERSION"));
@@ -131,7 +143,7 @@ mod tests {
         let key = |place: &Path, seed: &str| {
             let arguments =
                 ["run", "--model", &place.to_string_lossy(), "--seed", seed].map(String::from).to_vec();
-            Stage { name: "grid".to_string(), arguments, reads: vec![place.to_path_buf()] }.key().unwrap()
+            Stage::new("grid".to_string(), arguments, vec![place.to_path_buf()]).key().unwrap()
         };
         let before = key(here.path(), "1");
         assert_eq!(before, key(there.path(), "1"));

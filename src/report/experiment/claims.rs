@@ -102,6 +102,7 @@ fn verdict(claim: Claim, sides: [Option<Ordering>; 3], [a, b]: [&str; 2]) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::experiment::Paper;
     use crate::report::tests::outcome;
 
     /// One trial at the training length of 64, always right, and ten at 16 times of it, the first `right` of them right.
@@ -119,6 +120,8 @@ mod tests {
             method: vec![],
             command: String::new(),
             training_length: 64,
+            main: 2,
+            paper: Paper::default(),
             configurations: vec![
                 configuration("(a)", pair[0], None),
                 configuration("(b)", pair[1], None),

@@ -1,12 +1,15 @@
-//! The report of an experiment: attention variants trained alike, side by side. One file a section.
+//! The report of an experiment: models trained on the same data, side by side. One file a section.
 //!
 //! Every number is computed from the tables that the stages of the experiment left; words choose between what was found.
 
 mod claims;
 mod heads;
 mod positions;
+pub mod rates;
 mod retrieval;
 mod scales;
+pub mod sizes;
+pub mod speed;
 mod training;
 
 use std::collections::BTreeMap;
@@ -15,7 +18,11 @@ pub use claims::Claim;
 
 use crate::report::document::{Block, Document, Point, Series, Shape};
 use crate::report::loss::BucketLoss;
+use crate::stats::mean;
 use crate::trial::{AttentionRow, Outcome};
+
+/// A final loss is the mean over this share of the steps.
+const FINAL: usize = 20;
 
 /// Everything that was measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,8 +35,23 @@ pub struct Experiment {
     pub command: String,
     /// Tokens of a training sequence.
     pub training_length: usize,
+    /// How many configurations, from the first, are told of in sentences.
+    pub main: usize,
+    /// What the paper finds.
+    pub paper: Paper,
     /// The configurations, the one that all are compared with first.
     pub configurations: Vec<Configuration>,
+}
+
+/// What the paper finds, a sentence for each section that says what was found here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Paper {
+    /// Of retrieval past the training length.
+    pub retrieval: &'static str,
+    /// Of the training loss.
+    pub loss: &'static str,
+    /// Of the loss by position.
+    pub positions: &'static str,
 }
 
 /// One configuration, trained once or several times.
@@ -73,11 +95,13 @@ pub struct StepLoss {
     pub loss: f64,
     /// Mean loss of the answers' tokens.
     pub answer_loss: Option<f64>,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
 }
 
-/// The report as a document.
+/// The report as a document, with the sections that only this experiment has at its end.
 #[must_use]
-pub fn document(experiment: &Experiment) -> Document {
+pub fn document(experiment: &Experiment, further: Vec<Block>) -> Document {
     let sections = [
         retrieval::section(experiment),
         training::section(experiment),
@@ -88,6 +112,7 @@ pub fn document(experiment: &Experiment) -> Document {
     let mut blocks: Vec<Block> = experiment.method.iter().cloned().map(Block::Paragraph).collect();
     blocks.push(Block::Code(experiment.command.clone()));
     blocks.extend(sections.into_iter().flatten());
+    blocks.extend(further);
     Document { title: experiment.title.clone(), blocks }
 }
 
@@ -102,7 +127,12 @@ impl Experiment {
         self.configurations.iter().enumerate().filter_map(of).collect()
     }
 
-    /// The second configuration's runs beside the first one's with the same seed.
+    /// The configurations that are told of in sentences.
+    fn main(&self) -> impl Iterator<Item = &Configuration> {
+        self.configurations.iter().take(self.main)
+    }
+
+    /// The runs of configuration `other` beside the first one's with the same seed.
     fn pairs(&self, other: usize) -> Vec<(&SeedRun, &SeedRun)> {
         let (Some(base), Some(other)) = (self.configurations.first(), self.configurations.get(other)) else {
             return Vec::new();
@@ -119,6 +149,12 @@ fn by_length(outcomes: &[Outcome]) -> BTreeMap<usize, Vec<&Outcome>> {
         lengths.entry(outcome.context_length).or_default().push(outcome);
     }
     lengths
+}
+
+/// The mean of a loss over the last steps: single batches differ more than models.
+fn final_loss(steps: &[StepLoss], of: fn(&StepLoss) -> Option<f64>) -> Option<f64> {
+    let last = steps.len().div_ceil(FINAL);
+    mean(&steps[steps.len() - last..].iter().filter_map(of).collect::<Vec<_>>())
 }
 
 /// A number with three decimals; a dash for none.
@@ -152,6 +188,7 @@ mod tests {
             step,
             loss: if step == 20 { loss } else { 9.0 },
             answer_loss: None,
+            gradient_norm: 1.0,
         });
         let trial = |(index, (response, mass)): (usize, &(&str, f64))| Outcome {
             expected_answer: "1234567".to_string(),
@@ -159,6 +196,8 @@ mod tests {
             ..outcome(1024, 50.0, index, *response == "1234567", Some(*mass))
         };
         let outcomes: Vec<Outcome> = answers.iter().enumerate().map(trial).collect();
+        let row = |outcome: &Outcome| attention(&outcome.row_id, outcome.needle_mass_top.unwrap(), 1.0);
+        let attention = outcomes.iter().map(row).collect();
         let bucket = |start, end, loss| BucketLoss {
             position_start: start,
             position_end: end,
@@ -173,7 +212,28 @@ mod tests {
             steps: steps.collect(),
             positions: vec![bucket(33, 64, 2.0), bucket(65, 1024, 2.0 + loss)],
             outcomes,
+            attention,
             ..SeedRun::default()
+        }
+    }
+
+    /// What the only head did in a trial.
+    fn attention(row_id: &str, needle_mass: f64, total_mass: f64) -> AttentionRow {
+        AttentionRow {
+            row_id: row_id.to_string(),
+            layer: 0,
+            head: 0,
+            needle_mass,
+            value_mass: 0.0,
+            total_mass,
+            sink_mass: 0.0,
+            lift: None,
+            entropy: None,
+            argmax_position: 0,
+            answer_needle_mass: 0.0,
+            answer_value_mass: 0.0,
+            answer_total_mass: 0.0,
+            answer_sink_mass: 0.0,
         }
     }
 
@@ -187,6 +247,8 @@ mod tests {
             method: vec!["m".to_string()],
             command: "c".to_string(),
             training_length: 64,
+            main: 2,
+            paper: Paper::default(),
             configurations: vec![configuration("(a) softmax", base), configuration("(b) ssmax", other)],
         }
     }
@@ -201,20 +263,20 @@ mod tests {
 
     #[test]
     fn differences_are_taken_seed_by_seed_and_answers_are_sorted_by_their_first_digit() {
-        let document = document(&experiment());
+        let document = document(&experiment(), vec![]);
         let tables = tables(&document);
         // Retrieval, training loss, loss by position, heads.
         assert_eq!(tables[0].rows[0][..3], ["(a) softmax", "1", "0.250 [0.05, 0.70]"]);
         // The differences are -1 and -0.5.
         assert_eq!(tables[1].rows[1], ["(b) ssmax", "2", "2.000", "–", "-0.7500", "0.354"]);
         assert_eq!(tables[2].rows[0], ["(a) softmax", "2.000", "4.750"]);
-        assert_eq!(tables[3].rows[0], ["(a) softmax", "0.300", "–", "1", "1", "2"]);
+        assert_eq!(tables[3].rows[0], ["(a) softmax", "0.300", "0.300", "1", "1", "2"]);
         assert_eq!(tables[3].rows[1][3..], ["4", "0", "0"]);
     }
 
     #[test]
     fn what_is_found_is_said_in_words() {
-        let document = document(&experiment());
+        let document = document(&experiment(), vec![]);
         let words: String = document
             .blocks
             .iter()
@@ -230,13 +292,52 @@ mod tests {
     }
 
     #[test]
+    fn absolute_weights_are_shares_of_their_totals_and_empty_rows_are_counted_and_not_divided() {
+        let mut experiment = experiment();
+        let rows = &mut experiment.configurations[1].runs[0].attention;
+        (rows[0].needle_mass, rows[0].total_mass) = (3.0, 4.0);
+        (rows[1].needle_mass, rows[1].total_mass) = (0.0, 0.0);
+        let document = document(&experiment, vec![]);
+        let table = tables(&document)[3];
+        assert_eq!(table.header[6..], ["total", "empty rows"]);
+        // The shares are 0.75 and twice 0.9; the totals are 4, 0 and twice 1.
+        assert_eq!(table.rows[1][1..], ["0.850", "0.850", "4", "0", "0", "1.500", "1 of 4"]);
+        assert_eq!(table.rows[0][6..], ["1.000", "0 of 4"]);
+    }
+
+    #[test]
+    fn every_main_configuration_is_told_of_and_no_other() {
+        let mut experiment = experiment();
+        let third = Configuration { name: "multiscreen".to_string(), ..experiment.configurations[1].clone() };
+        experiment.configurations.push(third);
+        let told = |experiment: &Experiment| {
+            let blocks = document(experiment, vec![]).blocks;
+            let words = blocks.iter().filter(|block| matches!(block, Block::Paragraph(_)));
+            words.map(|block| format!("{block:?}")).collect::<String>()
+        };
+        let pieces = [
+            "multiscreen has a loss 0.750 nats lower than (a) softmax",
+            "and multiscreen answers 1.000 exactly",
+            "nats under multiscreen",
+        ];
+        let words = told(&experiment);
+        assert!(pieces.iter().all(|piece| !words.contains(piece)), "{words}");
+        experiment.main = 3;
+        experiment.paper = Paper { retrieval: "Retrieval.", loss: "Loss.", positions: "Positions." };
+        let words = told(&experiment);
+        for piece in pieces.iter().chain(&["Retrieval.", "Loss.", "Positions."]) {
+            assert!(words.contains(piece), "{piece} in {words}");
+        }
+    }
+
+    #[test]
     fn a_configuration_that_was_not_measured_has_no_number() {
         let mut experiment = experiment();
         let runs = vec![SeedRun::default()];
         experiment.configurations.push(Configuration { name: "adaptive".to_string(), claim: None, runs });
-        let document = document(&experiment);
+        let document = document(&experiment, vec![]);
         assert_eq!(tables(&document)[0].rows[2][2], "–");
         experiment.configurations.clear();
-        assert!(!super::document(&experiment).blocks.is_empty());
+        assert!(!super::document(&experiment, vec![]).blocks.is_empty());
     }
 }

@@ -67,16 +67,16 @@ fn loss_at(run: &SeedRun, end: usize) -> Option<f64> {
 /// How much the loss rises from the training length to the longest positions.
 fn finding(experiment: &Experiment, ends: &[usize]) -> String {
     let (Some(first), Some(last)) = (ends.first(), ends.last()) else { return String::new() };
-    let rises = experiment.configurations.iter().take(2).filter_map(|configuration| {
+    let rises = experiment.main().filter_map(|configuration| {
         let rise = |run: &SeedRun| Some(loss_at(run, *last)? - loss_at(run, *first)?);
         let rise = mean(&configuration.runs.iter().filter_map(rise).collect::<Vec<_>>())?;
         Some(format!("by {rise:+.3} nats under {}", configuration.name))
     });
     format!(
-        "From the bucket that ends at {} to the one that ends at {}, the loss changes {}. The paper sees the loss of Softmax rise past \
-         the training length and that of SSMax stay low to about twenty times of it.",
+        "From the bucket that ends at {} to the one that ends at {}, the loss changes {}. {}",
         tokens(*first),
         tokens(*last),
-        super::joined(&rises.collect::<Vec<_>>())
+        super::joined(&rises.collect::<Vec<_>>()),
+        experiment.paper.positions
     )
 }

@@ -107,11 +107,11 @@ impl Asked {
         [configuration.name.clone(), seeds.to_string()].into_iter().chain(lengths.iter().map(cell)).collect()
     }
 
-    /// Accuracy of the main pair at the training length and at multiples of it.
+    /// Accuracy of the main configurations at the training length and at multiples of it.
     fn finding(&self, experiment: &Experiment, lengths: &[usize]) -> String {
         let told = |factor: usize| {
             let length = experiment.training_length * factor;
-            let each = experiment.configurations.iter().take(2).map(|configuration| {
+            let each = experiment.main().map(|configuration| {
                 let tallies = self.tallies(configuration, length);
                 let seeds: Vec<f64> = tallies.iter().filter_map(|tally| tally.accuracy).collect();
                 let by_seed: Vec<String> = seeds.iter().map(|accuracy| format!("{accuracy:.2}")).collect();
@@ -127,10 +127,7 @@ impl Asked {
             lengths.contains(&length).then(|| format!("At {times}, {}, {}.", tokens(length), joined(&each)))
         };
         let told: Vec<String> = [1, 8, 16, 32].into_iter().filter_map(told).collect();
-        format!(
-            "{} The paper finds retrieval to about ten times the training length with SSMax where Softmax fails.",
-            told.join(" ")
-        )
+        format!("{} {}", told.join(" "), experiment.paper.retrieval)
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
             Panel::Heatmap(Heatmap { title: format!("{name}: learned s"), ..map })
         })
         .collect();
-    let mut blocks = vec![Block::Heading("Learned scales".to_string())];
+    let mut blocks = Vec::new();
     if !panels.is_empty() {
         blocks.push(Block::Figure(Figure {
             name: "learned-scales".to_string(),
@@ -30,6 +30,9 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     }
     for (name, run) in runs().filter(|(_, run)| !run.sizes.is_empty()) {
         blocks.extend(fitted(&name, &run.sizes));
+    }
+    if !blocks.is_empty() {
+        blocks.insert(0, Block::Heading("Learned scales".to_string()));
     }
     blocks
 }

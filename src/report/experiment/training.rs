@@ -1,13 +1,11 @@
 //! Loss against steps.
 
-use super::{Experiment, SeedRun, StepLoss, joined, number};
+use super::{Configuration, Experiment, FINAL, SeedRun, StepLoss, final_loss, joined, number};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Table};
 use crate::stats::{mean, sample_sd};
 
 /// Steps that a curve is smoothed over, as a share of all.
 const SMOOTHED: usize = 40;
-/// The final loss is the mean over this share of the steps: single batches differ more than variants.
-const FINAL: usize = 20;
 
 pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     let curve = |of: fn(&StepLoss) -> Option<f64>| experiment.series(|run| smoothed(&run.steps, of));
@@ -22,10 +20,7 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     };
     let figure = Figure {
         name: "training-loss".to_string(),
-        caption: format!(
-            "Training loss by step, mean over windows of a {SMOOTHED}th of the steps. All configurations of a seed see the same \
-             sequences in the same order and begin with the same matrices."
-        ),
+        caption: format!("Training loss by step, mean over windows of a {SMOOTHED}th of the steps."),
         panels: vec![
             chart("Loss of all tokens", curve(|step| Some(step.loss))),
             chart("Loss of the answers' tokens", curve(|step| step.answer_loss)),
@@ -33,7 +28,7 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     };
     let rows = experiment.configurations.iter().enumerate().filter_map(|(index, configuration)| {
         let of = |of: fn(&StepLoss) -> Option<f64>| -> Vec<f64> {
-            configuration.runs.iter().filter_map(|run| at_the_end(run, of)).collect()
+            configuration.runs.iter().filter_map(|run| final_loss(&run.steps, of)).collect()
         };
         let all = of(|step| Some(step.loss));
         let differences = differences(experiment, index);
@@ -66,24 +61,27 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     ]
 }
 
-/// What became of the paper's claim that SSMax trains to a lower loss.
+/// What became of the final losses of the main configurations beside the first one, and what the paper finds.
 fn finding(experiment: &Experiment) -> String {
-    let Some(second) = experiment.configurations.get(1) else { return String::new() };
-    let differences = differences(experiment, 1);
+    let Some(base) = experiment.configurations.first() else { return String::new() };
+    let others = experiment.main().enumerate().skip(1);
+    let mut told: Vec<String> =
+        others.map(|(index, other)| compared(base, other, &differences(experiment, index))).collect();
+    told.push(experiment.paper.loss.to_string());
+    told.join(" ")
+}
+
+fn compared(base: &Configuration, other: &Configuration, differences: &[f64]) -> String {
     let lower = differences.iter().filter(|difference| **difference < 0.0).count();
     let each: Vec<String> = differences.iter().map(|difference| signed(Some(*difference))).collect();
-    match mean(&differences) {
-        None => format!(
-            "There is no training of {} beside one of {}.",
-            second.name, experiment.configurations[0].name
-        ),
+    match mean(differences) {
+        None => format!("There is no training of {} beside one of {}.", other.name, base.name),
         Some(difference) => format!(
-            "At the end of training, {} has a loss {} nats {} than {} in the mean of {} seed{} ({}), lower in {} of {}. The paper finds \
-             about 0.008 nats less for a model of 162 million parameters.",
-            second.name,
+            "At the end of training, {} has a loss {} nats {} than {} in the mean of {} seed{} ({}), lower in {} of {}.",
+            other.name,
             number(Some(difference.abs())),
             if difference < 0.0 { "lower" } else { "higher" },
-            experiment.configurations[0].name,
+            base.name,
             differences.len(),
             if differences.len() == 1 { "" } else { "s" },
             joined(&each),
@@ -95,13 +93,8 @@ fn finding(experiment: &Experiment) -> String {
 
 /// Final losses minus those of the first configuration, by seed.
 fn differences(experiment: &Experiment, other: usize) -> Vec<f64> {
-    let end = |run: &SeedRun| at_the_end(run, |step| Some(step.loss));
+    let end = |run: &SeedRun| final_loss(&run.steps, |step| Some(step.loss));
     experiment.pairs(other).iter().filter_map(|(base, run)| Some(end(run)? - end(base)?)).collect()
-}
-
-fn at_the_end(run: &SeedRun, of: fn(&StepLoss) -> Option<f64>) -> Option<f64> {
-    let last = run.steps.len().div_ceil(FINAL);
-    mean(&run.steps[run.steps.len() - last..].iter().filter_map(of).collect::<Vec<_>>())
 }
 
 /// Means over windows, at their middle.

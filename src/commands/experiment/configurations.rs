@@ -1,0 +1,173 @@
+//! The configurations of an experiment: how each comes by its weights, and what is measured of it.
+
+use std::path::PathBuf;
+
+use super::stages::{Stage, Stages};
+use crate::checkpoint::shipped_directory;
+use crate::cli::ExperimentArgs;
+use crate::error::Result;
+use crate::export::experiment::{Measured, read};
+use crate::report::experiment::{Claim, Configuration, SeedRun};
+
+/// How a configuration comes by its weights.
+pub(super) enum Origin {
+    /// Trained from scratch with these flags, sizes among them.
+    Trained(Vec<String>),
+    /// Those of the first configuration, trained further with these flags.
+    Tuned(Vec<String>),
+    /// Those of the first configuration, as they are.
+    Swapped,
+}
+
+/// A configuration before it is trained.
+pub(super) struct Planned {
+    /// Name in the report.
+    pub(super) name: &'static str,
+    /// Name of the directory that ships it.
+    pub(super) shipped: &'static str,
+    pub(super) origin: Origin,
+    /// What the paper finds of its retrieval.
+    pub(super) claim: Option<Claim>,
+    pub(super) seeds: Vec<u64>,
+    /// Whether it runs past its training length.
+    pub(super) evaluated: bool,
+}
+
+impl Planned {
+    /// Trained with the first seed only, and evaluated.
+    pub(super) fn once(
+        args: &ExperimentArgs,
+        name: &'static str,
+        shipped: &'static str,
+        origin: Origin,
+    ) -> Self {
+        Self { name, shipped, origin, claim: None, seeds: vec![args.seeds[0]], evaluated: true }
+    }
+
+    /// A decoder from scratch under a variant, with every seed: the same stages in every experiment.
+    pub(super) fn decoder(args: &ExperimentArgs, name: &'static str, variant: &'static str) -> Self {
+        let origin = Origin::Trained(decoder_flags(args, &["--variant", variant]));
+        Self { seeds: args.seeds.clone(), ..Self::once(args, name, variant, origin) }
+    }
+
+    /// How many stages it takes.
+    fn stages(&self, args: &ExperimentArgs) -> usize {
+        let training = usize::from(!args.from_fixtures && !matches!(self.origin, Origin::Swapped));
+        let measuring = if self.evaluated { 2 * self.seeds.len() + 1 } else { 0 };
+        self.seeds.len() * training + measuring
+    }
+}
+
+/// These flags and the sizes of a decoder.
+pub(super) fn decoder_flags(args: &ExperimentArgs, flags: &[&str]) -> Vec<String> {
+    flags.iter().map(ToString::to_string).chain(args.sizes()).collect()
+}
+
+/// How many stages a plan takes.
+pub(super) fn count(args: &ExperimentArgs, plan: &[Planned]) -> usize {
+    plan.iter().map(|planned| planned.stages(args)).sum()
+}
+
+/// A configuration with the checkpoint of its first seed.
+pub(super) struct Trained {
+    pub(super) configuration: Configuration,
+    pub(super) checkpoint: PathBuf,
+}
+
+/// Runs every stage of a plan and reads what they made. What is to be measured as it was shipped and is not shipped is left out.
+///
+/// # Errors
+/// When a stage fails or its results cannot be read.
+pub(super) fn run(args: &ExperimentArgs, plan: &[Planned], stages: &mut Stages) -> Result<Vec<Trained>> {
+    let mut base: Option<PathBuf> = None;
+    let mut all = Vec::new();
+    for planned in plan {
+        let mut runs = Vec::new();
+        let mut first = None;
+        for &seed in &planned.seeds {
+            let Some(checkpoint) = checkpoint(args, planned, seed, base.as_ref(), stages)? else {
+                continue;
+            };
+            base.get_or_insert_with(|| checkpoint.clone());
+            first.get_or_insert_with(|| checkpoint.clone());
+            runs.push(measure(args, planned, seed, checkpoint, stages)?);
+        }
+        if let Some(checkpoint) = first {
+            let configuration = Configuration { name: planned.name.to_string(), claim: planned.claim, runs };
+            all.push(Trained { configuration, checkpoint });
+        }
+    }
+    Ok(all)
+}
+
+/// The weights of a configuration; `None` where they are not shipped.
+fn checkpoint(
+    args: &ExperimentArgs,
+    planned: &Planned,
+    seed: u64,
+    base: Option<&PathBuf>,
+    stages: &mut Stages,
+) -> Result<Option<PathBuf>> {
+    if args.from_fixtures {
+        let name = if seed == args.seeds[0] {
+            planned.shipped.to_string()
+        } else {
+            format!("{}-{seed}", planned.shipped)
+        };
+        return Ok(shipped_directory(&name).ok());
+    }
+    let mut arguments = vec!["train".to_string()];
+    let mut reads = Vec::new();
+    match &planned.origin {
+        Origin::Swapped => return Ok(base.cloned()),
+        Origin::Tuned(flags) => {
+            let Some(base) = base else { return Ok(None) };
+            arguments.extend(["--init".to_string(), base.display().to_string()]);
+            arguments.extend(flags.clone());
+            reads.push(base.clone());
+        }
+        Origin::Trained(flags) => {
+            arguments.extend(["--steps".to_string(), args.steps.to_string()]);
+            arguments.extend(flags.clone());
+        }
+    }
+    arguments.extend(args.sequences());
+    arguments.extend(["--seed".to_string(), seed.to_string(), "--save-every".to_string(), "50".to_string()]);
+    let name = format!("train-{}-{seed}", planned.shipped);
+    stages.run(&Stage::new(name, arguments, reads)).map(Some)
+}
+
+/// Runs the grid and the losses of a checkpoint.
+fn measure(
+    args: &ExperimentArgs,
+    planned: &Planned,
+    seed: u64,
+    checkpoint: PathBuf,
+    stages: &mut Stages,
+) -> Result<SeedRun> {
+    let mut measured = Measured { checkpoint, seed, needles: None, key_values: None, losses: None };
+    if planned.evaluated {
+        let variant = if matches!(planned.origin, Origin::Swapped) { "ssmax" } else { "auto" };
+        let mut evaluate = |name: &str, command: &str, flags: Vec<String>| {
+            let model = measured.checkpoint.display().to_string();
+            let mut arguments = [command, "--model", &model, "--variant", variant, "--split", "held-out"]
+                .map(String::from)
+                .to_vec();
+            arguments.extend(flags);
+            let name =
+                format!("{name}-{}-{seed}", planned.name.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
+            stages.run(&Stage::new(name, arguments, vec![measured.checkpoint.clone()]))
+        };
+        measured.needles = Some(evaluate("run", "run", args.needles())?);
+        measured.losses = Some(evaluate("loss", "loss", args.texts())?);
+        if seed == args.seeds[0] {
+            measured.key_values = Some(evaluate("key-values", "run", args.key_values())?);
+        }
+    }
+    let mut run = read(&measured)?;
+    if matches!(planned.origin, Origin::Swapped) {
+        run.steps.clear();
+        run.scales.clear();
+    }
+    Ok(run)
+}
