@@ -33,23 +33,26 @@ pub struct RateRun {
 /// How a training ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum End {
-    /// At this loss.
+    /// At this loss, better than guessing.
     Trained(f64),
-    /// At this loss, no better than guessing.
-    NoBetterThanGuessing(f64),
+    /// At this loss, no better than guessing, at a rate too small for the number of steps.
+    Slow(f64),
+    /// At this loss, above that of the first step, or no better than guessing at a rate above the best one.
+    Diverged(f64),
     /// In this step, whose gradient was not a number.
     NotFinite(usize),
 }
 
+impl End {
+    fn diverged(self) -> bool {
+        matches!(self, Self::Diverged(_) | Self::NotFinite(_))
+    }
+}
+
 impl RateRun {
-    fn end(&self, vocabulary: usize) -> End {
-        match final_loss(&self.steps, |step| Some(step.loss)) {
-            Some(loss) if self.steps.len() >= self.planned => match loss < (vocabulary as f64).ln() {
-                true => End::Trained(loss),
-                false => End::NoBetterThanGuessing(loss),
-            },
-            _ => End::NotFinite(self.steps.len() + 1),
-        }
+    /// The loss at the end; `None` when there is no end.
+    fn loss(&self) -> Option<f64> {
+        final_loss(&self.steps, |step| Some(step.loss)).filter(|_| self.steps.len() >= self.planned)
     }
 
     fn largest_norm(&self) -> Option<f64> {
@@ -59,26 +62,40 @@ impl RateRun {
 
 impl Family {
     fn ends(&self) -> impl Iterator<Item = (i32, End)> {
-        self.runs.iter().map(|run| (run.exponent, run.end(self.vocabulary)))
+        let best = self.best().map(|(exponent, _)| exponent);
+        self.runs.iter().map(move |run| (run.exponent, self.end(run, best)))
+    }
+
+    fn end(&self, run: &RateRun, best: Option<i32>) -> End {
+        let Some(loss) = run.loss() else { return End::NotFinite(run.steps.len() + 1) };
+        let first = run.steps.first().map_or(f64::INFINITY, |step| step.loss);
+        if loss < self.guessing() {
+            End::Trained(loss)
+        } else if loss < first && best.is_some_and(|best| run.exponent < best) {
+            End::Slow(loss)
+        } else {
+            End::Diverged(loss)
+        }
+    }
+
+    /// The loss of guessing all tokens alike.
+    fn guessing(&self) -> f64 {
+        (self.vocabulary as f64).ln()
     }
 
     fn diverged(&self) -> Vec<i32> {
-        self.ends().filter(|(_, end)| !matches!(end, End::Trained(_))).map(|(exponent, _)| exponent).collect()
+        self.ends().filter(|(_, end)| end.diverged()).map(|(exponent, _)| exponent).collect()
     }
 
     /// The largest rate up to which no training diverges; `None` when the smallest does.
     fn stable(&self) -> Option<i32> {
-        let stable = self.ends().take_while(|(_, end)| matches!(end, End::Trained(_)));
-        stable.last().map(|(exponent, _)| exponent)
+        self.ends().take_while(|(_, end)| !end.diverged()).last().map(|(exponent, _)| exponent)
     }
 
-    /// The rate with the smallest loss, and that loss.
+    /// The rate with the smallest loss among those better than guessing, and that loss.
     fn best(&self) -> Option<(i32, f64)> {
-        let trained = self.ends().filter_map(|(exponent, end)| match end {
-            End::Trained(loss) => Some((exponent, loss)),
-            _ => None,
-        });
-        trained.min_by(|a, b| a.1.total_cmp(&b.1))
+        let trained = self.runs.iter().filter_map(|run| Some((run.exponent, run.loss()?)));
+        trained.filter(|(_, loss)| *loss < self.guessing()).min_by(|a, b| a.1.total_cmp(&b.1))
     }
 }
 
@@ -105,15 +122,14 @@ pub fn section(method: &str, base: &Family, other: &Family) -> Vec<Block> {
 }
 
 fn losses(families: &[&Family]) -> Panel {
-    let guessing = families.iter().map(|family| (family.vocabulary as f64).ln()).fold(0.0, f64::max);
+    let guessing = families.iter().map(|family| family.guessing()).fold(0.0, f64::max);
     let low = families.iter().filter_map(|family| family.best()).map(|(_, loss)| loss).reduce(f64::min);
     let (low, high) = (0.95 * low.unwrap_or(0.0), HIGHEST * guessing);
     let series = families.iter().enumerate().flat_map(|(color, family)| {
         let points = |diverged: bool| {
             let point = move |(exponent, end): (i32, End)| match end {
-                End::Trained(loss) if !diverged => Some(Point::new(rate(exponent), loss)),
-                End::Trained(_) => None,
-                _ => diverged.then(|| Point::new(rate(exponent), high)),
+                End::Trained(loss) | End::Slow(loss) => (!diverged).then(|| Point::new(rate(exponent), loss)),
+                End::Diverged(_) | End::NotFinite(_) => diverged.then(|| Point::new(rate(exponent), high)),
             };
             family.ends().filter_map(point).collect::<Vec<_>>()
         };
@@ -162,9 +178,10 @@ fn table(families: &[&Family]) -> Table {
     let rows = exponents.iter().map(|&exponent| {
         let cells = families.iter().flat_map(|family| {
             let run = family.runs.iter().find(|run| run.exponent == exponent);
-            let end = run.map_or("–".to_string(), |run| match run.end(family.vocabulary) {
-                End::Trained(loss) => number(Some(loss)),
-                End::NoBetterThanGuessing(loss) => format!("{}, diverged", number(Some(loss))),
+            let best = family.best().map(|(exponent, _)| exponent);
+            let end = run.map_or("–".to_string(), |run| match family.end(run, best) {
+                End::Trained(loss) | End::Slow(loss) => number(Some(loss)),
+                End::Diverged(loss) => format!("{}, diverged", number(Some(loss))),
                 End::NotFinite(step) => format!("not finite in step {step}"),
             });
             let norm = run.and_then(RateRun::largest_norm);
@@ -181,7 +198,7 @@ fn table(families: &[&Family]) -> Table {
 }
 
 fn finding(base: &Family, other: &Family) -> String {
-    let guessing = (base.vocabulary as f64).ln();
+    let guessing = base.guessing();
     let told = [base, other].map(|family| {
         let diverged: Vec<String> = family.diverged().into_iter().map(named).collect();
         let where_ = match diverged.len() {
@@ -218,8 +235,9 @@ fn finding(base: &Family, other: &Family) -> String {
             }
         };
     format!(
-        "A training counts as diverged when its gradient stops being a number, or when its loss at the end is no better than {guessing:.3}, \
-         that of guessing all tokens alike. {} {} The paper finds Multiscreen stable at learning rates where a Transformer diverges: {verdict}.",
+        "A training counts as diverged when its gradient stops being a number, when its loss ends above that of its first step, or when it \
+         ends no better than {guessing:.3}, the loss of guessing all tokens alike, at a rate above the best one; below the best one it is \
+         merely slow. {} {} The paper finds Multiscreen stable at learning rates where a Transformer diverges: {verdict}.",
         told[0], told[1]
     )
 }
@@ -272,7 +290,7 @@ mod tests {
         }
         let found = finding(&family("softmax", wild), &family("multiscreen", calm));
         for words in [
-            "no better than 5.991",
+            "ends no better than 5.991",
             "softmax diverges at 2 of 3 rates (2^-1 and 2^0); the smallest loss is 3.500 at 2^-2.",
             "multiscreen diverges at none of the rates; the smallest loss is 2.000 at 2^-1.",
         ] {
@@ -281,12 +299,15 @@ mod tests {
     }
 
     #[test]
-    fn a_training_that_ended_early_or_at_the_loss_of_guessing_has_diverged() {
-        assert_eq!(run(0, 20, 5.9).end(400), End::Trained(5.9));
-        assert_eq!(run(0, 20, 6.0).end(400), End::NoBetterThanGuessing(6.0));
-        assert!(matches!(run(0, 20, f64::NAN).end(400), End::NoBetterThanGuessing(loss) if loss.is_nan()));
-        assert_eq!(run(0, 19, 2.0).end(400), End::NotFinite(20));
-        assert_eq!(run(0, 0, 2.0).end(400), End::NotFinite(1));
+    fn a_training_diverges_by_its_gradient_by_its_loss_or_by_guessing_above_the_best_rate() {
+        let ends = |ends| family("softmax", ends).ends().map(|(_, end)| end).collect::<Vec<_>>();
+        // The first loss is 9 and guessing has 5.99.
+        let found = ends([(20, 6.5), (20, 5.9), (20, 6.5)]);
+        assert_eq!(found, [End::Slow(6.5), End::Trained(5.9), End::Diverged(6.5)]);
+        let found = ends([(20, 9.5), (19, 2.0), (0, 2.0)]);
+        assert_eq!(found, [End::Diverged(9.5), End::NotFinite(20), End::NotFinite(1)]);
+        assert!(matches!(ends([(20, f64::NAN); 3])[0], End::Diverged(loss) if loss.is_nan()));
+        assert_eq!(family("softmax", [(20, 6.5), (20, 5.9), (20, 6.5)]).stable(), Some(-1));
     }
 
     #[test]

@@ -203,7 +203,7 @@ fn finding(sizes: &Sizes) -> String {
         "no ratio is left when a model is left out".to_string(),
         |(low, high)| {
             format!(
-                "from {low:.3} to {high:.3} when any one of the models is left out of its fit, in {} of {} cases a ratio",
+                "from {low:.3} to {high:.3} over {} of {} fits with one model left out",
                 equal.left_out.len(),
                 equal.attempts
             )
@@ -243,7 +243,7 @@ mod tests {
         for (factor, words) in [
             (
                 0.65,
-                "a ratio of 0.650 (from 0.650 to 0.650 when any one of the models is left out of its fit, in 6 of 6 cases a ratio), 35 % fewer. The paper finds 30 to 40 % fewer, as here.",
+                "a ratio of 0.650 (from 0.650 to 0.650 over 6 of 6 fits with one model left out), 35 % fewer. The paper finds 30 to 40 % fewer, as here.",
             ),
             (0.50, "50 % fewer. The paper finds 30 to 40 % fewer: here it is a larger saving."),
             (0.90, "10 % fewer. The paper finds 30 to 40 % fewer: here it is a smaller saving."),
