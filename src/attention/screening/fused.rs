@@ -4,6 +4,9 @@
 //! a window costs its width, whatever the length. Values are read for the keys that pass: row by row where few do, as a matrix
 //! where many do, and not at all where none does. [`super::reference`] says the same in plain operations; tests hold the two
 //! together.
+//!
+//! Pages of keys are not bounded beforehand, by their mean and radius: keys of a page point everywhere, and the tiles that
+//! training widens pass a third of all keys and more, so that not one page could be passed over.
 
 use std::cmp::Reverse;
 use std::ops::Range;
