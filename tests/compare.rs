@@ -265,6 +265,32 @@ fn the_demo_draws_both_and_ends_with_the_result() {
 }
 
 #[test]
+fn the_demo_holds_a_third_checkpoint() {
+    let bench = Bench::new();
+    trained(&bench);
+    let tiles = ["train", "-o", "tiles", "--family=multiscreen", "--hidden-size=16", "--num-hidden-layers=1"];
+    let data =
+        ["--tokenizer=softmax", "--context-length=128", "--batch-size=1", "--steps=1", "--haystack=essays"];
+    bench.stdout(&[&tiles[..], &data, &["--num-attention-heads=2", "--value-dim=8"]].concat());
+    let demo = [
+        "demo",
+        "--softmax=softmax",
+        "--ssmax=ssmax",
+        "--multiscreen=tiles",
+        "-n=1",
+        "--ascii",
+        "--width=200",
+    ];
+    let page = bench.stdout(&demo);
+    let first = page.lines().next().unwrap();
+    assert!(first.contains("ssmax: Accuracy") && first.contains("screening: Accuracy"), "{page}");
+    let words = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    for other in ["ssmax", "screening"] {
+        assert!(words.contains(&format!("softmax answers 0% and {other} ")), "{words}");
+    }
+}
+
+#[test]
 fn a_demo_of_checkpoints_that_do_not_belong_together_is_refused() {
     let bench = Bench::new();
     trained(&bench);

@@ -35,6 +35,11 @@ macro_rules! embedded {
 pub const SHIPPED: &[Entry<Contents>] = &[
     Entry { name: "softmax", about: "trained with Softmax on 256 tokens", value: embedded!("softmax") },
     Entry { name: "ssmax", about: "trained alike with Scalable-Softmax", value: embedded!("ssmax") },
+    Entry {
+        name: "multiscreen",
+        about: "screening tiles, trained on the same data",
+        value: embedded!("multiscreen"),
+    },
 ];
 
 /// A checkpoint in the binary.
@@ -133,8 +138,10 @@ mod tests {
     }
 
     #[test]
-    fn the_two_of_the_demo_and_the_default_are_in_the_binary() {
-        for name in ["softmax", "ssmax", DEFAULT_CHECKPOINT.strip_prefix(SHIPPED_PREFIX).unwrap()] {
+    fn those_of_the_demo_and_the_default_are_in_the_binary() {
+        for name in
+            ["softmax", "ssmax", "multiscreen", DEFAULT_CHECKPOINT.strip_prefix(SHIPPED_PREFIX).unwrap()]
+        {
             assert!(matches!(find(name), Ok(Place::Binary(_))), "{name}");
         }
     }

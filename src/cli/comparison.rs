@@ -65,6 +65,9 @@ pub struct DemoArgs {
     /// Checkpoint trained with Scalable-Softmax, of the same tokenizer and training length
     #[arg(long, value_name = "DIR", default_value = "shipped:ssmax")]
     pub ssmax: String,
+    /// Multiscreen checkpoint, likewise [default: beside the shipped two shipped:multiscreen, else none]
+    #[arg(long, value_name = "DIR")]
+    pub multiscreen: Option<String>,
     /// Trials of each cell, each with a haystack and needles of its own
     #[arg(long, short = 'n', value_name = "N", default_value_t = 4)]
     pub trials: usize,

@@ -1,9 +1,10 @@
-//! `niah demo`: Softmax and Scalable-Softmax on the same prompts, to sixteen times the length that both were trained on.
+//! `niah demo`: Softmax, Scalable-Softmax and Multiscreen on the same prompts, to sixteen times the length that all were trained
+//! on.
 
 use super::compare::{check_first_prompts, report};
 use super::evaluation::{Evaluation, failures};
 use super::{machine_record, prepare, print, run_report, stop_on_interrupt};
-use crate::checkpoint::{Checkpoint, RopeOverride};
+use crate::checkpoint::{Checkpoint, RopeOverride, SHIPPED_PREFIX};
 use crate::cli::DemoArgs;
 use crate::error::{Error, Result};
 use crate::export::comparison;
@@ -16,6 +17,9 @@ use crate::plan::{ChatChoice, RunPlan, Settings};
 use crate::prompt::Snap;
 use crate::split::Split;
 
+/// What stands beside the shipped pair.
+const MULTISCREEN: &str = "shipped:multiscreen";
+
 /// Lengths of the grid, in training lengths.
 const TIMES: [usize; 5] = [1, 2, 4, 8, 16];
 /// Depths of the grid.
@@ -27,13 +31,16 @@ const DEPTHS: usize = 5;
 /// When a checkpoint is missing or cannot be run, when the two do not share a training length or a tokenizer, and when a trial failed.
 pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
     let (device, threads) = prepare(&args.machine)?;
-    let checkpoints = [("--softmax", &args.softmax), ("--ssmax", &args.ssmax)];
+    let mut checkpoints = vec![("--softmax", args.softmax.as_str()), ("--ssmax", args.ssmax.as_str())];
+    let shipped = checkpoints.iter().all(|(_, checkpoint)| checkpoint.starts_with(SHIPPED_PREFIX));
+    let multiscreen = args.multiscreen.as_deref().or(shipped.then_some(MULTISCREEN));
+    checkpoints.extend(multiscreen.map(|checkpoint| ("--multiscreen", checkpoint)));
     let trained = training_length(&checkpoints)?;
     let grid = Grid::new(
         TIMES.map(|times| ContextLength(times * trained)).to_vec(),
         spaced_depths(DEPTHS, DepthSpacing::Linear),
     )?;
-    let open = |(_, checkpoint): &(&str, &String)| -> Result<_> {
+    let open = |(_, checkpoint): &(&str, &str)| -> Result<_> {
         let evaluation = Evaluation::new(RunPlan::resolve(settings(checkpoint, &grid, args))?, true)?;
         let record = evaluation.record(&device, machine_record(&args.machine, threads))?;
         Ok((evaluation, record))
@@ -57,7 +64,7 @@ pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
 }
 
 /// The training length that all checkpoints declare; each comes with its flag.
-fn training_length(checkpoints: &[(&str, &String)]) -> Result<usize> {
+fn training_length(checkpoints: &[(&str, &str)]) -> Result<usize> {
     let mut common = None;
     for (flag, checkpoint) in checkpoints {
         let opened = Checkpoint::open(checkpoint, RopeOverride::default())?;

@@ -234,6 +234,10 @@ mod tests {
             answer_value_mass: 0.0,
             answer_total_mass: 0.0,
             answer_sink_mass: 0.0,
+            passed_keys: None,
+            passed_share: None,
+            zero_share: None,
+            effective_window: None,
         }
     }
 
