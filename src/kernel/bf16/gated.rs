@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::packed::{Matrix, Rows, STEP, STRIP, TILE_ROWS, Tile, round_into};
-use super::{Kernel, Out, Shared, kernel};
+use super::{Kernel, Shared, kernel};
 use crate::kernel::Gate;
 
 /// `act(x gᵀ) * (x uᵀ)`, `[m, n]` and rounded, for `x [m, k]` and the matrices `g` and `u` `[n, k]` that `gate_up` holds
@@ -26,9 +26,10 @@ fn gated_with(kernel: Kernel, x: &Rows, gate_up: &Matrix, n: usize, act: Gate) -
             (kernel.begin)();
             for (first, rows) in x.pairs() {
                 let mut inner = [Tile::ZERO; 2];
+                let count = (2 * TILE_ROWS).min(x.m() - first * TILE_ROWS);
                 for strip in strips.clone() {
                     let ahead = gate_up.quarter(strip + 2, first / 2);
-                    (kernel.multiply)(rows, gate_up.strip(strip), Out::block(&mut block), false, ahead);
+                    kernel.block(rows, count, gate_up.strip(strip), &mut block, ahead);
                     gate_block(act, &block, &mut inner, strip % 2 * TILE_ROWS);
                 }
                 for (half, tile) in inner.into_iter().enumerate().take(x.blocks() - first) {

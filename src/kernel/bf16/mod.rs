@@ -36,6 +36,14 @@ type Block = [[f32; STRIP]; 2 * TILE_ROWS];
 /// `ahead` are tiles that will be read soon: a kernel may fetch the first `steps / 2` of them into its cache meanwhile.
 type Multiply = fn(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool, ahead: &[Tile]);
 
+/// Rows up to which [`Few`] is the faster one: then reading the weights takes longer than computing with them, and a kernel for
+/// whole blocks reads them no faster than it computes 32 rows.
+const FEW: usize = 8;
+
+/// The products of the first rows of a block with a strip, as a [`Multiply`] that does not add: the same, but for a block of which no
+/// more than [`FEW`] rows are there. Sets `count` rows at least.
+type Few = fn(rows: &[Tile], count: usize, strip: &[[Tile; 2]], block: &mut Block);
+
 /// Where a block is written: 32 rows of 32 numbers, which may stand apart.
 struct Out<'a> {
     first: *mut f32,
@@ -70,16 +78,36 @@ struct Kernel {
     /// Must come before the first product on a thread.
     begin: fn(),
     multiply: Multiply,
+    /// Needs no beginning.
+    few: Few,
     /// Must come after the last one.
     end: fn(),
 }
 
-const PLAIN: Kernel = Kernel { name: "plain", begin: || {}, multiply: plain::multiply, end: || {} };
+impl Kernel {
+    /// The products of `count` rows with a strip, without a beginning where `few` is so.
+    fn block(self, rows: [&[Tile]; 2], count: usize, strip: &[[Tile; 2]], block: &mut Block, ahead: &[Tile]) {
+        if count <= FEW {
+            (self.few)(rows[0], count, strip, block);
+        } else {
+            (self.multiply)(rows, strip, Out::block(block), false, ahead);
+        }
+    }
+}
+
+const PLAIN: Kernel =
+    Kernel { name: "plain", begin: || {}, multiply: plain::multiply, few: plain::few, end: || {} };
 #[cfg(target_arch = "x86_64")]
-const DOT: Kernel = Kernel { name: "avx512-bf16", begin: || {}, multiply: dot::multiply, end: || {} };
+const DOT: Kernel =
+    Kernel { name: "avx512-bf16", begin: || {}, multiply: dot::multiply, few: dot::few, end: || {} };
 #[cfg(target_arch = "x86_64")]
-const AMX: Kernel =
-    Kernel { name: "amx-bf16", begin: amx::configure, multiply: amx::multiply, end: amx::release };
+const AMX: Kernel = Kernel {
+    name: "amx-bf16",
+    begin: amx::configure,
+    multiply: amx::multiply,
+    few: dot::few,
+    end: amx::release,
+};
 
 /// Name of the kernel that runs on this processor.
 pub(crate) fn kernel_name() -> &'static str {
@@ -90,11 +118,9 @@ pub(crate) fn kernel_name() -> &'static str {
 fn kernel() -> Kernel {
     #[cfg(target_arch = "x86_64")]
     {
-        if amx::available() {
-            return AMX;
-        }
+        // Every processor with tiles has the instructions of the other kernel too.
         if dot::available() {
-            return DOT;
+            return if amx::available() { AMX } else { DOT };
         }
     }
     PLAIN
@@ -140,7 +166,7 @@ fn multiply_with(kernel: Kernel, x: &Rows, w: &Matrix) -> Vec<f32> {
                 continue;
             }
             let mut block = [[0f32; STRIP]; 2 * TILE_ROWS];
-            (kernel.multiply)(rows, strip, Out::block(&mut block), false, ahead);
+            kernel.block(rows, count, strip, &mut block, ahead);
             for (row, numbers) in block[..count].iter().enumerate() {
                 // SAFETY: `count` rows and `columns` numbers of them lie in the product and belong to this task.
                 unsafe { std::ptr::copy_nonoverlapping(numbers.as_ptr(), at.add(row * n), columns) };
@@ -173,7 +199,9 @@ mod tests {
     fn every_kernel_multiplies_what_was_rounded_to_bf16() {
         let kernels = every_kernel();
         let mut rng = Rng::new(17);
-        for (m, k, n) in [(1, 576, 100), (33, 65, 70), (16, 7, 1), (40, 64, 32), (3, 1, 33)] {
+        for (m, k, n) in
+            [(1, 576, 100), (2, 64, 33), (33, 65, 70), (8, 96, 40), (16, 7, 1), (40, 64, 32), (3, 1, 33)]
+        {
             let (x, w) = (numbers(&mut rng, m * k, 1.0), numbers(&mut rng, n * k, 1.0));
             let (rows, matrix) = (Rows::round(&x, m, k), Matrix::round(&w, n, k));
             for kernel in &kernels {

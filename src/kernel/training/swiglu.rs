@@ -1,7 +1,7 @@
 //! The gate of a SwiGLU MLP (arXiv 2002.05202): `y = silu(g) u`, `silu(g) = g σ(g)`. Rows hold `g` and behind it `u`.
 
-use crate::kernel::for_every_instruction_set;
 use crate::kernel::gated::sigmoid;
+use crate::kernel::{LANES, for_every_instruction_set};
 
 for_every_instruction_set! {
     /// Writes `y`, rows of `inner` numbers, for rows of `2 inner`.
@@ -27,13 +27,28 @@ for_every_instruction_set! {
 fn swiglu_backward_plain(dy: &[f32], inner: usize, gate_up: &mut [f32]) {
     for (row, dy) in gate_up.chunks_exact_mut(2 * inner).zip(dy.chunks_exact(inner)) {
         let (gate, up) = row.split_at_mut(inner);
-        for ((g, u), dy) in gate.iter_mut().zip(up).zip(dy) {
-            let s = sigmoid(*g);
-            let du = dy * *g * s;
-            *g = dy * *u * s * (1.0 + *g * (1.0 - s));
-            *u = du;
+        let (gates, last_gates) = gate.as_chunks_mut::<LANES>();
+        let (ups, last_ups) = up.as_chunks_mut::<LANES>();
+        let (dys, last_dys) = dy.as_chunks::<LANES>();
+        for ((gate, up), dy) in gates.iter_mut().zip(ups).zip(dys) {
+            // Arrays of their own: a loop that writes into two slices is not vectorised.
+            let (mut dgate, mut dup) = ([0f32; LANES], [0f32; LANES]);
+            for lane in 0..LANES {
+                (dgate[lane], dup[lane]) = gradient(gate[lane], up[lane], dy[lane]);
+            }
+            (*gate, *up) = (dgate, dup);
+        }
+        for ((gate, up), dy) in last_gates.iter_mut().zip(last_ups).zip(last_dys) {
+            (*gate, *up) = gradient(*gate, *up, *dy);
         }
     }
+}
+
+/// `(dg, du)`.
+#[inline(always)]
+fn gradient(gate: f32, up: f32, dy: f32) -> (f32, f32) {
+    let s = sigmoid(gate);
+    (dy * up * s * (1.0 + gate * (1.0 - s)), dy * gate * s)
 }
 
 #[cfg(test)]
