@@ -388,16 +388,16 @@ fn the_report_is_drawn_from_the_rows() {
     let directory = tempfile::tempdir().unwrap();
     let outcomes = world.run_all(directory.path());
     let header = "context_length,depth_percent,n,n_correct,accuracy,ci_low,ci_high,n_error,needle_mass_mean,\
-                  needle_mass_sd,answer_logprob_mean";
+                  needle_mass_sd,answer_logprob_mean,total_mass_mean,needle_share_mean";
     let (all, none) = ("1.0,0.3423802275066531,1.0", "0.0,0.0,0.6576197724933469");
     let lines = [
         header.to_string(),
-        format!("256,0.0,2,2,{all},0,0.5,0.0,-3.5"),
-        format!("256,50.0,2,2,{all},0,0.5,0.0,-3.5"),
-        format!("384,0.0,2,0,{none},0,0.5,0.0,-3.5"),
-        format!("384,50.0,2,0,{none},0,0.5,0.0,-3.5"),
-        format!("512,0.0,2,0,{none},0,0.0625,0.0,-3.5"),
-        format!("512,50.0,2,0,{none},0,0.0625,0.0,-3.5"),
+        format!("256,0.0,2,2,{all},0,0.5,0.0,-3.5,,"),
+        format!("256,50.0,2,2,{all},0,0.5,0.0,-3.5,,"),
+        format!("384,0.0,2,0,{none},0,0.5,0.0,-3.5,,"),
+        format!("384,50.0,2,0,{none},0,0.5,0.0,-3.5,,"),
+        format!("512,0.0,2,0,{none},0,0.0625,0.0,-3.5,,"),
+        format!("512,50.0,2,0,{none},0,0.0625,0.0,-3.5,,"),
     ];
     assert_eq!(world.cells_csv(&outcomes), lines.join("\n") + "\n");
     let drawn = world.drawn(&outcomes);

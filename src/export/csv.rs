@@ -304,7 +304,7 @@ fn to_csv<T: Serialize>(rows: &[T], header: bool) -> Result<Vec<u8>> {
 /// When serialisation fails.
 pub fn cells(cells: &[CellSummary]) -> Result<String> {
     const COLUMNS: &str = "context_length,depth_percent,n,n_correct,accuracy,ci_low,ci_high,n_error,needle_mass_mean,\
-                           needle_mass_sd,answer_logprob_mean\n";
+                           needle_mass_sd,answer_logprob_mean,total_mass_mean,needle_share_mean\n";
     table(COLUMNS, cells)
 }
 
@@ -449,7 +449,7 @@ mod tests {
     #[test]
     fn missing_is_an_empty_field() {
         let text = cells(&report::cells(&[failed(1024, 50.0, 0)], &[])).unwrap();
-        assert_eq!(text.lines().nth(1), Some("1024,50.0,0,0,,,,1,,,"));
+        assert_eq!(text.lines().nth(1), Some("1024,50.0,0,0,,,,1,,,,,"));
     }
 
     #[test]

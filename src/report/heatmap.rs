@@ -123,14 +123,19 @@ impl Heatmap {
     }
 
     /// Needle mass by length (x) and depth (y, 0 on top), colours fixed to 0-1: the mean over a cell's trials of
-    /// [`crate::trial::Outcome::needle_mass_top`].
+    /// [`crate::trial::Outcome::needle_mass_top`]. Under screening, where masses are absolute and may exceed 1, its share of the
+    /// row's total mass.
     #[must_use]
     pub fn needle_mass(cells: &[CellSummary], training_length: Option<usize>) -> Self {
-        let map = of_run(cells, training_length, |cell| cell.needle_mass_mean);
-        Self {
-            title: "Needle mass by context length and depth (largest of all heads, mean over trials)".into(),
-            ..map
-        }
+        let screening = cells.iter().any(|cell| cell.total_mass_mean.is_some());
+        let (what, head, value): (_, _, fn(&CellSummary) -> Option<f64>) = match screening {
+            true => ("Needle share of the total mass", "head with the largest mass", |cell| {
+                cell.needle_share_mean
+            }),
+            false => ("Needle mass", "largest of all heads", |cell| cell.needle_mass_mean),
+        };
+        let title = format!("{what} by context length and depth ({head}, mean over trials)");
+        Self { title, ..of_run(cells, training_length, value) }
     }
 
     /// Accuracy of B minus that of A by length and depth, in points, colours fixed to -100 to 100.
@@ -288,7 +293,7 @@ mod tests {
     use super::super::{cells, heads};
     use super::*;
     use crate::grid::Depth;
-    use crate::trial::AttentionRow;
+    use crate::trial::{AttentionRow, Outcome};
 
     #[test]
     fn depth_zero_is_on_top_lengths_go_right_and_missing_stays_missing() {
@@ -309,6 +314,17 @@ mod tests {
         let map = Heatmap::needle_mass(&cells(&outcomes, &[]), None);
         assert_eq!(map.cells[0][1], Some(HeatCell { value: 0.25, n: 1 }));
         assert_eq!(map.cells[2][0], None, "no attention was measured there");
+    }
+
+    #[test]
+    fn under_screening_the_share_is_drawn_and_a_row_without_mass_has_none() {
+        let total = |total, length| Outcome {
+            total_mass_top: Some(total),
+            ..outcome(length, 0.0, 0, true, Some(total / 4.0))
+        };
+        let map = Heatmap::needle_mass(&cells(&[total(8.0, 1024), total(0.0, 2048)], &[]), None);
+        assert_eq!(map.cells, [[Some(HeatCell { value: 0.25, n: 1 }), None]]);
+        assert!(map.title.starts_with("Needle share of the total mass"));
     }
 
     #[test]

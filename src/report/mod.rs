@@ -103,6 +103,10 @@ pub struct CellSummary {
     pub needle_mass_sd: Option<f64>,
     /// Mean of [`Outcome::answer_logprob`], in nats.
     pub answer_logprob_mean: Option<f64>,
+    /// As in [`Tally::total_mass_mean`].
+    pub total_mass_mean: Option<f64>,
+    /// As in [`Tally::needle_share_mean`].
+    pub needle_share_mean: Option<f64>,
 }
 
 /// Sums up each cell, by length and then by depth. Cells that were `planned` but have no trial yet come with `n` 0 and
@@ -131,6 +135,8 @@ pub fn cells(outcomes: &[Outcome], planned: &[Cell]) -> Vec<CellSummary> {
                 needle_mass_mean: tally.needle_mass_mean,
                 needle_mass_sd: tally.needle_mass_sd,
                 answer_logprob_mean: tally.answer_logprob_mean,
+                total_mass_mean: tally.total_mass_mean,
+                needle_share_mean: tally.needle_share_mean,
             }
         })
         .collect()
