@@ -159,13 +159,19 @@ impl LanguageModel for DecoderModel {
         let scored = logits.iter().zip(request.answer).map(|(row, &token)| logprob_and_rank(row, token));
         let (answer_logprobs, answer_ranks) = scored.collect::<Result<Vec<_>>>()?.into_iter().unzip();
 
-        cache.truncate(n);
         let mut tokens = Vec::new();
         let mut next = argmax(&logits[0]);
         while tokens.len() < request.max_new_tokens && !request.end_tokens.contains(&next) {
             tokens.push(next);
             if tokens.len() < request.max_new_tokens {
-                next = argmax(&self.logits(&[next], &mut cache, None)?.to_vec2::<f32>()?[0]);
+                // As long as what comes out is what was expected, it has been computed with the forced answer.
+                next = match logits.get(tokens.len()) {
+                    Some(row) if request.answer.starts_with(&tokens) => argmax(row),
+                    _ => {
+                        cache.truncate(n + tokens.len() - 1);
+                        argmax(&self.logits(&[next], &mut cache, None)?.to_vec2::<f32>()?[0])
+                    }
+                };
             }
             if !progress(0) {
                 return Err(Error::Interrupted);

@@ -13,6 +13,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use niah::attention::variant::{AttentionVariant, LayerScale, OwnVariant, VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
+use niah::generate::{DecoderModel, LanguageModel, Request};
 use niah::logits::{Logits, LogitsRequest, logits};
 use niah::model::decoder::{Decoder, Forward};
 use niah::model::dtype::Dtype;
@@ -275,5 +276,36 @@ fn the_spec_counts_the_parameters_that_the_file_holds() {
         let text = tensors.iter().filter(|(name, _)| !name.contains("visual."));
         let stored: usize = text.map(|(_, tensor)| tensor.elem_count()).sum();
         assert_eq!(Golden::open(&folder).decoder.spec().parameter_count(), stored, "{}", folder.display());
+    }
+}
+
+#[test]
+fn what_is_decoded_does_not_depend_on_the_expected_answer() {
+    let Some(folder) = common::vector("llama") else { return };
+    let decode = |answer: &[u32], sharing: bool| {
+        let golden = Golden::open(&folder);
+        let variant = golden.variant("ssmax");
+        let model = DecoderModel::new(golden.decoder, variant, 16);
+        let mut model = if sharing { model.sharing_prefixes(64) } else { model };
+        let request = Request {
+            tokens: &golden.tokens[..40],
+            answer,
+            max_new_tokens: 6,
+            end_tokens: &[],
+            spans: &[],
+            chosen_head: None,
+        };
+        // The second one meets the cache that the first has left.
+        [(); 2].map(|()| model.complete(request, &mut |_| true).unwrap().tokens)
+    };
+    let [tokens, _] = decode(&[], false);
+    assert_eq!(tokens.len(), 6);
+    let other = (tokens[2] + 1) % 8;
+    let wrong = [&tokens[..2], &[other], &tokens[3..]].concat();
+    let longer = [&tokens[..], &[other, other]].concat();
+    for answer in [&tokens[..1], &tokens[..3], &tokens, &longer, &wrong, &[other]] {
+        for sharing in [false, true] {
+            assert_eq!(decode(answer, sharing), [(); 2].map(|()| tokens.clone()), "{answer:?} of {tokens:?}");
+        }
     }
 }

@@ -423,7 +423,7 @@ fn cells_that_have_not_run_stay_missing() {
     assert!(matches!(error, Error::Interrupted), "{error}");
     let outcomes = outcomes(directory.path());
     let csv = world.cells_csv(&outcomes);
-    assert!(csv.contains("\n384,50.0,0,0,,,,0,,,\n512,0.0,0,0,,,,0,,,\n"), "{csv}");
+    assert!(csv.contains("\n384,50.0,0,0,,,,0,,,,,\n512,0.0,0,0,,,,0,,,,,\n"), "{csv}");
     let json: serde_json::Value =
         serde_json::from_str(&json::array(&world.cells(&outcomes)).unwrap()).unwrap();
     assert_eq!(json[5]["accuracy"], serde_json::Value::Null);
@@ -479,7 +479,7 @@ fn a_trial_that_failed_is_recorded_and_tried_again() {
         (None, None, None, None, None)
     );
     assert_eq!(outcomes(other.path()), rows);
-    assert!(world.cells_csv(&rows).contains("\n256,50.0,1,1,1.0,0.20654931437723742,1.0,1,0.5,,-3.5\n"));
+    assert!(world.cells_csv(&rows).contains("\n256,50.0,1,1,1.0,0.20654931437723742,1.0,1,0.5,,-3.5,,\n"));
     assert!(world.drawn(&rows).contains("2 failed trials are left out"));
 
     let mut model = Script::default();

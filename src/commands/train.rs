@@ -46,13 +46,16 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     directory.describe(&config)?;
     let (settings, rows) = (&plan.options.training, plan.options.context_length);
     let data = plan.mixture()?;
+    let steps = match state.step < settings.steps {
+        true => format!("steps {} to {}", state.step + 1, settings.steps),
+        false if settings.steps == 0 => "no steps".to_string(),
+        false => format!("all {} steps are done", settings.steps),
+    };
     tell(format_args!(
-        "{}: {} parameters, {}, steps {} to {}, {} tokens a step",
+        "{}: {} parameters, {}, {steps}, {} tokens a step",
         args.output.display(),
         plan.model().layout().len(),
         rule(&plan.config),
-        state.step + 1,
-        settings.steps,
         settings.sequences() * rows,
     ));
     let stop = stop_on_interrupt()?;

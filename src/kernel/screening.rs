@@ -79,7 +79,7 @@ fn gated_row_plain(out: &mut [f32], mixed: &[f32], gates: &[f32], scale: f32) {
 
 /// `tanh x`, within a few units in the last place.
 #[inline(always)]
-fn tanh(x: f32) -> f32 {
+pub(super) fn tanh(x: f32) -> f32 {
     let (size, square) = (x.abs(), x * x);
     // e^-2|x| never overflows. Near 0 its difference from 1 has few digits, and the series has all.
     let e = exp(-2.0 * size);

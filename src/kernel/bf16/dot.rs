@@ -1,8 +1,8 @@
 //! The kernel for processors with `vdpbf16ps`: sixteen sums of two products at a time (Zen 4, Cooper Lake and later).
 
 use std::arch::x86_64::{
-    __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_set1_epi32,
-    _mm512_setzero_ps, _mm512_storeu_ps,
+    __m512, __m512bh, __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_dpbf16_ps, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_ps,
 };
 
 use super::packed::{STEP, STRIP, TILE_ROWS, Tile};
@@ -10,6 +10,9 @@ use super::{Block, FEW, Out};
 
 /// Rows whose sums are kept in registers: with two columns of tiles, sixteen of thirty-two.
 const ROWS: usize = 8;
+
+/// Steps by which few rows fetch columns before they are needed: the processor itself stops at the end of a page of memory.
+const AHEAD: usize = 4;
 
 /// Whether this processor has the instructions.
 pub(super) fn available() -> bool {
@@ -63,7 +66,7 @@ fn add_products(rows: &[[u16; STEP]], columns: &[Tile; 2], sums: &mut [[__m512; 
 }
 
 #[target_feature(enable = "avx512f")]
-fn store(row: &mut [f32; STRIP], sums: &[__m512; 2]) {
+pub(super) fn store(row: &mut [f32; STRIP], sums: &[__m512; 2]) {
     let (halves, _) = row.as_chunks_mut::<TILE_ROWS>();
     for (sum, half) in sums.iter().zip(halves) {
         // SAFETY: the half holds the sixteen numbers that are written.
@@ -89,10 +92,24 @@ pub(super) fn few(rows: &[Tile], count: usize, strip: &[[Tile; 2]], block: &mut 
 fn few_avx512<const M: usize>(rows: &[Tile], strip: &[[Tile; 2]], block: &mut Block) {
     let mut sums = [[_mm512_setzero_ps(); 2]; M];
     for (left, right) in rows.iter().zip(strip) {
+        fetch(right);
         add_products(&left.0.as_chunks().0[..M], right, &mut sums);
     }
     for (row, sums) in block.iter_mut().zip(&sums) {
         store(row, sums);
+    }
+}
+
+/// Fetches the columns that come some steps behind these.
+#[inline]
+pub(super) fn fetch(columns: &[Tile; 2]) {
+    for line in 0..2 * TILE_ROWS {
+        let ahead = (&raw const *columns).wrapping_add(AHEAD).cast::<i8>().wrapping_add(line * 64);
+        // SAFETY: fetching ahead reads nothing that the program sees and may pass the end of the strip.
+        #[allow(unused_unsafe, reason = "newer compilers take it for safe")]
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(ahead)
+        };
     }
 }
 

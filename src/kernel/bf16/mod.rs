@@ -6,6 +6,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+#[cfg(target_arch = "x86_64")]
+mod amx_few;
 mod attend;
 #[cfg(target_arch = "x86_64")]
 mod dot;
@@ -40,8 +42,8 @@ type Multiply = fn(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: b
 /// whole blocks reads them no faster than it computes 32 rows.
 const FEW: usize = 8;
 
-/// The products of the first rows of a block with a strip, as a [`Multiply`] that does not add: the same, but for a block of which no
-/// more than [`FEW`] rows are there. Sets `count` rows at least.
+/// The products of the first rows of a block with a strip, of which no more than [`FEW`] are there; sets `count` rows at least. To the
+/// bit what the kernel's [`Multiply`] gives: a number must not depend on the rows that happen to be computed along with its own.
 type Few = fn(rows: &[Tile], count: usize, strip: &[[Tile; 2]], block: &mut Block);
 
 /// Where a block is written: 32 rows of 32 numbers, which may stand apart.
@@ -105,7 +107,7 @@ const AMX: Kernel = Kernel {
     name: "amx-bf16",
     begin: amx::configure,
     multiply: amx::multiply,
-    few: dot::few,
+    few: amx_few::few,
     end: amx::release,
 };
 
@@ -118,9 +120,11 @@ pub(crate) fn kernel_name() -> &'static str {
 fn kernel() -> Kernel {
     #[cfg(target_arch = "x86_64")]
     {
-        // Every processor with tiles has the instructions of the other kernel too.
+        if amx::available() && amx_few::available() {
+            return AMX;
+        }
         if dot::available() {
-            return if amx::available() { AMX } else { DOT };
+            return DOT;
         }
     }
     PLAIN
@@ -213,6 +217,21 @@ mod tests {
                     let off = (f64::from(found[row * n + column]) - exact).abs();
                     assert!(off < 1e-5, "{} {m} {k} {n}: off by {off} at {row}, {column}", kernel.name);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn few_rows_are_to_the_bit_what_they_are_among_many() {
+        let mut rng = Rng::new(19);
+        let (k, n) = (70, 40);
+        let x = numbers(&mut rng, 9 * k, 1.0);
+        let matrix = Matrix::round(&numbers(&mut rng, n * k, 1.0), n, k);
+        for kernel in every_kernel() {
+            let many = multiply_with(kernel, &Rows::round(&x, 9, k), &matrix);
+            for m in 1..=FEW {
+                let few = multiply_with(kernel, &Rows::round(&x[..m * k], m, k), &matrix);
+                assert_eq!(few, many[..m * n], "{m} rows, {}", kernel.name);
             }
         }
     }
