@@ -127,7 +127,7 @@ impl World {
         let settings = Settings {
             model: "script".to_string(),
             variant: "softmax".to_string(),
-            dtype: Dtype::F32,
+            dtype: Some(Dtype::F32),
             kv_dtype: None,
             ssmax_scale: None,
             chunk_size: 512,

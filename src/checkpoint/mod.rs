@@ -220,6 +220,12 @@ impl Checkpoint {
         self.source.dtypes()
     }
 
+    /// Whether any of its weights are stored in blocks of a few bits each.
+    #[must_use]
+    pub fn is_quantised(&self) -> bool {
+        self.dtypes().keys().any(|dtype| dtype.starts_with('Q'))
+    }
+
     /// The files that hold the weights.
     #[must_use]
     pub fn files(&self) -> &[PathBuf] {

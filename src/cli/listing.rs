@@ -20,10 +20,10 @@ pub struct InspectArgs {
     /// Checkpoint: a GGUF file, a directory with config.json and safetensors, a hub id (fetched as for a run), or shipped:NAME (niah list checkpoints)
     #[arg(value_name = "MODEL", default_value = DEFAULT_CHECKPOINT)]
     pub model: String,
-    /// Precision of the weights of the runs whose memory is shown: f32, bf16, f16
-    #[arg(long, value_name = "DTYPE", value_parser = dtype, default_value = "f32")]
-    pub dtype: Dtype,
-    /// Precision of cached keys and values of those runs: f32, bf16 [default: bf16 with --dtype bf16 on the CPU, else f32]
+    /// Precision of the weights of the runs whose memory is shown: f32, bf16, f16 [default: as in niah run]
+    #[arg(long, value_name = "DTYPE", value_parser = dtype)]
+    pub dtype: Option<Dtype>,
+    /// Precision of cached keys and values of those runs: f32, bf16 [default: bf16 beside weights in bf16 on the CPU, else f32]
     #[arg(long, value_name = "DTYPE", value_parser = kv_dtype)]
     pub kv_dtype: Option<KvDtype>,
     /// Lengths in tokens whose memory is shown: 4k,8k or 4096 or 2^12

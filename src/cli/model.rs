@@ -6,7 +6,7 @@ use super::values::{chat_choice, dtype, kv_dtype, window_expansion};
 use crate::checkpoint::DEFAULT_CHECKPOINT;
 use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
-use crate::plan::{ChatChoice, Precision};
+use crate::plan::{ChatChoice, PrecisionChoice};
 
 /// The attention that a checkpoint runs with.
 #[derive(Debug, Clone, Args)]
@@ -14,10 +14,11 @@ pub struct AttentionArgs {
     /// Attention variant: auto (the checkpoint's own), softmax, ssmax, ssmax-fixed, ssmax-bias, logn, temperature, adaptive, screening
     #[arg(long, default_value = "auto", help_heading = "Model")]
     pub variant: String,
-    /// Precision of the weights: f32 (exact), bf16 (weights and inputs rounded), f16 (weights rounded); sums are f32
-    #[arg(long, value_name = "DTYPE", value_parser = dtype, default_value = "f32", help_heading = "Model")]
-    pub dtype: Dtype,
-    /// Precision of cached keys and values: f32, bf16 [default: bf16 with --dtype bf16 on the CPU, else f32]
+    /// Precision of the weights: f32 (exact), bf16 (weights and inputs rounded), f16 (weights rounded); sums are f32 [default: bf16
+    /// for quantised weights where the processor multiplies bf16 (not in niah logits), else f32]
+    #[arg(long, value_name = "DTYPE", value_parser = dtype, help_heading = "Model")]
+    pub dtype: Option<Dtype>,
+    /// Precision of cached keys and values: f32, bf16 [default: bf16 beside weights in bf16 on the CPU, else f32]
     #[arg(long, value_name = "DTYPE", value_parser = kv_dtype, help_heading = "Model")]
     pub kv_dtype: Option<KvDtype>,
     /// One scale s for all heads, with ssmax or ssmax-bias: instead of the learned one or 1 / mean(ln n) of the training length
@@ -40,8 +41,8 @@ pub struct AttentionArgs {
 impl AttentionArgs {
     /// The precision of weights and cache.
     #[must_use]
-    pub fn precision(&self) -> Precision {
-        Precision { dtype: self.dtype, kv_dtype: self.kv_dtype }
+    pub fn precision(&self) -> PrecisionChoice {
+        PrecisionChoice { dtype: self.dtype, kv_dtype: self.kv_dtype }
     }
 }
 

@@ -84,10 +84,10 @@ pub struct AttendArgs {
     /// Attention variant for --text; see niah list variants
     #[arg(long, default_value = "auto", help_heading = "Own text")]
     pub variant: String,
-    /// Precision of the weights for --text: f32, bf16, f16
-    #[arg(long, value_name = "DTYPE", value_parser = dtype, default_value = "f32", help_heading = "Own text")]
-    pub dtype: Dtype,
-    /// Precision of cached keys and values for --text: f32, bf16 [default: bf16 with --dtype bf16 on the CPU, else f32]
+    /// Precision of the weights for --text: f32, bf16, f16 [default: as in niah run]
+    #[arg(long, value_name = "DTYPE", value_parser = dtype, help_heading = "Own text")]
+    pub dtype: Option<Dtype>,
+    /// Precision of cached keys and values for --text: f32, bf16 [default: bf16 beside weights in bf16 on the CPU, else f32]
     #[arg(long, value_name = "DTYPE", value_parser = kv_dtype, help_heading = "Own text")]
     pub kv_dtype: Option<KvDtype>,
     /// Whether Multiscreen's windows above the training length are without end beyond it, for --text: on, off [default: on]

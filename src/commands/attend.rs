@@ -15,7 +15,7 @@ use crate::export::shaded::{self, ShadedToken};
 use crate::export::style::Style;
 use crate::export::{csv, table};
 use crate::generate::{LanguageModel, Request};
-use crate::plan::{Precision, RunPlan, TextPlan};
+use crate::plan::{PrecisionChoice, RunPlan, TextPlan};
 use crate::progress::Silent;
 use crate::report;
 use crate::runner::{attention_rows, run_one};
@@ -199,7 +199,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
     let text = read_text(file)?;
     let (device, _) = prepare(&args.machine)?;
     let model = args.model.as_deref().unwrap_or_default();
-    let precision = Precision { dtype: args.dtype, kv_dtype: args.kv_dtype };
+    let precision = PrecisionChoice { dtype: args.dtype, kv_dtype: args.kv_dtype };
     let plan = TextPlan::resolve(model, &args.variant, precision, args.screening_window_expansion)?;
     let query = args.query.as_deref().unwrap_or_default();
     head.check(plan.heads())?;

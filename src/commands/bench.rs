@@ -39,14 +39,14 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
         })?;
     }
     let started = clock::now_utc();
-    let BenchPlan { checkpoint, variant, lengths, tokens, .. } = plan;
-    let decoder = args.attention.precision().decoder(&checkpoint, &device)?;
+    let BenchPlan { checkpoint, precision, variant, lengths, tokens, .. } = plan;
+    let decoder = precision.decoder(&checkpoint, &device)?;
     let family = checkpoint.family;
     // What is mapped of its files counts as memory of this process, and is read no more.
     drop(checkpoint);
     let bench = Bench { decoder, variant, lengths, tokens, repeats: args.repeats };
     let mut bar = Bar::new((args.repeats + 1) * bench.lengths.iter().sum::<usize>());
-    let measured = bench.run(args.attention.dtype, &device, &mut bar);
+    let measured = bench.run(precision.dtype, &device, &mut bar);
     bar.finish();
     let operations_per_token = 2.0 * bench.decoder.spec().linear_weights_per_token() as f64;
     let length = |(&prompt_tokens, measured): (&usize, &Measured)| {
@@ -64,7 +64,7 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
         });
         write_speeds(directory, &lengths, &about)?;
     }
-    let (title, notes) = (title(args, family, &bench, threads), notes(args, &lengths));
+    let (title, notes) = (title(args, (family, precision.dtype), &bench, threads), notes(args, &lengths));
     print(&(args.output_format)(&SpeedReport { title, lengths, notes }, style)?)
 }
 
@@ -124,15 +124,15 @@ fn settings(args: &BenchArgs) -> BenchSettings {
     }
 }
 
-fn title(args: &BenchArgs, family: &str, bench: &Bench, threads: usize) -> String {
+fn title(args: &BenchArgs, (family, dtype): (&str, Dtype), bench: &Bench, threads: usize) -> String {
     let threads = if threads == 1 { "1 thread".to_string() } else { format!("{threads} threads") };
     format!(
         "{} ({}), {}, weights {} ({}), cache {}, {} with {threads}, chunks of {}",
         args.model,
         family,
         bench.variant.name(),
-        args.attention.dtype.name(),
-        args.attention.dtype.matmul(),
+        dtype.name(),
+        dtype.matmul(),
         bench.decoder.kv_dtype().name(),
         args.machine.device,
         args.attention.chunk_size

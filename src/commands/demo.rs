@@ -89,7 +89,7 @@ fn settings(checkpoint: &str, grid: &Grid, args: &DemoArgs) -> Settings {
     Settings {
         model: checkpoint.to_string(),
         variant: "auto".to_string(),
-        dtype: Dtype::F32,
+        dtype: Some(Dtype::F32),
         kv_dtype: None,
         ssmax_scale: None,
         chunk_size: DEFAULT_CHUNK,

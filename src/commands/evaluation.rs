@@ -41,7 +41,7 @@ impl Evaluation {
         let variant = plan.variant()?;
         let spec = &plan.checkpoint.spec;
         let config_hash = identity.hash();
-        let kv_dtype = plan.settings.precision().cache(spec, device);
+        let kv_dtype = plan.precision.cache(spec, device);
         let (prompt, computed) = self.estimate.shared(plan);
         let computed = if self.sharing { computed } else { prompt };
         Ok(RunRecord {
@@ -59,9 +59,9 @@ impl Evaluation {
                 "form": plan.form_name(),
                 "own_variant": plan.checkpoint.own_variant.name,
                 "parameters": spec.parameter_count(),
-                "dtype": plan.settings.dtype,
+                "dtype": plan.precision.dtype,
                 "kv_dtype": kv_dtype,
-                "matmul": plan.settings.dtype.matmul(),
+                "matmul": plan.precision.dtype.matmul(),
                 "files": plan.checkpoint.files(),
                 "file_bytes": plan.checkpoint.file_bytes(),
                 "spec": spec,

@@ -32,7 +32,7 @@ pub fn run(args: &LogitsArgs) -> Result<()> {
     let started = Instant::now();
     // The file is there before the weights load: where nothing can be written nothing is computed.
     write_file(&args.output, |file| {
-        let decoder = args.attention.precision().decoder(&plan.checkpoint, &device)?;
+        let decoder = plan.precision.decoder(&plan.checkpoint, &device)?;
         let mut bar = Bar::new(t);
         let found = logits(&decoder, plan.variant.as_ref(), &plan.request(), &mut |tokens| {
             bar.advance(tokens);
@@ -61,7 +61,7 @@ fn settings(args: &LogitsArgs) -> Result<LogitsSettings> {
     Ok(LogitsSettings {
         model: args.model.clone(),
         variant: attention.variant.clone(),
-        dtype: attention.dtype,
+        dtype: attention.dtype.unwrap_or_default(),
         kv_dtype: attention.kv_dtype,
         ssmax_scale: attention.ssmax_scale,
         ssmax_scales: args.ssmax_scales.clone(),
@@ -88,7 +88,7 @@ fn write(file: File, args: &LogitsArgs, plan: &LogitsPlan, kv_dtype: KvDtype, fo
         ("niah", env!("CARGO_PKG_VERSION").to_string()),
         ("model", args.model.clone()),
         ("model_sha256", plan.checkpoint.sha256()?.to_string()),
-        ("dtype", args.attention.dtype.name().to_string()),
+        ("dtype", plan.precision.dtype.name().to_string()),
         ("kv_dtype", kv_dtype.name().to_string()),
         ("variant", plan.variant.name().to_string()),
         ("variant_description", plan.variant_description.clone()),

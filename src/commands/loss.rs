@@ -37,7 +37,7 @@ pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
         })?;
     }
     let stop = stop_on_interrupt()?;
-    let decoder = plan.settings.precision().decoder(&plan.checkpoint, &device)?;
+    let decoder = plan.precision.decoder(&plan.checkpoint, &device)?;
     let mut bar = Bar::new(plan.settings.trials * plan.settings.context_length);
     let measured = measure(&plan, &decoder, &mut bar, &stop);
     bar.finish();
@@ -139,7 +139,7 @@ fn record(plan: &LossPlan, kv_dtype: KvDtype, means: &[Vec<f64>], about: Value) 
             "own_variant": plan.checkpoint.own_variant.name,
             "parameters": spec.parameter_count(),
             "kv_dtype": kv_dtype,
-            "matmul": plan.settings.dtype.matmul(),
+            "matmul": plan.precision.dtype.matmul(),
             "training_length": spec.training_length(),
             "rope": spec.ropes(),
             "screening": spec.screening,

@@ -48,7 +48,7 @@ fn default_directory(plan: &RunPlan) -> PathBuf {
     let model = model.file_name().map_or("model".into(), |name| name.to_string_lossy());
     let model = model.strip_suffix(".gguf").unwrap_or(&model);
     let variant = plan.variant().map_or("softmax", |variant| variant.name());
-    let dtype = match plan.settings.dtype {
+    let dtype = match plan.precision.dtype {
         Dtype::F32 => String::new(),
         other => format!("-{}", other.name()),
     };

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::csv::{self, Appender, Row};
 use crate::error::{Error, Result};
+use crate::model::dtype::Dtype;
 use crate::plan::{Identity, Settings};
 use crate::report;
 use crate::runner::{TrialRecord, TrialSink};
@@ -80,16 +81,18 @@ impl RunRecord {
         })
     }
 
-    /// What ran, in one line.
+    /// What ran, in one line; exact weights are not mentioned.
     #[must_use]
     pub fn title(&self) -> String {
         let settings = &self.settings;
+        let rounded = settings.dtype.filter(|&dtype| dtype != Dtype::F32);
         format!(
-            "{}, {} ({}), task {}",
+            "{}, {} ({}), task {}{}",
             settings.model,
             self.variant,
             self.variant_description,
-            settings.task_name()
+            settings.task_name(),
+            rounded.map(|dtype| format!(", weights in {}", dtype.name())).unwrap_or_default()
         )
     }
 

@@ -1,7 +1,8 @@
 //! The plan of `niah bench`: lengths, variant and tokens resolved against a checkpoint, before any weight is loaded.
 
 use super::{
-    MemoryPlan, Precision, check_numbers, check_positions, check_sizes, open, positions_warning, variant,
+    MemoryPlan, Precision, PrecisionChoice, check_numbers, check_positions, check_sizes, open,
+    positions_warning, variant,
 };
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
@@ -19,7 +20,7 @@ pub struct BenchSettings {
     /// Attention variant, or `auto` for the checkpoint's own.
     pub variant: String,
     /// Precision of weights and cache.
-    pub precision: Precision,
+    pub precision: PrecisionChoice,
     /// One scale for all heads.
     pub ssmax_scale: Option<f64>,
     /// Changes to the rotary base.
@@ -45,6 +46,8 @@ pub const DEFAULT_LENGTHS: [usize; 4] = [512, 2048, 4096, 8192];
 pub struct BenchPlan {
     /// The checkpoint, weights not loaded.
     pub checkpoint: Checkpoint,
+    /// The precision that runs.
+    pub precision: Precision,
     /// The attention variant.
     pub variant: Box<dyn AttentionVariant>,
     /// Lengths in tokens, ascending.
@@ -78,14 +81,14 @@ impl BenchPlan {
             return Err(Error::invalid(flag, 0, "at least 1"));
         }
         let expansion = settings.screening_window_expansion;
-        let checkpoint = open(&settings.model, settings.rope, settings.precision, expansion)?;
+        let (checkpoint, precision) = open(&settings.model, settings.rope, settings.precision, expansion)?;
         let variant = variant(&checkpoint, &settings.variant, settings.ssmax_scale)?;
         let spec = &checkpoint.spec;
         let lengths = lengths(spec, settings);
         let longest = lengths.last().copied().unwrap_or_default().saturating_add(settings.new_tokens);
         check_positions(spec, "--context-lengths", longest)?;
         check_sizes(variant.as_ref(), "--context-lengths", longest)?;
-        MemoryPlan::new(spec, settings.precision, longest, settings.chunk)
+        MemoryPlan::new(spec, precision, longest, settings.chunk)
             .check("use shorter --context-lengths or a smaller checkpoint")?;
         Ok(Self {
             warnings: positions_warning(spec, lengths.last().copied().unwrap_or_default())
@@ -96,6 +99,7 @@ impl BenchPlan {
                 new_tokens: settings.new_tokens,
                 chunk: settings.chunk,
             },
+            precision,
             variant,
             lengths,
             checkpoint,

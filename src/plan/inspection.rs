@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::tokenizer::load_outline;
-use super::{MemoryPlan, Precision, check_vocabulary, variant};
+use super::{MemoryPlan, Precision, PrecisionChoice, check_vocabulary, variant};
 use crate::attention::screening::Screen;
 use crate::attention::variant::{LayerScale, OwnVariant, swap_scale};
 use crate::checkpoint::{Checkpoint, RopeOverride, TokenizerSource};
@@ -128,8 +128,9 @@ impl Inspection {
     /// # Errors
     /// When the checkpoint cannot be found, is damaged or of an unknown family. Trouble with its tokenizer is none: it goes
     /// into [`Self::problems`].
-    pub fn of(model: &str, precision: Precision, lengths: &[ContextLength]) -> Result<Self> {
+    pub fn of(model: &str, precision: PrecisionChoice, lengths: &[ContextLength]) -> Result<Self> {
         let checkpoint = Checkpoint::open(model, RopeOverride::default())?;
+        let precision = precision.of(&checkpoint);
         let mut problems = Vec::new();
         let tokenizer = tokenizer_facts(&checkpoint, model, &mut problems);
         let own = variant(&checkpoint, "auto", None)?;

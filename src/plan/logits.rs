@@ -7,8 +7,8 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::{
-    MemoryPlan, Precision, check_numbers, check_positions, check_sizes, check_vocabulary, load_tokenizer,
-    open, positions_warning, variant_of,
+    MemoryPlan, Precision, PrecisionChoice, check_numbers, check_positions, check_sizes, check_vocabulary,
+    load_tokenizer, open, positions_warning, variant_of,
 };
 use crate::attention::variant::{LayerScale, OwnVariant, describe_scales};
 use crate::attention::{AttentionRows, AttentionVariant};
@@ -121,7 +121,8 @@ pub struct LogitsPlan {
     /// What the user should know before the run.
     pub warnings: Vec<String>,
     chunk: usize,
-    precision: Precision,
+    /// The precision that runs.
+    pub precision: Precision,
 }
 
 impl LogitsPlan {
@@ -134,9 +135,9 @@ impl LogitsPlan {
         if settings.chunk == 0 {
             return Err(Error::invalid("--chunk-size", 0, "at least 1"));
         }
-        let precision = Precision { dtype: settings.dtype, kv_dtype: settings.kv_dtype };
+        let precision = PrecisionChoice { dtype: Some(settings.dtype), kv_dtype: settings.kv_dtype };
         let expansion = settings.screening_window_expansion;
-        let checkpoint = open(&settings.model, settings.rope, precision, expansion)?;
+        let (checkpoint, precision) = open(&settings.model, settings.rope, precision, expansion)?;
         let (variant, variant_description) = resolve_variant(settings, &checkpoint)?;
         let (bos, tokens) = match &settings.input {
             TokenInput::Ids { ids, .. } => (None, ids.clone()),

@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use super::{
-    MemoryPlan, Precision, check_numbers, check_positions, check_sizes, check_vocabulary, load_tokenizer,
-    open, positions_warning, variant,
+    MemoryPlan, Precision, PrecisionChoice, check_numbers, check_positions, check_sizes, check_vocabulary,
+    load_tokenizer, open, positions_warning, variant,
 };
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
@@ -25,8 +25,8 @@ pub struct LossSettings {
     pub model: String,
     /// Attention variant, or `auto` for the checkpoint's own.
     pub variant: String,
-    /// Precision of the weights.
-    pub dtype: Dtype,
+    /// Precision of the weights; that of the checkpoint when absent, and settled in a plan.
+    pub dtype: Option<Dtype>,
     /// Precision of the cached keys and values; that which follows from the weights when absent.
     pub kv_dtype: Option<KvDtype>,
     /// One scale for all heads.
@@ -57,8 +57,8 @@ pub struct LossSettings {
 impl LossSettings {
     /// Precision of weights and cache.
     #[must_use]
-    pub fn precision(&self) -> Precision {
-        Precision { dtype: self.dtype, kv_dtype: self.kv_dtype }
+    pub fn precision(&self) -> PrecisionChoice {
+        PrecisionChoice { dtype: self.dtype, kv_dtype: self.kv_dtype }
     }
 
     fn check(&self, rope: RopeOverride) -> Result<()> {
@@ -81,6 +81,8 @@ pub struct LossPlan {
     pub settings: LossSettings,
     /// The checkpoint, weights not loaded.
     pub checkpoint: Checkpoint,
+    /// The precision that runs.
+    pub precision: Precision,
     /// The attention variant.
     pub variant: Box<dyn AttentionVariant>,
     /// The texts in tokens, one more each than the context length.
@@ -104,13 +106,13 @@ impl LossPlan {
         settings.check(rope)?;
         let haystack = Haystack::resolve(&settings.haystack)?.part(settings.split)?;
         let expansion = settings.screening_window_expansion;
-        let checkpoint = open(&settings.model, rope, settings.precision(), expansion)?;
+        let (checkpoint, precision) = open(&settings.model, rope, settings.precision(), expansion)?;
         let (spec, length) = (&checkpoint.spec, settings.context_length);
         check_positions(spec, "--context-length", length)?;
         let variant = variant(&checkpoint, &settings.variant, settings.ssmax_scale)?;
         check_sizes(variant.as_ref(), "--context-length", length)?;
         let rows = rows_at_once(settings.chunk_size, spec.vocab_size).min(length);
-        let memory = MemoryPlan::of_logits(spec, settings.precision(), length, rows, 0);
+        let memory = MemoryPlan::of_logits(spec, precision, length, rows, 0);
         MemoryPlan { output: 0, ..memory }.check("use a shorter --context-length or a smaller checkpoint")?;
         let tokenizer = load_tokenizer(&checkpoint)?;
         check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), &checkpoint, &settings.model)?;
@@ -119,7 +121,8 @@ impl LossPlan {
             texts: (0..settings.trials).map(text).collect::<Result<_>>()?,
             warnings: positions_warning(spec, length).into_iter().collect(),
             tokenizer_hash: tokenizer.hash().to_string(),
-            settings,
+            settings: LossSettings { dtype: Some(precision.dtype), ..settings },
+            precision,
             variant,
             haystack,
             checkpoint,

@@ -40,7 +40,7 @@ pub use inspection::{AttentionFacts, Inspection, LearnedScreen, LengthMemory, Na
 pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};
 pub use loss::{LossPlan, LossSettings};
 pub use memory::MemoryPlan;
-pub use precision::Precision;
+pub use precision::{Precision, PrecisionChoice};
 pub use settings::{CHAT_CHOICES, ChatChoice, Settings};
 pub use text::{TextPlan, TextPrompt};
 pub use tokenizer::load_tokenizer;
@@ -60,6 +60,8 @@ pub struct RunPlan {
     scorer: &'static dyn Scorer,
     end_tokens: Vec<u32>,
     chat_template_hash: Option<String>,
+    /// The precision that runs.
+    pub precision: Precision,
 }
 
 /// What the results of a run depend on, one key a decision; rows of two identities never mix.
@@ -133,7 +135,7 @@ impl RunPlan {
                 return Err(Error::invalid("--haystack", name, expected));
             }
         };
-        let checkpoint = open(
+        let (checkpoint, precision) = open(
             &settings.model,
             settings.rope(),
             settings.precision(),
@@ -148,12 +150,13 @@ impl RunPlan {
         let plan = Self {
             warnings: positions_warning(&checkpoint.spec, longest(&settings)).into_iter().collect(),
             end_tokens: tokenizer.eos_ids().iter().copied().collect(),
-            settings,
+            settings: Settings { dtype: Some(precision.dtype), ..settings },
             checkpoint,
             tokenizer,
             prompts,
             scorer,
             chat_template_hash,
+            precision,
         };
         check_sizes(plan.variant()?.as_ref(), "--context-lengths", longest(&plan.settings))?;
         Ok(plan)
@@ -172,7 +175,7 @@ impl RunPlan {
     /// # Errors
     /// When they are damaged or do not fit the configuration.
     pub fn load_model(&self, device: &Device) -> Result<DecoderModel> {
-        let decoder = self.settings.precision().decoder(&self.checkpoint, device)?;
+        let decoder = self.precision.decoder(&self.checkpoint, device)?;
         Ok(DecoderModel::new(decoder, self.variant()?, self.settings.chunk_size))
     }
 
@@ -188,8 +191,8 @@ impl RunPlan {
             "model_sha256": self.checkpoint.sha256()?,
             "tokenizer_sha256": self.tokenizer.hash(),
             "chat_template_sha256": self.chat_template_hash,
-            "dtype": settings.dtype,
-            "kv_dtype": settings.precision().cache(spec, &Device::Cpu),
+            "dtype": self.precision.dtype,
+            "kv_dtype": self.precision.cache(spec, &Device::Cpu),
             "variant": variant.name(),
             "variant_description": variant.description(),
             "ssmax_scale": settings.ssmax_scale,
@@ -269,7 +272,7 @@ impl RunPlan {
     /// Memory the run will take, for prompts of at most `longest` tokens.
     #[must_use]
     pub fn memory(&self, longest: usize) -> MemoryPlan {
-        MemoryPlan::new(&self.checkpoint.spec, self.settings.precision(), longest, self.settings.chunk_size)
+        MemoryPlan::new(&self.checkpoint.spec, self.precision, longest, self.settings.chunk_size)
     }
 
     /// Refuses lengths that do not fit into memory. Needs no prompt, so that none is built in vain.
@@ -290,13 +293,14 @@ impl RunPlan {
     }
 }
 
-/// Opens a checkpoint, its weights not loaded, and refuses choices that are not for its family.
+/// Opens a checkpoint, its weights not loaded, and refuses choices that are not for its family. Also returns the precision that it
+/// runs in.
 fn open(
     model: &str,
     rope: RopeOverride,
-    precision: Precision,
+    precision: PrecisionChoice,
     window_expansion: Option<bool>,
-) -> Result<Checkpoint> {
+) -> Result<(Checkpoint, Precision)> {
     let mut checkpoint = Checkpoint::open(model, rope)?;
     checkpoint.spec.check_kv_dtype(precision.kv_dtype)?;
     match (&mut checkpoint.spec.screening, window_expansion) {
@@ -312,7 +316,8 @@ fn open(
         }
         (_, None) => {}
     }
-    Ok(checkpoint)
+    let precision = precision.of(&checkpoint);
+    Ok((checkpoint, precision))
 }
 
 /// The variant of this name for a checkpoint; `auto` is the checkpoint's own.

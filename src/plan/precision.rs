@@ -9,6 +9,26 @@ use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
 use crate::model::spec::DecoderSpec;
 
+/// The precision that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrecisionChoice {
+    /// Of the weights; see [`Self::of`] when absent.
+    pub dtype: Option<Dtype>,
+    /// Of cached keys and values; that which follows from the weights when absent.
+    pub kv_dtype: Option<KvDtype>,
+}
+
+impl PrecisionChoice {
+    /// The precision of a checkpoint for which nothing else is asked. Quantised weights are rounded already, and run in the
+    /// fastest form that rounds them little further: bf16, where the processor multiplies it. All others are exact, in f32.
+    #[must_use]
+    pub fn of(self, checkpoint: &Checkpoint) -> Precision {
+        let rounded = checkpoint.is_quantised() && checkpoint.spec.screening.is_none();
+        let fastest = if rounded && Dtype::Bf16.is_native() { Dtype::Bf16 } else { Dtype::F32 };
+        Precision { dtype: self.dtype.unwrap_or(fastest), kv_dtype: self.kv_dtype }
+    }
+}
+
 /// The precision of weights and of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Precision {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Precision;
+use super::PrecisionChoice;
 use crate::checkpoint::RopeOverride;
 use crate::error::{Error, Result};
 use crate::generate::DEFAULT_CHUNK;
@@ -21,9 +21,9 @@ pub struct Settings {
     pub model: String,
     /// Attention variant, or `auto` for the checkpoint's own.
     pub variant: String,
-    /// Precision of the weights.
-    #[serde(default)]
-    pub dtype: Dtype,
+    /// Precision of the weights; that of the checkpoint ([`PrecisionChoice::of`]) when absent, and settled in a plan.
+    #[serde(default = "exact")]
+    pub dtype: Option<Dtype>,
     /// Precision of the cached keys and values; that which follows from the weights when absent.
     #[serde(default)]
     pub kv_dtype: Option<KvDtype>,
@@ -70,6 +70,12 @@ pub struct Settings {
     pub max_new_tokens: Option<usize>,
 }
 
+/// The precision of runs from before there was a choice.
+#[allow(clippy::unnecessary_wraps, reason = "serde asks for the type of the field")]
+fn exact() -> Option<Dtype> {
+    Some(Dtype::F32)
+}
+
 fn default_chunk_size() -> usize {
     DEFAULT_CHUNK
 }
@@ -109,8 +115,8 @@ impl Settings {
 
     /// Precision of weights and cache.
     #[must_use]
-    pub fn precision(&self) -> Precision {
-        Precision { dtype: self.dtype, kv_dtype: self.kv_dtype }
+    pub fn precision(&self) -> PrecisionChoice {
+        PrecisionChoice { dtype: self.dtype, kv_dtype: self.kv_dtype }
     }
 
     /// Name of the task: the preset, or `custom` for the user's own needle.

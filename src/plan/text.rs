@@ -5,7 +5,8 @@ use std::ops::Range;
 use candle_core::Device;
 
 use super::{
-    MemoryPlan, Precision, check_positions, check_sizes, check_vocabulary, load_tokenizer, open, variant,
+    MemoryPlan, Precision, PrecisionChoice, check_positions, check_sizes, check_vocabulary, load_tokenizer,
+    open, variant,
 };
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
@@ -38,10 +39,11 @@ impl TextPlan {
     pub fn resolve(
         model: &str,
         variant: &str,
-        precision: Precision,
+        precision: PrecisionChoice,
         screening_window_expansion: Option<bool>,
     ) -> Result<Self> {
-        let checkpoint = open(model, RopeOverride::default(), precision, screening_window_expansion)?;
+        let (checkpoint, precision) =
+            open(model, RopeOverride::default(), precision, screening_window_expansion)?;
         let tokenizer = load_tokenizer(&checkpoint)?;
         check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), &checkpoint, model)?;
         let plan = Self { tokenizer, checkpoint, variant: variant.to_string(), precision };
