@@ -193,7 +193,8 @@ def grid_rounds(args, rounds):
     """Yields a row for each time a system went through the grid."""
     prompts = niah_prompts(args, *grid_options(args))
     orders = {"as niah": prompts, "sorted": sorted(prompts, key=lambda prompt: prompt["prompt"])}
-    systems = [(name, order) for name in args.systems for order in orders if order == "as niah" or name.startswith("llama")]
+    wanted = ["as niah", "sorted"] if args.orders == "both" else [args.orders]
+    systems = [(name, order) for name in args.systems for order in (wanted if name.startswith("llama") else ["as niah"])]
     for turn in rounds:
         for name, order in rotated(systems, turn):
             row = peer_grid(name, args, orders[order]) if name in PEERS else niah_grid(name, args)
@@ -238,6 +239,15 @@ def print_grid(rows):
             f"{system:38} {len(rounds):6} {median:8.1f} {f'{low:.1f}..{high:.1f}':>18} {with_load:10.1f} {ratio:>15} {peak:9.0f}"
             f" {last['computed_tokens']:>10} {last['correct']:>4}/{last['cells']}"
         )
+    seconds = {}
+    for row in rows:
+        seconds.setdefault(row["system"], {})[int(row["round"])] = float(row["seconds"])
+    for own, ours in seconds.items():
+        for peer, theirs in seconds.items():
+            shares = [ours[turn] / theirs[turn] for turn in ours if turn in theirs]
+            if own.startswith("niah") and not peer.startswith("niah") and shares:
+                spread = f"{min(shares):.2f} to {max(shares):.2f}, {len(shares)} rounds"
+                print(f"{own} takes {statistics.median(shares):.2f} of the time of {peer} ({spread})")
 
 
 def tokens(text):
@@ -250,6 +260,7 @@ def arguments():
     parser.add_argument("--systems", help=f"names or beginnings of names, separated by commas [default: {ALL}]")
     parser.add_argument("--lengths", default="512,4k,8k", help="prompt lengths of the prefill [default: %(default)s]")
     parser.add_argument("--grid-lengths", default="512,1k,1536,2k,3k,4k,6k,8k", help="context lengths of the grid [default: %(default)s]")
+    parser.add_argument("--orders", choices=["both", "as niah", "sorted"], default="both", help="orders in which llama.cpp takes the grid [default: %(default)s]")
     parser.add_argument("--rounds", type=int, default=5, help="times that every system is measured [default: %(default)s]")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of every system [default: all cores]")
     parser.add_argument("--model", default="fixtures/models/SmolLM2-135M-Instruct.Q4_1.gguf", help="GGUF file [default: %(default)s]")

@@ -3,7 +3,7 @@
 //! A needle is hidden at a depth of a haystack, a language model is asked for it, and both the answer and the attention of
 //! the answering query are recorded on the same cell. This library is what the `niah` binary is made of.
 //!
-//! # The way of a run
+//! # How a run works
 //!
 //! 1. [`plan`] resolves what was asked for against a [`checkpoint`]: everything that can fail does so before weights load.
 //! 2. [`prompt`] builds each prompt from a [`task`] and a [`haystack`], exact to the token, as a pure function of its inputs.
@@ -32,7 +32,7 @@
 //!
 //! - Text, score, report and the drawing exports never import candle: results can be drawn again without a model.
 //! - `attention` and `model` know token ids and token ranges, never needles or tasks.
-//! - clap stands only in `cli` and `commands`, comfy-table only in `export/table.rs`, the csv crate only in `export/csv.rs`,
+//! - clap stands only in `main`, `cli` and `commands`, comfy-table only in `export/table.rs`, the csv crate only in `export/csv.rs`,
 //!   hf-hub only in `checkpoint/`.
 //! - One function, [`attention::attend`], turns scores into mixed values: masking, chunks, grouped heads and probing happen
 //!   there once, for the reference and for the fused kernel. What screens instead of normalising has one such function as well,

@@ -7,14 +7,16 @@
 use crate::generate::common_prefix;
 use crate::trial::Trial;
 
-/// The trials in the order in which they share most: the first trial of every cell, then the second; of these by the place of
-/// the needle in tokens, and then by length.
+/// The trials in the order in which they share most: the first trial of every cell, then the second; of these one kind of sequence
+/// behind the other ([`shared_tokens`]), by the place of the needle in tokens, and then by length. `kind` is that of a length.
 #[must_use]
-pub fn order(mut trials: Vec<Trial>) -> Vec<Trial> {
-    let place = |trial: &Trial| trial.cell.depth.fraction() * trial.cell.context_length.0 as f64;
+pub fn order(mut trials: Vec<Trial>, kind: impl Fn(usize) -> usize) -> Vec<Trial> {
+    let length = |trial: &Trial| trial.cell.context_length.0;
+    let place = |trial: &Trial| trial.cell.depth.fraction() * length(trial) as f64;
     trials.sort_by(|a, b| {
-        let lengths = || a.cell.context_length.0.cmp(&b.cell.context_length.0);
-        a.index.cmp(&b.index).then_with(|| place(a).total_cmp(&place(b))).then_with(lengths)
+        let numbers = |trial: &Trial| (trial.index, kind(length(trial)));
+        let places = || place(a).total_cmp(&place(b));
+        numbers(a).cmp(&numbers(b)).then_with(places).then_with(|| length(a).cmp(&length(b)))
     });
     trials
 }
@@ -47,8 +49,12 @@ mod tests {
     #[test]
     fn trials_come_by_number_and_then_by_the_place_of_the_needle() {
         let given = vec![trial(100, 100.0, 0), trial(400, 10.0, 0), trial(400, 0.0, 1), trial(100, 0.0, 0)];
-        let rows: Vec<String> = order(given).iter().map(Trial::row_id).collect();
-        assert_eq!(rows, ["100:0:0", "400:10:0", "100:100:0", "400:0:1"]);
+        let rows = |kind: fn(usize) -> usize| -> Vec<String> {
+            order(given.clone(), kind).iter().map(Trial::row_id).collect()
+        };
+        assert_eq!(rows(|_| 400), ["100:0:0", "400:10:0", "100:100:0", "400:0:1"]);
+        // Where positions depend on the length, cells of one length share.
+        assert_eq!(rows(|length| length), ["100:0:0", "100:100:0", "400:10:0", "400:0:1"]);
     }
 
     #[test]

@@ -150,7 +150,8 @@ pub struct AttentionRow {
     pub total_mass: f64,
     /// Weight of key 0.
     pub sink_mass: f64,
-    /// Needle mass over what uniform attention would give: `needle_mass / total_mass / (needle tokens / n)`.
+    /// Needle mass over what uniform attention to the whole prompt would give: `needle_mass / total_mass / (needle tokens / n)` with n the
+    /// tokens of the prompt, in layers with a window as well.
     pub lift: Option<f64>,
     /// Entropy of the normalised row in nats.
     pub entropy: Option<f64>,

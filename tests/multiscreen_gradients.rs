@@ -129,6 +129,58 @@ fn every_gradient_of_a_tile_is_finite_not_zero_and_the_finite_difference() {
 }
 
 #[test]
+fn parameters_begin_as_the_paper_has_them() {
+    let config = json!({
+        "model_type": "multiscreen", "vocab_size": 512, "hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 5,
+        "key_dim": 16, "value_dim": 32, "max_position_embeddings": 64, "mipe_threshold": 256.0,
+        "mipe_position_mode": "paper_absolute",
+    });
+    let config = Config::new(Path::new("config.json"), config.as_object().unwrap().clone());
+    let model = TrainableMultiscreen::new(describe(&config).unwrap().1, 64, 0.0).unwrap();
+    let parameters = initial(&model, 5);
+    let hidden = 96f64.sqrt();
+    let mut seen = 0;
+    for tensor in model.layout().tensors() {
+        let values: Vec<f64> = parameters[tensor.range.clone()].iter().map(|&w| f64::from(w)).collect();
+        let (kind, expected) = match tensor.name.rsplit_once("block.").map_or(&*tensor.name, |(_, kind)| kind)
+        {
+            kind @ ("q_proj.weight" | "k_proj.weight") => (kind, 0.1 / 4.0),
+            kind @ "v_proj.weight" => (kind, 0.1 / 32f64.sqrt()),
+            kind @ "g_proj.weight" => (kind, 0.1),
+            kind @ ("o_proj.weight" | "multiscreen.embed.weight") => (kind, 0.1 / hidden),
+            kind => {
+                let tiles = |value: f64| vec![value; 5];
+                let constants = match kind {
+                    "multiscreen.s_E" => vec![0.0],
+                    "multiscreen.s_F" => vec![hidden.ln()],
+                    "sr" => tiles(0.0),
+                    "sO" => tiles((1.0 / 15f64.sqrt()).ln()),
+                    // From a window of 2 to one of 257.
+                    "sw" => (0..5).map(|tile| 256f64.ln() * f64::from(tile) / 4.0).collect(),
+                    _ => panic!("{kind} is not in the paper"),
+                };
+                assert!(
+                    values.iter().zip(&constants).all(|(a, b)| (a - b).abs() < 1e-6),
+                    "{kind}: {values:?}"
+                );
+                assert_eq!(values.len(), constants.len(), "{kind}");
+                seen += 1;
+                continue;
+            }
+        };
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let deviation = (values.iter().map(|w| w * w).sum::<f64>() / n).sqrt();
+        // Four standard errors of either.
+        assert!(mean.abs() < 4.0 * expected / n.sqrt(), "{kind}: mean {mean}");
+        let off = (deviation / expected - 1.0).abs();
+        assert!(off < 4.0 / (2.0 * n).sqrt(), "{kind}: {deviation} instead of {expected}");
+        seen += 1;
+    }
+    assert_eq!(seen, 3 + 3 * 8);
+}
+
+#[test]
 fn gradients_are_finite_at_zero_norms_and_where_nothing_passes_the_screen() {
     let model = small(70);
     let fill = |parameters: &mut [f32], end: &str, value: f32| {
@@ -142,7 +194,7 @@ fn gradients_are_finite_at_zero_norms_and_where_nothing_passes_the_screen() {
         ("values of zeros", "v_proj.weight", 0.0),
         ("a screen that nothing passes", ".sr", 12.0),
         ("windows of one token", ".sw", -40.0),
-        ("windows without end", ".sw", 40.0),
+        ("windows without limit", ".sw", 40.0),
     ] {
         let mut parameters = initial(&model, 1);
         fill(&mut parameters, end, value);

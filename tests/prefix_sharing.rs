@@ -5,12 +5,14 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use niah::export::csv;
 use niah::model::dtype::DTYPES;
 use niah::trial::{AttentionRow, Outcome};
+use serde_json::{Value, json};
 
 fn niah(place: &Path, arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_niah"))
@@ -37,33 +39,70 @@ fn rows(directory: &Path) -> Rows {
     (outcomes, attention)
 }
 
+/// Runs with and without shared prefixes, the latter in other chunks, and holds their rows together.
+fn same_rows(place: &Path, flags: &[&str], name: &str) {
+    let (shared, alone) = (format!("shared-{name}"), format!("alone-{name}"));
+    niah(place, &[flags, &["-o", &shared]].concat());
+    let one_by_one = ["--no-prefix-sharing", "--chunk-size", "100", "-o", &alone];
+    niah(place, &[flags, &one_by_one[..]].concat());
+    let (shared, alone) = (rows(&place.join(shared)), rows(&place.join(alone)));
+    assert_eq!(shared.0.len(), 18, "{name}");
+    for (id, expected) in &alone.0 {
+        let found = &shared.0[id];
+        assert_eq!(
+            (&found.needle, &found.model_response, found.prompt_tokens),
+            (&expected.needle, &expected.model_response, expected.prompt_tokens),
+            "{name} {id}"
+        );
+        let off = (found.answer_logprob.unwrap() - expected.answer_logprob.unwrap()).abs();
+        assert!(off < 1e-3, "{name} {id}: log-probability off by {off}");
+    }
+    assert_eq!(shared.1.len(), alone.1.len());
+    for (key, expected) in &alone.1 {
+        let off = (shared.1[key].needle_mass - expected.needle_mass).abs();
+        assert!(off < 1e-4, "{name} {key:?}: needle mass off by {off}");
+    }
+}
+
+/// The tokens of the prompts of a run and those that were computed, as `run.json` has them.
+fn recorded(run: &Path) -> (u64, u64) {
+    let record: Value = serde_json::from_slice(&fs::read(run.join("run.json")).unwrap()).unwrap();
+    let tokens = |name: &str| record["tokens"][name].as_u64().unwrap_or_else(|| panic!("{name}: {record}"));
+    (tokens("prompt"), tokens("computed"))
+}
+
 #[test]
 fn shared_prefixes_change_no_answer_and_no_number_that_is_printed() {
     let place = tempfile::tempdir().unwrap();
     common::tiny_checkpoint(place.path());
     for entry in DTYPES {
-        let (shared, alone) = (format!("shared-{}", entry.name), format!("alone-{}", entry.name));
-        niah(place.path(), &["--dtype", entry.name, "-o", &shared]);
-        let one_by_one = ["--no-prefix-sharing", "--chunk-size", "100"];
-        niah(place.path(), &[&["--dtype", entry.name, "-o", &alone][..], &one_by_one].concat());
-        let (shared, alone) = (rows(&place.path().join(shared)), rows(&place.path().join(alone)));
-        assert_eq!(shared.0.len(), 18, "{}", entry.name);
-        for (id, expected) in &alone.0 {
-            let found = &shared.0[id];
-            assert_eq!(
-                (&found.needle, &found.model_response, found.prompt_tokens),
-                (&expected.needle, &expected.model_response, expected.prompt_tokens),
-                "{} {id}",
-                entry.name
-            );
-            let off = (found.answer_logprob.unwrap() - expected.answer_logprob.unwrap()).abs();
-            assert!(off < 1e-3, "{} {id}: log-probability off by {off}", entry.name);
+        same_rows(place.path(), &["--dtype", entry.name], entry.name);
+    }
+    let (prompt, computed) = recorded(&place.path().join("shared-f32"));
+    assert!(computed + 300 < prompt && computed > prompt / 3, "{computed} of {prompt}");
+    let (prompt, computed) = recorded(&place.path().join("alone-f32"));
+    assert_eq!(computed, prompt);
+}
+
+#[test]
+fn windows_and_positions_that_depend_on_the_length_share_prefixes_as_well() {
+    let rope = |kind: &str| json!({ "rope_theta": 10000.0, "rope_type": kind, "factor": 4.0 });
+    for (name, changes) in [
+        ("sliding", json!({ "model_type": "mistral", "sliding_window": 50 })),
+        ("dynamic", json!({ "rope_parameters": rope("dynamic"), "max_position_embeddings": 100 })),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        common::tiny_checkpoint(place.path());
+        let path = place.path().join("config.json");
+        let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        fs::write(&path, config.to_string()).unwrap();
+        for dtype in ["f32", "bf16"] {
+            same_rows(place.path(), &["--dtype", dtype], &format!("{name}-{dtype}"));
         }
-        assert_eq!(shared.1.len(), alone.1.len());
-        for (key, expected) in &alone.1 {
-            let off = (shared.1[key].needle_mass - expected.needle_mass).abs();
-            assert!(off < 1e-4, "{} {key:?}: needle mass off by {off}", entry.name);
-        }
+        let (prompt, computed) = recorded(&place.path().join(format!("shared-{name}-f32")));
+        // Where positions depend on the length, only cells of one length share.
+        assert!(computed + 100 < prompt, "{name}: {computed} of {prompt}");
     }
 }
 

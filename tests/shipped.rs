@@ -5,25 +5,35 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
 
 use niah::hash::sha256_hex;
 use serde_json::Value;
 
 const NOTE: &str = "no model named: using shipped:ssmax";
 
+/// Held while the binary is copied and while a command starts: a child that another test forks in the meantime
+/// has the unfinished copy open for writing, and Linux does not run such a file ("Text file busy").
+static COPYING_OR_STARTING: Mutex<()> = Mutex::new(());
+
 struct Alone(tempfile::TempDir);
 
 impl Alone {
     fn new() -> Self {
         let place = tempfile::tempdir().unwrap();
+        let _held = COPYING_OR_STARTING.lock().unwrap();
         fs::copy(env!("CARGO_BIN_EXE_niah"), place.path().join("niah")).unwrap();
         Self(place)
     }
 
     fn output(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(self.0.path().join("niah"));
-        command.args(arguments).current_dir(self.0.path()).env_clear().stdin(Stdio::null());
-        command.output().unwrap()
+        command.args(arguments).current_dir(self.0.path()).env_clear();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let held = COPYING_OR_STARTING.lock().unwrap();
+        let child = command.spawn().unwrap();
+        drop(held);
+        child.wait_with_output().unwrap()
     }
 
     /// stdout and stderr of a command that must succeed.
@@ -65,6 +75,32 @@ fn a_lone_binary_runs_the_shipped_checkpoint_and_records_which() {
     // A stored run names its own model, whose attention can be looked at as well.
     let (page, told) = alone.niah(&["attend", directory, "--threads=1"]);
     assert!(page.contains("shipped:ssmax") && !told.contains("no model named"), "{told}{page}");
+}
+
+#[test]
+fn rotary_positions_that_no_row_meets_beyond_the_training_length_are_not_to_be_stretched() {
+    // Its layers with rotary positions have windows of 32.
+    let (_, told) = Alone::new().niah(&["run", "--context-lengths=512", "--haystack=synthetic", "--dry-run"]);
+    assert!(told.contains("beyond the 256 positions") && !told.contains("--rope-theta"), "{told}");
+}
+
+#[test]
+fn every_shipped_checkpoint_answers_at_its_training_length() {
+    for name in ["softmax", "ssmax", "multiscreen"] {
+        let alone = Alone::new();
+        let model = format!("shipped:{name}");
+        let grid =
+            ["--context-lengths=256", "--haystack=synthetic", "--split=held-out", "--trials=4", "-o", "out"];
+        alone.niah(&[&["run", "--model", &model], &grid[..]].concat());
+        let (cells, _) = alone.niah(&["view", "out", "--output-format=csv"]);
+        let mut rows = csv::Reader::from_reader(cells.as_bytes());
+        let columns: Vec<String> = rows.headers().unwrap().iter().map(str::to_string).collect();
+        let column = |name: &str| columns.iter().position(|column| column == name).unwrap();
+        let (n, correct) = (column("n"), column("n_correct"));
+        let cells: Vec<_> = rows.records().map(Result::unwrap).collect();
+        let sum = |column: usize| cells.iter().map(|row| row[column].parse::<f64>().unwrap()).sum::<f64>();
+        assert!(sum(n) >= 20.0 && sum(correct) / sum(n) >= 0.95, "{name}: {} of {}", sum(correct), sum(n));
+    }
 }
 
 #[test]

@@ -9,25 +9,28 @@ use std::sync::LazyLock;
 
 use niah::checkpoint::Config;
 use niah::grid::{Cell, ContextLength, Depth};
+use niah::hash::sha256_hex;
 use niah::haystack::Haystack;
 use niah::model::families::describe;
 use niah::prompt::{Form, PromptPlan, Snap};
 use niah::split::Split;
 use niah::task::{OfSplit, TASKS, Task};
 use niah::tokenizer::{TextTokenizer, Tokenize, train_tokenizer};
-use niah::train::data::{Mixture, Sequence, Sources, vocabulary_texts};
+use niah::train::data::{Mixture, RECIPE, Sequence, Sources, vocabulary_texts};
 use niah::train::decoder::{Multiplier, TrainableDecoder};
-use niah::train::{Initial, LayerKind, Schedule, Sizes, State, Trainer, TrainingSettings, initial};
+use niah::train::{
+    Initial, LayerKind, Schedule, Sizes, State, Trainable, Trainer, TrainingSettings, initial,
+};
 
 const ROWS: usize = 256;
 
-fn magic() -> Box<dyn Task> {
-    (TASKS.iter().find(|entry| entry.name == "magic").unwrap().value)()
+fn task_named(name: &str) -> Box<dyn Task> {
+    (TASKS.iter().find(|entry| entry.name == name).unwrap().value)()
 }
 
 static SOURCES: LazyLock<Sources> = LazyLock::new(|| {
     let haystacks = ["essays", "synthetic"].map(|name| Haystack::resolve(name).unwrap());
-    Sources::new(haystacks.to_vec(), magic()).unwrap()
+    Sources::new(haystacks.to_vec(), task_named("magic")).unwrap()
 });
 
 static TOKENIZER: LazyLock<TextTokenizer> = LazyLock::new(|| {
@@ -76,6 +79,14 @@ fn sequences_have_one_token_more_than_rows_and_depend_on_seed_step_and_index_alo
         found.iter().filter(|s| text(s).contains('=')).count(),
     ];
     assert!(kinds.iter().all(|count| (5..30).contains(count)), "{kinds:?}");
+}
+
+#[test]
+fn a_recipe_that_gives_other_sequences_gets_another_number() {
+    let shares = [("text", 1.0), ("needles", 1.0), ("key-values", 1.0)];
+    let mixture = growing(&shares, 128, 3, 10);
+    let drawn: String = (0..24).map(|index| text(&mixture.sequence(index / 2, index).unwrap())).collect();
+    assert_eq!((RECIPE, &sha256_hex(drawn)[..16]), (2, "71c2d6d8e690304b"));
 }
 
 #[test]
@@ -152,6 +163,23 @@ fn parts(text: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     (sentences.filter(own).map(str::to_string).collect(), numbers.map(str::to_string).collect())
 }
 
+/// Twenty prompts of evaluation.
+fn held_out(task: &str, haystack: &str) -> Vec<String> {
+    let plan = PromptPlan {
+        task: Box::new(OfSplit::new(task_named(task), Split::HeldOut)),
+        haystack: Haystack::resolve(haystack).unwrap().part(Split::HeldOut).unwrap(),
+        form: Form::Completion,
+        snap: Snap::Sentence,
+        answer_budget: None,
+    };
+    let cell = Cell { context_length: ContextLength(2048), depth: Depth::from_percent(50.0).unwrap() };
+    let prompt = |index| {
+        let trial = niah::trial::Trial { cell, index, seed: 42 };
+        plan.build(&trial, &*TOKENIZER, &mut plan.haystack_tokens(&trial)).unwrap().text
+    };
+    (0..20).map(prompt).collect()
+}
+
 #[test]
 fn training_and_evaluation_share_no_sentence_and_no_value() {
     let data = mixture(&[("needles", 1.0), ("text", 1.0), ("key-values", 0.2)], ROWS, 42);
@@ -164,23 +192,26 @@ fn training_and_evaluation_share_no_sentence_and_no_value() {
     assert!(sentences.len() > 3000 && values.len() > 2000, "{} {}", sentences.len(), values.len());
     assert!(values.iter().filter(|value| value.len() == 7).all(|value| Split::Training.holds(value)));
     for haystack in ["essays", "synthetic"] {
-        let plan = PromptPlan {
-            task: Box::new(OfSplit::new(magic(), Split::HeldOut)),
-            haystack: Haystack::resolve(haystack).unwrap().part(Split::HeldOut).unwrap(),
-            form: Form::Completion,
-            snap: Snap::Sentence,
-            answer_budget: None,
-        };
-        for index in 0..20 {
-            let cell =
-                Cell { context_length: ContextLength(2048), depth: Depth::from_percent(50.0).unwrap() };
-            let trial = niah::trial::Trial { cell, index, seed: 42 };
-            let prompt = plan.build(&trial, &*TOKENIZER, &mut plan.haystack_tokens(&trial)).unwrap();
-            let (evaluated, numbers) = parts(&prompt.text);
+        for prompt in held_out("magic", haystack) {
+            let (evaluated, numbers) = parts(&prompt);
             assert!(!evaluated.is_empty() && !numbers.is_empty());
             assert_eq!(evaluated.intersection(&sentences).next(), None, "{haystack}");
             assert_eq!(numbers.intersection(&values).next(), None, "{haystack}");
         }
+    }
+}
+
+#[test]
+fn key_value_lines_of_training_and_evaluation_share_no_value() {
+    let data = mixture(&[("key-values", 1.0)], ROWS, 42);
+    let trained: BTreeSet<String> =
+        (0..300).flat_map(|index| parts(&text(&data.sequence(0, index).unwrap())).1).collect();
+    assert!(trained.len() > 2000 && trained.iter().all(|value| value.len() == 6), "{}", trained.len());
+    assert!(trained.iter().all(|value| Split::Training.holds(value)));
+    for prompt in held_out("abcdigits", "synthetic") {
+        let (_, evaluated) = parts(&prompt);
+        assert!(evaluated.len() >= 26, "{prompt}");
+        assert_eq!(evaluated.intersection(&trained).next(), None);
     }
 }
 
@@ -264,4 +295,61 @@ fn a_training_is_the_same_on_any_number_of_threads_and_when_it_goes_on() {
     let (second, rest) = train(half, 3, 2);
     assert_eq!([first, second].concat(), losses);
     assert!(rest == whole, "not bit for bit");
+}
+
+/// What the first step makes of the parameters.
+fn first_step(change: impl Fn(&mut TrainingSettings)) -> (State, f64) {
+    let model = tiny(48);
+    let data = mixture(&[("text", 1.0), ("key-values", 1.0)], 48, 3);
+    let mut settings = TrainingSettings { warmup_steps: 0, ..settings(1) };
+    change(&mut settings);
+    let mut trainer = Trainer::new(&model, &data, &settings, begin(&model));
+    let norm = trainer.step().unwrap().gradient_norm;
+    (trainer.into_state(), norm)
+}
+
+#[test]
+fn gradients_that_are_added_up_over_batches_are_those_of_one_large_batch() {
+    let (added, _) = first_step(|settings| (settings.batch_size, settings.accumulation) = (2, 4));
+    let (whole, _) = first_step(|settings| (settings.batch_size, settings.accumulation) = (8, 1));
+    let (other, _) = first_step(|settings| (settings.batch_size, settings.accumulation) = (7, 1));
+    assert!(added == whole && added != other);
+}
+
+#[test]
+fn a_gradient_larger_than_the_limit_is_scaled_to_it_and_a_smaller_one_is_left() {
+    // Behind the first step the first moment is (1 - 0.9) times the gradient that was used.
+    let used =
+        |state: &State| state.moments[0].iter().map(|&m| f64::from(m / 0.1).powi(2)).sum::<f64>().sqrt();
+    let (free, norm) = first_step(|settings| settings.clip = 0.0);
+    assert!((used(&free) / norm - 1.0).abs() < 1e-4, "{} of {norm}", used(&free));
+    let (limited, same) = first_step(|settings| settings.clip = norm / 8.0);
+    assert_eq!(norm, same, "the norm is that before clipping");
+    assert!((used(&limited) / norm - 0.125).abs() < 1e-5, "{} of {norm}", used(&limited));
+    let (wide, _) = first_step(|settings| settings.clip = 2.0 * norm);
+    assert!(wide == free);
+}
+
+#[test]
+fn matrices_decay_and_norms_and_scales_do_not() {
+    let (lr, decay) = (0.01, 0.1);
+    let [(plain, _), (decayed, _)] =
+        [0.0, decay].map(|decay| first_step(|settings| settings.weight_decay = decay));
+    let model = tiny(48);
+    let before = initial(&model, 1);
+    let mut kinds = [0, 0];
+    for tensor in model.layout().tensors() {
+        let lost = tensor.range.clone().map(|i| f64::from(plain.parameters[i] - decayed.parameters[i]));
+        let factor = if tensor.shape.len() > 1 { lr * decay } else { 0.0 };
+        for (lost, i) in lost.zip(tensor.range.clone()) {
+            let expected = factor * f64::from(before[i]);
+            assert!(
+                (lost - expected).abs() < 1e-7 && (factor > 0.0 || lost == 0.0),
+                "{}: {lost}",
+                tensor.name
+            );
+        }
+        kinds[usize::from(factor > 0.0)] += 1;
+    }
+    assert!(kinds.iter().all(|&count| count > 2), "{kinds:?}");
 }

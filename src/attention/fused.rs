@@ -2,7 +2,7 @@
 //!
 //! For each row the running maximum `m`, the running sum `l` and the running mix `o` are updated a block of keys at a time
 //! (arXiv 1805.02867, arXiv 2205.14135): `m' = max(m, max z)`, `p = exp(z - m')`, `l' = l exp(m - m') + sum p`,
-//! `o' = o exp(m - m') + p v`; at the end `o / l`. Memory is a block of scores a thread, whatever the length.
+//! `o' = o exp(m - m') + p v`; at the end `o / l`, with the sink of a head that has one in `l`. Memory is a block of scores a thread, whatever the length.
 //! [`super::reference`] says the same in plain operations; tests hold the two together.
 
 use candle_core::{Result, Tensor};
@@ -20,7 +20,7 @@ const KEY_BLOCK: usize = 256;
 
 /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values` `[kv_heads, s, d]`. All in f32
 /// on the CPU. Key blocks that no row of a query block sees are passed over, so a window costs its width.
-pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View) -> Result<Tensor> {
+pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'_>) -> Result<Tensor> {
     let (heads, t, d) = queries.dims3()?;
     let (kv_heads, _, _) = keys.dims3()?;
     let groups = heads / kv_heads;
@@ -37,7 +37,7 @@ pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View) 
                     .par_iter()
                     .map(|&(start, kv)| {
                         let rows = QUERY_BLOCK.min(t - start);
-                        let block = Block { start, rows, groups, d, view };
+                        let block = Block { start, rows, first_head: kv * groups, groups, d, view };
                         let query =
                             |g: usize| &query_rows.matrix(kv * groups + g)[start * d..(start + rows) * d];
                         let query: Vec<f32> = (0..groups).flat_map(query).copied().collect(); // [groups * rows, d]
@@ -59,15 +59,16 @@ pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View) 
 }
 
 /// A block of queries: `rows` positions of `groups` heads that share their keys.
-struct Block {
+struct Block<'a> {
     start: usize,
     rows: usize,
+    first_head: usize,
     groups: usize,
     d: usize,
-    view: View,
+    view: View<'a>,
 }
 
-impl Block {
+impl Block<'_> {
     /// `[groups * rows, d]` mixed values of `query` `[groups * rows, d]` over `keys` and `values` `[s, d]`.
     fn mix(&self, query: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
         let (d, height) = (self.d, self.groups * self.rows);
@@ -97,8 +98,9 @@ impl Block {
             }
             multiply(Matrix::new(scores, height, width), values, Into::Add, &mut mixed, d); // [height, d]
         }
-        for (mix, running) in mixed.chunks_exact_mut(d).zip(&running) {
-            mix.iter_mut().for_each(|x| *x /= running.sum);
+        for (row, (mix, running)) in mixed.chunks_exact_mut(d).zip(&running).enumerate() {
+            let sum = running.sum + self.view.sink(self.first_head + row / self.rows, running.max);
+            mix.iter_mut().for_each(|x| *x /= sum);
         }
         mixed
     }
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn fused_and_reference_attention_agree_whatever_the_chunk() {
         let mut rng = Rng::new(3);
-        for (heads, kv_heads, d, s, chunk, window, softcap) in [
+        for ((heads, kv_heads, d, s, chunk, window, softcap), sinks) in [
             (4, 2, 8, 70, 1, Window::Full, None),
             (4, 2, 8, 70, 7, Window::Full, None),
             (9, 3, 64, 600, 64, Window::Full, None),
@@ -132,7 +134,11 @@ mod tests {
             (4, 2, 8, 700, 64, Window::Chunked(300), None),
             (4, 2, 8, 70, 7, Window::Chunked(10), None),
             (4, 2, 8, 70, 1, Window::Sliding(24), Some(3.0)),
-        ] {
+        ]
+        .into_iter()
+        .zip([None, Some([1.0, 30.0, 0.0, -2.0])].into_iter().cycle())
+        {
+            let sinks = sinks.filter(|_| heads == 4);
             let queries = random(&mut rng, (heads, s, d), 4.0);
             // A longer buffer than is filled, as the cache has.
             let keys = random(&mut rng, (kv_heads, s + 9, d), 4.0);
@@ -140,7 +146,8 @@ mod tests {
             for first_position in (0..s).step_by(chunk) {
                 let t = chunk.min(s - first_position);
                 let first_key = window.first_visible(first_position);
-                let view = View { first_position, first_key, window, softcap };
+                let sinks = sinks.as_ref().map(|sinks| &sinks[..]);
+                let view = View { first_position, first_key, window, softcap, sinks };
                 let given = first_position + t - first_key;
                 let chunk = queries.narrow(1, first_position, t).unwrap();
                 let keys = keys.narrow(1, first_key, given).unwrap();
@@ -158,7 +165,7 @@ mod tests {
     #[test]
     fn only_f32_on_the_cpu_is_read() {
         let tensor = Tensor::zeros((1, 1, 2), DType::F64, &Device::Cpu).unwrap();
-        let view = View { first_position: 0, first_key: 0, window: Window::Full, softcap: None };
+        let view = View { first_position: 0, first_key: 0, window: Window::Full, softcap: None, sinks: None };
         assert!(mix(&tensor, &tensor, &tensor, view).is_err());
     }
 }

@@ -76,22 +76,30 @@ fn asked_rows(recorder: &(dyn AttentionRecorder + '_), first_position: usize, t:
     asked.start.max(first_position)..asked.end.min(first_position + t)
 }
 
-/// Which keys the rows of a chunk see, and how their scores are capped.
+/// Which keys the rows of a chunk see, how their scores are capped, and what is in the normaliser besides.
 #[derive(Clone, Copy)]
-struct View {
+struct View<'a> {
     /// Absolute position of the first query.
     first_position: usize,
     /// Absolute position of the first key that is given.
     first_key: usize,
     window: Window,
     softcap: Option<f64>,
+    /// `[heads]`, as [`AttentionVariant::sinks`] gives them.
+    sinks: Option<&'a [f32]>,
 }
 
-impl View {
+impl<'a> View<'a> {
     /// Of a chunk whose first query is at `first_position`.
-    fn new(first_position: usize, context: AttentionContext<'_>) -> Self {
+    fn new(first_position: usize, context: AttentionContext<'a>) -> Self {
         let first_key = context.window.first_visible(first_position);
-        Self { first_position, first_key, window: context.window, softcap: context.softcap }
+        let sinks = context.variant.sinks(context.layer);
+        Self { first_position, first_key, window: context.window, softcap: context.softcap, sinks }
+    }
+
+    /// What the sink of query head `head` adds to the sum of `exp(z - level)`.
+    fn sink(&self, head: usize, level: f32) -> f32 {
+        self.sinks.map_or(0.0, |sinks| (sinks[head] - level).exp())
     }
 
     /// The given keys, counted from the first of them, that query `row` of the chunk sees.
@@ -117,7 +125,7 @@ pub enum Cached<'a> {
 
 impl Cached<'_> {
     /// The weights of the one row of scaled `query` `[heads, 1, d]` over all keys up to its own, for each head.
-    fn weights(&self, query: &Tensor, view: View) -> Result<Vec<Vec<f32>>> {
+    fn weights(&self, query: &Tensor, view: View<'_>) -> Result<Vec<Vec<f32>>> {
         match self {
             Self::Tensors { keys, .. } => {
                 let visible = view.visible(0).len();
@@ -130,7 +138,7 @@ impl Cached<'_> {
     }
 
     /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]`.
-    fn mix(&self, queries: &Tensor, view: View) -> Result<Tensor> {
+    fn mix(&self, queries: &Tensor, view: View<'_>) -> Result<Tensor> {
         let (heads, t, d) = queries.dims3()?;
         let (keys, values) = match self {
             Self::Tensors { keys, values } => (keys, values),

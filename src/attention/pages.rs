@@ -72,7 +72,7 @@ impl Pages {
 
     /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]`. Pages that no row of a block of queries sees are
     /// passed over, so a window costs its width.
-    pub(super) fn mix(&self, queries: &Tensor, view: View) -> Result<Tensor> {
+    pub(super) fn mix(&self, queries: &Tensor, view: View<'_>) -> Result<Tensor> {
         let (heads, t, d) = queries.dims3()?;
         let mut mixed = Vec::with_capacity(t * heads * d); // [t, heads * d]
         let out = &mut mixed.spare_capacity_mut()[..t * heads * d];
@@ -87,7 +87,7 @@ impl Pages {
         &self,
         queries: &[f32],
         [heads, t, d]: [usize; 3],
-        view: View,
+        view: View<'_>,
         mixed: &mut [MaybeUninit<f32>],
     ) {
         let kv_heads = self.heads.len();
@@ -124,7 +124,7 @@ impl Pages {
                 for (row, out) in out.into_iter().enumerate() {
                     for (group, out) in out.chunks_exact_mut(d).enumerate() {
                         let (strip, row) = if together { (0, group * rows + row) } else { (group, row) };
-                        attention.finish(strip, row, out);
+                        attention.finish(strip, row, |level| view.sink(kv * groups + group, level), out);
                     }
                 }
             },
@@ -133,11 +133,11 @@ impl Pages {
 
     /// The weights of the one row of scaled `queries` `[heads, 1, d]` over all keys up to its own, for each head. Query and
     /// keys are rounded as they are in [`Self::mix`].
-    pub(super) fn weights(&self, queries: &Tensor, view: View) -> Result<Vec<Vec<f32>>> {
+    pub(super) fn weights(&self, queries: &Tensor, view: View<'_>) -> Result<Vec<Vec<f32>>> {
         let (heads, _, d) = queries.dims3()?;
         let groups = heads / self.heads.len();
         let seen = seen(view, 0);
-        let of_strip = |pages: &[Arc<Page>], queries: &[f32]| {
+        let of_strip = |pages: &[Arc<Page>], first_head: usize, queries: &[f32]| {
             let mut scores = vec![Vec::with_capacity(seen.len()); queries.len() / d]; // [queries][seen keys]
             let mut attention = Attention::new(1, d);
             attention.begin([queries].into_iter());
@@ -149,27 +149,31 @@ impl Pages {
                     scores.extend(block[keys.clone()].iter().map(|row| row[query]));
                 }
             }
-            scores.into_iter().map(|scores| normalised(scores, view.softcap, &seen)).collect::<Vec<_>>()
+            let rows = scores.into_iter().enumerate();
+            rows.map(|(head, scores)| normalised(scores, view, first_head + head, &seen)).collect::<Vec<_>>()
         };
         with_f32(queries, |queries| {
-            let of_kv_head = |(pages, queries): (&Vec<Arc<Page>>, &[f32])| {
-                let strips = queries.chunks(Attention::QUERIES * d);
-                strips.flat_map(|queries| of_strip(pages, queries)).collect::<Vec<_>>()
+            let of_kv_head = |(kv, (pages, queries)): (usize, (&Vec<Arc<Page>>, &[f32]))| {
+                let strips = queries.chunks(Attention::QUERIES * d).enumerate();
+                let head = |strip: usize| kv * groups + strip * Attention::QUERIES;
+                strips.flat_map(|(strip, queries)| of_strip(pages, head(strip), queries)).collect::<Vec<_>>()
             };
-            let weights = self.heads.par_iter().zip(queries.par_chunks(groups * d)).map(of_kv_head);
+            let weights =
+                self.heads.par_iter().zip(queries.par_chunks(groups * d)).enumerate().map(of_kv_head);
             weights.collect::<Vec<_>>().concat()
         })
     }
 }
 
-/// The softmax of a row's `scores`, capped where a cap is given, over the keys up to its last; 0 before those it has `seen`.
-fn normalised(mut scores: Vec<f32>, softcap: Option<f64>, seen: &Range<usize>) -> Vec<f32> {
-    if let Some(cap) = softcap {
+/// The softmax of a row's `scores`, capped where a cap is given, over the keys up to its last and the sink of its `head`; 0 before
+/// those it has `seen`.
+fn normalised(mut scores: Vec<f32>, view: View<'_>, head: usize, seen: &Range<usize>) -> Vec<f32> {
+    if let Some(cap) = view.softcap {
         scores.iter_mut().for_each(|z| *z = (cap * (f64::from(*z) / cap).tanh()) as f32);
     }
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<f32> = scores.iter().map(|z| (z - max).exp()).collect();
-    let sum: f64 = powers.iter().copied().map(f64::from).sum();
+    let sum = powers.iter().copied().map(f64::from).sum::<f64>() + f64::from(view.sink(head, max));
     let mut row = vec![0f32; seen.end];
     for (weight, power) in row[seen.clone()].iter_mut().zip(powers) {
         *weight = (f64::from(power) / sum) as f32;
@@ -178,14 +182,14 @@ fn normalised(mut scores: Vec<f32>, softcap: Option<f64>, seen: &Range<usize>) -
 }
 
 /// The absolute positions that `row` of the chunk sees.
-fn seen(view: View, row: usize) -> Range<usize> {
+fn seen(view: View<'_>, row: usize) -> Range<usize> {
     let seen = view.visible(row);
     view.first_key + seen.start..view.first_key + seen.end
 }
 
 /// What the queries of a strip, the `rows` from `start` on of one head or of several, see of the page whose first key is at
 /// `page`.
-fn visible(view: View, start: usize, rows: usize, strip_rows: usize, page: usize) -> Visible {
+fn visible(view: View<'_>, start: usize, rows: usize, strip_rows: usize, page: usize) -> Visible {
     let mut visible = Visible { start: [0; Attention::QUERIES], end: [0; Attention::QUERIES] };
     let place = |position: usize| {
         if position < page { 0 } else { (position - page).min(PAGE) as i32 }
@@ -214,7 +218,7 @@ mod tests {
     #[test]
     fn paged_and_reference_attention_agree_whatever_the_chunk() {
         let mut rng = Rng::new(31);
-        for (heads, kv_heads, d, s, chunk, window, softcap) in [
+        for ((heads, kv_heads, d, s, chunk, window, softcap), sinks) in [
             (4, 2, 8, 70, 7, Window::Full, None),
             (9, 3, 64, 600, 64, Window::Full, None),
             (2, 2, 48, 600, 600, Window::Full, Some(5.0)),
@@ -222,7 +226,13 @@ mod tests {
             (4, 2, 8, 700, 700, Window::Sliding(24), None),
             (4, 2, 8, 700, 64, Window::Sliding(300), None),
             (4, 2, 8, 700, 64, Window::Chunked(300), Some(3.0)),
-        ] {
+            (4, 2, 8, 300, 64, Window::Full, None),
+            (4, 2, 8, 300, 1, Window::Sliding(24), None),
+        ]
+        .into_iter()
+        .zip([None, Some([1.0, 9.0, 0.0, -2.0])].into_iter().cycle())
+        {
+            let sinks = sinks.filter(|_| heads == 4);
             let queries = tensor(&mut rng, (heads, s, d), 2.0);
             let (keys, values) =
                 (tensor(&mut rng, (kv_heads, s, d), 2.0), tensor(&mut rng, (kv_heads, s, d), 1.0));
@@ -232,7 +242,8 @@ mod tests {
                 let new = |tensor: &Tensor| tensor.narrow(1, first_position, t).unwrap();
                 pages.write(first_position, &[(&new(&keys), &new(&values))]).unwrap();
                 let first_key = window.first_visible(first_position);
-                let view = View { first_position, first_key, window, softcap };
+                let sinks = sinks.as_ref().map(|sinks| &sinks[..]);
+                let view = View { first_position, first_key, window, softcap, sinks };
                 let given = first_position + t - first_key;
                 let queries = queries.narrow(1, first_position, t).unwrap();
                 let keys = keys.narrow(1, first_key, given).unwrap().contiguous().unwrap();

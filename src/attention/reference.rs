@@ -1,4 +1,4 @@
-//! The plain rule: `weights = softmax(q · kᵀ)` over the visible keys, `mixed = weights · v`, in candle's operations.
+//! The plain rule: `weights = softmax(q · kᵀ)` over the visible keys (and the sink of a head that has one, whose weight is dropped), `mixed = weights · v`, in candle's operations.
 //!
 //! Query heads that share a key-value head are folded into its rows, so keys are never repeated. Peak memory for a chunk
 //! of `t` queries over `s` keys is `heads x t x s` scores: linear in `s` for a fixed chunk. [`super::fused`] is the fast twin.
@@ -8,7 +8,7 @@ use candle_core::{Device, Result, Tensor};
 use super::View;
 
 /// Weights `[heads, t, s]` of `queries` `[heads, t, d]` (already scaled) over `keys` `[kv_heads, s, d]`.
-pub(super) fn weights(queries: &Tensor, keys: &Tensor, view: View) -> Result<Tensor> {
+pub(super) fn weights(queries: &Tensor, keys: &Tensor, view: View<'_>) -> Result<Tensor> {
     let (heads, t, d) = queries.dims3()?;
     let (kv_heads, s, _) = keys.dims3()?;
     let groups = heads / kv_heads;
@@ -19,11 +19,14 @@ pub(super) fn weights(queries: &Tensor, keys: &Tensor, view: View) -> Result<Ten
         None => scores,
     };
     let scores = scores.broadcast_add(&mask(t, s, view, queries.device())?)?;
-    candle_nn::ops::softmax_last_dim(&scores)
+    let Some(sinks) = view.sinks else { return candle_nn::ops::softmax_last_dim(&scores) };
+    let sinks = Tensor::from_slice(sinks, (heads, 1, 1), queries.device())?.to_dtype(scores.dtype())?;
+    let scores = Tensor::cat(&[&scores, &sinks.broadcast_as((heads, t, 1))?], 2)?.contiguous()?; // [heads, t, s + 1]
+    candle_nn::ops::softmax_last_dim(&scores)?.narrow(2, 0, s)?.contiguous() // [heads, t, s]
 }
 
 /// Mixed values `[heads, t, d]`.
-pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View) -> Result<Tensor> {
+pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'_>) -> Result<Tensor> {
     let (heads, t, d) = queries.dims3()?;
     let (kv_heads, s, _) = keys.dims3()?;
     let groups = heads / kv_heads;
@@ -32,7 +35,7 @@ pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View) 
 }
 
 /// `[t, s]`: 0 where a row sees a key, minus infinity elsewhere.
-fn mask(t: usize, s: usize, view: View, device: &Device) -> Result<Tensor> {
+fn mask(t: usize, s: usize, view: View<'_>, device: &Device) -> Result<Tensor> {
     let mut mask = vec![f32::NEG_INFINITY; t * s];
     for (row, keys) in mask.chunks_exact_mut(s).enumerate() {
         keys[view.visible(row)].fill(0.0);

@@ -33,13 +33,30 @@ macro_rules! embedded {
 
 /// The checkpoints, by name, with the files that are in the binary: none of one that lies in the source tree alone.
 pub const SHIPPED: &[Entry<Contents>] = &[
-    Entry { name: "softmax", about: "trained with Softmax on 256 tokens", value: embedded!("softmax") },
+    Entry {
+        name: "softmax",
+        about: "trained with Softmax on sequences of 256 tokens",
+        value: embedded!("softmax"),
+    },
     Entry { name: "ssmax", about: "trained alike with Scalable-Softmax", value: embedded!("ssmax") },
     Entry {
         name: "multiscreen",
         about: "screening tiles, trained on the same data",
         value: embedded!("multiscreen"),
     },
+    Entry { name: "ssmax-fixed", about: "m = ln n (in the source tree)", value: &[] },
+    Entry { name: "ssmax-bias", about: "m = s ln n + b (in the source tree)", value: &[] },
+    Entry {
+        name: "swapped-after",
+        about: "softmax, trained further with ssmax for 250 steps (in the source tree)",
+        value: &[],
+    },
+    Entry {
+        name: "swapped-during",
+        about: "softmax, with ssmax from step 1750 of 2000 on (in the source tree)",
+        value: &[],
+    },
+    Entry { name: "adaptive", about: "m = p_n + b, up to 256 keys (in the source tree)", value: &[] },
 ];
 
 /// A checkpoint in the binary.

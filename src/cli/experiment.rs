@@ -10,21 +10,21 @@ use crate::grid::ContextLength;
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
-  niah experiment ssmax -o out/ssmax --from-fixtures
-  niah experiment ssmax -o out/ssmax
+  niah experiment ssmax -o out/experiment --from-fixtures
+  niah experiment ssmax -o out/experiment
   niah experiment ssmax -o out/quick --small --steps 100 --seeds 42 --trials 1 --longest 4
-  niah experiment multiscreen -o out/multiscreen
+  niah experiment multiscreen -o out/experiment
   niah experiment multiscreen -o out/quick --small --steps 100 --seeds 42 --trials 1 --longest 4")]
 pub struct ExperimentArgs {
     /// Which: ssmax, multiscreen
     pub name: String,
-    /// Directory of report.html, report.md, figures and the stages; the same command goes on where it stopped
+    /// Directory of NAME/report.html, NAME/report.md, NAME/figures and of the stages, which experiments share; the same command goes on where it stopped
     #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     pub output: PathBuf,
-    /// Measure the checkpoints that are shipped instead of training them; of multiscreen, sizes and rates are trained all the same
-    #[arg(long, help_heading = "Training")]
+    /// Measure the checkpoints in fixtures/checkpoints instead of training them; of multiscreen, sizes, rates and the model without windows are trained all the same
+    #[arg(long, conflicts_with_all = ["small", "context_length"], help_heading = "Training")]
     pub from_fixtures: bool,
-    /// Steps of every training; of multiscreen, a quarter for sizes, and rates have their own
+    /// Steps of each training; of multiscreen, model sizes have a quarter of them and learning rates a fixed 100
     #[arg(long, value_name = "N", default_value_t = 2000, help_heading = "Training")]
     pub steps: usize,
     /// Seeds of softmax, ssmax and multiscreen; all others are trained with the first one
@@ -42,9 +42,9 @@ pub struct ExperimentArgs {
     /// Train a smaller model on smaller batches: to see the experiment run, not to learn from it
     #[arg(long, help_heading = "Training")]
     pub small: bool,
-    /// Trials of a cell
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 20, help_heading = "Measuring")]
-    pub trials: usize,
+    /// Trials per cell [default: 20; of multiscreen, 100 with the first seed]
+    #[arg(long, short = 'n', value_name = "N", help_heading = "Measuring")]
+    pub trials: Option<usize>,
     /// The longest context, in training lengths; lengths double up to it
     #[arg(long, value_name = "FACTOR", default_value_t = 32, help_heading = "Measuring")]
     pub longest: usize,

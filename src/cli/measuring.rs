@@ -65,7 +65,7 @@ pub struct TokenArgs {
 /// Flags of `niah loss`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-A prediction's position is the number of tokens that it is made from. Positions are summed up in buckets that double \
+A prediction's position is the number of tokens that it is made from. Positions are grouped into buckets that double \
 (1, 2, 3-4, 5-8, ...), as on a logarithmic axis, or with --buckets in that many of equal width. Texts all have one length; one \
 whose haystack would have to begin again is refused. Intervals are Student's t over the means of the texts.
 
@@ -82,16 +82,16 @@ pub struct LossArgs {
     /// Tokens of a text, from which the last prediction is made: 4k or 4096 or 2^12
     #[arg(long, value_name = "LENGTH", default_value = "4k", help_heading = "Text")]
     pub context_length: ContextLength,
-    /// Texts
+    /// Number of texts
     #[arg(long, short = 'n', value_name = "N", default_value_t = 8, help_heading = "Text")]
     pub trials: usize,
     /// Seed of the texts
     #[arg(long, default_value_t = 42, help_heading = "Text")]
     pub seed: u64,
-    /// What they are from: essays, noise, synthetic (endless), or a file or directory of text
+    /// Source of the texts: essays, noise, synthetic (endless), or a file or directory of text
     #[arg(long, value_name = "NAME|PATH", default_value = "synthetic", help_heading = "Text")]
     pub haystack: String,
-    /// Part of it: all, training, held-out (what niah train never saw)
+    /// Part of the haystack: all, training, held-out (what niah train never saw)
     #[arg(long, value_name = "PART", value_parser = split, default_value = "held-out", help_heading = "Text")]
     pub split: Split,
     /// Number of position buckets, of equal width [default: buckets that double]
@@ -114,7 +114,7 @@ pub struct LossArgs {
 /// Flags of `niah bench`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Each repetition reads a prompt of random tokens of every length and decodes behind it. Between the chunks of a prompt the best \
+Each repetition reads a prompt of random tokens of every length and decodes after it. Between the chunks of a prompt the best \
 matrix multiply of the same dtype runs alone: GEMM is the share of its speed that linear maps reach.
 
 Examples:
@@ -130,7 +130,7 @@ pub struct BenchArgs {
     /// Prompt lengths in tokens: 4k,8k or 4096 or 2^12 [default: of 512,2k,4k,8k those within the model's positions]
     #[arg(long, value_name = "LENGTHS", value_delimiter = ',', help_heading = "Measurement")]
     pub context_lengths: Vec<ContextLength>,
-    /// Tokens decoded behind each prompt, one by one
+    /// Tokens decoded after each prompt, one by one
     #[arg(long, value_name = "N", default_value_t = 32, help_heading = "Measurement")]
     pub max_new_tokens: usize,
     /// How often each length is measured; medians are shown

@@ -46,7 +46,7 @@ pub enum Command {
     View(ViewArgs),
     /// Compare two runs, or run two models, on identical prompts: where they differ, and whether by chance
     Compare(Box<CompareArgs>),
-    /// See Scalable-Softmax against Softmax: two small checkpoints on the same prompts, to 16 times their training length
+    /// See Softmax, Scalable-Softmax and Multiscreen side by side: three small checkpoints on the same prompts, to 16 times their training length
     Demo(DemoArgs),
     /// Show a prompt with every token shaded by the attention it received
     Attend(Box<AttendArgs>),
@@ -64,7 +64,7 @@ pub enum Command {
     Experiment(ExperimentArgs),
     /// Print what a checkpoint is and the memory it needs; reads headers only
     Inspect(InspectArgs),
-    /// List what can be named: variants, families, checkpoints, tasks, haystacks, sequences, scorers, experiments, exporters
+    /// List what can be named: variants, families, architectures, checkpoints, tasks, haystacks, sequences, scorers, experiments, exporters
     List(ListArgs),
 }
 

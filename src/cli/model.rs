@@ -11,7 +11,7 @@ use crate::plan::{ChatChoice, PrecisionChoice};
 /// The attention that a checkpoint runs with.
 #[derive(Debug, Clone, Args)]
 pub struct AttentionArgs {
-    /// Attention variant: auto (the checkpoint's own), softmax, ssmax, ssmax-fixed, ssmax-bias, logn, temperature, adaptive, screening
+    /// Attention variant: auto (the checkpoint's own), softmax, ssmax, ssmax-fixed, ssmax-bias, softmax1, logn, temperature, adaptive, screening
     #[arg(long, default_value = "auto", help_heading = "Model")]
     pub variant: String,
     /// Precision of the weights: f32 (exact), bf16 (weights and inputs rounded), f16 (weights rounded); sums are f32 [default: bf16
@@ -30,7 +30,7 @@ pub struct AttentionArgs {
     /// Factor on the base of the rotary frequencies; the SSMax paper uses 50 past the training length
     #[arg(long, value_name = "FACTOR", help_heading = "Model")]
     pub rope_theta_scale: Option<f64>,
-    /// Whether the windows that Multiscreen has learned wider than its training length are without end beyond it: on, off [default: on]
+    /// Whether the windows that Multiscreen has learned wider than its training length are unlimited beyond it: on, off [default: on]
     #[arg(long, value_name = "ON|OFF", value_parser = window_expansion, help_heading = "Model")]
     pub screening_window_expansion: Option<bool>,
     /// Tokens that go through the decoder at once

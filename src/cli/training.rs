@@ -30,10 +30,11 @@ pub enum TrainedFamily {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
-  niah train -o out/ssmax --variant ssmax
-  niah train -o out/ssmax --variant ssmax --resume
+  niah train -o out/ssmax --variant ssmax --curriculum-steps 800
+  niah train -o out/ssmax --variant ssmax --curriculum-steps 800 --resume
   niah train -o out/swapped --init out/softmax --variant ssmax --steps 250 --lr 3e-4
-  niah train -o out/multiscreen --family multiscreen
+  niah train -o out/multiscreen --family multiscreen --num-attention-heads 8 --value-dim 32 --acceptance-init 3 \
+      --curriculum-steps 800 --lr 0.03
   niah run --model out/ssmax --split held-out --context-lengths 256,1k,4k")]
 pub struct TrainArgs {
     /// Directory of the checkpoint, with training.csv and training.json
@@ -60,7 +61,7 @@ pub struct TrainArgs {
     /// The scale s that training begins with [default: 1 / mean(ln n) over the context length]
     #[arg(long, value_name = "S", help_heading = "Model")]
     pub ssmax_init: Option<f64>,
-    /// Train plain softmax up to this step and swap --variant in behind it
+    /// Train plain softmax up to this step and switch to --variant there
     #[arg(long, value_name = "STEP", help_heading = "Model")]
     pub swap_at_step: Option<usize>,
     /// Width of the residual stream
@@ -78,7 +79,7 @@ pub struct TrainArgs {
     /// Key and value heads of a layer [default: as many as query heads]
     #[arg(long, value_name = "N", help_heading = "Model")]
     pub num_key_value_heads: Option<usize>,
-    /// Kinds of layers, again and again: local (a window, rotary positions), global (no positions), rotary (no window)
+    /// Kinds of layers, repeated in this order: local (a window, rotary positions), global (no positions), rotary (no window)
     /// [default: local,global]
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = layer_kind, help_heading = "Model")]
     pub layer_pattern: Option<Vec<LayerKind>>,
@@ -100,7 +101,7 @@ pub struct TrainArgs {
     /// Width of values of multiscreen [default: 64]
     #[arg(long, value_name = "N", help_heading = "Model")]
     pub value_dim: Option<usize>,
-    /// Windows of multiscreen begin between 2 tokens and one more than this, and those below it have positions [default: 256]
+    /// Windows of multiscreen are initialised between 2 and N + 1 tokens; tiles with windows below N have rotary positions [default: 256]
     #[arg(long, value_name = "N", help_heading = "Model")]
     pub mipe_threshold: Option<f64>,
     /// s_r that multiscreen begins with: tiles accept a width of sigmoid(s_r) [default: 0]
@@ -152,10 +153,10 @@ pub struct TrainArgs {
     /// Largest learning rate [default: 0.003; of multiscreen 0.0625]
     #[arg(long, value_name = "X", help_heading = "Optimiser")]
     pub lr: Option<f64>,
-    /// What becomes of it: cosine (down to 0), constant [default: cosine; of multiscreen constant]
+    /// Schedule of the learning rate: cosine (down to 0), constant [default: cosine; of multiscreen constant]
     #[arg(long, value_name = "NAME", value_parser = schedule, help_heading = "Optimiser")]
     pub schedule: Option<Schedule>,
-    /// Steps over which it rises [default: a twentieth of all, at most 100]
+    /// Steps of linear warm-up of the learning rate [default: a twentieth of all, at most 100]
     #[arg(long, value_name = "N", help_heading = "Optimiser")]
     pub warmup_steps: Option<usize>,
     /// Weight decay of matrices; norms and scales have none [default: 0.1; of multiscreen 0]

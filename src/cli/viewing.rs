@@ -90,7 +90,7 @@ pub struct AttendArgs {
     /// Precision of cached keys and values for --text: f32, bf16 [default: bf16 beside weights in bf16 on the CPU, else f32]
     #[arg(long, value_name = "DTYPE", value_parser = kv_dtype, help_heading = "Own text")]
     pub kv_dtype: Option<KvDtype>,
-    /// Whether Multiscreen's windows above the training length are without end beyond it, for --text: on, off [default: on]
+    /// Whether Multiscreen's windows above the training length are unlimited beyond it, for --text: on, off [default: on]
     #[arg(long, value_name = "ON|OFF", value_parser = window_expansion, help_heading = "Own text")]
     pub screening_window_expansion: Option<bool>,
     /// Where to compute.

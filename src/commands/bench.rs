@@ -150,7 +150,7 @@ fn notes(args: &BenchArgs, lengths: &[LengthSpeed]) -> Vec<String> {
     let rate = median(&rates).map_or("-".to_string(), |rate| format!("{rate:.0}"));
     vec![
         format!(
-            "Prompts are random tokens (seed {seed}), and {max_new_tokens} more are decoded one by one behind each. \
+            "Prompts are random tokens (seed {seed}), and {max_new_tokens} more are decoded one by one after each. \
              Measured {times}."
         ),
         format!(

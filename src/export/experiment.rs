@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::csv;
 use super::directory::{ATTENTION_CSV, RESULTS_CSV};
 use super::loss::{LOSS_CSV, LOSS_JSON};
-use super::speed::read_speeds;
+use super::speed::{BENCH_JSON, read_speeds};
 use super::training::step_reports;
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
@@ -57,6 +57,7 @@ pub fn read(measured: &Measured) -> Result<SeedRun> {
     }
     Ok(SeedRun {
         seed: measured.seed,
+        further: false,
         steps: steps(&measured.checkpoint)?,
         positions,
         outcomes,
@@ -73,20 +74,42 @@ fn steps(checkpoint: &Path) -> Result<Vec<StepLoss>> {
         step: row.step,
         loss: row.loss,
         answer_loss: row.answer_loss,
+        learning_rate: row.learning_rate,
         gradient_norm: row.gradient_norm,
+        scale: row.s_mean,
+        largest_window: row.window_max,
+        windows_beyond: row.windows_beyond,
     };
     Ok(step_reports(checkpoint)?.into_iter().map(loss).collect())
 }
 
-/// The parameters of a model and its mean loss, from the directory of its losses.
+/// The parameters of a model of this seed and its mean loss, from the directory of its losses.
 ///
 /// # Errors
 /// When a table cannot be read or says nothing.
-pub fn sized(losses: &Path) -> Result<SizedModel> {
+pub fn sized(losses: &Path, seed: u64) -> Result<SizedModel> {
     let buckets: Vec<BucketLoss> = csv::read(losses.join(LOSS_CSV))?;
     let loss = mean_within(&buckets, usize::MAX)
         .ok_or_else(|| Error::file(losses.join(LOSS_CSV), "holds no loss; measure again"))?;
-    Ok(SizedModel { parameters: number(&losses.join(LOSS_JSON), "/model/parameters")?, loss })
+    Ok(SizedModel { seed, parameters: number(&losses.join(LOSS_JSON), "/model/parameters")?, loss })
+}
+
+/// The mean loss of each text, from the directory of its losses.
+///
+/// # Errors
+/// When a table cannot be read or the two do not fit together.
+pub fn text_losses(losses: &Path) -> Result<Vec<f64>> {
+    let buckets: Vec<BucketLoss> = csv::read(losses.join(LOSS_CSV))?;
+    let path = losses.join(LOSS_JSON);
+    let texts = json(&path)?.pointer("/texts").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mean = |text: &Value| {
+        let means: Vec<f64> = serde_json::from_value(text["loss_mean_by_bucket"].clone()).ok()?;
+        let widths = buckets.iter().map(|bucket| (bucket.position_end + 1 - bucket.position_start) as f64);
+        let sum: f64 = widths.clone().zip(&means).map(|(width, mean)| width * mean).sum();
+        (means.len() == buckets.len()).then(|| sum / widths.sum::<f64>())
+    };
+    let means: Option<Vec<f64>> = texts.iter().map(mean).collect();
+    means.ok_or_else(|| damaged(&path, "its texts are not those of loss.csv"))
 }
 
 /// A training at the rate `2^exponent` of which `planned` steps were wanted.
@@ -117,12 +140,33 @@ pub fn seconds(bench: &Path) -> Result<Vec<(usize, f64)>> {
     Ok(read_speeds(bench)?.into_iter().filter_map(time).collect())
 }
 
+/// The processor and the number of threads of a `niah bench`.
+///
+/// # Errors
+/// When its record cannot be read.
+pub fn machine(bench: &Path) -> Result<String> {
+    let record = json(&bench.join(BENCH_JSON))?;
+    let machine = &record["about"]["machine"];
+    Ok(format!(
+        "{}, threads: {}",
+        machine["cpu"].as_str().unwrap_or("an unknown processor"),
+        machine["threads"]
+    ))
+}
+
 /// A count of a JSON file.
 fn number(path: &Path, pointer: &str) -> Result<usize> {
-    let damaged = |problem: String| Error::file(path, format!("cannot be read: {problem}; run again"));
-    let bytes = fs::read(path).map_err(|error| damaged(error.to_string()))?;
-    let json: Value = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let json = json(path)?;
     let number =
         json.pointer(pointer).and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok());
-    number.ok_or_else(|| damaged(format!("no count at {pointer}")))
+    number.ok_or_else(|| damaged(path, format!("no count at {pointer}")))
+}
+
+fn json(path: &Path) -> Result<Value> {
+    let bytes = fs::read(path).map_err(|error| damaged(path, error))?;
+    serde_json::from_slice(&bytes).map_err(|error| damaged(path, error))
+}
+
+fn damaged(path: &Path, problem: impl std::fmt::Display) -> Error {
+    Error::file(path, format!("cannot be read: {problem}; run again"))
 }

@@ -25,7 +25,7 @@ pub struct BenchSettings {
     pub ssmax_scale: Option<f64>,
     /// Changes to the rotary base.
     pub rope: RopeOverride,
-    /// Whether screening windows above the training length are without end beyond it; they are when absent.
+    /// Whether screening windows above the training length are unlimited beyond it; they are when absent.
     pub screening_window_expansion: Option<bool>,
     /// Tokens that go through the decoder at once.
     pub chunk: usize,
@@ -89,7 +89,7 @@ impl BenchPlan {
         check_positions(spec, "--context-lengths", longest)?;
         check_sizes(variant.as_ref(), "--context-lengths", longest)?;
         MemoryPlan::new(spec, precision, longest, settings.chunk)
-            .check("use shorter --context-lengths or a smaller checkpoint")?;
+            .check(precision, "use shorter --context-lengths or a smaller checkpoint")?;
         Ok(Self {
             warnings: positions_warning(spec, lengths.last().copied().unwrap_or_default())
                 .into_iter()

@@ -36,7 +36,7 @@ pub struct LogitsSettings {
     pub ssmax_scales: Option<PathBuf>,
     /// Changes to the rotary base.
     pub rope: RopeOverride,
-    /// Whether screening windows above the training length are without end beyond it; they are when absent.
+    /// Whether screening windows above the training length are unlimited beyond it; they are when absent.
     pub screening_window_expansion: Option<bool>,
     /// Where the tokens come from.
     pub input: TokenInput,
@@ -182,7 +182,8 @@ impl LogitsPlan {
                  fewer tokens"
             ),
         };
-        MemoryPlan::of_logits(spec, self.precision, tokens, self.chunk, attention).check(&remedy)
+        MemoryPlan::of_logits(spec, self.precision, tokens, self.chunk, attention)
+            .check(self.precision, &remedy)
     }
 }
 

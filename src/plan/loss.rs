@@ -37,7 +37,7 @@ pub struct LossSettings {
     pub rope_theta: Option<f64>,
     /// A factor on the base.
     pub rope_theta_scale: Option<f64>,
-    /// Whether screening windows above the training length are without end beyond it; they are when absent.
+    /// Whether screening windows above the training length are unlimited beyond it; they are when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub screening_window_expansion: Option<bool>,
     /// Tokens that the last prediction is made from; a text has one more.
@@ -113,7 +113,8 @@ impl LossPlan {
         check_sizes(variant.as_ref(), "--context-length", length)?;
         let rows = rows_at_once(settings.chunk_size, spec.vocab_size).min(length);
         let memory = MemoryPlan::of_logits(spec, precision, length, rows, 0);
-        MemoryPlan { output: 0, ..memory }.check("use a shorter --context-length or a smaller checkpoint")?;
+        MemoryPlan { output: 0, ..memory }
+            .check(precision, "use a shorter --context-length or a smaller checkpoint")?;
         let tokenizer = load_tokenizer(&checkpoint)?;
         check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), &checkpoint, &settings.model)?;
         let text = |trial| text(&haystack, settings.seed, trial, &tokenizer, length);

@@ -99,19 +99,28 @@ impl MemoryPlan {
         running.into_iter().fold(self.weights, usize::saturating_add).max(self.loading)
     }
 
-    /// Refuses a plan that does not fit, and says what to do about it. Where the machine does not say how much is
-    /// available, only what no machine could hold is refused.
+    /// Whether it fits into the memory that is available. Where the machine does not say how much that is, all fits that some
+    /// machine could hold.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.total() <= available()
+    }
+
+    /// Refuses a plan that does not fit, in this precision, and says what to do about it.
     ///
     /// # Errors
     /// [`Error::Message`] with the numbers.
-    pub fn check(&self, remedy: &str) -> Result<()> {
-        let available = available_memory().unwrap_or(isize::MAX as usize);
-        if self.total() <= available {
+    pub fn check(&self, precision: Precision, remedy: &str) -> Result<()> {
+        if self.fits() {
             return Ok(());
         }
+        let smaller = match precision.dtype {
+            Dtype::F32 => "; --dtype bf16 takes half of the weights",
+            _ => "",
+        };
+        let available = gib(available());
         Err(Error::Message(format!(
-            "the run needs {self}, but only {} is available; {remedy}",
-            gib(available)
+            "the run needs {self}, but only {available} is available; {remedy}{smaller}"
         )))
     }
 }
@@ -134,6 +143,10 @@ impl fmt::Display for MemoryPlan {
         }
         f.write_str(")")
     }
+}
+
+fn available() -> usize {
+    available_memory().unwrap_or(isize::MAX as usize)
 }
 
 /// Weights of the largest matrix of a block; experts may be stored as one.
@@ -210,7 +223,13 @@ mod tests {
         assert_eq!(loading.total(), 1 << 40);
         assert!(loading.to_string().contains("1024.00 GiB while the weights load"), "{loading}");
         assert!(run.to_string().contains("packed copies") && !run.to_string().contains("while"), "{run}");
-        let refused = loading.check("do something").unwrap_err().to_string();
-        assert!(refused.contains("1024.00 GiB") && refused.ends_with("do something"), "{refused}");
+        let refused = loading
+            .check(Precision { dtype: Dtype::F32, kv_dtype: None }, "do something")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains("1024.00 GiB") && refused.contains("do something; --dtype bf16"),
+            "{refused}"
+        );
     }
 }

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::generate::DecoderModel;
 use crate::hash::sha256_hex;
 use crate::haystack::Haystack;
-use crate::model::spec::DecoderSpec;
+use crate::model::spec::{DecoderSpec, LayerSpec};
 use crate::prefix;
 use crate::prompt::{Form, Prompt, PromptPlan, PromptSequence};
 use crate::registry;
@@ -235,7 +235,8 @@ impl RunPlan {
         let seed = self.settings.seed;
         let trials = (0..self.settings.trials)
             .flat_map(|index| self.settings.grid.cells().map(move |cell| Trial { cell, index, seed }));
-        prefix::order(trials.collect())
+        let (spec, longest) = (&self.checkpoint.spec, longest(&self.settings));
+        prefix::order(trials.collect(), |length| spec.planned_length(length, longest))
     }
 
     /// What the runner needs.
@@ -280,7 +281,8 @@ impl RunPlan {
     /// # Errors
     /// [`Error::Message`] saying what is needed and what there is.
     pub fn check_memory(&self) -> Result<()> {
-        self.memory(longest(&self.settings)).check("use shorter --context-lengths or a smaller checkpoint")
+        self.memory(longest(&self.settings))
+            .check(self.precision, "use shorter --context-lengths or a smaller checkpoint")
     }
 
     /// Name of the prompts' form: `chat` or `completion`.
@@ -439,16 +441,20 @@ fn positions_warning(spec: &DecoderSpec, tokens: usize) -> Option<String> {
     if let Some(screening) = &spec.screening {
         let windows = match screening.window_expansion {
             true => {
-                "windows wider than that are without end there; --screening-window-expansion off takes them as learned"
+                "windows wider than that are unlimited there; --screening-window-expansion off takes them as learned"
             }
             false => "windows are taken as learned; --screening-window-expansion on widens those above it",
         };
         return Some(format!("context length {tokens} is beyond the training length {positions}: {windows}"));
     }
-    Some(format!(
-        "context length {tokens} is beyond the {positions} positions that the checkpoint declares; \
-         --rope-theta-scale or --rope-theta stretch its rotary positions"
-    ))
+    let beyond =
+        format!("context length {tokens} is beyond the {positions} positions that the checkpoint declares");
+    // Rotary positions of layers whose window is shorter never meet more than those.
+    let met = |layer: &LayerSpec| layer.rope.is_some() && layer.window.first_visible(positions) == 0;
+    Some(match spec.layers.iter().any(met) {
+        true => format!("{beyond}; --rope-theta-scale or --rope-theta stretch its rotary positions"),
+        false => beyond,
+    })
 }
 
 /// Checks the numbers that change attention and have no type of their own.

@@ -36,7 +36,7 @@ pub struct Settings {
     pub rope_theta: Option<f64>,
     /// A factor on the base.
     pub rope_theta_scale: Option<f64>,
-    /// Whether screening windows above the training length are without end beyond it; they are when absent.
+    /// Whether screening windows above the training length are unlimited beyond it; they are when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub screening_window_expansion: Option<bool>,
     /// Lengths and depths.

@@ -81,7 +81,7 @@ impl TextPlan {
     /// When there is not enough memory, or no position left of those that the checkpoint has learned.
     pub fn check_length(&self, tokens: usize) -> Result<Option<String>> {
         let memory = MemoryPlan::new(&self.checkpoint.spec, self.precision, tokens, DEFAULT_CHUNK);
-        memory.check("take a shorter --text or a smaller checkpoint")?;
+        memory.check(self.precision, "take a shorter --text or a smaller checkpoint")?;
         check_positions(&self.checkpoint.spec, "--text", tokens)?;
         check_sizes(self.build_variant()?.as_ref(), "--text", tokens)?;
         let positions = self.checkpoint.spec.max_position_embeddings.filter(|&positions| tokens > positions);

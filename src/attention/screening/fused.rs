@@ -5,8 +5,10 @@
 //! where many do, and not at all where none does. [`super::reference`] says the same in plain operations; tests hold the two
 //! together.
 //!
-//! Pages of keys are not bounded beforehand, by their mean and radius: keys of a page point everywhere, and the tiles that
-//! training widens pass a third of all keys and more, so that not one page could be passed over.
+//! Pages of keys are not bounded beforehand, by the angles between their mean, its keys and the query, because it does not pay. In
+//! the six unlimited tiles of the shipped checkpoint, at 4k tokens, such a bound passes over 0 to 0.6 % of the pages of 64 keys of a
+//! prompt of prose, and of one of key-value lines 0 to 3 %, in one tile 32 %: five tiles pass half of the keys of prose and more, and
+//! where hardly a key passes, as in the tile that retrieves, the keys of a page still point everywhere.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -196,6 +198,25 @@ mod tests {
                 assert!(off < 4e-6, "{key_dim} and {value_dim} wide, {first_position}: off by {off}");
             }
         }
+    }
+
+    #[test]
+    fn keys_and_values_outside_the_window_are_never_looked_at() {
+        let mut rng = Rng::new(67);
+        let (s, t, window) = (900, 40, 100);
+        let [keys, values] = [(); 2].map(|()| unit(&mut rng, (1, s, 16)));
+        let queries = unit(&mut rng, (1, t, 16));
+        let screens = [Screen { window: window as f64, acceptance: 0.9 }];
+        let context = ScreeningContext { layer: 0, first_position: s - t, screens: &screens };
+        let expected = mix(&queries, &keys, &values, context).unwrap().to_vec2::<f32>().unwrap();
+        // The first row sees its own key and those before it.
+        let unseen = s - t - (window - 1);
+        let [keys, values] = [keys, values].map(|seen| {
+            let nothing = Tensor::full(f32::NAN, (1, unseen, 16), &Device::Cpu).unwrap();
+            Tensor::cat(&[&nothing, &seen.narrow(1, unseen, s - unseen).unwrap()], 1).unwrap()
+        });
+        let found = mix(&queries, &keys, &values, context).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(found, expected);
     }
 
     #[test]

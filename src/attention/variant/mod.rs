@@ -13,6 +13,7 @@
 //! | `temperature` | `1 + a ln(1 + floor((i + 1) / f))` | Llama 4, layers without rotary positions |
 //! | | `1 + b ln(1 + floor(i / L))` | Ministral 3, `L` its context before scaling |
 //! | `adaptive` | `p_n + b_h` | one learned `p` for each `n`, so no longer than it was trained |
+//! | `softmax1` | 1 | with a sink of logit 0 in the normaliser: `exp(z_j) / (1 + sum_k exp(z_k))` |
 //!
 //! and one beside it, `screening`, which normalises nothing and has no scores to multiply: Multiscreen's
 //! ([`super::screening`]).
@@ -33,6 +34,7 @@ mod logn;
 mod own;
 mod screening;
 mod softmax;
+mod softmax1;
 mod ssmax;
 mod temperature;
 
@@ -63,6 +65,12 @@ pub trait AttentionVariant: Send + Sync {
     /// The multiplier `m` of each query head and row, `[heads][rows]`, or `[1][rows]` for all heads alike. `None` stands for
     /// 1 everywhere.
     fn multipliers(&self, layer: usize, rows: &[QueryRow]) -> Option<Vec<Vec<f32>>>;
+
+    /// The logit of the sink of each query head, `[heads]`: `exp` of it stands in the normaliser beside those of the keys, and its
+    /// weight goes to no value. `None` without sinks.
+    fn sinks(&self, _layer: usize) -> Option<&[f32]> {
+        None
+    }
 
     /// The screens of a layer's tiles as they were learned, of the rule that screens.
     fn screens(&self, _layer: usize) -> Option<&[Screen]> {
@@ -161,6 +169,11 @@ pub const VARIANTS: &[Entry<Build>] = &[
         name: "ssmax-bias",
         about: "Scalable-Softmax with a learned bias: m = s ln n + b",
         value: ssmax::biased,
+    },
+    Entry {
+        name: "softmax1",
+        about: "softmax with a sink: exp(z) / (1 + sum), so that a head may attend to nothing (zero-shot swap)",
+        value: softmax1::build,
     },
     Entry {
         name: "logn",

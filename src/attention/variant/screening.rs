@@ -33,7 +33,7 @@ fn describe(screens: &[Vec<Screen>], spec: &ScreeningSpec) -> String {
     let expansion = match (wide, spec.window_expansion) {
         (0, _) => format!("none wider than the training length {length}"),
         (n, true) => {
-            format!("{n} wider than the training length {length}, and without end in sequences beyond it")
+            format!("{n} wider than the training length {length}, and unlimited in sequences beyond it")
         }
         (n, false) => format!("{n} wider than the training length {length}, taken as learned beyond it"),
     };
@@ -95,7 +95,7 @@ mod tests {
         };
         assert_eq!(
             describe([9.0, 2000.0], &spec(true, MipePositions::Absolute)),
-            "2 learned windows, 1 wider than the training length 1024, and without end in sequences beyond it"
+            "2 learned windows, 1 wider than the training length 1024, and unlimited in sequences beyond it"
         );
         assert_eq!(
             describe([9.0, 2000.0], &spec(false, MipePositions::Absolute)),

@@ -2,12 +2,22 @@
 
 use std::path::PathBuf;
 
-use super::stages::{Stage, Stages};
+use super::flags::Trials;
+use super::stages::{Stage, Stages, word};
 use crate::checkpoint::shipped_directory;
 use crate::cli::ExperimentArgs;
+use crate::commands::tell;
 use crate::error::Result;
 use crate::export::experiment::{Measured, read};
 use crate::report::experiment::{Claim, Configuration, SeedRun};
+
+/// The part of the steps over which key-value lines grow, as a fraction.
+const CURRICULUM: (usize, usize) = (2, 5);
+
+/// The part of the steps over which key-value lines grow, in per cent.
+pub(super) fn grown() -> usize {
+    100 * CURRICULUM.0 / CURRICULUM.1
+}
 
 /// How a configuration comes by its weights.
 pub(super) enum Origin {
@@ -23,7 +33,7 @@ pub(super) enum Origin {
 pub(super) struct Planned {
     /// Name in the report.
     pub(super) name: &'static str,
-    /// Name of the directory that ships it.
+    /// Name of the directory that ships it, and of the stage that trains it.
     pub(super) shipped: &'static str,
     pub(super) origin: Origin,
     /// What the paper finds of its retrieval.
@@ -50,11 +60,16 @@ impl Planned {
         Self { seeds: args.seeds.clone(), ..Self::once(args, name, variant, origin) }
     }
 
+    /// Whether its weights are those that are shipped. What serves another section alone is not shipped, and is trained.
+    fn is_shipped(&self, args: &ExperimentArgs) -> bool {
+        args.from_fixtures && self.evaluated
+    }
+
     /// How many stages it takes.
     fn stages(&self, args: &ExperimentArgs) -> usize {
-        let training = usize::from(!args.from_fixtures && !matches!(self.origin, Origin::Swapped));
-        let measuring = if self.evaluated { 2 * self.seeds.len() + 1 } else { 0 };
-        self.seeds.len() * training + measuring
+        let training = usize::from(!self.is_shipped(args) && !matches!(self.origin, Origin::Swapped));
+        let measuring = if self.evaluated { 3 } else { 0 };
+        self.seeds.len() * (training + measuring)
     }
 }
 
@@ -78,7 +93,12 @@ pub(super) struct Trained {
 ///
 /// # Errors
 /// When a stage fails or its results cannot be read.
-pub(super) fn run(args: &ExperimentArgs, plan: &[Planned], stages: &mut Stages) -> Result<Vec<Trained>> {
+pub(super) fn run(
+    args: &ExperimentArgs,
+    plan: &[Planned],
+    trials: Trials,
+    stages: &mut Stages,
+) -> Result<Vec<Trained>> {
     let mut base: Option<PathBuf> = None;
     let mut all = Vec::new();
     for planned in plan {
@@ -90,7 +110,8 @@ pub(super) fn run(args: &ExperimentArgs, plan: &[Planned], stages: &mut Stages) 
             };
             base.get_or_insert_with(|| checkpoint.clone());
             first.get_or_insert_with(|| checkpoint.clone());
-            runs.push(measure(args, planned, seed, checkpoint, stages)?);
+            let trials = if seed == args.seeds[0] { trials.first } else { trials.others };
+            runs.push(measure(args, planned, (seed, trials), checkpoint, stages)?);
         }
         if let Some(checkpoint) = first {
             let configuration = Configuration { name: planned.name.to_string(), claim: planned.claim, runs };
@@ -108,13 +129,20 @@ fn checkpoint(
     base: Option<&PathBuf>,
     stages: &mut Stages,
 ) -> Result<Option<PathBuf>> {
-    if args.from_fixtures {
+    if planned.is_shipped(args) {
         let name = if seed == args.seeds[0] {
             planned.shipped.to_string()
         } else {
             format!("{}-{seed}", planned.shipped)
         };
-        return Ok(shipped_directory(&name).ok());
+        let shipped = shipped_directory(&name);
+        if shipped.is_err() {
+            tell(format_args!(
+                "{} with seed {seed} is left out: no checkpoint {name} is shipped",
+                planned.name
+            ));
+        }
+        return Ok(shipped.ok());
     }
     let mut arguments = vec!["train".to_string()];
     let mut reads = Vec::new();
@@ -127,7 +155,9 @@ fn checkpoint(
             reads.push(base.clone());
         }
         Origin::Trained(flags) => {
-            arguments.extend(["--steps".to_string(), args.steps.to_string()]);
+            let curriculum = args.steps * CURRICULUM.0 / CURRICULUM.1;
+            let steps = ["--steps", &args.steps.to_string(), "--curriculum-steps", &curriculum.to_string()];
+            arguments.extend(steps.map(String::from));
             arguments.extend(flags.clone());
         }
     }
@@ -141,7 +171,7 @@ fn checkpoint(
 fn measure(
     args: &ExperimentArgs,
     planned: &Planned,
-    seed: u64,
+    (seed, trials): (u64, usize),
     checkpoint: PathBuf,
     stages: &mut Stages,
 ) -> Result<SeedRun> {
@@ -154,20 +184,36 @@ fn measure(
                 .map(String::from)
                 .to_vec();
             arguments.extend(flags);
-            let name =
-                format!("{name}-{}-{seed}", planned.name.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
+            let name = format!("{name}-{}-{seed}", word(planned.name));
             stages.run(&Stage::new(name, arguments, vec![measured.checkpoint.clone()]))
         };
-        measured.needles = Some(evaluate("run", "run", args.needles())?);
+        measured.needles = Some(evaluate("run", "run", args.needles(trials))?);
         measured.losses = Some(evaluate("loss", "loss", args.texts())?);
-        if seed == args.seeds[0] {
-            measured.key_values = Some(evaluate("key-values", "run", args.key_values())?);
-        }
+        measured.key_values = Some(evaluate("key-values", "run", args.key_values(trials))?);
     }
     let mut run = read(&measured)?;
     if matches!(planned.origin, Origin::Swapped) {
         run.steps.clear();
         run.scales.clear();
     }
+    run.further = matches!(planned.origin, Origin::Tuned(_));
     Ok(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn what_serves_another_section_alone_is_trained_beside_shipped_checkpoints_too() {
+        let command = ["niah", "experiment", "multiscreen", "-o", "out", "--from-fixtures"];
+        let Command::Experiment(args) = Cli::parse_from(command).command else { panic!("another command") };
+        let measured = Planned { seeds: vec![42], ..Planned::decoder(&args, "(a) softmax", "softmax") };
+        assert_eq!(measured.stages(&args), 3);
+        let alone = Planned { evaluated: false, ..measured };
+        assert_eq!(alone.stages(&args), 1);
+    }
 }

@@ -20,10 +20,27 @@ const SMALL: &[&str] = &[
 const SMALL_BATCH: &str = "8";
 /// Depths of the grid, in per cent.
 const DEPTHS: &str = "0,25,50,75,100";
+/// Trials of a cell.
+const TRIALS: usize = 20;
 /// Texts of the losses by position.
 const TEXTS: &str = "8";
 
+/// Trials of a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Trials {
+    /// With the first seed.
+    pub(super) first: usize,
+    /// With the others.
+    pub(super) others: usize,
+}
+
 impl ExperimentArgs {
+    /// Those that were asked for, or as many as there are by default; of the first seed `first`.
+    pub(super) fn trials(&self, first: Option<usize>) -> Trials {
+        let others = self.trials.unwrap_or(TRIALS);
+        Trials { first: self.trials.or(first).unwrap_or(TRIALS), others }
+    }
+
     /// Refuses what no stage can do.
     ///
     /// # Errors
@@ -61,25 +78,25 @@ impl ExperimentArgs {
     }
 
     /// A grid of needles in prose, as flags of `niah run`.
-    pub(super) fn needles(&self) -> Vec<String> {
+    pub(super) fn needles(&self, trials: usize) -> Vec<String> {
         let mut flags = ["--haystack", "synthetic"].map(String::from).to_vec();
-        flags.extend(self.grid());
+        flags.extend(self.grid(trials));
         flags
     }
 
     /// A grid of key-value lines, likewise.
-    pub(super) fn key_values(&self) -> Vec<String> {
+    pub(super) fn key_values(&self, trials: usize) -> Vec<String> {
         let mut flags = ["--task", "abcdigits"].map(String::from).to_vec();
-        flags.extend(self.grid());
+        flags.extend(self.grid(trials));
         flags
     }
 
     /// Lengths from the training length on, doubling; depths and trials.
-    fn grid(&self) -> Vec<String> {
+    fn grid(&self, trials: usize) -> Vec<String> {
         let factors = (0..=self.longest.ilog2()).map(|power| 1 << power);
         let lengths: Vec<String> =
             factors.map(|factor: usize| (factor * self.context_length.0).to_string()).collect();
-        let trials = self.trials.to_string();
+        let trials = trials.to_string();
         ["--context-lengths", &lengths.join(","), "--depths", DEPTHS, "--trials", &trials]
             .map(String::from)
             .to_vec()
@@ -92,7 +109,7 @@ impl ExperimentArgs {
     }
 
     /// How the experiment is made, in words. `training` says what the trainings have in common.
-    pub(super) fn method(&self, training: &str) -> Vec<String> {
+    pub(super) fn method(&self, training: &str, trials: Trials) -> Vec<String> {
         let length = self.context_length;
         let trained = match (self.from_fixtures, self.small) {
             (true, _) => "The checkpoints that niah ships are measured here; fixtures/README.md says how each was trained.".to_string(),
@@ -106,11 +123,19 @@ impl ExperimentArgs {
                 self.steps
             ),
         };
+        let of_cells = match trials {
+            Trials { first, others } if first == others => format!("{first} trials a cell"),
+            Trials { first, others } => {
+                format!("{first} trials a cell with the first seed and {others} with the others")
+            }
+        };
         let measuring = format!(
             "Retrieval is measured with the task magic on prose from a grammar whose sentences and values training never draws, at lengths up \
-             to {} times the training length, five depths, {} trials a cell, the same prompts for every configuration; and on lines \
-             such as A=967892 (the task abcdigits). An answer counts when all its digits are right.",
-            self.longest, self.trials
+             to {} times the training length, at depths of {} %, {of_cells}, the same prompts for every configuration; and on \
+             lines such as A=967892 (the task abcdigits, whose lines are drawn as those of the published generator, with values that \
+             training never draws). An answer counts when all its digits are right.",
+            self.longest,
+            DEPTHS.replace(',', ", ")
         );
         vec![trained, measuring]
     }
@@ -126,13 +151,15 @@ impl ExperimentArgs {
             command += " --small";
         }
         command += &format!(
-            " --steps {} --seeds {} --context-length {} --trials {} --longest {}",
+            " --steps {} --seeds {} --context-length {} --longest {}",
             self.steps,
             seeds.join(","),
             ContextLength(self.context_length.0),
-            self.trials,
             self.longest
         );
+        if let Some(trials) = self.trials {
+            command += &format!(" --trials {trials}");
+        }
         command
     }
 }

@@ -9,6 +9,7 @@ mod stages;
 use std::fs;
 use std::path::Path;
 
+use self::flags::Trials;
 use super::tell;
 use crate::cli::ExperimentArgs;
 use crate::error::{Error, Result};
@@ -34,6 +35,7 @@ struct Made {
     configurations: Vec<Configuration>,
     /// What the trainings have in common and what not, in words.
     training: String,
+    trials: Trials,
     /// Sections of this experiment alone.
     further: Vec<Block>,
 }
@@ -65,14 +67,14 @@ pub fn run(args: &ExperimentArgs) -> Result<()> {
     }
     let experiment = Experiment {
         title: kind.title.to_string(),
-        method: args.method(&made.training),
+        method: args.method(&made.training, made.trials),
         command: args.command_line(),
         training_length: args.context_length.0,
         main: kind.main,
         paper: kind.paper,
         configurations: made.configurations,
     };
-    write(&args.output, &document(&experiment, made.further))
+    write(&args.output.join(&args.name), &document(&experiment, made.further))
 }
 
 /// Writes `report.md`, `report.html` and `figures/*.svg`.

@@ -1,16 +1,16 @@
 //! The experiment `multiscreen`: screening tiles (arXiv 2604.01178) beside Softmax and Scalable-Softmax, in miniature.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-use super::configurations::{Origin, Planned, Trained, count, decoder_flags, run as run_all};
-use super::stages::{Stage, Stages};
+use super::configurations::{Origin, Planned, Trained, count, decoder_flags, grown, run as run_all};
+use super::stages::{Stage, Stages, word};
 use super::{Kind, Made};
 use crate::cli::ExperimentArgs;
 use crate::error::Result;
-use crate::export::experiment::{rate_run, seconds, sized, vocabulary};
+use crate::export::experiment::{machine, rate_run, seconds, sized, text_losses, vocabulary};
 use crate::report::document::Block;
-use crate::report::experiment::{Configuration, Paper, rates, sizes, speed};
-use crate::report::loss::mean_within;
+use crate::report::experiment::{Paper, rates, sizes, speed};
 
 pub(super) const KIND: Kind = Kind {
     title: "Multiscreen beside Softmax and Scalable-Softmax, in miniature",
@@ -25,16 +25,16 @@ pub(super) const KIND: Kind = Kind {
 
 const SOFTMAX: &str = "(a) softmax";
 const NAME: &str = "multiscreen";
+/// The Transformer that sees everything in all layers.
+const FULL: &str = "softmax in all layers";
 /// The flags of a Multiscreen training.
 const MULTISCREEN: &[(&str, &str)] = &[
     ("--family", "multiscreen"),
     ("--num-attention-heads", "8"),
     ("--value-dim", "32"),
-    ("--acceptance-init", "2"),
+    ("--acceptance-init", "3"),
     ("--lr", "0.03"),
 ];
-/// Share of the steps over which key-value lines grow: two fifths.
-const CURRICULUM: (usize, usize) = (2, 5);
 /// Sizes of tiles so small that a training is a matter of seconds.
 const SMALL: &[(&str, &str)] = &[
     ("--hidden-size", "64"),
@@ -76,6 +76,9 @@ const SMALL_RATE_STEPS: usize = 8;
 const ALIKE: &[(&str, &str)] =
     &[("--mix", "text=1"), ("--schedule", "constant"), ("--clip", "0"), ("--weight-decay", "0")];
 
+/// Trials of a cell with the first seed.
+const FIRST_TRIALS: usize = 100;
+
 const LENGTHS: &str = "1k,2k,4k,8k,16k,32k,64k,100k";
 const SMALL_LENGTHS: &str = "64,128,256";
 const ROUNDS: usize = 5;
@@ -84,9 +87,11 @@ const SMALL_ROUNDS: usize = 2;
 /// Runs every stage and reads what they made.
 fn run(args: &ExperimentArgs) -> Result<Made> {
     let plan = planned(args);
-    let total = count(args, &plan) + 4 * SIZES.len() + 2 * exponents(args).len() + 1 + 3 * rounds(args);
+    let sizes_and_losses = 4 * SIZES.len() * args.seeds.len();
+    let total = count(args, &plan) + sizes_and_losses + 2 * exponents(args).len() + 3 + 3 * rounds(args);
     let mut stages = Stages::new(&args.output, args.threads, total);
-    let trained = run_all(args, &plan, &mut stages)?;
+    let trials = args.trials(Some(FIRST_TRIALS));
+    let trained = run_all(args, &plan, trials, &mut stages)?;
     let mut further = Vec::new();
     if !trained.is_empty() {
         further.extend(sizes(args, &mut stages)?);
@@ -94,11 +99,13 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
         further.extend(speed(args, &trained, &mut stages)?);
     }
     Ok(Made {
+        trials,
         configurations: trained.into_iter().map(|trained| trained.configuration).collect(),
         training: format!(
-            "Softmax and Scalable-Softmax share sequences, matrices to begin with, optimiser and schedule. Multiscreen is another model \
-             with settings of its own, {}; its key-value lines grow over the first two fifths of the steps, and behind them its sequences \
-             are those of the others.",
+            "All train on the same sequences, whose key-value lines grow over the first {} % of the steps. Softmax and \
+             Scalable-Softmax share matrices to begin with, optimiser and schedule as well; Multiscreen is another model with settings \
+             of its own, {}.",
+            grown(),
             merged(&[MULTISCREEN, small(args)]).join(" ")
         ),
         further,
@@ -106,12 +113,13 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
 }
 
 fn planned(args: &ExperimentArgs) -> Vec<Planned> {
-    let curriculum = (args.steps * CURRICULUM.0 / CURRICULUM.1).to_string();
-    let flags = merged(&[MULTISCREEN, &[("--curriculum-steps", &curriculum)], small(args)]);
+    let flags = merged(&[MULTISCREEN, small(args)]);
+    let full = decoder_flags(args, &["--variant", "softmax", "--layer-pattern", "rotary"]);
     vec![
         Planned::decoder(args, SOFTMAX, "softmax"),
         Planned::decoder(args, "(b) ssmax", "ssmax"),
         Planned { seeds: args.seeds.clone(), ..Planned::once(args, NAME, NAME, Origin::Trained(flags)) },
+        Planned { evaluated: false, ..Planned::once(args, FULL, "full", Origin::Trained(full)) },
     ]
 }
 
@@ -139,12 +147,12 @@ fn merged(groups: &[&[(&str, &str)]]) -> Vec<String> {
     flags.iter().flat_map(|(name, value)| [(*name).to_string(), (*value).to_string()]).collect()
 }
 
-/// A training with the first seed, from scratch, with these flags.
-fn training(args: &ExperimentArgs, name: String, flags: Vec<String>) -> Stage {
+/// A training from scratch, with this seed and these flags.
+fn training(args: &ExperimentArgs, name: String, flags: Vec<String>, seed: u64) -> Stage {
     let mut arguments = vec!["train".to_string()];
     arguments.extend(flags);
     arguments.extend(args.sequences());
-    arguments.extend(["--seed".to_string(), args.seeds[0].to_string()]);
+    arguments.extend(["--seed".to_string(), seed.to_string()]);
     Stage::new(name, arguments, vec![])
 }
 
@@ -163,8 +171,11 @@ fn sizes(args: &ExperimentArgs, stages: &mut Stages) -> Result<Vec<Block>> {
         MULTISCREEN.iter().copied().chain(own).collect()
     })?;
     let method = format!(
-        "Three sizes of each family are trained for {steps} steps on the same sequences of text from a grammar, each family with its own \
-         optimiser settings, and the loss is measured on {TEXTS} texts of {} tokens whose sentences training never draws.",
+        "{} sizes of each family are trained for {steps} steps with each of {} seeds on sequences of text from a grammar, the same for both \
+         families, each with its own optimiser settings, and the loss is measured on {TEXTS} texts of {} tokens whose sentences \
+         training never draws.",
+        SIZES.len(),
+        args.seeds.len(),
         args.context_length
     );
     Ok(sizes::section(&sizes::Sizes { method, base, other }))
@@ -178,25 +189,32 @@ fn family(
     stages: &mut Stages,
     of: fn(&Size) -> Vec<(&'static str, &'static str)>,
 ) -> Result<sizes::Family> {
-    let (steps, length) = (steps.to_string(), args.context_length.0.to_string());
+    let steps = steps.to_string();
     let mut models = Vec::new();
     for size in if args.small { &SMALL_SIZES } else { &SIZES } {
-        let stage = format!("{name}-{}", size.hidden_size);
-        let flags = merged(&[small(args), &of(size), &[("--mix", "text=1"), TEXT, ("--steps", &steps)]]);
-        let checkpoint = stages.run(&training(args, format!("size-{stage}"), flags))?;
-        let model = checkpoint.display().to_string();
-        let mut arguments = vec!["loss".to_string()];
-        arguments.extend(merged(&[&[
-            ("--model", &model),
-            ("--split", "held-out"),
-            ("--context-length", &length),
-            ("--trials", TEXTS),
-            TEXT,
-        ]]));
-        let losses = stages.run(&Stage::new(format!("size-loss-{stage}"), arguments, vec![checkpoint]))?;
-        models.push(sized(&losses)?);
+        for &seed in &args.seeds {
+            let stage = format!("{name}-{}-{seed}", size.hidden_size);
+            let flags = merged(&[small(args), &of(size), &[("--mix", "text=1"), TEXT, ("--steps", &steps)]]);
+            let checkpoint = stages.run(&training(args, format!("size-{stage}"), flags, seed))?;
+            let losses = text_loss(args, &format!("size-loss-{stage}"), checkpoint, stages)?;
+            models.push(sized(&losses, seed)?);
+        }
     }
     Ok(sizes::Family { name: name.to_string(), models })
+}
+
+/// The directory of the loss of a checkpoint on text within its training length.
+fn text_loss(args: &ExperimentArgs, name: &str, checkpoint: PathBuf, stages: &mut Stages) -> Result<PathBuf> {
+    let (model, length) = (checkpoint.display().to_string(), args.context_length.0.to_string());
+    let mut arguments = vec!["loss".to_string()];
+    arguments.extend(merged(&[&[
+        ("--model", &model),
+        ("--split", "held-out"),
+        ("--context-length", &length),
+        ("--trials", TEXTS),
+        TEXT,
+    ]]));
+    stages.run(&Stage::new(name.to_string(), arguments, vec![checkpoint]))
 }
 
 /// The loss after a fixed number of steps by learning rate.
@@ -210,7 +228,7 @@ fn rates(args: &ExperimentArgs, stages: &mut Stages) -> Result<Vec<Block>> {
             let mut flags = model.clone();
             flags.extend(merged(&[own, ALIKE, &[("--steps", &count), ("--lr", &lr)]]));
             let stage = format!("rate-{name}-{}", exponent.unsigned_abs());
-            let stage = Stage { may_end_early: true, ..training(args, stage, flags) };
+            let stage = Stage { may_end_early: true, ..training(args, stage, flags, args.seeds[0]) };
             let directory = stages.run(&stage)?;
             entries = vocabulary(&directory)?;
             runs.push(rate_run(&directory, exponent, steps)?);
@@ -221,53 +239,57 @@ fn rates(args: &ExperimentArgs, stages: &mut Stages) -> Result<Vec<Block>> {
     let tiles: Vec<_> = MULTISCREEN.iter().chain(small(args)).copied().collect();
     let other = family(NAME, vec![], &tiles)?;
     let method = format!(
-        "Both families, at the sizes of the main trainings, are trained for {steps} steps on the same sequences of text at learning rates \
-         that are powers of two. So that it is the same test for both, neither has a decay of its rate after the warm-up, a limit on the gradient or \
-         a decay of weights."
+        "Both families, at the sizes of the main trainings, are trained for {steps} steps with seed {} on the same sequences of text at \
+         learning rates that are powers of two. So that it is the same test for both, neither has a decay of its rate after the warm-up, a limit on the gradient or \
+         a decay of weights.",
+        args.seeds[0]
     );
     Ok(rates::section(&method, &base, &other))
 }
 
-/// The time of a pass over a whole context; nothing where one of the models is missing.
+/// The time of a pass over a whole context; nothing where Multiscreen or every Transformer is missing.
 fn speed(args: &ExperimentArgs, trained: &[Trained], stages: &mut Stages) -> Result<Vec<Block>> {
     let find = |name: &str| trained.iter().find(|trained| trained.configuration.name == name);
-    let (Some(softmax), Some(screening)) = (find(SOFTMAX), find(NAME)) else { return Ok(vec![]) };
-    let mut flags = decoder_flags(args, &["--variant", "softmax", "--layer-pattern", "rotary"]);
-    flags.extend(["--steps", "0"].map(String::from));
-    let full = stages.run(&training(args, "train-full".to_string(), flags))?;
-    let models = [
-        (softmax.configuration.name.as_str(), softmax.checkpoint.as_path()),
-        ("softmax in all layers", full.as_path()),
-        (NAME, screening.checkpoint.as_path()),
-    ];
-    let mut timed = models.map(|(name, _)| speed::Timed { name: name.to_string(), rounds: vec![] });
+    let bases: Vec<&Trained> = [SOFTMAX, FULL].into_iter().filter_map(find).collect();
+    let Some(screening) = find(NAME).filter(|_| !bases.is_empty()) else { return Ok(vec![]) };
+    let models = [bases, vec![screening]].concat();
+    let mut timed = Vec::new();
+    for model in &models {
+        let name = &model.configuration.name;
+        let losses =
+            text_loss(args, &format!("speed-loss-{}", word(name)), model.checkpoint.clone(), stages)?;
+        timed.push(speed::Timed { name: name.clone(), losses: text_losses(&losses)?, rounds: vec![] });
+    }
+    let mut machines = BTreeSet::new();
     for round in 1..=rounds(args) {
-        for ((name, checkpoint), timed) in models.iter().zip(&mut timed) {
-            timed.rounds.push(bench(args, name, checkpoint, round, stages)?);
+        for (model, timed) in models.iter().zip(&mut timed) {
+            let measured = bench(args, &timed.name, &model.checkpoint, round, stages)?;
+            timed.rounds.push(seconds(&measured)?);
+            machines.insert(machine(&measured)?);
         }
     }
-    let [windowed, full, other] = timed;
+    let Some(other) = timed.pop() else { return Ok(vec![]) };
+    let machines: Vec<String> = machines.into_iter().collect();
     let method = format!(
         "Every model reads a prompt of random tokens in f32 by the kernels of this program, {} rounds by turns; the time is that of the \
-         prompt alone. The numbers are those of the machine that ran the stages, and of these models: {} sees everything in every \
-         other layer and a window in those between, and {} has its sizes and no window (untrained: its time does not depend on its \
-         weights). {}",
+         prompt alone, on {}. The numbers are those of this machine and of these models, whose training is above: {SOFTMAX} sees \
+         everything in every other layer and a window in those between, {FULL} has its sizes and no window. Losses are those of \
+         {TEXTS} held-out texts of {} tokens.",
         rounds(args),
-        windowed.name,
-        full.name,
-        losses(args, [&softmax.configuration, &screening.configuration])
+        machines.join("; and on "),
+        args.context_length
     );
-    Ok(speed::section(&speed::Speeds { method, bases: vec![windowed, full], other }))
+    Ok(speed::section(&speed::Speeds { method, bases: timed, other }))
 }
 
-/// One round of a model: each length once. The prompts of a round are those of its seed.
+/// The directory of one round of a model: each length once. The prompts of a round are those of its seed.
 fn bench(
     args: &ExperimentArgs,
     name: &str,
     checkpoint: &Path,
     round: usize,
     stages: &mut Stages,
-) -> Result<Vec<(usize, f64)>> {
+) -> Result<PathBuf> {
     let lengths = if args.small { SMALL_LENGTHS } else { LENGTHS };
     let (model, round) = (checkpoint.display().to_string(), round.to_string());
     let arguments = [
@@ -283,25 +305,10 @@ fn bench(
         "--seed",
         &round,
     ];
-    let name = format!("bench-{}-{round}", name.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
+    let name = format!("bench-{}-{round}", word(name));
     let arguments = arguments.map(String::from).to_vec();
     let reads = vec![checkpoint.to_path_buf()];
-    seconds(&stages.run(&Stage::new(name, arguments, reads))?)
-}
-
-/// How far the models are of equal loss.
-fn losses(args: &ExperimentArgs, pair: [&Configuration; 2]) -> String {
-    let told = pair.map(|configuration| {
-        let run = configuration.runs.first()?;
-        let loss = mean_within(&run.positions, args.context_length.0)?;
-        Some(format!("{loss:.3} nats a token for {}", configuration.name))
-    });
-    match told {
-        [Some(base), Some(other)] => {
-            format!("Within the training length their loss on held-out text is {base} and {other}.")
-        }
-        _ => String::new(),
-    }
+    stages.run(&Stage::new(name, arguments, reads))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The experiment `ssmax`: the six configurations of the SSMax paper (arXiv 2501.19399) and its learned multipliers p_n, in
 //! miniature.
 
-use super::configurations::{Origin, Planned, count, decoder_flags, run as run_all};
+use super::configurations::{Origin, Planned, count, decoder_flags, grown, run as run_all};
 use super::stages::Stages;
 use super::{Kind, Made};
 use crate::cli::ExperimentArgs;
@@ -25,10 +25,19 @@ const SWAPPED: usize = 8;
 /// Learning rate of tuning, in that of training.
 const TUNING_LR: &str = "3e-4";
 
+/// The step behind which (f) is swapped.
+fn late(args: &ExperimentArgs) -> usize {
+    args.steps - args.steps / SWAPPED
+}
+
+/// The steps that (e) is tuned for.
+fn tuning(args: &ExperimentArgs) -> usize {
+    (args.steps / SWAPPED).max(1)
+}
+
 fn planned(args: &ExperimentArgs) -> Vec<Planned> {
-    let steps = args.steps;
-    let late = (steps - steps / SWAPPED).to_string();
-    let tuning = (steps / SWAPPED).max(1).to_string();
+    let tuning = tuning(args).to_string();
+    let late = late(args).to_string();
     let tuned = ["--variant", "ssmax", "--steps", &tuning, "--lr", TUNING_LR].map(String::from).to_vec();
     let one = |name, shipped, origin| Planned::once(args, name, shipped, origin);
     let trained = |flags: &[&str]| Origin::Trained(decoder_flags(args, flags));
@@ -36,7 +45,7 @@ fn planned(args: &ExperimentArgs) -> Vec<Planned> {
     let claimed = |claim, planned| Planned { claim: Some(claim), ..planned };
     vec![
         Planned::decoder(args, "(a) softmax", "softmax"),
-        Planned::decoder(args, "(b) ssmax", "ssmax"),
+        claimed(Claim::Better, Planned::decoder(args, "(b) ssmax", "ssmax")),
         claimed(Claim::Worse, one("(c) ssmax-fixed", "ssmax-fixed", variant("ssmax-fixed"))),
         claimed(Claim::Worse, one("(d) ssmax-bias", "ssmax-bias", variant("ssmax-bias"))),
         claimed(Claim::Partly, one("(e) swapped after training", "softmax", Origin::Swapped)),
@@ -57,12 +66,21 @@ fn planned(args: &ExperimentArgs) -> Vec<Planned> {
 fn run(args: &ExperimentArgs) -> Result<Made> {
     let plan = planned(args);
     let mut stages = Stages::new(&args.output, args.threads, count(args, &plan));
-    let configurations = run_all(args, &plan, &mut stages)?;
+    let trials = args.trials(None);
+    let configurations = run_all(args, &plan, trials, &mut stages)?;
     Ok(Made {
+        trials,
         configurations: configurations.into_iter().map(|trained| trained.configuration).collect(),
-        training: "Sequences, matrices to begin with, optimiser and schedule are the same for all configurations of a seed: only the \
-                   rule that turns scores into weights differs, on the layers without a window."
-            .to_string(),
+        training: format!(
+            "Sequences, whose key-value lines grow over the first {} % of the steps, matrices to begin with, optimiser and \
+             schedule are the same for all configurations of a seed that are trained from scratch: only the rule that turns scores into \
+             weights differs, on the layers without a window; (f) swaps it behind step {}, near the end of a rate that falls to 0. (e) takes \
+             the weights of (a) as they are, and trained further for {} steps, whose rate begins at {TUNING_LR} and whose key-value \
+             lines are full from the first step on.",
+            grown(),
+            late(args),
+            tuning(args)
+        ),
         further: vec![],
     })
 }

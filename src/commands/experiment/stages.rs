@@ -1,7 +1,7 @@
 //! The stages of an experiment: commands of this program, each with a directory of its own that holds what it made.
 //!
-//! The name of the directory ends in a hash of everything the stage depends on: the version of the program, the command, and the
-//! checkpoints that it reads. A stage whose directory says that it is complete is not run again; one that was interrupted goes on.
+//! The name of the directory ends in a hash of everything the stage depends on: the version of the program, the command, the
+//! checkpoints that it reads, and the recipe of the sequences that a training draws. A stage whose directory says that it is complete is not run again; one that was interrupted goes on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::commands::tell;
 use crate::error::{Error, Result};
 use crate::hash::sha256_hex;
+use crate::train::data::RECIPE;
 
 /// Says that a stage is complete.
 const COMPLETE: &str = "stage.json";
@@ -112,8 +113,16 @@ impl Stage {
             text += &read.map_or_else(|| Ok(argument.clone()), |directory| content(directory))?;
             text.push('\n');
         }
+        if self.arguments[0] == "train" {
+            text += &format!("recipe {RECIPE}\n");
+        }
         Ok(sha256_hex(text))
     }
+}
+
+/// The letters and digits of a name, as a part of the name of a stage.
+pub(super) fn word(name: &str) -> String {
+    name.replace(|c: char| !c.is_ascii_alphanumeric(), "")
 }
 
 /// SHA-256 of the files that make a checkpoint.

@@ -106,10 +106,17 @@ impl Attention {
         (self.kernel.end)();
     }
 
-    /// Writes the values that query `row` of strip `strip` has mixed, `[d]`.
-    pub(crate) fn finish(&self, strip: usize, row: usize, mixed: &mut [MaybeUninit<f32>]) {
+    /// Writes the values that query `row` of strip `strip` has mixed, `[d]`. `sink(level)` is what its normaliser holds besides its
+    /// keys, relative to `exp(level)`.
+    pub(crate) fn finish(
+        &self,
+        strip: usize,
+        row: usize,
+        sink: impl Fn(f32) -> f32,
+        mixed: &mut [MaybeUninit<f32>],
+    ) {
         let strip = &self.strips[strip];
-        let factor = 1.0 / strip.running.sum[row];
+        let factor = 1.0 / (strip.running.sum[row] + sink(strip.running.level[row]));
         for (j, x) in mixed.iter_mut().enumerate() {
             x.write(strip.mixed[j / STRIP][j % STRIP][row] * factor);
         }
@@ -242,7 +249,7 @@ mod tests {
             let rounded: Vec<Vec<f32>> = (0..keys).map(|j| pages[j / PAGE].key(j % PAGE).collect()).collect();
             for row in 0..rows {
                 let mut found = vec![MaybeUninit::new(0.0); d];
-                attention.finish(0, row, &mut found);
+                attention.finish(0, row, |_| 0.0, &mut found);
                 let query: Vec<f32> =
                     queries[row * d..][..d].iter().map(|x| half::bf16::from_f32(*x).to_f32()).collect();
                 let expected = exact(&query, &rounded, &v, cap, seen(row));

@@ -4,6 +4,7 @@ use super::Block;
 use super::packed::{STRIP, TILE_ROWS, Tile, round};
 use crate::kernel::exp::exp;
 use crate::kernel::for_every_instruction_set;
+use crate::kernel::screening::tanh;
 
 /// One number a query.
 pub(super) type Lanes = [f32; STRIP];
@@ -15,21 +16,27 @@ pub(crate) struct Visible {
     pub(crate) end: [i32; STRIP],
 }
 
-/// The largest score of each query so far, and the sum of its weights relative to it.
+/// What is subtracted from the scores of each query, and the sum of its weights relative to it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Running {
-    max: Lanes,
+    /// The largest score so far, or up to [`SLACK`] less.
+    pub(super) level: Lanes,
     pub(super) sum: Lanes,
 }
 
 impl Default for Running {
     fn default() -> Self {
-        Self { max: [f32::NEG_INFINITY; STRIP], sum: [0.0; STRIP] }
+        Self { level: [f32::NEG_INFINITY; STRIP], sum: [0.0; STRIP] }
     }
 }
 
-/// Turns scores `[keys, queries]` into weights `exp(z - max)`, 0 for keys that are not seen, and takes them into the running
-/// maximum and sum. The factors that come back bring what was summed before to the new maximum.
+/// The level follows the largest score only when that has risen by more. Otherwise one of 32 queries would have a new maximum at nearly
+/// every step, and all that was mixed would be multiplied by its factor. No precision is lost: weights are floating-point numbers, and
+/// `e^8` leaves room for sums.
+const SLACK: f32 = 8.0;
+
+/// Turns scores `[keys, queries]` into weights `exp(z - level)`, 0 for keys that are not seen, and takes them into the running
+/// level and sum. The factors that come back bring what was summed before to the new level; exactly 1 where that is the old one.
 pub(super) fn weigh(
     scores: &mut [Block],
     weights: &mut [[Tile; 2]],
@@ -37,8 +44,8 @@ pub(super) fn weigh(
     softcap: Option<f32>,
     running: &mut Running,
 ) -> Lanes {
-    if let Some(cap) = softcap {
-        scores.iter_mut().flatten().flatten().for_each(|z| *z = cap * (*z / cap).tanh());
+    if let Some(softcap) = softcap {
+        cap(scores, softcap);
     }
     let keys = (scores.len() * 2 * TILE_ROWS) as i32;
     let all = visible.start.iter().all(|&start| start <= 0) && visible.end.iter().all(|&end| end >= keys);
@@ -51,6 +58,18 @@ pub(super) fn weigh(
         return unsafe { avx512::powers(scores, weights, running) };
     }
     powers(scores, weights, running)
+}
+
+for_every_instruction_set! {
+    /// Scores `z` to `c tanh(z / c)`.
+    fn cap = cap_plain(scores: &mut [Block], softcap: f32)
+}
+
+#[inline(always)]
+fn cap_plain(scores: &mut [Block], softcap: f32) {
+    for z in scores.iter_mut().flatten().flatten() {
+        *z = softcap * tanh(*z / softcap);
+    }
 }
 
 for_every_instruction_set! {
@@ -69,16 +88,21 @@ fn hide_plain(scores: &mut [Block], visible: &Visible) {
 
 /// The part of [`weigh`] behind caps and masks. Its twin for AVX-512 rounds otherwise in the last places.
 fn powers(scores: &[Block], weights: &mut [[Tile; 2]], running: &mut Running) -> Lanes {
-    let mut new = running.max;
+    let mut largest = running.level;
     for row in scores.iter().flatten() {
-        for (max, &z) in new.iter_mut().zip(row) {
+        for (max, &z) in largest.iter_mut().zip(row) {
             *max = if z > *max { z } else { *max };
         }
     }
+    let mut factor = [1.0; STRIP];
+    for ((level, largest), factor) in running.level.iter_mut().zip(largest).zip(&mut factor) {
+        if largest > *level + SLACK {
+            *factor = exp(*level - largest);
+            *level = largest;
+        }
+    }
     // A query that has seen no key yet keeps its sum of 0, whatever is subtracted.
-    let level = new.map(|max| if max == f32::NEG_INFINITY { 0.0 } else { max });
-    let factor: Lanes = std::array::from_fn(|query| exp(running.max[query] - level[query]));
-    running.max = new;
+    let level = running.level.map(|level| if level == f32::NEG_INFINITY { 0.0 } else { level });
     running.sum.iter_mut().zip(&factor).for_each(|(sum, factor)| *sum *= factor);
     for (block, tiles) in scores.iter().zip(weights) {
         for (key, row) in block.iter().enumerate() {
@@ -96,26 +120,29 @@ fn powers(scores: &[Block], weights: &mut [[Tile; 2]], running: &mut Running) ->
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
     use std::arch::x86_64::{
-        __m512, __m512i, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512,
-        _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_mul_ps, _mm512_or_si512,
-        _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
-        _mm512_srli_epi32, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
+        __m512, __m512i, _CMP_GT_OQ, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512,
+        _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_ps, _mm512_mask_blend_ps,
+        _mm512_max_ps, _mm512_mul_ps, _mm512_or_si512, _mm512_roundscale_ps, _mm512_scalef_ps,
+        _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_srli_epi32, _mm512_storeu_ps,
+        _mm512_storeu_si512, _mm512_sub_ps,
     };
 
-    use super::{Block, Lanes, Running, STRIP, TILE_ROWS, Tile};
+    use super::{Block, Lanes, Running, SLACK, STRIP, TILE_ROWS, Tile};
 
     /// See [`super::powers`].
     #[target_feature(enable = "avx512f")]
     pub(super) fn powers(scores: &[Block], weights: &mut [[Tile; 2]], running: &mut Running) -> Lanes {
         let mut factors = [0f32; STRIP];
         for half in 0..2 {
-            let old = half_of(&running.max, half);
+            let old = half_of(&running.level, half);
             let rows = || scores.iter().flatten();
-            let new = rows().fold(old, |max, row| _mm512_max_ps(half_of(row, half), max));
+            let largest = rows().fold(old, |max, row| _mm512_max_ps(half_of(row, half), max));
+            let risen = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(largest, _mm512_add_ps(old, _mm512_set1_ps(SLACK)));
+            let new = _mm512_mask_blend_ps(risen, old, largest);
             // A query that has seen no key yet keeps its sum of 0, whatever is subtracted.
             let level = _mm512_max_ps(new, _mm512_set1_ps(-1e30));
             let level = _mm512_mul_ps(level, _mm512_set1_ps(std::f32::consts::LOG2_E));
-            let factor = power(old, level);
+            let factor = _mm512_mask_blend_ps(risen, _mm512_set1_ps(1.0), power(old, level));
             let mut sums = [_mm512_mul_ps(half_of(&running.sum, half), factor), _mm512_setzero_ps()];
             for (block, tiles) in scores.iter().zip(&mut *weights) {
                 let pairs = tiles[half].0.as_chunks_mut::<STRIP>().0;
@@ -126,7 +153,7 @@ mod avx512 {
                     unsafe { _mm512_storeu_si512(pair.as_mut_ptr().cast(), rounded(first, second)) };
                 }
             }
-            put(&mut running.max, half, new);
+            put(&mut running.level, half, new);
             put(&mut running.sum, half, _mm512_add_ps(sums[0], sums[1]));
             put(&mut factors, half, factor);
         }
@@ -199,7 +226,7 @@ mod avx512 {
                     // SAFETY: the processor has AVX-512F.
                     unsafe { powers(&scores, &mut weights[1], &mut running[1]) },
                 ];
-                assert_eq!(running[0].max, running[1].max);
+                assert_eq!(running[0].level, running[1].level);
                 let close = |a: f32, b: f32, off: f32| (a - b).abs() <= off * b.abs() + 1e-35;
                 let all = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| close(*a, *b, 2e-5));
                 assert!(all(&factors[1], &factors[0]), "{factors:?}");
@@ -212,5 +239,46 @@ mod avx512 {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::random::numbers;
+    use crate::rng::Rng;
+
+    #[test]
+    fn every_instruction_set_caps_to_the_same_bits() {
+        let mut scores = [[[0f32; STRIP]; 2 * TILE_ROWS]; 2];
+        let given = numbers(&mut Rng::new(43), 2 * STRIP * STRIP, 90.0);
+        scores.iter_mut().flatten().flatten().zip(&given).for_each(|(z, given)| *z = *given);
+        let mut plain = scores;
+        cap(&mut scores, 50.0);
+        cap_plain(&mut plain, 50.0);
+        assert_eq!(scores, plain);
+        for (found, z) in scores.iter().flatten().flatten().zip(given) {
+            assert!((f64::from(*found) - 50.0 * (f64::from(z) / 50.0).tanh()).abs() < 5e-5, "{z}: {found}");
+        }
+    }
+
+    #[test]
+    fn what_was_mixed_keeps_its_factor_to_the_bit_while_scores_rise_little() {
+        let everything = Visible { start: [0; STRIP], end: [i32::MAX; STRIP] };
+        let mut scores = [[[0f32; STRIP]; 2 * TILE_ROWS]; 1];
+        let given = numbers(&mut Rng::new(41), STRIP * STRIP, 3.0);
+        scores.iter_mut().flatten().flatten().zip(&given).for_each(|(z, given)| *z = *given);
+        let mut weights = [[Tile::ZERO; 2]; 1];
+        let mut running = Running::default();
+        let mut factors = || weigh(&mut scores, &mut weights, &everything, None, &mut running);
+        factors();
+        assert_eq!(factors(), [1.0; STRIP]);
+        let level = running.level[3];
+        scores[0][0][3] = level + 0.9 * SLACK;
+        scores[0][0][4] = running.level[4] + 1.1 * SLACK;
+        let factors = weigh(&mut scores, &mut weights, &everything, None, &mut running);
+        assert_eq!(factors[3], 1.0);
+        assert_eq!(running.level[3], level);
+        assert!(factors[4] < (-SLACK).exp() && running.level[4] == scores[0][0][4], "{}", factors[4]);
     }
 }

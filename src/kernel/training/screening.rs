@@ -152,6 +152,44 @@ mod tests {
     use crate::kernel::random::numbers;
     use crate::rng::Rng;
 
+    /// The sum of the relevances of keys with these similarities, and its gradient by them and by `1 / r`.
+    fn sum_and_gradient(similarities: &[f32], mask: &[f32], inverse_r: f32) -> (f64, Vec<f32>, f64) {
+        let n = similarities.len();
+        let (slope, visible) = (vec![0.0; n], [0..n]);
+        let screen = Screen { mask, slope: &slope, inverse_r };
+        let (mut trims, mut relevance) = (similarities.to_vec(), vec![0.0; n]);
+        screen_rows(&mut trims, n, &visible, screen, &mut relevance);
+        let sum = relevance.iter().map(|&x| f64::from(x)).sum();
+        let (mut d, mut sums) = (vec![1.0; n], [0.0; 2]);
+        screen_backward(&trims, n, &visible, screen, &mut d, &mut relevance, &mut sums);
+        (sum, d, sums[0])
+    }
+
+    #[test]
+    fn gradients_around_the_threshold_of_a_screen_are_finite_differences() {
+        // With r = 1/2 keys pass from a similarity of 1/2 on: below it, at it, a little above, well above.
+        let (threshold, inverse_r) = (0.5f32, 2.0f32);
+        let mask = [1.0, 0.75, 0.5, 0.25];
+        let similarities = [threshold - 0.01, threshold, threshold + 0.001, 0.9];
+        let (_, by_similarity, by_r) = sum_and_gradient(&similarities, &mask, inverse_r);
+        assert_eq!(by_similarity[..2], [0.0, 0.0], "nothing passes below the threshold or at it");
+        for (key, found) in by_similarity.iter().enumerate() {
+            let moved = |h: f32| {
+                let mut similarities = similarities;
+                similarities[key] += h;
+                sum_and_gradient(&similarities, &mask, inverse_r).0
+            };
+            // a² has a second derivative that jumps from 0 to 2 / r² at the threshold.
+            let h = 1f32 / 1024.0;
+            let difference = (moved(h) - moved(-h)) / f64::from(2.0 * h);
+            assert!((difference - f64::from(*found)).abs() < 0.01, "key {key}: {difference}, {found}");
+        }
+        // The sums are those of d / dr times r.
+        let moved = |r: f64| sum_and_gradient(&similarities, &mask, (1.0 / r) as f32).0;
+        let difference = (moved(0.5 + 1e-3) - moved(0.5 - 1e-3)) / 2e-3;
+        assert!((difference * 0.5 - by_r).abs() < 2e-3, "{difference}, {by_r}");
+    }
+
     #[test]
     fn every_instruction_set_gives_the_same_bits_and_hidden_keys_weigh_nothing() {
         let mut rng = Rng::new(5);

@@ -21,7 +21,7 @@ pub struct ScreeningSpec {
     pub mipe_positions: MipePositions,
     /// Length the weights were trained on.
     pub training_length: usize,
-    /// Whether windows above the training length are without end in sequences longer than it (`--screening-window-expansion`).
+    /// Whether windows above the training length are unlimited in sequences longer than it (`--screening-window-expansion`).
     pub window_expansion: bool,
 }
 
@@ -39,7 +39,7 @@ pub enum MipePositions {
 /// What becomes of windows above the training length in sequences beyond it, by the name that `--screening-window-expansion`
 /// knows.
 pub const WINDOW_EXPANSIONS: &[Entry<bool>] = &[
-    Entry { name: "on", about: "they are without end: a plain causal mask, and no positions", value: true },
+    Entry { name: "on", about: "they are unlimited: a plain causal mask, and no positions", value: true },
     Entry { name: "off", about: "they are taken as learned", value: false },
 ];
 

@@ -9,16 +9,39 @@ use crate::trial::Outcome;
 /// What the paper finds of a configuration's retrieval past the training length, beside the first two, (a) and (b).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
+    /// Better than (a), with a lower loss that rises less past the training length: (b) itself.
+    Better,
     /// Worse than (b): SSMax without the scale or with a bias.
     Worse,
     /// Better than (a) and worse than (b): SSMax swapped in.
     Partly,
 }
 
-/// A sentence for every configuration behind the first two that has trials past the training length: its answers against those
-/// of the two on the same prompts, and whether that is what the paper finds.
+/// The second configuration, (b), where its finding is held against the paper's.
+pub(super) fn headline(experiment: &Experiment) -> Option<&Configuration> {
+    experiment.configurations.get(1).filter(|best| best.claim == Some(Claim::Better))
+}
+
+/// A sentence for every configuration that has trials past the training length: answers of its first seed against those of the first two on the
+/// same prompts, and whether that is what the paper finds.
 pub(super) fn claims(experiment: &Experiment, trials: fn(&SeedRun) -> &[Outcome]) -> Vec<String> {
     let [base, best, others @ ..] = experiment.configurations.as_slice() else { return Vec::new() };
+    let first = headline(experiment).and_then(|best| {
+        let [a, b] = [base, best].map(|pair| pair.runs.first().map(trials).unwrap_or_default());
+        let gain = Comparison::of(a, b, &[], Some(experiment.training_length)).ok()?.beyond?;
+        let sides = [side(&gain), side(&gain), Some(Ordering::Equal)];
+        let verdict = verdict(best.claim?, sides, [&base.name, &best.name]);
+        Some(format!(
+            "Past the training length {} with seed {} answers {:.3} exactly ({} of {}), {} against {}, on the same prompts: {verdict}.",
+            best.name,
+            best.runs.first()?.seed,
+            gain.accuracy_b?,
+            gain.n_correct_b,
+            gain.n,
+            difference(&gain)?,
+            base.name
+        ))
+    });
     let sentence = |configuration: &Configuration| {
         let run = configuration.runs.iter().find(|run| !trials(run).is_empty())?;
         let same_seed = |pair: &Configuration| {
@@ -35,8 +58,9 @@ pub(super) fn claims(experiment: &Experiment, trials: fn(&SeedRun) -> &[Outcome]
             .claim
             .map(|claim| format!(": {}", verdict(claim, [&gain, &to_a, &to_b].map(side), names)));
         Some(format!(
-            "Past the training length {} answers {:.3} exactly ({} of {}), {} against {} and {} against {}, on the same prompts{}.",
+            "Past the training length {} with seed {} answers {:.3} exactly ({} of {}), {} against {} and {} against {}, on the same prompts{}.",
             configuration.name,
+            run.seed,
             to_a.accuracy_b?,
             to_a.n_correct_b,
             to_a.n,
@@ -47,7 +71,7 @@ pub(super) fn claims(experiment: &Experiment, trials: fn(&SeedRun) -> &[Outcome]
             verdict.unwrap_or_default()
         ))
     };
-    others.iter().filter_map(sentence).collect()
+    first.into_iter().chain(others.iter().filter_map(sentence)).collect()
 }
 
 /// The difference in accuracy with its interval, where there is one.
@@ -74,6 +98,11 @@ fn verdict(claim: Claim, sides: [Option<Ordering>; 3], [a, b]: [&str; 2]) -> Str
         return "too few trials to hold it against the paper's finding".to_string();
     };
     match (claim, to_a, to_b) {
+        (Claim::Better, Ordering::Greater, _) => format!("better than {a}, as the paper finds"),
+        (Claim::Better, Ordering::Equal, _) => {
+            format!("not clearly better than {a}, where the paper finds it to be")
+        }
+        (Claim::Better, Ordering::Less, _) => format!("worse than {a}, where the paper finds it better"),
         (Claim::Worse, _, Ordering::Less) => format!("worse than {b}, as the paper finds"),
         (Claim::Worse, _, Ordering::Equal) => {
             format!("not clearly worse than {b}, where the paper finds it to be")
@@ -151,6 +180,22 @@ mod tests {
     }
 
     #[test]
+    fn the_main_finding_is_held_against_the_paper_where_it_is_claimed() {
+        for (pair, words) in [
+            ([0, 10], "Past the training length (b) with seed 1 answers 1.000 exactly (10 of 10), +1.000"),
+            ([0, 10], "on the same prompts: better than (a), as the paper finds."),
+            ([10, 10], "not clearly better than (a), where the paper finds it to be."),
+            ([10, 0], "worse than (a), where the paper finds it better."),
+        ] {
+            let mut experiment = experiment(pair, 5, None);
+            assert_eq!(claims(&experiment, |run| &run.outcomes).len(), 1);
+            experiment.configurations[1].claim = Some(Claim::Better);
+            let said = claims(&experiment, |run| &run.outcomes);
+            assert!(said[0].contains(words), "{words} in {said:?}");
+        }
+    }
+
+    #[test]
     fn what_the_paper_finds_worse_may_be_found_no_worse_or_better() {
         for (best, right, words) in [
             (8, 2, ": worse than (b), as the paper finds."),
@@ -166,7 +211,7 @@ mod tests {
     fn numbers_are_those_of_the_trials_past_the_training_length_and_no_claim_is_no_verdict() {
         let said = said([0, 10], 5, None);
         assert!(said.starts_with(
-            "Past the training length (x) answers 0.500 exactly (5 of 10), +0.500 (95 % interval +0."
+            "Past the training length (x) with seed 1 answers 0.500 exactly (5 of 10), +0.500 (95 % interval +0."
         ));
         assert!(said.ends_with("against (b), on the same prompts."), "{said}");
     }

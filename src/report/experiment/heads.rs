@@ -1,13 +1,13 @@
 //! Attention on the needle: every head, and the top head of every trial.
 //!
-//! The weights of screening need not sum to 1, so needle mass is taken here as a share of its row's total. A row whose total is 0
-//! has no share and is left out; the table says how many there are.
+//! The weights of screening need not sum to 1, so needle mass is taken here as a share of its row's total. A row whose total is 0 counts
+//! as a share of 0 for its head, so that a head that is nearly always empty is not judged by the rest. The top head of a trial is that
+//! with the largest needle mass, and has no share where it is empty.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Experiment, SeedRun, by_length, tokens};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Series, Shape, Table};
-use crate::report::heads_of;
 use crate::stats::mean;
 use crate::trial::{AttentionRow, Outcome, Status};
 
@@ -23,7 +23,7 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     let Some(length) = longest.map(|longest| longest.min(wanted)) else { return Vec::new() };
     let ranked = experiment.series(|run| {
         let ranked = by_head(run, length).into_iter().enumerate();
-        ranked.map(|(rank, mass)| Point::new((rank + 1) as f64, mass)).collect()
+        ranked.map(|(rank, head)| Point::new((rank + 1) as f64, head.share)).collect()
     });
     let chart = Chart {
         title: format!("Needle mass of every head at {}", tokens(length)),
@@ -34,7 +34,8 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     };
     let heads = Figure {
         name: "needle-mass-of-heads".to_string(),
-        caption: "Mean share of attention on the needle at the query that predicts the first answer token."
+        caption: "Mean share of attention on the needle at the query that predicts the first answer token; the first seed of each \
+                  configuration."
             .to_string(),
         panels: vec![Panel::Chart(chart)],
     };
@@ -43,7 +44,7 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
         Some(Panel::Chart(Chart {
             title: configuration.name.clone(),
             x: Axis::linear("trial, sorted by needle mass", None),
-            y: Axis::linear("largest share on the needle", Some((0.0, 1.0))),
+            y: Axis::linear("share of the top head on the needle", Some((0.0, 1.0))),
             series: by_answer(run, length),
             marks: vec![],
         }))
@@ -51,8 +52,8 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     let trials = Figure {
         name: "top-needle-mass-of-trials".to_string(),
         caption: format!(
-            "Top needle mass (largest of all heads) of every trial at {}: right answers, answers whose first digit alone is right, and \
-             others.",
+            "Top needle mass (largest of all heads) of every trial at {}, the first seed: right answers, answers whose first digit alone \
+             is right, and others.",
             tokens(length)
         ),
         panels: panels.collect(),
@@ -64,21 +65,21 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
         let trials = trials.get(&length)?;
         let tops = tops(run, length);
         let top: Vec<f64> = trials.iter().filter_map(|outcome| tops.get(&outcome.row_id).copied()).collect();
-        let best = by_head(run, length).first().copied();
+        let best = by_head(run, length).into_iter().next();
         let count =
             |answer| trials.iter().filter(|outcome| answered(outcome) == Some(answer)).count().to_string();
         let mut row = vec![
             configuration.name.clone(),
             super::number(mean(&top)),
-            super::number(best),
+            super::number(best.as_ref().map(|head| head.share)),
             count(Answer::Right),
             count(Answer::FirstDigit),
             count(Answer::Wrong),
         ];
         if absolute {
             let totals = totals(run, length);
-            let empty = totals.iter().filter(|total| **total == 0.0).count();
-            row.extend([super::number(mean(&totals)), format!("{empty} of {}", totals.len())]);
+            let of_best = best.map(|head| head.totals).unwrap_or_default();
+            row.extend([super::number(mean(&of_best)), empty(&of_best), empty(&totals)]);
         }
         Some(row)
     });
@@ -90,9 +91,9 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
         rows: rows.collect(),
     };
     if absolute {
-        table.caption += " Needle mass is a share of the total of its row, which is not 1 where weights are absolute; total is its mean \
-                          over heads and trials, and a row is empty when it is 0.";
-        table.header.extend(["total", "empty rows"].map(String::from));
+        table.caption += " Needle mass is a share of the total of its row, which is not 1 where weights are absolute. A row is empty when \
+                          its total is 0, and counts as 0 for its head.";
+        table.header.extend(["total of that head", "its empty rows", "empty rows of all"].map(String::from));
     }
     vec![
         Block::Heading("Attention on the needle".to_string()),
@@ -112,29 +113,49 @@ fn totals(run: &SeedRun, length: usize) -> Vec<f64> {
     rows(run, length).map(|row| row.total_mass).collect()
 }
 
-/// Rows that have a total, their needle mass as a share of it.
-fn shares(run: &SeedRun, length: usize) -> Vec<AttentionRow> {
-    let share =
-        |row: &AttentionRow| AttentionRow { needle_mass: row.needle_mass / row.total_mass, ..row.clone() };
-    rows(run, length).filter(|row| row.total_mass > 0.0).map(share).collect()
+/// `3 of 100`: how many of these totals are 0.
+fn empty(totals: &[f64]) -> String {
+    format!("{} of {}", totals.iter().filter(|total| **total == 0.0).count(), totals.len())
 }
 
-/// The largest share of every trial, by its row id.
+/// The share of a row on the needle; none of an empty one.
+fn share(row: &AttentionRow) -> Option<f64> {
+    (row.total_mass > 0.0).then(|| row.needle_mass / row.total_mass)
+}
+
+/// The share of the head with the largest needle mass of every trial, by its row id; none where that head's row is empty.
 fn tops(run: &SeedRun, length: usize) -> HashMap<String, f64> {
-    let mut tops = HashMap::new();
-    for row in shares(run, length) {
-        let top: &mut f64 = tops.entry(row.row_id).or_insert(0.0);
-        *top = top.max(row.needle_mass);
+    let mut tops: HashMap<&str, &AttentionRow> = HashMap::new();
+    for row in rows(run, length) {
+        let top = tops.entry(&row.row_id).or_insert(row);
+        if row.needle_mass > top.needle_mass {
+            *top = row;
+        }
     }
-    tops
+    tops.into_iter().filter_map(|(id, row)| Some((id.to_string(), share(row)?))).collect()
 }
 
-/// Mean share of every head over the trials of a length, the largest first.
-fn by_head(run: &SeedRun, length: usize) -> Vec<f64> {
-    let heads = heads_of("", &shares(run, length));
-    let mut masses: Vec<f64> = heads.iter().filter_map(|head| head.needle_mass).collect();
-    masses.sort_by(|a, b| b.total_cmp(a));
-    masses
+/// A head over the trials of a length.
+struct HeadShare {
+    /// Mean share of its rows on the needle.
+    share: f64,
+    /// The total of every row.
+    totals: Vec<f64>,
+}
+
+/// Every head, the one with the largest share first.
+fn by_head(run: &SeedRun, length: usize) -> Vec<HeadShare> {
+    let mut heads: BTreeMap<(usize, usize), Vec<&AttentionRow>> = BTreeMap::new();
+    for row in rows(run, length) {
+        heads.entry((row.layer, row.head)).or_default().push(row);
+    }
+    let head = |rows: Vec<&AttentionRow>| HeadShare {
+        share: rows.iter().map(|row| share(row).unwrap_or(0.0)).sum::<f64>() / rows.len() as f64,
+        totals: rows.iter().map(|row| row.total_mass).collect(),
+    };
+    let mut heads: Vec<HeadShare> = heads.into_values().map(head).collect();
+    heads.sort_by(|a, b| b.share.total_cmp(&a.share));
+    heads
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

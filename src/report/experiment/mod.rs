@@ -11,6 +11,7 @@ mod scales;
 pub mod sizes;
 pub mod speed;
 mod training;
+mod windows;
 
 use std::collections::BTreeMap;
 
@@ -72,6 +73,8 @@ pub struct SeedRun {
     pub seed: u64,
     /// Loss by step; none for weights that were not trained further.
     pub steps: Vec<StepLoss>,
+    /// Whether its steps train weights of another run further: then step and loss are not those of a training from scratch.
+    pub further: bool,
     /// Loss by position on held-out text.
     pub positions: Vec<BucketLoss>,
     /// Its grid of needles in prose.
@@ -95,8 +98,16 @@ pub struct StepLoss {
     pub loss: f64,
     /// Mean loss of the answers' tokens.
     pub answer_loss: Option<f64>,
+    /// Learning rate.
+    pub learning_rate: f64,
     /// Norm of the gradient before clipping.
     pub gradient_norm: f64,
+    /// Mean of s over layers and heads behind the step, where there is one.
+    pub scale: Option<f64>,
+    /// The largest learned window, where there are windows that are learned.
+    pub largest_window: Option<f64>,
+    /// How many of them are larger than the sequences.
+    pub windows_beyond: Option<usize>,
 }
 
 /// The report as a document, with the sections that only this experiment has at its end.
@@ -108,6 +119,7 @@ pub fn document(experiment: &Experiment, further: Vec<Block>) -> Document {
         positions::section(experiment),
         heads::section(experiment),
         scales::section(experiment),
+        windows::section(experiment),
     ];
     let mut blocks: Vec<Block> = experiment.method.iter().cloned().map(Block::Paragraph).collect();
     blocks.push(Block::Code(experiment.command.clone()));
@@ -188,7 +200,11 @@ mod tests {
             step,
             loss: if step == 20 { loss } else { 9.0 },
             answer_loss: None,
+            learning_rate: 0.1,
             gradient_norm: 1.0,
+            scale: None,
+            largest_window: None,
+            windows_beyond: None,
         });
         let trial = |(index, (response, mass)): (usize, &(&str, f64))| Outcome {
             expected_answer: "1234567".to_string(),
@@ -269,13 +285,26 @@ mod tests {
     fn differences_are_taken_seed_by_seed_and_answers_are_sorted_by_their_first_digit() {
         let document = document(&experiment(), vec![]);
         let tables = tables(&document);
-        // Retrieval, training loss, loss by position, heads.
+        // Retrieval by length and by cell, training loss, loss by position, heads.
         assert_eq!(tables[0].rows[0][..3], ["(a) softmax", "1", "0.250 [0.05, 0.70]"]);
+        assert_eq!(tables[1].rows[1], ["(b) ssmax", "50 %", "1.00 [0.51, 1.00]"]);
         // The differences are -1 and -0.5.
-        assert_eq!(tables[1].rows[1], ["(b) ssmax", "2", "2.000", "–", "-0.7500", "0.354"]);
-        assert_eq!(tables[2].rows[0], ["(a) softmax", "2.000", "4.750"]);
-        assert_eq!(tables[3].rows[0], ["(a) softmax", "0.300", "0.300", "1", "1", "2"]);
-        assert_eq!(tables[3].rows[1][3..], ["4", "0", "0"]);
+        assert_eq!(tables[2].rows[1], ["(b) ssmax", "2", "2.000", "-0.7500", "0.3536", "–", "–"]);
+        assert_eq!(tables[3].rows[0], ["(a) softmax", "2.000 ± 0.000", "4.750 ± 0.354"]);
+        assert_eq!(tables[4].rows[0], ["(a) softmax", "0.300", "0.300", "1", "1", "2"]);
+        assert_eq!(tables[4].rows[1][3..], ["4", "0", "0"]);
+    }
+
+    #[test]
+    fn learned_windows_are_told_by_seed() {
+        let mut experiment = experiment();
+        assert_eq!(tables(&document(&experiment, vec![])).len(), 5);
+        for (step, window, beyond) in [(0, 60.0, 0), (19, 900.25, 3)] {
+            let step = &mut experiment.configurations[1].runs[1].steps[step];
+            (step.largest_window, step.windows_beyond) = (Some(window), Some(beyond));
+        }
+        let document = document(&experiment, vec![]);
+        assert_eq!(tables(&document)[5].rows, [["(b) ssmax", "2", "60.0", "900.2", "3"]]);
     }
 
     #[test]
@@ -302,11 +331,30 @@ mod tests {
         (rows[0].needle_mass, rows[0].total_mass) = (3.0, 4.0);
         (rows[1].needle_mass, rows[1].total_mass) = (0.0, 0.0);
         let document = document(&experiment, vec![]);
-        let table = tables(&document)[3];
-        assert_eq!(table.header[6..], ["total", "empty rows"]);
-        // The shares are 0.75 and twice 0.9; the totals are 4, 0 and twice 1.
-        assert_eq!(table.rows[1][1..], ["0.850", "0.850", "4", "0", "0", "1.500", "1 of 4"]);
-        assert_eq!(table.rows[0][6..], ["1.000", "0 of 4"]);
+        let table = tables(&document)[4];
+        assert_eq!(table.header[6..], ["total of that head", "its empty rows", "empty rows of all"]);
+        // The shares are 0.75, none and twice 0.9.
+        assert_eq!(table.rows[1][1..], ["0.850", "0.637", "4", "0", "0", "1.500", "1 of 4", "1 of 4"]);
+        assert_eq!(table.rows[0][6..], ["1.000", "0 of 4", "0 of 4"]);
+    }
+
+    #[test]
+    fn a_head_that_is_nearly_always_empty_is_not_the_best_one() {
+        let mut experiment = experiment();
+        let rows = &mut experiment.configurations[1].runs[0].attention;
+        for row in rows.iter_mut() {
+            (row.needle_mass, row.total_mass) = (1.2, 2.0);
+        }
+        let phantom = |(index, row): (usize, &AttentionRow)| {
+            let mass = if index == 0 { 1e-4 } else { 0.0 };
+            AttentionRow { head: 1, needle_mass: mass, total_mass: mass * 1.25, ..row.clone() }
+        };
+        let phantoms: Vec<_> = rows.iter().enumerate().map(phantom).collect();
+        rows.extend(phantoms);
+        let document = document(&experiment, vec![]);
+        let row = &tables(&document)[4].rows[1];
+        assert_eq!(row[1..3], ["0.600", "0.600"], "the top head of a trial has the largest mass");
+        assert_eq!(row[6..], ["2.000", "0 of 4", "3 of 8"]);
     }
 
     #[test]
@@ -335,12 +383,12 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_that_was_not_measured_has_no_number() {
+    fn a_configuration_that_was_not_measured_has_no_row() {
         let mut experiment = experiment();
         let runs = vec![SeedRun::default()];
         experiment.configurations.push(Configuration { name: "adaptive".to_string(), claim: None, runs });
         let document = document(&experiment, vec![]);
-        assert_eq!(tables(&document)[0].rows[2][2], "–");
+        assert_eq!(tables(&document)[0].rows.len(), 2);
         experiment.configurations.clear();
         assert!(!super::document(&experiment, vec![]).blocks.is_empty());
     }

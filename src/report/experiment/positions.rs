@@ -1,9 +1,10 @@
 //! Loss by position on held-out text.
 
-use super::{Experiment, SeedRun, number, tokens};
+use super::claims::headline;
+use super::{Configuration, Experiment, SeedRun, number, tokens};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Table};
 use crate::report::loss::BucketLoss;
-use crate::stats::mean;
+use crate::stats::{mean, sample_sd};
 
 /// Positions before this one say little of attention over a context.
 const FIRST: usize = 16;
@@ -22,7 +23,8 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     };
     let figure = Figure {
         name: "loss-by-position".to_string(),
-        caption: "Mean loss of a token by the number of tokens before it, with 95 % intervals over texts (Student's t).".to_string(),
+        caption: "Mean loss of a token by the number of tokens before it, with 95 % intervals over texts (Student's t); the first seed of each configuration."
+            .to_string(),
         panels: vec![Panel::Chart(chart)],
     };
     let first = experiment.configurations.iter().find_map(|configuration| configuration.runs.first());
@@ -36,12 +38,16 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     let rows = rows.map(|configuration| {
         let at = |end: &usize| {
             let of = |run: &SeedRun| loss_at(run, *end);
-            number(mean(&configuration.runs.iter().filter_map(of).collect::<Vec<_>>()))
+            let losses: Vec<f64> = configuration.runs.iter().filter_map(of).collect();
+            let sd = sample_sd(&losses).map_or(String::new(), |sd| format!(" ± {sd:.3}"));
+            format!("{}{sd}", number(mean(&losses)))
         };
         std::iter::once(configuration.name.clone()).chain(ends.iter().map(at)).collect()
     });
     let table = Table {
-        caption: "Mean loss in nats by the last position of a bucket, which begins behind the one before; mean over seeds.".to_string(),
+        caption: "Mean loss in nats by the last position of a bucket, which begins after the one before; mean over seeds ± their standard \
+                  deviation, on the same texts."
+            .to_string(),
         header: std::iter::once("configuration".to_string()).chain(header).collect(),
         rows: rows.collect(),
     };
@@ -67,16 +73,27 @@ fn loss_at(run: &SeedRun, end: usize) -> Option<f64> {
 /// How much the loss rises from the training length to the longest positions.
 fn finding(experiment: &Experiment, ends: &[usize]) -> String {
     let (Some(first), Some(last)) = (ends.first(), ends.last()) else { return String::new() };
-    let rises = experiment.main().filter_map(|configuration| {
+    if first == last {
+        return String::new();
+    }
+    let rise_of = |configuration: &Configuration| {
         let rise = |run: &SeedRun| Some(loss_at(run, *last)? - loss_at(run, *first)?);
-        let rise = mean(&configuration.runs.iter().filter_map(rise).collect::<Vec<_>>())?;
-        Some(format!("by {rise:+.3} nats under {}", configuration.name))
+        mean(&configuration.runs.iter().filter_map(rise).collect::<Vec<_>>())
+    };
+    let told = experiment.main().filter_map(|configuration| {
+        Some(format!("by {:+.3} nats under {}", rise_of(configuration)?, configuration.name))
     });
+    let base = experiment.configurations.first().and_then(rise_of);
+    let agrees = match (base, headline(experiment).and_then(rise_of)) {
+        (Some(a), Some(b)) if a > 0.0 && b < a => " That it rises less is found here as well.",
+        (Some(_), Some(_)) => " That is not found here.",
+        _ => "",
+    };
     format!(
-        "From the bucket that ends at {} to the one that ends at {}, the loss changes {}. {}",
+        "From the bucket that ends at {} to the one that ends at {}, the loss changes {}. {}{agrees}",
         tokens(*first),
         tokens(*last),
-        super::joined(&rises.collect::<Vec<_>>()),
+        super::joined(&told.collect::<Vec<_>>()),
         experiment.paper.positions
     )
 }

@@ -1,12 +1,17 @@
 //! The loss after a fixed number of steps by learning rate, and where training diverges.
 
-use super::{StepLoss, final_loss, joined, number};
+use super::{FINAL, StepLoss, final_loss, joined, number};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Series, Shape, Table};
+use crate::stats::mean;
 
 /// Exponents of the learning rates whose gradients are drawn.
 const DRAWN: [i32; 6] = [-10, -8, -6, -4, -2, 0];
 /// The loss is drawn up to this factor of that of guessing.
 const HIGHEST: f64 = 1.1;
+/// A loss that ends this far above the smallest one on the way was thrown back, in nats.
+const THROWN_BACK: f64 = 0.5;
+/// Norms of gradients count after this share of the steps: those of the first ones are the same at every rate.
+const RISEN: usize = 10;
 
 /// The trainings of a family.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +42,8 @@ enum End {
     Trained(f64),
     /// At this loss, no better than guessing, at a rate too small for the number of steps.
     Slow(f64),
-    /// At this loss, above that of the first step, or no better than guessing at a rate above the best one.
+    /// At this loss: above that of the first step, thrown back after a smaller one, or no better than guessing at a rate above the best
+    /// one.
     Diverged(f64),
     /// In this step, whose gradient was not a number.
     NotFinite(usize),
@@ -55,8 +61,17 @@ impl RateRun {
         final_loss(&self.steps, |step| Some(step.loss)).filter(|_| self.steps.len() >= self.planned)
     }
 
+    /// Whether the loss ends far above the smallest one on the way, smoothed as that at the end is.
+    fn thrown_back(&self) -> bool {
+        let window = self.steps.len().div_ceil(FINAL).max(1);
+        let losses: Vec<f64> = self.steps.iter().map(|step| step.loss).collect();
+        let smallest = losses.windows(window).filter_map(mean).reduce(f64::min);
+        self.loss().zip(smallest).is_some_and(|(loss, smallest)| loss > smallest + THROWN_BACK)
+    }
+
     fn largest_norm(&self) -> Option<f64> {
-        self.steps.iter().map(|step| step.gradient_norm).reduce(f64::max)
+        let risen = &self.steps[self.steps.len() / RISEN..];
+        risen.iter().map(|step| step.gradient_norm).reduce(f64::max)
     }
 }
 
@@ -69,9 +84,9 @@ impl Family {
     fn end(&self, run: &RateRun, best: Option<i32>) -> End {
         let Some(loss) = run.loss() else { return End::NotFinite(run.steps.len() + 1) };
         let first = run.steps.first().map_or(f64::INFINITY, |step| step.loss);
-        if loss < self.guessing() {
+        if loss < self.guessing() && !run.thrown_back() {
             End::Trained(loss)
-        } else if loss < first && best.is_some_and(|best| run.exponent < best) {
+        } else if loss < first && !run.thrown_back() && best.is_none_or(|best| run.exponent < best) {
             End::Slow(loss)
         } else {
             End::Diverged(loss)
@@ -92,9 +107,10 @@ impl Family {
         self.ends().take_while(|(_, end)| !end.diverged()).last().map(|(exponent, _)| exponent)
     }
 
-    /// The rate with the smallest loss among those better than guessing, and that loss.
+    /// The rate with the smallest loss at the end among those better than guessing, and that loss.
     fn best(&self) -> Option<(i32, f64)> {
-        let trained = self.runs.iter().filter_map(|run| Some((run.exponent, run.loss()?)));
+        let whole = self.runs.iter().filter(|run| !run.thrown_back());
+        let trained = whole.filter_map(|run| Some((run.exponent, run.loss()?)));
         trained.filter(|(_, loss)| *loss < self.guessing()).min_by(|a, b| a.1.total_cmp(&b.1))
     }
 }
@@ -190,8 +206,10 @@ fn table(families: &[&Family]) -> Table {
         std::iter::once(named(exponent)).chain(cells).collect()
     });
     Table {
-        caption: "Loss at the end in nats a token, mean over the last twentieth of the steps, and the largest norm of a gradient."
-            .to_string(),
+        caption: format!(
+            "Loss at the end in nats a token, mean over the last {FINAL}th of the steps, and the largest norm of a gradient after the first \
+             {RISEN}th."
+        ),
         header,
         rows: rows.collect(),
     }
@@ -235,9 +253,9 @@ fn finding(base: &Family, other: &Family) -> String {
             }
         };
     format!(
-        "A training counts as diverged when its gradient stops being a number, when its loss ends above that of its first step, or when it \
-         ends no better than {guessing:.3}, the loss of guessing all tokens alike, at a rate above the best one; below the best one it is \
-         merely slow. {} {} The paper finds Multiscreen stable at learning rates where a Transformer diverges: {verdict}.",
+        "A training counts as diverged when its gradient stops being a number, when its loss ends more than {THROWN_BACK} nats above the \
+         smallest on the way, or when it ends no better than {guessing:.3}, the loss of guessing all tokens alike, and above that of the \
+         first step or at a rate above the best one; below the best one it is merely slow. {} {} The paper finds Multiscreen stable at learning rates where a Transformer diverges: {verdict}.",
         told[0], told[1]
     )
 }
@@ -261,7 +279,11 @@ mod tests {
             step,
             loss: if step == trained { loss } else { 9.0 },
             answer_loss: None,
+            learning_rate: 0.1,
             gradient_norm: step as f64,
+            scale: None,
+            largest_window: None,
+            windows_beyond: None,
         };
         RateRun { exponent, planned: 20, steps: (1..=trained).map(step).collect() }
     }
@@ -308,6 +330,15 @@ mod tests {
         assert_eq!(found, [End::Diverged(9.5), End::NotFinite(20), End::NotFinite(1)]);
         assert!(matches!(ends([(20, f64::NAN); 3])[0], End::Diverged(loss) if loss.is_nan()));
         assert_eq!(family("softmax", [(20, 6.5), (20, 5.9), (20, 6.5)]).stable(), Some(-1));
+    }
+
+    #[test]
+    fn a_loss_that_falls_and_is_thrown_back_has_diverged_though_it_beats_guessing() {
+        let mut family = family("softmax", [(20, 3.5), (20, 3.4), (20, 3.3)]);
+        assert_eq!(family.best(), Some((0, 3.3)));
+        family.runs[2].steps[10].loss = 2.7;
+        assert_eq!(family.end(&family.runs[2], Some(-1)), End::Diverged(3.3));
+        assert_eq!((family.best(), family.stable()), (Some((-1, 3.4)), Some(-1)));
     }
 
     #[test]

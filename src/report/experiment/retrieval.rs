@@ -1,12 +1,14 @@
 //! Exact answers by length and depth.
 
+use std::collections::BTreeMap;
+
 use super::claims::claims;
 use super::{Configuration, Experiment, SeedRun, by_length, joined, tokens};
 use crate::grid::{Cell, ContextLength, Depth};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Table};
 use crate::report::heatmap::Heatmap;
 use crate::report::{Tally, cells};
-use crate::stats::{mean, wilson};
+use crate::stats::wilson;
 use crate::trial::Outcome;
 
 /// What was asked for in a grid, and where its trials are.
@@ -41,7 +43,7 @@ impl Asked {
         };
         let chart = Figure {
             name: format!("{}-by-length", self.name),
-            caption: "Share of exact answers over all depths, with 95 % Wilson intervals.".to_string(),
+            caption: "Share of exact answers over all depths, with 95 % Wilson intervals; the first seed of each configuration.".to_string(),
             panels: vec![Panel::Chart(chart)],
         };
         let maps = experiment.configurations.iter().filter_map(|configuration| {
@@ -53,15 +55,16 @@ impl Asked {
         let maps = Figure {
             name: format!("{}-grids", self.name),
             caption:
-                "Share of exact answers by context length and depth. The line marks the training length."
+                "Share of exact answers by context length and depth, of the first seed. The line marks the training length."
                     .to_string(),
             panels: maps.collect(),
         };
         let header = lengths.iter().map(|length| ContextLength(*length).to_string());
         let table = Table {
-            caption: "Share of exact answers over all depths with its 95 % Wilson interval, over all seeds that were measured.".to_string(),
+            caption: "Share of exact answers over all depths with its 95 % Wilson interval, over all seeds that were measured. The interval takes answers as \
+                      independent; seeds answer the same prompts, and the depths of a trial share a haystack.".to_string(),
             header: ["configuration".to_string(), "seeds".to_string()].into_iter().chain(header).collect(),
-            rows: experiment.configurations.iter().map(|configuration| self.row(configuration, &lengths)).collect(),
+            rows: experiment.configurations.iter().filter_map(|configuration| self.row(configuration, &lengths)).collect(),
         };
         let mut blocks = vec![
             Block::Heading(self.heading.to_string()),
@@ -69,7 +72,35 @@ impl Asked {
         ];
         blocks.extend(claims(experiment, self.trials).into_iter().map(Block::Paragraph));
         blocks.extend([Block::Figure(chart), Block::Figure(maps), Block::Table(table)]);
+        blocks.push(Block::Table(self.cells(experiment, &lengths)));
         blocks
+    }
+
+    /// Every cell of the main configurations with its interval.
+    fn cells(&self, experiment: &Experiment, lengths: &[usize]) -> Table {
+        let of = |configuration: &Configuration| {
+            let trials = configuration.runs.first().map(self.trials).unwrap_or_default();
+            let mut rows: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+            for cell in cells(trials, &planned(trials)) {
+                let row = rows.entry((cell.depth_percent * 1000.0) as u64).or_insert_with(|| {
+                    let names = [configuration.name.clone(), format!("{} %", cell.depth_percent)];
+                    names.into_iter().chain(lengths.iter().map(|_| "–".to_string())).collect()
+                });
+                let column = lengths.iter().position(|length| *length == cell.context_length);
+                let found = cell.accuracy.zip(cell.ci_low.zip(cell.ci_high));
+                if let (Some(column), Some((accuracy, (low, high)))) = (column, found) {
+                    row[column + 2] = format!("{accuracy:.2} [{low:.2}, {high:.2}]");
+                }
+            }
+            rows.into_values()
+        };
+        let header = lengths.iter().map(|length| ContextLength(*length).to_string());
+        Table {
+            caption: "Share of exact answers of every cell with its 95 % Wilson interval; the first seed."
+                .to_string(),
+            header: ["configuration".to_string(), "depth".to_string()].into_iter().chain(header).collect(),
+            rows: experiment.main().flat_map(of).collect(),
+        }
     }
 
     fn lengths(&self, experiment: &Experiment) -> Vec<usize> {
@@ -96,7 +127,8 @@ impl Asked {
         configuration.runs.iter().filter_map(of).collect()
     }
 
-    fn row(&self, configuration: &Configuration, lengths: &[usize]) -> Vec<String> {
+    /// Nothing where no seed was measured.
+    fn row(&self, configuration: &Configuration, lengths: &[usize]) -> Option<Vec<String>> {
         let cell = |length: &usize| {
             let (correct, n) = counts(&self.tallies(configuration, *length));
             wilson(correct, n).map_or("–".to_string(), |(low, high)| {
@@ -104,22 +136,24 @@ impl Asked {
             })
         };
         let seeds = configuration.runs.iter().filter(|run| !(self.trials)(run).is_empty()).count();
-        [configuration.name.clone(), seeds.to_string()].into_iter().chain(lengths.iter().map(cell)).collect()
+        let names = [configuration.name.clone(), seeds.to_string()];
+        (seeds > 0).then(|| names.into_iter().chain(lengths.iter().map(cell)).collect())
     }
 
     /// Accuracy of the main configurations at the training length and at multiples of it.
     fn finding(&self, experiment: &Experiment, lengths: &[usize]) -> String {
         let told = |factor: usize| {
             let length = experiment.training_length * factor;
-            let each = experiment.main().map(|configuration| {
+            let each = experiment.main().filter_map(|configuration| {
                 let tallies = self.tallies(configuration, length);
                 let seeds: Vec<f64> = tallies.iter().filter_map(|tally| tally.accuracy).collect();
                 let by_seed: Vec<String> = seeds.iter().map(|accuracy| format!("{accuracy:.2}")).collect();
                 let by_seed =
                     if seeds.len() > 1 { format!(", by seed {}", by_seed.join(", ")) } else { String::new() };
-                let accuracy = mean(&seeds).map_or("–".to_string(), |accuracy| format!("{accuracy:.3}"));
                 let (correct, n) = counts(&tallies);
-                format!("{} answers {accuracy} exactly ({correct} of {n}){by_seed}", configuration.name)
+                let name = &configuration.name;
+                let accuracy = correct as f64 / n as f64;
+                (n > 0).then(|| format!("{name} answers {accuracy:.3} exactly ({correct} of {n}){by_seed}"))
             });
             let each: Vec<String> = each.collect();
             let times =

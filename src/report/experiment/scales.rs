@@ -1,9 +1,9 @@
 //! What was learned of scales: s by layer and head, and the multiplier p_n by size.
 
-use super::Experiment;
+use super::{Experiment, StepLoss};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Series, Shape, Table};
 use crate::report::heatmap::Heatmap;
-use crate::stats::{LineFit, size_fit};
+use crate::stats::{LineFit, mean, size_fit};
 
 pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     let runs = || {
@@ -23,9 +23,21 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     if !panels.is_empty() {
         blocks.push(Block::Figure(Figure {
             name: "learned-scales".to_string(),
-            caption: "Learned s by layer and query head. Grey: a layer with a window, which has none."
+            caption: "Learned s by layer and query head, of the first seed. Grey: a layer with a window, which has none."
                 .to_string(),
             panels,
+        }));
+    }
+    let moved: Vec<_> = runs().filter_map(|(name, run)| moved(&name, &run.steps)).collect();
+    if !moved.is_empty() {
+        blocks.push(Block::Table(Table {
+            caption: "The mean of s over layers and heads, in the steps that trained it. A swap late in training, or after it, leaves few steps \
+                      at low rates."
+                .to_string(),
+            header: ["configuration", "steps", "mean learning rate", "s after the first", "s after the last"]
+                .map(String::from)
+                .to_vec(),
+            rows: moved,
         }));
     }
     for (name, run) in runs().filter(|(_, run)| !run.sizes.is_empty()) {
@@ -35,6 +47,21 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
         blocks.insert(0, Block::Heading("Learned scales".to_string()));
     }
     blocks
+}
+
+/// How far the steps that had an s took it; nothing where none had.
+fn moved(name: &str, steps: &[StepLoss]) -> Option<Vec<String>> {
+    let with: Vec<(f64, f64)> =
+        steps.iter().filter_map(|step| Some((step.learning_rate, step.scale?))).collect();
+    let ((_, first), (_, last)) = (with.first()?, with.last()?);
+    let rate = mean(&with.iter().map(|(rate, _)| *rate).collect::<Vec<_>>())?;
+    Some(vec![
+        name.to_string(),
+        with.len().to_string(),
+        format!("{rate:.1e}"),
+        format!("{first:.4}"),
+        format!("{last:.4}"),
+    ])
 }
 
 /// The learned multipliers with the two fits.
@@ -70,7 +97,7 @@ fn fitted(name: &str, sizes: &[f64]) -> Vec<Block> {
     };
     vec![
         Block::Paragraph(format!(
-            "{name}: p_n = {:.3} ln n + {:.3} fits the learned multipliers with R² = {:.3}, {better} than a square root with R² = {:.3}; a \
+            "{name}: p_n = {:.3} ln n {:+.3} fits the learned multipliers with R² = {:.3}, {better} than a square root with R² = {:.3}; a \
              constant has R² = 0. The paper finds the logarithm.",
             fit.logarithm.slope, fit.logarithm.intercept, fit.logarithm.r_squared, fit.square_root.r_squared
         )),

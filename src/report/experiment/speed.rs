@@ -6,7 +6,7 @@
 use super::{number, tokens};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Series, Shape, Table};
 use crate::report::speed::Spread;
-use crate::stats::{LineFit, line_fit};
+use crate::stats::{LineFit, line_fit, mean, student_interval};
 
 /// The range of published ratios, at [`PUBLISHED_LENGTH`] tokens.
 const PUBLISHED: (f64, f64) = (2.3, 3.2);
@@ -17,6 +17,8 @@ const PUBLISHED_LENGTH: usize = 100_000;
 pub struct Timed {
     /// Its name.
     pub name: String,
+    /// Its mean loss on each of some texts, the same for all models, in nats a token; none where it was not measured.
+    pub losses: Vec<f64>,
     /// Seconds of a pass, by rounds; in each a length and its time, lengths ascending and the same in all of them.
     pub rounds: Vec<Vec<(usize, f64)>>,
 }
@@ -48,8 +50,22 @@ impl Timed {
 
     /// How many times as long as `other` it takes, round by round.
     fn ratio(&self, other: &Self, length: usize) -> Option<Spread> {
-        let of = |round| Some(self.seconds(round, length)? / other.seconds(round, length)?);
+        let of = |round| self.ratio_in(round, other, length);
         Spread::of(&(0..self.rounds.len()).filter_map(of).collect::<Vec<_>>())
+    }
+
+    /// The same in one round.
+    fn ratio_in(&self, round: usize, other: &Self, length: usize) -> Option<f64> {
+        Some(self.seconds(round, length)? / other.seconds(round, length)?)
+    }
+
+    /// The slope of `ln ratio` over `ln n` in every round.
+    fn slopes(&self, other: &Self) -> Vec<f64> {
+        let slope = |round: usize| {
+            let ratio = |length: usize| Some((length, self.ratio_in(round, other, length)?));
+            growth(self.lengths().into_iter().filter_map(ratio)).map(|fit| fit.slope)
+        };
+        (0..self.rounds.len()).filter_map(slope).collect()
     }
 
     /// The median ratios by length.
@@ -60,9 +76,9 @@ impl Timed {
 }
 
 /// `ln ratio = intercept + slope ln n`.
-fn growth(ratios: &[(usize, Spread)]) -> Option<LineFit> {
-    let point = |(length, ratio): &(usize, Spread)| ((*length as f64).ln(), ratio.median.ln());
-    line_fit(&ratios.iter().map(point).collect::<Vec<_>>())
+fn growth(ratios: impl Iterator<Item = (usize, f64)>) -> Option<LineFit> {
+    let point = |(length, ratio): (usize, f64)| ((length as f64).ln(), ratio.ln());
+    line_fit(&ratios.map(point).collect::<Vec<_>>())
 }
 
 /// The section of the report.
@@ -141,9 +157,15 @@ fn finding(base: &Timed, other: &Timed) -> String {
     let (Some((first, low)), Some((last, high))) = (ratios.first(), ratios.last()) else {
         return format!("{} and {} were not measured at the same lengths.", base.name, other.name);
     };
-    let grown = growth(&ratios).map_or(String::new(), |fit| {
+    let median = ratios.iter().map(|(length, ratio)| (*length, ratio.median));
+    let grown = growth(median).map_or(String::new(), |fit| {
         let factor = fit.slope.exp2();
-        let how = if fit.slope > 0.0 { "grows" } else { "does not grow" };
+        let slopes = base.slopes(other);
+        let how = match slopes.iter().filter(|slope| **slope > 0.0).count() {
+            count if count == slopes.len() => "grows",
+            0 => "falls",
+            _ => "grows in some rounds and falls in others",
+        };
         format!(
             " With the length n the ratio {how}: about as n to the power of {:.3} (R² = {:.3}), so that doubling the length multiplies \
              it by {factor:.3}.",
@@ -152,17 +174,22 @@ fn finding(base: &Timed, other: &Timed) -> String {
     });
     let (published_low, published_high) = PUBLISHED;
     let published = format!("{published_low} to {published_high}");
-    let verdict = match high.median {
+    let verdict = match *high {
         _ if *last < PUBLISHED_LENGTH => {
             format!("The published range, {published}, is at 100K tokens, which are not measured here.")
         }
-        ratio if ratio < published_low => {
+        ratio if ratio.max < published_low => {
             format!("The published range at 100K tokens is {published}: here it is less.")
         }
-        ratio if ratio > published_high => {
+        ratio if ratio.min > published_high => {
             format!("The published range at 100K tokens is {published}: here it is more.")
         }
-        _ => format!("The published range at 100K tokens is {published}, as here."),
+        ratio if ratio.min >= published_low && ratio.max <= published_high => {
+            format!("The published range at 100K tokens is {published}, as here.")
+        }
+        _ => format!(
+            "The published range at 100K tokens is {published}: the rounds reach from within it to outside."
+        ),
     };
     format!(
         "{} takes {} times as long as {} at {} and {} times as long at {}.{grown} {verdict}",
@@ -172,6 +199,29 @@ fn finding(base: &Timed, other: &Timed) -> String {
         tokens(*first),
         told(*high),
         tokens(*last)
+    ) + &at_equal_loss(base, other)
+}
+
+/// What the losses of the two, on the same texts, say of the ratio of their times.
+fn at_equal_loss(base: &Timed, other: &Timed) -> String {
+    let differences: Vec<f64> =
+        base.losses.iter().zip(&other.losses).map(|(base, other)| base - other).collect();
+    let Some((difference, (low, high))) = mean(&differences).zip(student_interval(&differences)) else {
+        return String::new();
+    };
+    let meaning = match (low > 0.0, high < 0.0) {
+        (true, _) => "it is the worse model, and one of equal loss would be larger and slower",
+        (_, true) => "it is the better model, and one of equal loss would be smaller and faster",
+        _ => "the two are of equal loss as far as these texts tell",
+    };
+    format!(
+        " The loss of {} is {}, that of {} {}, a difference of {difference:+.3} nats a token (95 % interval {low:+.3} to {high:+.3} over \
+         {} texts): {meaning}.",
+        base.name,
+        number(mean(&base.losses)),
+        other.name,
+        number(mean(&other.losses)),
+        differences.len()
     )
 }
 
@@ -182,7 +232,7 @@ mod tests {
     /// Three rounds, the second one slower by half for everything.
     fn timed(name: &str, times: &[(usize, f64)]) -> Timed {
         let round = |factor: f64| times.iter().map(|(length, seconds)| (*length, factor * seconds)).collect();
-        Timed { name: name.to_string(), rounds: [1.0, 1.5, 1.0].map(round).to_vec() }
+        Timed { name: name.to_string(), losses: vec![], rounds: [1.0, 1.5, 1.0].map(round).to_vec() }
     }
 
     /// The ratio is `at_first` at 1,000 tokens and `at_last` at `length`.
@@ -215,12 +265,44 @@ mod tests {
         assert!(found.contains("the ratio grows: about as n to the power of 1.000 (R² = 1.000), so that doubling the length multiplies it by 2.000."), "{found}");
         let falls = speeds(2000, 2.0, 1.0);
         let found = finding(&falls.bases[0], &falls.other);
-        assert!(found.contains("does not grow: about as n to the power of -1.000"), "{found}");
+        assert!(found.contains("the ratio falls: about as n to the power of -1.000"), "{found}");
         assert!(
             found
                 .starts_with("softmax takes 2.00 (2.00 to 2.00) times as long as multiscreen at 1000 tokens"),
             "{found}"
         );
+    }
+
+    #[test]
+    fn whether_the_models_are_of_equal_loss_is_said() {
+        let mut speeds = speeds(2000, 1.0, 2.0);
+        speeds.other.losses = vec![1.0, 2.0, 3.0];
+        for (losses, words) in [
+            (
+                [1.5, 2.5, 3.6],
+                "a difference of +0.533 nats a token (95 % interval +0.390 to +0.677 over 3 texts): it is the worse model",
+            ),
+            ([0.5, 1.5, 2.4], "it is the better model, and one of equal loss would be smaller and faster."),
+            ([0.5, 2.5, 3.0], "the two are of equal loss as far as these texts tell."),
+        ] {
+            speeds.bases[0].losses = losses.to_vec();
+            let found = finding(&speeds.bases[0], &speeds.other);
+            assert!(found.contains(words), "{words} in {found}");
+        }
+    }
+
+    #[test]
+    fn rounds_that_do_not_agree_decide_nothing() {
+        let mut speeds = speeds(102_400, 1.0, 3.0);
+        // In the last round the ratio at the end is 3.6, and at the beginning 4.
+        speeds.bases[0].rounds[2] = vec![(1000, 4.0), (102_400, 28.8)];
+        let found = finding(&speeds.bases[0], &speeds.other);
+        for words in [
+            "the ratio grows in some rounds and falls in others",
+            "the rounds reach from within it to outside.",
+        ] {
+            assert!(found.contains(words), "{words} in {found}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Loss against steps.
 
+use super::claims::headline;
 use super::{Configuration, Experiment, FINAL, SeedRun, StepLoss, final_loss, joined, number};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Table};
 use crate::stats::{mean, sample_sd};
@@ -8,7 +9,7 @@ use crate::stats::{mean, sample_sd};
 const SMOOTHED: usize = 40;
 
 pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
-    let curve = |of: fn(&StepLoss) -> Option<f64>| experiment.series(|run| smoothed(&run.steps, of));
+    let curve = |of: fn(&StepLoss) -> Option<f64>| experiment.series(|run| smoothed(from_scratch(run), of));
     let chart = |title: &str, series| {
         Panel::Chart(Chart {
             title: title.to_string(),
@@ -20,35 +21,41 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     };
     let figure = Figure {
         name: "training-loss".to_string(),
-        caption: format!("Training loss by step, mean over windows of a {SMOOTHED}th of the steps."),
+        caption: format!(
+            "Training loss by step, mean over windows of a {SMOOTHED}th of the steps; the first seed of each configuration that was \
+             trained from scratch."
+        ),
         panels: vec![
-            chart("Loss of all tokens", curve(|step| Some(step.loss))),
-            chart("Loss of the answers' tokens", curve(|step| step.answer_loss)),
+            chart("Loss of all tokens", curve(ALL)),
+            chart("Loss of the answers' tokens", curve(ANSWERS)),
         ],
     };
     let rows = experiment.configurations.iter().enumerate().filter_map(|(index, configuration)| {
         let of = |of: fn(&StepLoss) -> Option<f64>| -> Vec<f64> {
-            configuration.runs.iter().filter_map(|run| final_loss(&run.steps, of)).collect()
+            configuration.runs.iter().filter_map(|run| final_loss(from_scratch(run), of)).collect()
         };
-        let all = of(|step| Some(step.loss));
-        let differences = differences(experiment, index);
+        let all = of(ALL);
+        let [of_all, of_answers] = [ALL, ANSWERS].map(|of| differences(experiment, index, of));
+        let others = |value: Option<f64>| value.filter(|_| index > 0);
         (!all.is_empty()).then(|| {
             vec![
                 configuration.name.clone(),
                 all.len().to_string(),
                 number(mean(&all)),
-                number(mean(&of(|step| step.answer_loss))),
-                signed(mean(&differences).filter(|_| index > 0)),
-                number(sample_sd(&differences).filter(|_| index > 0)),
+                signed(others(mean(&of_all))),
+                others(sample_sd(&of_all)).map_or("–".to_string(), |sd| format!("{sd:.4}")),
+                number(mean(&of(ANSWERS))),
+                signed(others(mean(&of_answers))),
             ]
         })
     });
     let table = Table {
         caption: format!(
-            "Final training loss in nats a token: mean over the last {FINAL}th of the steps, then over seeds; the difference to the \
-             first line is taken seed by seed, and sd is its standard deviation over seeds."
+            "Final training loss in nats a token, of all tokens and of the answers': mean over the last {FINAL}th of the steps, then over \
+             seeds; differences to the first line are taken seed by seed, and sd is the standard deviation over seeds. Weights that \
+             were trained further from those of another configuration are left out: their steps are not the same sequences."
         ),
-        header: ["configuration", "seeds", "loss", "answer loss", "difference", "sd"]
+        header: ["configuration", "seeds", "loss", "difference", "sd", "answer loss", "difference"]
             .map(String::from)
             .to_vec(),
         rows: rows.collect(),
@@ -66,8 +73,18 @@ fn finding(experiment: &Experiment) -> String {
     let Some(base) = experiment.configurations.first() else { return String::new() };
     let others = experiment.main().enumerate().skip(1);
     let mut told: Vec<String> =
-        others.map(|(index, other)| compared(base, other, &differences(experiment, index))).collect();
+        others.map(|(index, other)| compared(base, other, &differences(experiment, index, ALL))).collect();
     told.push(experiment.paper.loss.to_string());
+    if headline(experiment).is_some() {
+        let differences = differences(experiment, 1, ALL);
+        let lower = differences.iter().filter(|difference| **difference < 0.0).count();
+        told.push(match (lower, differences.len()) {
+            (_, 0) => "There is nothing to hold against it.".to_string(),
+            (0, _) => "Here it is the other way round.".to_string(),
+            (lower, n) if lower == n => "That it is lower is found here as well.".to_string(),
+            (lower, n) => format!("Here the sign differs from seed to seed: lower in {lower} of {n}."),
+        });
+    }
     told.join(" ")
 }
 
@@ -91,9 +108,17 @@ fn compared(base: &Configuration, other: &Configuration, differences: &[f64]) ->
     }
 }
 
+const ALL: fn(&StepLoss) -> Option<f64> = |step| Some(step.loss);
+const ANSWERS: fn(&StepLoss) -> Option<f64> = |step| step.answer_loss;
+
+/// The steps of a training from scratch.
+fn from_scratch(run: &SeedRun) -> &[StepLoss] {
+    if run.further { &[] } else { &run.steps }
+}
+
 /// Final losses minus those of the first configuration, by seed.
-fn differences(experiment: &Experiment, other: usize) -> Vec<f64> {
-    let end = |run: &SeedRun| final_loss(&run.steps, |step| Some(step.loss));
+fn differences(experiment: &Experiment, other: usize, of: fn(&StepLoss) -> Option<f64>) -> Vec<f64> {
+    let end = |run: &SeedRun| final_loss(from_scratch(run), of);
     experiment.pairs(other).iter().filter_map(|(base, run)| Some(end(run)? - end(base)?)).collect()
 }
 

@@ -14,8 +14,7 @@ const FEWEST: (f64, f64) = (2.0, 4.0);
 /// The most.
 const MOST: (f64, f64) = (3.0, 26.0);
 
-/// Lines of keys with one value each. Some keys may come far more often than others, so that a rare one stands among many
-/// others, as the one that ABCDigits asks for.
+/// Lines of keys with one value each, every line with any of the keys: what a key was given last may stand far behind.
 pub(super) fn make(make: &mut Make<'_>) -> Result<Sequence> {
     let grown = |(easy, full): (f64, f64)| (easy + (full - easy) * make.difficulty) as u64;
     let (fewest, most, digits) = (grown(FEWEST), grown(MOST), grown(DIGITS) as u32);
@@ -23,18 +22,10 @@ pub(super) fn make(make: &mut Make<'_>) -> Result<Sequence> {
     make.rng.shuffle(&mut letters);
     letters.truncate(make.rng.between(fewest, most) as usize);
     let values: Vec<u64> = letters.iter().map(|_| value(&mut make.rng, digits)).collect();
-    let skew = make.rng.unit();
-    let weights: Vec<f64> = (0..letters.len()).map(|i| (-skew * i as f64).exp2()).collect();
-    let total: f64 = weights.iter().sum();
     let (mut text, mut seen, mut answers) = (String::new(), vec![false; letters.len()], Vec::new());
     // A line is one token at least.
     for line in 0..make.rows + 1 {
-        let mut place = total * make.rng.unit();
-        let chosen = weights.iter().position(|weight| {
-            place -= weight;
-            place < 0.0
-        });
-        let chosen = chosen.unwrap_or(letters.len() - 1);
+        let chosen = make.rng.between(0, letters.len() as u64 - 1) as usize;
         text.push(char::from(letters[chosen]));
         text.push('=');
         let start = text.len();

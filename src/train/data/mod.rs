@@ -20,6 +20,10 @@ use crate::tokenizer::Tokenize;
 
 pub use needles::vocabulary_texts;
 
+/// Number of the recipe by which sequences are drawn. It is raised whenever the same seed gives other sequences, so that what is kept
+/// of an earlier recipe is not taken for this one's.
+pub const RECIPE: u32 = 2;
+
 /// One sequence to train on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sequence {
