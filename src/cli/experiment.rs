@@ -27,7 +27,7 @@ pub struct ExperimentArgs {
     /// Steps of each training; of multiscreen, model sizes have a quarter of them and learning rates a fixed 100
     #[arg(long, value_name = "N", default_value_t = 2000, help_heading = "Training")]
     pub steps: usize,
-    /// Seeds of softmax, ssmax and multiscreen; all others are trained with the first one
+    /// Seeds of (a) and (b) of ssmax, and of multiscreen and its sizes; all others are trained with the first one
     #[arg(
         long,
         value_name = "SEEDS",

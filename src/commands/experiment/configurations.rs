@@ -39,6 +39,8 @@ pub(super) struct Planned {
     /// What the paper finds of its retrieval.
     pub(super) claim: Option<Claim>,
     pub(super) seeds: Vec<u64>,
+    /// Whether `--from-fixtures` takes it from there; what serves another section alone is trained even then.
+    pub(super) ships: bool,
     /// Whether it runs past its training length.
     pub(super) evaluated: bool,
 }
@@ -51,18 +53,23 @@ impl Planned {
         shipped: &'static str,
         origin: Origin,
     ) -> Self {
-        Self { name, shipped, origin, claim: None, seeds: vec![args.seeds[0]], evaluated: true }
+        Self { name, shipped, origin, claim: None, seeds: vec![args.seeds[0]], ships: true, evaluated: true }
     }
 
-    /// A decoder from scratch under a variant, with every seed: the same stages in every experiment.
+    /// A decoder from scratch under a variant: the same stages in every experiment.
     pub(super) fn decoder(args: &ExperimentArgs, name: &'static str, variant: &'static str) -> Self {
         let origin = Origin::Trained(decoder_flags(args, &["--variant", variant]));
-        Self { seeds: args.seeds.clone(), ..Self::once(args, name, variant, origin) }
+        Self::once(args, name, variant, origin)
     }
 
-    /// Whether its weights are those that are shipped. What serves another section alone is not shipped, and is trained.
+    /// Trained with every seed instead.
+    pub(super) fn with_all_seeds(self, args: &ExperimentArgs) -> Self {
+        Self { seeds: args.seeds.clone(), ..self }
+    }
+
+    /// Whether its weights are to be those that are shipped.
     fn is_shipped(&self, args: &ExperimentArgs) -> bool {
-        args.from_fixtures && self.evaluated
+        args.from_fixtures && self.ships
     }
 
     /// How many stages it takes.
@@ -208,12 +215,13 @@ mod tests {
     use crate::cli::{Cli, Command};
 
     #[test]
-    fn what_serves_another_section_alone_is_trained_beside_shipped_checkpoints_too() {
+    fn what_does_not_ship_is_trained_beside_shipped_checkpoints() {
         let command = ["niah", "experiment", "multiscreen", "-o", "out", "--from-fixtures"];
         let Command::Experiment(args) = Cli::parse_from(command).command else { panic!("another command") };
-        let measured = Planned { seeds: vec![42], ..Planned::decoder(&args, "(a) softmax", "softmax") };
+        let measured = Planned::decoder(&args, "(a) softmax", "softmax");
         assert_eq!(measured.stages(&args), 3);
-        let alone = Planned { evaluated: false, ..measured };
-        assert_eq!(alone.stages(&args), 1);
+        let unmeasured = Planned { evaluated: false, ..measured };
+        assert_eq!(unmeasured.stages(&args), 0);
+        assert_eq!(Planned { ships: false, ..unmeasured }.stages(&args), 1);
     }
 }

@@ -118,8 +118,12 @@ fn planned(args: &ExperimentArgs) -> Vec<Planned> {
     vec![
         Planned::decoder(args, SOFTMAX, "softmax"),
         Planned::decoder(args, "(b) ssmax", "ssmax"),
-        Planned { seeds: args.seeds.clone(), ..Planned::once(args, NAME, NAME, Origin::Trained(flags)) },
-        Planned { evaluated: false, ..Planned::once(args, FULL, "full", Origin::Trained(full)) },
+        Planned::once(args, NAME, NAME, Origin::Trained(flags)).with_all_seeds(args),
+        Planned {
+            ships: false,
+            evaluated: false,
+            ..Planned::once(args, FULL, "full", Origin::Trained(full))
+        },
     ]
 }
 

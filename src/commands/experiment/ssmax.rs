@@ -44,8 +44,8 @@ fn planned(args: &ExperimentArgs) -> Vec<Planned> {
     let variant = |name| trained(&["--variant", name]);
     let claimed = |claim, planned| Planned { claim: Some(claim), ..planned };
     vec![
-        Planned::decoder(args, "(a) softmax", "softmax"),
-        claimed(Claim::Better, Planned::decoder(args, "(b) ssmax", "ssmax")),
+        Planned::decoder(args, "(a) softmax", "softmax").with_all_seeds(args),
+        claimed(Claim::Better, Planned::decoder(args, "(b) ssmax", "ssmax").with_all_seeds(args)),
         claimed(Claim::Worse, one("(c) ssmax-fixed", "ssmax-fixed", variant("ssmax-fixed"))),
         claimed(Claim::Worse, one("(d) ssmax-bias", "ssmax-bias", variant("ssmax-bias"))),
         claimed(Claim::Partly, one("(e) swapped after training", "softmax", Origin::Swapped)),

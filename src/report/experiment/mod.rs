@@ -318,7 +318,7 @@ mod tests {
         for piece in [
             "(b) ssmax has a loss 0.750 nats lower than (a) softmax in the mean of 2 seeds (-1.0000 and -0.5000), lower in 2 of 2",
             "At 16 times of it, 1k tokens, (a) softmax answers 0.250 exactly (1 of 4) and (b) ssmax answers 1.000 exactly (4 of 4).",
-            "by +2.750 nats under (a) softmax and by +2.000 nats under (b) ssmax",
+            "by +2.750 nats under (a) softmax (by seed +3.000, +2.500) and by +2.000 nats under (b) ssmax (by seed +2.000, +2.000)",
         ] {
             assert!(words.contains(piece), "{piece}\nin\n{words}");
         }

@@ -76,12 +76,17 @@ fn finding(experiment: &Experiment, ends: &[usize]) -> String {
     if first == last {
         return String::new();
     }
-    let rise_of = |configuration: &Configuration| {
+    let rises = |configuration: &Configuration| -> Vec<f64> {
         let rise = |run: &SeedRun| Some(loss_at(run, *last)? - loss_at(run, *first)?);
-        mean(&configuration.runs.iter().filter_map(rise).collect::<Vec<_>>())
+        configuration.runs.iter().filter_map(rise).collect()
     };
+    let rise_of = |configuration: &Configuration| mean(&rises(configuration));
     let told = experiment.main().filter_map(|configuration| {
-        Some(format!("by {:+.3} nats under {}", rise_of(configuration)?, configuration.name))
+        let rises = rises(configuration);
+        let by_seed: Vec<String> = rises.iter().map(|rise| format!("{rise:+.3}")).collect();
+        let by_seed =
+            if rises.len() > 1 { format!(" (by seed {})", by_seed.join(", ")) } else { String::new() };
+        Some(format!("by {:+.3} nats under {}{by_seed}", mean(&rises)?, configuration.name))
     });
     let base = experiment.configurations.first().and_then(rise_of);
     let agrees = match (base, headline(experiment).and_then(rise_of)) {
