@@ -286,7 +286,7 @@ mod tests {
         let document = document(&experiment(), vec![]);
         let tables = tables(&document);
         // Retrieval by length and by cell, training loss, loss by position, heads.
-        assert_eq!(tables[0].rows[0][..3], ["(a) softmax", "1", "0.250 [0.05, 0.70]"]);
+        assert_eq!(tables[0].rows[0][..4], ["(a) softmax", "1", "4", "0.250 [0.05, 0.70]"]);
         assert_eq!(tables[1].rows[1], ["(b) ssmax", "50 %", "1.00 [0.51, 1.00]"]);
         // The differences are -1 and -0.5.
         assert_eq!(tables[2].rows[1], ["(b) ssmax", "2", "2.000", "-0.7500", "0.3536", "–", "–"]);
@@ -305,6 +305,20 @@ mod tests {
         }
         let document = document(&experiment, vec![]);
         assert_eq!(tables(&document)[5].rows, [["(b) ssmax", "2", "60.0", "900.2", "3"]]);
+    }
+
+    #[test]
+    fn a_seed_that_fails_is_not_hidden_by_one_with_more_prompts() {
+        let mut experiment = experiment();
+        let right = experiment.configurations[1].runs[0].outcomes[..2].to_vec();
+        experiment.configurations[0].runs[1].outcomes = right;
+        let document = document(&experiment, vec![]);
+        let rows = &tables(&document)[0].rows;
+        assert_eq!(rows[0], ["(a) softmax", "1", "4", "0.250 [0.05, 0.70]"]);
+        assert_eq!(rows[1], ["(a) softmax", "2", "2", "1.000 [0.34, 1.00]"]);
+        let words = format!("{:?}", document.blocks);
+        let told = "(a) softmax answers 0.625 exactly in the mean of 2 seeds (1 of 4, 2 of 2)";
+        assert!(words.contains(told), "{words}");
     }
 
     #[test]

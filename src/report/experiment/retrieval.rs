@@ -8,7 +8,7 @@ use crate::grid::{Cell, ContextLength, Depth};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Table};
 use crate::report::heatmap::Heatmap;
 use crate::report::{Tally, cells};
-use crate::stats::wilson;
+use crate::stats::mean;
 use crate::trial::Outcome;
 
 /// What was asked for in a grid, and where its trials are.
@@ -61,10 +61,10 @@ impl Asked {
         };
         let header = lengths.iter().map(|length| ContextLength(*length).to_string());
         let table = Table {
-            caption: "Share of exact answers over all depths with its 95 % Wilson interval, over all seeds that were measured. The interval takes answers as \
+            caption: "Share of exact answers over all depths with its 95 % Wilson interval, of every seed. The interval takes answers as \
                       independent; seeds answer the same prompts, and the depths of a trial share a haystack.".to_string(),
-            header: ["configuration".to_string(), "seeds".to_string()].into_iter().chain(header).collect(),
-            rows: experiment.configurations.iter().filter_map(|configuration| self.row(configuration, &lengths)).collect(),
+            header: ["configuration", "seed", "prompts a length"].map(String::from).into_iter().chain(header).collect(),
+            rows: experiment.configurations.iter().flat_map(|configuration| self.rows(configuration, &lengths)).collect(),
         };
         let mut blocks = vec![
             Block::Heading(self.heading.to_string()),
@@ -127,17 +127,24 @@ impl Asked {
         configuration.runs.iter().filter_map(of).collect()
     }
 
-    /// Nothing where no seed was measured.
-    fn row(&self, configuration: &Configuration, lengths: &[usize]) -> Option<Vec<String>> {
-        let cell = |length: &usize| {
-            let (correct, n) = counts(&self.tallies(configuration, *length));
-            wilson(correct, n).map_or("–".to_string(), |(low, high)| {
-                format!("{:.3} [{low:.2}, {high:.2}]", correct as f64 / n as f64)
-            })
+    /// A row for each seed that was measured.
+    fn rows(&self, configuration: &Configuration, lengths: &[usize]) -> Vec<Vec<String>> {
+        let row = |run: &SeedRun| {
+            let outcomes = by_length((self.trials)(run));
+            let tallies: Vec<Option<Tally>> =
+                lengths.iter().map(|length| outcomes.get(length).map(|trials| Tally::of(trials))).collect();
+            let prompts = tallies.iter().flatten().map(|tally| tally.n).max()?;
+            let cell = |tally: &Option<Tally>| {
+                let found =
+                    tally.as_ref().and_then(|tally| Some((tally.accuracy?, tally.ci_low?, tally.ci_high?)));
+                found.map_or("–".to_string(), |(accuracy, low, high)| {
+                    format!("{accuracy:.3} [{low:.2}, {high:.2}]")
+                })
+            };
+            let names = [configuration.name.clone(), run.seed.to_string(), prompts.to_string()];
+            Some(names.into_iter().chain(tallies.iter().map(cell)).collect())
         };
-        let seeds = configuration.runs.iter().filter(|run| !(self.trials)(run).is_empty()).count();
-        let names = [configuration.name.clone(), seeds.to_string()];
-        (seeds > 0).then(|| names.into_iter().chain(lengths.iter().map(cell)).collect())
+        configuration.runs.iter().filter_map(row).collect()
     }
 
     /// Accuracy of the main configurations at the training length and at multiples of it.
@@ -146,14 +153,18 @@ impl Asked {
             let length = experiment.training_length * factor;
             let each = experiment.main().filter_map(|configuration| {
                 let tallies = self.tallies(configuration, length);
-                let seeds: Vec<f64> = tallies.iter().filter_map(|tally| tally.accuracy).collect();
-                let by_seed: Vec<String> = seeds.iter().map(|accuracy| format!("{accuracy:.2}")).collect();
-                let by_seed =
-                    if seeds.len() > 1 { format!(", by seed {}", by_seed.join(", ")) } else { String::new() };
-                let (correct, n) = counts(&tallies);
-                let name = &configuration.name;
-                let accuracy = correct as f64 / n as f64;
-                (n > 0).then(|| format!("{name} answers {accuracy:.3} exactly ({correct} of {n}){by_seed}"))
+                let accuracy = mean(&tallies.iter().filter_map(|tally| tally.accuracy).collect::<Vec<_>>())?;
+                let counts: Vec<String> =
+                    tallies.iter().map(|tally| format!("{} of {}", tally.n_correct, tally.n)).collect();
+                let seeds = match tallies.len() {
+                    1 => String::new(),
+                    n => format!(" in the mean of {n} seeds"),
+                };
+                Some(format!(
+                    "{} answers {accuracy:.3} exactly{seeds} ({})",
+                    configuration.name,
+                    counts.join(", ")
+                ))
             });
             let each: Vec<String> = each.collect();
             let times =
@@ -163,11 +174,6 @@ impl Asked {
         let told: Vec<String> = [1, 8, 16, 32].into_iter().filter_map(told).collect();
         format!("{} {}", told.join(" "), experiment.paper.retrieval)
     }
-}
-
-/// Right answers, and answers.
-fn counts(tallies: &[Tally]) -> (usize, usize) {
-    tallies.iter().fold((0, 0), |(correct, n), tally| (correct + tally.n_correct, n + tally.n))
 }
 
 /// The cells that have a trial.

@@ -93,18 +93,19 @@ fn compared(base: &Configuration, other: &Configuration, differences: &[f64]) ->
     let each: Vec<String> = differences.iter().map(|difference| signed(Some(*difference))).collect();
     match mean(differences) {
         None => format!("There is no training of {} beside one of {}.", other.name, base.name),
-        Some(difference) => format!(
-            "At the end of training, {} has a loss {} nats {} than {} in the mean of {} seed{} ({}), lower in {} of {}.",
-            other.name,
-            number(Some(difference.abs())),
-            if difference < 0.0 { "lower" } else { "higher" },
-            base.name,
-            differences.len(),
-            if differences.len() == 1 { "" } else { "s" },
-            joined(&each),
-            lower,
-            differences.len()
-        ),
+        Some(difference) => {
+            let seeds = match differences.len() {
+                1 => "with the one seed of both".to_string(),
+                n => format!("in the mean of {n} seeds ({}), lower in {lower} of {n}", joined(&each)),
+            };
+            format!(
+                "At the end of training, {} has a loss {} nats {} than {} {seeds}.",
+                other.name,
+                number(Some(difference.abs())),
+                if difference < 0.0 { "lower" } else { "higher" },
+                base.name,
+            )
+        }
     }
 }
 
