@@ -64,7 +64,9 @@ pub trait AttentionVariant: Send + Sync {
 
     /// The multiplier `m` of each query head and row, `[heads][rows]`, or `[1][rows]` for all heads alike. `None` stands for
     /// 1 everywhere.
-    fn multipliers(&self, layer: usize, rows: &[QueryRow]) -> Option<Vec<Vec<f32>>>;
+    fn multipliers(&self, _layer: usize, _rows: &[QueryRow]) -> Option<Vec<Vec<f32>>> {
+        None
+    }
 
     /// The logit of the sink of each query head, `[heads]`: `exp` of it stands in the normaliser beside those of the keys, and its
     /// weight goes to no value. `None` without sinks.

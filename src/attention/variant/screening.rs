@@ -1,6 +1,6 @@
 //! Multiscreen's rule: tiles that screen their keys one by one (see [`crate::attention::screening`]).
 
-use super::{AttentionVariant, QueryRow, VariantInputs};
+use super::{AttentionVariant, VariantInputs};
 use crate::attention::screening::Screen;
 use crate::error::{Error, Result};
 use crate::model::screening::{MipePositions, ScreeningSpec};
@@ -53,10 +53,6 @@ impl AttentionVariant for Screening {
 
     fn description(&self) -> String {
         self.description.clone()
-    }
-
-    fn multipliers(&self, _layer: usize, _rows: &[QueryRow]) -> Option<Vec<Vec<f32>>> {
-        None
     }
 
     fn screens(&self, layer: usize) -> Option<&[Screen]> {

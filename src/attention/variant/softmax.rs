@@ -1,6 +1,6 @@
 //! Plain softmax: `m = 1`.
 
-use super::{AttentionVariant, QueryRow, VariantInputs};
+use super::{AttentionVariant, VariantInputs};
 use crate::error::Result;
 
 struct Softmax {
@@ -19,9 +19,5 @@ impl AttentionVariant for Softmax {
 
     fn description(&self) -> String {
         self.description.clone()
-    }
-
-    fn multipliers(&self, _layer: usize, _rows: &[QueryRow]) -> Option<Vec<Vec<f32>>> {
-        None
     }
 }

@@ -1,6 +1,6 @@
 //! Softmax with a sink of logit 0: `exp(z_j) / (1 + sum_k exp(z_k))`. A head whose scores are all low attends to nothing.
 
-use super::{AttentionVariant, QueryRow, VariantInputs};
+use super::{AttentionVariant, VariantInputs};
 use crate::error::Result;
 
 const NAME: &str = "softmax1";
@@ -23,10 +23,6 @@ impl AttentionVariant for Softmax1 {
 
     fn description(&self) -> String {
         self.description.clone()
-    }
-
-    fn multipliers(&self, _layer: usize, _rows: &[QueryRow]) -> Option<Vec<Vec<f32>>> {
-        None
     }
 
     fn sinks(&self, _layer: usize) -> Option<&[f32]> {
