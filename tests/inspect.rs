@@ -7,27 +7,18 @@ mod common;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write;
-use std::process::{Command, Output};
 
 use candle_core::{Device, Tensor};
-use common::bench::Bench;
+use common::bench::{Bench, stderr};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::tokenizer::Tokenize;
 use serde_json::{Value, json};
 
 impl Bench {
-    fn output(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_niah"));
-        command.current_dir(self.0.path()).env("HF_HUB_OFFLINE", "1").env("HF_HOME", self.path("cache"));
-        for variable in ["NO_COLOR", "COLUMNS", "LANG", "LC_ALL", "LC_CTYPE"] {
-            command.env_remove(variable);
-        }
-        command.arg("inspect").args(arguments).output().unwrap()
-    }
-
     fn page(&self, arguments: &[&str]) -> String {
-        let output = self.output(arguments);
-        let said = String::from_utf8_lossy(&output.stderr);
+        let arguments = [&["inspect"], arguments].concat();
+        let output = self.output(&arguments);
+        let said = stderr(&output);
         assert!(output.status.code() == Some(0) && said.is_empty(), "{arguments:?}: {said}");
         String::from_utf8(output.stdout).unwrap()
     }
@@ -330,13 +321,8 @@ fn bad_input_is_refused_with_a_reason() {
         (&["tiny", "--context-lengths", "0"], "--context-lengths"),
         (&["tiny", "--context-lengths", "4x"], "4k (4096)"),
     ] {
-        let output = bench.output(arguments);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(2) && said.contains(word), "{arguments:?}: {said}");
-        assert!(output.stdout.is_empty());
+        bench.refused(&[&["inspect"], arguments].concat(), &[word]);
     }
     bench.edit_config(|config| config["model_type"] = "mystery".into());
-    let output = bench.output(&["tiny"]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(2) && said.contains("one of the known families"), "{said}");
+    bench.refused(&["inspect", "tiny"], &["one of the known families"]);
 }

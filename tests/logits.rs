@@ -6,23 +6,16 @@ mod common;
 
 use std::collections::HashMap;
 use std::fs;
-use std::process::{Command, Output};
 
 use candle_core::{DType, Device, Tensor};
-use common::bench::Bench;
+use common::bench::{Bench, stderr};
 use safetensors::SafeTensors;
 use serde_json::json;
 
 impl Bench {
-    fn output(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_niah"));
-        command.current_dir(self.0.path()).env("HF_HUB_OFFLINE", "1").env("HF_HOME", self.path("cache"));
-        command.arg("logits").args(arguments).output().unwrap()
-    }
-
     /// Runs `niah logits tiny` with these and `-o out`; what it says.
     fn run(&self, arguments: &[&str]) -> String {
-        let output = self.output(&[&["tiny", "-o", "out"], arguments].concat());
+        let output = self.output(&[&["logits", "tiny", "-o", "out"], arguments].concat());
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
         assert!(output.stdout.is_empty(), "stdout is for data");
         stderr(&output)
@@ -41,10 +34,6 @@ impl Bench {
         let tensors = HashMap::from([(tensor.to_string(), numbers)]);
         candle_core::safetensors::save(&tensors, self.path(name)).unwrap();
     }
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// What the reference says about the tiny checkpoint.
@@ -231,17 +220,11 @@ fn bad_input_is_refused_with_a_reason_and_the_old_file_stays() {
         (&[&ids[..], &["-o", "nowhere/out"]].concat(), &["nowhere/out", "cannot write", "-o"]),
         (&[&ids[..], &["-o", "tiny"]].concat(), &["tiny", "cannot write", "-o"]),
     ] {
-        let output = bench.output(&[&["tiny", "-o", "out"], arguments].concat());
-        let said = stderr(&output);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-        for word in words {
-            assert!(said.contains(word), "{arguments:?}: no {word:?} in {said}");
-        }
+        bench.refused(&[&["logits", "tiny", "-o", "out"], arguments].concat(), words);
         assert_eq!(fs::read_to_string(bench.path("out")).unwrap(), "old", "{arguments:?}");
         assert!(!bench.path("out.new").exists(), "{arguments:?}");
     }
-    let output = bench.output(&["nowhere", "--ids", "1", "-o", "out"]);
-    assert!(output.status.code() == Some(2) && stderr(&output).contains("nowhere"), "{}", stderr(&output));
+    bench.refused(&["logits", "nowhere", "--ids", "1", "-o", "out"], &["nowhere"]);
 }
 
 #[test]
@@ -249,10 +232,10 @@ fn what_cannot_fit_is_refused_before_anything_is_computed() {
     let bench = Bench::new();
     let ids = vec![1; 100_000];
     fs::write(bench.path("ids.json"), serde_json::to_string(&ids).unwrap()).unwrap();
-    let output = bench.output(&["tiny", "-o", "out", "--ids-file", "ids.json", "--attentions", "all"]);
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(2), "{said}");
     let bytes = 4usize * 4 * 4 * 100_000 * 100_000;
-    assert!(said.contains(&format!("100000 rows alone takes {bytes} bytes: take fewer rows")), "{said}");
+    bench.refused(
+        &["logits", "tiny", "-o", "out", "--ids-file", "ids.json", "--attentions", "all"],
+        &[&format!("100000 rows alone takes {bytes} bytes: take fewer rows")],
+    );
     assert!(!bench.path("out").exists());
 }

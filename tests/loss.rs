@@ -6,7 +6,6 @@ mod common;
 
 use std::collections::HashMap;
 use std::fs;
-use std::process::{Command, Output};
 
 use candle_core::{Device, Tensor};
 use common::bench::Bench;
@@ -18,18 +17,9 @@ use niah::loss::losses;
 use niah::model::dtype::Dtype;
 use serde_json::Value;
 
-impl Bench {
-    fn output(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_niah"));
-        command.current_dir(self.0.path()).env_remove("COLUMNS").args(["loss", "--model", "tiny"]);
-        command.args(arguments).output().unwrap()
-    }
-
-    fn stdout(&self, arguments: &[&str]) -> String {
-        let output = self.output(arguments);
-        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
+/// `niah loss` of the checkpoint with these.
+fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["loss", "--model", "tiny"], more].concat()
 }
 
 /// The losses that a reference's logits `[1, t, vocab]` give, by log-softmax row by row in f64.
@@ -110,7 +100,7 @@ fn fields(csv: &str) -> Vec<Vec<f64>> {
 fn csv_has_a_row_a_bucket_and_the_chunk_changes_nothing() {
     let bench = Bench::new();
     let asked = ["--context-length", "100", "-n", "3", "--output-format", "csv"];
-    let csv = bench.stdout(&[&asked[..], &["--chunk-size", "13"]].concat());
+    let csv = bench.stdout(&arguments(&[&asked[..], &["--chunk-size", "13"]].concat()));
     let header = "position_start,position_end,n_tokens,n_texts,loss_mean,loss_ci_low,loss_ci_high";
     assert_eq!(csv.lines().next(), Some(header));
     let rows = fields(&csv);
@@ -120,10 +110,10 @@ fn csv_has_a_row_a_bucket_and_the_chunk_changes_nothing() {
     for row in &rows {
         assert!(row[3] == 3.0 && row[5] < row[4] && row[4] < row[6], "{csv}");
     }
-    for (row, other) in rows.iter().zip(fields(&bench.stdout(&asked))) {
+    for (row, other) in rows.iter().zip(fields(&bench.stdout(&arguments(&asked)))) {
         assert!(row.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-4), "{row:?} {other:?}");
     }
-    let even = bench.stdout(&[&asked[..], &["--buckets", "4"]].concat());
+    let even = bench.stdout(&arguments(&[&asked[..], &["--buckets", "4"]].concat()));
     assert_eq!(fields(&even).iter().map(|row| row[1]).collect::<Vec<_>>(), [25.0, 50.0, 75.0, 100.0]);
 }
 
@@ -132,7 +122,7 @@ fn the_directory_says_what_was_measured_and_texts_are_those_of_the_seed() {
     let bench = Bench::new();
     let run = |directory: &str, more: &[&str]| {
         let asked = ["--context-length", "64", "-n", "2", "-o", directory];
-        let shown = bench.stdout(&[&asked[..], more].concat());
+        let shown = bench.stdout(&arguments(&[&asked[..], more].concat()));
         let record = fs::read_to_string(bench.path(directory).join("loss.json")).unwrap();
         (
             shown,
@@ -170,7 +160,7 @@ fn the_training_length_is_marked_where_it_ends() {
     let config = fs::read_to_string(bench.path("tiny/config.json")).unwrap();
     let shorter = config.replace("\"max_position_embeddings\": 512", "\"max_position_embeddings\": 32");
     fs::write(bench.path("tiny/config.json"), shorter).unwrap();
-    let page = bench.stdout(&["--context-length", "128", "-n", "1", "--ascii", "--width", "80"]);
+    let page = bench.stdout(&arguments(&["--context-length", "128", "-n", "1", "--ascii", "--width", "80"]));
     let first: Vec<&str> =
         page.lines().filter_map(|line| line.split_whitespace().next()).skip_while(|w| *w != "1").collect();
     assert_eq!(first[..9], ["1", "2", "3-4", "5-8", "9-16", "17-32", "trained", "33-64", "65-128"], "{page}");
@@ -183,7 +173,7 @@ fn what_cannot_be_measured_is_said_before_the_weights_load() {
     let bench = Bench::new();
     fs::write(bench.path("short.txt"), "Not much is said here.").unwrap();
     fs::write(bench.path("three.txt"), "One is here.\n\nTwo is here.\n\nThree is here.").unwrap();
-    for (arguments, said) in [
+    for (more, said) in [
         (&["--trials", "0"][..], &["--trials: found 0"][..]),
         (&["--buckets", "0"], &["--buckets: found 0"]),
         (&["--chunk-size", "0"], &["--chunk-size: found 0"]),
@@ -202,9 +192,6 @@ fn what_cannot_be_measured_is_said_before_the_weights_load() {
         (&["--variant", "ssmax-bias"], &["ssmax_bias"]),
         (&["--haystack", "nowhere.txt"], &["nowhere.txt", "no such haystack"]),
     ] {
-        let output = bench.output(arguments);
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.code() == Some(2), "{arguments:?}: {stderr}");
-        assert!(said.iter().all(|words| stderr.contains(words)), "{arguments:?}: {stderr}");
+        bench.refused(&arguments(more), said);
     }
 }

@@ -6,99 +6,65 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use candle_core::{Device, Tensor};
-use niah::export::csv;
+use common::bench::Bench;
 use niah::trial::{AttentionRow, Outcome, Status};
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// Beyond it the window of one tile is widened.
 const TRAINING_LENGTH: usize = 256;
 /// `ln` of that window, less 1.
 const WIDE: f32 = 5.8;
 
-/// A directory with a Multiscreen checkpoint in `tiles/` and a Llama in `llama/`.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        let (tiles, source) = (place.path("tiles"), common::fixture("vectors/multiscreen"));
-        fs::create_dir(&tiles).unwrap();
-        let mut config: Value =
-            serde_json::from_slice(&fs::read(source.join("config.json")).unwrap()).unwrap();
-        config["max_position_embeddings"] = TRAINING_LENGTH.into();
-        fs::write(tiles.join("config.json"), config.to_string()).unwrap();
-        let mut weights =
-            candle_core::safetensors::load(source.join("model.safetensors"), &Device::Cpu).unwrap();
-        let windows = Tensor::new(&[0f32, 2.0, 3.0, WIDE], &Device::Cpu).unwrap();
-        weights.insert("multiscreen.layers.1.block.sw".to_string(), windows);
-        candle_core::safetensors::save(&weights, tiles.join("model.safetensors")).unwrap();
-        fs::write(tiles.join("tokenizer.json"), common::byte_tokenizer().to_string()).unwrap();
-        fs::create_dir(place.path("llama")).unwrap();
-        common::tiny_checkpoint(&place.path("llama"));
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn output(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_niah"));
-        command.current_dir(self.0.path()).env("HF_HUB_OFFLINE", "1").args(arguments).output().unwrap()
-    }
-
-    fn stdout(&self, arguments: &[&str]) -> String {
-        let output = self.output(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn refused(&self, arguments: &[&str]) -> String {
-        let output = self.output(arguments);
-        let said = String::from_utf8_lossy(&output.stderr).to_string();
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-        said
-    }
-
-    /// Runs a grid on both sides of the training length.
-    fn run(&self, more: &[&str]) -> String {
-        let grid = ["run", "-m", "tiles", "--context-lengths=200,300,450", "--depths=0,40,100", "--trials=2"];
-        self.stdout(&[&grid[..], more].concat())
-    }
-
-    fn json(&self, name: &str) -> Value {
-        serde_json::from_slice(&fs::read(self.path(name)).unwrap()).unwrap()
-    }
+/// A Multiscreen checkpoint in `tiles/` beside the Llama in `tiny/`.
+fn place() -> Bench {
+    let place = Bench::new();
+    let (tiles, source) = (place.path("tiles"), common::fixture("vectors/multiscreen"));
+    fs::create_dir(&tiles).unwrap();
+    let mut config: Value = serde_json::from_slice(&fs::read(source.join("config.json")).unwrap()).unwrap();
+    config["max_position_embeddings"] = TRAINING_LENGTH.into();
+    fs::write(tiles.join("config.json"), config.to_string()).unwrap();
+    let mut weights = candle_core::safetensors::load(source.join("model.safetensors"), &Device::Cpu).unwrap();
+    let windows = Tensor::new(&[0f32, 2.0, 3.0, WIDE], &Device::Cpu).unwrap();
+    weights.insert("multiscreen.layers.1.block.sw".to_string(), windows);
+    candle_core::safetensors::save(&weights, tiles.join("model.safetensors")).unwrap();
+    fs::write(tiles.join("tokenizer.json"), common::byte_tokenizer().to_string()).unwrap();
+    place
 }
 
-fn outcomes(directory: &Path) -> BTreeMap<String, Outcome> {
-    let rows: Vec<Outcome> = csv::read(directory.join("results.csv")).unwrap();
-    rows.into_iter().map(|row| (row.row_id.clone(), row)).collect()
+/// `niah run` of a grid on both sides of the training length.
+const RUN: [&str; 6] =
+    ["run", "-m", "tiles", "--context-lengths=200,300,450", "--depths=0,40,100", "--trials=2"];
+
+fn run(place: &Bench, more: &[&str]) -> String {
+    place.stdout(&[&RUN[..], more].concat())
 }
 
-fn heads(directory: &Path) -> BTreeMap<(String, usize, usize), AttentionRow> {
-    let rows: Vec<AttentionRow> = csv::read(directory.join("attention.csv")).unwrap();
-    rows.into_iter().map(|row| ((row.row_id.clone(), row.layer, row.head), row)).collect()
+/// The outcomes of a run by their names.
+fn outcomes(place: &Bench, directory: &str) -> BTreeMap<String, Outcome> {
+    place.outcomes(directory).into_iter().map(|row| (row.row_id.clone(), row)).collect()
+}
+
+/// Its attention by trial, layer and head.
+fn heads(place: &Bench, directory: &str) -> BTreeMap<(String, usize, usize), AttentionRow> {
+    let rows = place.attention(directory).into_iter();
+    rows.map(|row| ((row.row_id.clone(), row.layer, row.head), row)).collect()
 }
 
 #[test]
 fn a_run_records_what_passed_and_says_what_became_of_wide_windows() {
-    let place = Place::new();
-    let page = place.run(&["-o", "out"]);
+    let place = place();
+    let page = run(&place, &["-o", "out"]);
     for word in ["tiles, screening (12 learned windows, 1 wider", "of total mass", "share"] {
         assert!(page.contains(word), "no {word:?} in\n{page}");
     }
-    let record = place.json("out/run.json");
+    let record = place.run_json("out");
     assert_eq!(record["model"]["family"], "multiscreen");
     assert_eq!(record["model"]["own_variant"], "screening");
     assert_eq!(record["identity"]["screening_window_expansion"], true);
     assert_eq!(record["training_length"], TRAINING_LENGTH);
-    let (outcomes, heads) = (outcomes(&place.path("out")), heads(&place.path("out")));
+    let (outcomes, heads) = (outcomes(&place, "out"), heads(&place, "out"));
     assert_eq!((outcomes.len(), heads.len()), (18, 18 * 12));
     for ((id, layer, head), row) in &heads {
         let outcome = &outcomes[id];
@@ -122,6 +88,7 @@ fn a_run_records_what_passed_and_says_what_became_of_wide_windows() {
         );
         assert_eq!(passed > 0, row.total_mass > 0.0, "{row:?}");
     }
+    assert!(heads.values().any(|row| row.total_mass == 0.0), "nothing was said of rows without mass");
     for (id, outcome) in &outcomes {
         let own = heads.iter().filter(|((of, _, _), _)| of == id).map(|(_, row)| row);
         let top = own.reduce(|top, row| if row.needle_mass > top.needle_mass { row } else { top }).unwrap();
@@ -141,11 +108,11 @@ fn a_run_records_what_passed_and_says_what_became_of_wide_windows() {
 
 #[test]
 fn prefixes_are_shared_on_either_side_of_the_training_length_and_not_across_it() {
-    let place = Place::new();
-    place.run(&["-o", "shared"]);
-    place.run(&["-o", "alone", "--no-prefix-sharing", "--chunk-size", "100"]);
+    let place = place();
+    run(&place, &["-o", "shared"]);
+    run(&place, &["-o", "alone", "--no-prefix-sharing", "--chunk-size", "100"]);
     let [(shared, shared_heads), (alone, alone_heads)] =
-        ["shared", "alone"].map(|name| (outcomes(&place.path(name)), heads(&place.path(name))));
+        ["shared", "alone"].map(|name| (outcomes(&place, name), heads(&place, name)));
     for (id, expected) in &alone {
         let found = &shared[id];
         assert_eq!(found.model_response, expected.model_response, "{id}");
@@ -160,14 +127,14 @@ fn prefixes_are_shared_on_either_side_of_the_training_length_and_not_across_it()
 
 #[test]
 fn the_widening_can_be_turned_off_and_is_another_plan() {
-    let place = Place::new();
-    place.run(&["-o", "on"]);
-    place.run(&["-o", "off", "--screening-window-expansion", "off"]);
-    let [on, off] = ["on/run.json", "off/run.json"].map(|name| place.json(name));
+    let place = place();
+    run(&place, &["-o", "on"]);
+    run(&place, &["-o", "off", "--screening-window-expansion", "off"]);
+    let [on, off] = ["on", "off"].map(|name| place.run_json(name));
     assert_eq!(off["identity"]["screening_window_expansion"], false);
     assert_ne!(on["config_hash"], off["config_hash"]);
     assert!(off["variant_description"].as_str().unwrap().contains("taken as learned"));
-    let [on, off] = ["on", "off"].map(|name| heads(&place.path(name)));
+    let [on, off] = ["on", "off"].map(|name| heads(&place, name));
     let window = |heads: &BTreeMap<_, AttentionRow>, id: &str| {
         heads[&(id.to_string(), 1, 3)].effective_window.unwrap()
     };
@@ -179,56 +146,46 @@ fn the_widening_can_be_turned_off_and_is_another_plan() {
         let off = (row.total_mass - off[&(id.clone(), *layer, *head)].total_mass).abs();
         assert!(off < 1e-5, "{id} {layer}.{head}: total mass off by {off}");
     }
-    let said = place.refused(&[
-        "run",
-        "-m",
-        "tiles",
-        "-o",
-        "on",
-        "--screening-window-expansion=off",
-        "--context-lengths=200,300,450",
-        "--depths=0,40,100",
-        "--trials=2",
-    ]);
-    assert!(said.contains("screening_window_expansion: true -> false"), "{said}");
+    place.refused(
+        &[&RUN[..], &["-o", "on", "--screening-window-expansion=off"]].concat(),
+        &["screening_window_expansion: true -> false"],
+    );
 }
 
 #[test]
 fn choices_for_another_family_are_refused_with_a_hint_before_weights_load() {
-    let place = Place::new();
-    let run = |more: &[&str]| place.refused(&[&["run", "--context-lengths=200", "--dry-run"], more].concat());
+    let place = place();
+    let run = ["run", "--context-lengths=200", "--dry-run"];
     for (arguments, words) in [
         (&["-m", "tiles", "--variant", "softmax"][..], &["--variant", "softmax", "screening, or auto"][..]),
         (&["-m", "tiles", "--variant", "ssmax"], &["--variant", "ssmax", "screening, or auto"]),
         (&["-m", "tiles", "--ssmax-scale", "0.2"], &["--ssmax-scale", "screening has no scale"]),
         (&["-m", "tiles", "--kv-dtype", "bf16"], &["--kv-dtype", "bf16", "f32"]),
-        (&["-m", "llama", "--variant", "screening"], &["--variant", "screening", "Multiscreen", "auto"]),
+        (&["-m", "tiny", "--variant", "screening"], &["--variant", "screening", "Multiscreen", "auto"]),
         (
-            &["-m", "llama", "--screening-window-expansion", "on"],
+            &["-m", "tiny", "--screening-window-expansion", "on"],
             &["--screening-window-expansion", "llama", "Multiscreen"],
         ),
         (
-            &["-m", "llama", "--screening-window-expansion", "off"],
+            &["-m", "tiny", "--screening-window-expansion", "off"],
             &["--screening-window-expansion", "llama", "Multiscreen"],
         ),
         (&["-m", "tiles", "--screening-window-expansion", "maybe"], &["maybe", "on, off"]),
     ] {
-        let said = run(arguments);
-        assert!(words.iter().all(|word| said.contains(word)), "{words:?} are not all in: {said}");
+        place.refused(&[&run[..], arguments].concat(), words);
     }
     for command in [
-        &["logits", "--ids=1,2", "-o", "l.safetensors", "llama"][..],
-        &["loss", "-m", "llama", "--context-length=64"],
-        &["bench", "-m", "llama", "--context-lengths=64"],
+        &["logits", "--ids=1,2", "-o", "l.safetensors", "tiny"][..],
+        &["loss", "-m", "tiny", "--context-length=64"],
+        &["bench", "-m", "tiny", "--context-lengths=64"],
     ] {
-        let said = place.refused(&[command, &["--screening-window-expansion=off"]].concat());
-        assert!(said.contains("Multiscreen"), "{said}");
+        place.refused(&[command, &["--screening-window-expansion=off"]].concat(), &["Multiscreen"]);
     }
 }
 
 #[test]
 fn every_command_that_runs_a_checkpoint_runs_this_one() {
-    let place = Place::new();
+    let place = place();
     let dry = place.stdout(&["run", "-m", "tiles", "--context-lengths=300", "--dry-run", "--dtype", "bf16"]);
     assert!(dry.contains("screening (12 learned windows"), "{dry}");
     let text = "The quick brown fox. ".repeat(20);
@@ -249,7 +206,7 @@ fn every_command_that_runs_a_checkpoint_runs_this_one() {
 
 #[test]
 fn inspect_shows_windows_and_acceptance_widths_by_layer_and_tile() {
-    let place = Place::new();
+    let place = place();
     let page = place.stdout(&["inspect", "tiles", "--width", "100"]);
     for word in [
         "screening tiles in place of attention",
@@ -276,8 +233,8 @@ fn inspect_shows_windows_and_acceptance_widths_by_layer_and_tile() {
 
 #[test]
 fn tables_of_older_runs_are_read_and_continued() {
-    let place = Place::new();
-    place.run(&["-o", "out", "--limit", "4"]);
+    let place = place();
+    run(&place, &["-o", "out", "--limit", "4"]);
     let shorten = |name: &str, columns: usize| {
         let path = place.path("out").join(name);
         let cut = |line: &str| {
@@ -289,15 +246,15 @@ fn tables_of_older_runs_are_read_and_continued() {
     };
     shorten("attention.csv", 4);
     shorten("results.csv", 1);
-    let heads = heads(&place.path("out"));
+    let heads = heads(&place, "out");
     assert_eq!((heads.len(), heads.values().filter(|row| row.passed_keys.is_some()).count()), (4 * 12, 0));
     place.stdout(&["view", "out", "--by", "layer", "--length=200", "--depth=0"]);
-    place.run(&["-o", "out"]);
-    let heads = self::heads(&place.path("out"));
+    run(&place, &["-o", "out"]);
+    let heads = self::heads(&place, "out");
     assert_eq!(
         (heads.len(), heads.values().filter(|row| row.passed_keys.is_none()).count()),
         (18 * 12, 4 * 12)
     );
-    let outcomes = outcomes(&place.path("out"));
+    let outcomes = outcomes(&place, "out");
     assert_eq!(outcomes.values().filter(|row| row.total_mass_top.is_none()).count(), 4);
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod gguf;
+pub(crate) mod grid;
 pub(crate) mod real_model;
 
 use std::io::Write;

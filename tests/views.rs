@@ -1,0 +1,204 @@
+//! `niah view`, `niah attend` and `niah prompts` through the binary: a run and its prompts looked at.
+
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
+mod common;
+
+use std::fs;
+use std::process::Stdio;
+
+use common::bench::{Bench, stderr};
+use common::grid::{GRID, TRIALS, spoil};
+use serde_json::Value;
+
+#[test]
+fn a_run_is_viewed_without_its_model() {
+    let bench = Bench::new();
+    let drawn = bench.grid(&["-o", "out"]);
+    let csv = bench.grid(&["-o", "out", "--output-format", "csv"]);
+    fs::remove_dir_all(bench.path("tiny")).unwrap();
+    assert_eq!(bench.stdout(&["view", "out"]), drawn);
+    assert_eq!(bench.stdout(&["view", "out", "--output-format", "csv"]), csv);
+    let json: Value = serde_json::from_str(&bench.stdout(&["view", "out", "--output-format=json"])).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), 6);
+
+    let layers = bench.stdout(&["view", "out", "--by", "layer", "--length", "200", "--depth", "0"]);
+    assert!(layers.contains("Needle mass by layer and head, 200 tokens, depth 0%\n"), "{layers}");
+    let default = bench.stdout(&["view", "out", "--by", "layer"]);
+    assert!(default.contains("Needle mass by layer and head, 300 tokens, depth 50%\n"), "{default}");
+    let masses: Vec<f64> = bench
+        .attention("out")
+        .iter()
+        .filter(|row| row.row_id.starts_with("300:50:") && (row.layer, row.head) == (3, 3))
+        .map(|row| row.needle_mass)
+        .collect();
+    let last = format!("{:.2}", masses.iter().sum::<f64>() / 2.0);
+    let line = default.lines().find(|line| line.trim_start().starts_with("3 ")).unwrap();
+    assert!(line.contains(&last), "{last} in {line}");
+    let table = bench.stdout(&["view", "out", "--by", "layer", "--output-format", "csv"]);
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!((rows[0], rows.len()), ("layer,head,n,needle_mass,total_mass", 1 + 4 * 4));
+    let mean = masses.iter().sum::<f64>() / 2.0;
+    assert!(rows[16].starts_with(&format!("3,3,2,{mean},")), "{}", rows[16]);
+    let json = bench.stdout(&["view", "out", "--by", "layer", "--output-format", "json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let total = json[15]["total_mass"].as_f64().unwrap();
+    assert!((total - 1.0).abs() < 1e-5, "{total}");
+    let head = serde_json::json!({"layer": 3, "head": 3, "n": 2, "needle_mass": mean, "total_mass": total});
+    assert_eq!((json.as_array().unwrap().len(), &json[15]), (16, &head));
+
+    for (arguments, message) in [
+        (
+            &["view", "out", "--by", "layer", "--length", "250"][..],
+            "--length: found 250, expected a length of the run: 200, 300",
+        ),
+        (
+            &["view", "out", "--by", "layer", "--depth", "10"],
+            "--depth: found 10, expected a depth of the run: 0, 50, 100",
+        ),
+        (&["view", "tiny"], "no run here"),
+        (&["view", "out", "--output-format", "xml"], "table, csv, json"),
+    ] {
+        bench.refused(arguments, &[message]);
+    }
+}
+
+#[test]
+fn a_prompt_is_shaded_from_kept_tokens_and_from_the_model_alike() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "kept", "--tokens"]);
+    bench.grid(&["-o", "bare"]);
+    let cell = ["--length", "200", "--depth", "100", "--trial", "1"];
+    let attend = |directory: &str, more: &[&str]| {
+        let output = bench.output(&[&["attend", directory], &cell[..], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        (String::from_utf8(output.stdout.clone()).unwrap(), stderr(&output))
+    };
+    let again = "running the trial again";
+    for head in ["mean", "top"] {
+        let (stored, progress) = attend("kept", &["--head", head]);
+        assert!(!progress.contains(again), "{progress}");
+        let (computed, progress) = attend("bare", &["--head", head]);
+        assert!(progress.contains(again), "{progress}");
+        assert_eq!(stored, computed);
+        assert!(stored.starts_with("tiny, softmax: length 200 depth 100% trial 1\nexpected \""), "{stored}");
+    }
+    let (one, progress) = attend("kept", &["--head", "1.2", "--top", "3"]);
+    assert!(progress.contains(again) && one.contains("head 1.2\n"), "{one}");
+    let heads = one.split_once("heads by needle mass\n").unwrap().1;
+    assert_eq!(heads.lines().count(), 2 + 3, "{heads}");
+    assert_ne!(one, attend("kept", &["--head", "1.3", "--top", "3"]).0);
+
+    for (arguments, message) in [
+        (&["attend", "kept", "--head", "9.9"][..], "a head from 0.0 to 3.3"),
+        (&["attend", "kept", "--head", "first"], "mean, top, or LAYER.HEAD"),
+        (&["attend", "kept", "--trial", "5"], "trial"),
+        (&["attend"], "<DIRECTORY>"),
+    ] {
+        bench.refused(arguments, &[message]);
+    }
+}
+
+#[test]
+fn a_model_that_has_changed_since_the_run_is_not_shown_for_it() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "out", "--limit", "12"]);
+    spoil(&bench.path("tiny"), "model.norm.weight", 2.0);
+    let output = bench.output(&["attend", "out"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("model_sha256"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_text_of_ones_own_is_shaded() {
+    let bench = Bench::new();
+    let needle = "The cat is called Maud.";
+    fs::write(bench.path("cat.txt"), format!("It rains today. {needle} The door is red.\n")).unwrap();
+    let ask = ["--model", "tiny", "--query", "What is the cat called?"];
+    let page = bench.stdout(&[&["attend", "--text", "cat.txt", "--needle", needle], &ask[..]].concat());
+    let first = page.lines().next().unwrap();
+    assert_eq!(first, "tiny, softmax (m = 1): 81 tokens of cat.txt");
+    assert!(page.contains("attention of the last token, mean over all heads"), "{page}");
+    assert!(page.contains("heads by needle mass") && !page.contains("-0.0000"), "{page}");
+    let bare = bench.stdout(&[&["attend", "--text", "cat.txt", "--head=0.0"], &ask[..]].concat());
+    assert!(bare.contains("head 0.0") && !bare.contains("heads by needle mass"), "{bare}");
+
+    let mut child = bench.command(&[&["attend", "--text", "-"], &ask[..]].concat());
+    let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.as_ref().unwrap(), b"A text from a pipe.").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("tokens of -"), "{}", stderr(&output));
+
+    for (more, message) in [
+        (&["--text", "cat.txt", "--needle", "The dog"][..], "letter by letter"),
+        (&["--text", "cat.txt", "--needle", "is"], "occurs once"),
+        (&["--text", "none.txt"], "none.txt"),
+        (&["--text", "cat.txt", "--variant", "sofmax"], "known: softmax, ssmax"),
+    ] {
+        bench.refused(&[&["attend"], more, &ask[..]].concat(), &[message]);
+    }
+}
+
+#[test]
+fn prompts_are_lines_of_json_that_a_seed_decides() {
+    let bench = Bench::new();
+    let prompts = |more: &[&str]| bench.stdout(&[&["prompts", "--model", "tiny"], &GRID[..], more].concat());
+    let all = prompts(&[]);
+    assert_eq!(all, prompts(&["-o", "all.jsonl"]) + &bench.text("all.jsonl"));
+    let two: String = all.split_inclusive('\n').take(2).collect();
+    assert_eq!(prompts(&["--limit", "2"]), two);
+    assert_ne!(prompts(&["--seed", "4"]), all);
+    bench.grid(&["-o", "out"]);
+    let outcomes = bench.outcomes("out");
+    assert_eq!(all.lines().count(), TRIALS);
+    for (line, outcome) in all.lines().zip(outcomes) {
+        let line: serde_json::Map<String, Value> = serde_json::from_str(line).unwrap();
+        let keys: Vec<_> = line.keys().map(String::as_str).collect();
+        assert_eq!(
+            keys,
+            [
+                "row_id",
+                "context_length",
+                "depth_percent",
+                "actual_depth_percent",
+                "trial",
+                "seed",
+                "prompt",
+                "prompt_tokens",
+                "special_tokens",
+                "answer_budget",
+                "needles",
+                "needle_spans",
+                "value_spans",
+                "question",
+                "expected",
+                "haystack_loops",
+                "haystack_sha256",
+                "prompt_sha256",
+            ]
+        );
+        let prompt = line["prompt"].as_str().unwrap();
+        let span = |key: &str| {
+            let ends = |at: usize| line[key][0][at].as_u64().unwrap() as usize;
+            (ends(0), ends(1))
+        };
+        let (needle, value) = (span("needle_spans"), span("value_spans"));
+        // A token a byte, and no BOS.
+        assert_eq!(&prompt[needle.0..needle.1], line["needles"][0].as_str().unwrap());
+        assert_eq!(&prompt[value.0..value.1], line["expected"][0].as_str().unwrap());
+        assert_eq!((needle.0, needle.1), (outcome.needle_start.unwrap(), outcome.needle_end.unwrap()));
+        assert_eq!((value.0, value.1), (outcome.value_start.unwrap(), outcome.value_end.unwrap()));
+        assert_eq!(line["prompt_tokens"], prompt.len());
+        assert_eq!(line["prompt_tokens"], outcome.prompt_tokens.unwrap());
+        assert_eq!((&line["special_tokens"], &line["answer_budget"]), (&0.into(), &16.into()));
+        assert_eq!((&line["haystack_loops"], &line["seed"]), (&0.into(), &3.into()));
+        assert_eq!(line["row_id"], outcome.row_id.as_str());
+        assert_eq!(line["context_length"], outcome.context_length);
+        assert_eq!(line["depth_percent"], outcome.depth_percent);
+        assert_eq!(line["actual_depth_percent"], outcome.actual_depth_percent.unwrap());
+        assert_eq!((&line["trial"], &line["question"]), (&outcome.trial.into(), &outcome.question.into()));
+        let ids: Vec<u8> = prompt.bytes().flat_map(|byte| u32::from(byte).to_le_bytes()).collect();
+        assert_eq!(line["prompt_sha256"], niah::hash::sha256_hex(ids));
+        assert_eq!(line["haystack_sha256"].as_str().unwrap().len(), 64);
+    }
+}
