@@ -1,8 +1,9 @@
-//! How far a run is: a bar on stderr, or nothing.
+//! How far a run or a download is: a bar on stderr, or nothing.
 
+use std::io::Write;
 use std::time::Duration;
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// Is told what a run does.
 pub trait Progress {
@@ -62,6 +63,43 @@ impl Progress for Bar {
     }
 
     fn finish(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// A download: a bar on stderr with the speed and the time left; where stderr is no terminal, a line when it begins.
+#[derive(Debug)]
+pub struct Download(ProgressBar);
+
+impl Download {
+    /// The download of a file of this many bytes.
+    #[must_use]
+    pub fn new(file: &str, bytes: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
+        if bar.is_hidden() {
+            // A reader of stderr that has gone away must not end a run.
+            let _ = writeln!(std::io::stderr(), "downloading {file} ({})", HumanBytes(bytes));
+        }
+        let template = "{wide_bar:.green} {bytes}/{total_bytes}  {binary_bytes_per_sec}  {eta} left  {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+        }
+        bar.set_message(file.to_string());
+        Self(bar)
+    }
+
+    /// So many bytes are there already, from this attempt or an earlier one.
+    pub fn set(&mut self, bytes: u64) {
+        self.0.set_position(bytes);
+    }
+
+    /// So many more have come.
+    pub fn advance(&mut self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+
+    /// The file is complete.
+    pub fn finish(&mut self) {
         self.0.finish_and_clear();
     }
 }

@@ -229,6 +229,20 @@ fn a_checkpoint_is_downloaded_once_and_then_taken_from_the_cache() {
 }
 
 #[test]
+fn the_download_of_a_large_file_is_told_and_that_of_a_small_one_is_not() {
+    let (hub, home) = (Hub::of_tiny_checkpoint(), tempfile::tempdir().unwrap());
+    let mut tokenizer = common::byte_tokenizer().to_string();
+    tokenizer += &" ".repeat((3 << 20) - tokenizer.len());
+    hub.change(|repository| repository.add(COMMIT, "tokenizer.json", tokenizer.into_bytes()));
+    let output = prompts(home.path(), &hub.endpoint(), "org/name", &[]);
+    stdout(&output);
+    let said = stderr(&output);
+    let told: Vec<&str> = said.lines().filter(|line| line.starts_with("downloading")).collect();
+    assert_eq!(told, ["downloading org/name: tokenizer.json (3.00 MiB)"]);
+    assert!(!stderr(&prompts(home.path(), &hub.endpoint(), "org/name", &[])).contains("downloading"));
+}
+
+#[test]
 fn the_token_comes_from_the_environment_or_from_the_file_of_the_home() {
     let (hub, home) = (Hub::of_tiny_checkpoint(), tempfile::tempdir().unwrap());
     hub.change(|repository| repository.refuses = Some("404 Not Found"));

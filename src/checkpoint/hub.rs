@@ -5,12 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
+use hf_hub::api::Progress;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
 
 use super::gguf;
 use super::safetensors::shard_names;
 use crate::error::{Error, Result};
+use crate::progress::Download;
 
 /// Files that a checkpoint may do without.
 const OPTIONAL: &[&str] = &[
@@ -20,6 +22,9 @@ const OPTIONAL: &[&str] = &[
     "generation_config.json",
     "chat_template.jinja",
 ];
+
+/// The download of a smaller file is over before anybody asks how far it is, in bytes.
+const SHOWN: usize = 1 << 20;
 
 /// Brings a checkpoint into the cache; returns its directory, or the GGUF file (the first part of a split one) when `name` ends
 /// with one.
@@ -91,7 +96,7 @@ impl Hub {
         if !matches!(offline.as_str(), "" | "0" | "false" | "no" | "off") {
             return Ok(Self { repo, cache, api: None, snapshot: None });
         }
-        let mut builder = ApiBuilder::from_env().with_progress(false);
+        let mut builder = ApiBuilder::from_env();
         if let Some(token) = variable("HF_TOKEN").filter(|token| !token.is_empty()) {
             builder = builder.with_token(Some(token));
         }
@@ -121,7 +126,8 @@ impl Hub {
             return Ok(Some(path));
         }
         let Some(api) = &self.api else { return Ok(None) };
-        match api.repo(self.repo.clone()).download(file) {
+        let shown = Shown { name, download: None };
+        match api.repo(self.repo.clone()).download_with_progress(file, shown) {
             Ok(path) => Ok(Some(path)),
             Err(error) if status_of(&error) == Some(404) => Ok(None),
             Err(error) => Err(failed(name, file, &error)),
@@ -135,6 +141,36 @@ impl Hub {
         };
         let problem = || format!("no such file or directory here, and as a hub id its {file} is not {place}");
         self.optional(file, name)?.ok_or_else(|| Error::file(name, problem()))
+    }
+}
+
+/// Tells of the download of a file, when it is large.
+struct Shown<'a> {
+    /// The id of the checkpoint.
+    name: &'a str,
+    download: Option<Download>,
+}
+
+impl Progress for Shown<'_> {
+    /// Called at the beginning of every attempt; what is there already is then told as an update.
+    fn init(&mut self, size: usize, filename: &str) {
+        match &mut self.download {
+            Some(download) => download.set(0),
+            None if size < SHOWN => {}
+            None => self.download = Some(Download::new(&format!("{}: {filename}", self.name), size as u64)),
+        }
+    }
+
+    fn update(&mut self, size: usize) {
+        if let Some(download) = &mut self.download {
+            download.advance(size as u64);
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(download) = &mut self.download {
+            download.finish();
+        }
     }
 }
 

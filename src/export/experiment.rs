@@ -68,8 +68,11 @@ pub fn read(measured: &Measured) -> Result<SeedRun> {
     })
 }
 
-/// None where the table of the training does not stand beside the checkpoint.
-fn steps(checkpoint: &Path) -> Result<Vec<StepLoss>> {
+/// The steps of a training; none where their table does not stand beside the checkpoint.
+///
+/// # Errors
+/// When the table cannot be read.
+pub fn steps(checkpoint: &Path) -> Result<Vec<StepLoss>> {
     let loss = |row: StepReport| StepLoss {
         step: row.step,
         loss: row.loss,

@@ -16,6 +16,8 @@ const PANEL: (f64, f64) = (460.0, 320.0);
 const MARGINS: [f64; 4] = [58.0, 30.0, 14.0, 44.0];
 /// Height of a line of the legend.
 const LEGEND_LINE: f64 = 18.0;
+/// Room for the sample of a series in the legend and for the gap behind its name, and for a letter of the name: fonts differ.
+const LEGEND_ENTRY: (f64, f64) = (40.0, 6.8);
 /// Panels beside each other.
 const PANELS_A_ROW: usize = 2;
 
@@ -25,8 +27,11 @@ pub fn draw(figure: &Figure) -> String {
     let legend = legend(&figure.panels);
     let columns = figure.panels.len().clamp(1, PANELS_A_ROW);
     let rows = figure.panels.len().div_ceil(PANELS_A_ROW);
-    let legend_rows = legend.len().div_ceil(2 * columns);
     let width = PANEL.0 * columns as f64;
+    let longest = legend.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
+    let entry = LEGEND_ENTRY.0 + LEGEND_ENTRY.1 * longest as f64;
+    let legend_columns = (((width - MARGINS[0]) / entry) as usize).clamp(1, 2 * columns);
+    let legend_rows = legend.len().div_ceil(legend_columns);
     let height = PANEL.1 * rows as f64 + LEGEND_LINE * legend_rows as f64 + 8.0;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
@@ -49,8 +54,9 @@ pub fn draw(figure: &Figure) -> String {
         svg.push_str("</g>\n");
     }
     for (index, (name, color, shape)) in legend.iter().enumerate() {
-        let x = MARGINS[0] + (width - MARGINS[0]) / (2 * columns) as f64 * (index % (2 * columns)) as f64;
-        let y = PANEL.1 * rows as f64 + LEGEND_LINE * ((index / (2 * columns)) as f64 + 0.5);
+        let (row, column) = (index / legend_columns, index % legend_columns);
+        let x = MARGINS[0] + (width - MARGINS[0]) / legend_columns as f64 * column as f64;
+        let y = PANEL.1 * rows as f64 + LEGEND_LINE * (row as f64 + 0.5);
         let sample = [Point::new(x, y), Point::new(x + 22.0, y)];
         draw_points(&mut svg, &sample, color, *shape);
         text(&mut svg, [x + 28.0, y + 4.0], "start", "#222222", name);
@@ -321,6 +327,49 @@ mod tests {
         assert_eq!(places.len(), 4);
         assert!((places[0] - MARGINS[0]).abs() < 0.1 && (places[2] - (PANEL.0 - MARGINS[2])).abs() < 0.1);
         assert!(places[1] < places[3], "the larger value is higher");
+    }
+
+    #[test]
+    fn long_names_of_a_legend_do_not_lie_on_each_other() {
+        let named = |name: &str| {
+            let Panel::Chart(mut chart) = chart(vec![Point::new(1.0, 1.0)], true) else { panic!("no chart") };
+            chart.series[0].name = name.to_string();
+            Panel::Chart(chart)
+        };
+        let starts = |names: &[&str]| {
+            let svg = draw(&figure(names.iter().map(|name| named(name)).collect()));
+            let start = |name: &&str| {
+                let element =
+                    svg.split(&format!(">{name}</text>")).next().unwrap().rsplit("<text").next().unwrap();
+                let number = |key: &str| {
+                    element
+                        .split(&format!(" {key}=\""))
+                        .nth(1)
+                        .unwrap()
+                        .split('"')
+                        .next()
+                        .unwrap()
+                        .parse()
+                        .unwrap()
+                };
+                let place: (f64, f64) = (number("x"), number("y"));
+                place
+            };
+            names.iter().map(start).collect::<Vec<_>>()
+        };
+        let [one, two, three, four] = starts(&["one", "two", "three", "four"])[..] else {
+            panic!("four names")
+        };
+        assert!(
+            one.1 == two.1 && one.1 == four.1 && one.0 < two.0 && three.0 < four.0,
+            "short names share a line"
+        );
+        let long: Vec<String> =
+            (0..4).map(|index| format!("multiscreen of width 80, seed {index}")).collect();
+        let found = starts(&long.iter().map(String::as_str).collect::<Vec<_>>());
+        // Letters are some 6.5 pixels wide.
+        assert!(found[3].0 + 6.5 * long[3].len() as f64 <= 2.0 * PANEL.0, "{found:?} in {}", 2.0 * PANEL.0);
+        assert!(found[3].1 > found[0].1, "{found:?}");
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! `N = exp((L - a) / b)` parameters, and the ratio of the families is taken in the middle of the losses that both reach. Every size is
 //! trained with every seed: the ratio of all models is given with those of each seed alone, whose smallest and largest are its spread.
 
+use std::collections::BTreeSet;
+
 use super::number;
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Series, Shape, Table};
-use crate::stats::{LineFit, line_fit};
+use crate::stats::{LineFit, line_fit, mean};
 
 /// The share of parameters that the paper saves.
 const PUBLISHED: (f64, f64) = (0.30, 0.40);
@@ -71,10 +73,31 @@ impl Family {
         range.is_some_and(|(low, high)| (low / EXTENDED..=high * EXTENDED).contains(&parameters))
     }
 
+    /// The mean loss of every size, by its parameters.
+    fn means(&self) -> Vec<(usize, f64)> {
+        let sizes: BTreeSet<usize> = self.models.iter().map(|model| model.parameters).collect();
+        let losses = |size: usize| self.models.iter().filter(move |model| model.parameters == size);
+        let of = |size: usize| Some((size, mean(&losses(size).map(|model| model.loss).collect::<Vec<_>>())?));
+        sizes.into_iter().filter_map(of).collect()
+    }
+
     /// The models of a seed.
     fn of_seed(&self, seed: u64) -> Self {
         let models = self.models.iter().filter(|model| model.seed == seed).copied().collect();
         Self { name: self.name.clone(), models }
+    }
+}
+
+impl Sizes {
+    /// The two sizes, by their parameters, of the base and of the other family whose mean losses over seeds are nearest.
+    #[must_use]
+    pub fn nearest(&self) -> Option<(usize, usize)> {
+        let (bases, others) = (self.base.means(), self.other.means());
+        let pairs = bases.iter().flat_map(|base| others.iter().map(move |other| (base, other)));
+        pairs
+            .map(|(base, other)| ((base.1 - other.1).abs(), (base.0, other.0)))
+            .min_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, pair)| pair)
     }
 }
 
@@ -294,6 +317,18 @@ mod tests {
         }
         let found = finding(&sizes(&[0.65]));
         assert!(found.contains("(one seed, so that its spread is not known), 35 % fewer"), "{found}");
+    }
+
+    #[test]
+    fn the_nearest_sizes_are_those_of_the_nearest_mean_losses() {
+        // With a quarter of the parameters of a base the other family reaches about its loss.
+        let mut sizes = sizes(&[0.24, 0.26]);
+        assert_eq!(sizes.nearest(), Some((4000, 1000)));
+        // The first seed alone would choose 1000 of each now, the second one still 4000 and 1000.
+        sizes.other.models[0].loss = sizes.base.models[0].loss;
+        assert_eq!(sizes.nearest(), Some((2000, 1000)));
+        sizes.other.models.clear();
+        assert_eq!(sizes.nearest(), None);
     }
 
     #[test]

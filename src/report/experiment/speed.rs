@@ -3,7 +3,7 @@
 //! The models are measured by turns, round after round, so that a machine that is slower for a while is so for all of them. Ratios
 //! are taken within a round; the median over rounds counts.
 
-use super::{number, tokens};
+use super::{StepLoss, final_loss, number, tokens};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Series, Shape, Table};
 use crate::report::speed::Spread;
 use crate::stats::{LineFit, line_fit, mean, student_interval};
@@ -19,6 +19,8 @@ pub struct Timed {
     pub name: String,
     /// Its mean loss on each of some texts, the same for all models, in nats a token; none where it was not measured.
     pub losses: Vec<f64>,
+    /// The steps of its training.
+    pub steps: Vec<StepLoss>,
     /// Seconds of a pass, by rounds; in each a length and its time, lengths ascending and the same in all of them.
     pub rounds: Vec<Vec<(usize, f64)>>,
 }
@@ -26,12 +28,23 @@ pub struct Timed {
 /// What was measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Speeds {
+    /// The heading of the section.
+    pub heading: String,
+    /// The name of its figure.
+    pub figure: String,
     /// What the models are and how they were measured, a paragraph.
     pub method: String,
-    /// The models that are compared with.
-    pub bases: Vec<Timed>,
-    /// The model whose speed is asked for.
-    pub other: Timed,
+    /// The models.
+    pub models: Vec<Timed>,
+    /// Which of them are compared, by their places: the one whose times are divided, and the one by whose times.
+    pub pairs: Vec<(usize, usize)>,
+}
+
+impl Speeds {
+    /// The models of every pair.
+    fn pairs(&self) -> impl Iterator<Item = (&Timed, &Timed)> {
+        self.pairs.iter().filter_map(|&(base, other)| Some((self.models.get(base)?, self.models.get(other)?)))
+    }
 }
 
 impl Timed {
@@ -84,12 +97,9 @@ fn growth(ratios: impl Iterator<Item = (usize, f64)>) -> Option<LineFit> {
 /// The section of the report.
 #[must_use]
 pub fn section(speeds: &Speeds) -> Vec<Block> {
-    let mut blocks = vec![
-        Block::Heading("Time of one pass over a whole context".to_string()),
-        Block::Paragraph(speeds.method.clone()),
-    ];
-    blocks.extend(speeds.bases.iter().map(|base| Block::Paragraph(finding(base, &speeds.other))));
-    blocks.extend([Block::Figure(figure(speeds)), Block::Table(table(speeds))]);
+    let mut blocks = vec![Block::Heading(speeds.heading.clone()), Block::Paragraph(speeds.method.clone())];
+    blocks.extend(speeds.pairs().map(|(base, other)| Block::Paragraph(finding(base, other))));
+    blocks.extend([Block::Figure(figure(speeds)), Block::Table(times(speeds)), Block::Table(ratios(speeds))]);
     blocks
 }
 
@@ -101,49 +111,70 @@ fn figure(speeds: &Speeds) -> Figure {
     };
     let series =
         |color, name: &str, points| Series { name: name.to_string(), color, shape: Shape::Line, points };
-    let times = speeds.bases.iter().chain([&speeds.other]).enumerate().map(|(color, timed)| {
+    let times = speeds.models.iter().enumerate().map(|(color, timed)| {
         let points =
             timed.lengths().into_iter().filter_map(|length| Some(point(length, timed.spread(length)?)));
         series(color, &timed.name, points.collect())
     });
-    let ratios = speeds.bases.iter().enumerate().map(|(color, base)| {
-        let points = base.ratios(&speeds.other).into_iter().map(|(length, ratio)| point(length, ratio));
-        series(color, &base.name, points.collect())
+    // Pairs share one of their models: a line is named after the other one.
+    let divisor = speeds.pairs.first().map(|pair| pair.1);
+    let one_divisor = speeds.pairs.iter().all(|pair| Some(pair.1) == divisor);
+    let own = speeds.pairs.iter().map(|&(base, other)| if one_divisor { base } else { other });
+    let ratios = own.zip(speeds.pairs()).map(|(color, (base, other))| {
+        let points = base.ratios(other).into_iter().map(|(length, ratio)| point(length, ratio));
+        series(color, if one_divisor { &base.name } else { &other.name }, points.collect())
     });
+    let title = match speeds.pairs().next() {
+        Some((_, other)) if one_divisor => format!("Time over that of {}", other.name),
+        Some((base, _)) => format!("Time of {} over that of each", base.name),
+        None => "Ratio of times".to_string(),
+    };
     let x = || Axis::logarithmic("context length (tokens)");
     let chart = |title: String, y, series| Panel::Chart(Chart { title, x: x(), y, series, marks: vec![] });
     Figure {
-        name: "time-by-length".to_string(),
-        caption: "Time of one pass over the context, and how many times that of the last model it is: medians over rounds, with the \
-                  smallest and the largest."
-            .to_string(),
+        name: speeds.figure.clone(),
+        caption:
+            "Time of one pass over the context, and the ratios of times: medians over rounds, with the smallest and the largest."
+                .to_string(),
         panels: vec![
             chart("Time of a pass".to_string(), Axis::logarithmic("seconds"), times.collect()),
-            chart(
-                format!("Time over that of {}", speeds.other.name),
-                Axis::linear("ratio", None),
-                ratios.collect(),
-            ),
+            chart(title, Axis::linear("ratio", None), ratios.collect()),
         ],
     }
 }
 
-fn table(speeds: &Speeds) -> Table {
-    let mut header = vec!["context length".to_string()];
-    header.extend(speeds.bases.iter().chain([&speeds.other]).map(|timed| format!("{} (s)", timed.name)));
-    header.extend(speeds.bases.iter().map(|base| format!("{} over {}", base.name, speeds.other.name)));
-    let row = |length: usize| {
-        let seconds = speeds.bases.iter().chain([&speeds.other]);
-        let seconds = seconds.map(|timed| number(timed.spread(length).map(|spread| spread.median)));
-        let ratios =
-            speeds.bases.iter().map(|base| base.ratio(&speeds.other, length).map_or("–".to_string(), told));
-        std::iter::once(tokens(length)).chain(seconds).chain(ratios).collect()
+/// A row for each length, with what `of` gives for it.
+fn by_length(speeds: &Speeds, of: impl Fn(usize) -> Vec<String>) -> Vec<Vec<String>> {
+    let lengths = speeds.models.first().map(Timed::lengths).unwrap_or_default();
+    let row = |length: usize| std::iter::once(tokens(length)).chain(of(length)).collect();
+    lengths.into_iter().map(row).collect()
+}
+
+fn header(columns: impl Iterator<Item = String>) -> Vec<String> {
+    std::iter::once("context length".to_string()).chain(columns).collect()
+}
+
+fn times(speeds: &Speeds) -> Table {
+    let seconds = |length: usize| {
+        let of = |timed: &Timed| number(timed.spread(length).map(|spread| spread.median));
+        speeds.models.iter().map(of).collect()
     };
     Table {
-        caption: "Median time of a pass over rounds, and the median of the ratios with the smallest and the largest."
-            .to_string(),
-        header,
-        rows: speeds.other.lengths().into_iter().map(row).collect(),
+        caption: "Seconds of a pass, median over rounds.".to_string(),
+        header: header(speeds.models.iter().map(|timed| timed.name.clone())),
+        rows: by_length(speeds, seconds),
+    }
+}
+
+fn ratios(speeds: &Speeds) -> Table {
+    let ratios = |length: usize| {
+        let of = |(base, other): (&Timed, &Timed)| base.ratio(other, length).map_or("–".to_string(), told);
+        speeds.pairs().map(of).collect()
+    };
+    Table {
+        caption: "Ratios of times: the median over rounds with the smallest and the largest.".to_string(),
+        header: header(speeds.pairs().map(|(base, other)| format!("{} over {}", base.name, other.name))),
+        rows: by_length(speeds, ratios),
     }
 }
 
@@ -199,7 +230,37 @@ fn finding(base: &Timed, other: &Timed) -> String {
         tokens(*first),
         told(*high),
         tokens(*last)
-    ) + &at_equal_loss(base, other)
+    ) + &unlimited(other)
+        + &at_equal_loss(base, other)
+        + &in_training(base, other)
+}
+
+/// How many learned windows cost as much as those of attention without a window.
+fn unlimited(timed: &Timed) -> String {
+    let Some(count) = timed.steps.last().and_then(|step| step.windows_beyond) else { return String::new() };
+    let name = &timed.name;
+    match count {
+        0 => format!(" No window of {name} learned to exceed the training length."),
+        1 => format!(" One window of {name} learned to exceed the training length and is unlimited here."),
+        _ => format!(
+            " {count} windows of {name} learned to exceed the training length and are unlimited here."
+        ),
+    }
+}
+
+/// The losses of the two in training, where its sequences are not text alone.
+fn in_training(base: &Timed, other: &Timed) -> String {
+    let answers = |timed: &Timed| timed.steps.last().and_then(|step| step.answer_loss);
+    let losses =
+        final_loss(&base.steps, |step| Some(step.loss)).zip(final_loss(&other.steps, |step| Some(step.loss)));
+    match answers(base).zip(answers(other)).and(losses) {
+        Some((of_base, of_other)) => format!(
+            " Over all tokens of the sequences at the end of training, key-value lines among them, the loss of {} is {of_base:.3}, that of {} \
+             {of_other:.3}.",
+            base.name, other.name
+        ),
+        None => String::new(),
+    }
 }
 
 /// What the losses of the two, on the same texts, say of the ratio of their times.
@@ -232,16 +293,30 @@ mod tests {
     /// Three rounds, the second one slower by half for everything.
     fn timed(name: &str, times: &[(usize, f64)]) -> Timed {
         let round = |factor: f64| times.iter().map(|(length, seconds)| (*length, factor * seconds)).collect();
-        Timed { name: name.to_string(), losses: vec![], rounds: [1.0, 1.5, 1.0].map(round).to_vec() }
+        Timed {
+            name: name.to_string(),
+            losses: vec![],
+            steps: vec![],
+            rounds: [1.0, 1.5, 1.0].map(round).to_vec(),
+        }
     }
 
     /// The ratio is `at_first` at 1,000 tokens and `at_last` at `length`.
     fn speeds(length: usize, at_first: f64, at_last: f64) -> Speeds {
         Speeds {
+            heading: "h".to_string(),
+            figure: "f".to_string(),
             method: "m".to_string(),
-            bases: vec![timed("softmax", &[(1000, at_first), (length, 8.0 * at_last)])],
-            other: timed("multiscreen", &[(1000, 1.0), (length, 8.0)]),
+            models: vec![
+                timed("softmax", &[(1000, at_first), (length, 8.0 * at_last)]),
+                timed("multiscreen", &[(1000, 1.0), (length, 8.0)]),
+            ],
+            pairs: vec![(0, 1)],
         }
+    }
+
+    fn told_of(speeds: &Speeds) -> String {
+        finding(&speeds.models[0], &speeds.models[1])
     }
 
     #[test]
@@ -253,7 +328,7 @@ mod tests {
             (8000, 4.0, "The published range, 2.3 to 3.2, is at 100K tokens, which are not measured here."),
         ] {
             let speeds = speeds(length, 1.0, at_last);
-            let found = finding(&speeds.bases[0], &speeds.other);
+            let found = told_of(&speeds);
             assert!(found.contains(words), "{words} in {found}");
         }
     }
@@ -261,10 +336,10 @@ mod tests {
     #[test]
     fn a_ratio_that_doubles_with_every_doubling_grows_as_the_length_and_one_that_falls_does_not_grow() {
         let grows = speeds(2000, 1.0, 2.0);
-        let found = finding(&grows.bases[0], &grows.other);
+        let found = told_of(&grows);
         assert!(found.contains("the ratio grows: about as n to the power of 1.000 (R² = 1.000), so that doubling the length multiplies it by 2.000."), "{found}");
         let falls = speeds(2000, 2.0, 1.0);
-        let found = finding(&falls.bases[0], &falls.other);
+        let found = told_of(&falls);
         assert!(found.contains("the ratio falls: about as n to the power of -1.000"), "{found}");
         assert!(
             found
@@ -276,7 +351,7 @@ mod tests {
     #[test]
     fn whether_the_models_are_of_equal_loss_is_said() {
         let mut speeds = speeds(2000, 1.0, 2.0);
-        speeds.other.losses = vec![1.0, 2.0, 3.0];
+        speeds.models[1].losses = vec![1.0, 2.0, 3.0];
         for (losses, words) in [
             (
                 [1.5, 2.5, 3.6],
@@ -285,8 +360,8 @@ mod tests {
             ([0.5, 1.5, 2.4], "it is the better model, and one of equal loss would be smaller and faster."),
             ([0.5, 2.5, 3.0], "the two are of equal loss as far as these texts tell."),
         ] {
-            speeds.bases[0].losses = losses.to_vec();
-            let found = finding(&speeds.bases[0], &speeds.other);
+            speeds.models[0].losses = losses.to_vec();
+            let found = told_of(&speeds);
             assert!(found.contains(words), "{words} in {found}");
         }
     }
@@ -295,8 +370,8 @@ mod tests {
     fn rounds_that_do_not_agree_decide_nothing() {
         let mut speeds = speeds(102_400, 1.0, 3.0);
         // In the last round the ratio at the end is 3.6, and at the beginning 4.
-        speeds.bases[0].rounds[2] = vec![(1000, 4.0), (102_400, 28.8)];
-        let found = finding(&speeds.bases[0], &speeds.other);
+        speeds.models[0].rounds[2] = vec![(1000, 4.0), (102_400, 28.8)];
+        let found = told_of(&speeds);
         for words in [
             "the ratio grows in some rounds and falls in others",
             "the rounds reach from within it to outside.",
@@ -308,9 +383,56 @@ mod tests {
     #[test]
     fn a_slow_round_changes_times_and_not_ratios() {
         let speeds = speeds(2000, 1.0, 2.0);
-        let table = table(&speeds);
-        assert_eq!(table.rows[1][1..], ["16.000", "8.000", "2.00 (2.00 to 2.00)"]);
-        assert_eq!(speeds.other.spread(1000), Some(Spread { median: 1.0, min: 1.0, max: 1.5 }));
-        assert_eq!(section(&speeds).len(), 5);
+        assert_eq!(times(&speeds).rows[1][1..], ["16.000", "8.000"]);
+        assert_eq!(ratios(&speeds).rows[1][1..], ["2.00 (2.00 to 2.00)"]);
+        assert_eq!(speeds.models[1].spread(1000), Some(Spread { median: 1.0, min: 1.0, max: 1.5 }));
+        assert_eq!(section(&speeds).len(), 6);
+    }
+
+    #[test]
+    fn a_ratio_stands_beside_what_explains_it() {
+        let mut speeds = speeds(2000, 1.0, 2.0);
+        let step = |loss, answer_loss, windows_beyond| StepLoss {
+            step: 1,
+            loss,
+            answer_loss,
+            learning_rate: 0.1,
+            gradient_norm: 1.0,
+            scale: None,
+            largest_window: None,
+            windows_beyond,
+        };
+        speeds.models[0].steps = vec![step(0.9, Some(0.2), None)];
+        speeds.models[1].steps = vec![step(0.8, Some(0.1), Some(1))];
+        let found = told_of(&speeds);
+        for words in [
+            "One window of multiscreen learned to exceed the training length and is unlimited here.",
+            "key-value lines among them, the loss of softmax is 0.900, that of multiscreen 0.800.",
+        ] {
+            assert!(found.contains(words), "{words} in {found}");
+        }
+        speeds.models[1].steps = vec![step(0.8, None, Some(0))];
+        let found = told_of(&speeds);
+        assert!(
+            found.contains("No window of multiscreen learned to exceed") && !found.contains("key-value"),
+            "{found}"
+        );
+    }
+
+    #[test]
+    fn a_line_is_named_after_the_model_that_only_its_pair_has() {
+        let mut speeds = speeds(2000, 1.0, 2.0);
+        speeds.models.push(timed("third", &[(1000, 0.5), (2000, 4.0)]));
+        let named = |speeds: &Speeds| {
+            let Panel::Chart(chart) = figure(speeds).panels.remove(1) else { panic!("no chart") };
+            let series = chart.series.into_iter().map(|series| (series.name, series.color));
+            (chart.title, series.collect::<Vec<_>>())
+        };
+        speeds.pairs = vec![(0, 1), (0, 2)];
+        let series = vec![("multiscreen".to_string(), 1), ("third".to_string(), 2)];
+        assert_eq!(named(&speeds), ("Time of softmax over that of each".to_string(), series));
+        speeds.pairs = vec![(0, 2), (1, 2)];
+        let series = vec![("softmax".to_string(), 0), ("multiscreen".to_string(), 1)];
+        assert_eq!(named(&speeds), ("Time over that of third".to_string(), series));
     }
 }
