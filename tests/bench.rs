@@ -60,6 +60,16 @@ fn what_was_measured_is_kept_and_can_be_read_again() {
 }
 
 #[test]
+fn peak_memory_can_be_left_out() {
+    let bench = Bench::new();
+    let asked = ["--context-lengths", "60,100", "--repeats", "1", "--max-new-tokens", "1"];
+    let csv =
+        |more: &[&str]| bench.stdout(&arguments(&[&asked[..], &["--output-format", "csv"], more].concat()));
+    let without = |csv: &str| csv.lines().skip(1).map(|line| line.ends_with(',')).collect::<Vec<_>>();
+    assert_eq!(without(&csv(&["--no-peak-memory"])), [true, true]);
+}
+
+#[test]
 fn the_table_names_what_ran_and_lengths_end_with_the_positions() {
     let bench = Bench::new();
     let page =

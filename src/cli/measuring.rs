@@ -136,6 +136,9 @@ pub struct BenchArgs {
     /// How often each length is measured; medians are shown
     #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Measurement")]
     pub repeats: usize,
+    /// Leave peak memory out, which takes a pass of its own; of that pass only prompts of up to 8k tokens are left, to warm up
+    #[arg(long, help_heading = "Measurement")]
+    pub no_peak_memory: bool,
     /// Seed of the prompts' tokens
     #[arg(long, default_value_t = 42, help_heading = "Measurement")]
     pub seed: u64,

@@ -22,6 +22,10 @@ use crate::report::speed::{LengthSpeed, SpeedOf};
 use crate::speed::{Speed, measure, peak_memory};
 use crate::stats::median;
 
+/// Tokens of a prompt that is read once to warm up the machine where peak memory is not asked for: the first use of its memory
+/// takes a part of the time of a short prompt that shows, and of a long one none.
+const WARM_UP: usize = 8 * 1024;
+
 /// Runs the command.
 ///
 /// # Errors
@@ -44,8 +48,10 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
     let family = checkpoint.family;
     // What is mapped of its files counts as memory of this process, and is read no more.
     drop(checkpoint);
-    let bench = Bench { decoder, variant, lengths, tokens, repeats: args.repeats };
-    let mut bar = Bar::new((args.repeats + 1) * bench.lengths.iter().sum::<usize>());
+    let bench =
+        Bench { decoder, variant, lengths, tokens, peak_memory: !args.no_peak_memory, repeats: args.repeats };
+    let mut bar =
+        Bar::new(args.repeats * bench.lengths.iter().sum::<usize>() + bench.first_pass().sum::<usize>());
     let measured = bench.run(precision.dtype, &device, &mut bar);
     bar.finish();
     let operations_per_token = 2.0 * bench.decoder.spec().linear_weights_per_token() as f64;
@@ -74,6 +80,8 @@ struct Bench {
     variant: Box<dyn AttentionVariant>,
     lengths: Vec<usize>,
     tokens: BenchTokens,
+    /// Whether the first pass is for the memory of all lengths.
+    peak_memory: bool,
     repeats: usize,
 }
 
@@ -84,16 +92,25 @@ struct Measured {
 }
 
 impl Bench {
+    /// The lengths of the first pass.
+    fn first_pass(&self) -> impl Iterator<Item = usize> {
+        self.lengths.iter().copied().filter(|length| self.peak_memory || *length <= WARM_UP)
+    }
+
     /// All lengths. The first pass over them is for their memory, before anything else takes some, and warms the machine up.
     /// Each further one goes through all lengths, so that a machine that is slower for a while is so for all of them.
     fn run(&self, dtype: Dtype, device: &Device, bar: &mut dyn Progress) -> Result<Vec<Measured>> {
-        let mut measured = Vec::new();
-        for &length in &self.lengths {
+        let mut peaks = Vec::new();
+        for length in self.first_pass() {
             bar.at(&format!("length {length}, memory"));
-            let peak = peak_memory(&self.decoder, self.variant.as_ref(), self.tokens.request(length))?;
-            measured.push(Measured { peak_memory: peak, runs: Vec::new() });
+            peaks.push(peak_memory(&self.decoder, self.variant.as_ref(), self.tokens.request(length))?);
             bar.advance(length);
         }
+        if !self.peak_memory {
+            peaks = vec![None; self.lengths.len()];
+        }
+        let measured = |peak_memory| Measured { peak_memory, runs: Vec::new() };
+        let mut measured: Vec<Measured> = peaks.into_iter().map(measured).collect();
         let mut gemm = GemmPeak::new(dtype, device)?;
         for repeat in 1..=self.repeats {
             for (&length, measured) in self.lengths.iter().zip(&mut measured) {
