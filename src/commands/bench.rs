@@ -1,7 +1,5 @@
 //! `niah bench`: how fast a checkpoint runs on this machine, and where the time goes.
 
-use std::fs;
-
 use candle_core::Device;
 use serde_json::json;
 
@@ -10,7 +8,8 @@ use crate::attention::AttentionVariant;
 use crate::checkpoint::RopeOverride;
 use crate::cli::BenchArgs;
 use crate::clock;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::export::directory::make;
 use crate::export::speed::{SpeedReport, write_speeds};
 use crate::export::style::Style;
 use crate::model::decoder::Decoder;
@@ -38,9 +37,7 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
     }
     // Made before the weights load: where nothing can be written nothing is computed.
     if let Some(directory) = &args.output {
-        fs::create_dir_all(directory).map_err(|error| {
-            Error::file(directory, format!("cannot make this directory: {error}; choose another with -o"))
-        })?;
+        make(directory)?;
     }
     let started = clock::now_utc();
     let BenchPlan { checkpoint, precision, variant, lengths, tokens, .. } = plan;

@@ -1,6 +1,5 @@
 //! `niah loss`: the mean loss of text by position.
 
-use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
@@ -8,7 +7,8 @@ use serde_json::{Value, json};
 use super::{machine_record, prepare, print, stop_on_interrupt, tell};
 use crate::cli::LossArgs;
 use crate::clock;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::export::directory::make;
 use crate::export::loss::{LossReport, write_losses};
 use crate::export::style::Style;
 use crate::loss::losses;
@@ -32,9 +32,7 @@ pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
     }
     // Made before the weights load: where nothing can be written nothing is computed.
     if let Some(directory) = &args.output {
-        fs::create_dir_all(directory).map_err(|error| {
-            Error::file(directory, format!("cannot make this directory: {error}; choose another with -o"))
-        })?;
+        make(directory)?;
     }
     let stop = stop_on_interrupt()?;
     let decoder = plan.precision.decoder(&plan.checkpoint, &device)?;

@@ -107,6 +107,16 @@ impl RunRecord {
     }
 }
 
+/// Makes a directory of results, where there is none.
+///
+/// # Errors
+/// [`Error::File`] when it cannot be made.
+pub fn make(directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory).map_err(|error| {
+        Error::file(directory, format!("cannot make this directory: {error}; choose another with -o"))
+    })
+}
+
 /// A run's directory, open for writing.
 pub struct RunDirectory {
     results: Appender<Outcome>,
@@ -121,9 +131,7 @@ impl RunDirectory {
     /// # Errors
     /// [`Error::PlanChanged`] when it holds results of another plan; [`Error::File`] when it cannot be written.
     pub fn open(directory: &Path, record: &RunRecord, keep_tokens: bool) -> Result<Self> {
-        fs::create_dir_all(directory).map_err(|error| {
-            Error::file(directory, format!("cannot make this directory: {error}; choose another with -o"))
-        })?;
+        make(directory)?;
         is_known(directory, record)?;
         let results = directory.join(RESULTS_CSV);
         if results.exists() && csv::is_older::<Outcome>(&results)? {

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::directory::replace;
+use super::directory::{make, replace};
 use crate::checkpoint::{NamedTensor, Numbers, read_safetensors, write_safetensors};
 use crate::error::{Error, Result};
 use crate::train::{Layout, State, StepReport};
@@ -60,9 +60,7 @@ impl TrainingDirectory {
                 return Err(Error::file(path, problem));
             }
         }
-        fs::create_dir_all(path).map_err(|error| {
-            Error::file(path, format!("cannot be made: {error}; choose another --output"))
-        })?;
+        make(path)?;
         let directory = Self { path: path.to_path_buf(), rows: Vec::new(), rounded: false };
         let whole = serde_json::json!({"settings": record.settings, "about": record.about});
         directory.write(JSON, |mut file| file.write_all(format!("{whole:#}\n").as_bytes()))?;

@@ -13,7 +13,7 @@ use self::flags::Trials;
 use super::tell;
 use crate::cli::ExperimentArgs;
 use crate::error::{Error, Result};
-use crate::export::directory::replace;
+use crate::export::directory::{make, replace};
 use crate::export::{html, markdown, svg};
 use crate::registry::{self, Entry};
 use crate::report::document::{Block, Document};
@@ -80,9 +80,7 @@ pub fn run(args: &ExperimentArgs) -> Result<()> {
 /// Writes `report.md`, `report.html` and `figures/*.svg`.
 fn write(directory: &Path, document: &Document) -> Result<()> {
     let figures = directory.join("figures");
-    fs::create_dir_all(&figures).map_err(|error| {
-        Error::file(&figures, format!("cannot be made: {error}; choose another --output"))
-    })?;
+    make(&figures)?;
     let write = |path: &Path, text: String| {
         replace(path, |new| {
             fs::write(new, text)
