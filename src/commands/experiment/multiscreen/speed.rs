@@ -191,6 +191,7 @@ fn bench(
         "1",
         "--repeats",
         "1",
+        "--no-peak-memory",
         "--seed",
         &round,
     ];
