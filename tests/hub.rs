@@ -240,6 +240,9 @@ fn the_download_of_a_large_file_is_told_and_that_of_a_small_one_is_not() {
     let told: Vec<&str> = said.lines().filter(|line| line.starts_with("downloading")).collect();
     assert_eq!(told, ["downloading org/name: tokenizer.json (3.00 MiB)"]);
     assert!(!stderr(&prompts(home.path(), &hub.endpoint(), "org/name", &[])).contains("downloading"));
+    hub.change(|repository| repository.add(COMMIT, "m.gguf", vec![0; 1 << 20]));
+    let said = stderr(&prompts(home.path(), &hub.endpoint(), "org/name/m.gguf", &[]));
+    assert!(said.starts_with("downloading org/name/m.gguf (1.00 MiB)\n"), "{said}");
 }
 
 #[test]

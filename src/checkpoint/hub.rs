@@ -157,7 +157,14 @@ impl Progress for Shown<'_> {
         match &mut self.download {
             Some(download) => download.set(0),
             None if size < SHOWN => {}
-            None => self.download = Some(Download::new(&format!("{}: {filename}", self.name), size as u64)),
+            None => {
+                // The id of a GGUF file names it already.
+                let what = match self.name.ends_with(filename) {
+                    true => self.name.to_string(),
+                    false => format!("{}: {filename}", self.name),
+                };
+                self.download = Some(Download::new(&what, size as u64));
+            }
         }
     }
 
