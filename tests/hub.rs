@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use candle_core::Device;
+use common::bench::stderr;
 
 const COMMIT: &str = "1111111111111111111111111111111111111111";
 const NEXT_COMMIT: &str = "2222222222222222222222222222222222222222";
@@ -182,10 +183,6 @@ fn prompts(home: &Path, endpoint: &str, model: &str, variables: &[(&str, &str)])
 fn stdout(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(output));
     String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn assert_refused(output: &Output, parts: &[&str]) {

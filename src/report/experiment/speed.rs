@@ -34,16 +34,19 @@ pub struct Speeds {
     pub figure: String,
     /// What the models are and how they were measured, a paragraph.
     pub method: String,
-    /// The models.
-    pub models: Vec<Timed>,
-    /// Which of them are compared, by their places: the one whose times are divided, and the one by whose times.
-    pub pairs: Vec<(usize, usize)>,
+    /// The models whose times are divided, each by those of every other one.
+    pub bases: Vec<Timed>,
+    /// The models by whose times; one of the two lists has one model.
+    pub others: Vec<Timed>,
 }
 
 impl Speeds {
-    /// The models of every pair.
+    fn models(&self) -> impl Iterator<Item = &Timed> {
+        self.bases.iter().chain(&self.others)
+    }
+
     fn pairs(&self) -> impl Iterator<Item = (&Timed, &Timed)> {
-        self.pairs.iter().filter_map(|&(base, other)| Some((self.models.get(base)?, self.models.get(other)?)))
+        self.bases.iter().flat_map(|base| self.others.iter().map(move |other| (base, other)))
     }
 }
 
@@ -111,24 +114,22 @@ fn figure(speeds: &Speeds) -> Figure {
     };
     let series =
         |color, name: &str, points| Series { name: name.to_string(), color, shape: Shape::Line, points };
-    let times = speeds.models.iter().enumerate().map(|(color, timed)| {
+    let times = speeds.models().enumerate().map(|(color, timed)| {
         let points =
             timed.lengths().into_iter().filter_map(|length| Some(point(length, timed.spread(length)?)));
         series(color, &timed.name, points.collect())
     });
-    // Pairs share one of their models: a line is named after the other one.
-    let divisor = speeds.pairs.first().map(|pair| pair.1);
-    let one_divisor = speeds.pairs.iter().all(|pair| Some(pair.1) == divisor);
-    let own = speeds.pairs.iter().map(|&(base, other)| if one_divisor { base } else { other });
-    let ratios = own.zip(speeds.pairs()).map(|(color, (base, other))| {
-        let points = base.ratios(other).into_iter().map(|(length, ratio)| point(length, ratio));
-        series(color, if one_divisor { &base.name } else { &other.name }, points.collect())
-    });
-    let title = match speeds.pairs().next() {
-        Some((_, other)) if one_divisor => format!("Time over that of {}", other.name),
-        Some((base, _)) => format!("Time of {} over that of each", base.name),
-        None => "Ratio of times".to_string(),
+    // A line is named, and coloured, after the model that only its pair has.
+    let (first, title) = match (speeds.bases.as_slice(), speeds.others.as_slice()) {
+        ([base], [_, _, ..]) => (1, format!("Time of {} over that of each", base.name)),
+        (_, [other, ..]) => (0, format!("Time over that of {}", other.name)),
+        (_, []) => (0, "Ratio of times".to_string()),
     };
+    let ratios =
+        speeds.pairs().zip(speeds.models().enumerate().skip(first)).map(|((base, other), (color, own))| {
+            let points = base.ratios(other).into_iter().map(|(length, ratio)| point(length, ratio));
+            series(color, &own.name, points.collect())
+        });
     let x = || Axis::logarithmic("context length (tokens)");
     let chart = |title: String, y, series| Panel::Chart(Chart { title, x: x(), y, series, marks: vec![] });
     Figure {
@@ -145,7 +146,7 @@ fn figure(speeds: &Speeds) -> Figure {
 
 /// A row for each length, with what `of` gives for it.
 fn by_length(speeds: &Speeds, of: impl Fn(usize) -> Vec<String>) -> Vec<Vec<String>> {
-    let lengths = speeds.models.first().map(Timed::lengths).unwrap_or_default();
+    let lengths = speeds.models().next().map(Timed::lengths).unwrap_or_default();
     let row = |length: usize| std::iter::once(tokens(length)).chain(of(length)).collect();
     lengths.into_iter().map(row).collect()
 }
@@ -157,11 +158,11 @@ fn header(columns: impl Iterator<Item = String>) -> Vec<String> {
 fn times(speeds: &Speeds) -> Table {
     let seconds = |length: usize| {
         let of = |timed: &Timed| number(timed.spread(length).map(|spread| spread.median));
-        speeds.models.iter().map(of).collect()
+        speeds.models().map(of).collect()
     };
     Table {
         caption: "Seconds of a pass, median over rounds.".to_string(),
-        header: header(speeds.models.iter().map(|timed| timed.name.clone())),
+        header: header(speeds.models().map(|timed| timed.name.clone())),
         rows: by_length(speeds, seconds),
     }
 }
@@ -307,16 +308,13 @@ mod tests {
             heading: "h".to_string(),
             figure: "f".to_string(),
             method: "m".to_string(),
-            models: vec![
-                timed("softmax", &[(1000, at_first), (length, 8.0 * at_last)]),
-                timed("multiscreen", &[(1000, 1.0), (length, 8.0)]),
-            ],
-            pairs: vec![(0, 1)],
+            bases: vec![timed("softmax", &[(1000, at_first), (length, 8.0 * at_last)])],
+            others: vec![timed("multiscreen", &[(1000, 1.0), (length, 8.0)])],
         }
     }
 
     fn told_of(speeds: &Speeds) -> String {
-        finding(&speeds.models[0], &speeds.models[1])
+        finding(&speeds.bases[0], &speeds.others[0])
     }
 
     #[test]
@@ -351,7 +349,7 @@ mod tests {
     #[test]
     fn whether_the_models_are_of_equal_loss_is_said() {
         let mut speeds = speeds(2000, 1.0, 2.0);
-        speeds.models[1].losses = vec![1.0, 2.0, 3.0];
+        speeds.others[0].losses = vec![1.0, 2.0, 3.0];
         for (losses, words) in [
             (
                 [1.5, 2.5, 3.6],
@@ -360,7 +358,7 @@ mod tests {
             ([0.5, 1.5, 2.4], "it is the better model, and one of equal loss would be smaller and faster."),
             ([0.5, 2.5, 3.0], "the two are of equal loss as far as these texts tell."),
         ] {
-            speeds.models[0].losses = losses.to_vec();
+            speeds.bases[0].losses = losses.to_vec();
             let found = told_of(&speeds);
             assert!(found.contains(words), "{words} in {found}");
         }
@@ -370,7 +368,7 @@ mod tests {
     fn rounds_that_do_not_agree_decide_nothing() {
         let mut speeds = speeds(102_400, 1.0, 3.0);
         // In the last round the ratio at the end is 3.6, and at the beginning 4.
-        speeds.models[0].rounds[2] = vec![(1000, 4.0), (102_400, 28.8)];
+        speeds.bases[0].rounds[2] = vec![(1000, 4.0), (102_400, 28.8)];
         let found = told_of(&speeds);
         for words in [
             "the ratio grows in some rounds and falls in others",
@@ -385,7 +383,7 @@ mod tests {
         let speeds = speeds(2000, 1.0, 2.0);
         assert_eq!(times(&speeds).rows[1][1..], ["16.000", "8.000"]);
         assert_eq!(ratios(&speeds).rows[1][1..], ["2.00 (2.00 to 2.00)"]);
-        assert_eq!(speeds.models[1].spread(1000), Some(Spread { median: 1.0, min: 1.0, max: 1.5 }));
+        assert_eq!(speeds.others[0].spread(1000), Some(Spread { median: 1.0, min: 1.0, max: 1.5 }));
         assert_eq!(section(&speeds).len(), 6);
     }
 
@@ -402,8 +400,8 @@ mod tests {
             largest_window: None,
             windows_beyond,
         };
-        speeds.models[0].steps = vec![step(0.9, Some(0.2), None)];
-        speeds.models[1].steps = vec![step(0.8, Some(0.1), Some(1))];
+        speeds.bases[0].steps = vec![step(0.9, Some(0.2), None)];
+        speeds.others[0].steps = vec![step(0.8, Some(0.1), Some(1))];
         let found = told_of(&speeds);
         for words in [
             "One window of multiscreen learned to exceed the training length and is unlimited here.",
@@ -411,7 +409,7 @@ mod tests {
         ] {
             assert!(found.contains(words), "{words} in {found}");
         }
-        speeds.models[1].steps = vec![step(0.8, None, Some(0))];
+        speeds.others[0].steps = vec![step(0.8, None, Some(0))];
         let found = told_of(&speeds);
         assert!(
             found.contains("No window of multiscreen learned to exceed") && !found.contains("key-value"),
@@ -422,16 +420,17 @@ mod tests {
     #[test]
     fn a_line_is_named_after_the_model_that_only_its_pair_has() {
         let mut speeds = speeds(2000, 1.0, 2.0);
-        speeds.models.push(timed("third", &[(1000, 0.5), (2000, 4.0)]));
+        let third = timed("third", &[(1000, 0.5), (2000, 4.0)]);
         let named = |speeds: &Speeds| {
             let Panel::Chart(chart) = figure(speeds).panels.remove(1) else { panic!("no chart") };
             let series = chart.series.into_iter().map(|series| (series.name, series.color));
             (chart.title, series.collect::<Vec<_>>())
         };
-        speeds.pairs = vec![(0, 1), (0, 2)];
+        speeds.others.push(third);
         let series = vec![("multiscreen".to_string(), 1), ("third".to_string(), 2)];
         assert_eq!(named(&speeds), ("Time of softmax over that of each".to_string(), series));
-        speeds.pairs = vec![(0, 2), (1, 2)];
+        let multiscreen = speeds.others.remove(0);
+        speeds.bases.push(multiscreen);
         let series = vec![("softmax".to_string(), 0), ("multiscreen".to_string(), 1)];
         assert_eq!(named(&speeds), ("Time over that of third".to_string(), series));
     }

@@ -46,8 +46,8 @@ struct Group {
     figure: &'static str,
     /// What the models are, a few sentences.
     about: String,
-    models: Vec<Model>,
-    pairs: Vec<(usize, usize)>,
+    bases: Vec<Model>,
+    others: Vec<Model>,
 }
 
 /// Times the models of the main trainings, and `nearest`, the Transformers and the Multiscreen models of two sizes of equal loss.
@@ -99,8 +99,8 @@ fn of_equal_sizes(bases: Vec<Model>, screening: Model) -> Group {
             "The models are those of the main trainings: {SOFTMAX} sees everything in every other layer and a window in those between, {FULL} \
              has its sizes and no window."
         ),
-        pairs: (0..bases.len()).map(|base| (base, bases.len())).collect(),
-        models: bases.into_iter().chain([screening]).collect(),
+        bases,
+        others: vec![screening],
     }
 }
 
@@ -112,8 +112,8 @@ fn of_equal_loss(narrow: Model, screening: Model) -> Group {
         about: "The Transformer without windows is trained on the same main sequences once more, with fewer heads of the same size and narrower \
                 in proportion, for its loss on text to be that of Multiscreen; whether it is, is said below."
             .to_string(),
-        models: vec![again(narrow), again(screening)],
-        pairs: vec![(0, 1)],
+        bases: vec![again(narrow)],
+        others: vec![again(screening)],
     }
 }
 
@@ -128,16 +128,17 @@ fn of_text_alone(base: Sized, others: Vec<Sized>) -> Group {
              in every other layer, as {SOFTMAX}. These texts hardly ask for long windows: a Transformer pays for what its layers could \
              see, {NAME} for what it has learned to look at, and that is what these ratios show."
         ),
-        pairs: (1..=others.len()).map(|other| (0, other)).collect(),
-        models: std::iter::once(base).chain(others).map(model).collect(),
+        bases: vec![model(base)],
+        others: others.into_iter().map(model).collect(),
     }
 }
 
 /// Times models by turns; their section.
 fn time(args: &ExperimentArgs, group: Group, stages: &mut Stages) -> Result<Vec<Block>> {
-    let mut models = Vec::new();
-    for model in &group.models {
-        models.push(Timed {
+    let models = || group.bases.iter().chain(&group.others);
+    let mut bases = Vec::new();
+    for model in models() {
+        bases.push(Timed {
             name: model.name.clone(),
             losses: text_losses(&model.losses)?,
             steps: steps(&model.checkpoint)?,
@@ -146,12 +147,13 @@ fn time(args: &ExperimentArgs, group: Group, stages: &mut Stages) -> Result<Vec<
     }
     let mut machines = BTreeSet::new();
     for round in 1..=rounds(args) {
-        for (model, timed) in group.models.iter().zip(&mut models) {
+        for (model, timed) in models().zip(&mut bases) {
             let measured = bench(args, &model.word, &model.checkpoint, round, stages)?;
             timed.rounds.push(seconds(&measured)?);
             machines.insert(machine(&measured)?);
         }
     }
+    let others = bases.split_off(group.bases.len());
     let machines: Vec<String> = machines.into_iter().collect();
     let method = format!(
         "{} Every model reads a prompt of random tokens in f32 by the kernels of this program, {} rounds by turns; the time is that of the \
@@ -166,8 +168,8 @@ fn time(args: &ExperimentArgs, group: Group, stages: &mut Stages) -> Result<Vec<
         heading: group.heading.to_string(),
         figure: group.figure.to_string(),
         method,
-        models,
-        pairs: group.pairs,
+        bases,
+        others,
     }))
 }
 
