@@ -13,10 +13,11 @@ use super::storage::with_rows;
 use crate::kernel::gemm::{Into, Matrix, multiply};
 use crate::kernel::{Running, online_softmax};
 
-/// Queries of one head in a block. Heads that share keys stand in one block together.
-const QUERY_BLOCK: usize = 32;
+/// Rows in a block, queries of all heads that share keys: an eighth of the keys that a query sees, so that few are looked at in
+/// vain, within these bounds. Many rows use a key well while it is in the cache.
+const ROWS: (usize, usize) = (32, 256);
 /// Keys in a block: its scores and keys stay in the second-level cache.
-const KEY_BLOCK: usize = 256;
+const KEY_BLOCK: usize = 512;
 
 /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values` `[kv_heads, s, d]`. All in f32
 /// on the CPU. Key blocks that no row of a query block sees are passed over, so a window costs its width.
@@ -24,19 +25,20 @@ pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'
     let (heads, t, d) = queries.dims3()?;
     let (kv_heads, _, _) = keys.dims3()?;
     let groups = heads / kv_heads;
+    let height = query_block(view.visible(t - 1).len(), groups);
     let queries = queries.contiguous()?;
     let mut mixed = vec![0f32; t * heads * d]; // [t, heads * d]
     with_rows(&queries, |query_rows| {
         with_rows(keys, |key_rows| {
             with_rows(values, |value_rows| {
                 // The longest blocks come first, so that the threads end together.
-                let starts: Vec<usize> = (0..t).step_by(QUERY_BLOCK).rev().collect();
+                let starts: Vec<usize> = (0..t).step_by(height).rev().collect();
                 let blocks: Vec<_> =
                     starts.iter().flat_map(|&start| (0..kv_heads).map(move |kv| (start, kv))).collect();
                 let done: Vec<_> = blocks
                     .par_iter()
                     .map(|&(start, kv)| {
-                        let rows = QUERY_BLOCK.min(t - start);
+                        let rows = height.min(t - start);
                         let block = Block { start, rows, first_head: kv * groups, groups, d, view };
                         let query =
                             |g: usize| &query_rows.matrix(kv * groups + g)[start * d..(start + rows) * d];
@@ -56,6 +58,12 @@ pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'
         })
     })?;
     Tensor::from_vec(mixed, (t, heads * d), queries.device())
+}
+
+/// Queries of one head in a block, where each sees so many keys and so many heads share them.
+fn query_block(keys: usize, groups: usize) -> usize {
+    let (least, most) = ROWS;
+    ((keys / 8).clamp(least, most) / groups).max(least)
 }
 
 /// A block of queries: `rows` positions of `groups` heads that share their keys.
@@ -160,6 +168,12 @@ mod tests {
                 assert!(off < 2e-6, "{heads} heads, {d} wide, {window:?}, {first_position}: off by {off}");
             }
         }
+    }
+
+    #[test]
+    fn blocks_grow_with_what_is_seen_and_shrink_with_heads_that_share_keys() {
+        let rows = [(16, 1), (800, 1), (100_000, 1), (100_000, 3), (100_000, 64)];
+        assert_eq!(rows.map(|(keys, groups)| query_block(keys, groups)), [32, 100, 256, 85, 32]);
     }
 
     #[test]

@@ -23,9 +23,9 @@ use crate::kernel::{add_passed, relevances, softmasks};
 
 /// Queries of one tile in a block: an eighth of its window, so that few keys are looked at in vain, within these bounds. Many
 /// queries use a key well while it is in the cache.
-const QUERY_BLOCKS: (usize, usize) = (32, 128);
+const QUERY_BLOCKS: (usize, usize) = (32, 256);
 /// Keys in a block: its relevances and values stay in the second-level cache.
-const KEY_BLOCK: usize = 256;
+const KEY_BLOCK: usize = 512;
 /// A block of which fewer than one key in so many pass is mixed key by key.
 const FEW: usize = 100;
 
