@@ -56,6 +56,12 @@ fn screening_by_window(criterion: &mut Criterion) {
     let queries = unit(&mut rng, QUERIES, KEY_DIM);
     let (keys, values) = (unit(&mut rng, LENGTH, KEY_DIM), unit(&mut rng, LENGTH, VALUE_DIM));
     let cached = Cached::Tensors { keys, values };
+    let mut bench = |name: String, screens: [Screen; HEADS]| {
+        let context = ScreeningContext { layer: 0, first_position: LENGTH - QUERIES, screens: &screens };
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| black_box(screen(&queries, &cached, context).expect("mixed values")));
+        });
+    };
     for (window, acceptance) in [
         (16.0, 0.5),
         (256.0, 0.5),
@@ -65,12 +71,12 @@ fn screening_by_window(criterion: &mut Criterion) {
         (f64::INFINITY, 0.5),
         (f64::INFINITY, 0.88),
     ] {
-        let screens = [Screen { window, acceptance }; HEADS];
-        let context = ScreeningContext { layer: 0, first_position: LENGTH - QUERIES, screens: &screens };
-        group.bench_function(format!("window {window}, acceptance {acceptance}"), |bencher| {
-            bencher.iter(|| black_box(screen(&queries, &cached, context).expect("mixed values")));
-        });
+        let name = format!("window {window}, acceptance {acceptance}");
+        bench(name, [Screen { window, acceptance }; HEADS]);
     }
+    let mut screens = [Screen { window: 16.0, acceptance: 0.88 }; HEADS];
+    screens[HEADS - 1].window = f64::INFINITY;
+    bench("one tile of eight without a window, acceptance 0.88".to_string(), screens);
     group.finish();
 }
 

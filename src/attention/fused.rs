@@ -31,12 +31,13 @@ pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'
     with_rows(&queries, |query_rows| {
         with_rows(keys, |key_rows| {
             with_rows(values, |value_rows| {
-                // The longest blocks come first, so that the threads end together.
+                // The longest blocks come first, and each is handed out by itself, so that the threads end together.
                 let starts: Vec<usize> = (0..t).step_by(height).rev().collect();
                 let blocks: Vec<_> =
                     starts.iter().flat_map(|&start| (0..kv_heads).map(move |kv| (start, kv))).collect();
                 let done: Vec<_> = blocks
                     .par_iter()
+                    .with_max_len(1)
                     .map(|&(start, kv)| {
                         let rows = height.min(t - start);
                         let block = Block { start, rows, first_head: kv * groups, groups, d, view };
