@@ -34,7 +34,7 @@ Examples:
   niah train -o out/ssmax --variant ssmax --curriculum-steps 800 --resume
   niah train -o out/swapped --init out/softmax --variant ssmax --steps 250 --lr 3e-4
   niah train -o out/multiscreen --family multiscreen --num-attention-heads 8 --value-dim 32 --acceptance-init 3 \
-      --curriculum-steps 800 --lr 0.03
+      --curriculum-steps 800 --lr 0.02
   niah run --model out/ssmax --split held-out --context-lengths 256,1k,4k")]
 pub struct TrainArgs {
     /// Directory of the checkpoint, with training.csv and training.json

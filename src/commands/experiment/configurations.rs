@@ -90,10 +90,10 @@ pub(super) fn count(args: &ExperimentArgs, plan: &[Planned]) -> usize {
     plan.iter().map(|planned| planned.stages(args)).sum()
 }
 
-/// A configuration with the checkpoint of its first seed.
+/// A configuration with its checkpoints, in the order of its runs.
 pub(super) struct Trained {
     pub(super) configuration: Configuration,
-    pub(super) checkpoint: PathBuf,
+    pub(super) checkpoints: Vec<PathBuf>,
 }
 
 /// Runs every stage of a plan and reads what they made. What is to be measured as it was shipped and is not shipped is left out.
@@ -109,20 +109,19 @@ pub(super) fn run(
     let mut base: Option<PathBuf> = None;
     let mut all = Vec::new();
     for planned in plan {
-        let mut runs = Vec::new();
-        let mut first = None;
+        let (mut runs, mut checkpoints) = (Vec::new(), Vec::new());
         for &seed in &planned.seeds {
             let Some(checkpoint) = checkpoint(args, planned, seed, base.as_ref(), stages)? else {
                 continue;
             };
             base.get_or_insert_with(|| checkpoint.clone());
-            first.get_or_insert_with(|| checkpoint.clone());
+            checkpoints.push(checkpoint.clone());
             let trials = if seed == args.seeds[0] { trials.first } else { trials.others };
             runs.push(measure(args, planned, (seed, trials), checkpoint, stages)?);
         }
-        if let Some(checkpoint) = first {
+        if !runs.is_empty() {
             let configuration = Configuration { name: planned.name.to_string(), claim: planned.claim, runs };
-            all.push(Trained { configuration, checkpoint });
+            all.push(Trained { configuration, checkpoints });
         }
     }
     Ok(all)

@@ -53,7 +53,7 @@ const MULTISCREEN: &[(&str, &str)] = &[
     ("--num-attention-heads", "8"),
     ("--value-dim", "32"),
     ("--acceptance-init", "3"),
-    ("--lr", "0.03"),
+    ("--lr", "0.02"),
 ];
 /// Sizes of tiles so small that a training is a matter of seconds.
 const SMALL: &[(&str, &str)] = &[

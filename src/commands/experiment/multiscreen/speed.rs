@@ -24,8 +24,10 @@ fn rounds(args: &ExperimentArgs) -> usize {
 
 /// How many stages it takes.
 pub(super) fn count(args: &ExperimentArgs) -> usize {
-    let losses = 4;
-    losses + (3 + 2 + 1 + args.seeds.len()) * rounds(args)
+    // Two Transformers and Multiscreen; one and Multiscreen with every seed; the same after text alone.
+    let seeds = args.seeds.len();
+    let losses = 3 + seeds;
+    losses + (3 + (1 + seeds) + (1 + seeds)) * rounds(args)
 }
 
 /// A model to be timed.
@@ -63,9 +65,10 @@ pub(super) fn run(
     for name in [SOFTMAX, FULL] {
         bases.extend(of_the_main_training(args, trained, name, stages)?);
     }
-    if let Some(screening) = screening {
-        blocks.extend(time(args, of_equal_sizes(bases, screening.clone()), stages)?);
-        if let Some(narrow) = of_the_main_training(args, trained, narrow(args).name, stages)? {
+    if let Some(first) = screening.first() {
+        blocks.extend(time(args, of_equal_sizes(bases, first.clone()), stages)?);
+        let narrow = of_the_main_training(args, trained, narrow(args).name, stages)?;
+        if let Some(narrow) = narrow.into_iter().next() {
             blocks.extend(time(args, of_equal_loss(narrow, screening), stages)?);
         }
     }
@@ -76,19 +79,24 @@ pub(super) fn run(
     Ok(blocks)
 }
 
-/// A model of the main trainings and its loss; `None` where it is missing.
+/// The models of a configuration of the main trainings by seed, and their losses; none where it is missing.
 fn of_the_main_training(
     args: &ExperimentArgs,
     trained: &[Trained],
     name: &str,
     stages: &mut Stages,
-) -> Result<Option<Model>> {
+) -> Result<Vec<Model>> {
     let Some(found) = trained.iter().find(|trained| trained.configuration.name == name) else {
-        return Ok(None);
+        return Ok(vec![]);
     };
-    let (word, checkpoint) = (word(name), found.checkpoint.clone());
-    let losses = text_loss(args, &format!("speed-loss-{word}"), checkpoint.clone(), stages)?;
-    Ok(Some(Model { name: name.to_string(), word, checkpoint, losses }))
+    let mut models = Vec::new();
+    for (run, checkpoint) in found.configuration.runs.iter().zip(&found.checkpoints) {
+        let word = format!("{}-{}", word(name), run.seed);
+        let losses = text_loss(args, &format!("speed-loss-{word}"), checkpoint.clone(), stages)?;
+        let name = format!("{name}, seed {}", run.seed);
+        models.push(Model { name, word, checkpoint: checkpoint.clone(), losses });
+    }
+    Ok(models)
 }
 
 fn of_equal_sizes(bases: Vec<Model>, screening: Model) -> Group {
@@ -104,16 +112,18 @@ fn of_equal_sizes(bases: Vec<Model>, screening: Model) -> Group {
     }
 }
 
-fn of_equal_loss(narrow: Model, screening: Model) -> Group {
+fn of_equal_loss(narrow: Model, screening: Vec<Model>) -> Group {
     let again = |model: Model| Model { word: format!("equal-{}", model.word), ..model };
     Group {
         heading: "Time of one pass at equal loss",
         figure: "time-by-length-at-equal-loss",
-        about: "The Transformer without windows is trained on the same main sequences once more, with fewer heads of the same size and narrower \
-                in proportion, for its loss on text to be that of Multiscreen; whether it is, is said below."
-            .to_string(),
+        about: format!(
+            "The Transformer without windows is trained on the same main sequences once more, with fewer heads of the same size and narrower \
+             in proportion, for its loss on text to be that of Multiscreen; whether it is, is said below. Its time does not depend on its \
+             weights, so it has one seed, and {NAME} every one, since the lengths of its windows are learned."
+        ),
         bases: vec![again(narrow)],
-        others: vec![again(screening)],
+        others: screening.into_iter().map(again).collect(),
     }
 }
 
