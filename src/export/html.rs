@@ -9,7 +9,7 @@ const STYLE: &str = "\
 body { font-family: sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; line-height: 1.5; color: #1a1a1a; background: #fff }
 table { border-collapse: collapse; margin: 0.5rem 0 1.5rem }
 caption { text-align: left; color: #444; padding-bottom: 0.4rem }
-th, td { padding: 0.2rem 0.7rem; border-bottom: 1px solid #ddd; text-align: right; font-variant-numeric: tabular-nums }
+th, td { padding: 0.2rem 0.55rem; border-bottom: 1px solid #ddd; text-align: right; font-variant-numeric: tabular-nums }
 th:first-child, td:first-child { text-align: left }
 figure { margin: 1.5rem 0 }
 figcaption { color: #444 }
@@ -47,7 +47,9 @@ pub fn page(document: &Document) -> String {
 
 fn of_table(table: &Table) -> String {
     let row = |tag: &str, cells: &[String]| {
-        let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell))).collect();
+        // An interval may stand on a line of its own, but in one piece.
+        let cell = |cell: &String| format!("<{tag}>{}</{tag}>", escaped(cell).replace(", ", ",&nbsp;"));
+        let cells: String = cells.iter().map(cell).collect();
         format!("<tr>{cells}</tr>\n")
     };
     let rows: String = table.rows.iter().map(|cells| row("td", cells)).collect();
@@ -64,7 +66,7 @@ mod tests {
         let table = Table {
             caption: "c".to_string(),
             header: vec!["name".to_string(), "n".to_string()],
-            rows: vec![vec!["<script>".to_string(), "1".to_string()]],
+            rows: vec![vec!["<script>".to_string(), "1 [0, 2]".to_string()]],
         };
         let blocks = vec![
             Block::Heading("h & h".to_string()),
@@ -73,7 +75,8 @@ mod tests {
             Block::Table(table),
         ];
         let html = page(&Document { title: "t".to_string(), blocks });
-        assert!(!html.contains("<script>") && html.contains("<td>&lt;script&gt;</td><td>1</td>"), "{html}");
+        assert!(!html.contains("<script>"), "{html}");
+        assert!(html.contains("<td>&lt;script&gt;</td><td>1 [0,&nbsp;2]</td>"), "{html}");
         for piece in ["<h1>t</h1>", "<h2>h &amp; h</h2>", "<p>p</p>", "<pre>$ niah &gt; x</pre>", "</html>"] {
             assert!(html.contains(piece), "{piece} in {html}");
         }
