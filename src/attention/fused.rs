@@ -14,7 +14,7 @@ use crate::kernel::gemm::{Into, Matrix, multiply};
 use crate::kernel::{Running, online_softmax};
 
 /// Rows in a block, queries of all heads that share keys: an eighth of the keys that a query sees, so that few are looked at in
-/// vain, within these bounds. Many rows use a key well while it is in the cache.
+/// vain, within these bounds, but of every head the least. Many rows use a key well while it is in the cache.
 const ROWS: (usize, usize) = (32, 256);
 /// Keys in a block: its scores and keys stay in the second-level cache.
 const KEY_BLOCK: usize = 512;

@@ -47,7 +47,7 @@ pub fn page(document: &Document) -> String {
 
 fn of_table(table: &Table) -> String {
     let row = |tag: &str, cells: &[String]| {
-        // An interval may stand on a line of its own, but in one piece.
+        // No cell is broken behind a comma, so that an interval, which may stand on a line of its own, stays in one piece.
         let cell = |cell: &String| format!("<{tag}>{}</{tag}>", escaped(cell).replace(", ", ",&nbsp;"));
         let cells: String = cells.iter().map(cell).collect();
         format!("<tr>{cells}</tr>\n")
