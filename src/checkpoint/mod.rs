@@ -57,6 +57,8 @@ pub struct Checkpoint {
     pub own_variant: OwnVariant,
     /// Where its tokenizer is.
     pub tokenizer: TokenizerSource,
+    /// What its files hold that nothing reads: an evaluation may not be of the model that was meant.
+    pub warnings: Vec<String>,
     source: Box<dyn TensorSource>,
     files: Vec<PathBuf>,
     /// What the one file holds when it is in the binary.
@@ -184,7 +186,8 @@ impl Checkpoint {
         Decoder::load(spec.clone(), &Weights::checks_only(source.as_ref()))?;
         let own_variant = own_variant::detect(config, &spec, source.as_ref())?;
         let (family, sha256) = (family.name, OnceLock::new());
-        Ok(Self { family, spec, own_variant, tokenizer, source, files, embedded: None, sha256 })
+        let warnings = Vec::new();
+        Ok(Self { family, spec, own_variant, tokenizer, warnings, source, files, embedded: None, sha256 })
     }
 
     /// Loads the weights, to be kept and multiplied as `dtype`.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use super::view::find_cell;
-use super::{prepare, print, tell};
+use super::{prepare, print, tell, warn};
 use crate::attention::probe::AttentionCapture;
 use crate::cli::AttendArgs;
 use crate::error::{Error, Result};
@@ -180,6 +180,7 @@ fn computed(
     tell("running the trial again for its per-token attention");
     let (device, _) = prepare(&args.machine)?;
     let plan = RunPlan::resolve(record.settings.clone())?;
+    warn(&plan.warnings);
     let spec = &plan.checkpoint.spec;
     head.check((spec.num_hidden_layers, spec.num_attention_heads))?;
     if let Some(difference) = record.identity.difference(&plan.identity()?) {
@@ -201,6 +202,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
     let model = args.model.as_deref().unwrap_or_default();
     let precision = PrecisionChoice { dtype: args.dtype, kv_dtype: args.kv_dtype };
     let plan = TextPlan::resolve(model, &args.variant, precision, args.screening_window_expansion)?;
+    warn(plan.warnings());
     let query = args.query.as_deref().unwrap_or_default();
     head.check(plan.heads())?;
     let prompt = plan.prompt(&text, query, args.needle.as_deref())?;

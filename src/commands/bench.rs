@@ -3,7 +3,7 @@
 use candle_core::Device;
 use serde_json::json;
 
-use super::{machine_record, prepare, print, tell};
+use super::{machine_record, prepare, print, warn};
 use crate::attention::AttentionVariant;
 use crate::checkpoint::RopeOverride;
 use crate::cli::BenchArgs;
@@ -32,9 +32,7 @@ const WARM_UP: usize = 8 * 1024;
 pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
     let (device, threads) = prepare(&args.machine)?;
     let plan = BenchPlan::resolve(&settings(args))?;
-    for warning in &plan.warnings {
-        tell(format_args!("warning: {warning}"));
-    }
+    warn(&plan.warnings);
     // Made before the weights load: where nothing can be written nothing is computed.
     if let Some(directory) = &args.output {
         make(directory)?;

@@ -3,7 +3,7 @@
 
 use super::compare::{check_first_prompts, report};
 use super::evaluation::{Evaluation, failures};
-use super::{machine_record, prepare, print, run_report, stop_on_interrupt};
+use super::{machine_record, prepare, print, run_report, stop_on_interrupt, warn};
 use crate::checkpoint::{Checkpoint, RopeOverride, SHIPPED_PREFIX};
 use crate::cli::DemoArgs;
 use crate::error::{Error, Result};
@@ -41,7 +41,10 @@ pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
         spaced_depths(DEPTHS, DepthSpacing::Linear),
     )?;
     let open = |(_, checkpoint): &(&str, &str)| -> Result<_> {
-        let evaluation = Evaluation::new(RunPlan::resolve(settings(checkpoint, &grid, args))?, true)?;
+        let plan = RunPlan::resolve(settings(checkpoint, &grid, args))?;
+        // That its lengths are beyond those of the training is what the demo shows.
+        warn(&plan.checkpoint.warnings);
+        let evaluation = Evaluation::new(plan, true)?;
         let record = evaluation.record(&device, machine_record(&args.machine, threads))?;
         Ok((evaluation, record))
     };

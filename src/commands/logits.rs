@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{cannot_write, prepare, stop_on_interrupt, tell, write_file};
+use super::{cannot_write, prepare, stop_on_interrupt, tell, warn, write_file};
 use crate::attention::AttentionRows;
 use crate::checkpoint::{NamedTensor, Numbers, RopeOverride, write_safetensors};
 use crate::cli::{LogitsArgs, TokenArgs};
@@ -22,9 +22,7 @@ use crate::progress::{Bar, Progress};
 pub fn run(args: &LogitsArgs) -> Result<()> {
     let (device, _) = prepare(&args.machine)?;
     let plan = LogitsPlan::resolve(&settings(args)?)?;
-    for warning in &plan.warnings {
-        tell(format_args!("warning: {warning}"));
-    }
+    warn(&plan.warnings);
     let (name, t) = (plan.variant.name(), plan.tokens.len());
     let bos = plan.bos.map(|bos| format!(" (BOS {bos} in front)")).unwrap_or_default();
     tell(format_args!("{}: {t} tokens{bos}, variant {name} ({})", args.model, plan.variant_description));

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use super::{machine_record, prepare, print, stop_on_interrupt, tell};
+use super::{machine_record, prepare, print, stop_on_interrupt, tell, warn};
 use crate::cli::LossArgs;
 use crate::clock;
 use crate::error::Result;
@@ -27,9 +27,7 @@ pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
     let (device, threads) = prepare(&args.machine)?;
     let started = clock::now_utc();
     let plan = LossPlan::resolve(settings(args))?;
-    for warning in &plan.warnings {
-        tell(format_args!("warning: {warning}"));
-    }
+    warn(&plan.warnings);
     // Made before the weights load: where nothing can be written nothing is computed.
     if let Some(directory) = &args.output {
         make(directory)?;

@@ -62,6 +62,13 @@ pub fn tell(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// Writes warnings to stderr, a line each.
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        tell(format_args!("warning: {warning}"));
+    }
+}
+
 /// Writes to stdout. A reader that has gone away (`| head`) is no error.
 fn print(text: &str) -> Result<()> {
     match io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {

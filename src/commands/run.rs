@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::evaluation::{Evaluation, failures};
-use super::{machine_record, prepare, print, results, settings, stop_on_interrupt, tell};
+use super::{machine_record, prepare, print, results, settings, stop_on_interrupt, tell, warn};
 use crate::checkpoint::SHIPPED_PREFIX;
 use crate::cli::RunArgs;
 use crate::error::Result;
@@ -19,9 +19,7 @@ use crate::plan::RunPlan;
 pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let (device, threads) = prepare(&args.machine)?;
     let plan = RunPlan::resolve(settings(&args.model, &args.grid)?)?;
-    for warning in &plan.warnings {
-        tell(format_args!("warning: {warning}"));
-    }
+    warn(&plan.warnings);
     let sharing = !args.no_prefix_sharing;
     let evaluation = Evaluation::new(plan, sharing)?;
     let plan = &evaluation.plan;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
-use super::{machine_record, prepare, stop_on_interrupt, tell};
+use super::{machine_record, prepare, stop_on_interrupt, tell, warn};
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::cli::{MachineArgs, SaveDtype, TrainArgs, TrainedFamily};
 use crate::clock;
@@ -25,6 +25,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let machine = MachineArgs { device: "cpu".to_string(), threads: args.threads };
     let (_, threads) = prepare(&machine)?;
     let plan = TrainingPlan::resolve(options(args)?)?;
+    warn(plan.warnings());
     let identity = plan.identity()?;
     let (mut directory, mut state) = if args.resume {
         TrainingDirectory::resume(&args.output, &identity, plan.model().layout())?

@@ -62,6 +62,9 @@ fn page(found: &Inspection, style: &Style) -> String {
         None if found.problems.is_empty() => page.line("tokenizer", "none found"),
         None => page.line("tokenizer", "cannot be used"),
     }
+    for warning in &found.warnings {
+        page.line("warning", warning);
+    }
     for problem in &found.problems {
         page.line("problem", problem);
     }

@@ -1,8 +1,8 @@
 //! The plan of `niah bench`: lengths, variant and tokens resolved against a checkpoint, before any weight is loaded.
 
 use super::{
-    MemoryPlan, Precision, PrecisionChoice, check_numbers, check_positions, check_sizes, open,
-    positions_warning, variant,
+    MemoryPlan, Precision, PrecisionChoice, check_numbers, check_positions, check_sizes, open, variant,
+    warnings,
 };
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
@@ -91,9 +91,7 @@ impl BenchPlan {
         MemoryPlan::new(spec, precision, longest, settings.chunk)
             .check(precision, "use shorter --context-lengths or a smaller checkpoint")?;
         Ok(Self {
-            warnings: positions_warning(spec, lengths.last().copied().unwrap_or_default())
-                .into_iter()
-                .collect(),
+            warnings: warnings(&checkpoint, lengths.last().copied().unwrap_or_default()),
             tokens: BenchTokens {
                 tokens: random_tokens(settings.seed, longest, spec.vocab_size),
                 new_tokens: settings.new_tokens,

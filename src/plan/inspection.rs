@@ -39,6 +39,8 @@ pub struct Inspection {
     pub attention: AttentionFacts,
     /// Its tokenizer; `None` when it has none that can be used.
     pub tokenizer: Option<TokenizerFacts>,
+    /// What its files hold that nothing reads.
+    pub warnings: Vec<String>,
     /// What stands in the way of a run, beside missing memory.
     pub problems: Vec<String>,
     /// Memory of a run, by length.
@@ -156,6 +158,7 @@ impl Inspection {
                 screens: learned_screens(&checkpoint),
             },
             tokenizer,
+            warnings: checkpoint.warnings,
             problems,
             memory: lengths
                 .iter()

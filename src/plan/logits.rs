@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     MemoryPlan, Precision, PrecisionChoice, check_numbers, check_positions, check_sizes, check_vocabulary,
-    load_tokenizer, open, positions_warning, variant_of,
+    load_tokenizer, open, variant_of, warnings,
 };
 use crate::attention::variant::{LayerScale, OwnVariant, describe_scales};
 use crate::attention::{AttentionRows, AttentionVariant};
@@ -148,7 +148,7 @@ impl LogitsPlan {
         check_positions(&checkpoint.spec, flag, tokens.len())?;
         check_sizes(variant.as_ref(), flag, tokens.len())?;
         let attention_rows = settings.attentions.as_ref().map(|rows| rows.of(tokens.len())).transpose()?;
-        let warnings = positions_warning(&checkpoint.spec, tokens.len()).into_iter().collect();
+        let warnings = warnings(&checkpoint, tokens.len());
         let chunk = settings.chunk.min(tokens.len());
         let plan = Self {
             checkpoint,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     MemoryPlan, Precision, PrecisionChoice, check_numbers, check_positions, check_sizes, check_vocabulary,
-    load_tokenizer, open, positions_warning, variant,
+    load_tokenizer, open, variant, warnings,
 };
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
@@ -120,7 +120,7 @@ impl LossPlan {
         let text = |trial| text(&haystack, settings.seed, trial, &tokenizer, length);
         Ok(Self {
             texts: (0..settings.trials).map(text).collect::<Result<_>>()?,
-            warnings: positions_warning(spec, length).into_iter().collect(),
+            warnings: warnings(&checkpoint, length),
             tokenizer_hash: tokenizer.hash().to_string(),
             settings: LossSettings { dtype: Some(precision.dtype), ..settings },
             precision,

@@ -148,7 +148,7 @@ impl RunPlan {
         let prompts =
             PromptPlan { task, haystack, form, snap: settings.snap, answer_budget: settings.max_new_tokens };
         let plan = Self {
-            warnings: positions_warning(&checkpoint.spec, longest(&settings)).into_iter().collect(),
+            warnings: warnings(&checkpoint, longest(&settings)),
             end_tokens: tokenizer.eos_ids().iter().copied().collect(),
             settings: Settings { dtype: Some(precision.dtype), ..settings },
             checkpoint,
@@ -433,6 +433,11 @@ fn check_sizes(variant: &dyn AttentionVariant, flag: &str, tokens: usize) -> Res
         }
         _ => Ok(()),
     }
+}
+
+/// What is told before anything runs: what the checkpoint warns of, and that this many tokens are more than it declares.
+fn warnings(checkpoint: &Checkpoint, tokens: usize) -> Vec<String> {
+    checkpoint.warnings.iter().cloned().chain(positions_warning(&checkpoint.spec, tokens)).collect()
 }
 
 /// The warning that this many tokens are more than the checkpoint declares.

@@ -74,6 +74,12 @@ impl TextPlan {
         Ok(TextPrompt { tokens: bos.into_iter().chain(encoded.ids).collect(), needle })
     }
 
+    /// What the checkpoint warns of.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.checkpoint.warnings
+    }
+
     /// Refuses a prompt and answer of `tokens` that do not fit into memory; the warning when they are beyond the
     /// checkpoint's positions.
     ///

@@ -130,6 +130,12 @@ impl TrainingPlan {
         self.model.as_ref()
     }
 
+    /// What the checkpoint that the training begins with warns of.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        self.checkpoint.as_ref().map_or(&[], |checkpoint| &checkpoint.warnings)
+    }
+
     /// What is trained behind `step` steps, and the step that it is trained to.
     #[must_use]
     pub fn leg(&self, step: usize) -> (&dyn Trainable, usize) {
