@@ -177,6 +177,32 @@ fn a_checkpoint_can_be_trained_further_under_another_variant() {
     assert_eq!(config["attention_variant"], serde_json::json!({"kind": "ssmax-bias", "layers": [1]}));
 }
 
+#[test]
+fn a_swap_is_one_rule_whether_it_is_run_or_written_as_a_checkpoint() {
+    let place = Place::new();
+    // Trained on 128 tokens; the swap to be written is for rows of another length, which must not count.
+    succeeds(&place.train("softmax", &["--steps=1", "--variant=softmax"]));
+    succeeds(&place.niah(&[
+        "train",
+        "-o",
+        "swapped",
+        "--init=softmax",
+        "--variant=ssmax",
+        "--steps=0",
+        "--context-length=192",
+    ]));
+    let logits = |name: &str, flags: &[&str]| {
+        let to = format!("{name}.safetensors");
+        let ids = ["--ids", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20"];
+        succeeds(&place.niah(&[&["logits", name, "-o", &to], &ids[..], flags].concat()));
+        let stored = candle_core::safetensors::load(place.path(&to), &candle_core::Device::Cpu).unwrap();
+        stored["logits"].flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let (run, written) = (logits("softmax", &["--variant=ssmax"]), logits("swapped", &[]));
+    assert!(!run.is_empty() && run == written, "the two swaps differ");
+    assert_ne!(run, logits("softmax", &[]), "the swap changes nothing");
+}
+
 /// Screening tiles likewise.
 const TILES: &[&str] = &[
     "--family=multiscreen",
@@ -362,7 +388,7 @@ fn a_checkpoint_rounded_to_bf16_has_half_the_size_and_runs() {
     let size = |name: &str| fs::metadata(place.path(name).join("model.safetensors")).unwrap().len();
     assert!(2 * size("rounded") < size("exact") + 4096, "{} and {}", size("rounded"), size("exact"));
     assert_eq!(json(&place.path("rounded/config.json"))["dtype"], "bfloat16");
-    succeeds(&place.niah(&["loss", "--model=rounded", "--context-length=64", "--trials=1"]));
+    succeeds(&place.niah(&["loss", "--model=rounded", "--context-length=192", "--trials=1"]));
     // What training goes on from was not rounded.
     let state = |name: &str| fs::read(place.path(name).join("training-state.safetensors")).unwrap();
     succeeds(&place.train("one", &["--steps=1"]));

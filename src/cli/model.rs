@@ -14,14 +14,14 @@ pub struct AttentionArgs {
     /// Attention variant: auto (the checkpoint's own), softmax, ssmax, ssmax-fixed, ssmax-bias, softmax1, logn, temperature, adaptive, screening
     #[arg(long, default_value = "auto", help_heading = "Model")]
     pub variant: String,
-    /// Precision of the weights: f32 (exact), bf16 (weights and inputs rounded), f16 (weights rounded); sums are f32 [default: bf16
-    /// for quantised weights where the processor multiplies bf16 (not in niah logits), else f32]
+    /// Precision of the weights: f32 (exact), bf16 (weights and inputs rounded), f16 (weights rounded); sums are f32 [default: f32,
+    /// or f16 for quantised weights that do not fit into memory in f32]
     #[arg(long, value_name = "DTYPE", value_parser = dtype, help_heading = "Model")]
     pub dtype: Option<Dtype>,
     /// Precision of cached keys and values: f32, bf16 [default: bf16 beside weights in bf16 on the CPU, else f32]
     #[arg(long, value_name = "DTYPE", value_parser = kv_dtype, help_heading = "Model")]
     pub kv_dtype: Option<KvDtype>,
-    /// One scale s for all heads, with ssmax or ssmax-bias: instead of the learned one or 1 / mean(ln n) of the training length
+    /// One scale s for all heads, with ssmax or ssmax-bias: instead of the learned one or that of a zero-shot swap, 1 / mean(ln n) of the training length
     #[arg(long, value_name = "S", allow_hyphen_values = true, help_heading = "Model")]
     pub ssmax_scale: Option<f64>,
     /// Base of the rotary frequencies

@@ -48,11 +48,8 @@ fn page(found: &Inspection, style: &Style) -> String {
     }
     page.line("training", &training(found));
     page.line("variant", &format!("{} ({})", attention.variant, attention.description));
-    if let (None, Some(s)) = (&attention.ssmax_scale, attention.swap_scale) {
-        page.line(
-            "swap",
-            &format!("--variant ssmax would take s = {s:.4}, 1 / mean(ln n) over the training length"),
-        );
+    if let Some(swap) = &attention.swap {
+        page.line("swap", &format!("--variant ssmax would be a {swap}"));
     }
     match &found.tokenizer {
         Some(tokenizer) => {

@@ -58,16 +58,6 @@ impl Dtype {
         }
     }
 
-    /// Whether this processor has instructions of its own for it.
-    #[must_use]
-    pub fn is_native(self) -> bool {
-        match self {
-            Self::F32 => true,
-            Self::Bf16 => kernel::bf16::is_native(),
-            Self::F16 => false,
-        }
-    }
-
     /// Its name in the table.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::tokenizer::load_outline;
 use super::{MemoryPlan, Precision, PrecisionChoice, check_vocabulary, variant};
 use crate::attention::screening::Screen;
-use crate::attention::variant::{LayerScale, OwnVariant, swap_scale};
+use crate::attention::variant::{LayerScale, OwnVariant};
 use crate::checkpoint::{Checkpoint, RopeOverride, TokenizerSource};
 use crate::error::Result;
 use crate::generate::DEFAULT_CHUNK;
@@ -60,8 +60,8 @@ pub struct AttentionFacts {
     pub ssmax_scale: Option<Vec<Vec<f32>>>,
     /// Learned `b`, `[layers][heads]`.
     pub ssmax_bias: Option<Vec<Vec<f32>>>,
-    /// The scale that `--variant ssmax` takes where none is learned.
-    pub swap_scale: Option<f64>,
+    /// What `--variant ssmax` is where no scale is learned; absent where it is no swap, or none is possible.
+    pub swap: Option<String>,
     /// Windows and acceptance widths of screening tiles, `[layers][tiles]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub screens: Option<Vec<Vec<LearnedScreen>>>,
@@ -152,9 +152,7 @@ impl Inspection {
                 description: own.description(),
                 ssmax_scale: by_layer(rule, scale),
                 ssmax_bias: by_layer(rule, bias).filter(|_| rule.has_bias()),
-                swap_scale: training_length
-                    .filter(|&length| length > 1 && checkpoint.spec.screening.is_none())
-                    .map(swap_scale),
+                swap: zero_shot_swap(&checkpoint),
                 screens: learned_screens(&checkpoint),
             },
             tokenizer,
@@ -169,6 +167,13 @@ impl Inspection {
             spec: checkpoint.spec,
         })
     }
+}
+
+/// What a swap of a checkpoint without learned scales to Scalable-Softmax is.
+fn zero_shot_swap(checkpoint: &Checkpoint) -> Option<String> {
+    let learned = checkpoint.own_variant.scales.is_some();
+    let swap = (!learned).then(|| variant(checkpoint, "ssmax", None))?;
+    Some(swap.ok()?.description())
 }
 
 /// The screens of a checkpoint that has any.

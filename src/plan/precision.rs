@@ -20,25 +20,20 @@ pub struct PrecisionChoice {
 }
 
 impl PrecisionChoice {
-    /// The precision of a checkpoint for which nothing else is asked. Quantised weights are rounded already, and run in the
-    /// fastest form that rounds them little further: bf16, where the processor multiplies it, and elsewhere f32, or f16 where f32 does
-    /// not fit into memory. All others are exact, in f32.
+    /// Where nothing is asked for, f32: exact, and the same answers whatever the processor multiplies fast. Rounding weights and
+    /// activations to bf16 changes answers of small models (README, Checkpoints). Quantised weights that do not fit into
+    /// memory in f32 run in f16, which only rounds what was rounded before.
     #[must_use]
     pub fn of(self, checkpoint: &Checkpoint) -> Precision {
-        let rounded = checkpoint.is_quantised() && checkpoint.spec.screening.is_none();
+        let quantised = checkpoint.is_quantised() && checkpoint.spec.screening.is_none();
         let with = |dtype| Precision { dtype, kv_dtype: self.kv_dtype };
         let fits = |dtype| MemoryPlan::new(&checkpoint.spec, with(dtype), 1, 1).fits();
-        with(self.dtype.unwrap_or_else(|| fastest(rounded, Dtype::Bf16.is_native(), fits)))
+        with(self.dtype.unwrap_or_else(|| default_dtype(quantised, fits)))
     }
 }
 
-/// The fastest form for weights that are `rounded` already or not, on a processor that multiplies bf16 or does not.
-fn fastest(rounded: bool, native: bool, fits: impl Fn(Dtype) -> bool) -> Dtype {
-    match rounded {
-        true if native => Dtype::Bf16,
-        true if !fits(Dtype::F32) => Dtype::F16,
-        _ => Dtype::F32,
-    }
+fn default_dtype(quantised: bool, fits: impl Fn(Dtype) -> bool) -> Dtype {
+    if quantised && !fits(Dtype::F32) { Dtype::F16 } else { Dtype::F32 }
 }
 
 /// The precision of weights and of the cache.
@@ -71,14 +66,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantised_weights_are_halved_where_bf16_is_fast_or_memory_is_short_and_exact_ones_never() {
-        for (rounded, native, fits, expected) in [
-            (true, true, true, Dtype::Bf16),
-            (true, false, true, Dtype::F32),
-            (true, false, false, Dtype::F16),
-            (false, true, false, Dtype::F32),
-        ] {
-            assert_eq!(fastest(rounded, native, |dtype| fits || dtype != Dtype::F32), expected);
+    fn regression_the_default_precision_does_not_depend_on_the_processor() {
+        for (quantised, fits, expected) in
+            [(true, true, Dtype::F32), (true, false, Dtype::F16), (false, false, Dtype::F32)]
+        {
+            assert_eq!(default_dtype(quantised, |dtype| fits || dtype != Dtype::F32), expected);
         }
     }
 }

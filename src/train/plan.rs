@@ -9,8 +9,7 @@ use super::data::{Mixture, Sources, vocabulary_texts};
 use super::decoder::{Multiplier, TrainableDecoder};
 use super::multiscreen::TrainableMultiscreen;
 use super::{Initial, ModelSizes, State, Trainable, TrainingSettings, from_checkpoint, initial};
-use crate::attention::Window;
-use crate::attention::variant::swap_scale;
+use crate::attention::variant::{swap_scale, swapped_layers};
 use crate::checkpoint::{Checkpoint, Config, RopeOverride};
 use crate::error::{Error, Result};
 use crate::haystack::Haystack;
@@ -239,9 +238,12 @@ fn decoder(
     config["attention_variant"] = json!({"kind": variant.name});
     let spec = spec_of(config)?;
     check_vocabulary(tokens, &spec)?;
-    let follows: Vec<bool> = match own.filter(|own| own.name == variant.name && variant.name != "softmax") {
+    // What a run under `--variant` takes: that of the checkpoint, or else of the rows to be trained on.
+    let length = checkpoint.and_then(|checkpoint| checkpoint.spec.training_length()).unwrap_or(rows);
+    let follows = match own.filter(|own| own.name == variant.name) {
         Some(own) => own.layers.clone(),
-        None => spec.layers.iter().map(|layer| layer.window == Window::Full).collect(),
+        None if variant.name == "softmax" => vec![false; spec.num_hidden_layers],
+        None => swapped_layers(variant.name, &spec.layers, Some(length))?,
     };
     if variant.name != "softmax" {
         let layers: Vec<_> = (0..follows.len()).filter(|&layer| follows[layer]).collect();
@@ -252,7 +254,7 @@ fn decoder(
     let from = Initial {
         range: options.sizes.initializer_range(),
         layers: spec.num_hidden_layers,
-        ssmax_scale: options.ssmax_init.unwrap_or_else(|| swap_scale(rows)),
+        ssmax_scale: options.ssmax_init.unwrap_or_else(|| swap_scale(length)),
     };
     let decoder = || TrainableDecoder::new(spec.clone(), rows, &multipliers, from);
     let before_swap = match options.swap_at_step {

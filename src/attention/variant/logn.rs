@@ -21,7 +21,7 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
             "a checkpoint whose configuration says how long it was trained: max_position_embeddings above 1";
         return Err(Error::invalid("--variant", NAME, expected));
     };
-    let follows = inputs.follows(NAME);
+    let follows = inputs.follows(NAME)?;
     let swap = if own.is_some() { "" } else { "zero-shot swap, " };
     let rule = format!("{swap}m = max(1, ln n / ln {length}){}", on_layers(&follows));
     Ok(Box::new(LogN { length, follows, description: inputs.describe(NAME, &rule) }))

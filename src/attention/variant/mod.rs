@@ -36,11 +36,13 @@ mod screening;
 mod softmax;
 mod softmax1;
 mod ssmax;
+mod swap;
 mod temperature;
 
 pub use adaptive::Adaptive;
 pub use own::{LayerScale, OwnVariant};
-pub use ssmax::{describe_scales, swap_scale};
+pub use ssmax::describe_scales;
+pub use swap::{swap_scale, swapped_layers};
 pub use temperature::Temperature;
 
 use super::screening::Screen;
@@ -112,9 +114,12 @@ impl<'a> VariantInputs<'a> {
         self.own.filter(|own| names.contains(&own.name))
     }
 
-    /// Which layers variant `name` is for: those of the checkpoint's own rule, and all of them at a zero-shot swap.
-    fn follows(&self, name: &str) -> Vec<bool> {
-        self.own_if(&[name]).map_or_else(|| vec![true; self.layers.len()], |own| own.layers.clone())
+    /// Which layers variant `name` is for: those of the checkpoint's own rule, and [`swapped_layers`] at a zero-shot swap.
+    fn follows(&self, name: &str) -> Result<Vec<bool>> {
+        match self.own_if(&[name]) {
+            Some(own) => Ok(own.layers.clone()),
+            None => swapped_layers(name, self.layers, self.training_length),
+        }
     }
 
     /// `rule`, and behind it what of the checkpoint's own rule is not used under `--variant name`.

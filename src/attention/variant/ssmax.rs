@@ -1,27 +1,10 @@
 //! Scalable-Softmax: `m = s_h ln n + b_h` (arXiv 2501.19399).
 
-use super::{AttentionVariant, LayerScale, QueryRow, VariantInputs, on_layers};
+use super::{AttentionVariant, LayerScale, QueryRow, VariantInputs, on_layers, swap_scale, swapped_layers};
 use crate::error::{Error, Result};
 
 /// The names of the rules with a learned scale.
 const LEARNED: &[&str] = &["ssmax", "ssmax-bias"];
-
-/// `1 / mean(ln n, n = 1..=training_length)`: the scale that keeps the average temperature of a Softmax model at a swap.
-///
-/// ```
-/// use niah::attention::variant::swap_scale;
-/// assert!((swap_scale(1024) - 0.168471).abs() < 1e-6);
-/// ```
-#[must_use]
-pub fn swap_scale(training_length: usize) -> f64 {
-    let n = training_length as f64;
-    let total = match training_length {
-        ..=1_000_000 => (1..=training_length).map(|n| (n as f64).ln()).sum(),
-        // ln n! by Stirling: as exact, and no loop over whatever length a configuration claims.
-        _ => n * n.ln() - n + 0.5 * (2.0 * std::f64::consts::PI * n).ln() + 1.0 / (12.0 * n),
-    };
-    n / total
-}
 
 struct Ssmax {
     name: &'static str,
@@ -54,7 +37,7 @@ pub(super) fn biased(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVari
 pub(super) fn fixed(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>> {
     const NAME: &str = "ssmax-fixed";
     inputs.refuse_scale(NAME)?;
-    let follows = inputs.follows(NAME);
+    let follows = inputs.follows(NAME)?;
     let rule = format!("s = 1 for every head{}", on_layers(&follows));
     let one = |follows: &bool| follows.then(|| uniform(1.0, inputs.heads));
     let layers = follows.iter().map(one).collect();
@@ -76,14 +59,12 @@ fn scales(name: &'static str, inputs: &VariantInputs<'_>) -> Result<(Vec<Option<
             (layers, format!("s = {s} for every head, from --ssmax-scale in place of the learned ones"))
         }
         (Some(s), None, _) => {
-            let layers = vec![Some(uniform(s, inputs.heads)); inputs.layers.len()];
-            (layers, format!("s = {s} for every head, from --ssmax-scale"))
+            (swapped(name, s, inputs)?, format!("s = {s} for every head, from --ssmax-scale"))
         }
         (None, Some(own), _) => (own.clone(), describe_learned(own)),
         (None, None, Some(length)) if length > 1 => {
             let s = swap_scale(length);
-            let layers = vec![Some(uniform(s, inputs.heads)); inputs.layers.len()];
-            (layers, format!("zero-shot swap, s = {s:.4} from train length {length}"))
+            (swapped(name, s, inputs)?, format!("zero-shot swap, s = {s:.4} from train length {length}"))
         }
         (None, None, _) => {
             return Err(Error::invalid(
@@ -95,6 +76,12 @@ fn scales(name: &'static str, inputs: &VariantInputs<'_>) -> Result<(Vec<Option<
     };
     let follows: Vec<bool> = layers.iter().map(Option::is_some).collect();
     Ok((layers, rule + &on_layers(&follows)))
+}
+
+/// One scale for all heads of the layers that a swap changes.
+fn swapped(name: &str, s: f64, inputs: &VariantInputs<'_>) -> Result<Vec<Option<LayerScale>>> {
+    let swapped = swapped_layers(name, inputs.layers, inputs.training_length)?;
+    Ok(swapped.iter().map(|swapped| swapped.then(|| uniform(s, inputs.heads))).collect())
 }
 
 fn describe_learned(layers: &[Option<LayerScale>]) -> String {
@@ -183,6 +170,9 @@ mod tests {
         let given = VariantInputs { scale_override: Some(0.5), ..inputs };
         assert_eq!(build("ssmax", &given).unwrap().multipliers(0, &rows(&[7])), None);
         let fixed = build("ssmax-fixed", &inputs).unwrap();
-        assert!(fixed.multipliers(0, &rows(&[7])).is_some(), "a swap to another rule is for every layer");
+        assert!(
+            fixed.multipliers(0, &rows(&[7])).is_some(),
+            "a swap to another rule is for every layer without a window"
+        );
     }
 }

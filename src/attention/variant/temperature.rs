@@ -69,7 +69,7 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
     inputs.refuse_scale(NAME)?;
     let own = inputs.own_if(&[NAME]).and_then(|own| own.temperature);
     let temperature = own.unwrap_or(Temperature::LLAMA4);
-    let mut follows = inputs.follows(NAME);
+    let mut follows = inputs.follows(NAME)?;
     if matches!(temperature, Temperature::Llama4 { .. }) {
         follows.iter_mut().zip(inputs.layers).for_each(|(follows, layer)| *follows &= layer.rope.is_none());
     }

@@ -116,11 +116,6 @@ pub(crate) fn kernel_name() -> &'static str {
     kernel().name
 }
 
-/// Whether this processor multiplies bf16.
-pub(crate) fn is_native() -> bool {
-    kernel_name() != PLAIN.name
-}
-
 /// The fastest kernel of this processor.
 fn kernel() -> Kernel {
     #[cfg(target_arch = "x86_64")]
