@@ -25,7 +25,7 @@
 //!  2  score                             (response, expected) to 0..1
 //!  1  TEXT  grid needle haystack split  | TENSOR  attention model
 //!           task prompt trial tokenizer |         checkpoint generate logits loss speed kernel
-//!  0  registry · error · rng · hash · clock · process · progress
+//!  0  registry · error · rng · hash · clock · files · json · process · progress
 //! ```
 //!
 //! # Invariants, held by `tests/layers.rs`
@@ -47,10 +47,12 @@ pub mod clock;
 pub mod commands;
 pub mod error;
 pub mod export;
+pub mod files;
 pub mod generate;
 pub mod grid;
 pub mod hash;
 pub mod haystack;
+pub mod json;
 mod kernel;
 pub mod logits;
 pub mod loss;

@@ -28,7 +28,9 @@ use Layer::{Base, Command, Export, Plan, Report, Score, Tensor, Text};
 const MODULES: &[(&str, Layer)] = &[
     ("clock", Base),
     ("error", Base),
+    ("files", Base),
     ("hash", Base),
+    ("json", Base),
     ("process", Base),
     ("progress", Base),
     ("registry", Base),

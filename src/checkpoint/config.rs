@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::{files, json};
 
 /// `config.json`, a section of it, or a GGUF's metadata under Hugging Face's names.
 #[derive(Debug, Clone)]
@@ -21,12 +22,12 @@ impl Config {
     /// # Errors
     /// [`Error::File`] when it is missing, unreadable or not JSON.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+        let bytes = files::read(path, json::MOST_BYTES).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Error::file(
                 path,
                 "not found; a checkpoint directory holds config.json, tokenizer.json and weights",
             ),
-            _ => Error::file(path, format!("cannot read: {error}; make it readable")),
+            _ => Error::file(path, files::problem(&error)),
         })?;
         Self::parse(path, &bytes)
     }
@@ -36,7 +37,7 @@ impl Config {
     /// # Errors
     /// [`Error::File`] when they are not JSON, or hold no object.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
-        match serde_json::from_slice(bytes) {
+        match json::parse(bytes, json::MOST_VALUES) {
             Ok(Value::Object(values)) => Ok(Self::new(path, values)),
             Ok(_) => Err(Error::file(
                 path,

@@ -14,6 +14,7 @@ use crate::export::directory::{ATTENTION_CSV, RESULTS_CSV, RunRecord, TOKENS_CSV
 use crate::export::shaded::{self, ShadedToken};
 use crate::export::style::Style;
 use crate::export::{csv, table};
+use crate::files;
 use crate::generate::{LanguageModel, Request};
 use crate::plan::{PrecisionChoice, RunPlan, TextPlan};
 use crate::progress::Silent;
@@ -243,12 +244,15 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
 /// Tokens generated behind a text of the user's own.
 const ANSWER_BUDGET: usize = 32;
 
+/// Bytes of a text that is given as a file, at most: tens of times what any model reads.
+const MOST_TEXT: u64 = 64 << 20;
+
 fn read_text(file: &Path) -> Result<String> {
     let text = if file == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map(|_| text)
     } else {
-        std::fs::read_to_string(file)
+        files::read_text(file, MOST_TEXT)
     };
     let text = text.map_err(|error| {
         Error::file(file, format!("cannot read: {error}; give --text a file of UTF-8 text, or - for stdin"))

@@ -9,6 +9,10 @@ use toml::{Table, Value};
 
 use crate::cli::{Cli, takes_value, with_dashes};
 use crate::error::{Error, Result};
+use crate::files;
+
+/// Bytes of a file of flags, at most.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// The command line with `_` in flag names read as `-`, and with the flags of its configuration file put in.
 ///
@@ -61,7 +65,7 @@ fn config_of(arguments: &[String]) -> Option<String> {
 }
 
 fn flags(path: &Path, command: &clap::Command) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = files::read_text(path, MOST_BYTES).map_err(|error| {
         Error::file(path, format!("cannot read: {error}; give --config a TOML file whose keys are flags"))
     })?;
     let table: Table = text.parse().map_err(|error: toml::de::Error| {

@@ -7,6 +7,10 @@ use std::sync::Arc;
 use super::sentences::sentence_ends;
 use super::{Source, known_names};
 use crate::error::{Error, Result};
+use crate::files;
+
+/// A file of a haystack, at most: it is held in memory, and no run reads that much.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// Reads a file, or all files below a directory that are not hidden, in the order of their names.
 ///
@@ -62,7 +66,7 @@ fn list(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 fn read_file(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let bytes = files::read(path, MOST_BYTES).map_err(|error| unreadable(path, &error))?;
     if let Some(offset) = bytes.iter().position(|&byte| byte == 0) {
         return Err(not_text(path, "a zero byte", offset));
     }

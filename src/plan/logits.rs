@@ -14,6 +14,7 @@ use crate::attention::variant::{LayerScale, OwnVariant, describe_scales};
 use crate::attention::{AttentionRows, AttentionVariant};
 use crate::checkpoint::{Checkpoint, RopeOverride, read_scales};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::logits::LogitsRequest;
 use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
@@ -225,6 +226,9 @@ fn encode(text: &str, checkpoint: &Checkpoint, model: &str) -> Result<(Option<u3
 
 const IDS: &str = "token ids, whole numbers from 0 on";
 
+/// Bytes of a file of token ids, at most: tens of millions of them.
+const MOST_IDS_BYTES: u64 = 256 << 20;
+
 fn parse_ids(text: &str) -> Result<Vec<u32>> {
     let wrong = |found: &str| Error::invalid("--ids", format!("{found:?}"), format!("{IDS}, such as 1,2,3"));
     let ids = text.split(',').map(|id| id.trim().parse().map_err(|_| wrong(id)));
@@ -234,7 +238,7 @@ fn parse_ids(text: &str) -> Result<Vec<u32>> {
 fn read_ids(path: &Path) -> Result<Vec<u32>> {
     let remedy = "write an array of token ids such as [1, 2, 3]";
     let wrong = |problem: String| Error::file(path, format!("{problem}; {remedy}"));
-    let bytes = std::fs::read(path).map_err(|error| wrong(format!("cannot read: {error}")))?;
+    let bytes = files::read(path, MOST_IDS_BYTES).map_err(|error| wrong(format!("cannot read: {error}")))?;
     let json: Value =
         serde_json::from_slice(&bytes).map_err(|error| wrong(format!("broken JSON ({error})")))?;
     let Value::Array(items) = json else { return Err(wrong("no JSON array".to_string())) };

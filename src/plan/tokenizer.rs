@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::checkpoint::{Checkpoint, Metadata, TokenizerSource};
 use crate::error::{Error, Result};
-use crate::tokenizer::{GgufVocabulary, ReadFile, TextTokenizer, TokenizerOutline};
+use crate::files;
+use crate::tokenizer::{GgufVocabulary, MOST_BYTES, ReadFile, TextTokenizer, TokenizerOutline};
 
 /// Loads the tokenizer that belongs to `checkpoint`.
 ///
@@ -25,7 +26,7 @@ fn load<T>(
     from_gguf: fn(&GgufVocabulary) -> Result<T>,
 ) -> Result<T> {
     let from_directory =
-        |directory: &Path| from_files(directory, &|name| std::fs::read(directory.join(name)));
+        |directory: &Path| from_files(directory, &|name| files::read(&directory.join(name), MOST_BYTES));
     match &checkpoint.tokenizer {
         TokenizerSource::Directory(directory) => {
             from_directory(directory).map_err(|error| located(directory, error))

@@ -5,9 +5,8 @@
 //! file `chat_template.jinja` or an entry of `tokenizer_config.json`. Only the first has to be there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::{fs, io};
 
 use serde_json::Value;
 use tokenizers::{AddedToken, Tokenizer};
@@ -16,10 +15,17 @@ use super::TextTokenizer;
 use super::text::{Parts, failed};
 use crate::error::{Error, Result};
 use crate::hash::sha256_hex;
+use crate::{files, json};
 
 /// Names of special tokens that chat templates may use.
 const SPECIAL_TOKENS: &[&str] =
     &["bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"];
+
+/// Bytes of one of these files, at most; the largest that are known have some 40 million.
+pub const MOST_BYTES: u64 = 256 << 20;
+
+/// Values in one of them, at most; the largest that are known have some three million.
+pub(super) const MOST_VALUES: usize = 20_000_000;
 
 /// Reads a file of a checkpoint by its name.
 pub type ReadFile<'a> = dyn Fn(&str) -> io::Result<Vec<u8>> + 'a;
@@ -31,7 +37,7 @@ impl TextTokenizer {
     /// [`Error::File`] when `tokenizer.json` is missing or one of the files cannot be read, and
     /// [`Error::Tokenizer`] when the files contradict each other.
     pub fn from_directory(directory: &Path) -> Result<Self> {
-        Self::from_files(directory, &|name| fs::read(directory.join(name)))
+        Self::from_files(directory, &|name| files::read(&directory.join(name), MOST_BYTES))
     }
 
     /// The same of files that `read` gives, by name; `directory` stands for their place in messages.
@@ -101,7 +107,7 @@ impl TextTokenizer {
 
 fn unreadable(directory: &Path, path: &Path, error: &io::Error) -> Error {
     if error.kind() != ErrorKind::NotFound {
-        return Error::file(path, error);
+        return Error::file(path, files::problem(error));
     }
     let model = ["tokenizer.model", "spiece.model", "sentencepiece.bpe.model"];
     let problem = match model.iter().find(|name| directory.join(name).is_file()) {
@@ -117,10 +123,10 @@ fn unreadable(directory: &Path, path: &Path, error: &io::Error) -> Error {
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Value> {
-    serde_json::from_slice(bytes).map_err(|error| broken(path, &error))
+    json::parse(bytes, MOST_VALUES).map_err(|error| broken(path, &error))
 }
 
-pub(super) fn broken(path: &Path, error: &serde_json::Error) -> Error {
+pub(super) fn broken(path: &Path, error: &str) -> Error {
     Error::file(path, format!("broken JSON ({error}); download the file again"))
 }
 
@@ -134,7 +140,7 @@ fn optional(directory: &Path, read: &ReadFile, name: &str) -> Result<Option<Vec<
     match read(name) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::file(directory.join(name), error)),
+        Err(error) => Err(Error::file(directory.join(name), files::problem(&error))),
     }
 }
 
@@ -268,6 +274,8 @@ fn chat_template(directory: &Path, read: &ReadFile, config: &Value) -> Result<Op
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use serde_json::json;
 
     use super::super::Tokenize;

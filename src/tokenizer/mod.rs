@@ -18,7 +18,7 @@ use std::ops::Range;
 
 pub use chat_template::{ChatTemplate, Message};
 pub use gguf::GgufVocabulary;
-pub use huggingface::ReadFile;
+pub use huggingface::{MOST_BYTES, ReadFile};
 pub use outline::TokenizerOutline;
 pub use text::TextTokenizer;
 pub use training::{END_OF_TEXT, train_tokenizer};

@@ -3,8 +3,8 @@
 //! Half a million merges take seconds to read and check, and none of what is told here depends on them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::Path;
-use std::{fmt, fs};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -12,9 +12,10 @@ use serde_json::{Map, Value};
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::huggingface::{ReadFile, broken, unusable};
+use super::huggingface::{MOST_BYTES, MOST_VALUES, ReadFile, broken, unusable};
 use super::{ChatTemplate, GgufVocabulary, TextTokenizer, Tokenize};
 use crate::error::Result;
+use crate::{files, json};
 
 /// The outline of a tokenizer. It has no way to encode a text.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl TokenizerOutline {
     /// # Errors
     /// Those of [`TextTokenizer::from_directory`], but for merges that are wrong.
     pub fn from_directory(directory: &Path) -> Result<Self> {
-        Self::from_files(directory, &|name| fs::read(directory.join(name)))
+        Self::from_files(directory, &|name| files::read(&directory.join(name), MOST_BYTES))
     }
 
     /// The outline of [`TextTokenizer::from_files`].
@@ -35,7 +36,7 @@ impl TokenizerOutline {
     /// Those of [`Self::from_directory`].
     pub fn from_files(directory: &Path, read: &ReadFile) -> Result<Self> {
         let build = |path: &Path, bytes: &[u8]| {
-            let parts: Parts = serde_json::from_slice(bytes).map_err(|error| broken(path, &error))?;
+            let parts: Parts = json::parse(bytes, MOST_VALUES).map_err(|error| broken(path, &error))?;
             parts.build().map_err(|error| unusable(path, &error.to_string()))
         };
         TextTokenizer::read_files(directory, read, build).map(Self)

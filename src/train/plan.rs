@@ -12,6 +12,7 @@ use super::{Initial, ModelSizes, State, Trainable, TrainingSettings, from_checkp
 use crate::attention::variant::{swap_scale, swapped_layers};
 use crate::checkpoint::{Checkpoint, Config, RopeOverride};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::haystack::Haystack;
 use crate::model::families::describe;
 use crate::model::spec::DecoderSpec;
@@ -283,8 +284,11 @@ fn spec_of(config: &Value) -> Result<DecoderSpec> {
     Ok(describe(&Config::new(Path::new("config.json"), values))?.1)
 }
 
+/// Bytes of a configuration or a tokenizer, at most.
+const MOST_BYTES: u64 = 256 << 20;
+
 fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| {
+    files::read_text(path, MOST_BYTES).map_err(|error| {
         Error::file(path, format!("cannot be read: {error}; name a directory that holds it"))
     })
 }
