@@ -24,7 +24,8 @@
 //!  3  plan · prefix · runner · train    the only modules that see both columns below
 //!  2  score                             (response, expected) to 0..1
 //!  1  TEXT  grid needle haystack split  | TENSOR  attention model
-//!           task prompt trial tokenizer |         checkpoint generate logits loss speed kernel
+//!           standing task prompt trial  |         checkpoint generate logits loss speed kernel
+//!           tokenizer                   |
 //!  0  registry · error · rng · hash · clock · files · json · process · progress
 //! ```
 //!
@@ -70,6 +71,7 @@ pub mod runner;
 pub mod score;
 pub mod speed;
 pub mod split;
+pub mod standing;
 pub mod stats;
 pub mod task;
 pub mod tokenizer;

@@ -40,6 +40,7 @@ const MODULES: &[(&str, Layer)] = &[
     ("needle", Text),
     ("prompt", Text),
     ("split", Text),
+    ("standing", Text),
     ("task", Text),
     ("tokenizer", Text),
     ("trial", Text),
@@ -76,6 +77,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("indicatif", &["progress.rs"]),
     ("safetensors", &["checkpoint/"]),
     ("tokenizers", &["tokenizer/"]),
+    ("unicode_normalization_alignments", &["standing/"]),
     ("ureq", &["checkpoint/"]),
 ];
 

@@ -462,6 +462,62 @@ fn defect_answer_stands_in_the_haystack_already() {
 }
 
 #[test]
+fn a_haystack_says_an_answer_in_any_form_but_not_within_a_word() {
+    for (needle, answer, said, not_said) in [
+        ("The sky is blue today.", "blue", "A BLUE bird sang.", "A bluebird sang."),
+        (
+            "It is Dolores Park today.",
+            "Dolores Park",
+            "In Dolores\nPark it rained.",
+            "In Dolores Parks it rained.",
+        ),
+        (
+            "It is Dolores Park today.",
+            "Dolores Park",
+            "In Dolores\u{A0}Park it rained.",
+            "In Dolores it rained.",
+        ),
+        ("The Café is open.", "Café", "The Cafe\u{301} sang.", "The Cafe sang."),
+        ("Say it's fine to him.", "it's fine", "And it’s fine.", "And it is fine."),
+        ("The code is 7743219.", "7743219", "He had 7,743,219 of them.", "He had 17,743,219 of them."),
+        ("数字是7743219。", "7743219", "他说是7743219。", "他说是77432190。"),
+    ] {
+        let built = |haystack: &str| {
+            let custom = Box::new(Custom::new(needle, Some("Which?"), Some(answer)).unwrap());
+            let plan = PromptPlan { task: custom, ..magic_in(&format!("{haystack} Nobody heard that.")) };
+            build(&plan, &trial(700, 50.0, 0, 0), &toys::bytes())
+        };
+        let message = built(said).unwrap_err().to_string();
+        assert!(message.contains("besides the needle") && message.contains(answer), "{message}");
+        let prompt = built(not_said).unwrap_or_else(|error| panic!("{not_said}: {error}"));
+        let value = toys::bytes().decode(&prompt.tokens[prompt.values[0].clone()]).unwrap();
+        assert_eq!(value, answer);
+    }
+}
+
+#[test]
+fn an_answer_that_its_neighbours_would_make_a_part_of_another_number_is_no_needle() {
+    let custom = Custom::new("743 219 is the number.", Some("Which?"), Some("743 219")).unwrap();
+    let plan = PromptPlan { task: Box::new(custom), ..magic_in("There are 5") };
+    let message = build(&plan, &trial(400, 50.0, 0, 0), &toys::bytes()).unwrap_err().to_string();
+    assert!(message.contains("where it meets the haystack"), "{message}");
+}
+
+#[test]
+fn the_value_of_a_needle_is_where_it_stands_free() {
+    for (needle, answer, before) in [
+        ("In 1234 the code was 12.", "12", "In 1234 the code was "),
+        ("Fred says the secret is red.", "red", "Fred says the secret is "),
+    ] {
+        let custom = Box::new(Custom::new(needle, Some("Which?"), Some(answer)).unwrap());
+        let plan = PromptPlan { task: custom, ..magic("noise") };
+        let prompt = build(&plan, &trial(500, 50.0, 0, 0), &toys::bytes()).unwrap();
+        let (needle, value) = (prompt.needles[0].clone(), prompt.values[0].clone());
+        assert_eq!(value, needle.start + before.len()..needle.start + before.len() + answer.len());
+    }
+}
+
+#[test]
 fn a_drawn_answer_that_the_haystack_holds_is_drawn_again() {
     // Half of the numbers that the pass key is drawn from stand in this text.
     let text = (1..=50_000).step_by(2).map(|n| format!("Take {n}.")).collect::<Vec<_>>().join(" ");

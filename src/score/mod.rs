@@ -4,11 +4,11 @@
 
 mod contains;
 mod finding;
-mod standing;
+mod matching;
 
 pub use contains::Contains;
 pub use finding::{LOOKED_AT_LEAST, classify};
-pub use standing::Match;
+pub use matching::Match;
 
 use crate::registry::Entry;
 
@@ -25,7 +25,7 @@ pub trait Scorer: Send + Sync {
 pub const SCORERS: &[Entry<&dyn Scorer>] = &[
     Entry {
         name: "match",
-        about: "The value stands in the answer with no letter or digit touching it (12345 is not in 9123456)",
+        about: "The value stands in the answer as a word or number of its own (12345 is not in 9123456)",
         value: &Match,
     },
     Entry {
@@ -112,6 +112,47 @@ mod tests {
         assert_eq!(score("match", "11 1 1", &["1 1"]), 1.0, "an occurrence that overlaps a touched one");
         assert_eq!(score("match", "Äpfel und Öl", &["öl"]), 1.0);
         assert_eq!(score("match", "EAT A SANDWICH", &["eat a sandwich"]), 1.0);
+    }
+
+    #[test]
+    fn regression_the_same_answer_in_another_form_is_not_wrong() {
+        for entry in SCORERS {
+            for (response, value) in [
+                ("The number is 7,743,219.", "7743219"),
+                ("Das Passwort ist Cafe\u{301}.", "Café"),
+                ("Das Passwort ist Café.", "Cafe\u{301}"),
+                ("It is Dolores\nPark.", "Dolores Park"),
+                ("It’s fine, it’s fine.", "it's fine"),
+            ] {
+                assert_eq!(score(entry.name, response, &[value]), 1.0, "{}: {response}", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn regression_scripts_without_spaces_touch_no_number() {
+        for response in
+            ["秘密数字是7743219。", "番号は7743219です。", "비밀 번호는 7743219입니다.", "คือ7743219ครับ"]
+        {
+            assert_eq!(score("match", response, &["7743219"]), 1.0, "{response}");
+        }
+    }
+
+    #[test]
+    fn numbers_with_a_sign_or_a_fraction_are_matched_exactly() {
+        for (response, value) in [
+            ("-5", "5"),
+            ("5", "-5"),
+            ("3.141", "3.14"),
+            ("3", "3.14"),
+            ("3.14", "3"),
+            ("7743219.5", "7743219"),
+            ("17,743,219", "7743219"),
+            ("7,743,219", "219"),
+        ] {
+            assert_eq!(score("match", response, &[value]), 0.0, "{value} in {response}");
+        }
+        assert_eq!(score("match", "It is -5, not 3.14.", &["-5", "3.14"]), 1.0);
     }
 
     #[test]

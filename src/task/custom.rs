@@ -4,6 +4,7 @@ use super::{Question, Task};
 use crate::error::{Error, Result};
 use crate::needle::Needle;
 use crate::rng::Rng;
+use crate::standing::stands_free;
 
 /// One needle, one question and one answer, the same in every trial.
 #[derive(Debug, Clone)]
@@ -15,8 +16,8 @@ impl Custom {
     /// Checks what the user gave.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] naming the flag when a text is missing or blank, when the answer is not in the needle,
-    /// or when the question says the answer. The needle never stands in for a missing question: it would give the
+    /// [`Error::InvalidValue`] naming the flag when a text is missing or blank, when the answer does not stand free in the
+    /// needle, or when it does in the question. The needle never stands in for a missing question: it would give the
     /// answer away.
     pub fn new(needle: &str, question: Option<&str>, answer: Option<&str>) -> Result<Self> {
         let given = |flag: &str, text: Option<&str>, expected: &str| match text.map(str::trim) {
@@ -27,11 +28,11 @@ impl Custom {
         let question =
             given("--question", question, "the question that asks for the needle, given with --needle")?;
         let answer = given("--answer", answer, "the part of the needle that answers the question")?;
-        if question.contains(&answer) {
+        if stands_free(&question, &answer) {
             return Err(Error::invalid(
                 "--question",
                 format!("{question:?}"),
-                "a question that does not say the answer",
+                format!("a question that does not say the answer {answer:?}"),
             ));
         }
         Ok(Self {
@@ -75,5 +76,24 @@ mod tests {
         assert!(Custom::new(needle, Some("Where?"), Some("organ")).is_err());
         let task = Custom::new(needle, Some("Where does it sleep?"), Some("piano")).unwrap();
         assert_eq!(task.draw(&mut Rng::new(0)).unwrap().question, "Where does it sleep?");
+    }
+
+    #[test]
+    fn a_question_says_the_answer_in_any_form_but_not_within_a_word() {
+        let with = |question, needle, answer| Custom::new(needle, Some(question), Some(answer));
+        let door = "The colour of the door is red.";
+        assert!(with("Which colour did she say she preferred?", door, "red").is_ok());
+        assert!(with("How many goals were there in 1956?", "The score was 5 goals.", "5").is_ok());
+        for (question, needle, answer) in [
+            ("Is it RED?", door, "red"),
+            ("Is it Dolores\u{A0}Park?", "It is Dolores Park.", "Dolores Park"),
+            ("Is it Dolores\nPark?", "It is Dolores Park.", "Dolores Park"),
+            ("Is it the Cafe\u{301}?", "It is the Café.", "Café"),
+            ("Is it 7,743,219?", "It is 7743219.", "7743219"),
+            ("Why it’s fine?", "The answer is it's fine.", "it's fine"),
+        ] {
+            let message = with(question, needle, answer).unwrap_err().to_string();
+            assert!(message.starts_with("--question: "), "{message}");
+        }
     }
 }
