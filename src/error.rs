@@ -1,7 +1,10 @@
 //! Errors that a user can cause. Each message names what was found, what was expected and what to do about it.
 
 use std::fmt::Display;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::printable;
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -115,6 +118,17 @@ pub enum Error {
     Message(String),
 }
 
+/// Why something could not be written, with the limit that was met where the system's own words do not name it.
+#[must_use]
+pub fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            format!("{error}: beyond the limit on the size of files (ulimit -f) or that of the file system")
+        }
+        _ => error.to_string(),
+    }
+}
+
 impl Error {
     /// An [`Error::InvalidValue`].
     pub fn invalid(name: impl Into<String>, found: impl Display, expected: impl Into<String>) -> Self {
@@ -139,10 +153,10 @@ impl Error {
         Self::PromptsDiffer { differing: rows.len(), compared, first, settings: None }
     }
 
-    /// The message on one line: names and values out of files may hold line ends and escape sequences.
+    /// The message on one line, without what a terminal would obey and without the middle of a name of a megabyte: names and
+    /// values out of files may hold anything.
     #[must_use]
     pub fn one_line(&self) -> String {
-        let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-        self.to_string().trim_end().chars().map(escaped).collect()
+        printable::line(&printable::shortened(self.to_string().trim_end())).into_owned()
     }
 }

@@ -71,8 +71,24 @@ impl FromStr for Depth {
 /// A prompt length in tokens with everything inside it: special tokens, template, haystack, needles, question,
 /// answer prefix and answer budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "usize", into = "usize")]
 pub struct ContextLength(pub usize);
+
+impl TryFrom<usize> for ContextLength {
+    type Error = Error;
+    fn try_from(tokens: usize) -> Result<Self, Error> {
+        match tokens {
+            1..=LONGEST => Ok(Self(tokens)),
+            _ => Err(Error::invalid("--context-lengths", tokens, format!("1 to {LONGEST} tokens"))),
+        }
+    }
+}
+
+impl From<ContextLength> for usize {
+    fn from(length: ContextLength) -> usize {
+        length.0
+    }
+}
 
 impl fmt::Display for ContextLength {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -195,6 +211,19 @@ impl Grid {
     #[must_use]
     pub fn depths(&self) -> &[Depth] {
         &self.depths
+    }
+
+    /// How many cells there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.context_lengths.len().saturating_mul(self.depths.len())
+    }
+
+    /// Whether it has this cell.
+    #[must_use]
+    pub fn contains(&self, cell: &Cell) -> bool {
+        let depth = self.depths.binary_search_by(|depth| depth.0.total_cmp(&cell.depth.0));
+        depth.is_ok() && self.context_lengths.binary_search(&cell.context_length).is_ok()
     }
 
     /// Every cell, by length and then by depth.

@@ -26,7 +26,7 @@
 //!  1  TEXT  grid needle haystack split  | TENSOR  attention model
 //!           standing task prompt trial  |         checkpoint generate logits loss speed kernel
 //!           tokenizer                   |
-//!  0  registry · error · rng · hash · clock · files · json · process · progress
+//!  0  registry · error · rng · hash · clock · files · json · process · progress · printable
 //! ```
 //!
 //! # Invariants, held by `tests/layers.rs`
@@ -39,6 +39,8 @@
 //!   there once, for the reference and for the fused kernel. What screens instead of normalising has one such function as well,
 //!   [`attention::screening::screen`].
 //! - Sizes come from the configuration, never from code. Library code does not print.
+//! - What comes from outside is shown through [`printable`]: no name, answer or message reaches a terminal raw. Tables of data hold it
+//!   exactly.
 //! - The same seed gives the same prompts and rows on any number of threads, apart from duration and timestamp.
 
 pub mod attention;
@@ -61,6 +63,7 @@ pub mod model;
 pub mod needle;
 pub mod plan;
 pub mod prefix;
+pub mod printable;
 pub mod process;
 pub mod progress;
 pub mod prompt;

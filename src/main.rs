@@ -9,6 +9,7 @@ use niah::commands;
 use niah::error::{Error, Result};
 
 fn main() -> ExitCode {
+    niah::process::outlive_file_size_limit();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -19,8 +20,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let matches = niah::cli::command().get_matches_from(commands::config_file::expand(arguments()?)?);
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let arguments = commands::config_file::expand(arguments()?)?;
+    let matches =
+        niah::cli::command().try_get_matches_from(arguments).unwrap_or_else(|error| commands::refuse(&error));
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| commands::refuse(&error));
     let style = commands::style(&cli.drawing)?;
     if niah::cli::takes_default_checkpoint(&matches) {
         commands::tell(format_args!("no model named: using {DEFAULT_CHECKPOINT}, which comes with niah"));

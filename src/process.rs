@@ -1,6 +1,7 @@
-//! What the operating system says about memory: how much this process has taken and may still take.
+//! This process and the operating system: how much memory it has taken and may still take, and which signal it outlives.
 
 use std::fs;
+use std::process::Command;
 
 /// Bytes this process may still take: the machine's available memory, and what is left of its control group's limit.
 /// `None` where the system does not say.
@@ -25,6 +26,35 @@ pub fn peak_memory() -> Option<usize> {
 pub fn forget_peak_memory() -> bool {
     // 5 is the kernel's number for "reset the peak resident set size".
     fs::write("/proc/self/clear_refs", "5").is_ok()
+}
+
+/// Has a write beyond the limit on the size of files (`ulimit -f`) fail with an error that can be told, where the signal that comes
+/// with it would end the process without a word.
+pub fn outlive_file_size_limit() {
+    // SAFETY: the disposition of a signal is changed to "ignored", before any other thread runs.
+    #[cfg(unix)]
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
+/// Has a child end with this process, also when it is killed and can tell nobody: what the child writes would be in the way of a new
+/// start. On Linux alone.
+pub fn end_with_parent(command: &mut Command) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        let ask = || match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        };
+        // SAFETY: between fork and exec nothing but one system call happens.
+        unsafe {
+            command.pre_exec(ask);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = command;
 }
 
 /// A line of a file that says `name  number kB`, in bytes.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use crate::printable;
+
 /// Is told what a run does.
 pub trait Progress {
     /// `tokens` more have been processed.
@@ -59,7 +61,7 @@ impl Progress for Bar {
     }
 
     fn at(&mut self, what: &str) {
-        self.0.set_message(what.to_string());
+        self.0.set_message(printable::line(what).into_owned());
     }
 
     fn finish(&mut self) {
@@ -75,6 +77,7 @@ impl Download {
     /// The download of a file of this many bytes.
     #[must_use]
     pub fn new(file: &str, bytes: u64) -> Self {
+        let file = printable::line(file);
         let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
         if bar.is_hidden() {
             // A reader of stderr that has gone away must not end a run.
@@ -84,7 +87,7 @@ impl Download {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
         }
-        bar.set_message(file.to_string());
+        bar.set_message(file.into_owned());
         Self(bar)
     }
 

@@ -31,6 +31,7 @@ const MODULES: &[(&str, Layer)] = &[
     ("files", Base),
     ("hash", Base),
     ("json", Base),
+    ("printable", Base),
     ("process", Base),
     ("progress", Base),
     ("registry", Base),

@@ -9,8 +9,8 @@ use hf_hub::api::Progress;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
 
-use super::gguf;
 use super::safetensors::shard_names;
+use super::{Named, gguf};
 use crate::error::{Error, Result};
 use crate::progress::Download;
 
@@ -28,9 +28,9 @@ const SHOWN: usize = 1 << 20;
 
 /// Brings a checkpoint into the cache; returns its directory, or the GGUF file (the first part of a split one) when `name` ends
 /// with one.
-pub(super) fn fetch(name: &str) -> Result<PathBuf> {
+pub(super) fn fetch(name: &str, named: Named) -> Result<PathBuf> {
     let (repo, file) = parse(name)?;
-    let mut hub = Hub::open(repo)?;
+    let mut hub = Hub::open(repo, named)?;
     if let Some(file) = file {
         let first = hub.required(&file, name)?;
         hub.pin(&first);
@@ -83,25 +83,26 @@ fn not_found(name: &str) -> Error {
 struct Hub {
     repo: Repo,
     cache: Cache,
+    named: Named,
     api: Option<Api>,
     /// The directory of the commit that every file is taken from, once one is known.
     snapshot: Option<PathBuf>,
 }
 
 impl Hub {
-    fn open(repo: Repo) -> Result<Self> {
+    fn open(repo: Repo, named: Named) -> Result<Self> {
         let cache = Cache::from_env();
         let variable = |name| std::env::var(name).ok().map(|value: String| value.trim().to_string());
         let offline = variable("HF_HUB_OFFLINE").unwrap_or_default().to_lowercase();
-        if !matches!(offline.as_str(), "" | "0" | "false" | "no" | "off") {
-            return Ok(Self { repo, cache, api: None, snapshot: None });
+        if named == Named::ByFile || !matches!(offline.as_str(), "" | "0" | "false" | "no" | "off") {
+            return Ok(Self { repo, cache, named, api: None, snapshot: None });
         }
         let mut builder = ApiBuilder::from_env();
         if let Some(token) = variable("HF_TOKEN").filter(|token| !token.is_empty()) {
             builder = builder.with_token(Some(token));
         }
         let api = builder.build().map_err(|error| Error::Message(format!("hub: {error}")))?;
-        Ok(Self { repo, cache, api: Some(api), snapshot: None })
+        Ok(Self { repo, cache, named, api: Some(api), snapshot: None })
     }
 
     /// Takes every further file from the commit of this one: a repository that changes between two files, or between two
@@ -137,6 +138,9 @@ impl Hub {
     fn required(&self, file: &str, name: &str) -> Result<PathBuf> {
         let place = match self.api {
             Some(_) => "on the hub; check the id",
+            None if self.named == Named::ByFile => {
+                "in the cache; what a run names is never downloaded, name it yourself with --model to allow it"
+            }
             None => "in the cache; unset HF_HUB_OFFLINE to download it",
         };
         let problem = || format!("no such file or directory here, and as a hub id its {file} is not {place}");

@@ -85,25 +85,42 @@ pub struct RopeOverride {
     pub theta_scale: Option<f64>,
 }
 
+/// Who named a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// The user: it may be downloaded.
+    ByUser,
+    /// A file, such as the record of a run that somebody else has made: it is taken from this machine or not at all.
+    ByFile,
+}
+
 impl Checkpoint {
     /// Opens a checkpoint named by a user: a GGUF file, a directory in Hugging Face's layout, a hub id, or `shipped:NAME`.
     ///
     /// # Errors
     /// When it cannot be found, is damaged, or is of an unknown family; no weight has been read by then.
     pub fn open(name: &str, rope: RopeOverride) -> Result<Self> {
+        Self::open_as(name, Named::ByUser, rope)
+    }
+
+    /// Opens a checkpoint that a user or a file has named: what a file names is not downloaded.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_as(name: &str, named: Named, rope: RopeOverride) -> Result<Self> {
         let mut checkpoint =
             match name.strip_prefix(shipped::SHIPPED_PREFIX).map(shipped::find).transpose()? {
                 Some(Place::Binary(embedded)) => Self::open_embedded(embedded)?,
                 Some(Place::Directory(directory)) => Self::open_directory(&directory)?,
-                None => Self::open_path(name)?,
+                None => Self::open_path(name, named)?,
             };
         checkpoint.spec.change_theta(|base| rope.theta.unwrap_or(base) * rope.theta_scale.unwrap_or(1.0));
         Ok(checkpoint)
     }
 
-    fn open_path(name: &str) -> Result<Self> {
+    fn open_path(name: &str, named: Named) -> Result<Self> {
         let path = Path::new(name);
-        let located = if path.exists() { path.to_path_buf() } else { hub::fetch(name)? };
+        let located = if path.exists() { path.to_path_buf() } else { hub::fetch(name, named)? };
         if located.is_dir() { Self::open_directory(&located) } else { Self::open_file(&located) }
     }
 

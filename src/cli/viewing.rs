@@ -71,12 +71,11 @@ pub struct AttendArgs {
     /// A passage of --text to measure and underline
     #[arg(long, value_name = "TEXT", requires = "text", help_heading = "Own text")]
     pub needle: Option<String>,
-    /// Checkpoint for --text [default: shipped:ssmax]
+    /// Checkpoint for --text [default: shipped:ssmax], or that of the run: what a run names itself is never downloaded
     #[arg(
         long,
         short,
         value_name = "FILE|DIR|ID",
-        requires = "text",
         default_value_if("text", ArgPredicate::IsPresent, DEFAULT_CHECKPOINT),
         help_heading = "Own text"
     )]

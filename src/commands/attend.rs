@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use super::view::find_cell;
-use super::{prepare, print, tell, warn};
+use super::{Shown, prepare, show, tell, warn};
 use crate::attention::probe::AttentionCapture;
 use crate::cli::AttendArgs;
 use crate::error::{Error, Result};
-use crate::export::directory::{ATTENTION_CSV, RESULTS_CSV, RunRecord, TOKENS_CSV};
+use crate::export::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
 use crate::export::shaded::{self, ShadedToken};
+use crate::export::stored::StoredRun;
 use crate::export::style::Style;
 use crate::export::{csv, table};
 use crate::files;
@@ -28,17 +29,26 @@ use crate::trial::{AttentionRow, Outcome, Status, TokenRow, Trial};
 /// # Errors
 /// When the run, the cell or the head does not exist, or the model cannot be run.
 pub fn run(args: &AttendArgs, style: &Style) -> Result<()> {
+    show(&page(args, style)?)
+}
+
+/// What the command shows.
+///
+/// # Errors
+/// As [`run`].
+pub fn page(args: &AttendArgs, style: &Style) -> Result<Shown> {
     let head = Head::parse(&args.head)?;
     let shown = match (&args.directory, &args.text) {
         (Some(directory), _) => of_run(directory, args, head)?,
         (None, Some(text)) => of_text(text, args, head)?,
         (None, None) => return Err(Error::invalid("niah attend", "nothing", "a run's directory, or --text")),
     };
-    let mut page = format!("{}\n\n{}", shown.title, shaded::draw(&shown.tokens, style));
+    let title: Vec<String> = shown.title.iter().flat_map(|line| style.wrap(line)).collect();
+    let mut page = format!("{}\n\n{}", title.join("\n"), shaded::draw(&shown.tokens, style));
     if !shown.heads.is_empty() {
         page += &format!("\nheads by needle mass\n{}", table::heads(&shown.heads, args.top, style));
     }
-    print(&page)
+    Ok(Shown { text: style.page(&page), warnings: shown.warnings })
 }
 
 /// Whose attention is shown.
@@ -108,14 +118,16 @@ impl Head {
     }
 }
 
-struct Shown {
-    title: String,
+/// What is drawn.
+struct Prompt {
+    warnings: Vec<String>,
+    title: Vec<String>,
     tokens: Vec<ShadedToken>,
     heads: Vec<AttentionRow>,
 }
 
-fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
-    let record = RunRecord::read(directory)?;
+fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
+    let StoredRun { record, outcomes, warnings } = StoredRun::read(directory)?;
     let cell = find_cell(&record.settings.grid, args.length, args.depth)?;
     let trials = record.settings.trials;
     if args.trial >= trials {
@@ -123,7 +135,6 @@ fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
         return Err(Error::invalid("--trial", args.trial, expected));
     }
     let trial = Trial { cell, index: args.trial, seed: record.settings.seed };
-    let outcomes: Vec<Outcome> = csv::read(directory.join(RESULTS_CSV))?;
     let latest = report::latest(&outcomes);
     let outcome = latest.into_iter().find(|row| row.row_id == trial.row_id() && row.status == Status::Ok);
     let outcome = outcome.ok_or_else(|| {
@@ -132,9 +143,7 @@ fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
     })?;
     let stored = match head {
         Head::One(..) => Vec::new(),
-        Head::Mean | Head::Top => {
-            of_trial(&directory.join(TOKENS_CSV), |row: &TokenRow| row.row_id == outcome.row_id)?
-        }
+        Head::Mean | Head::Top => stored_tokens(&directory.join(TOKENS_CSV), outcome)?,
     };
     let spans = |start: Option<usize>, end: Option<usize>| start.zip(end).map(|(start, end)| start..end);
     let needle = spans(outcome.needle_start, outcome.needle_end).into_iter().collect::<Vec<_>>();
@@ -147,46 +156,64 @@ fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
         shade(stored.into_iter().map(|row| (row.token.clone(), mass(&row))), &needle, &value)
     };
     let answer = outcome.model_response.as_deref().unwrap_or_default().trim();
-    Ok(Shown {
-        title: format!(
-            "{}, {}: length {} depth {}% trial {}\nexpected {:?}, answered {answer:?}\nattention of the query that predicts the answer, {}",
-            record.settings.model,
-            record.variant,
-            cell.context_length,
-            cell.depth,
-            args.trial,
-            outcome.expected_answer,
-            head.describe(),
-        ),
+    Ok(Prompt {
+        warnings,
+        title: vec![
+            format!(
+                "{}, {}: length {} depth {}% trial {}",
+                record.settings.model, record.variant, cell.context_length, cell.depth, args.trial
+            ),
+            format!("expected {:?}, answered {answer:?}", outcome.expected_answer),
+            format!("attention of the query that predicts the answer, {}", head.describe()),
+        ],
         tokens,
-        heads: of_trial(&directory.join(ATTENTION_CSV), |row: &AttentionRow| row.row_id == outcome.row_id)?,
+        heads: of_trial(&directory.join(ATTENTION_CSV), MOST_HEADS, |row: &AttentionRow| {
+            row.row_id == outcome.row_id
+        })?,
     })
 }
 
-/// The rows of one trial; none when the table is missing.
-fn of_trial<R: csv::Row>(path: &Path, belongs: impl Fn(&R) -> bool) -> Result<Vec<R>> {
-    if !path.exists() {
-        return Ok(Vec::new());
+/// Tokens of a prompt, at most.
+const MOST_TOKENS: usize = 1 << 22;
+/// Heads of a model, at most.
+const MOST_HEADS: usize = 1 << 20;
+
+/// The rows of one trial, of which there are at most so many; none when the table is missing.
+fn of_trial<R: csv::Row>(path: &Path, most: usize, belongs: impl Fn(&R) -> bool) -> Result<Vec<R>> {
+    if path.exists() { csv::selected(path, most, belongs) } else { Ok(Vec::new()) }
+}
+
+/// The tokens of a trial with their masses, when the run kept them.
+fn stored_tokens(path: &Path, outcome: &Outcome) -> Result<Vec<TokenRow>> {
+    let rows = of_trial(path, MOST_TOKENS, |row: &TokenRow| row.row_id == outcome.row_id)?;
+    let one_prompt = rows.iter().map(|row| row.position).eq(0..rows.len());
+    let whole = outcome.prompt_tokens.is_none_or(|tokens| tokens == rows.len());
+    if !rows.is_empty() && (!one_prompt || !whole) {
+        let problem = format!(
+            "its {} rows of trial {} are not the tokens of its prompt; remove the file to have them computed again",
+            rows.len(),
+            outcome.row_id
+        );
+        return Err(Error::file(path, problem));
     }
-    csv::rows::<R>(path)?.filter(|row| row.as_ref().map_or(true, &belongs)).collect()
+    Ok(rows)
 }
 
 /// Token texts and masses of a trial, run again: the run kept no per-token masses, or not those of this head.
+///
+/// What `run.json` names is data: nothing is downloaded for it, and no tokenizer is read of a checkpoint that is not the run's.
 fn computed(
     record: &RunRecord,
     trial: &Trial,
     args: &AttendArgs,
     head: Head,
 ) -> Result<(Vec<String>, Vec<f64>)> {
-    tell("running the trial again for its per-token attention");
     let (device, _) = prepare(&args.machine)?;
-    let plan = RunPlan::resolve(record.settings.clone())?;
+    let plan = RunPlan::resolve_again(&record.settings, &record.identity, args.model.as_deref())?;
     warn(&plan.warnings);
+    tell("running the trial again for its per-token attention");
     let spec = &plan.checkpoint.spec;
     head.check((spec.num_hidden_layers, spec.num_attention_heads))?;
-    if let Some(difference) = record.identity.difference(&plan.identity()?) {
-        return Err(Error::Failed(format!("what the run was made with has changed since: {difference}")));
-    }
     let prompt = plan.prompts.build(trial, &plan.tokenizer, &mut plan.prompts.haystack_tokens(trial))?;
     plan.check_memory()?;
     let mut model = plan.load_model(&device)?;
@@ -197,7 +224,7 @@ fn computed(
     Ok((texts, head.row(&capture)?))
 }
 
-fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
+fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
     let text = read_text(file)?;
     let (device, _) = prepare(&args.machine)?;
     let model = args.model.as_deref().unwrap_or_default();
@@ -227,15 +254,18 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Shown> {
         false => attention_rows("text", needle[0].len(), prompt.tokens.len(), &completion.attention),
     };
     let answer = plan.tokenizer.decode_plain(&completion.tokens)?;
-    Ok(Shown {
-        title: format!(
-            "{model}, {}: {} tokens of {}\nthe model goes on {:?}\nattention of the last token, {}",
-            plan.describe_variant()?,
-            prompt.tokens.len(),
-            file.display(),
-            answer.trim(),
-            head.describe(),
-        ),
+    Ok(Prompt {
+        warnings: Vec::new(),
+        title: vec![
+            format!(
+                "{model}, {}: {} tokens of {}",
+                plan.describe_variant()?,
+                prompt.tokens.len(),
+                file.display()
+            ),
+            format!("the model goes on {:?}", answer.trim()),
+            format!("attention of the last token, {}", head.describe()),
+        ],
         tokens: shade(texts.into_iter().zip(masses), &needle, &[]),
         heads,
     })

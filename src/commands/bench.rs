@@ -3,7 +3,7 @@
 use candle_core::Device;
 use serde_json::json;
 
-use super::{machine_record, prepare, print, warn};
+use super::{machine_record, made_again, prepare, print, warn};
 use crate::attention::AttentionVariant;
 use crate::checkpoint::RopeOverride;
 use crate::cli::BenchArgs;
@@ -56,6 +56,7 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
         LengthSpeed::new(of, &measured.runs, measured.peak_memory)
     };
     let lengths: Vec<_> = bench.lengths.iter().zip(&measured?).map(length).collect();
+    let removed = args.output.as_ref().filter(|directory| !directory.exists());
     if let Some(directory) = &args.output {
         let about = json!({
             "niah": env!("CARGO_PKG_VERSION"),
@@ -63,10 +64,12 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
             "started_utc": started,
             "machine": machine_record(&args.machine, threads),
         });
+        make(directory)?;
         write_speeds(directory, &lengths, &about)?;
     }
     let (title, notes) = (title(args, (family, precision.dtype), &bench, threads), notes(args, &lengths));
-    print(&(args.output_format)(&SpeedReport { title, lengths, notes }, style)?)
+    print(&(args.output_format)(&SpeedReport { title, lengths, notes }, style)?)?;
+    removed.map_or(Ok(()), |directory| Err(made_again(directory)))
 }
 
 /// A checkpoint, and what is measured of it.

@@ -6,12 +6,14 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 
 use super::evaluation::{Evaluation, Finished, Prompts, failures};
-use super::{machine_record, prepare, print, settings, stop_on_interrupt, tell};
+use super::{
+    Shown, machine_record, planned_cells, prepare, print, settings, show, stop_on_interrupt, tell, warn,
+};
 use crate::cli::{AttentionArgs, CompareArgs, ModelArgs};
 use crate::error::{Error, Result};
 use crate::export::comparison::ComparisonReport;
-use crate::export::csv;
-use crate::export::directory::{RESULTS_CSV, RUN_JSON, RunDirectory, RunRecord};
+use crate::export::directory::{RUN_JSON, RunDirectory, RunRecord};
+use crate::export::stored::StoredRun;
 use crate::export::style::Style;
 use crate::plan::RunPlan;
 use crate::report::comparison::Comparison;
@@ -25,11 +27,21 @@ use crate::report::latest;
 pub fn run(args: &CompareArgs, given: &[(String, String)], style: &Style) -> Result<()> {
     check_flags(args, given)?;
     let [a, b] = match is_run(&args.a) && is_run(&args.b) {
-        true => [stored(&args.a)?, stored(&args.b)?],
+        true => return show(&page_of_stored(args, style)?),
         false => with_models(args)?,
     };
     print(&(args.output_format.comparison)(&report(&a, &b)?, style)?)?;
     [a, b].iter().try_for_each(|run| failures(&run.outcomes, &run.ran, run.planned()))
+}
+
+/// What the command shows of two runs that are stored.
+///
+/// # Errors
+/// When one cannot be read, or they were not asked the same.
+pub fn page_of_stored(args: &CompareArgs, style: &Style) -> Result<Shown> {
+    let [(a, of_a), (b, of_b)] = [stored(&args.a)?, stored(&args.b)?];
+    let text = (args.output_format.comparison)(&report(&a, &b)?, style)?;
+    Ok(Shown { text, warnings: [of_a, of_b].concat() })
 }
 
 /// Whether this is the directory of a run. A checkpoint has no run.json.
@@ -62,17 +74,21 @@ fn check_flags(args: &CompareArgs, given: &[(String, String)]) -> Result<()> {
     }
 }
 
-fn stored(name: &str) -> Result<Finished> {
-    let directory = Path::new(name);
-    let record = RunRecord::read(directory)?;
-    Ok(Finished { record, outcomes: csv::read(directory.join(RESULTS_CSV))?, ran: Vec::new() })
+/// A stored run, and what to warn of.
+fn stored(name: &str) -> Result<(Finished, Vec<String>)> {
+    let StoredRun { record, outcomes, warnings } = StoredRun::read(Path::new(name))?;
+    Ok((Finished { record, outcomes, ran: Vec::new() }, warnings))
 }
 
 /// Reads what is stored and runs what is a model, once it is clear that their prompts agree.
 fn with_models(args: &CompareArgs) -> Result<[Finished; 2]> {
     let (device, threads) = prepare(&args.machine)?;
     let open = |name: &str, variant| match is_run(name) {
-        true => Ok(Side::Stored(Box::new(stored(name)?))),
+        true => {
+            let (run, warnings) = stored(name)?;
+            warn(&warnings);
+            Ok(Side::Stored(Box::new(run)))
+        }
         false => Side::model(args, name, variant, &device, threads),
     };
     let sides = [open(&args.a, &args.variant_a)?, open(&args.b, &args.variant_b)?];
@@ -113,12 +129,13 @@ fn check_rules(records: [&RunRecord; 2]) -> Result<()> {
 /// When their prompts differ, or answers were scored by other rules.
 pub(super) fn report(a: &Finished, b: &Finished) -> Result<ComparisonReport> {
     check_rules([&a.record, &b.record])?;
-    let cells: Vec<_> = [a, b].iter().flat_map(|run| run.record.settings.grid.cells()).collect();
+    let [(mut cells, note), (of_b, _)] = [a, b].map(|run| planned_cells(&run.record.settings.grid));
+    cells.extend(of_b);
     let trained = [a, b].map(|run| run.record.training_length);
     let shared = trained[0].filter(|_| trained[0] == trained[1]);
     let comparison = Comparison::of(&a.outcomes, &b.outcomes, &cells, shared)
         .map_err(|error| explained(error, &a.record, &b.record))?;
-    Ok(ComparisonReport { titles: [a, b].map(|run| run.record.title()), comparison })
+    Ok(ComparisonReport { titles: [a, b].map(|run| run.record.title()), note, comparison })
 }
 
 /// A refusal for different prompts with the settings that make them so.

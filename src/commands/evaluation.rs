@@ -156,7 +156,7 @@ pub(super) struct Finished {
 impl Finished {
     /// Trials of the whole plan.
     pub(super) fn planned(&self) -> usize {
-        self.record.settings.grid.cells().count() * self.record.settings.trials
+        self.record.settings.grid.count().saturating_mul(self.record.settings.trials)
     }
 }
 

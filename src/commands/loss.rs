@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use super::{machine_record, prepare, print, stop_on_interrupt, tell, warn};
+use super::{machine_record, made_again, prepare, print, stop_on_interrupt, tell, warn};
 use crate::cli::LossArgs;
 use crate::clock;
 use crate::error::Result;
@@ -41,7 +41,9 @@ pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
     let ranges = position_buckets(plan.settings.context_length, plan.settings.buckets);
     let means = text_means(&texts, &ranges);
     let buckets = by_position(&means, &ranges);
+    let removed = args.output.as_ref().filter(|directory| !directory.exists());
     if let Some(directory) = &args.output {
+        make(directory)?;
         let about = json!({ "started_utc": started, "machine": machine_record(&args.machine, threads) });
         write_losses(directory, &buckets, &record(&plan, decoder.kv_dtype(), &means, about)?)?;
     }
@@ -52,7 +54,7 @@ pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
     if let Some(directory) = &args.output {
         tell(format_args!("results: {}", directory.display()));
     }
-    Ok(())
+    removed.map_or(Ok(()), |directory| Err(made_again(directory)))
 }
 
 /// The loss of every token of every text.

@@ -27,13 +27,14 @@ use candle_core::Device;
 use serde_json::{Value, json};
 
 use crate::cli::{Drawing, GridArgs, MachineArgs, ModelArgs};
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use crate::export::directory::{RunRecord, replace};
 use crate::export::palette::PALETTES;
 use crate::export::style::{Style, detect};
 use crate::export::{Exporter, RunReport};
-use crate::grid::{ContextLength, Depth, Grid, spaced_depths, spaced_lengths};
+use crate::grid::{Cell, ContextLength, Depth, Grid, spaced_depths, spaced_lengths};
 use crate::plan::Settings;
+use crate::printable;
 use crate::registry;
 use crate::report::{self, Summary};
 use crate::trial::Outcome;
@@ -57,9 +58,21 @@ pub fn style(drawing: &Drawing) -> Result<Style> {
     })
 }
 
-/// Writes a line to stderr. Nothing depends on its arrival: a reader that has gone away must not end a run.
+/// Writes a line to stderr, hidden characters as escapes. Nothing depends on its arrival: a reader that has gone away must not end a run.
 pub fn tell(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", printable::line(&line.to_string()));
+}
+
+/// Ends the program with what is wrong with the command line, or with the help that it asks for. Values that a configuration file
+/// put into it may hold anything.
+pub fn refuse(error: &clap::Error) -> ! {
+    let text = error.render().to_string();
+    let shown = printable::lines(&text);
+    if shown == text {
+        error.exit();
+    }
+    let _ = write!(io::stderr(), "{shown}");
+    std::process::exit(error.exit_code());
 }
 
 /// Writes warnings to stderr, a line each.
@@ -79,6 +92,19 @@ fn print(text: &str) -> Result<()> {
     }
 }
 
+/// What a command shows of something that is stored.
+pub struct Shown {
+    /// For stdout.
+    pub text: String,
+    /// For stderr, a line each.
+    pub warnings: Vec<String>,
+}
+
+fn show(shown: &Shown) -> Result<()> {
+    warn(&shown.warnings);
+    print(&shown.text)
+}
+
 /// Hands `write` a new file that takes the place of `path` once all is written. A pipe or a device takes the bytes as they
 /// come.
 fn write_file(path: &Path, write: impl FnOnce(File) -> Result<()>) -> Result<()> {
@@ -90,7 +116,15 @@ fn write_file(path: &Path, write: impl FnOnce(File) -> Result<()>) -> Result<()>
 }
 
 fn cannot_write(error: &io::Error) -> String {
-    format!("cannot write: {error}; choose another file with -o")
+    format!("cannot write: {}; choose another file with -o", error::reason(error))
+}
+
+/// The error of a command whose directory was removed while it ran; its results are in it again.
+fn made_again(directory: &Path) -> Error {
+    Error::output(
+        directory,
+        "the directory was removed while the command ran; it was made again for the results, what else it held is lost",
+    )
 }
 
 /// A flag that the first Ctrl-C sets; the second one ends the process at once.
@@ -114,13 +148,27 @@ fn results(outcomes: &[Outcome], record: &RunRecord, exporter: Exporter, style: 
 
 /// What is drawn of a run.
 fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport {
-    let planned: Vec<_> = record.settings.grid.cells().collect();
+    let (planned, note) = planned_cells(&record.settings.grid);
     RunReport {
         title: record.title(),
+        note,
         cells: report::cells(outcomes, &planned),
         summary: Summary::of(outcomes),
         training_length: record.training_length,
     }
+}
+
+/// Cells of a grid that are shown without a result, at most.
+const MOST_PLANNED: usize = 10_000;
+
+/// The cells of a grid; none of one that is too large to be shown, so that only cells with results are, with a note that says so.
+fn planned_cells(grid: &Grid) -> (Vec<Cell>, Option<String>) {
+    let count = grid.count();
+    if count <= MOST_PLANNED {
+        return (grid.cells().collect(), None);
+    }
+    let note = format!("{count} cells are planned, too many to show: those without a result are left out");
+    (Vec::new(), Some(note))
 }
 
 /// What was typed, as settings.

@@ -11,6 +11,7 @@ use crate::export::directory::RunDirectory;
 use crate::export::style::Style;
 use crate::model::dtype::Dtype;
 use crate::plan::RunPlan;
+use crate::printable;
 
 /// Runs the command.
 ///
@@ -24,7 +25,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let evaluation = Evaluation::new(plan, sharing)?;
     let plan = &evaluation.plan;
     if args.dry_run {
-        return print(&evaluation.estimate.describe(plan, &device, sharing)?);
+        return print(&printable::lines(&evaluation.estimate.describe(plan, &device, sharing)?));
     }
 
     let directory = args.output.clone().unwrap_or_else(|| default_directory(plan));

@@ -1,30 +1,41 @@
 //! `niah view`: stored results, drawn again without a model.
 
-use super::{print, results};
+use super::{Shown, results, show};
 use crate::cli::{By, ViewArgs};
 use crate::error::{Error, Result};
-use crate::export::directory::{ATTENTION_CSV, RESULTS_CSV, RunRecord};
+use crate::export::directory::{ATTENTION_CSV, RunRecord};
+use crate::export::stored::StoredRun;
 use crate::export::style::Style;
 use crate::export::{CellReport, csv};
 use crate::grid::{Cell, ContextLength, Depth, Grid};
+use crate::printable::listed;
 use crate::report;
-use crate::trial::{AttentionRow, Outcome};
+use crate::trial::AttentionRow;
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the directory holds no run, or not the cell that was asked for.
 pub fn run(args: &ViewArgs, style: &Style) -> Result<()> {
-    let record = RunRecord::read(&args.directory)?;
-    let grid = &record.settings.grid;
+    show(&page(args, style)?)
+}
+
+/// What the command shows.
+///
+/// # Errors
+/// As [`run`].
+pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
     match args.by {
         By::Cell => {
-            let outcomes: Vec<Outcome> = csv::read(args.directory.join(RESULTS_CSV))?;
-            print(&results(&outcomes, &record, args.output_format, style)?)
+            let StoredRun { record, outcomes, warnings } = StoredRun::read(&args.directory)?;
+            Ok(Shown { text: results(&outcomes, &record, args.output_format, style)?, warnings })
         }
         By::Layer => {
-            let cell = find_cell(grid, args.length, args.depth)?;
-            let attention: Vec<AttentionRow> = csv::read(args.directory.join(ATTENTION_CSV))?;
+            let record = RunRecord::read(&args.directory)?;
+            let cell = find_cell(&record.settings.grid, args.length, args.depth)?;
+            let path = args.directory.join(ATTENTION_CSV);
+            let belongs = |row: &AttentionRow| row.row_id.starts_with(&report::row_prefix(cell));
+            let attention = csv::selected(path, MOST_HEADS, belongs)?;
             let report = CellReport { cell, heads: report::heads(cell, &attention) };
             if report.heads.is_empty() {
                 return Err(Error::file(
@@ -32,10 +43,13 @@ pub fn run(args: &ViewArgs, style: &Style) -> Result<()> {
                     format!("no trial of length {} and depth {} has run", cell.context_length, cell.depth),
                 ));
             }
-            print(&(args.output_format.cell)(&report, style)?)
+            Ok(Shown { text: (args.output_format.cell)(&report, style)?, warnings: Vec::new() })
         }
     }
 }
+
+/// Rows of `attention.csv` that one cell has, at most: a thousand trials of a thousand heads.
+const MOST_HEADS: usize = 1_000_000;
 
 /// The cell of the grid at this length and depth; without them the longest length and the middle depth.
 ///
@@ -46,14 +60,10 @@ pub(super) fn find_cell(grid: &Grid, length: Option<ContextLength>, depth: Optio
     let length = length.unwrap_or(lengths[lengths.len() - 1]);
     let depth = depth.unwrap_or(depths[depths.len() / 2]);
     if !lengths.contains(&length) {
-        return Err(Error::invalid("--length", length, format!("a length of the run: {}", join(lengths))));
+        return Err(Error::invalid("--length", length, format!("a length of the run: {}", listed(lengths))));
     }
     if !depths.contains(&depth) {
-        return Err(Error::invalid("--depth", depth, format!("a depth of the run: {}", join(depths))));
+        return Err(Error::invalid("--depth", depth, format!("a depth of the run: {}", listed(depths))));
     }
     Ok(Cell { context_length: length, depth })
-}
-
-fn join(items: &[impl ToString]) -> String {
-    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -12,6 +12,8 @@ use crate::stats::RESAMPLES;
 pub struct ComparisonReport {
     /// What ran as A and as B, in a line each.
     pub titles: [String; 2],
+    /// What a reader should know of the cells.
+    pub note: Option<String>,
     /// How they differ.
     pub comparison: Comparison,
 }
@@ -19,10 +21,11 @@ pub struct ComparisonReport {
 /// Heatmaps of the differences, a table of accuracies and one of needle masses, and how to read them.
 #[must_use]
 pub fn page(report: &ComparisonReport, style: &Style) -> String {
-    let ComparisonReport { titles: [a, b], comparison } = report;
+    let ComparisonReport { titles: [a, b], note, comparison } = report;
     let accuracy = Heatmap::accuracy_difference(comparison);
     let mass = Heatmap::needle_mass_difference(comparison);
     let mut lines = [style.wrap(&format!("A  {a}")), style.wrap(&format!("B  {b}"))].concat();
+    lines.extend(note.iter().flat_map(|note| style.wrap(note)));
     lines.push(String::new());
     let maps = terminal::draw_beside(&[accuracy, mass], style);
     let mut notes = style.wrap(&rules());
@@ -31,7 +34,8 @@ pub fn page(report: &ComparisonReport, style: &Style) -> String {
         notes.push(String::new());
         notes.extend(style.wrap(&result));
     }
-    format!("{}\n{maps}\n{}\n{}\n", lines.join("\n"), table::comparison(comparison, style), notes.join("\n"))
+    let (lines, notes) = (lines.join("\n"), notes.join("\n"));
+    style.page(&format!("{lines}\n{maps}\n{}\n{notes}\n", table::comparison(comparison, style)))
 }
 
 /// Accuracy and needle mass of runs beside each other, and the results in a sentence each: the first run against every other one.
@@ -55,7 +59,7 @@ pub fn side_by_side(
     let others = reports.iter().zip(names.iter().skip(1));
     let results = others.filter_map(|(report, other)| sentence(&report.comparison, [names[0], other]));
     let results: Vec<String> = results.flat_map(|result| style.wrap(&result)).collect();
-    format!("{accuracy}\n{mass}\n{}\n", results.join("\n"))
+    style.page(&format!("{accuracy}\n{mass}\n{}\n", results.join("\n")))
 }
 
 /// What was found beyond the training length; `None` where that is unknown or nothing ran beyond it.

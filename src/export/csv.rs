@@ -7,7 +7,7 @@
 //! A crash can tear the last record. A record is whole when its line end stands outside quotes; what follows the last
 //! whole record is dropped when the table is opened to continue it, and passed over when it is read.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,9 @@ use csv::StringRecord;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
+use crate::files;
+use crate::printable;
 use crate::report::comparison::ComparisonRow;
 use crate::report::loss::BucketLoss;
 use crate::report::speed::{LengthSpeed, Spread};
@@ -103,6 +105,7 @@ impl<R: Row> Appender<R> {
             let (path, what) = (path.clone(), what.to_string());
             move |e: io::Error| Error::file(&path, format!("cannot {what}: {e}"))
         };
+        check_place(&path)?;
         let file =
             OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(cannot("open"))?;
         // A file system without locks is no reason to stop.
@@ -134,6 +137,33 @@ impl<R: Row> Appender<R> {
         self.dropped_bytes
     }
 
+    /// Where it stands.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the file still stands under its name. One that was removed or replaced takes rows that nobody will find.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        self.file
+            .metadata()
+            .and_then(|open| Ok(is_same(&open, &fs::symlink_metadata(&self.path)?)))
+            .unwrap_or(false)
+    }
+
+    /// Writes all rows so far to a new file, also when the table is no longer in its place.
+    ///
+    /// # Errors
+    /// When the file exists or cannot be written.
+    pub fn copy_to(&self, path: &Path) -> io::Result<()> {
+        let mut from = &self.file;
+        from.rewind()?;
+        let mut copy = OpenOptions::new().write(true).create_new(true).open(path)?;
+        io::copy(&mut from.take(self.len), &mut copy)?;
+        copy.sync_all()
+    }
+
     /// Appends `rows` with one write and one sync.
     ///
     /// # Errors
@@ -149,9 +179,33 @@ impl<R: Row> Appender<R> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         write_whole(&mut self.file, &mut self.len, bytes).map_err(|e| {
             let remedy = "everything before it is kept; make room or mend the disk, then run the same command again to go on";
-            Error::output(&self.path, format!("cannot append: {e}; {remedy}"))
+            Error::output(&self.path, format!("cannot append: {}; {remedy}", error::reason(&e)))
         })
     }
+}
+
+/// Refuses a name under which no table may be written: through a link rows would go to a file outside of the directory.
+fn check_place(path: &Path) -> Result<()> {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
+    let found = match metadata.file_type() {
+        kind if kind.is_file() => return Ok(()),
+        kind if kind.is_symlink() => "a link to another place",
+        kind if kind.is_dir() => "a directory",
+        _ => "a device, a pipe or a socket",
+    };
+    Err(Error::file(path, format!("{found}, not a table; remove it, or use another directory with -o")))
+}
+
+#[cfg(unix)]
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Where files have no numbers, an open one cannot be removed.
+#[cfg(not(unix))]
+fn is_same(_: &Metadata, _: &Metadata) -> bool {
+    true
 }
 
 /// What [`write_whole`] needs of a file.
@@ -181,11 +235,23 @@ fn write_whole(storage: &mut impl Storage, len: &mut u64, bytes: &[u8]) -> io::R
     written
 }
 
+/// Bytes of a table that is read into memory, at most: half a million trials.
+const MOST_IN_MEMORY: u64 = 512 << 20;
+
 /// Reads a whole table; a torn last record is passed over.
 ///
 /// # Errors
-/// As [`rows`].
+/// As [`rows`], and [`Error::File`] for a table that does not fit into memory.
 pub fn read<R: Row>(path: impl AsRef<Path>) -> Result<Vec<R>> {
+    let path = path.as_ref();
+    let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if size > MOST_IN_MEMORY {
+        let (found, most) = (size.div_ceil(1 << 20), MOST_IN_MEMORY >> 20);
+        return Err(Error::file(
+            path,
+            format!("{found} MiB, more than the {most} MiB that are read; divide the run"),
+        ));
+    }
     rows(path)?.collect()
 }
 
@@ -199,10 +265,29 @@ pub fn rows<R: Row>(path: impl AsRef<Path>) -> Result<impl Iterator<Item = Resul
     let cannot_read = |e: io::Error| {
         Error::file(&path, format!("cannot read: {e}; run the same niah run command again to write it"))
     };
-    let file = File::open(&path).map_err(cannot_read)?;
+    let file = files::open(&path).map_err(cannot_read)?;
     let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
     let rows = reader::<R, _>(&path, file, len)?.into_deserialize();
     Ok(rows.map(move |row: csv::Result<R>| row.map(R::restored).map_err(|e| bad_row(&path, &e))))
+}
+
+/// The rows that are wanted of a table that may not fit into memory.
+///
+/// # Errors
+/// As [`rows`], and [`Error::File`] for more than `most` of them.
+pub fn selected<R: Row>(path: impl AsRef<Path>, most: usize, wanted: impl Fn(&R) -> bool) -> Result<Vec<R>> {
+    let path = path.as_ref();
+    let mut selected = Vec::new();
+    for row in rows::<R>(path)? {
+        let row = row?;
+        if wanted(&row) {
+            selected.push(row);
+        }
+        if selected.len() > most {
+            return Err(Error::file(path, format!("holds more than {most} rows of what was asked for")));
+        }
+    }
+    Ok(selected)
 }
 
 /// Whether a table lacks the newer columns, so that it must be written anew before it is continued.
@@ -212,7 +297,7 @@ pub fn rows<R: Row>(path: impl AsRef<Path>) -> Result<impl Iterator<Item = Resul
 pub fn is_older<R: Row>(path: impl AsRef<Path>) -> Result<bool> {
     let path = path.as_ref();
     let cannot_read = |e: io::Error| Error::file(path, format!("cannot read: {e}"));
-    let file = File::open(path).map_err(cannot_read)?;
+    let file = files::open(path).map_err(cannot_read)?;
     let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
     let mut reader = reader::<R, _>(path, file, len)?;
     let columns = reader.headers().map_err(|e| bad_row(path, &e))?.len();
@@ -240,8 +325,9 @@ fn difference(expected: &[&str], found: &StringRecord) -> Option<String> {
     }
     let missing: Vec<_> = expected.iter().copied().filter(|name| !found.iter().any(|f| f == *name)).collect();
     let unknown: Vec<_> = found.iter().filter(|name| !expected.contains(name)).collect();
-    let named =
-        |what: &str, names: &[&str]| (!names.is_empty()).then(|| format!("{what} {}", names.join(", ")));
+    let named = |what: &str, names: &[&str]| {
+        (!names.is_empty()).then(|| format!("{what} {}", printable::listed(names)))
+    };
     let parts: Vec<_> =
         [named("missing", &missing), named("unknown", &unknown)].into_iter().flatten().collect();
     Some(if parts.is_empty() {
@@ -267,6 +353,9 @@ fn bad_row(path: &Path, error: &csv::Error) -> Error {
     Error::file(path, format!("{line}{problem}; delete the line to have its trial run again"))
 }
 
+/// Bytes of a record, at most: a whole one is in memory at a time.
+const LONGEST_RECORD: u64 = 16 << 20;
+
 /// Bytes up to and including the last line end outside quotes. A quote inside a quoted field is doubled, so counting
 /// quotes tells where a field ends.
 fn whole_records(mut reader: impl BufRead) -> io::Result<u64> {
@@ -285,6 +374,10 @@ fn whole_records(mut reader: impl BufRead) -> io::Result<u64> {
         }
         let length = chunk.len();
         position += length as u64;
+        if position - whole > LONGEST_RECORD {
+            let mib = LONGEST_RECORD >> 20;
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a row of more than {mib} MiB")));
+        }
         reader.consume(length);
     }
 }

@@ -5,13 +5,15 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::csv::{self, Appender, Row};
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
+use crate::files;
 use crate::model::dtype::Dtype;
 use crate::plan::{Identity, Settings};
 use crate::report;
@@ -68,17 +70,20 @@ impl RunRecord {
     /// [`Error::File`] when the directory holds no run, or one that this version cannot read.
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join(RUN_JSON);
-        let text = fs::read(&path).map_err(|error| match error.kind() {
+        let text = files::read(&path, MOST_OF_RECORD).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Error::file(
                 directory,
                 "no run here: run.json is missing; name the directory that niah run -o wrote",
             ),
             _ => Error::file(&path, format!("cannot read: {error}")),
         })?;
-        serde_json::from_slice(&text).map_err(|error| {
+        let damaged = |problem: String| {
             let remedy = "restore the file, or run again into another directory with -o";
-            Error::file(&path, format!("damaged, or of another version of niah ({error}); {remedy}"))
-        })
+            Error::file(&path, format!("damaged, or of another version of niah ({problem}); {remedy}"))
+        };
+        let record: Self = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        record.settings.check().map_err(|error| damaged(error.to_string()))?;
+        Ok(record)
     }
 
     /// What ran, in one line; exact weights are not mentioned.
@@ -101,11 +106,15 @@ impl RunRecord {
         let text = serde_json::to_string_pretty(self).map_err(|error| Error::file(&path, error))?;
         replace(&path, |new| {
             fs::write(new, text + "\n").map_err(|error| {
-                Error::file(&path, format!("cannot write: {error}; choose another directory with -o"))
+                let reason = error::reason(&error);
+                Error::file(&path, format!("cannot write: {reason}; choose another directory with -o"))
             })
         })
     }
 }
+
+/// Bytes of `run.json`, at most.
+const MOST_OF_RECORD: u64 = 4 << 20;
 
 /// Makes a directory of results, where there is none.
 ///
@@ -119,6 +128,9 @@ pub fn make(directory: &Path) -> Result<()> {
 
 /// A run's directory, open for writing.
 pub struct RunDirectory {
+    /// Its place, also when the working directory is another one later.
+    path: PathBuf,
+    record: RunRecord,
     results: Appender<Outcome>,
     attention: Appender<AttentionRow>,
     tokens: Option<Appender<TokenRow>>,
@@ -143,11 +155,14 @@ impl RunDirectory {
             record.write(directory)?;
         }
         let outcomes: Vec<Outcome> = csv::read(directory.join(RESULTS_CSV))?;
+        check_own(directory, &outcomes, record)?;
         let kept = done(&outcomes);
         prune::<AttentionRow>(&directory.join(ATTENTION_CSV), &kept)?;
         prune::<TokenRow>(&directory.join(TOKENS_CSV), &kept)?;
         let tokens = directory.join(TOKENS_CSV);
         Ok(Self {
+            path: directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf()),
+            record: record.clone(),
             results,
             attention: Appender::open(directory.join(ATTENTION_CSV))?,
             tokens: keep_tokens.then(|| Appender::open(tokens)).transpose()?,
@@ -176,7 +191,89 @@ impl TrialSink for RunDirectory {
         }
         self.results.append(std::slice::from_ref(&record.outcome))?;
         self.outcomes.push(record.outcome);
-        Ok(())
+        self.check_in_place()
+    }
+}
+
+impl RunDirectory {
+    /// Refuses to go on where what is written to no longer stands under its name, and saves the rows of the open files.
+    fn check_in_place(&self) -> Result<()> {
+        let tokens = self.tokens.as_ref().is_none_or(Appender::is_in_place);
+        if self.results.is_in_place() && self.attention.is_in_place() && tokens {
+            return match self.path.join(RUN_JSON).exists() {
+                true => Ok(()),
+                false => self.record.write(&self.path),
+            };
+        }
+        let rows = self.outcomes.len();
+        let kept = match self.rescue() {
+            Ok(place) => {
+                format!("its {rows} rows are in {} now, where -o goes on with them", place.display())
+            }
+            Err(error) => format!("its {rows} rows are lost, as they cannot be written elsewhere ({error})"),
+        };
+        let problem =
+            "the directory, or a table in it, was removed, renamed or replaced while the run went on";
+        Err(Error::output(&self.path, format!("{problem}; {kept}")))
+    }
+
+    /// Copies everything to a new directory ([`rescue_place`]).
+    fn rescue(&self) -> io::Result<PathBuf> {
+        let place = rescue_place(&self.path)?;
+        self.record.write(&place).map_err(io::Error::other)?;
+        self.attention.copy_to(&place.join(ATTENTION_CSV))?;
+        if let Some(tokens) = &self.tokens {
+            tokens.copy_to(&place.join(TOKENS_CSV))?;
+        }
+        self.results.copy_to(&place.join(RESULTS_CSV))?;
+        Ok(place)
+    }
+}
+
+/// A new directory for what cannot stay in `directory`: beside it, or where that cannot be made among temporary files.
+pub(crate) fn rescue_place(directory: &Path) -> io::Result<PathBuf> {
+    let name = directory.file_name().map_or("results".into(), |name| name.to_string_lossy());
+    let beside = directory.parent().map(Path::to_path_buf);
+    let mut places = beside.into_iter().chain([std::env::temp_dir()]);
+    places
+        .find_map(|parent| new_directory(&parent, &name).ok())
+        .ok_or_else(|| io::Error::other("no directory can be made beside it"))
+}
+
+/// A directory `NAME.rescued` that was not there, with a number behind it where it was.
+fn new_directory(parent: &Path, name: &str) -> io::Result<PathBuf> {
+    let names = (1..100).map(|number| match number {
+        1 => format!("{name}.rescued"),
+        _ => format!("{name}.rescued-{number}"),
+    });
+    let mut last = io::Error::other("too many of them");
+    for place in names.map(|name| parent.join(name)) {
+        match fs::create_dir(&place) {
+            Ok(()) => return Ok(place),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
+}
+
+/// Refuses a table that holds rows of another run: they would count as done.
+fn check_own(directory: &Path, outcomes: &[Outcome], record: &RunRecord) -> Result<()> {
+    let own = &record.config_hash;
+    let foreign: Vec<_> = outcomes.iter().filter(|row| row.config_hash != *own).collect();
+    match foreign.first() {
+        None => Ok(()),
+        Some(row) => Err(Error::file(
+            directory.join(RESULTS_CSV),
+            format!(
+                "{} of {} rows are of another run, the first of them {} (config_hash {}, this run has {own}); remove \
+                 them, or use another directory with -o",
+                foreign.len(),
+                outcomes.len(),
+                row.row_id,
+                row.config_hash
+            ),
+        )),
     }
 }
 
@@ -269,5 +366,7 @@ pub(crate) fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> R
     // Synced first, lest a crash leave an empty file under the name.
     let put =
         || fs::File::options().append(true).open(&new)?.sync_all().and_then(|()| fs::rename(&new, path));
-    put().map_err(|error| Error::file(path, format!("cannot write: {error}; choose another place with -o")))
+    put().map_err(|error| {
+        Error::file(path, format!("cannot write: {}; choose another place with -o", error::reason(&error)))
+    })
 }

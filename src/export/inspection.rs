@@ -77,7 +77,8 @@ fn page(found: &Inspection, style: &Style) -> String {
     if let Some(screens) = &attention.screens {
         text += &format!("\n{}", windows(screens, style));
     }
-    text + "\nMemory of a run\n" + &table::memory(&found.memory, style) + &memory_notes(found, style)
+    text += &format!("\nMemory of a run\n{}", table::memory(&found.memory, style));
+    style.page(&(text + &memory_notes(found, style)))
 }
 
 /// Lines of a name and a text beside it.

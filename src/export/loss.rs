@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::directory::replace;
 use super::style::Style;
 use super::{csv, json, table};
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use crate::registry::Entry;
 use crate::report::loss::BucketLoss;
 
@@ -50,7 +50,7 @@ fn page(report: &LossReport, style: &Style) -> String {
     let notes: Vec<String> = report.notes.iter().flat_map(|note| style.wrap(note)).collect();
     let title = style.wrap(&report.title).join("\n");
     let losses = table::losses(&report.buckets, report.training_length, style);
-    format!("{title}\n\n{losses}\n{}\n", notes.join("\n"))
+    style.page(&format!("{title}\n\n{losses}\n{}\n", notes.join("\n")))
 }
 
 /// Name of the table of buckets.
@@ -67,7 +67,10 @@ pub fn write_losses(directory: &Path, buckets: &[BucketLoss], record: &Value) ->
         let path = directory.join(name);
         replace(&path, |new| {
             fs::write(new, text).map_err(|error| {
-                Error::output(&path, format!("cannot write: {error}; choose another directory with -o"))
+                Error::output(
+                    &path,
+                    format!("cannot write: {}; choose another directory with -o", error::reason(&error)),
+                )
             })
         })
     };

@@ -12,6 +12,7 @@ pub mod markdown;
 pub mod palette;
 pub mod shaded;
 pub mod speed;
+pub mod stored;
 pub mod style;
 pub mod svg;
 pub mod table;
@@ -30,6 +31,8 @@ use style::Style;
 pub struct RunReport {
     /// What ran, in one line: model, variant and where its scales come from, task and haystack.
     pub title: String,
+    /// What a reader should know of the cells.
+    pub note: Option<String>,
     /// Every planned cell.
     pub cells: Vec<CellSummary>,
     /// The run by length and in all.
@@ -64,7 +67,10 @@ pub const EXPORTERS: &[Entry<Exporter>] = &[
         about: "heatmaps and a summary for the terminal",
         value: Exporter {
             run: heatmaps,
-            cell: |report, style| Ok(terminal::draw(&Heatmap::by_layer(report.cell, &report.heads), style)),
+            cell: |report, style| {
+                let map = Heatmap::by_layer(report.cell, &report.heads);
+                Ok(style.page(&terminal::draw(&map, style)))
+            },
             comparison: |report, style| Ok(comparison::page(report, style)),
         },
     },
@@ -91,6 +97,8 @@ pub const EXPORTERS: &[Entry<Exporter>] = &[
 fn heatmaps(report: &RunReport, style: &Style) -> Result<String> {
     let accuracy = terminal::draw(&Heatmap::accuracy(&report.cells, report.training_length), style);
     let mass = terminal::draw(&Heatmap::needle_mass(&report.cells, report.training_length), style);
-    let title = style.wrap(&report.title).join("\n");
-    Ok(format!("{title}\n\n{accuracy}\n{mass}\n{}", table::summary(&report.summary, style)))
+    let title = [Some(&report.title), report.note.as_ref()].into_iter().flatten();
+    let title = title.flat_map(|line| style.wrap(line)).collect::<Vec<_>>().join("\n");
+    let drawn = format!("{title}\n\n{accuracy}\n{mass}\n{}", table::summary(&report.summary, style));
+    Ok(style.page(&drawn))
 }

@@ -322,7 +322,7 @@ Ask:
     fn a_prompt_without_any_mass_is_shown_without_shades() {
         let tokens =
             [ShadedToken { text: "a\x1b[31mb".into(), mass: 0.0, in_needle: false, in_value: false }];
-        assert!(draw(&tokens, &TRUECOLOR).ends_with("\n\na [31mb\n"));
+        assert!(draw(&tokens, &TRUECOLOR).ends_with("\n\na\\u{1b}[31mb\n"));
         assert!(draw(&[], &TRUECOLOR).starts_with("0 tokens"));
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::directory::replace;
 use super::style::Style;
 use super::{csv, json, table};
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use crate::registry::Entry;
 use crate::report::speed::LengthSpeed;
 
@@ -43,7 +43,8 @@ pub const SPEED_EXPORTERS: &[Entry<SpeedExporter>] = &[
 fn page(report: &SpeedReport, style: &Style) -> String {
     let notes: Vec<String> = report.notes.iter().flat_map(|note| style.wrap(note)).collect();
     let title = style.wrap(&report.title).join("\n");
-    format!("{title}\n\n{}\n{}\n", table::speeds(&report.lengths, style), notes.join("\n"))
+    let (speeds, notes) = (table::speeds(&report.lengths, style), notes.join("\n"));
+    style.page(&format!("{title}\n\n{speeds}\n{notes}\n"))
 }
 
 /// Name of the file of a measurement.
@@ -58,7 +59,10 @@ pub fn write_speeds(directory: &Path, lengths: &[LengthSpeed], about: &Value) ->
     let text = format!("{:#}\n", json!({ "about": about, "lengths": lengths }));
     replace(&path, |new| {
         fs::write(new, text).map_err(|error| {
-            Error::output(&path, format!("cannot write: {error}; choose another directory with -o"))
+            Error::output(
+                &path,
+                format!("cannot write: {}; choose another directory with -o", error::reason(&error)),
+            )
         })
     })
 }

@@ -3,6 +3,7 @@
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::palette::{Palette, RAG, Rgb, xterm_color};
+use crate::printable;
 
 /// The colours a terminal has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,20 +97,25 @@ impl Style {
         }
     }
 
-    /// `text` without what the terminal cannot show or would obey: control characters become spaces, and in ASCII
-    /// anything else becomes `?`.
+    /// `text` without what the terminal cannot show or would obey: hidden characters become escapes ([`printable::line`]), and
+    /// in ASCII anything else becomes `?`.
     pub(super) fn clean(&self, text: &str) -> String {
-        text.chars()
-            .map(|c| match c {
-                c if c.is_control() => ' ',
-                c if self.charset == Charset::Ascii && !c.is_ascii() => '?',
-                c => c,
-            })
-            .collect()
+        let text = printable::line(text);
+        match self.charset {
+            Charset::Unicode => text.into_owned(),
+            Charset::Ascii => text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect(),
+        }
+    }
+
+    /// A drawn page, to be printed: see [`printable::page`].
+    #[must_use]
+    pub fn page(&self, drawn: &str) -> String {
+        printable::page(drawn, self.color != ColorMode::None).into_owned()
     }
 
     /// `text` cleaned and broken into lines that fit, at spaces where there are any.
-    pub(super) fn wrap(&self, text: &str) -> Vec<String> {
+    #[must_use]
+    pub fn wrap(&self, text: &str) -> Vec<String> {
         let mut lines = vec![String::new()];
         for word in self.clean(text).split_inclusive(' ') {
             let used = lines.last().map_or(0, |line| line.width());
@@ -233,7 +239,7 @@ mod tests {
         let style = Style::plain(20);
         assert_eq!(style.wrap("one two three four five"), ["one two three four", "five"]);
         assert_eq!(style.wrap("twenty characters ab then more"), ["twenty characters ab", "then more"]);
-        assert_eq!(style.wrap("a\x1b[2Jb é"), ["a [2Jb ?"]);
+        assert_eq!(style.wrap("a\x1b[2Jb é"), ["a\\u{1b}[2Jb ?"]);
         assert_eq!(style.wrap(&"x".repeat(25)), ["x".repeat(20), "x".repeat(5)]);
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::palette::{MISSING, VIRIDIS};
+use crate::printable;
 use crate::report::document::{Axis, Chart, Figure, Panel, Point, Series, Shape};
 use crate::report::heatmap::Heatmap;
 
@@ -65,10 +66,15 @@ pub fn draw(figure: &Figure) -> String {
     svg
 }
 
-/// Text that means itself in HTML and SVG.
+/// Text that means itself in HTML and SVG, hidden characters as escapes that can be read: some of them may stand in no XML.
 #[must_use]
 pub fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    let text = printable::lines(text);
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }
 
 /// What stands for which series, each once.

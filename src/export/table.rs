@@ -273,9 +273,16 @@ fn or_missing(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".to_string())
 }
 
+/// Rows of a table that are drawn, at most: more are for a program to read.
+const MOST_ROWS: usize = 1000;
+
 /// A header, a line, and rows of numbers, right-aligned.
 pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>, style: &Style) -> String {
     let line = style.pick('─', '-');
+    let clean = |cells: Vec<String>| -> Vec<String> { cells.iter().map(|cell| style.clean(cell)).collect() };
+    let header = clean(header.iter().map(ToString::to_string).collect());
+    let left_out = rows.len().saturating_sub(MOST_ROWS);
+    let rows = rows.into_iter().take(MOST_ROWS).map(clean);
     let mut table = Table::new();
     table
         .load_style(TableStyle::new().header_separator(LineStyle::none().fill(line).junction(line)))
@@ -286,7 +293,10 @@ pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>, style: &Style) -> S
     for column in table.column_iter_mut() {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    table.trim_fmt()
+    match left_out {
+        0 => table.trim_fmt(),
+        _ => format!("{}\n{left_out} more rows are left out", table.trim_fmt()),
+    }
 }
 
 #[cfg(test)]

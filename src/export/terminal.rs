@@ -15,7 +15,8 @@ pub fn draw(map: &Heatmap, style: &Style) -> String {
     let mut lines = style.wrap(&map.title);
     lines.push(String::new());
     if map.cells.iter().flatten().next().is_none() {
-        lines.push("no results".to_string());
+        // One that is too large to be drawn says so in its notes.
+        lines.extend(map.notes.is_empty().then(|| "no results".to_string()));
     } else {
         let layout = Layout::of(map, style);
         for start in (0..map.columns.len()).step_by(layout.columns_per_block) {

@@ -11,15 +11,15 @@
 //! state that was saved.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::directory::{make, replace};
+use super::directory::{make, replace, rescue_place};
 use crate::checkpoint::{NamedTensor, Numbers, read_safetensors, write_safetensors};
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use crate::train::{Layout, State, StepReport};
 
 /// What a training is made of: `settings` decide its result, the rest is about the machine.
@@ -38,10 +38,15 @@ pub struct TrainingDirectory {
     path: PathBuf,
     rows: Vec<StepReport>,
     rounded: bool,
+    /// Files that stay as they are, by name: a directory that is removed meanwhile is made again with them.
+    fixed: Vec<(&'static str, Vec<u8>)>,
+    /// Locked against a second training while this lives.
+    lock: Option<File>,
 }
 
 const CSV: &str = "training.csv";
 const JSON: &str = "training.json";
+const TOKENIZER: &str = "tokenizer.json";
 const STATE: &str = "training-state.safetensors";
 
 /// Names of the columns.
@@ -61,10 +66,12 @@ impl TrainingDirectory {
             }
         }
         make(path)?;
-        let directory = Self { path: path.to_path_buf(), rows: Vec::new(), rounded: false };
+        let mut directory =
+            Self { path: path.to_path_buf(), rows: vec![], rounded: false, fixed: vec![], lock: None };
         let whole = serde_json::json!({"settings": record.settings, "about": record.about});
-        directory.write(JSON, |mut file| file.write_all(format!("{whole:#}\n").as_bytes()))?;
-        directory.write("tokenizer.json", |mut file| file.write_all(record.tokenizer.as_bytes()))?;
+        directory.keep(JSON, format!("{whole:#}\n").into_bytes())?;
+        directory.lock = lock(path)?;
+        directory.keep(TOKENIZER, record.tokenizer.clone().into_bytes())?;
         Ok(directory)
     }
 
@@ -74,6 +81,7 @@ impl TrainingDirectory {
     /// [`Error::PlanChanged`] when it has other settings, and [`Error::File`] when it holds no state.
     pub fn resume(path: &Path, settings: &Value, layout: &Layout) -> Result<(Self, State)> {
         let stored = Self::settings(path)?;
+        let lock = lock(path)?;
         let old = stored.as_object().into_iter().flatten();
         let differs = |(key, old): (&String, &Value)| {
             let new = settings.get(key).unwrap_or(&Value::Null);
@@ -94,7 +102,15 @@ impl TrainingDirectory {
         let rows = rows.filter(|rows| rows.len() == state.step).ok_or_else(|| {
             Error::file(&file, format!("does not hold {} steps; begin in another --output", state.step))
         })?;
-        Ok((Self { path: path.to_path_buf(), rows, rounded: false }, state))
+        let read = |name: &'static str| {
+            let file = path.join(name);
+            let bytes = fs::read(&file).map_err(|error| {
+                Error::file(&file, format!("cannot be read: {error}; begin in another --output"))
+            })?;
+            Ok::<_, Error>((name, bytes))
+        };
+        let fixed = vec![read(JSON)?, read(TOKENIZER)?];
+        Ok((Self { path: path.to_path_buf(), rows, rounded: false, fixed, lock }, state))
     }
 
     /// The settings of the training that this directory holds.
@@ -119,7 +135,36 @@ impl TrainingDirectory {
     /// When it cannot be written.
     pub fn describe(&mut self, config: &Value) -> Result<()> {
         self.rounded = config["dtype"] == "bfloat16";
-        self.write("config.json", |mut file| file.write_all(format!("{config:#}\n").as_bytes()))
+        self.keep("config.json", format!("{config:#}\n").into_bytes())
+    }
+
+    /// Writes a file that stays as it is.
+    fn keep(&mut self, name: &'static str, bytes: Vec<u8>) -> Result<()> {
+        self.write(name, |mut file| file.write_all(&bytes))?;
+        self.fixed.push((name, bytes));
+        Ok(())
+    }
+
+    /// Where to write, when the directory is no longer that of this training: again to its place when nothing is there, else
+    /// beside it.
+    fn other_place(&self) -> Result<Option<Self>> {
+        let found = fs::read(self.path.join(JSON)).ok();
+        if found.is_some() && found.as_ref() == self.fixed.first().map(|(_, bytes)| bytes) {
+            return Ok(None);
+        }
+        let path = match found {
+            None => {
+                make(&self.path).map_err(|error| Error::output(&self.path, error))?;
+                self.path.clone()
+            }
+            Some(_) => rescue_place(&self.path).map_err(|error| Error::output(&self.path, error))?,
+        };
+        let (rows, fixed) = (self.rows.clone(), self.fixed.clone());
+        let other = Self { path, rows, rounded: self.rounded, fixed, lock: None };
+        for (name, bytes) in &other.fixed {
+            other.write(name, |mut file| file.write_all(bytes))?;
+        }
+        Ok(Some(other))
     }
 
     /// Keeps the row of a step, to be written with the next state.
@@ -136,8 +181,20 @@ impl TrainingDirectory {
     /// Writes table, checkpoint and state.
     ///
     /// # Errors
-    /// When they cannot be written.
+    /// When they cannot be written, and when the directory was removed or replaced meanwhile: what is to be saved is safe then.
     pub fn save(&self, state: &State, layout: &Layout) -> Result<()> {
+        let Some(other) = self.other_place()? else { return self.save_all(state, layout) };
+        other.save_all(state, layout)?;
+        let problem = format!(
+            "the directory was removed or replaced while the training went on; all {} steps are in {} now, where \
+             --resume goes on",
+            state.step,
+            other.path.display()
+        );
+        Err(Error::output(&self.path, problem))
+    }
+
+    fn save_all(&self, state: &State, layout: &Layout) -> Result<()> {
         // The state goes last: what it does not know of is written again when the training goes on.
         self.save_table()?;
         let tensor = |tensor: &'_ crate::train::TensorLayout| {
@@ -188,11 +245,26 @@ impl TrainingDirectory {
     fn write(&self, name: &str, write: impl FnOnce(File) -> std::io::Result<()>) -> Result<()> {
         let path = self.path.join(name);
         replace(&path, |new| {
-            let failed = |error| {
-                Error::output(&path, format!("cannot be written: {error}; free some space, then --resume"))
+            let failed = |error: std::io::Error| {
+                let reason = error::reason(&error);
+                Error::output(&path, format!("cannot be written: {reason}; make room, then --resume"))
             };
             write(File::create(new).map_err(failed)?).map_err(failed)
         })
+    }
+}
+
+/// Refuses a directory that another training is writing to. A file system without locks is no reason to stop.
+fn lock(directory: &Path) -> Result<Option<File>> {
+    let path = directory.join(JSON);
+    let file = File::open(&path).map_err(|error| Error::file(&path, format!("cannot be read: {error}")))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(Error::file(
+            directory,
+            "another training is writing to it; wait for its end or use another --output",
+        )),
+        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 

@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 
 use crate::attention::AttentionVariant;
 use crate::attention::variant::{OwnVariant, VARIANTS, VariantInputs};
-use crate::checkpoint::{Checkpoint, RopeOverride};
+use crate::checkpoint::{Checkpoint, Named, RopeOverride};
 use crate::error::{Error, Result};
 use crate::generate::DecoderModel;
 use crate::hash::sha256_hex;
@@ -86,6 +86,10 @@ const PROMPT_KEYS: &[&str] = &[
     "max_new_tokens",
 ];
 
+fn has_changed(difference: &str) -> Error {
+    Error::Failed(format!("what the run was made with has changed since: {difference}"))
+}
+
 impl Identity {
     /// SHA-256 of the decisions in hex, cut to 16 digits: the `config_hash` of every row.
     #[must_use]
@@ -105,6 +109,16 @@ impl Identity {
         self.difference_in(other, |key| PROMPT_KEYS.contains(&key))
     }
 
+    /// Refuses other weights than those of the run.
+    fn check_weights(&self, checkpoint: &Checkpoint) -> Result<()> {
+        const KEY: &str = "model_sha256";
+        let found = Value::String(checkpoint.sha256()?.to_string());
+        match self.0.get(KEY) {
+            Some(stored) if *stored != found => Err(has_changed(&format!("{KEY}: {stored} -> {found}"))),
+            _ => Ok(()),
+        }
+    }
+
     fn difference_in(&self, new: &Self, among: impl Fn(&str) -> bool) -> Option<String> {
         let keys = self.0.keys().chain(new.0.keys().filter(|key| !self.0.contains_key(*key)));
         let show = |value: Option<&Value>| value.map_or("nothing".to_string(), Value::to_string);
@@ -122,6 +136,26 @@ impl RunPlan {
     /// # Errors
     /// When anything named is unknown, missing, damaged or does not fit.
     pub fn resolve(settings: Settings) -> Result<Self> {
+        Self::resolve_as(settings, Named::ByUser, None)
+    }
+
+    /// Resolves the settings of a stored run again, which are data: nothing that they name is downloaded, and no more is read of a
+    /// checkpoint than its weights when these are not the run's. A `model` that the user names takes the place of theirs.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`], and [`Error::Failed`] when the run was made with something else.
+    pub fn resolve_again(settings: &Settings, identity: &Identity, model: Option<&str>) -> Result<Self> {
+        let named = if model.is_some() { Named::ByUser } else { Named::ByFile };
+        let model = model.unwrap_or(&settings.model).to_string();
+        let plan = Self::resolve_as(Settings { model, ..settings.clone() }, named, Some(identity))?;
+        match identity.difference(&plan.identity()?) {
+            Some(difference) => Err(has_changed(&difference)),
+            None => Ok(plan),
+        }
+    }
+
+    /// With an `identity` the weights must be those that it names.
+    fn resolve_as(settings: Settings, named: Named, identity: Option<&Identity>) -> Result<Self> {
         settings.check()?;
         let task = settings.make_task()?;
         let scorer = registry::find("scorer", SCORERS, &settings.scorer)?.value;
@@ -135,12 +169,16 @@ impl RunPlan {
                 return Err(Error::invalid("--haystack", name, expected));
             }
         };
-        let (checkpoint, precision) = open(
+        let (checkpoint, precision) = open_as(
             &settings.model,
+            named,
             settings.rope(),
             settings.precision(),
             settings.screening_window_expansion,
         )?;
+        if let Some(identity) = identity {
+            identity.check_weights(&checkpoint)?;
+        }
         check_positions(&checkpoint.spec, "--context-lengths", longest(&settings))?;
         let tokenizer = load_tokenizer(&checkpoint)?;
         check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), &checkpoint, &settings.model)?;
@@ -303,7 +341,17 @@ fn open(
     precision: PrecisionChoice,
     window_expansion: Option<bool>,
 ) -> Result<(Checkpoint, Precision)> {
-    let mut checkpoint = Checkpoint::open(model, rope)?;
+    open_as(model, Named::ByUser, rope, precision, window_expansion)
+}
+
+fn open_as(
+    model: &str,
+    named: Named,
+    rope: RopeOverride,
+    precision: PrecisionChoice,
+    window_expansion: Option<bool>,
+) -> Result<(Checkpoint, Precision)> {
+    let mut checkpoint = Checkpoint::open_as(model, named, rope)?;
     checkpoint.spec.check_kv_dtype(precision.kv_dtype)?;
     match (&mut checkpoint.spec.screening, window_expansion) {
         (Some(screening), Some(expansion)) => screening.window_expansion = expansion,

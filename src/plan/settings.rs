@@ -148,7 +148,7 @@ impl Settings {
     /// [`Error::InvalidValue`] naming the flag.
     pub fn check(&self) -> Result<()> {
         super::check_numbers(self.ssmax_scale, self.rope())?;
-        let cells = self.grid.context_lengths().len().saturating_mul(self.grid.depths().len());
+        let cells = self.grid.count();
         if self.trials == 0 || cells.saturating_mul(self.trials) > MOST_PROMPTS {
             let expected = format!("at least 1, and at most {MOST_PROMPTS} over {cells} cells");
             return Err(Error::invalid("--trials", self.trials, expected));

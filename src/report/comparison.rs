@@ -149,20 +149,26 @@ impl Comparison {
                     .to_string(),
             ));
         }
-        let keys = prompts.iter().map(|prompt| (prompt.key.0, prompt.key.1));
-        let cells: BTreeSet<(usize, u64)> = planned.iter().map(Cell::key).chain(keys).collect();
-        let lengths: BTreeSet<usize> = cells.iter().map(|&(length, _)| length).collect();
+        // Grouped once: a run may have as many cells as prompts.
+        let mut cells: BTreeMap<(usize, u64), Vec<&Prompt<'_>>> =
+            planned.iter().map(|cell| (cell.key(), Vec::new())).collect();
+        let mut lengths: BTreeMap<usize, Vec<&Prompt<'_>>> =
+            planned.iter().map(|cell| (cell.context_length.0, Vec::new())).collect();
+        for prompt in &prompts {
+            cells.entry((prompt.key.0, prompt.key.1)).or_default().push(prompt);
+            lengths.entry(prompt.key.0).or_default().push(prompt);
+        }
         let row = |level, holds: &dyn Fn(&Key) -> bool| {
             row(level, &prompts.iter().filter(|prompt| holds(&prompt.key)).collect::<Vec<_>>())
         };
-        let cell = |&(length, depth): &(usize, u64)| ComparisonRow {
+        let cell = |(&(length, depth), prompts): (&(usize, u64), &Vec<&Prompt<'_>>)| ComparisonRow {
             context_length: Some(length),
             depth_percent: Some(depth as f64 / 1000.0),
-            ..row(Level::Cell, &|key| (key.0, key.1) == (length, depth))
+            ..self::row(Level::Cell, prompts)
         };
-        let of_length = |&length: &usize| ComparisonRow {
+        let of_length = |(&length, prompts): (&usize, &Vec<&Prompt<'_>>)| ComparisonRow {
             context_length: Some(length),
-            ..row(Level::Length, &|key| key.0 == length)
+            ..self::row(Level::Length, prompts)
         };
         let beyond = training_length.map(|trained| row(Level::Beyond, &|key| key.0 > trained));
         Ok(Self {

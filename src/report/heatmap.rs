@@ -114,6 +114,17 @@ pub struct Heatmap {
     pub notes: Vec<String>,
 }
 
+/// Cells of a heatmap, at most: more are not seen in any picture.
+const MOST_CELLS: usize = 50_000;
+
+/// In the place of a heatmap of this many rows and columns, when it has too many cells.
+fn too_large(rows: usize, columns: usize) -> Option<String> {
+    let too_many = rows.saturating_mul(columns) > MOST_CELLS;
+    too_many.then(|| {
+        format!("{rows} x {columns} cells are too many to draw; --output-format csv lists those with results")
+    })
+}
+
 impl Heatmap {
     /// Accuracy by length (x) and depth (y, 0 on top), colours fixed to 0-1. `training_length` is marked on the x axis.
     #[must_use]
@@ -160,8 +171,12 @@ impl Heatmap {
     #[must_use]
     pub fn by_layer(cell: Cell, heads: &[HeadSummary]) -> Self {
         let by_head: BTreeMap<_, _> = heads.iter().map(|head| ((head.layer, head.head), head)).collect();
-        let layers: BTreeSet<usize> = heads.iter().map(|head| head.layer).collect();
-        let columns: BTreeSet<usize> = heads.iter().map(|head| head.head).collect();
+        let mut layers: BTreeSet<usize> = heads.iter().map(|head| head.layer).collect();
+        let mut columns: BTreeSet<usize> = heads.iter().map(|head| head.head).collect();
+        let too_large = too_large(layers.len(), columns.len());
+        if too_large.is_some() {
+            (layers, columns) = Default::default();
+        }
         let value = |layer, head| {
             let summary = by_head.get(&(layer, head))?;
             let value = summary.needle_mass.filter(|mass| mass.is_finite())?;
@@ -181,7 +196,7 @@ impl Heatmap {
             scale: Scale::Sequential,
             unit: Unit::Fraction,
             mark: None,
-            notes: absolute_note(heads).into_iter().collect(),
+            notes: too_large.into_iter().chain(absolute_note(heads)).collect(),
         }
     }
 
@@ -238,7 +253,8 @@ fn of_run(
         1 => vec!["1 failed trial is left out".to_string()],
         _ => vec![format!("{failed} failed trials are left out")],
     };
-    Heatmap { notes, ..by_cell(values, training_length) }
+    let map = by_cell(values, training_length);
+    Heatmap { notes: [map.notes, notes].concat(), ..map }
 }
 
 fn of_comparison(comparison: &Comparison, value: impl Fn(&ComparisonRow) -> (Option<f64>, usize)) -> Heatmap {
@@ -258,9 +274,13 @@ fn by_cell(
     let by_key: BTreeMap<_, _> = values
         .map(|(length, depth, value, n)| ((length, (depth * 1000.0).round() as u64), (value, n)))
         .collect();
-    let lengths: Vec<usize> =
+    let mut lengths: Vec<usize> =
         by_key.keys().map(|&(length, _)| length).collect::<BTreeSet<_>>().into_iter().collect();
-    let depths: BTreeSet<u64> = by_key.keys().map(|&(_, depth)| depth).collect();
+    let mut depths: BTreeSet<u64> = by_key.keys().map(|&(_, depth)| depth).collect();
+    let too_large = too_large(depths.len(), lengths.len());
+    if too_large.is_some() {
+        (lengths, depths) = Default::default();
+    }
     let heat = |length, depth| {
         let &(value, n) = by_key.get(&(length, depth))?;
         // A value that is not finite has no place on the colour scale.
@@ -283,7 +303,7 @@ fn by_cell(
                 ContextLength(trained)
             ),
         }),
-        notes: vec![],
+        notes: too_large.into_iter().collect(),
     }
 }
 

@@ -160,7 +160,13 @@ pub struct HeadSummary {
 /// The heads in one cell, by layer and then by head; none when no trial of the cell has run.
 #[must_use]
 pub fn heads(cell: Cell, attention: &[AttentionRow]) -> Vec<HeadSummary> {
-    heads_of(&format!("{}:{}:", cell.context_length.0, cell.depth), attention)
+    heads_of(&row_prefix(cell), attention)
+}
+
+/// What the keys of a cell's trials begin with.
+#[must_use]
+pub fn row_prefix(cell: Cell) -> String {
+    format!("{}:{}:", cell.context_length.0, cell.depth)
 }
 
 /// The heads over all trials whose key begins with `prefix`.

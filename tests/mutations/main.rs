@@ -9,3 +9,4 @@ mod checkpoints;
 mod common;
 #[path = "../common/mutate.rs"]
 mod mutate;
+mod results;

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::commands::tell;
 use crate::error::{Error, Result};
 use crate::hash::sha256_hex;
+use crate::process::end_with_parent;
 use crate::train::data::RECIPE;
 
 /// Says that a stage is complete.
@@ -76,6 +77,7 @@ impl Stages {
             std::env::current_exe().map_err(|error| failed(format!("cannot find niah: {error}")))?;
         let mut command = Command::new(program);
         command.args(&stage.arguments).arg("--output").arg(directory).stdout(Stdio::null());
+        end_with_parent(&mut command);
         if let Some(threads) = self.threads {
             command.arg("--threads").arg(threads.to_string());
         }
