@@ -26,6 +26,7 @@ const FROM: Initial = Initial { range: 0.3, layers: 2, ssmax_scale: 0.4 };
 const TRAINED: &[(&str, Multiplier)] = &[
     ("softmax", Multiplier::One),
     ("ssmax-fixed", Multiplier::Log),
+    ("softmax-scale", Multiplier::Constant),
     ("ssmax", Multiplier::Learned { bias: false }),
     ("ssmax-bias", Multiplier::Learned { bias: true }),
     ("adaptive", Multiplier::Adaptive),

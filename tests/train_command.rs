@@ -203,6 +203,26 @@ fn a_swap_is_one_rule_whether_it_is_run_or_written_as_a_checkpoint() {
     assert_ne!(run, logits("softmax", &[]), "the swap changes nothing");
 }
 
+#[test]
+fn a_learned_constant_is_trained_and_recognised() {
+    let place = Place::new();
+    succeeds(&place.train("out", &["--steps=3", "--variant=softmax-scale"]));
+    let config = json(&place.path("out/config.json"));
+    assert_eq!(config["attention_variant"], serde_json::json!({"kind": "softmax-scale", "layers": [1]}));
+    let inspected = place.niah(&["inspect", "out"]);
+    succeeds(&inspected);
+    let page = String::from_utf8_lossy(&inspected.stdout).into_owned();
+    assert!(page.contains("variant     softmax-scale (s learned per layer and head, mean "), "{page}");
+    let scales: Vec<f64> = table(&place.path("out"))[1..].iter().map(|row| row[5].parse().unwrap()).collect();
+    assert!(scales[2] != 1.0 && (scales[2] - 1.0).abs() < 0.2, "s begins at 1 and learns: {scales:?}");
+    // The configuration must not contradict the scales.
+    let mut wrong = config.clone();
+    wrong["attention_variant"]["kind"] = "ssmax".into();
+    fs::write(place.path("out/config.json"), wrong.to_string()).unwrap();
+    let refused = place.niah(&["inspect", "out"]);
+    assert!(told(&refused).contains("softmax-scale, as the weights have it"), "{}", told(&refused));
+}
+
 /// Screening tiles likewise.
 const TILES: &[&str] = &[
     "--family=multiscreen",

@@ -28,7 +28,7 @@ use crate::model::spec::DecoderSpec;
 use crate::registry;
 
 /// The rules with scales in the weights.
-const LEARNED: &[&str] = &["ssmax", "ssmax-bias"];
+const LEARNED: &[&str] = &["ssmax", "ssmax-bias", "softmax-scale"];
 
 /// Multiscreen's own rule.
 const SCREENING: &str = "screening";
@@ -164,13 +164,16 @@ fn listed_layers(section: &Config, spec: &DecoderSpec) -> Result<Vec<bool>> {
 fn reconciled(config: &Config, announced: &Announced, names: &ScaleNames) -> Result<&'static str> {
     let (said, stored) = (announced.name, names.variant());
     // The keys of others say that there are scales, not whether there are biases.
-    if said == stored || (said == "ssmax" && announced.key != "attention_variant") {
+    let scalable = matches!(stored, "ssmax" | "ssmax-bias");
+    if said == stored || (said == "ssmax" && scalable && announced.key != "attention_variant") {
         return Ok(stored);
     }
     let tensor = if said == "ssmax-bias" { "self_attn.ssmax_bias" } else { &names.scale };
     let found = match (said, stored) {
         ("ssmax-bias", _) => format!("ssmax-bias, but no {tensor}"),
-        ("ssmax", _) => format!("ssmax, but biases in {}", names.bias.as_deref().unwrap_or_default()),
+        ("ssmax", "ssmax-bias") => {
+            format!("ssmax, but biases in {}", names.bias.as_deref().unwrap_or_default())
+        }
         _ => format!("{said}, but learned scales in {tensor}"),
     };
     let expected = format!("{stored}, as the weights have it; --variant then chooses another rule for a run");

@@ -1,4 +1,5 @@
-//! The learned scales of Scalable-Softmax that a checkpoint holds, under any of the names that are in use.
+//! The learned scales that a checkpoint holds: those of Scalable-Softmax under any of the names that are in use, and those of
+//! `softmax-scale`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,6 +19,9 @@ const MODULES: &[&str] = &["self_attn", "attention", "attn"];
 /// What `s` is called there: by OLMo-core, BiBo and niah, by BAM, and by Dragon.
 pub(super) const SCALES: &[&str] = &["ssmax_scale", "seq_scale", "softmax_scaler"];
 
+/// What `s` of `softmax-scale` is called, by niah.
+const CONSTANT: &str = "softmax_scale";
+
 /// What `b` is called.
 const BIAS: &str = "ssmax_bias";
 
@@ -30,7 +34,11 @@ pub(super) struct ScaleNames {
 impl ScaleNames {
     /// The variant that uses them all.
     pub(super) fn variant(&self) -> &'static str {
-        if self.bias.is_some() { "ssmax-bias" } else { "ssmax" }
+        match self.bias.is_some() {
+            true => "ssmax-bias",
+            false if self.scale.ends_with(CONSTANT) => "softmax-scale",
+            false => "ssmax",
+        }
     }
 }
 
@@ -77,7 +85,8 @@ fn candidates(spec: &DecoderSpec, source: &dyn TensorSource, tensors: &[&str]) -
 
 /// The names of the scales in this checkpoint, when it has any.
 pub(super) fn stored(spec: &DecoderSpec, source: &dyn TensorSource) -> Result<Option<ScaleNames>> {
-    let (scales, biases) = (candidates(spec, source, SCALES), candidates(spec, source, &[BIAS]));
+    let names = [SCALES, &[CONSTANT]].concat();
+    let (scales, biases) = (candidates(spec, source, &names), candidates(spec, source, &[BIAS]));
     for names in [&scales, &biases] {
         if let Some((name, layer)) = names.iter().nth(1) {
             let tensor = format!("model.layers.{layer}.{name}");

@@ -11,7 +11,7 @@ use crate::plan::{ChatChoice, PrecisionChoice};
 /// The attention that a checkpoint runs with.
 #[derive(Debug, Clone, Args)]
 pub struct AttentionArgs {
-    /// Attention variant: auto (the checkpoint's own), softmax, ssmax, ssmax-fixed, ssmax-bias, softmax1, logn, temperature, adaptive, screening
+    /// Attention variant: auto (the checkpoint's own), softmax, ssmax, ssmax-fixed, ssmax-bias, softmax-scale, softmax1, logn, temperature, adaptive, screening
     #[arg(long, default_value = "auto", help_heading = "Model")]
     pub variant: String,
     /// Precision of the weights: f32 (exact), bf16 (weights and inputs rounded), f16 (weights rounded); sums are f32 [default: f32,
@@ -21,7 +21,7 @@ pub struct AttentionArgs {
     /// Precision of cached keys and values: f32, bf16 [default: bf16 beside weights in bf16 on the CPU, else f32]
     #[arg(long, value_name = "DTYPE", value_parser = kv_dtype, help_heading = "Model")]
     pub kv_dtype: Option<KvDtype>,
-    /// One scale s for all heads, with ssmax or ssmax-bias: instead of the learned one or that of a zero-shot swap, 1 / mean(ln n) of the training length
+    /// One scale s for all heads, with ssmax, ssmax-bias or softmax-scale: instead of the learned one or that of a zero-shot swap, 1 / mean(ln n) of the training length
     #[arg(long, value_name = "S", allow_hyphen_values = true, help_heading = "Model")]
     pub ssmax_scale: Option<f64>,
     /// Base of the rotary frequencies

@@ -55,7 +55,7 @@ pub struct TrainArgs {
     /// What a model from scratch is made of
     #[arg(long, value_name = "FAMILY", value_enum, default_value = "niah", help_heading = "Model")]
     pub family: TrainedFamily,
-    /// Attention variant of the layers without a window: softmax, ssmax, ssmax-fixed, ssmax-bias, adaptive [default: that of --init, or softmax]
+    /// Attention variant of the layers without a window: softmax, ssmax, ssmax-fixed, ssmax-bias, softmax-scale, adaptive [default: that of --init, or softmax]
     #[arg(long, value_name = "VARIANT", help_heading = "Model")]
     pub variant: Option<String>,
     /// The scale s that training begins with [default: 1 / mean(ln n) over the context length]

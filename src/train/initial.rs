@@ -35,7 +35,10 @@ pub fn from_checkpoint(model: &dyn Trainable, checkpoint: &Checkpoint, seed: u64
     for tensor in layout.tensors() {
         match checkpoint.parameter(&tensor.name, &tensor.shape)? {
             Some(numbers) => parameters.extend(numbers),
-            None if tensor.name.contains("ssmax_") || tensor.name.contains("adaptive_") => {
+            None if ["ssmax_", "adaptive_", "softmax_scale"]
+                .iter()
+                .any(|part| tensor.name.contains(part)) =>
+            {
                 parameters.extend(model.initial(tensor, seed))
             }
             None => {
@@ -59,6 +62,7 @@ pub(super) fn values(tensor: &TensorLayout, seed: u64, from: Initial) -> Vec<f32
     if tensor.name.ends_with("adaptive_bias") {
         return constant(0.0);
     }
+    // Gains of norms, and s of softmax-scale, with which it is plain softmax.
     if tensor.shape.len() == 1 {
         return constant(1.0);
     }

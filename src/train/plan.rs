@@ -25,6 +25,7 @@ const TRAINED: &[registry::Entry<Multiplier>] = &[
     registry::Entry { name: "softmax", about: "m = 1", value: Multiplier::One },
     registry::Entry { name: "ssmax", about: "m = s ln n", value: Multiplier::Learned { bias: false } },
     registry::Entry { name: "ssmax-fixed", about: "m = ln n", value: Multiplier::Log },
+    registry::Entry { name: "softmax-scale", about: "m = s", value: Multiplier::Constant },
     registry::Entry {
         name: "ssmax-bias",
         about: "m = s ln n + b",

@@ -235,7 +235,7 @@ fn a_scale_for_a_rule_without_one_is_refused() {
     let place = Place::new();
     for name in ["auto", "softmax", "ssmax-fixed", "logn"] {
         let ran = place.run(&format!("--dry-run --ssmax-scale 0.2 --variant {name}"));
-        ran.refuses(USAGE, &["--ssmax-scale", "found 0.2", "--variant ssmax or ssmax-bias"]);
+        ran.refuses(USAGE, &["--ssmax-scale", "found 0.2", "--variant ssmax, ssmax-bias or softmax-scale"]);
     }
     place.run("--dry-run --variant temperature").refuses(USAGE, &["--variant", "without rotary positions"]);
 }

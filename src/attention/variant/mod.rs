@@ -9,6 +9,7 @@
 //! | `ssmax` | `s_h ln n` | arXiv 2501.19399 |
 //! | `ssmax-bias` | `s_h ln n + b_h` | |
 //! | `ssmax-fixed` | `ln n` | |
+//! | `softmax-scale` | `s_h` | a learned constant: all of `ssmax` but `ln n` |
 //! | `logn` | `max(1, ln n / ln L)` | Qwen, `L` its training length |
 //! | `temperature` | `1 + a ln(1 + floor((i + 1) / f))` | Llama 4, layers without rotary positions |
 //! | | `1 + b ln(1 + floor(i / L))` | Ministral 3, `L` its context before scaling |
@@ -35,12 +36,14 @@ mod own;
 mod screening;
 mod softmax;
 mod softmax1;
+mod softmax_scale;
 mod ssmax;
 mod swap;
 mod temperature;
 
 pub use adaptive::Adaptive;
 pub use own::{LayerScale, OwnVariant};
+use ssmax::describe_learned;
 pub use ssmax::describe_scales;
 pub use swap::{swap_scale, swapped_layers};
 pub use temperature::Temperature;
@@ -127,7 +130,9 @@ impl<'a> VariantInputs<'a> {
         let own = self.own.filter(|own| own.name != name && own.name != "softmax");
         let Some(own) = own else { return rule.to_string() };
         let unused = match own.scales {
-            Some(_) if name == "ssmax" => "the learned bias of this checkpoint is".to_string(),
+            Some(_) if name == "ssmax" && own.name == "ssmax-bias" => {
+                "the learned bias of this checkpoint is".to_string()
+            }
             Some(_) => format!("the learned {} scales of this checkpoint are", own.name),
             None => format!("this checkpoint's own rule, {}, is", own.name),
         };
@@ -141,7 +146,9 @@ impl<'a> VariantInputs<'a> {
             Some(s) => Err(Error::invalid(
                 "--ssmax-scale",
                 s,
-                format!("--variant ssmax or ssmax-bias beside it: {name} has no scale to replace"),
+                format!(
+                    "--variant ssmax, ssmax-bias or softmax-scale beside it: {name} has no scale to replace"
+                ),
             )),
         }
     }
@@ -176,6 +183,11 @@ pub const VARIANTS: &[Entry<Build>] = &[
         name: "ssmax-bias",
         about: "Scalable-Softmax with a learned bias: m = s ln n + b",
         value: ssmax::biased,
+    },
+    Entry {
+        name: "softmax-scale",
+        about: "softmax with a learned sharpness: m = s per layer and head, the control of ssmax",
+        value: softmax_scale::build,
     },
     Entry {
         name: "softmax1",
@@ -250,9 +262,14 @@ mod tests {
         let adaptive = Adaptive { sizes: vec![1.0], biases: vec![Some(vec![0.0]); 2] };
         let adaptive = OwnVariant { adaptive: Some(adaptive), ..OwnVariant::softmax(2) };
         let adaptive = OwnVariant { name: "adaptive", ..adaptive };
+        let constant = OwnVariant { name: "softmax-scale", ..own.clone() };
         // What screening needs besides is tested beside it.
         for entry in VARIANTS.iter().filter(|entry| entry.name != "screening") {
-            let own = if entry.name == "adaptive" { &adaptive } else { &own };
+            let own = match entry.name {
+                "adaptive" => &adaptive,
+                "softmax-scale" => &constant,
+                _ => &own,
+            };
             let inputs = VariantInputs { own: Some(own), ..inputs };
             assert_eq!((entry.value)(&inputs).unwrap().name(), entry.name);
         }
@@ -274,6 +291,11 @@ mod tests {
                 "by --variant ssmax: this checkpoint's own rule, temperature, is not used",
             ),
             ("logn", "softmax", "by --variant softmax: this checkpoint's own rule, logn, is not used"),
+            (
+                "ssmax",
+                "ssmax-fixed",
+                "by --variant ssmax-fixed: the learned ssmax scales of this checkpoint are not used",
+            ),
         ] {
             let own = own(own_name);
             let inputs = VariantInputs { own: Some(&own), ..inputs(&layers) };

@@ -84,7 +84,8 @@ fn swapped(name: &str, s: f64, inputs: &VariantInputs<'_>) -> Result<Vec<Option<
     Ok(swapped.iter().map(|swapped| swapped.then(|| uniform(s, inputs.heads))).collect())
 }
 
-fn describe_learned(layers: &[Option<LayerScale>]) -> String {
+/// Learned scales, in words.
+pub(super) fn describe_learned(layers: &[Option<LayerScale>]) -> String {
     let scales: Vec<Vec<f32>> = layers.iter().flatten().map(|layer| layer.scale.clone()).collect();
     match scales.is_empty() {
         true => "s learned".to_string(),

@@ -177,7 +177,7 @@ pub(super) fn backward(
         }
         let factors = &now.row_factors[head * t..][..t];
         let form = Heads { start: head * d, factors, ..form(decoder, layer, p, 0) };
-        let learned = matches!(layer.multiplier, Multiplier::Learned { .. } | Multiplier::Adaptive);
+        let learned = !matches!(layer.multiplier, Multiplier::One | Multiplier::Log);
         let drow = if learned { &mut *drow_factors } else { &mut [] };
         drow.fill(0.0);
         heads_backward(dqueries, &now.qkv, form, dqkv, &mut gradients[layer.qk_gains[0].clone()], drow);
@@ -202,7 +202,7 @@ fn multiplier_backward(layer: &Layer, head: usize, scale: f32, drow: &[f32], gra
     }
     let (mut ds, mut db) = (0f64, 0f64);
     for (d, log) in drow.iter().zip(&layer.logs) {
-        ds += f64::from(d * log);
+        ds += f64::from(if layer.multiplier == Multiplier::Constant { *d } else { d * log });
         db += f64::from(*d);
     }
     if !layer.scale.is_empty() {

@@ -61,6 +61,7 @@ impl super::Layer {
                 let m = match self.multiplier {
                     Multiplier::One => 1.0,
                     Multiplier::Log => *log,
+                    Multiplier::Constant => scale[head],
                     Multiplier::Learned { .. } => scale[head] * log + bias.get(head).unwrap_or(&0.0),
                     Multiplier::Adaptive => sizes[n - 1] + bias[head],
                 };

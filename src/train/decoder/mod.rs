@@ -26,6 +26,8 @@ pub enum Multiplier {
     One,
     /// `ln n`.
     Log,
+    /// A learned `s` for each query head.
+    Constant,
     /// `s ln n` with a learned `s` for each query head, and `+ b` when there is a bias.
     Learned {
         /// Whether `b` is learned as well.
@@ -107,9 +109,12 @@ impl TrainableDecoder {
                 }
                 _ => [0..0, 0..0],
             };
-            let learned = matches!(multiplier, Multiplier::Learned { .. });
             let biased = multiplier == Multiplier::Learned { bias: true };
-            let scale = if learned { push("self_attn.ssmax_scale", &[heads]) } else { 0..0 };
+            let scale = match multiplier {
+                Multiplier::Learned { .. } => push("self_attn.ssmax_scale", &[heads]),
+                Multiplier::Constant => push("self_attn.softmax_scale", &[heads]),
+                _ => 0..0,
+            };
             let adaptive = multiplier == Multiplier::Adaptive;
             let bias = match (biased, adaptive) {
                 (true, _) => push("self_attn.ssmax_bias", &[heads]),
@@ -190,8 +195,9 @@ impl Trainable for TrainableDecoder {
     }
 
     fn scales<'p>(&self, parameters: &'p [f32]) -> Vec<&'p [f32]> {
-        let learned =
-            self.layers.iter().filter(|layer| matches!(layer.multiplier, Multiplier::Learned { .. }));
+        let scaled =
+            |layer: &&Layer| matches!(layer.multiplier, Multiplier::Learned { .. } | Multiplier::Constant);
+        let learned = self.layers.iter().filter(scaled);
         learned.map(|layer| &parameters[layer.scale.clone()]).collect()
     }
 }
