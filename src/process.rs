@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::Command;
 
-/// Bytes this process may still take: the machine's available memory, and what is left of its control group's limit.
-/// `None` where the system does not say.
+/// Bytes this process may still take: the machine's available memory, and what is left of its control group's limit and of
+/// its own ones (`ulimit -v`, `ulimit -d`). `None` where the system does not say.
 #[must_use]
 pub fn available_memory() -> Option<usize> {
     let machine = kibibytes("/proc/meminfo", "MemAvailable:")?;
@@ -12,7 +12,21 @@ pub fn available_memory() -> Option<usize> {
     let limit = number("/sys/fs/cgroup/memory.max");
     let used = number("/sys/fs/cgroup/memory.current");
     let group = limit.zip(used).map(|(limit, used)| limit.saturating_sub(used));
-    Some(group.map_or(machine, |group| group.min(machine)))
+    let most = group.map_or(machine, |group| group.min(machine));
+    Some(own_limit().map_or(most, |(_, left)| left.min(most)))
+}
+
+/// The command that set the limit of this process which leaves least memory, and the bytes that it leaves; `None` without any.
+#[must_use]
+pub fn own_limit() -> Option<(&'static str, usize)> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let left = |(name, used, command): &(&str, &str, &'static str)| {
+        let limit = limits.lines().find_map(|line| line.strip_prefix(name))?;
+        let limit: usize = limit.split_whitespace().next()?.parse().ok()?;
+        Some((*command, limit.saturating_sub(kibibytes("/proc/self/status", used)?)))
+    };
+    let kinds = [("Max address space", "VmSize:", "ulimit -v"), ("Max data size", "VmData:", "ulimit -d")];
+    kinds.iter().filter_map(left).min_by_key(|(_, left)| *left)
 }
 
 /// The most memory that this process has held since it began, or since [`forget_peak_memory`], in bytes. `None` where the

@@ -53,12 +53,18 @@ impl Config {
         Self { path: path.to_path_buf(), section: String::new(), values }
     }
 
-    /// The part that describes the language model: `text_config` of a checkpoint that sees images as well, else all of it.
+    /// The part that describes the language model: `text_config` of a checkpoint that sees images as well, else all of it. Where the
+    /// part does not say so itself, the whole says whether the head is tied, and its type gives the family.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when `text_config` is no object.
     pub fn text_part(self) -> Result<Self> {
-        Ok(self.optional_section("text_config")?.unwrap_or(self))
+        let Some(text) = self.optional_section("text_config")? else { return Ok(self) };
+        let tie = self.get("tie_word_embeddings").map(|tie| ("tie_word_embeddings", tie.clone()));
+        let whole = self.get("model_type").and_then(Value::as_str);
+        let family = TEXT_PARTS.iter().find(|(whole_type, _)| Some(*whole_type) == whole);
+        let family = family.map(|(_, text_type)| ("model_type", Value::from(*text_type)));
+        Ok(text.with_defaults(tie.into_iter().chain(family)))
     }
 
     /// The same with these values for keys that are missing.
@@ -234,5 +240,15 @@ impl Config {
         Ok(values.map(|values| Self { path: self.path.clone(), section, values }))
     }
 }
+
+/// Families of the language models in checkpoints of these types, which may leave it out.
+const TEXT_PARTS: &[(&str, &str)] = &[
+    ("gemma3", "gemma3_text"),
+    ("llama4", "llama4_text"),
+    ("llava", "llama"),
+    ("mistral3", "mistral"),
+    ("qwen2_5_vl", "qwen2_5_vl_text"),
+    ("qwen3_vl", "qwen3_vl_text"),
+];
 
 const SIZE: &str = "a whole number from 1 to 2^31";

@@ -1,18 +1,22 @@
-//! GGUF files: metadata and quantised tensors, memory-mapped, in one file or in the parts of a split one.
+//! GGUF files: metadata and quantised tensors, in one file or in the parts of a split one.
 //!
 //! Quantised weights are expanded to f32 exactly.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Cursor;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
+use candle_core::quantized::GgmlDType;
+use candle_core::quantized::ggml_file::qtensor_from_ggml;
 use candle_core::{Device, Tensor};
-use memmap2::Mmap;
 
-use super::weights::{counted, map_file};
+use super::gguf_header::{self, Problem, TensorPlace, Value};
+use super::kinds;
+use super::weight_file::{Plain, WeightFile};
+use super::weights::counted;
 use crate::error::{Error, Result};
+use crate::files;
 
 /// An open GGUF file.
 pub struct GgufFile {
@@ -23,9 +27,8 @@ pub struct GgufFile {
 
 /// One of the files that hold the tensors.
 struct Part {
-    path: PathBuf,
-    bytes: Mmap,
-    content: Content,
+    file: WeightFile,
+    tensors: BTreeMap<String, TensorPlace>,
 }
 
 /// The metadata of a GGUF file, with checked access.
@@ -42,9 +45,8 @@ impl GgufFile {
     /// # Errors
     /// [`Error::File`] when it is missing, no GGUF, cut short, not the first part, or uses a quantisation that cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut first = Part::open(path)?;
-        let values = Arc::new(std::mem::take(&mut first.content.metadata));
-        let metadata = Metadata { path: path.to_path_buf(), values };
+        let (first, values) = Part::open(path)?;
+        let metadata = Metadata { path: path.to_path_buf(), values: Arc::new(values) };
         let mut parts = vec![first];
         if let Some(count) = metadata.integer("split.count")?.filter(|count| *count > 1) {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -53,9 +55,11 @@ impl GgufFile {
                 return Err(Error::file(path, not_the_first(count)));
             }
             for other in others {
-                parts.push(Part::open(&path.with_file_name(other))?);
+                parts.push(Part::open(&path.with_file_name(other))?.0);
             }
         }
+        let tensors = parts.iter().map(|part| part.tensors.len()).sum();
+        kinds::refuse_other_gguf(path, &metadata, tensors)?;
         let architecture = metadata.string("general.architecture")?.ok_or_else(|| {
             Error::file(path, "the metadata has no general.architecture; convert the model again")
         })?;
@@ -71,7 +75,7 @@ impl GgufFile {
     /// The file, or all parts of a split one in order.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
-        self.parts.iter().map(|part| part.path.clone()).collect()
+        self.parts.iter().map(|part| part.file.path().to_path_buf()).collect()
     }
 
     /// Its metadata.
@@ -97,79 +101,103 @@ impl GgufFile {
             expected: "a readable tensor".to_string(),
             found,
         };
-        let part = self.part(stored).ok_or_else(|| wrong(self.path(), "no such tensor".to_string()))?;
+        let (part, place) =
+            self.place(stored).ok_or_else(|| wrong(self.path(), "no such tensor".to_string()))?;
+        // Opening has checked that they lie in the file.
+        let count = usize::try_from(place.bytes).unwrap_or(usize::MAX);
+        let plain = match place.dtype {
+            GgmlDType::F32 => Some(Plain::F32),
+            GgmlDType::F16 => Some(Plain::F16),
+            GgmlDType::BF16 => Some(Plain::Bf16),
+            _ => None,
+        };
+        if let Some(kind) = plain {
+            let numbers = part.file.numbers(place.start, count, kind)?;
+            return Ok(Tensor::from_vec(numbers, place.shape.as_slice(), device)?);
+        }
+        let mut bytes = vec![0; count];
+        part.file.read_at(place.start, &mut bytes)?;
         let expand =
-            || part.content.tensor(&mut Cursor::new(&part.bytes[..]), stored, device)?.dequantize(device);
+            || qtensor_from_ggml(place.dtype, &bytes, place.shape.clone(), device)?.dequantize(device);
         expand().map_err(|error| {
-            wrong(&part.path, error.to_string().lines().next().unwrap_or_default().to_string())
+            wrong(part.file.path(), error.to_string().lines().next().unwrap_or_default().to_string())
         })
     }
 
     /// Whether there is a tensor stored under a GGUF name.
     #[must_use]
     pub fn contains(&self, stored: &str) -> bool {
-        self.part(stored).is_some()
+        self.place(stored).is_some()
     }
 
     /// The shape of the tensor stored under a GGUF name.
     #[must_use]
     pub fn shape(&self, stored: &str) -> Option<Vec<usize>> {
-        Some(self.part(stored)?.content.tensor_infos[stored].shape.dims().to_vec())
+        Some(self.place(stored)?.1.shape.clone())
     }
 
     /// The file that holds the tensor stored under a GGUF name, or the first when none does.
     #[must_use]
     pub fn file_of(&self, stored: &str) -> &Path {
-        self.part(stored).map_or(self.path(), |part| &part.path)
+        self.place(stored).map_or(self.path(), |(part, _)| part.file.path())
     }
 
     /// How many tensors there are of each quantisation.
     #[must_use]
     pub fn dtypes(&self) -> BTreeMap<String, usize> {
         // `Q4_K` where candle says `Q4K`.
-        let name = |info: &TensorInfo| format!("{:?}", info.ggml_dtype).replace('K', "_K");
-        counted(self.parts.iter().flat_map(|part| part.content.tensor_infos.values()).map(name))
+        let name = |place: &TensorPlace| format!("{:?}", place.dtype).replace('K', "_K");
+        counted(self.parts.iter().flat_map(|part| part.tensors.values()).map(name))
     }
 
-    fn part(&self, stored: &str) -> Option<&Part> {
-        self.parts.iter().find(|part| part.content.tensor_infos.contains_key(stored))
+    /// The names of all tensors, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.parts.iter().flat_map(|part| part.tensors.keys().cloned()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn place(&self, stored: &str) -> Option<(&Part, &TensorPlace)> {
+        self.parts.iter().find_map(|part| Some((part, part.tensors.get(stored)?)))
     }
 }
 
 impl Part {
-    fn open(path: &Path) -> Result<Self> {
-        let bytes = map_file(path)?;
-        if !bytes.starts_with(b"GGUF") {
+    fn open(path: &Path) -> Result<(Self, HashMap<String, Value>)> {
+        let file = WeightFile::open(path)?;
+        if file.begins(MAGIC.len())? != MAGIC {
             return Err(Error::file(
                 path,
                 "not a GGUF file: it does not begin with the letters GGUF; download it again",
             ));
         }
-        if super::gguf_walk::alignment_is_zero(&bytes) {
-            return Err(Error::file(path, "damaged: general.alignment is 0; download it again"));
-        }
-        let content = Content::read(&mut Cursor::new(&bytes[..]))
-            .map_err(|error| unreadable(path, bytes.len(), &error))?;
-        let ends = content.tensor_infos.iter().map(|(name, info)| (end_of(info, &content), name));
-        if let Some((end, name)) = ends.max().filter(|(end, _)| *end > bytes.len() as u64) {
+        let header = gguf_header::read(BufReader::with_capacity(1 << 16, file.bytes()), file.len())
+            .map_err(|problem| unreadable(path, file.len(), problem))?;
+        let ends = header.tensors.iter().map(|(name, place)| (place.end(), name));
+        if let Some((end, name)) = ends.max().filter(|(end, _)| *end > file.len()) {
             return Err(Error::file(
                 path,
                 format!(
                     "cut short: tensor {name} ends at byte {end}, the file has {}; download it again",
-                    bytes.len()
+                    file.len()
                 ),
             ));
         }
-        Ok(Self { path: path.to_path_buf(), bytes, content })
+        Ok((Self { file, tensors: header.tensors }, header.metadata))
     }
 }
 
+/// What a GGUF file begins with.
+pub(super) const MAGIC: &[u8] = b"GGUF";
+
 /// The names of the other parts of a split file, when `first` is a name that llama.cpp gives to the first.
 pub(super) fn other_parts(first: &str) -> Vec<String> {
-    let name = first.strip_suffix(".gguf").and_then(|name| name.rsplit_once("-00001-of-"));
-    let Some((stem, count)) = name.filter(|(_, count)| count.len() == 5) else { return Vec::new() };
+    let Some((name, extension)) = first.rsplit_once('.') else { return Vec::new() };
+    let split = name.rsplit_once("-00001-of-").filter(|_| extension.eq_ignore_ascii_case("gguf"));
+    let Some((stem, count)) = split.filter(|(_, count)| count.len() == 5) else { return Vec::new() };
     let last: usize = count.parse().unwrap_or(0);
-    (2..=last).map(|number| format!("{stem}-{number:05}-of-{count}.gguf")).collect()
+    (2..=last).map(|number| format!("{stem}-{number:05}-of-{count}.{extension}")).collect()
 }
 
 fn not_the_first(count: u64) -> String {
@@ -179,28 +207,19 @@ fn not_the_first(count: u64) -> String {
     )
 }
 
-/// The byte after a tensor's last one.
-fn end_of(info: &TensorInfo, content: &Content) -> u64 {
-    let elements = info.shape.dims().iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-    let blocks = elements.unwrap_or(usize::MAX).div_ceil(info.ggml_dtype.block_size());
-    let size = blocks.saturating_mul(info.ggml_dtype.type_size()) as u64;
-    content.tensor_data_offset.saturating_add(info.offset).saturating_add(size)
-}
-
-fn unreadable(path: &Path, length: usize, error: &candle_core::Error) -> Error {
-    let text = error.to_string();
-    let first = text.lines().next().unwrap_or_default();
-    let problem = if first.contains("unknown dtype for tensor") {
-        format!(
-            "uses a quantisation that niah cannot read ({first}); readable are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, \
+fn unreadable(path: &Path, length: u64, problem: Problem) -> Error {
+    let problem = match problem {
+        Problem::Quantisation(kind) => format!(
+            "uses a quantisation that niah cannot read ({kind}); readable are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, \
              Q8_0 and the K-quants Q2_K to Q6_K; quantise the model again to one of them"
-        )
-    } else if ["fill whole buffer", "unexpected end", "remaining"].iter().any(|cut| first.contains(cut)) {
-        format!("cut short in its header ({length} bytes found); download it again")
-    } else {
-        format!(
-            "damaged or of an unknown version ({first}); download it again, or convert it with a newer tool"
-        )
+        ),
+        Problem::CutShort => format!("cut short in its header ({length} bytes found); download it again"),
+        Problem::Read(error) => files::problem(&error),
+        Problem::Damaged(problem) => {
+            format!(
+                "damaged or of an unknown kind: {problem}; download it again, or convert it with a newer tool"
+            )
+        }
     };
     Error::file(path, problem)
 }
@@ -214,8 +233,7 @@ impl Metadata {
 
     fn typed<T>(&self, key: &str, expected: &str, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>> {
         let Some(value) = self.values.get(key) else { return Ok(None) };
-        let found = || format!("{:?}", value.value_type());
-        let error = || Error::invalid(format!("{}: {key}", self.path.display()), found(), expected);
+        let error = || Error::invalid(format!("{}: {key}", self.path.display()), value, expected);
         read(value).map(Some).ok_or_else(error)
     }
 
@@ -224,7 +242,7 @@ impl Metadata {
     /// # Errors
     /// [`Error::InvalidValue`] when the key holds something else.
     pub fn string(&self, key: &str) -> Result<Option<String>> {
-        self.typed(key, "a string", |value| value.to_string().ok().cloned())
+        self.typed(key, "a string", text)
     }
 
     /// A whole number of any width, at least 0. Of an array (one number a layer) whose entries agree, that number.
@@ -233,12 +251,23 @@ impl Metadata {
     /// [`Error::InvalidValue`] when the key holds something else.
     pub fn integer(&self, key: &str) -> Result<Option<u64>> {
         self.typed(key, "a whole number, the same for all layers", |value| match value {
-            Value::Array(items) => {
-                let first = whole(items.first()?)?;
-                items.iter().all(|item| whole(item) == Some(first)).then_some(first)
+            Value::List(items) => {
+                let mut items = items.values()?;
+                let first = items.next()?.whole()?;
+                items.all(|item| item.whole() == Some(first)).then_some(first)
             }
-            single => whole(single),
+            single => single.whole(),
         })
+    }
+
+    /// The id of a token. -1 and numbers beyond 32 bits stand for none, as in llama.cpp.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when the key holds no whole number.
+    pub fn id(&self, key: &str) -> Result<Option<u32>> {
+        let whole = |value: &Value| value.number().filter(|number| number.fract() == 0.0);
+        let id = self.typed(key, "the id of a token", whole)?;
+        Ok(id.filter(|id| (0.0..f64::from(u32::MAX)).contains(id)).map(|id| id as u32))
     }
 
     /// A number.
@@ -246,7 +275,7 @@ impl Metadata {
     /// # Errors
     /// [`Error::InvalidValue`] when the key holds something else.
     pub fn number(&self, key: &str) -> Result<Option<f64>> {
-        self.typed(key, "a number", number)
+        self.typed(key, "a number", Value::number)
     }
 
     /// `true` or `false`.
@@ -254,7 +283,10 @@ impl Metadata {
     /// # Errors
     /// [`Error::InvalidValue`] when the key holds something else.
     pub fn flag(&self, key: &str) -> Result<Option<bool>> {
-        self.typed(key, "true or false", |value| value.to_bool().ok())
+        self.typed(key, "true or false", |value| match value {
+            Value::Flag(flag) => Some(*flag),
+            _ => None,
+        })
     }
 
     /// A list of strings.
@@ -262,7 +294,7 @@ impl Metadata {
     /// # Errors
     /// [`Error::InvalidValue`] when the key holds something else.
     pub fn strings(&self, key: &str) -> Result<Option<Vec<String>>> {
-        self.list(key, "a list of strings", |value| value.to_string().ok().cloned())
+        self.list(key, "a list of strings", text)
     }
 
     /// A list of numbers.
@@ -270,7 +302,7 @@ impl Metadata {
     /// # Errors
     /// [`Error::InvalidValue`] when the key holds something else.
     pub fn numbers(&self, key: &str) -> Result<Option<Vec<f64>>> {
-        self.list(key, "a list of numbers", number)
+        self.list(key, "a list of numbers", Value::number)
     }
 
     fn list<T>(
@@ -280,7 +312,7 @@ impl Metadata {
         read: impl Fn(&Value) -> Option<T>,
     ) -> Result<Option<Vec<T>>> {
         self.typed(key, expected, |value| match value {
-            Value::Array(items) => items.iter().map(&read).collect(),
+            Value::List(items) => items.values()?.map(|item| read(&item)).collect(),
             _ => None,
         })
     }
@@ -289,30 +321,15 @@ impl Metadata {
     #[must_use]
     pub fn list_len(&self, key: &str) -> Option<usize> {
         match self.values.get(key) {
-            Some(Value::Array(items)) => Some(items.len()),
+            Some(Value::List(items)) => Some(items.len()),
             _ => None,
         }
     }
 }
 
-fn whole(value: &Value) -> Option<u64> {
-    match *value {
-        Value::I8(x) => u64::try_from(x).ok(),
-        Value::I16(x) => u64::try_from(x).ok(),
-        Value::I32(x) => u64::try_from(x).ok(),
-        Value::I64(x) => u64::try_from(x).ok(),
-        _ => value.to_u64().ok(),
-    }
-}
-
-fn number(value: &Value) -> Option<f64> {
-    match *value {
-        Value::F32(x) => Some(f64::from(x)),
-        Value::F64(x) => Some(x),
-        Value::I8(x) => Some(f64::from(x)),
-        Value::I16(x) => Some(f64::from(x)),
-        Value::I32(x) => Some(f64::from(x)),
-        Value::I64(x) => Some(x as f64),
-        _ => whole(value).map(|x| x as f64),
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Text(text) => Some(text.clone()),
+        _ => None,
     }
 }

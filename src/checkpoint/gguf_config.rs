@@ -18,25 +18,27 @@ pub struct Architecture {
     model_type: &'static str,
     /// Whether rows of q and k are stored in the order of interleaved rotary positions, though the family turns halves.
     pub(super) interleaved: bool,
+    /// Whether the attention's output has a bias exactly when there is one, whatever those of q, k and v.
+    pub(super) own_biases: bool,
     /// What is its own in the metadata.
     own_keys: fn(&mut Translation<'_>) -> Result<()>,
 }
 
 const fn halves(model_type: &'static str, own_keys: fn(&mut Translation<'_>) -> Result<()>) -> Architecture {
-    Architecture { model_type, interleaved: false, own_keys }
+    Architecture { model_type, interleaved: false, own_biases: false, own_keys }
 }
 
 const fn interleaved(
     model_type: &'static str,
     own_keys: fn(&mut Translation<'_>) -> Result<()>,
 ) -> Architecture {
-    Architecture { model_type, interleaved: true, own_keys }
+    Architecture { model_type, interleaved: true, own_biases: false, own_keys }
 }
 
 /// Every architecture of GGUF files that can be read, by `general.architecture`.
 #[rustfmt::skip]
 pub const ARCHITECTURES: &[Entry<Architecture>] = &[
-    Entry { name: "llama", about: "llama, mistral", value: interleaved("llama", llama) },
+    Entry { name: "llama", about: "llama, mistral", value: Architecture { own_biases: true, ..interleaved("llama", llama) } },
     Entry { name: "qwen2", about: "qwen2", value: halves("qwen2", nothing) },
     Entry { name: "qwen3", about: "qwen3", value: halves("qwen3", nothing) },
     Entry { name: "gemma2", about: "gemma2", value: halves("gemma2", gemma2) },

@@ -153,4 +153,20 @@ impl TensorSource for GgufTensors {
         let stored = self.place(name).map(|place| place.stored).unwrap_or_default();
         self.file.file_of(&stored).to_path_buf()
     }
+
+    fn stored_name(&self, name: &str) -> Option<String> {
+        self.place(name).map(|place| place.stored).filter(|stored| self.file.contains(stored))
+    }
+
+    fn stored_names(&self) -> Vec<String> {
+        self.file.names()
+    }
+
+    fn stored_shape(&self, stored: &str) -> Option<Vec<usize>> {
+        self.file.shape(stored)
+    }
+
+    fn read_stored(&self, stored: &str) -> Result<Tensor> {
+        self.file.read(stored, &Device::Cpu)
+    }
 }

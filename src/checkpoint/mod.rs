@@ -4,16 +4,20 @@ mod adaptive;
 mod config;
 mod gguf;
 mod gguf_config;
+mod gguf_header;
 mod gguf_tensors;
-mod gguf_walk;
 mod hub;
+mod kinds;
 mod own_variant;
+mod quantised;
 mod reading;
 mod renamed;
 mod safetensors;
 mod screening;
 mod shipped;
 mod ssmax;
+mod unread;
+mod weight_file;
 mod weights;
 mod writing;
 
@@ -28,13 +32,15 @@ pub use config::Config;
 pub use gguf::{GgufFile, Metadata};
 pub use gguf_config::{ARCHITECTURES, Architecture};
 use gguf_tensors::GgufTensors;
+use quantised::Quantised;
 pub use reading::{TensorsAndWords, read_safetensors};
 pub use renamed::{NameMap, Part, Stored};
 use safetensors::SafetensorsFiles;
 use shipped::Place;
 pub use shipped::{DEFAULT_CHECKPOINT, EmbeddedCheckpoint, SHIPPED, SHIPPED_PREFIX, shipped_directory};
 pub use ssmax::read_scales;
-use weights::FileBytes;
+use unread::{Recorded, Unread};
+use weight_file::WeightFile;
 pub use weights::{TensorSource, Weights};
 pub use writing::{NamedTensor, Numbers, write_safetensors};
 
@@ -59,6 +65,8 @@ pub struct Checkpoint {
     pub tokenizer: TokenizerSource,
     /// What its files hold that nothing reads: an evaluation may not be of the model that was meant.
     pub warnings: Vec<String>,
+    /// Why its weights must not run, though they could be read.
+    refusal: Option<String>,
     source: Box<dyn TensorSource>,
     files: Vec<PathBuf>,
     /// What the one file holds when it is in the binary.
@@ -125,7 +133,10 @@ impl Checkpoint {
     }
 
     fn open_file(path: &Path) -> Result<Self> {
+        // By what it begins with: Ollama's files have no extension, and some systems write .GGUF.
+        let begins = WeightFile::open(path).and_then(|file| file.begins(16));
         match path.extension().and_then(|extension| extension.to_str()) {
+            _ if begins.as_ref().is_ok_and(|begins| begins.starts_with(gguf::MAGIC)) => Self::open_gguf(path),
             Some("gguf") => Self::open_gguf(path),
             Some("safetensors") => {
                 let checkpoint = Self::open_directory(path.parent().unwrap_or(Path::new(".")))?;
@@ -134,21 +145,27 @@ impl Checkpoint {
                 }
                 Err(Error::file(path, "not the weights of its directory; rename it to model.safetensors"))
             }
-            Some("bin" | "pt" | "pth" | "ckpt") => Err(Error::file(
-                path,
-                "PyTorch pickles can run code when they are read, so niah does not; convert the model with transformers: \
-                 AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW_DIR, safe_serialization=True)",
-            )),
-            _ => Err(Error::file(
-                path,
-                "not a checkpoint; give a .gguf file, or a directory with config.json and safetensors",
-            )),
+            Some(extension) if kinds::is_pickle(extension) => Err(kinds::other_file(path, &[])),
+            _ => Err(kinds::other_file(path, &begins?)),
         }
     }
 
     fn open_directory(path: &Path) -> Result<Self> {
-        let config = Config::read(&path.join("config.json"))?.text_part()?;
-        let weights = SafetensorsFiles::open(path)?;
+        kinds::refuse_adapter(path)?;
+        let (config, weights) = (path.join("config.json"), SafetensorsFiles::paths(path)?);
+        if weights.is_empty()
+            && let Some(file) = kinds::only_gguf(path)?
+        {
+            return Self::open_gguf(&file);
+        }
+        if !config.exists() {
+            return Err(kinds::without_config(path));
+        }
+        let config = Config::read(&config)?;
+        if weights.is_empty() {
+            return Err(kinds::without_weights(path));
+        }
+        let weights = SafetensorsFiles::open(&weights)?;
         Self::from_safetensors(&config, weights, TokenizerSource::Directory(path.to_path_buf()))
     }
 
@@ -161,7 +178,7 @@ impl Checkpoint {
         let (bytes, path) = read("config.json")?;
         let config = Config::parse(&path, bytes)?;
         let (bytes, path) = read("model.safetensors")?;
-        let weights = SafetensorsFiles::read(vec![(FileBytes::Embedded(bytes), path)])?;
+        let weights = SafetensorsFiles::read(vec![WeightFile::embedded(path, bytes)])?;
         let checkpoint = Self::from_safetensors(&config, weights, TokenizerSource::Embedded(embedded))?;
         Ok(Self { embedded: Some(bytes), ..checkpoint })
     }
@@ -171,10 +188,27 @@ impl Checkpoint {
         weights: SafetensorsFiles,
         tokenizer: TokenizerSource,
     ) -> Result<Self> {
+        let quantised = match Quantised::of(config, weights.kinds()) {
+            Quantised::No => None,
+            Quantised::OnlySaid(said) => Some(format!(
+                "the configuration says that the weights are quantised ({said}), but they are stored as plain numbers, and read so"
+            )),
+            Quantised::Yes(error) => return Err(error),
+        };
+        let said_tied = config.optional_flag("tie_word_embeddings")? == Some(true);
+        let config = &config.clone().text_part()?;
         let (family, spec) = families::describe(config)?;
         let files = weights.files();
         let source = renamed::Renamed { inner: Box::new(weights), map: family.value.names(&spec) };
-        Self::assemble(family, spec, config, Box::new(source), tokenizer, files)
+        let said_untied = !said_tied && config.optional_flag("tie_word_embeddings")? == Some(false);
+        if said_untied && !source.contains("lm_head.weight") {
+            let expected = "true, or a head in the files: they hold no lm_head.weight, so they are not complete; download all of \
+                            them, or say true if the head is the embedding";
+            return Err(config.wrong("tie_word_embeddings", expected, false));
+        }
+        let mut checkpoint = Self::assemble(family, spec, config, Box::new(source), tokenizer, files)?;
+        checkpoint.warnings.extend(quantised);
+        Ok(checkpoint)
     }
 
     fn open_gguf(path: &Path) -> Result<Self> {
@@ -186,6 +220,10 @@ impl Checkpoint {
             spec.norm = NormKind::Rms;
         }
         let (tokenizer, files) = (TokenizerSource::Gguf(file.metadata().clone()), file.files());
+        if architecture.own_biases {
+            // llama.cpp adds the bias where there is one.
+            spec.bias.output = file.contains("blk.0.attn_output.bias");
+        }
         let source = GgufTensors { file, spec: spec.clone(), interleaved: architecture.interleaved };
         Self::assemble(family, spec, &config, Box::new(source), tokenizer, files)
     }
@@ -200,18 +238,35 @@ impl Checkpoint {
     ) -> Result<Self> {
         // A checkpoint without a head of its own is tied, whatever its configuration leaves out.
         spec.tie_word_embeddings |= !source.contains("lm_head.weight");
-        Decoder::load(spec.clone(), &Weights::checks_only(source.as_ref()))?;
-        let own_variant = own_variant::detect(config, &spec, source.as_ref())?;
+        let recorded = Recorded::new(source.as_ref());
+        Decoder::load(spec.clone(), &Weights::checks_only(&recorded))?;
+        let own_variant = own_variant::detect(config, &spec, &recorded)?;
+        let Unread { warnings, refusal } = recorded.unread(&spec);
         let (family, sha256) = (family.name, OnceLock::new());
-        let warnings = Vec::new();
-        Ok(Self { family, spec, own_variant, tokenizer, warnings, source, files, embedded: None, sha256 })
+        let embedded = None;
+        Ok(Self { family, spec, own_variant, tokenizer, warnings, refusal, source, files, embedded, sha256 })
+    }
+
+    /// Refuses a checkpoint that holds parameters of layers that run which none of them reads. All else about it can be
+    /// looked at.
+    ///
+    /// # Errors
+    /// [`Error::File`] naming some of them, with what to do.
+    pub fn check_all_read(&self) -> Result<()> {
+        match (&self.refusal, self.files.first()) {
+            (Some(problem), Some(file)) => Err(Error::file(file, problem)),
+            (Some(problem), None) => Err(Error::Message(problem.clone())),
+            (None, _) => Ok(()),
+        }
     }
 
     /// Loads the weights, to be kept and multiplied as `dtype`.
     ///
     /// # Errors
-    /// [`Error::Tensor`] when a tensor is missing, has another shape or dtype, or is not finite.
+    /// [`Error::Tensor`] when a tensor is missing, has another shape or dtype, or is not finite, and that of
+    /// [`Self::check_all_read`].
     pub fn decoder(&self, device: &Device, dtype: Dtype) -> Result<Decoder> {
+        self.check_all_read()?;
         Decoder::load(self.spec.clone(), &Weights::new(self.source.as_ref(), device, dtype))
     }
 
@@ -265,7 +320,8 @@ impl Checkpoint {
             Some(bytes) => hash.update(bytes),
             None => {
                 for path in &self.files {
-                    hash.update(&weights::map_file(path)?[..]);
+                    let file = WeightFile::open(path)?;
+                    file.in_pieces(0, file.len() as usize, |piece| hash.update(piece))?;
                 }
             }
         }

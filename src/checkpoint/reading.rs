@@ -5,8 +5,8 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors};
 
-use super::weights::map_file;
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Tensors by name, and what the file says about them.
 pub type TensorsAndWords = (BTreeMap<String, Vec<f32>>, HashMap<String, String>);
@@ -16,7 +16,7 @@ pub type TensorsAndWords = (BTreeMap<String, Vec<f32>>, HashMap<String, String>)
 /// # Errors
 /// [`Error::File`] when it cannot be read or is damaged, and [`Error::Tensor`] for a tensor that is not of f32.
 pub fn read_safetensors(path: &Path) -> Result<TensorsAndWords> {
-    let bytes = map_file(path)?;
+    let bytes = files::read(path, u64::MAX).map_err(|error| Error::file(path, files::problem(&error)))?;
     let damaged =
         |error| Error::file(path, format!("not a safetensors file, or damaged ({error}); write it again"));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;

@@ -139,4 +139,20 @@ impl TensorSource for Renamed {
     fn file_of(&self, name: &str) -> PathBuf {
         self.inner.file_of(&self.stored(name).name)
     }
+
+    fn stored_name(&self, name: &str) -> Option<String> {
+        self.inner.stored_name(&self.stored(name).name)
+    }
+
+    fn stored_names(&self) -> Vec<String> {
+        self.inner.stored_names()
+    }
+
+    fn stored_shape(&self, stored: &str) -> Option<Vec<usize>> {
+        self.inner.stored_shape(stored)
+    }
+
+    fn read_stored(&self, stored: &str) -> Result<Tensor> {
+        self.inner.read_stored(stored)
+    }
 }

@@ -1,66 +1,57 @@
-//! Safetensors: one file, or shards named by an index, memory-mapped.
+//! Safetensors: one file, or shards named by an index.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use half::{bf16, f16};
-use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorInfo};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::Value;
 
 use super::config::Config;
-use super::weights::{FileBytes, TensorSource, counted, map_file};
+use super::weight_file::{Plain, WeightFile};
+use super::weights::{TensorSource, counted};
 use crate::error::{Error, Result};
+use crate::json;
 
 /// The safetensors files of a checkpoint.
 pub(super) struct SafetensorsFiles {
-    files: Vec<MappedFile>,
+    files: Vec<OpenFile>,
     tensors: BTreeMap<String, (usize, TensorInfo)>,
 }
 
-struct MappedFile {
-    path: PathBuf,
-    bytes: FileBytes,
-    data_start: usize,
+struct OpenFile {
+    file: WeightFile,
+    data_start: u64,
 }
 
 impl SafetensorsFiles {
-    /// Opens `model.safetensors`, or the shards of `model.safetensors.index.json`, in a directory.
-    pub(super) fn open(directory: &Path) -> Result<Self> {
+    /// The files of a directory: `model.safetensors`, or the shards of `model.safetensors.index.json`; none when it has neither.
+    pub(super) fn paths(directory: &Path) -> Result<Vec<PathBuf>> {
         let single = directory.join("model.safetensors");
         let index = directory.join("model.safetensors.index.json");
-        let paths = if single.exists() {
-            vec![single]
+        if single.exists() {
+            Ok(vec![single])
         } else if index.exists() {
-            shards(directory, &index)?
+            shards(directory, &index)
         } else {
-            return Err(missing(directory));
-        };
-        Self::map(paths)
+            Ok(Vec::new())
+        }
     }
 
     /// Opens these files, whose tensors belong together.
-    pub(super) fn map(paths: Vec<PathBuf>) -> Result<Self> {
-        let map = |path: PathBuf| Ok((FileBytes::Mapped(map_file(&path)?), path));
-        Self::read(paths.into_iter().map(map).collect::<Result<_>>()?)
+    pub(super) fn open(paths: &[PathBuf]) -> Result<Self> {
+        Self::read(paths.iter().map(|path| WeightFile::open(path)).collect::<Result<_>>()?)
     }
 
     /// Reads the headers of files whose tensors belong together.
-    pub(super) fn read(files: Vec<(FileBytes, PathBuf)>) -> Result<Self> {
+    pub(super) fn read(files: Vec<WeightFile>) -> Result<Self> {
         let mut found = Self { files: Vec::new(), tensors: BTreeMap::new() };
-        for (bytes, path) in files {
-            let (header, metadata) =
-                SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&path, bytes.len(), &error))?;
-            let data_start = 8 + header;
-            // The library adds sizes up without watching for overflow.
-            let infos = metadata.tensors();
-            let end = infos.values().map(|info| info.data_offsets.1).max().unwrap_or(0);
-            if data_start.checked_add(end).is_none_or(|end| end > bytes.len()) {
-                return Err(damaged(&path, bytes.len(), &SafeTensorError::MetadataIncompleteBuffer));
-            }
+        for file in files {
+            let (data_start, header) = header(&file)?;
             let number = found.files.len();
+            let infos = header.tensors();
             found.tensors.extend(infos.into_iter().map(|(name, info)| (name, (number, info.clone()))));
-            found.files.push(MappedFile { path, bytes, data_start });
+            found.files.push(OpenFile { file, data_start });
         }
         Ok(found)
     }
@@ -70,9 +61,14 @@ impl SafetensorsFiles {
         self.tensors.keys().map(String::as_str)
     }
 
+    /// Names and dtypes of all tensors.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = (&str, String)> {
+        self.tensors.iter().map(|(name, (_, info))| (name.as_str(), format!("{:?}", info.dtype)))
+    }
+
     /// The files, in the order of their names.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        self.files.iter().map(|file| file.path.clone()).collect()
+        self.files.iter().map(|open| open.file.path().to_path_buf()).collect()
     }
 }
 
@@ -99,14 +95,14 @@ impl TensorSource for SafetensorsFiles {
             ));
         };
         self.check_dtype(name)?;
-        let file = &self.files[*number];
+        let OpenFile { file, data_start } = &self.files[*number];
         let (start, end) = info.data_offsets;
-        let bytes = &file.bytes[file.data_start + start..file.data_start + end];
-        let numbers: Vec<f32> = match info.dtype {
-            Dtype::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-            Dtype::F16 => bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
-            _ => bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect(),
+        let kind = match info.dtype {
+            Dtype::F32 => Plain::F32,
+            Dtype::F16 => Plain::F16,
+            _ => Plain::Bf16,
         };
+        let numbers = file.numbers(data_start + start as u64, end - start, kind)?;
         Ok(Tensor::from_vec(numbers, info.shape.as_slice(), device)?)
     }
 
@@ -132,7 +128,23 @@ impl TensorSource for SafetensorsFiles {
     }
 
     fn file_of(&self, name: &str) -> PathBuf {
-        self.files[self.tensors.get(name).map_or(0, |(number, _)| *number)].path.clone()
+        self.files[self.tensors.get(name).map_or(0, |(number, _)| *number)].file.path().to_path_buf()
+    }
+
+    fn stored_name(&self, name: &str) -> Option<String> {
+        self.contains(name).then(|| name.to_string())
+    }
+
+    fn stored_names(&self) -> Vec<String> {
+        self.names().map(str::to_string).collect()
+    }
+
+    fn stored_shape(&self, stored: &str) -> Option<Vec<usize>> {
+        self.shape(stored)
+    }
+
+    fn read_stored(&self, stored: &str) -> Result<Tensor> {
+        self.read(stored, &Device::Cpu)
     }
 }
 
@@ -170,30 +182,37 @@ fn existing_shard(path: PathBuf, index: &Path) -> Result<PathBuf> {
     Err(Error::file(&path, format!("this shard is named by {} but missing; download it", index.display())))
 }
 
-fn missing(directory: &Path) -> Error {
-    let has_pickle = std::fs::read_dir(directory).is_ok_and(|entries| {
-        entries.flatten().any(|entry| entry.file_name().to_string_lossy().ends_with(".bin"))
-    });
-    let problem = if has_pickle {
-        "holds PyTorch pickles only, which can run code when they are read; convert the model with transformers: \
-         AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW_DIR, safe_serialization=True)"
-    } else {
-        "holds neither model.safetensors nor model.safetensors.index.json; download the weights into it"
-    };
-    Error::file(directory, problem)
-}
+/// Bytes of a header, at most: three times those of the largest checkpoints, were they one file.
+const LONGEST_HEADER: u64 = 32 << 20;
+/// Values in it, at most; a tensor has about a dozen.
+const MOST_VALUES: usize = 4_000_000;
 
-fn damaged(path: &Path, length: usize, error: &SafeTensorError) -> Error {
-    let problem = match error {
-        SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => {
-            format!("the file is cut short in its header ({length} bytes found); download it again")
-        }
-        SafeTensorError::MetadataIncompleteBuffer => {
-            format!(
-                "the header promises more or fewer bytes than the {length} found: cut short; download it again"
-            )
-        }
-        other => format!("not a safetensors file, or damaged ({other}); download it again"),
-    };
-    Error::file(path, problem)
+/// Where the numbers of a file begin, and what its header says about them: they fill the file to its end.
+fn header(file: &WeightFile) -> Result<(u64, Metadata)> {
+    let found = file.len();
+    let wrong = |problem: String| Error::file(file.path(), format!("{problem}; download it again"));
+    let cut_short = || wrong(format!("the file is cut short in its header ({found} bytes found)"));
+    let damaged = |problem: String| wrong(format!("not a safetensors file, or damaged ({problem})"));
+    let mut length = [0; 8];
+    if found < length.len() as u64 {
+        return Err(cut_short());
+    }
+    file.read_at(0, &mut length)?;
+    let (length, start) = (u64::from_le_bytes(length), length.len() as u64);
+    if length > LONGEST_HEADER {
+        return Err(damaged(format!("a header of {length} bytes, where at most {LONGEST_HEADER} are read")));
+    }
+    if length > found - start {
+        return Err(cut_short());
+    }
+    let mut header = vec![0; length as usize];
+    file.read_at(start, &mut header)?;
+    let header: Metadata = json::parse(&header, MOST_VALUES).map_err(damaged)?;
+    let infos = header.tensors();
+    let end = infos.values().map(|info| info.data_offsets.1 as u64).max().unwrap_or(0);
+    if (start + length).checked_add(end) != Some(found) {
+        let problem = format!("the header promises more or fewer bytes than the {found} found: cut short");
+        return Err(wrong(problem));
+    }
+    Ok((start + length, header))
 }

@@ -169,7 +169,7 @@ const SCALES_TENSOR: &str = "ssmax_scale";
 /// [`Error::File`] when the file cannot be read, and [`Error::Tensor`] when the tensor is missing, has another shape, is
 /// not in F32, F16 or BF16, or holds numbers that are not finite.
 pub fn read_scales(path: &Path, layers: usize, heads: usize) -> Result<Vec<Vec<f32>>> {
-    let file = SafetensorsFiles::map(vec![path.to_path_buf()])?;
+    let file = SafetensorsFiles::open(&[path.to_path_buf()])?;
     let wrong = |found: String| Error::Tensor {
         path: path.to_path_buf(),
         tensor: SCALES_TENSOR.to_string(),

@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::fs::File;
-use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
-use memmap2::Mmap;
 
 use crate::error::{Error, Result};
 use crate::model::dtype::Dtype;
@@ -37,6 +34,21 @@ pub trait TensorSource: Send + Sync {
 
     /// The file that holds a tensor, or the first file when none does.
     fn file_of(&self, name: &str) -> PathBuf;
+
+    /// What the file calls the tensor that holds this one, alone or among others, when it is there.
+    fn stored_name(&self, name: &str) -> Option<String>;
+
+    /// The names of all tensors as the files have them, sorted.
+    fn stored_names(&self) -> Vec<String>;
+
+    /// The shape of a tensor as the files have it, by its name there.
+    fn stored_shape(&self, stored: &str) -> Option<Vec<usize>>;
+
+    /// Reads a tensor as the files have it, by its name there.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    fn read_stored(&self, stored: &str) -> Result<Tensor>;
 }
 
 /// A place in the tree of tensor names.
@@ -133,47 +145,6 @@ pub(super) fn counted(names: impl Iterator<Item = String>) -> BTreeMap<String, u
         *counts.entry(name).or_default() += 1;
         counts
     })
-}
-
-/// What a file holds: mapped into memory, or a part of the binary.
-pub(super) enum FileBytes {
-    Mapped(Mmap),
-    Embedded(&'static [u8]),
-}
-
-impl Deref for FileBytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Mapped(bytes) => bytes,
-            Self::Embedded(bytes) => bytes,
-        }
-    }
-}
-
-/// Maps a file into memory.
-///
-/// # Errors
-/// [`Error::File`] when it cannot be opened or is empty.
-pub(super) fn map_file(path: &Path) -> Result<Mmap> {
-    let cannot =
-        |error| Error::file(path, format!("cannot read: {error}; make it readable, or download it again"));
-    let file = File::open(path).map_err(cannot)?;
-    let metadata = file.metadata().map_err(cannot)?;
-    if metadata.is_file() && metadata.len() == 0 {
-        return Err(Error::file(path, "the file is empty; download it again"));
-    }
-    // SAFETY: the mapping is read-only and private to this process. Another process that truncates the file while it is
-    // mapped would end this one with SIGBUS; checkpoints are not written while they are read.
-    let bytes = unsafe { Mmap::map(&file) }.map_err(cannot)?;
-    if bytes.starts_with(b"version https://git-lfs") {
-        return Err(Error::file(
-            path,
-            "a Git LFS pointer instead of the file itself; fetch it with: git lfs pull",
-        ));
-    }
-    Ok(bytes)
 }
 
 /// Whether every weight is finite. The sum of squares is exactly when they are (weights near f32's limit are damage as well); it

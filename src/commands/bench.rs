@@ -41,7 +41,7 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
     let BenchPlan { checkpoint, precision, variant, lengths, tokens, .. } = plan;
     let decoder = precision.decoder(&checkpoint, &device)?;
     let family = checkpoint.family;
-    // What is mapped of its files counts as memory of this process, and is read no more.
+    // Its metadata count as memory of this process, and are read no more.
     drop(checkpoint);
     let bench =
         Bench { decoder, variant, lengths, tokens, peak_memory: !args.no_peak_memory, repeats: args.repeats };

@@ -134,6 +134,7 @@ impl Inspection {
         let checkpoint = Checkpoint::open(model, RopeOverride::default())?;
         let precision = precision.of(&checkpoint);
         let mut problems = Vec::new();
+        problems.extend(checkpoint.check_all_read().err().map(|error| error.one_line()));
         let tokenizer = tokenizer_facts(&checkpoint, model, &mut problems);
         let own = variant(&checkpoint, "auto", None)?;
         let training_length = checkpoint.spec.training_length();

@@ -8,10 +8,9 @@ use super::Precision;
 use crate::error::{Error, Result};
 use crate::model::dtype::Dtype;
 use crate::model::spec::{DecoderSpec, LayerSpec};
-use crate::process::available_memory;
+use crate::process::{available_memory, own_limit};
 
-/// Bytes by purpose. Files of weights are mapped, and the system takes their pages back when it needs them, so they are not
-/// counted. Peak memory grows with the prompt, never with its square: scores exist for one block of keys at a time.
+/// Bytes by purpose. Files of weights are read piece by piece, so they are not counted. Peak memory grows with the prompt, never with its square: scores exist for one block of keys at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryPlan {
     /// The weights, in their dtype.
@@ -56,7 +55,7 @@ impl MemoryPlan {
         let table = spec.vocab_size * spec.hidden_size;
         let weights = dtype.bytes() * spec.parameter_count();
         let copies = if spec.tie_word_embeddings && dtype == Dtype::Bf16 { dtype.bytes() * table } else { 0 };
-        // Embedding and head come first, in f32 beside what they are read from (16 bits a weight at most, or mapped) or made
+        // Embedding and head come first, in f32 beside what they are read from (quantised: a byte a weight, twice) or made
         // into; then the matrices of the blocks, each in f32 for a while.
         let first = if dtype == Dtype::F32 { F32 + 2 } else { F32 + 2 * dtype.bytes() };
         let blocks = weights.saturating_add(copies).saturating_add(F32 * largest_matrix(spec));
@@ -118,9 +117,12 @@ impl MemoryPlan {
             Dtype::F32 => "; --dtype bf16 takes half of the weights",
             _ => "",
         };
-        let available = gib(available());
+        let available = available();
+        let limit = own_limit().filter(|(_, left)| *left <= available);
+        let under = limit.map(|(command, _)| format!(" under {command}")).unwrap_or_default();
+        let available = gib(available);
         Err(Error::Message(format!(
-            "the run needs {self}, but only {available} is available; {remedy}{smaller}"
+            "the run needs {self}, but only {available} is available{under}; {remedy}{smaller}"
         )))
     }
 }

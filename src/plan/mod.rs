@@ -352,6 +352,7 @@ fn open_as(
     window_expansion: Option<bool>,
 ) -> Result<(Checkpoint, Precision)> {
     let mut checkpoint = Checkpoint::open_as(model, named, rope)?;
+    checkpoint.check_all_read()?;
     checkpoint.spec.check_kv_dtype(precision.kv_dtype)?;
     match (&mut checkpoint.spec.screening, window_expansion) {
         (Some(screening), Some(expansion)) => screening.window_expansion = expansion,

@@ -68,7 +68,7 @@ fn vocabulary(metadata: &Metadata) -> Result<GgufVocabulary> {
             ),
         )
     };
-    let id = |name: &str| Ok::<_, Error>(metadata.integer(&key(name))?.and_then(|id| u32::try_from(id).ok()));
+    let id = |name: &str| metadata.id(&key(name));
     let numbers = |name: &str| metadata.numbers(&key(name));
     Ok(GgufVocabulary {
         model: metadata.string(&key("model"))?.ok_or_else(|| required("model"))?,

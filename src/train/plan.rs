@@ -109,6 +109,9 @@ impl TrainingPlan {
         let sources = Sources::new(haystacks.collect::<Result<_>>()?, task)?;
         let checkpoint = options.init.as_ref().map(|init| Checkpoint::open(init, RopeOverride::default()));
         let checkpoint = checkpoint.transpose()?;
+        if let Some(checkpoint) = &checkpoint {
+            checkpoint.check_all_read()?;
+        }
         let tokenizer_json = tokenizer_json(&options, &sources)?;
         let tokenizer = TextTokenizer::from_json(&tokenizer_json)?;
         let mut config = match &options.init {

@@ -7,7 +7,10 @@ mod checkpoints;
 mod common;
 mod flags;
 mod gguf_files;
+mod kinds;
 mod results;
+mod special_files;
+mod unread;
 mod weights;
 
 use std::collections::HashMap;
