@@ -18,6 +18,7 @@ use crate::export::{csv, table};
 use crate::files;
 use crate::generate::{LanguageModel, Request};
 use crate::plan::{PrecisionChoice, RunPlan, TextPlan};
+use crate::printable;
 use crate::progress::Silent;
 use crate::report;
 use crate::runner::{attention_rows, run_one};
@@ -43,7 +44,8 @@ pub fn page(args: &AttendArgs, style: &Style) -> Result<Shown> {
         (None, Some(text)) => of_text(text, args, head)?,
         (None, None) => return Err(Error::invalid("niah attend", "nothing", "a run's directory, or --text")),
     };
-    let title: Vec<String> = shown.title.iter().flat_map(|line| style.wrap(line)).collect();
+    let title: Vec<String> =
+        shown.title.iter().flat_map(|line| style.wrap(&printable::shortened(line))).collect();
     let mut page = format!("{}\n\n{}", title.join("\n"), shaded::draw(&shown.tokens, style));
     if !shown.heads.is_empty() {
         page += &format!("\nheads by needle mass\n{}", table::heads(&shown.heads, args.top, style));
@@ -300,7 +302,7 @@ fn shade(
 ) -> Vec<ShadedToken> {
     let within = |spans: &[Range<usize>], position| spans.iter().any(|span| span.contains(&position));
     let shaded = tokens.enumerate().map(|(position, (text, mass))| ShadedToken {
-        text,
+        text: printable::shortened(&text).into_owned(),
         mass,
         in_needle: within(needle, position),
         in_value: within(value, position),

@@ -60,7 +60,7 @@ pub fn style(drawing: &Drawing) -> Result<Style> {
 
 /// Writes a line to stderr, hidden characters as escapes. Nothing depends on its arrival: a reader that has gone away must not end a run.
 pub fn tell(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{}", printable::line(&line.to_string()));
+    let _ = writeln!(io::stderr(), "{}", printable::line(&printable::shortened(&line.to_string())));
 }
 
 /// Ends the program with what is wrong with the command line, or with the help that it asks for. Values that a configuration file

@@ -16,6 +16,7 @@ use crate::error::{self, Error, Result};
 use crate::files;
 use crate::model::dtype::Dtype;
 use crate::plan::{Identity, Settings};
+use crate::printable;
 use crate::report;
 use crate::runner::{TrialRecord, TrialSink};
 use crate::trial::{AttentionRow, Outcome, Status, TokenRow};
@@ -91,14 +92,15 @@ impl RunRecord {
     pub fn title(&self) -> String {
         let settings = &self.settings;
         let rounded = settings.dtype.filter(|&dtype| dtype != Dtype::F32);
-        format!(
+        let title = format!(
             "{}, {} ({}), task {}{}",
             settings.model,
             self.variant,
             self.variant_description,
             settings.task_name(),
             rounded.map(|dtype| format!(", weights in {}", dtype.name())).unwrap_or_default()
-        )
+        );
+        printable::shortened(&title).into_owned()
     }
 
     fn write(&self, directory: &Path) -> Result<()> {

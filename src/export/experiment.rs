@@ -1,6 +1,5 @@
 //! What the stages of an experiment left on disk, read for its report.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -12,6 +11,7 @@ use super::speed::{BENCH_JSON, read_speeds};
 use super::training::step_reports;
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::report::experiment::rates::RateRun;
 use crate::report::experiment::sizes::SizedModel;
 use crate::report::experiment::{SeedRun, StepLoss};
@@ -157,6 +157,9 @@ pub fn machine(bench: &Path) -> Result<String> {
     ))
 }
 
+/// Bytes of a JSON file of a stage, at most.
+const MOST_BYTES: u64 = 64 << 20;
+
 /// A count of a JSON file.
 fn number(path: &Path, pointer: &str) -> Result<usize> {
     let json = json(path)?;
@@ -166,7 +169,7 @@ fn number(path: &Path, pointer: &str) -> Result<usize> {
 }
 
 fn json(path: &Path) -> Result<Value> {
-    let bytes = fs::read(path).map_err(|error| damaged(path, error))?;
+    let bytes = files::read(path, MOST_BYTES).map_err(|error| damaged(path, error))?;
     serde_json::from_slice(&bytes).map_err(|error| damaged(path, error))
 }
 

@@ -62,6 +62,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_hidden_or_turns_the_direction_can_be_read() {
+        let blocks = vec![Block::Code("a\nb\x1b[2J".to_string()), Block::Paragraph("\u{202e}x'".to_string())];
+        let html = page(&Document { title: "t\0\u{200b}".to_string(), blocks });
+        assert!(
+            html.contains("<pre>a\nb\\u{1b}[2J</pre>") && html.contains("<p>\\u{202e}x&#39;</p>"),
+            "{html}"
+        );
+        assert!(html.contains("<title>t\\u{0}\\u{200b}</title>"), "{html}");
+        assert!(!html.contains(|c| c != '\n' && crate::printable::is_hidden(c)), "{html}");
+    }
+
+    #[test]
     fn words_mean_themselves_and_every_block_is_there() {
         let table = Table {
             caption: "c".to_string(),

@@ -9,6 +9,7 @@ use super::directory::replace;
 use super::style::Style;
 use super::{csv, json, table};
 use crate::error::{self, Error, Result};
+use crate::files;
 use crate::registry::Entry;
 use crate::report::speed::LengthSpeed;
 
@@ -67,6 +68,9 @@ pub fn write_speeds(directory: &Path, lengths: &[LengthSpeed], about: &Value) ->
     })
 }
 
+/// Bytes of the file of a measurement, at most.
+const MOST_BYTES: u64 = 16 << 20;
+
 /// The lengths of a measurement.
 ///
 /// # Errors
@@ -74,7 +78,7 @@ pub fn write_speeds(directory: &Path, lengths: &[LengthSpeed], about: &Value) ->
 pub fn read_speeds(directory: &Path) -> Result<Vec<LengthSpeed>> {
     let path = directory.join(BENCH_JSON);
     let damaged = |error: String| Error::file(&path, format!("cannot be read: {error}; measure again"));
-    let bytes = fs::read(&path).map_err(|error| damaged(error.to_string()))?;
+    let bytes = files::read(&path, MOST_BYTES).map_err(|error| damaged(error.to_string()))?;
     let mut json: Value = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
     serde_json::from_value(json["lengths"].take()).map_err(|error| damaged(error.to_string()))
 }

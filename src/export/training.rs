@@ -11,7 +11,7 @@
 //! state that was saved.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::directory::{make, replace, rescue_place};
 use crate::checkpoint::{NamedTensor, Numbers, read_safetensors, write_safetensors};
 use crate::error::{self, Error, Result};
+use crate::files;
 use crate::train::{Layout, State, StepReport};
 
 /// What a training is made of: `settings` decide its result, the rest is about the machine.
@@ -43,6 +44,9 @@ pub struct TrainingDirectory {
     /// Locked against a second training while this lives.
     lock: Option<File>,
 }
+
+/// Bytes of a table or a text of a training, at most.
+const MOST_BYTES: u64 = 256 << 20;
 
 const CSV: &str = "training.csv";
 const JSON: &str = "training.json";
@@ -95,7 +99,7 @@ impl TrainingDirectory {
         }
         let state = read_state(&path.join(STATE), layout)?;
         let file = path.join(CSV);
-        let text = fs::read_to_string(&file).map_err(|error| {
+        let text = files::read_text(&file, MOST_BYTES).map_err(|error| {
             Error::file(&file, format!("cannot be read: {error}; begin in another --output"))
         })?;
         let rows: Option<Vec<_>> = text.lines().skip(1).take(state.step).map(parsed).collect();
@@ -104,7 +108,7 @@ impl TrainingDirectory {
         })?;
         let read = |name: &'static str| {
             let file = path.join(name);
-            let bytes = fs::read(&file).map_err(|error| {
+            let bytes = files::read(&file, MOST_BYTES).map_err(|error| {
                 Error::file(&file, format!("cannot be read: {error}; begin in another --output"))
             })?;
             Ok::<_, Error>((name, bytes))
@@ -119,7 +123,7 @@ impl TrainingDirectory {
     /// [`Error::File`] when there is none.
     pub fn settings(path: &Path) -> Result<Value> {
         let file = path.join(JSON);
-        let read = fs::read(&file).map_err(|error| {
+        let read = files::read(&file, MOST_BYTES).map_err(|error| {
             Error::file(&file, format!("cannot be read: {error}; without --resume a training begins"))
         })?;
         let json: Value = serde_json::from_slice(&read).map_err(|error| {
@@ -148,7 +152,7 @@ impl TrainingDirectory {
     /// Where to write, when the directory is no longer that of this training: again to its place when nothing is there, else
     /// beside it.
     fn other_place(&self) -> Result<Option<Self>> {
-        let found = fs::read(self.path.join(JSON)).ok();
+        let found = files::read(&self.path.join(JSON), MOST_BYTES).ok();
         if found.is_some() && found.as_ref() == self.fixed.first().map(|(_, bytes)| bytes) {
             return Ok(None);
         }
@@ -299,7 +303,7 @@ pub fn step_reports(directory: &Path) -> Result<Vec<StepReport>> {
         return Ok(Vec::new());
     }
     let cannot = |problem: String| Error::file(&path, format!("cannot be read: {problem}; train again"));
-    let text = fs::read_to_string(&path).map_err(|error| cannot(error.to_string()))?;
+    let text = files::read_text(&path, MOST_BYTES).map_err(|error| cannot(error.to_string()))?;
     let row = |(number, line)| parsed(line).ok_or_else(|| cannot(format!("line {} is damaged", number + 2)));
     text.lines().skip(1).enumerate().map(row).collect()
 }
