@@ -216,8 +216,9 @@ fn computed(
     tell("running the trial again for its per-token attention");
     let spec = &plan.checkpoint.spec;
     head.check((spec.num_hidden_layers, spec.num_attention_heads))?;
-    let prompt = plan.prompts.build(trial, &plan.tokenizer, &mut plan.prompts.haystack_tokens(trial))?;
+    // Before the prompt is built: its length is a number out of a file.
     plan.check_memory()?;
+    let prompt = plan.prompts.build(trial, &plan.tokenizer, &mut plan.prompts.haystack_tokens(trial))?;
     let mut model = plan.load_model(&device)?;
     let never = AtomicBool::new(false);
     let context = plan.context(false)?;

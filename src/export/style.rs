@@ -46,12 +46,15 @@ pub struct Style {
     pub charset: Charset,
     /// Colours of heatmaps.
     pub palette: Palette,
-    /// Columns of the terminal. No line of a heatmap or of a shaded prompt is wider; widths below 20 count as 20.
+    /// Columns of the terminal. No line of a heatmap or of a shaded prompt is wider; widths below 20 count as 20,
+    /// above 65535 as that.
     pub width: usize,
 }
 
 /// The narrowest width that is drawn for.
 const MIN_WIDTH: usize = 20;
+/// The widest: more fits on no screen.
+const MAX_WIDTH: usize = u16::MAX as usize;
 
 impl Style {
     /// ASCII without colours.
@@ -62,7 +65,7 @@ impl Style {
 
     /// The usable width.
     pub(super) fn columns(&self) -> usize {
-        self.width.max(MIN_WIDTH)
+        self.width.clamp(MIN_WIDTH, MAX_WIDTH)
     }
 
     /// `unicode`, or `ascii` where only that can be shown.
@@ -241,5 +244,6 @@ mod tests {
         assert_eq!(style.wrap("twenty characters ab then more"), ["twenty characters ab", "then more"]);
         assert_eq!(style.wrap("a\x1b[2Jb é"), ["a\\u{1b}[2Jb ?"]);
         assert_eq!(style.wrap(&"x".repeat(25)), ["x".repeat(20), "x".repeat(5)]);
+        assert_eq!(Style::plain(usize::MAX).columns(), 65_535);
     }
 }
