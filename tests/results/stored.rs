@@ -35,6 +35,7 @@ fn a_grid_of_millions_of_cells_is_shown_by_the_cells_that_have_results() {
         ends(&output, 0, &[]);
         assert!(output.stdout.len() < 20_000, "{arguments:?}: {} bytes", output.stdout.len());
     }
+    assert!(!bench.stdout(&["compare", "out", "out", "--width=18446744073709551615"]).is_empty());
     let shown = bench.stdout(&["view", "out"]);
     assert!(shown.contains("9003000 cells are planned"), "{shown}");
     assert!(shown.contains("200") && shown.contains("300"), "{shown}");
@@ -266,6 +267,22 @@ fn what_a_run_names_is_not_downloaded() {
     // The user's own words are enough: the run's model from where it lies.
     let shown = bench.stdout(&["attend", "out", "--head=0.0", "-m=tiny"]);
     assert!(shown.contains("head 0.0"), "{shown}");
+}
+
+#[test]
+fn a_prompt_longer_than_memory_is_not_built_for_a_record() {
+    let bench = run();
+    for length in [1u64 << 40, 1 << 33] {
+        bench.edit_json("out/run.json", |record| {
+            record["settings"]["grid"]["context_lengths"] = json!([length]);
+            record["identity"]["context_lengths"] = json!([length]);
+        });
+        bench.edit_rows("out/results.csv", |_, row: &mut Outcome| {
+            row.context_length = length as usize;
+            row.row_id = format!("{length}:{}:{}", row.depth_percent, row.trial);
+        });
+        bench.refused(&["attend", "out", "--head=0.0"], &["memory"]);
+    }
 }
 
 #[test]
