@@ -109,24 +109,32 @@ pub fn run_one(
     progress: &mut dyn Progress,
     stop: &AtomicBool,
 ) -> Result<(TrialRecord, AttentionCapture)> {
+    // Needles, values, then what needles are held against.
+    let controls = prompt.controls().into_iter().map(|span| vec![span]);
+    let spans: Vec<_> = [prompt.needles.clone(), prompt.values.clone()].into_iter().chain(controls).collect();
     let request = Request {
         tokens: &prompt.tokens,
         answer: &prompt.answer_tokens,
         max_new_tokens: prompt.answer_budget,
         end_tokens: context.end_tokens,
-        spans: &[prompt.needles.clone(), prompt.values.clone()],
+        spans: &spans,
         chosen_head,
     };
     let completion = model.complete(request, &mut |tokens| {
         progress.advance(tokens);
         !stop.load(Ordering::Relaxed)
     })?;
-    let row_id = trial.row_id();
+    let (run_id, row_id) = (context.labels.run_id.as_str(), trial.row_id());
     let needle_tokens = prompt.needles.iter().map(ExactSizeIterator::len).sum();
     let record = TrialRecord {
-        attention: attention_rows(&row_id, needle_tokens, prompt.tokens.len(), &completion.attention),
+        attention: attention_rows(
+            (run_id, &row_id),
+            needle_tokens,
+            prompt.tokens.len(),
+            &completion.attention,
+        ),
         tokens: match context.keep_tokens {
-            true => token_rows(&row_id, prompt, &completion.attention, context.tokenizer)?,
+            true => token_rows((run_id, &row_id), prompt, &completion.attention, context.tokenizer)?,
             false => Vec::new(),
         },
         outcome: outcome(context, trial, prompt, &completion)?,
@@ -149,6 +157,9 @@ fn outcome(
         heads.iter().reduce(|top, head| if needle_mass(head) > needle_mass(top) { head } else { top });
     let top = top_head.map(needle_mass);
     let mean = (!heads.is_empty()).then(|| heads.iter().map(needle_mass).sum::<f64>() / heads.len() as f64);
+    let controls = heads.first().map_or(0, |head| head.first.span_mass.len().saturating_sub(CONTROLS));
+    let control_masses = heads.iter().flat_map(|head| head.first.span_mass.iter().skip(CONTROLS).copied());
+    let control = control_masses.reduce(f64::max);
     let (needle, value) = (prompt.needles.first(), prompt.values.first());
     Ok(Outcome {
         prompt_tokens: Some(prompt.tokens.len()),
@@ -167,13 +178,15 @@ fn outcome(
         answer_logprob: (!completion.answer_logprobs.is_empty())
             .then(|| completion.answer_logprobs.iter().sum()),
         answer_rank: completion.answer_ranks.iter().copied().max(),
-        outcome: score::classify(correct, top),
+        outcome: Some(score::classify(correct, top, control)),
         needle_mass_top: top,
         needle_mass_mean: mean,
         total_mass_top: top_head
             .map(|head| &head.first)
             .filter(|row| row.screened.is_some())
             .map(|row| row.total_mass),
+        control_spans: control.map(|_| controls),
+        control_mass_top: control,
         status: Status::Ok,
         ..blank(context, trial)
     })
@@ -221,25 +234,31 @@ fn blank(context: &RunContext<'_>, trial: &Trial) -> Outcome {
         value_end: None,
         prompt_hash: None,
         total_mass_top: None,
+        control_spans: None,
+        control_mass_top: None,
     }
 }
+
+/// The first of a request's spans that is neither of needles nor of values.
+const CONTROLS: usize = 2;
 
 /// Needle mass is the first span of a request, value mass the second.
 fn needle_mass(head: &HeadMeasures) -> f64 {
     head.first.span_mass[0]
 }
 
-/// What a probe has captured as rows of `attention.csv`, for needles of `needle_tokens` tokens in all in a prompt of
-/// `prompt_tokens`.
+/// What a probe has captured as rows of `attention.csv` of the trial `(run_id, row_id)`, for needles of `needle_tokens` tokens in all in a
+/// prompt of `prompt_tokens`.
 #[must_use]
 pub fn attention_rows(
-    row_id: &str,
+    (run_id, row_id): (&str, &str),
     needle_tokens: usize,
     prompt_tokens: usize,
     capture: &AttentionCapture,
 ) -> Vec<AttentionRow> {
     let expected_share = needle_tokens as f64 / prompt_tokens as f64;
     let row = |head: &HeadMeasures| AttentionRow {
+        run_id: run_id.to_string(),
         row_id: row_id.to_string(),
         layer: head.layer,
         head: head.head,
@@ -264,7 +283,7 @@ pub fn attention_rows(
 }
 
 fn token_rows(
-    row_id: &str,
+    (run_id, row_id): (&str, &str),
     prompt: &Prompt,
     capture: &AttentionCapture,
     tokenizer: &dyn Tokenize,
@@ -272,6 +291,7 @@ fn token_rows(
     let masses = capture.mean_row.iter().zip(&capture.top_row);
     let row = |(position, (&id, (&mean, &top))): (usize, (&u32, (&f64, &f32)))| {
         Ok(TokenRow {
+            run_id: run_id.to_string(),
             row_id: row_id.to_string(),
             position,
             token: tokenizer.token_text(id)?,

@@ -1,44 +1,28 @@
-//! Statistics of few trials: intervals of shares, and the comparison of two runs on the same prompts.
+//! Statistics of few trials: intervals that hold, and the comparison of two runs on the same prompts.
+//!
+//! Every interval that is printed comes from one of three functions, [`share_interval`], [`paired_interval`] and [`mean_interval`], which give
+//! it with its method or say why there is none ([`Interval`]). `docs/statistics.md` says how often each holds the truth, and `tests/coverage.rs`
+//! counts it.
 
-mod bootstrap;
-mod mcnemar;
-
-pub use bootstrap::{RESAMPLES, cluster_bootstrap};
-pub use mcnemar::{holm, mcnemar_exact};
-
+mod groups;
+mod holm;
+mod interval;
+mod mean;
+mod normal;
+mod paired;
 mod regression;
+mod share;
 mod student;
 
+pub use holm::holm;
+pub use interval::{Interval, Method, Withheld};
+pub use mean::{LARGE, mean_interval};
+pub use paired::{PairedDifference, PairedTrial, paired_interval};
 pub use regression::{LineFit, SizeFit, line_fit, size_fit};
-pub use student::student_interval;
+pub use share::share_interval;
 
 /// Two-sided 95 % point of the normal distribution.
 const Z95: f64 = 1.959_963_984_540_054;
-
-/// Wilson's 95 % interval of a share, `(low, high)` in 0..=1; `None` for no trials.
-///
-/// With p = successes / n and z = 1.96: `(p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n)` (Wilson 1927). Unlike
-/// p ± 1.96 standard errors it is never empty at 0 and 1 and never leaves 0..=1.
-///
-/// ```
-/// let (low, high) = niah::stats::wilson(10, 10).unwrap();
-/// assert!((low - 0.722).abs() < 5e-4 && high == 1.0);
-/// ```
-#[must_use]
-pub fn wilson(successes: usize, n: usize) -> Option<(f64, f64)> {
-    if n == 0 {
-        return None;
-    }
-    let (count, z2) = (n as f64, Z95 * Z95);
-    let p = successes as f64 / count;
-    let centre = p + z2 / (2.0 * count);
-    let half = Z95 * (p * (1.0 - p) / count + z2 / (4.0 * count * count)).sqrt();
-    let scale = 1.0 + z2 / count;
-    // The ends are exactly 0 and 1 there; rounding must not move them.
-    let low = if successes == 0 { 0.0 } else { (centre - half) / scale };
-    let high = if successes == n { 1.0 } else { (centre + half) / scale };
-    Some((low, high))
-}
 
 /// The mean; `None` of nothing.
 #[must_use]
@@ -73,25 +57,6 @@ mod tests {
     /// Values of other implementations; `fixtures/make_statistics.py` says how they were made.
     pub(super) fn golden() -> serde_json::Value {
         serde_json::from_str(include_str!("../fixtures/statistics.json")).unwrap()
-    }
-
-    #[test]
-    fn wilson_gives_the_known_intervals() {
-        // 8 of 10 and 0 of 10 as in Newcombe's tables.
-        for (successes, n, low, high) in [
-            (1, 1, 0.207, 1.0),
-            (10, 10, 0.722, 1.0),
-            (100, 100, 0.963, 1.0),
-            (0, 10, 0.0, 0.278),
-            (8, 10, 0.490, 0.943),
-        ] {
-            let interval = wilson(successes, n).unwrap();
-            assert!(
-                (interval.0 - low).abs() < 5e-4 && (interval.1 - high).abs() < 5e-4,
-                "{successes}/{n}: {interval:?}"
-            );
-        }
-        assert_eq!(wilson(0, 0), None);
     }
 
     #[test]

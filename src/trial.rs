@@ -27,7 +27,7 @@ impl Trial {
         )
     }
 
-    /// The key that joins the tables of a run: `length:depth_percent:trial`.
+    /// The key that joins the tables of one run: `length:depth_percent:trial`.
     #[must_use]
     pub fn row_id(&self) -> String {
         format!("{}:{}:{}", self.cell.context_length.0, self.cell.depth, self.index)
@@ -52,10 +52,12 @@ pub enum Status {
 pub enum Finding {
     /// The answer is right.
     Found,
-    /// The answer is wrong, but attention was on the needle.
+    /// The answer is wrong, but a head gave the needle more than any gave to other spans of its length.
     Looked,
     /// The answer is wrong and no head looked at the needle.
     Missed,
+    /// The answer is wrong, and whether a head looked cannot be told.
+    Wrong,
 }
 
 /// One row of `results.csv`: everything that is kept of a trial. Missing values are `None` and stay empty in files.
@@ -101,11 +103,12 @@ pub struct Outcome {
     pub answer_logprob: Option<f64>,
     /// Worst rank (1 = arg-max) of an answer token under teacher forcing: 1 means greedy decoding gives the answer.
     pub answer_rank: Option<usize>,
-    /// Found, looked or missed.
+    /// Found, looked, missed or, where the last two cannot be told apart, wrong.
     pub outcome: Option<Finding>,
     /// Largest needle mass over all layers and heads, at the query that predicts the first answer token.
     pub needle_mass_top: Option<f64>,
-    /// Mean needle mass over all layers and heads, at the same query.
+    /// Mean needle mass over all layers and heads, at the same query; the mean of [`Self::needle_mass_top`] over trials is
+    /// `needle_mass_top_mean` of the table of cells.
     pub needle_mass_mean: Option<f64>,
     /// Whether the trial ran.
     pub status: Status,
@@ -128,6 +131,10 @@ pub struct Outcome {
     /// Under screening, the sum of the whole row of the head that [`Outcome::needle_mass_top`] is of; missing where rows sum to
     /// 1.
     pub total_mass_top: Option<f64>,
+    /// Spans of the needles' length elsewhere in the haystack that [`Outcome::control_mass_top`] is of.
+    pub control_spans: Option<usize>,
+    /// Largest mass of any head on one of these spans, at the query of [`Outcome::needle_mass_top`]; missing where there is no room for them.
+    pub control_mass_top: Option<f64>,
 }
 
 /// One row of `attention.csv`: what one head did at the answering query (see [`Outcome::row_id`]).
@@ -136,6 +143,9 @@ pub struct Outcome {
 /// the queries that predict each answer token under teacher forcing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttentionRow {
+    /// Short hash that names the run, as in `results.csv`: with `row_id` the key over tables of several runs.
+    #[serde(default)]
+    pub run_id: String,
     /// Key of the trial.
     pub row_id: String,
     /// Layer, from 0.
@@ -178,6 +188,9 @@ pub struct AttentionRow {
 /// One row of `tokens.csv`: the attention that one prompt token received at the query that predicts the first answer token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenRow {
+    /// Short hash that names the run, as in `results.csv`: with `row_id` the key over tables of several runs.
+    #[serde(default)]
+    pub run_id: String,
     /// Key of the trial.
     pub row_id: String,
     /// Position in the prompt, from 0.

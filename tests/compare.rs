@@ -9,7 +9,7 @@ use std::fs;
 
 use common::bench::Bench;
 use niah::export::csv::{self, Appender};
-use niah::stats::{cluster_bootstrap, mcnemar_exact, wilson};
+use niah::stats::{mean_interval, share_interval};
 use niah::trial::{Outcome, Status};
 use serde_json::Value;
 
@@ -64,12 +64,14 @@ fn stored_runs_are_compared_pair_by_pair_without_their_models() {
         (Some(12), Some(0), Some(3))
     );
     assert_eq!((number("accuracy_a"), number("accuracy_b")), (0.5, 11.0 / 12.0));
-    assert_eq!((number("ci_low_a"), number("ci_high_a")), wilson(6, 12).unwrap());
+    assert_eq!((number("ci_low_a"), number("ci_high_a")), share_interval(&[(2, 4); 3]).ends().unwrap());
+    assert_eq!(all["ci_method_a"], "wilson");
     assert_eq!((all["only_a"].as_u64(), all["only_b"].as_u64()), (Some(1), Some(6)));
-    assert_eq!(number("mcnemar_p"), mcnemar_exact(1, 6));
+    assert!(number("accuracy_difference_low") < 0.0 && number("mcnemar_p") > 0.05, "{all}");
+    assert_eq!(all["accuracy_difference_method"], "paired-score");
     assert_eq!(number("needle_mass_difference"), 0.125);
     let trials = [0.0, 0.125, 0.25].map(|difference| vec![difference; 4]);
-    let interval = cluster_bootstrap(&trials, 0).unwrap();
+    let interval = mean_interval(&trials, Some((-1.0, 1.0))).ends().unwrap();
     assert_eq!((number("needle_mass_difference_low"), number("needle_mass_difference_high")), interval);
 
     let lengths = bench.compared(&["a", "b"], "length");
@@ -81,7 +83,7 @@ fn stored_runs_are_compared_pair_by_pair_without_their_models() {
     let table = bench.stdout(&["compare", "a", "b", "--output-format", "csv"]);
     assert_eq!(table.lines().count(), 1 + 4 + 2 + 1);
     let page = bench.stdout(&["compare", "a", "b", "--width=80"]);
-    for part in ["B - A in points", "+42", "not corrected", "draws whole trials"] {
+    for part in ["B - A in points", "+42", "not corrected", "not shown to differ", "paired score interval"] {
         assert!(page.contains(part), "{part} in {page}");
     }
     let ascii = bench.stdout(&["compare", "a", "b", "--width=160", "--ascii"]);
@@ -225,7 +227,8 @@ fn the_demo_draws_both_and_ends_with_the_result() {
     let result = lines[lines.iter().rposition(|line| line.is_empty()).unwrap() + 1..].join(" ");
     assert!(result.starts_with("Beyond the training length of 128 tokens softmax answers "), "{result}");
     assert!(
-        result.contains("of the same 40 prompts right") && result.contains("bootstrap over 2 trials"),
+        result.contains("of the same 40 prompts right")
+            && result.contains("paired score interval over 2 trials"),
         "{result}"
     );
     let narrow = demo(&["--width=80", "--threads=2"]);

@@ -39,12 +39,12 @@ use toys::Toy;
 /// Shorter than this the script answers right.
 const RIGHT_BELOW: usize = 300;
 /// Shorter than this it looks at the needle.
-const LOOKS_BELOW: usize = 400;
-const LENGTHS: [usize; 3] = [256, 384, 512];
+const LOOKS_BELOW: usize = 900;
+const LENGTHS: [usize; 3] = [256, 768, 1024];
 /// Needle mass of the script's heads where it looks, by layer and head; sums of powers of two, so that sums are exact.
 const MASS: [[f32; 2]; 2] = [[0.0, 0.25], [0.5, 0.125]];
-/// What is left of [`MASS`] where it does not look: below what counts as looking.
-const FAINT: f32 = 0.125;
+/// What is left of [`MASS`] where it does not look: no more than other spans get.
+const FAINT: f32 = 0.0;
 const LOGPROB: f64 = -0.5;
 
 /// A model by rule. Its answer and its attention depend on the prompt's length alone.
@@ -313,8 +313,11 @@ fn a_row_says_what_was_asked_and_what_came_of_it() {
             value_end: Some(prompt.values[0].end),
             prompt_hash: Some(prompt.prompt_hash.clone()),
             total_mass_top: None,
+            control_spans: Some(prompt.controls().len()).filter(|spans| *spans > 0),
+            control_mass_top: Some(0.0).filter(|_| !prompt.controls().is_empty()),
         };
         assert_eq!(row, &expected);
+        assert_eq!(row.control_spans.is_some(), trial.cell.context_length.0 > 256, "room for the controls");
         assert!(row.duration_seconds.is_some() && row.timestamp_utc.ends_with('Z'));
         let span = |start: Option<usize>, end: Option<usize>| &prompt.tokens[start.unwrap()..end.unwrap()];
         let decode = |tokens| world.tokenizer.decode(tokens).unwrap();
@@ -336,6 +339,7 @@ fn every_head_of_every_trial_has_a_row_that_joins() {
         let (n, answer) = (prompt.tokens.len() as f64, prompt.answer_tokens.len() as f64);
         for (row, (layer, head)) in rows.iter().zip([(0, 0), (0, 1), (1, 0), (1, 1)]) {
             assert_eq!((&row.row_id, row.layer, row.head), (&trial.row_id(), layer, head));
+            assert_eq!(row.run_id, world.record().run_id);
             let mass = f64::from(MASS[layer][head] * strength(prompt.tokens.len()));
             assert_eq!((row.needle_mass, row.value_mass, row.total_mass), (mass, mass / 2.0, 1.0));
             assert_eq!((row.sink_mass, row.argmax_position), (1.0 - mass, 0));
@@ -387,26 +391,26 @@ fn the_report_is_drawn_from_the_rows() {
     let world = World::new();
     let directory = tempfile::tempdir().unwrap();
     let outcomes = world.run_all(directory.path());
-    let header = "context_length,depth_percent,n,n_correct,accuracy,ci_low,ci_high,n_error,needle_mass_mean,\
-                  needle_mass_sd,answer_logprob_mean,total_mass_mean,needle_share_mean";
-    let (all, none) = ("1.0,0.3423802275066531,1.0", "0.0,0.0,0.6576197724933469");
+    let header = "context_length,depth_percent,n,n_correct,accuracy,ci_low,ci_high,ci_method,n_error,n_skipped,\
+                  needle_mass_top_mean,needle_mass_top_sd,answer_logprob_mean,total_mass_mean,needle_share_mean";
+    let (all, none) = ("1.0,0.3423802275066531,1.0,wilson", "0.0,0.0,0.6576197724933469,wilson");
     let lines = [
         header.to_string(),
-        format!("256,0.0,2,2,{all},0,0.5,0.0,-3.5,,"),
-        format!("256,50.0,2,2,{all},0,0.5,0.0,-3.5,,"),
-        format!("384,0.0,2,0,{none},0,0.5,0.0,-3.5,,"),
-        format!("384,50.0,2,0,{none},0,0.5,0.0,-3.5,,"),
-        format!("512,0.0,2,0,{none},0,0.0625,0.0,-3.5,,"),
-        format!("512,50.0,2,0,{none},0,0.0625,0.0,-3.5,,"),
+        format!("256,0.0,2,2,{all},0,0,0.5,0.0,-3.5,,"),
+        format!("256,50.0,2,2,{all},0,0,0.5,0.0,-3.5,,"),
+        format!("768,0.0,2,0,{none},0,0,0.5,0.0,-3.5,,"),
+        format!("768,50.0,2,0,{none},0,0,0.5,0.0,-3.5,,"),
+        format!("1024,0.0,2,0,{none},0,0,0.0,0.0,-3.5,,"),
+        format!("1024,50.0,2,0,{none},0,0,0.0,0.0,-3.5,,"),
     ];
     assert_eq!(world.cells_csv(&outcomes), lines.join("\n") + "\n");
     let drawn = world.drawn(&outcomes);
     for line in [
-        "depth %   256    |  384      512",
+        "depth %   256    |  768       1k",
         "     50  100% @@ |   0%       0%",
-        "     50  0.50 == | 0.50 ==  0.06 ..",
-        "    256    4         4       100%   51-100%         0.500        0",
-        "    all   12         4        33%    14-61%         0.354        0",
+        "     50  0.50 == | 0.50 ==  0.00",
+        "    256    4         4       100%   34-100%         0.500        0",
+        "    all   12         4        33%     5-84%         0.333        0",
         "found 4, looked 4, missed 4",
     ] {
         assert!(drawn.lines().any(|drawn| drawn == line), "{line:?} in\n{drawn}");
@@ -423,7 +427,7 @@ fn cells_that_have_not_run_stay_missing() {
     assert!(matches!(error, Error::Interrupted), "{error}");
     let outcomes = outcomes(directory.path());
     let csv = world.cells_csv(&outcomes);
-    assert!(csv.contains("\n384,50.0,0,0,,,,0,,,,,\n512,0.0,0,0,,,,0,,,,,\n"), "{csv}");
+    assert!(csv.contains("\n768,50.0,0,0,,,,,0,0,,,,,\n1024,0.0,0,0,,,,,0,0,,,,,\n"), "{csv}");
     let json: serde_json::Value =
         serde_json::from_str(&json::array(&world.cells(&outcomes)).unwrap()).unwrap();
     assert_eq!(json[5]["accuracy"], serde_json::Value::Null);
@@ -479,14 +483,18 @@ fn a_trial_that_failed_is_recorded_and_tried_again() {
         (None, None, None, None, None)
     );
     assert_eq!(outcomes(other.path()), rows);
-    assert!(world.cells_csv(&rows).contains("\n256,50.0,1,1,1.0,0.20654931437723742,1.0,1,0.5,,-3.5,,\n"));
+    assert!(
+        world
+            .cells_csv(&rows)
+            .contains("\n256,50.0,1,1,1.0,0.20654931437723742,1.0,wilson,1,0,0.5,,-3.5,,\n")
+    );
     assert!(world.drawn(&rows).contains("2 failed trials are left out"));
 
     let mut model = Script::default();
     let rows = world.run(other.path(), &mut model, &AtomicBool::new(false)).unwrap();
     assert_eq!((model.asked.len(), rows.len()), (2, world.trials().len() + 2));
     let again: Vec<_> = rows[rows.len() - 2..].iter().map(|row| row.row_id.as_str()).collect();
-    assert_eq!(again, ["256:50:0", "512:0:0"]);
+    assert_eq!(again, ["256:50:0", "1024:0:0"]);
     let untouched = csv::read(whole.path().join(RESULTS_CSV)).unwrap();
     assert_eq!(world.cells_csv(&rows), world.cells_csv(&untouched));
     let mut model = Script::default();
@@ -499,7 +507,7 @@ fn a_run_that_died_at_any_moment_of_a_trial_goes_on_to_the_same_end() {
     /// Lines of a table that belong to the first `trials` trials, the header before them.
     fn upto(table: &str, trials: usize) -> usize {
         let Some(next) = World::new().trials().get(trials).map(Trial::row_id) else { return table.len() };
-        table.find(&format!("\n{next},")).map_or(table.len(), |at| at + 1)
+        table.find(&format!(",{next},")).map_or(table.len(), |at| table[..at].rfind('\n').unwrap() + 1)
     }
     let world = World::new();
     let (whole, torn) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

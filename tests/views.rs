@@ -202,3 +202,51 @@ fn prompts_are_lines_of_json_that_a_seed_decides() {
         assert_eq!(line["haystack_sha256"].as_str().unwrap().len(), 64);
     }
 }
+
+#[test]
+fn the_rows_of_a_run_are_shown_for_a_spreadsheet_with_no_cell_that_is_a_formula() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "out", "--tokens"]);
+    let stored = bench.text("out/results.csv");
+    let with_formula = |text: &str| text.replacen(",What", ",=1+1 What", 1);
+    assert_ne!(with_formula(&stored), stored);
+    fs::write(bench.path("out/results.csv"), with_formula(&stored)).unwrap();
+    let rows =
+        |more: &[&str]| bench.stdout(&[&["view", "out", "--by", "trial", "--output-format"], more].concat());
+    assert_eq!(rows(&["csv"]), with_formula(&stored), "to the letter unless asked otherwise");
+    let safe = rows(&["csv", "--csv-safe"]);
+    assert!(safe.contains(",'=1+1 What") && !safe.contains(",=1+1"), "{safe}");
+    let numbers = |text: &str| text.lines().nth(2).unwrap().matches(",-").count();
+    assert_eq!(numbers(&safe), numbers(&stored), "numbers stay numbers");
+    let json: Value = serde_json::from_str(&rows(&["json", "--csv-safe"])).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), TRIALS);
+
+    let tokens = ["view", "out", "--by", "token", "--output-format", "csv", "--csv-safe"];
+    let tokens = bench.stdout(&tokens);
+    assert!(tokens.starts_with("run_id,row_id,position,token,"), "{}", &tokens[..80]);
+    assert_eq!(tokens.lines().next(), bench.text("out/tokens.csv").lines().next());
+    bench.refused(&["view", "out", "--by", "trial"], &["--output-format", "csv or json"]);
+}
+
+#[test]
+fn regression_tables_of_two_runs_do_not_mix_where_they_are_joined() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "one", "--tokens", "--limit=1"]);
+    bench.grid(&["-o", "two", "--tokens", "--limit=1", "--variant=ssmax-fixed"]);
+    let keys = |directory: &str| {
+        let outcome = bench.outcomes(directory).remove(0);
+        let attention = bench.attention(directory);
+        assert!(attention.iter().all(|row| (&row.run_id, &row.row_id) == (&outcome.run_id, &outcome.row_id)));
+        let tokens = bench.text(&format!("{directory}/tokens.csv"));
+        assert!(
+            tokens
+                .lines()
+                .skip(1)
+                .all(|row| row.is_empty() || row.starts_with(&outcome.run_id) || !row.contains(':'))
+        );
+        (outcome.run_id, outcome.row_id)
+    };
+    let (one, two) = (keys("one"), keys("two"));
+    assert_eq!(one.1, two.1);
+    assert_ne!(one.0, two.0);
+}

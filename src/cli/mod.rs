@@ -83,6 +83,9 @@ pub struct Drawing {
     /// Width of drawings in columns [default: the terminal's, or 100]
     #[arg(long, global = true, help_heading = "Drawing")]
     pub width: Option<usize>,
+    /// In CSV on stdout put ' before texts that a spreadsheet would take for a formula (= + - @, tab, return); numbers stay
+    #[arg(long, global = true, help_heading = "Drawing")]
+    pub csv_safe: bool,
 }
 
 /// When to use colours.

@@ -18,7 +18,8 @@ use crate::model::kv_cache::KvDtype;
 pub struct ViewArgs {
     /// Directory of a run
     pub directory: PathBuf,
-    /// What to draw: cell (depth x length) or layer (layer x head of one cell)
+    /// What to draw: cell (depth x length) or layer (layer x head of one cell); trial or token (rows of results.csv or tokens.csv, as csv or
+    /// json)
     #[arg(long, value_enum, default_value = "cell")]
     pub by: By,
     /// Cell of --by layer: its length [default: the longest]
@@ -39,6 +40,10 @@ pub enum By {
     Cell,
     /// Layer x head: needle mass in one cell
     Layer,
+    /// The rows of results.csv, as csv or json
+    Trial,
+    /// The rows of tokens.csv, as csv or json
+    Token,
 }
 
 /// Flags of `niah attend`.

@@ -254,7 +254,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
     let texts = prompt.tokens.iter().map(|&id| plan.tokenizer.token_text(id)).collect::<Result<Vec<_>>>()?;
     let heads = match needle.is_empty() {
         true => Vec::new(),
-        false => attention_rows("text", needle[0].len(), prompt.tokens.len(), &completion.attention),
+        false => attention_rows(("", "text"), needle[0].len(), prompt.tokens.len(), &completion.attention),
     };
     let answer = plan.tokenizer.decode_plain(&completion.tokens)?;
     Ok(Prompt {

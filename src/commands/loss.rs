@@ -18,6 +18,7 @@ use crate::plan::{LossPlan, LossSettings};
 use crate::progress::{Bar, Progress};
 use crate::report::loss::{by_position, position_buckets, text_means};
 use crate::split;
+use crate::stats::{LARGE, Method};
 
 /// Runs the command.
 ///
@@ -108,14 +109,22 @@ fn title(plan: &LossPlan) -> String {
 
 fn notes(texts: usize) -> Vec<String> {
     let interval = match texts {
-        1 => "One text has no interval; take more with --trials.",
-        _ => "95% CI: Student's t over the means of the texts, which are the independent unit.",
+        1 => "One text has no interval; take more with --trials.".to_string(),
+        _ => format!(
+            "95% CI: {} over the means of the texts, which are the independent unit.",
+            method(texts).words()
+        ),
     };
     vec![
         "position = tokens that a prediction is made from. loss = mean cross entropy of the next token, in nats."
             .to_string(),
-        interval.to_string(),
+        interval,
     ]
+}
+
+/// What gives the intervals over so many texts.
+fn method(texts: usize) -> Method {
+    if texts < LARGE { Method::Student } else { Method::StudentisedBootstrap }
 }
 
 /// `loss.json`: everything that the table does not say.
@@ -146,7 +155,7 @@ fn record(plan: &LossPlan, kv_dtype: KvDtype, means: &[Vec<f64>], about: Value) 
         "variant_description": plan.variant.description(),
         "tokenizer_sha256": plan.tokenizer_hash,
         "haystack_sha256": plan.haystack.hash(),
-        "interval": "Student's t, 95 %, over texts",
+        "interval": format!("{}, 95 %, over texts", method(plan.settings.trials).words()),
         "warnings": plan.warnings,
         "texts": texts.collect::<Vec<_>>(),
     }))

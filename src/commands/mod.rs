@@ -55,6 +55,7 @@ pub fn style(drawing: &Drawing) -> Result<Style> {
         charset,
         palette: registry::find("palette", PALETTES, &drawing.palette)?.value,
         width: drawing.width.or(terminal).unwrap_or(DEFAULT_WIDTH),
+        csv_safe: drawing.csv_safe,
     })
 }
 

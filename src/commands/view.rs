@@ -3,14 +3,14 @@
 use super::{Shown, results, show};
 use crate::cli::{By, ViewArgs};
 use crate::error::{Error, Result};
-use crate::export::directory::{ATTENTION_CSV, RunRecord};
+use crate::export::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
 use crate::export::stored::StoredRun;
 use crate::export::style::Style;
-use crate::export::{CellReport, csv};
+use crate::export::{CellReport, RowExporter, csv};
 use crate::grid::{Cell, ContextLength, Depth, Grid};
 use crate::printable::listed;
 use crate::report;
-use crate::trial::AttentionRow;
+use crate::trial::{AttentionRow, TokenRow};
 
 /// Runs the command.
 ///
@@ -45,11 +45,28 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
             }
             Ok(Shown { text: (args.output_format.cell)(&report, style)?, warnings: Vec::new() })
         }
+        By::Trial => {
+            let write = rows(args)?.trials;
+            let StoredRun { outcomes, warnings, .. } = StoredRun::read(&args.directory)?;
+            Ok(Shown { text: write(&outcomes, style)?, warnings })
+        }
+        By::Token => {
+            let write = rows(args)?.tokens;
+            let tokens: Vec<TokenRow> = csv::read(args.directory.join(TOKENS_CSV))?;
+            Ok(Shown { text: write(&tokens, style)?, warnings: Vec::new() })
+        }
     }
 }
 
 /// Rows of `attention.csv` that one cell has, at most: a thousand trials of a thousand heads.
 const MOST_HEADS: usize = 1_000_000;
+
+/// What writes rows.
+fn rows(args: &ViewArgs) -> Result<RowExporter> {
+    args.output_format.rows.ok_or_else(|| {
+        Error::invalid("--output-format", "table", "csv or json, for the rows of --by trial and --by token")
+    })
+}
 
 /// The cell of the grid at this length and depth; without them the longest length and the middle depth.
 ///

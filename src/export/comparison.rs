@@ -1,12 +1,14 @@
 //! Two runs compared, for the terminal: where they differ, tables with their uncertainty, and the result in a sentence.
 
+use std::cmp::Ordering;
+
 use super::RunReport;
 use super::style::Style;
 use super::{table, terminal};
 use crate::grid::ContextLength;
 use crate::report::comparison::{Comparison, ComparisonRow, LeftOut};
 use crate::report::heatmap::{Heatmap, Unit};
-use crate::stats::RESAMPLES;
+use crate::stats::{Interval, LARGE, Method};
 
 /// What is drawn of two runs.
 pub struct ComparisonReport {
@@ -65,44 +67,58 @@ pub fn side_by_side(
 /// What was found beyond the training length; `None` where that is unknown or nothing ran beyond it.
 #[must_use]
 pub fn sentence(comparison: &Comparison, [a, b]: [&str; 2]) -> Option<String> {
-    let ComparisonRow { n, n_trials, .. } = *comparison.beyond.as_ref()?;
     let row = comparison.beyond.as_ref()?;
+    let ComparisonRow { n, n_trials, accuracy_interval, .. } = *row;
     let percent = |value| Unit::Percent.text(value, false);
     let points = |value| Unit::Points.text(value, false);
-    let interval = match row.accuracy_difference_low.zip(row.accuracy_difference_high) {
-        Some((low, high)) => {
-            format!("95% interval {} to {}, bootstrap over {n_trials} trials", points(low), points(high))
-        }
-        None => "no interval: that takes two trials".to_string(),
-    };
     Some(format!(
         "Beyond the training length of {} tokens {a} answers {} and {b} {} of the same {n} prompts right: a difference \
-         of {} points ({interval}).",
+         of {} points ({}): {}.",
         ContextLength(comparison.training_length?),
         percent(row.accuracy_a?),
         percent(row.accuracy_b?),
         points(row.accuracy_difference?),
+        accuracy_interval.told(n_trials, "trial", points),
+        found(accuracy_interval, b)
     ))
+}
+
+/// What the interval of a difference, b minus a, shows.
+fn found(interval: Interval, b: &str) -> String {
+    match interval.side() {
+        Some(Ordering::Greater) => format!("{b} answers more"),
+        Some(Ordering::Less) => format!("{b} answers fewer"),
+        Some(Ordering::Equal) => "no difference shown, as the interval holds 0".to_string(),
+        None => "no difference shown".to_string(),
+    }
 }
 
 /// How the numbers of the tables were found.
 fn rules() -> String {
     format!(
-        "Brackets: 95% intervals. Those of A and B are Wilson's; those of B - A are percentiles of a bootstrap ({RESAMPLES} \
-         resamples) that draws whole trials, since all cells of one share a haystack; it takes two trials. A only, B only: prompts \
-         that one alone answers right. p: McNemar's exact test, two-sided (twice the smaller binomial tail), of independent pairs, not \
-         corrected. Holm: p corrected for the number of lengths."
+        "Brackets: 95 % intervals over trials, since all cells of one share a haystack: {} for A and B, {} for B - A of accuracy, {} (of \
+         {LARGE} trials or more the {}) for that of needle mass. Prompts of trials that are \
+         all alike are worth one a trial; masses that are have no interval, nor has one trial. A only, B only: prompts \
+         that one alone answers right. p: McNemar's test, two-sided, corrected for continuity, for as many independent prompts as these are \
+         worth; below 0.05 where the interval of B - A does not hold 0, and not corrected for the other rows. Holm: p corrected for the number \
+         of lengths.",
+        Method::Wilson.words(),
+        Method::PairedScore.words(),
+        Method::Student.words(),
+        Method::StudentisedBootstrap.words(),
     )
 }
 
 /// What is not among the pairs, if anything.
 fn left_out(left_out: &LeftOut) -> Option<String> {
-    let LeftOut { prompts, failed_in_a, missing_from_a, failed_in_b, missing_from_b } = *left_out;
+    let LeftOut { prompts, .. } = *left_out;
     let reasons = [
-        (failed_in_a, "failed in A"),
-        (missing_from_a, "not run in A"),
-        (failed_in_b, "failed in B"),
-        (missing_from_b, "not run in B"),
+        (left_out.failed_in_a, "failed in A"),
+        (left_out.skipped_in_a, "skipped in A"),
+        (left_out.missing_from_a, "not run in A"),
+        (left_out.failed_in_b, "failed in B"),
+        (left_out.skipped_in_b, "skipped in B"),
+        (left_out.missing_from_b, "not run in B"),
     ];
     let reasons: Vec<_> =
         reasons.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{count} {why}")).collect();

@@ -4,9 +4,17 @@
 //! The format is RFC 4180 with `\n` line ends: fields with commas, quotes or line ends stand in quotes, a missing value
 //! is an empty field, and floats have as many digits as it takes to read the same number again.
 //!
+//! Cells hold exactly what a model or a text says: a spreadsheet may take one that begins with `=` for a formula. [`Style::csv_safe`] marks
+//! such cells in what goes to stdout ([`trials`], [`tokens`]); the tables of a run stay as they are.
+//!
+//! A table that another program has saved again is read where nothing was lost.
+//!
 //! A crash can tear the last record. A record is whole when its line end stands outside quotes; what follows the last
 //! whole record is dropped when the table is opened to continue it, and passed over when it is read.
 
+mod saved_again;
+
+use std::borrow::Cow;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::marker::PhantomData;
@@ -16,9 +24,9 @@ use csv::StringRecord;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::style::Style;
 use crate::error::{self, Error, Result};
 use crate::files;
-use crate::printable;
 use crate::report::comparison::ComparisonRow;
 use crate::report::loss::BucketLoss;
 use crate::report::speed::{LengthSpeed, Spread};
@@ -30,13 +38,21 @@ pub trait Row: Serialize + DeserializeOwned {
     /// Names of the columns: the fields, in their order.
     const COLUMNS: &'static [&'static str];
 
-    /// How many of the last columns older tables may lack: their fields are missing values there.
-    const NEWER: usize = 0;
+    /// Columns that older tables may lack: their fields are missing values there.
+    const NEWER: &'static [&'static str] = &[];
+
+    /// Columns of text, which no other program's spelling of a number, a truth value or a missing value is looked for in.
+    const TEXT: &'static [&'static str];
 
     /// The row as it was before an empty text became an empty field.
     #[must_use]
     fn restored(self) -> Self {
         self
+    }
+
+    /// What another program has changed in the row so that it cannot be what was written; `None` where nothing shows.
+    fn problem(&self) -> Option<String> {
+        None
     }
 }
 
@@ -47,9 +63,13 @@ impl Row for Outcome {
         "actual_depth_percent", "needle_start", "needle_end", "needle", "question", "expected_answer",
         "model_response", "score", "correct", "answer_logprob", "answer_rank", "outcome", "needle_mass_top",
         "needle_mass_mean", "status", "error", "duration_seconds", "timestamp_utc", "config_hash", "row_id", "value_start",
-        "value_end", "prompt_hash", "total_mass_top",
+        "value_end", "prompt_hash", "total_mass_top", "control_spans", "control_mass_top",
     ];
-    const NEWER: usize = 1;
+    const NEWER: &'static [&'static str] = &["total_mass_top", "control_spans", "control_mass_top"];
+    const TEXT: &'static [&'static str] = &[
+        "run_id", "model", "variant", "task", "needle", "question", "expected_answer", "model_response", "error",
+        "timestamp_utc", "config_hash", "row_id", "prompt_hash",
+    ];
 
     /// A trial that was scored had an answer, so its empty field is an empty answer and not a missing one.
     fn restored(mut self) -> Self {
@@ -58,16 +78,36 @@ impl Row for Outcome {
         }
         self
     }
+
+    fn problem(&self) -> Option<String> {
+        /// Characters of a SHA-256 in hex.
+        const HASH: usize = 64;
+        let cell = format!("{}:", self.context_length);
+        let trial = format!(":{}", self.trial);
+        let other_cell = || !self.row_id.starts_with(&cell) || !self.row_id.ends_with(&trial);
+        saved_again::key_problem(&self.row_id)
+            .or_else(|| other_cell().then(|| format!("row_id {:?} is not that of its length and trial", self.row_id)))
+            .or_else(|| saved_again::digits_problem("expected_answer", &self.expected_answer, &self.needle))
+            .or_else(|| {
+                let lost = self.config_hash.len() == HASH && !self.config_hash.starts_with(&self.run_id);
+                lost.then(|| format!("run_id {:?} does not begin config_hash: it was taken for a number", self.run_id))
+            })
+    }
 }
 
 #[rustfmt::skip]
 impl Row for AttentionRow {
     const COLUMNS: &'static [&'static str] = &[
-        "row_id", "layer", "head", "needle_mass", "value_mass", "total_mass", "sink_mass", "lift", "entropy",
+        "run_id", "row_id", "layer", "head", "needle_mass", "value_mass", "total_mass", "sink_mass", "lift", "entropy",
         "argmax_position", "answer_needle_mass", "answer_value_mass", "answer_total_mass", "answer_sink_mass",
         "passed_keys", "passed_share", "zero_share", "effective_window",
     ];
-    const NEWER: usize = 4;
+    const NEWER: &'static [&'static str] = &["run_id", "passed_keys", "passed_share", "zero_share", "effective_window"];
+    const TEXT: &'static [&'static str] = &["run_id", "row_id"];
+
+    fn problem(&self) -> Option<String> {
+        saved_again::key_problem(&self.row_id)
+    }
 }
 
 #[rustfmt::skip]
@@ -75,10 +115,18 @@ impl Row for BucketLoss {
     const COLUMNS: &'static [&'static str] = &[
         "position_start", "position_end", "n_tokens", "n_texts", "loss_mean", "loss_ci_low", "loss_ci_high",
     ];
+    const TEXT: &'static [&'static str] = &[];
 }
 
 impl Row for TokenRow {
-    const COLUMNS: &'static [&'static str] = &["row_id", "position", "token", "mass_mean", "mass_top_head"];
+    const COLUMNS: &'static [&'static str] =
+        &["run_id", "row_id", "position", "token", "mass_mean", "mass_top_head"];
+    const NEWER: &'static [&'static str] = &["run_id"];
+    const TEXT: &'static [&'static str] = &["run_id", "row_id", "token"];
+
+    fn problem(&self) -> Option<String> {
+        saved_again::key_problem(&self.row_id)
+    }
 }
 
 /// A table that grows: rows reach the disk before [`Self::append`] returns, and an interrupted write never spoils
@@ -117,8 +165,9 @@ impl<R: Row> Appender<R> {
         }
         let len = whole_records(BufReader::new(&file)).map_err(cannot("read"))?;
         let dropped_bytes = file.metadata().map_err(cannot("read"))?.len().saturating_sub(len);
-        let header = reader::<R, _>(&path, &file, len)?.headers().cloned().unwrap_or_default();
-        if let Some(difference) = difference(R::COLUMNS, &header).filter(|_| len > 0) {
+        layout::<R, _>(&path, &file, len)?;
+        if len > 0 && !is_written_here::<R>(&file).map_err(cannot("read"))? {
+            let difference = format!("not {} in this order", R::COLUMNS.join(", "));
             return Err(Error::Columns { path, difference });
         }
         if dropped_bytes > 0 {
@@ -267,8 +316,19 @@ pub fn rows<R: Row>(path: impl AsRef<Path>) -> Result<impl Iterator<Item = Resul
     };
     let file = files::open(&path).map_err(cannot_read)?;
     let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
-    let rows = reader::<R, _>(&path, file, len)?.into_deserialize();
-    Ok(rows.map(move |row: csv::Result<R>| row.map(R::restored).map_err(|e| bad_row(&path, &e))))
+    let (layout, reader) = layout::<R, _>(&path, file, len)?;
+    let columns = StringRecord::from(R::COLUMNS);
+    let rows = reader
+        .into_records()
+        .filter(|record| !record.as_ref().is_ok_and(|record| record.iter().all(str::is_empty)));
+    Ok(rows.map(move |record| {
+        let record = record.map_err(|e| bad_row(&path, &e))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let row = row::<R>(&layout, &record, &columns);
+        row.map_err(|problem| {
+            Error::file(&path, format!("line {line}: {problem}; delete the line to have its trial run again"))
+        })
+    }))
 }
 
 /// The rows that are wanted of a table that may not fit into memory.
@@ -290,60 +350,82 @@ pub fn selected<R: Row>(path: impl AsRef<Path>, most: usize, wanted: impl Fn(&R)
     Ok(selected)
 }
 
-/// Whether a table lacks the newer columns, so that it must be written anew before it is continued.
+/// One row of a file whose columns lie as `layout` says.
+fn row<R: Row>(
+    layout: &saved_again::Layout,
+    record: &StringRecord,
+    columns: &StringRecord,
+) -> Result<R, String> {
+    let found: Vec<&str> = record.iter().collect();
+    let plain = |(name, field)| match R::TEXT.contains(name) {
+        true => Cow::Borrowed(field),
+        false => saved_again::plain(field),
+    };
+    let mut fields: Vec<Cow<'_, str>> = R::COLUMNS.iter().zip(layout.fields(&found)).map(plain).collect();
+    loop {
+        let record: StringRecord = fields.iter().map(AsRef::as_ref).collect();
+        let error = match record.deserialize::<R>(Some(columns)).map(R::restored) {
+            Ok(row) => return row.problem().map_or(Ok(row), Err),
+            Err(error) => error,
+        };
+        let csv::ErrorKind::Deserialize { err, .. } = error.kind() else { return Err(error.to_string()) };
+        let place = err.field().and_then(|place| usize::try_from(place).ok());
+        let field = place.and_then(|place| Some((R::COLUMNS.get(place)?, fields.get_mut(place)?)));
+        let Some((name, field)) = field else { return Err(err.kind().to_string()) };
+        match saved_again::whole(field) {
+            Some(whole) if !R::TEXT.contains(name) => *field = Cow::Owned(whole.to_string()),
+            _ => return Err(format!("column {name}: found {field:?}: {}", err.kind())),
+        }
+    }
+}
+
+/// Whether a table must be written anew before it is continued: it lacks newer columns, or another program has saved it.
 ///
 /// # Errors
 /// As [`rows`].
-pub fn is_older<R: Row>(path: impl AsRef<Path>) -> Result<bool> {
+pub fn is_changed<R: Row>(path: impl AsRef<Path>) -> Result<bool> {
     let path = path.as_ref();
     let cannot_read = |e: io::Error| Error::file(path, format!("cannot read: {e}"));
     let file = files::open(path).map_err(cannot_read)?;
     let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
-    let mut reader = reader::<R, _>(path, file, len)?;
-    let columns = reader.headers().map_err(|e| bad_row(path, &e))?.len();
-    Ok(len > 0 && columns < R::COLUMNS.len())
+    layout::<R, _>(path, &file, len)?;
+    Ok(len > 0 && !is_written_here::<R>(&file).map_err(cannot_read)?)
 }
 
-/// A reader over the first `len` bytes, its header checked; a table that a crash left without one has no rows.
-fn reader<R: Row, F: Read + Seek>(path: &Path, mut file: F, len: u64) -> Result<csv::Reader<io::Take<F>>> {
-    file.rewind().map_err(|e| Error::file(path, format!("cannot read: {e}")))?;
+/// Whether the file begins with the line that this program writes.
+fn is_written_here<R: Row>(mut file: &File) -> io::Result<bool> {
+    let header = format!("{}\n", R::COLUMNS.join(","));
+    let mut found = Vec::new();
+    file.rewind()?;
+    file.take(header.len() as u64).read_to_end(&mut found)?;
+    Ok(found == header.as_bytes())
+}
+
+/// A reader over the first `len` bytes and where its columns stand; a table that a crash left without a header has no rows.
+fn layout<R: Row, F: Read + Seek>(
+    path: &Path,
+    mut file: F,
+    len: u64,
+) -> Result<(saved_again::Layout, csv::Reader<io::Take<F>>)> {
+    let cannot_read = |e: io::Error| Error::file(path, format!("cannot read: {e}"));
+    file.rewind().map_err(cannot_read)?;
+    let mut start = Vec::new();
+    file.by_ref().take(4096).read_to_end(&mut start).map_err(cannot_read)?;
+    if let Some(problem) = saved_again::encoding_problem(&start) {
+        return Err(Error::file(path, problem));
+    }
+    file.rewind().map_err(cannot_read)?;
     let mut reader = csv::Reader::from_reader(file.take(len));
     let header = reader.headers().map_err(|e| bad_row(path, &e))?;
-    let older = &R::COLUMNS[..R::COLUMNS.len() - R::NEWER];
-    match difference(R::COLUMNS, header) {
-        Some(difference) if len > 0 && !header.iter().eq(older.iter().copied()) => {
-            Err(Error::Columns { path: path.to_path_buf(), difference })
-        }
-        _ => Ok(reader),
-    }
-}
-
-/// How `found` differs from the columns `expected`.
-fn difference(expected: &[&str], found: &StringRecord) -> Option<String> {
-    if found.iter().eq(expected.iter().copied()) {
-        return None;
-    }
-    let missing: Vec<_> = expected.iter().copied().filter(|name| !found.iter().any(|f| f == *name)).collect();
-    let unknown: Vec<_> = found.iter().filter(|name| !expected.contains(name)).collect();
-    let named = |what: &str, names: &[&str]| {
-        (!names.is_empty()).then(|| format!("{what} {}", printable::listed(names)))
-    };
-    let parts: Vec<_> =
-        [named("missing", &missing), named("unknown", &unknown)].into_iter().flatten().collect();
-    Some(if parts.is_empty() {
-        format!("not in the order {}", expected.join(", "))
-    } else {
-        parts.join("; ")
-    })
+    let header: Vec<&str> = if len == 0 { R::COLUMNS.to_vec() } else { header.iter().collect() };
+    let layout = saved_again::Layout::of(R::COLUMNS, R::NEWER, &header)
+        .map_err(|difference| Error::Columns { path: path.to_path_buf(), difference })?;
+    Ok((layout, reader))
 }
 
 fn bad_row(path: &Path, error: &csv::Error) -> Error {
     let line = error.position().map_or(String::new(), |position| format!("line {}: ", position.line()));
     let problem = match error.kind() {
-        csv::ErrorKind::Deserialize { err, .. } => {
-            let column = err.field().map_or(String::new(), |field| format!("column {}: ", field + 1));
-            format!("{column}{}", err.kind())
-        }
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
             format!("{len} fields instead of {expected_len}")
         }
@@ -391,13 +473,61 @@ fn to_csv<T: Serialize>(rows: &[T], header: bool) -> Result<Vec<u8>> {
     writer.into_inner().map_err(|e| failed(e.to_string()))
 }
 
+/// The rows of trials, as in `results.csv`.
+///
+/// # Errors
+/// When serialisation fails.
+pub fn trials(rows: &[Outcome], style: &Style) -> Result<String> {
+    shown(rows, style)
+}
+
+/// The rows of tokens, as in `tokens.csv`.
+///
+/// # Errors
+/// When serialisation fails.
+pub fn tokens(rows: &[TokenRow], style: &Style) -> Result<String> {
+    shown(rows, style)
+}
+
+/// A table of a run for print. With [`Style::csv_safe`] a single quote stands before each text that a spreadsheet would take for a formula.
+fn shown<R: Row>(rows: &[R], style: &Style) -> Result<String> {
+    let written = to_csv(rows, false)?;
+    let failed = |e: String| Error::Message(format!("a row cannot be written as CSV: {e}"));
+    if !style.csv_safe {
+        return Ok(format!("{}\n", R::COLUMNS.join(",")) + &String::from_utf8_lossy(&written));
+    }
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(written.as_slice());
+    let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
+    writer.write_record(R::COLUMNS).map_err(|e| failed(e.to_string()))?;
+    for record in reader.records() {
+        let record = record.map_err(|e| failed(e.to_string()))?;
+        let safe = |(name, field)| match R::TEXT.contains(name) {
+            true => quoted(field),
+            false => Cow::Borrowed(field),
+        };
+        writer
+            .write_record(R::COLUMNS.iter().zip(&record).map(safe).map(Cow::into_owned))
+            .map_err(|e| failed(e.to_string()))?;
+    }
+    let bytes = writer.into_inner().map_err(|e| failed(e.to_string()))?;
+    String::from_utf8(bytes).map_err(|e| failed(e.to_string()))
+}
+
+/// The text, with a single quote before it where a spreadsheet would take it for a formula.
+fn quoted(text: &str) -> Cow<'_, str> {
+    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        true => Cow::Owned(format!("'{text}")),
+        false => Cow::Borrowed(text),
+    }
+}
+
 /// The cell table with its header; just the header when there is no cell.
 ///
 /// # Errors
 /// When serialisation fails.
 pub fn cells(cells: &[CellSummary]) -> Result<String> {
-    const COLUMNS: &str = "context_length,depth_percent,n,n_correct,accuracy,ci_low,ci_high,n_error,needle_mass_mean,\
-                           needle_mass_sd,answer_logprob_mean,total_mass_mean,needle_share_mean\n";
+    const COLUMNS: &str = "context_length,depth_percent,n,n_correct,accuracy,ci_low,ci_high,ci_method,n_error,n_skipped,\
+                           needle_mass_top_mean,needle_mass_top_sd,answer_logprob_mean,total_mass_mean,needle_share_mean\n";
     table(COLUMNS, cells)
 }
 
@@ -407,9 +537,10 @@ pub fn cells(cells: &[CellSummary]) -> Result<String> {
 /// When serialisation fails.
 pub fn comparison(rows: &[ComparisonRow]) -> Result<String> {
     const COLUMNS: &str = "level,context_length,depth_percent,n,n_left_out,n_trials,n_correct_a,accuracy_a,ci_low_a,ci_high_a,\
-                           n_correct_b,accuracy_b,ci_low_b,ci_high_b,accuracy_difference,accuracy_difference_low,\
-                           accuracy_difference_high,only_a,only_b,mcnemar_p,mcnemar_p_holm,n_mass,needle_mass_a,needle_mass_b,\
-                           needle_mass_difference,needle_mass_difference_low,needle_mass_difference_high\n";
+                           ci_method_a,n_correct_b,accuracy_b,ci_low_b,ci_high_b,ci_method_b,accuracy_difference,\
+                           accuracy_difference_low,accuracy_difference_high,accuracy_difference_method,only_a,only_b,mcnemar_p,mcnemar_p_holm,n_mass,needle_mass_a,needle_mass_b,\
+                           needle_mass_difference,needle_mass_difference_low,needle_mass_difference_high,\
+                           needle_mass_difference_method\n";
     table(COLUMNS, rows)
 }
 
@@ -482,6 +613,7 @@ mod tests {
 
     fn attention(head: usize) -> AttentionRow {
         AttentionRow {
+            run_id: "run".into(),
             row_id: "1024:50:0".into(),
             layer: 3,
             head,
@@ -512,6 +644,7 @@ mod tests {
         assert_eq!(header_of(hostile()), Outcome::COLUMNS.join(","));
         assert_eq!(header_of(attention(0)), AttentionRow::COLUMNS.join(","));
         let token = TokenRow {
+            run_id: String::new(),
             row_id: String::new(),
             position: 0,
             token: "\n".into(),
@@ -542,7 +675,7 @@ mod tests {
     #[test]
     fn missing_is_an_empty_field() {
         let text = cells(&report::cells(&[failed(1024, 50.0, 0)], &[])).unwrap();
-        assert_eq!(text.lines().nth(1), Some("1024,50.0,0,0,,,,1,,,,,"));
+        assert_eq!(text.lines().nth(1), Some("1024,50.0,0,0,,,,,1,0,,,,,"));
     }
 
     #[test]
@@ -550,6 +683,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens.csv");
         let row = |position| TokenRow {
+            run_id: "run".into(),
             row_id: "1:2:3".into(),
             position,
             token: "\n\"\",\r\n\"".into(),
@@ -585,9 +719,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens.csv");
         for (header, difference) in [
-            ("row_id,position,token,mass_mean\n", "missing mass_top_head"),
-            ("row_id,position,text,mass_mean,mass_top_head\n", "missing token; unknown text"),
-            ("position,row_id,token,mass_mean,mass_top_head\n", "not in the order row_id, position, token,"),
+            ("run_id,row_id,position,token,mass_mean\n", "missing mass_top_head"),
+            ("run_id,row_id,position,text,mass_mean,mass_top_head\n", "missing token; unknown text"),
+            ("run_id;row_id;position;token;mass_mean;mass_top_head\n", "separated by semicolons"),
         ] {
             std::fs::write(&path, header.to_string() + "torn").unwrap();
             for error in
@@ -606,13 +740,126 @@ mod tests {
         let path = dir.path().join("tokens.csv");
         let header = TokenRow::COLUMNS.join(",");
         for (line, expected) in [
-            ("a,x,b,0,0", "line 4: column 2: invalid digit"),
-            ("a,1,b,0", "line 4: 4 fields instead of 5"),
-            ("a,1,b,,0", "line 4: column 4: "),
+            ("r,1:0:0,x,b,0,0", "line 4: column position: found \"x\": invalid digit"),
+            ("r,1:0:0,1,b,0", "line 4: 5 fields instead of 6"),
+            ("r,1:0:0,1,b,,0", "line 4: column mass_mean: found \"\": "),
+            ("r,1:0:0,\"1,024\",b,0,0", "line 4: column position: found \"1,024\": invalid digit"),
+            ("r,1:00:00,1,b,0,0", "line 4: row_id is \"1:00:00\""),
         ] {
-            std::fs::write(&path, format!("{header}\na,1,\"\n\",0,0\n{line}\n")).unwrap();
+            std::fs::write(&path, format!("{header}\nr,1:0:0,1,\"\n\",0,0\n{line}\n")).unwrap();
             let error = read::<TokenRow>(&path).unwrap_err().to_string();
             assert!(error.contains(expected) && error.contains("tokens.csv"), "{error}");
+        }
+    }
+
+    /// `results.csv` with the row of a trial that ran and that of one that did not.
+    fn written(path: &Path) -> (Vec<Outcome>, String) {
+        let rows = vec![outcome(1024, 12.5, 0, true, Some(0.25)), failed(1024, 50.0, 1)];
+        Appender::open(path).unwrap().append(&rows).unwrap();
+        (rows, std::fs::read_to_string(path).unwrap())
+    }
+
+    #[test]
+    fn a_table_that_another_program_saved_without_loss_is_the_same_and_is_written_anew_to_go_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("results.csv");
+        let (rows, text) = written(&path);
+        let records = |text: &str| -> Vec<StringRecord> {
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+            reader.records().collect::<csv::Result<_>>().unwrap()
+        };
+        let changed = |change: &dyn Fn(usize, &mut Vec<String>)| {
+            let lines = records(&text).into_iter().enumerate().map(|(line, record)| {
+                let mut fields: Vec<String> = record.iter().map(String::from).collect();
+                change(line, &mut fields);
+                let quoted = fields.iter().map(|field| format!("\"{}\"", field.replace('"', "\"\"")));
+                quoted.collect::<Vec<_>>().join(",") + "\r\n"
+            });
+            lines.collect::<String>()
+        };
+        let place = |name: &str| Outcome::COLUMNS.iter().position(|column| *column == name).unwrap();
+        for saved in [
+            format!("\u{feff}{text}"),
+            text.replace('\n', "\r\n"),
+            format!("{text}{}\n", ",".repeat(Outcome::COLUMNS.len() - 1)),
+            changed(&|_, _| ()),
+            changed(&|_, fields| fields.rotate_left(5)),
+            changed(&|line, fields| {
+                fields.insert(0, if line == 0 { String::new() } else { line.to_string() })
+            }),
+            changed(&|line, fields| {
+                let missing = fields[place("prompt_tokens")].is_empty();
+                for name in ["prompt_tokens", "needle_start", "answer_rank", "trial"]
+                    .iter()
+                    .filter(|_| line > 0 && !missing)
+                {
+                    fields[place(name)] += ".0";
+                }
+                let mut set = |name: &str, from: &str, to: &str| {
+                    let field = &mut fields[place(name)];
+                    if field == from {
+                        *field = to.to_string()
+                    }
+                };
+                set("correct", "true", "True");
+                set("needle_mass_top", "", "NaN");
+                set("score", "1.0", "1");
+            }),
+        ] {
+            std::fs::write(&path, &saved).unwrap();
+            assert_eq!(read::<Outcome>(&path).unwrap(), rows, "{saved}");
+            assert!(
+                is_changed::<Outcome>(&path).unwrap() || saved.starts_with(text.lines().next().unwrap()),
+                "{saved}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_table_that_a_spreadsheet_damaged_is_refused_and_the_change_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("results.csv");
+        let (_, text) = written(&path);
+        for (from, to, problem) in [
+            ("1024:12.5:0,7", "1024:12:05,7", "row_id is \"1024:12:05\""),
+            ("1024:12.5:0,7", "1023:12.5:0,7", "not that of its length and trial"),
+            (",1024,12.5,", ",\"1,024\",12.5,", "column context_length: found \"1,024\""),
+            (",1234567,1234567,", ",1.23457E+06,1234567,", "expected_answer is \"1.23457E+06\""),
+            (
+                ",abc,",
+                ",0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef,",
+                "does not begin config_hash",
+            ),
+        ] {
+            let damaged = text.replacen(from, to, 1);
+            assert_ne!(damaged, text, "{from}");
+            std::fs::write(&path, damaged).unwrap();
+            let error = read::<Outcome>(&path).unwrap_err().to_string();
+            assert!(error.contains(problem) && error.contains("line 2"), "{problem} in {error}");
+        }
+        std::fs::write(&path, text.replace('\n', "\r")).unwrap();
+        assert!(read::<Outcome>(&path).unwrap_err().to_string().contains("carriage returns"));
+    }
+
+    #[test]
+    fn formulas_are_marked_in_what_is_shown_when_asked_for_and_numbers_stay_numbers() {
+        let formula =
+            Outcome { model_response: Some("=1+1".into()), needle: "@A1, \"b\"".into(), ..hostile() };
+        let (plain, safe) = (Style::plain(80), Style { csv_safe: true, ..Style::plain(80) });
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("results.csv");
+        Appender::open(&path).unwrap().append(std::slice::from_ref(&formula)).unwrap();
+        let rows = std::slice::from_ref(&formula);
+        assert_eq!(trials(rows, &plain).unwrap(), std::fs::read_to_string(&path).unwrap());
+        let shown = trials(rows, &safe).unwrap();
+        for part in [",'=1+1,", ",\"'@A1, \"\"b\"\"\",", "'=HYPERLINK", ",-1e-300,"] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+        for text in ["+1", "-1", "\t=1", "\r=1"] {
+            assert_eq!(quoted(text), format!("'{text}"));
+        }
+        for text in ["", "1", "'=1", "a=b", " =1"] {
+            assert_eq!(quoted(text), text);
         }
     }
 
@@ -688,8 +935,8 @@ mod tests {
         ) {
             let rows: Vec<_> = tokens
                 .into_iter()
-                .map(|(row_id, token, mass, position)| TokenRow {
-                    row_id, position, token, mass_mean: mass, mass_top_head: -mass,
+                .map(|(run_id, token, mass, position)| TokenRow {
+                    run_id, row_id: format!("{position}:12.5:0"), position, token, mass_mean: mass, mass_top_head: -mass,
                 })
                 .collect();
             let dir = tempfile::tempdir().unwrap();

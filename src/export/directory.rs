@@ -148,8 +148,8 @@ impl RunDirectory {
         make(directory)?;
         is_known(directory, record)?;
         let results = directory.join(RESULTS_CSV);
-        if results.exists() && csv::is_older::<Outcome>(&results)? {
-            rewrite::<Outcome>(&results, |_| true)?;
+        if results.exists() && csv::is_changed::<Outcome>(&results)? {
+            rewrite::<Outcome>(&results, Some)?;
         }
         let results = Appender::open(results)?;
         // Only now is the directory locked: another plan may have begun in it since the first look.
@@ -159,8 +159,8 @@ impl RunDirectory {
         let outcomes: Vec<Outcome> = csv::read(directory.join(RESULTS_CSV))?;
         check_own(directory, &outcomes, record)?;
         let kept = done(&outcomes);
-        prune::<AttentionRow>(&directory.join(ATTENTION_CSV), &kept)?;
-        prune::<TokenRow>(&directory.join(TOKENS_CSV), &kept)?;
+        prune::<AttentionRow>(&directory.join(ATTENTION_CSV), &kept, &record.run_id)?;
+        prune::<TokenRow>(&directory.join(TOKENS_CSV), &kept, &record.run_id)?;
         let tokens = directory.join(TOKENS_CSV);
         Ok(Self {
             path: directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf()),
@@ -310,11 +310,16 @@ fn done(outcomes: &[Outcome]) -> HashSet<String> {
 /// A row of a long table, which belongs to a trial.
 trait TrialRow: Row {
     fn row_id(&self) -> &str;
+    fn run_id(&mut self) -> &mut String;
 }
 
 impl TrialRow for AttentionRow {
     fn row_id(&self) -> &str {
         &self.row_id
+    }
+
+    fn run_id(&mut self) -> &mut String {
+        &mut self.run_id
     }
 }
 
@@ -322,31 +327,41 @@ impl TrialRow for TokenRow {
     fn row_id(&self) -> &str {
         &self.row_id
     }
+
+    fn run_id(&mut self) -> &mut String {
+        &mut self.run_id
+    }
 }
 
 /// Rows that are copied with one write.
 const PRUNE_BATCH: usize = 4096;
 
-/// Removes the rows of trials that are not in `kept`, if there are any, and gives an older table its newer columns.
-fn prune<R: TrialRow>(path: &Path, kept: &HashSet<String>) -> Result<()> {
+/// Removes the rows of trials that are not in `kept`, if there are any, and gives a table that is older, or that another program has saved, the
+/// columns that it should have.
+fn prune<R: TrialRow>(path: &Path, kept: &HashSet<String>, run_id: &str) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    let mut changes = csv::is_older::<R>(path)?;
+    let mut changes = csv::is_changed::<R>(path)?;
     for row in csv::rows::<R>(path)? {
         changes |= !kept.contains(row?.row_id());
     }
     if !changes {
         return Ok(());
     }
-    rewrite::<R>(path, |row| kept.contains(row.row_id()))
+    rewrite::<R>(path, |mut row| {
+        if row.run_id().is_empty() {
+            *row.run_id() = run_id.to_string();
+        }
+        kept.contains(row.row_id()).then_some(row)
+    })
 }
 
-/// Writes a table anew with those of its rows that are to be kept.
-fn rewrite<R: Row>(path: &Path, keep: impl Fn(&R) -> bool) -> Result<()> {
+/// Writes a table anew with what `keep` makes of its rows.
+fn rewrite<R: Row>(path: &Path, keep: impl Fn(R) -> Option<R>) -> Result<()> {
     replace(path, |new| {
         let mut table = Appender::<R>::open(new)?;
-        let mut rows = csv::rows::<R>(path)?.filter(|row| row.as_ref().map_or(true, &keep));
+        let mut rows = csv::rows::<R>(path)?.filter_map(|row| row.map(&keep).transpose());
         loop {
             let batch = rows.by_ref().take(PRUNE_BATCH).collect::<Result<Vec<_>>>()?;
             if batch.is_empty() {

@@ -24,6 +24,7 @@ use crate::grid::Cell;
 use crate::registry::Entry;
 use crate::report::heatmap::Heatmap;
 use crate::report::{CellSummary, HeadSummary, Summary};
+use crate::trial::{Outcome, TokenRow};
 use comparison::ComparisonReport;
 use style::Style;
 
@@ -58,6 +59,17 @@ pub struct Exporter {
     pub cell: fn(&CellReport, &Style) -> Result<String>,
     /// Two runs as text.
     pub comparison: fn(&ComparisonReport, &Style) -> Result<String>,
+    /// The rows of a run as text, for forms that hold rows.
+    pub rows: Option<RowExporter>,
+}
+
+/// The rows of a run as text.
+#[derive(Debug, Clone, Copy)]
+pub struct RowExporter {
+    /// Those of its trials.
+    pub trials: fn(&[Outcome], &Style) -> Result<String>,
+    /// Those of its tokens.
+    pub tokens: fn(&[TokenRow], &Style) -> Result<String>,
 }
 
 /// The forms that a report takes, by the name that `--output-format` knows.
@@ -72,6 +84,7 @@ pub const EXPORTERS: &[Entry<Exporter>] = &[
                 Ok(style.page(&terminal::draw(&map, style)))
             },
             comparison: |report, style| Ok(comparison::page(report, style)),
+            rows: None,
         },
     },
     Entry {
@@ -81,6 +94,7 @@ pub const EXPORTERS: &[Entry<Exporter>] = &[
             run: |report, _| csv::cells(&report.cells),
             cell: |report, _| csv::heads(&report.heads),
             comparison: |report, _| csv::comparison(&report.comparison.rows()),
+            rows: Some(RowExporter { trials: csv::trials, tokens: csv::tokens }),
         },
     },
     Entry {
@@ -90,6 +104,10 @@ pub const EXPORTERS: &[Entry<Exporter>] = &[
             run: |report, _| json::array(&report.cells),
             cell: |report, _| json::array(&report.heads),
             comparison: |report, _| json::array(&report.comparison.rows()),
+            rows: Some(RowExporter {
+                trials: |rows, _| json::array(rows),
+                tokens: |rows, _| json::array(rows),
+            }),
         },
     },
 ];

@@ -262,8 +262,13 @@ mod tests {
         tokens
     }
 
-    const TRUECOLOR: Style =
-        Style { color: ColorMode::Truecolor, charset: Charset::Unicode, palette: RAG, width: 80 };
+    const TRUECOLOR: Style = Style {
+        color: ColorMode::Truecolor,
+        charset: Charset::Unicode,
+        palette: RAG,
+        width: 80,
+        csv_safe: false,
+    };
 
     #[test]
     fn without_colours_needle_value_and_masses_are_marked() {
@@ -339,7 +344,7 @@ Ask:
                 .map(|(text, mass, in_needle, in_value)| ShadedToken { text, mass: mass.powi(8), in_needle, in_value })
                 .collect();
             let charset = if ascii { Charset::Ascii } else { Charset::Unicode };
-            let drawing = draw(&tokens, &Style { color, charset, palette: RAG, width });
+            let drawing = draw(&tokens, &Style { color, charset, palette: RAG, width, csv_safe: false });
             for line in visible(&drawing).lines() {
                 prop_assert!(line.chars().map(|c| c.width().unwrap_or(0)).sum::<usize>() <= width, "{line:?}");
             }

@@ -44,6 +44,7 @@ fn without_infinite_numbers(row: &mut Outcome) {
         &mut row.needle_mass_mean,
         &mut row.duration_seconds,
         &mut row.total_mass_top,
+        &mut row.control_mass_top,
     ];
     for number in numbers {
         *number = number.filter(|number| number.is_finite());

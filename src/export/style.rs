@@ -49,6 +49,8 @@ pub struct Style {
     /// Columns of the terminal. No line of a heatmap or of a shaded prompt is wider; widths below 20 count as 20,
     /// above 65535 as that.
     pub width: usize,
+    /// Whether tables of text as CSV mark what a spreadsheet would take for a formula with a single quote.
+    pub csv_safe: bool,
 }
 
 /// The narrowest width that is drawn for.
@@ -60,7 +62,7 @@ impl Style {
     /// ASCII without colours.
     #[must_use]
     pub fn plain(width: usize) -> Self {
-        Self { color: ColorMode::None, charset: Charset::Ascii, palette: RAG, width }
+        Self { color: ColorMode::None, charset: Charset::Ascii, palette: RAG, width, csv_safe: false }
     }
 
     /// The usable width.

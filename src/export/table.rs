@@ -1,5 +1,7 @@
 //! Small tables of text: the run by length, and the heads that looked at the needle.
 
+use std::cmp::Ordering;
+
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 use super::inspection::bytes;
@@ -11,12 +13,14 @@ use crate::report::heatmap::Unit;
 use crate::report::loss::BucketLoss;
 use crate::report::speed::{LengthSpeed, Spread};
 use crate::report::{Summary, Tally};
+use crate::stats::{Interval, Withheld};
 use crate::trial::AttentionRow;
 
 /// The run by length, all of it in the last line, and what became of the needles.
 #[must_use]
 pub fn summary(summary: &Summary, style: &Style) -> String {
     let absolute = summary.overall.total_mass_mean.is_some();
+    let skipped = summary.overall.n_skipped > 0;
     let row = |label: String, tally: &Tally| {
         let mut row = tally_row(label, tally);
         if absolute {
@@ -26,6 +30,7 @@ pub fn summary(summary: &Summary, style: &Style) -> String {
             ];
             row.splice(MASS_COLUMN + 1..MASS_COLUMN + 1, pair.map(or_missing));
         }
+        row.extend(skipped.then(|| tally.n_skipped.to_string()));
         row
     };
     let lengths =
@@ -35,13 +40,30 @@ pub fn summary(summary: &Summary, style: &Style) -> String {
     if absolute {
         header.splice(MASS_COLUMN + 1..MASS_COLUMN + 1, ["of total mass", "share"]);
     }
-    let Summary { found, looked, missed, .. } = summary;
-    let mut lines = vec![table(&header, rows, style), String::new()];
-    lines.extend(style.wrap(&format!("found {found}, looked {looked}, missed {missed}")));
-    if looked + missed > 0 {
-        lines.extend(style.wrap(&Summary::rule()));
-    }
+    header.extend(skipped.then_some("skipped"));
+    let Summary { found, looked, missed, wrong, .. } = summary;
+    let mut lines = vec![table(&header, rows, style)];
+    lines.extend(intervals(summary).iter().flat_map(|note| style.wrap(note)));
+    lines.push(String::new());
+    let wrong = if *wrong > 0 { format!(", wrong {wrong}") } else { String::new() };
+    lines.extend(style.wrap(&format!("found {found}, looked {looked}, missed {missed}{wrong}")));
+    lines.extend(summary.rule().iter().flat_map(|rule| style.wrap(rule)));
     lines.join("\n") + "\n"
+}
+
+/// How the intervals were found, and why one is missing.
+fn intervals(summary: &Summary) -> Vec<String> {
+    let all = || summary.by_length.iter().map(|(_, tally)| tally.interval).chain([summary.overall.interval]);
+    let given = all().any(|interval| interval.ends().is_some());
+    let one = all().any(|interval| interval == Interval::Withheld(Withheld::OneGroup));
+    let given = given.then(|| {
+        "95% CI: Wilson's, for as many independent prompts as those of a row are worth: the prompts of a trial share a haystack"
+            .to_string()
+    });
+    let one = one.then(|| {
+        "No interval of prompts of one trial: they share a haystack; take more with --trials".to_string()
+    });
+    given.into_iter().chain(one).collect()
 }
 
 /// The column of needle mass. Behind it stand the total mass and the share where rows need not sum to 1.
@@ -49,7 +71,7 @@ const MASS_COLUMN: usize = 5;
 
 fn tally_row(label: String, tally: &Tally) -> Vec<String> {
     let percent = |value| Unit::Percent.text(value, false);
-    let interval = tally.ci_low.zip(tally.ci_high);
+    let interval = tally.interval.ends();
     vec![
         label,
         tally.n.to_string(),
@@ -58,7 +80,7 @@ fn tally_row(label: String, tally: &Tally) -> Vec<String> {
         or_missing(
             interval.map(|(low, high)| format!("{}-{}", Unit::Percent.text(low, true), percent(high))),
         ),
-        or_missing(tally.needle_mass_mean.map(|mass| format!("{mass:.3}"))),
+        or_missing(tally.needle_mass_top_mean.map(|mass| format!("{mass:.3}"))),
         tally.n_error.to_string(),
     ]
 }
@@ -78,7 +100,7 @@ pub fn comparison(comparison: &Comparison, style: &Style) -> String {
         table(&[&["length"], header].concat(), rows.collect(), style)
     };
     let accuracies = drawn(&["n", "accuracy A %", "accuracy B %", "B - A"], accuracy_columns);
-    let tests = drawn(&["A only", "B only", "p", "Holm"], test_columns);
+    let tests = drawn(&["A only", "B only", "p", "Holm", "B is"], test_columns);
     let masses = drawn(&["n", "needle mass A", "needle mass B", "B - A"], mass_columns);
     format!("{accuracies}\n\n{tests}\n\n{masses}\n")
 }
@@ -105,7 +127,17 @@ fn test_columns(row: &ComparisonRow) -> Vec<String> {
         row.only_b.to_string(),
         or_missing(row.mcnemar_p.map(p_value)),
         or_missing(holm.map(p_value)),
+        or_missing(row.accuracy_interval.side().map(|side| found(side).to_string())),
     ]
+}
+
+/// What an interval shows.
+fn found(side: Ordering) -> &'static str {
+    match side {
+        Ordering::Greater => "better",
+        Ordering::Less => "worse",
+        Ordering::Equal => "not shown to differ",
+    }
 }
 
 fn mass_columns(row: &ComparisonRow) -> Vec<String> {
@@ -303,6 +335,7 @@ pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>, style: &Style) -> S
 mod tests {
     use super::*;
     use crate::report::tests::{failed, outcome};
+    use crate::trial::{Outcome, Status};
 
     #[test]
     fn the_summary_says_what_is_known_and_no_more() {
@@ -315,15 +348,24 @@ mod tests {
             summary(&Summary::of(&outcomes), &Style::plain(80)),
             " length   n   correct   accuracy   95% CI   needle mass   failed
 -----------------------------------------------------------------
-     1k   2         1        50%    9-91%         0.375        0
+     1k   2         1        50%        -         0.375        0
      2k   0         0          -        -             -        1
-    all   2         1        50%    9-91%         0.375        1
+    all   2         1        50%        -         0.375        1
+No interval of prompts of one trial: they share a haystack; take more with
+--trials
 
 found 1, looked 1, missed 0
-looked = wrong answer, but the top head put at least 0.1 of its attention on the
-needle; missed = wrong answer and no head did
+looked = wrong answer, but the largest mass that a head has on the needle
+exceeds the largest on each of 19 other spans of its length in the same haystack
+(of N spans chance does that once in N + 1); missed = wrong answer, and it does
+not
 "
         );
+        let skipped = Outcome { status: Status::Skipped, ..failed(1024, 0.0, 1) };
+        let drawn = summary(&Summary::of(&[outcome(1024, 0.0, 0, true, None), skipped]), &Style::plain(80));
+        let header = drawn.lines().next().unwrap();
+        assert!(header.ends_with("failed   skipped"), "{drawn}");
+        assert!(drawn.lines().nth(2).unwrap().ends_with("0         1"), "{drawn}");
     }
 
     #[test]
@@ -338,31 +380,30 @@ needle; missed = wrong answer and no head did
         };
         let (a, mut b) = (run(false, 0.25), run(true, 0.75));
         b[0] = failed(1024, 0.0, 0);
-        // In all: the trial that failed once has one difference of 1, the others 0 and 1 each. It is drawn three times of eight or more
-        // often in 6.7% of the samples, and 8 of 13 is 62%.
+        // Trials are the unit: the seven and the eight that never differ are worth as many prompts.
         let compared = Comparison::of(&a, &b, &[], Some(2048)).unwrap();
         assert_eq!(
             comparison(&compared, &Style::plain(80)),
-            " length    n   accuracy A %   accuracy B %                 B - A
------------------------------------------------------------------
-     1k    7   100 (65-100)   100 (65-100)            0 (0 to 0)
-     4k    8       0 (0-32)   100 (68-100)   +100 (+100 to +100)
-    >2k    8       0 (0-32)   100 (68-100)   +100 (+100 to +100)
-    all   15     47 (25-70)   100 (80-100)      +53 (+50 to +62)
+            " length    n   accuracy A %   accuracy B %                B - A
+----------------------------------------------------------------
+     1k    7   100 (65-100)   100 (65-100)       0 (-51 to +51)
+     4k    8       0 (0-32)   100 (68-100)   +100 (+20 to +100)
+    >2k    8       0 (0-32)   100 (68-100)   +100 (+20 to +100)
+    all   15     47 (25-70)   100 (67-100)     +53 (+12 to +80)
 
- length   A only   B only        p     Holm
---------------------------------------------
-     1k        0        0   1.0000   1.0000
-     4k        0        8   0.0078   0.0156
-    >2k        0        8   0.0078        -
-    all        0        8   0.0078        -
+ length   A only   B only        p     Holm                  B is
+------------------------------------------------------------------
+     1k        0        0   1.0000   1.0000   not shown to differ
+     4k        0        8   0.0133   0.0267                better
+    >2k        0        8   0.0133        -                better
+    all        0        8   0.0133        -                better
 
- length    n   needle mass A   needle mass B                       B - A
--------------------------------------------------------------------------
-     1k    7           0.250           0.750   +0.500 (+0.500 to +0.500)
-     4k    8           0.250           0.750   +0.500 (+0.500 to +0.500)
-    >2k    8           0.250           0.750   +0.500 (+0.500 to +0.500)
-    all   15           0.250           0.750   +0.500 (+0.500 to +0.500)
+ length    n   needle mass A   needle mass B    B - A
+------------------------------------------------------
+     1k    7           0.250           0.750   +0.500
+     4k    8           0.250           0.750   +0.500
+    >2k    8           0.250           0.750   +0.500
+    all   15           0.250           0.750   +0.500
 "
         );
     }
@@ -370,6 +411,7 @@ needle; missed = wrong answer and no head did
     #[test]
     fn heads_are_sorted_by_needle_mass() {
         let row = |layer, head, needle_mass| AttentionRow {
+            run_id: "run".into(),
             row_id: "1024:50:0".into(),
             layer,
             head,

@@ -297,7 +297,13 @@ n = 2 per cell
 
     #[test]
     fn truecolor_paints_every_value_in_its_colour_and_missing_in_grey() {
-        let style = Style { color: ColorMode::Truecolor, charset: Charset::Unicode, palette: RAG, width: 80 };
+        let style = Style {
+            color: ColorMode::Truecolor,
+            charset: Charset::Unicode,
+            palette: RAG,
+            width: 80,
+            csv_safe: false,
+        };
         let drawing = draw(&small(), &style);
         let lines: Vec<&str> = drawing.lines().collect();
         assert_eq!(lines[3], "depth %    1k │   8k");
@@ -313,7 +319,13 @@ n = 2 per cell
 
     #[test]
     fn the_256_colours_are_the_nearest() {
-        let style = Style { color: ColorMode::Ansi256, charset: Charset::Ascii, palette: VIRIDIS, width: 80 };
+        let style = Style {
+            color: ColorMode::Ansi256,
+            charset: Charset::Ascii,
+            palette: VIRIDIS,
+            width: 80,
+            csv_safe: false,
+        };
         let drawing = draw(&small(), &style);
         assert!(
             drawing.contains("\x1b[48;5;220;38;5;16m 100% \x1b[0m|\x1b[48;5;53;38;5;231m   0% \x1b[0m"),
@@ -324,7 +336,7 @@ n = 2 per cell
     #[test]
     fn regression_a_missing_cell_is_not_drawn_as_zero() {
         for (color, charset) in STYLES {
-            let style = Style { color, charset, palette: RAG, width: 80 };
+            let style = Style { color, charset, palette: RAG, width: 80, csv_safe: false };
             let drawing = draw(&small(), &style);
             let last_row = drawing.lines().nth(5).unwrap();
             assert!(!visible(last_row).trim_end().ends_with('%'), "{last_row:?}");
@@ -365,8 +377,13 @@ n = 2 per cell
         let drawing = draw(&map, &Style::plain(80));
         assert!(drawing.contains("      0  +100 @@ |    0\n     50   +50 == | -100 @@\n\n"), "{drawing}");
         assert!(drawing.contains("-100 [@#*++=-:.  .:-=++*#@] +100\n"), "{drawing}");
-        let style =
-            Style { color: ColorMode::Truecolor, charset: Charset::Unicode, palette: VIRIDIS, width: 80 };
+        let style = Style {
+            color: ColorMode::Truecolor,
+            charset: Charset::Unicode,
+            palette: VIRIDIS,
+            width: 80,
+            csv_safe: false,
+        };
         let drawing = draw(&map, &style);
         assert!(drawing.contains("\x1b[48;2;84;39;136;38;2;255;255;255m +100 \x1b[0m"), "{drawing:?}");
         assert!(drawing.contains("\x1b[48;2;179;88;6;38;2;255;255;255m -100 \x1b[0m"), "{drawing:?}");
@@ -438,7 +455,7 @@ n = 2 per cell
                 mark: mark.map(|column| Mark { before_column: column.min(columns), label: "training length".into() }),
                 notes: vec!["3 failed trials are left out of this picture".into()],
             };
-            let style = Style { color, charset, palette: RAG, width };
+            let style = Style { color, charset, palette: RAG, width, csv_safe: false };
             for drawing in [draw(&map, &style), draw_beside(&[map.clone(), map.clone(), map.clone()], &style)] {
                 for line in visible(&drawing).lines() {
                     prop_assert!(line.width() <= width, "{} > {width}: {line:?}", line.width());

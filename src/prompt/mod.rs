@@ -14,6 +14,7 @@
 //! first token belongs to the answer, and a space that is a token of its own stays in the prompt.
 
 mod checks;
+mod controls;
 mod document;
 mod fit;
 mod layout;
@@ -34,6 +35,7 @@ use crate::registry::Entry;
 use crate::task::{Question, Task};
 use crate::tokenizer::{Encoded, Tokenize};
 use crate::trial::Trial;
+pub use controls::{LEAST_CONTROLS, MOST_CONTROLS};
 pub use document::Document;
 use fit::Cut;
 use layout::{Frame, Layout};

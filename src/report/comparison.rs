@@ -3,9 +3,10 @@
 //! Rows pair by length, depth and trial. A pair counts when both have run and the prompt and the expected answer are the
 //! same; a trial that failed or is missing on one side is left out and counted, never taken as wrong.
 //!
-//! Accuracies come with Wilson's interval, differences (B - A) with that of [`cluster_bootstrap`]: all cells of a trial share
-//! one haystack, so trials are drawn, each with all of its cells. McNemar's test and Wilson's interval take pairs as independent,
-//! which within a cell they are. [`ComparisonRow::mcnemar_p`] is not corrected for the other rows; `mcnemar_p_holm` is.
+//! All cells of a trial share one haystack, so trials are the independent unit of every interval: accuracies have that of
+//! [`share_interval`], differences of accuracy (B - A) that of [`paired_interval`], differences of needle mass that of [`mean_interval`].
+//! [`ComparisonRow::mcnemar_p`] belongs to the interval beside it and never contradicts it. It is not corrected for the other rows;
+//! `mcnemar_p_holm` is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,11 +15,8 @@ use serde::Serialize;
 use super::latest;
 use crate::error::{Error, Result};
 use crate::grid::Cell;
-use crate::stats::{cluster_bootstrap, holm, mcnemar_exact, mean, wilson};
+use crate::stats::{Interval, PairedTrial, holm, mean, mean_interval, paired_interval, share_interval};
 use crate::trial::{Outcome, Status};
-
-/// Seed of the bootstrap, the same for every row.
-const BOOTSTRAP_SEED: u64 = 0;
 
 /// What a row is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -47,35 +45,44 @@ pub struct ComparisonRow {
     pub n: usize,
     /// Prompts that are left out because a run lacks them or failed at them.
     pub n_left_out: usize,
-    /// Trials that the pairs are of; what is drawn to find an interval.
+    /// Trials that the pairs are of: the independent unit of every interval.
     pub n_trials: usize,
     /// Prompts that A answered right.
     pub n_correct_a: usize,
     /// Their share.
     pub accuracy_a: Option<f64>,
-    /// Lower end of its 95 % Wilson interval.
+    /// Lower end of its 95 % interval ([`share_interval`]).
     pub ci_low_a: Option<f64>,
-    /// Upper end of its 95 % Wilson interval.
+    /// Upper end of its 95 % interval.
     pub ci_high_a: Option<f64>,
+    /// What gave the interval, or why there is none ([`Interval::method_name`]).
+    pub ci_method_a: &'static str,
     /// Prompts that B answered right.
     pub n_correct_b: usize,
     /// Their share.
     pub accuracy_b: Option<f64>,
-    /// Lower end of its 95 % Wilson interval.
+    /// Lower end of its 95 % interval ([`share_interval`]).
     pub ci_low_b: Option<f64>,
-    /// Upper end of its 95 % Wilson interval.
+    /// Upper end of its 95 % interval.
     pub ci_high_b: Option<f64>,
+    /// What gave the interval, or why there is none ([`Interval::method_name`]).
+    pub ci_method_b: &'static str,
     /// Difference of the shares.
     pub accuracy_difference: Option<f64>,
-    /// Lower end of its 95 % bootstrap interval; missing for fewer than two trials.
+    /// Lower end of its 95 % interval ([`paired_interval`]).
     pub accuracy_difference_low: Option<f64>,
-    /// Upper end of its 95 % bootstrap interval.
+    /// Upper end of its 95 % interval.
     pub accuracy_difference_high: Option<f64>,
+    /// What gave the interval, or why there is none.
+    pub accuracy_difference_method: &'static str,
+    /// The interval itself.
+    #[serde(skip)]
+    pub accuracy_interval: Interval,
     /// Prompts that A alone answered right.
     pub only_a: usize,
     /// Prompts that B alone answered right.
     pub only_b: usize,
-    /// McNemar's exact two-sided p ([`mcnemar_exact`]), not corrected.
+    /// The two-sided p of McNemar's test that belongs to the interval ([`paired_interval`]), not corrected; missing without an interval.
     pub mcnemar_p: Option<f64>,
     /// The same, corrected by [`holm`] over the rows of the same level.
     pub mcnemar_p_holm: Option<f64>,
@@ -87,10 +94,15 @@ pub struct ComparisonRow {
     pub needle_mass_b: Option<f64>,
     /// Mean of their differences.
     pub needle_mass_difference: Option<f64>,
-    /// Lower end of its 95 % bootstrap interval; missing for fewer than two trials.
+    /// Lower end of its 95 % interval ([`mean_interval`]).
     pub needle_mass_difference_low: Option<f64>,
-    /// Upper end of its 95 % bootstrap interval.
+    /// Upper end of its 95 % interval.
     pub needle_mass_difference_high: Option<f64>,
+    /// What gave the interval, or why there is none.
+    pub needle_mass_difference_method: &'static str,
+    /// The interval itself.
+    #[serde(skip)]
+    pub needle_mass_interval: Interval,
 }
 
 /// Why prompts were left out. One prompt may be counted on both sides.
@@ -100,10 +112,14 @@ pub struct LeftOut {
     pub prompts: usize,
     /// A failed at them.
     pub failed_in_a: usize,
+    /// A left them out on purpose.
+    pub skipped_in_a: usize,
     /// A has not run them.
     pub missing_from_a: usize,
     /// B failed at them.
     pub failed_in_b: usize,
+    /// B left them out on purpose.
+    pub skipped_in_b: usize,
     /// B has not run them.
     pub missing_from_b: usize,
 }
@@ -230,15 +246,16 @@ fn check_prompts(prompts: &[Prompt<'_>]) -> Result<()> {
 }
 
 fn left_out(prompts: &[Prompt<'_>]) -> LeftOut {
-    let failed = |row: &Option<&Outcome>| row.is_some_and(|row| row.status == Status::Error);
-    let missing = |row: &Option<&Outcome>| row.is_none_or(|row| row.status == Status::Skipped);
+    let is = |row: &Option<&Outcome>, status| row.is_some_and(|row| row.status == status);
     let count = |is: &dyn Fn(&Prompt<'_>) -> bool| prompts.iter().filter(|prompt| is(prompt)).count();
     LeftOut {
         prompts: count(&|prompt| prompt.pair().is_none()),
-        failed_in_a: count(&|prompt| failed(&prompt.a)),
-        missing_from_a: count(&|prompt| missing(&prompt.a)),
-        failed_in_b: count(&|prompt| failed(&prompt.b)),
-        missing_from_b: count(&|prompt| missing(&prompt.b)),
+        failed_in_a: count(&|prompt| is(&prompt.a, Status::Error)),
+        skipped_in_a: count(&|prompt| is(&prompt.a, Status::Skipped)),
+        missing_from_a: count(&|prompt| prompt.a.is_none()),
+        failed_in_b: count(&|prompt| is(&prompt.b, Status::Error)),
+        skipped_in_b: count(&|prompt| is(&prompt.b, Status::Skipped)),
+        missing_from_b: count(&|prompt| prompt.b.is_none()),
     }
 }
 
@@ -253,11 +270,16 @@ fn row(level: Level, prompts: &[&Prompt<'_>]) -> ComparisonRow {
     let count = |is: fn(bool, bool) -> bool| answers.iter().filter(|&&(_, a, b)| is(a, b)).count();
     let (n_correct_a, n_correct_b) = (count(|a, _| a), count(|_, b| b));
     let (only_a, only_b) = (count(|a, b| a && !b), count(|a, b| b && !a));
-    let (ci_a, ci_b) = (wilson(n_correct_a, n), wilson(n_correct_b, n));
+    let trials = by_trial(answers.iter().map(|&(trial, a, b)| (trial, (a, b))));
+    let side = |right: fn(&(bool, bool)) -> bool| {
+        let of_trial = |answers: &Vec<_>| (answers.iter().filter(|pair| right(pair)).count(), answers.len());
+        share_interval(&trials.iter().map(of_trial).collect::<Vec<_>>())
+    };
+    let (of_a, of_b) = (side(|pair| pair.0), side(|pair| pair.1));
     let share = |count: usize| (n > 0).then(|| count as f64 / n as f64);
-    let number = |right: bool| f64::from(u8::from(right));
-    let accuracy = interval(answers.iter().map(|&(trial, a, b)| (trial, number(b) - number(a))));
-    let mass = interval(masses.iter().map(|&(trial, a, b)| (trial, b - a)));
+    let paired = paired_interval(&trials.iter().map(|answers| paired_trial(answers)).collect::<Vec<_>>());
+    let differences = by_trial(masses.iter().map(|&(trial, a, b)| (trial, b - a)));
+    let mass = mean_interval(&differences, Some((-1.0, 1.0)).filter(|_| normalised(&pairs)));
     let column = |value: fn(&(usize, f64, f64)) -> f64| mean(&masses.iter().map(value).collect::<Vec<_>>());
     ComparisonRow {
         level,
@@ -265,38 +287,54 @@ fn row(level: Level, prompts: &[&Prompt<'_>]) -> ComparisonRow {
         depth_percent: None,
         n,
         n_left_out: prompts.len() - pairs.len(),
-        n_trials: answers.iter().map(|answer| answer.0).collect::<BTreeSet<_>>().len(),
+        n_trials: trials.len(),
         n_correct_a,
         accuracy_a: share(n_correct_a),
-        ci_low_a: ci_a.map(|ci| ci.0),
-        ci_high_a: ci_a.map(|ci| ci.1),
+        ci_low_a: of_a.ends().map(|ends| ends.0),
+        ci_high_a: of_a.ends().map(|ends| ends.1),
+        ci_method_a: of_a.method_name(),
         n_correct_b,
         accuracy_b: share(n_correct_b),
-        ci_low_b: ci_b.map(|ci| ci.0),
-        ci_high_b: ci_b.map(|ci| ci.1),
+        ci_low_b: of_b.ends().map(|ends| ends.0),
+        ci_high_b: of_b.ends().map(|ends| ends.1),
+        ci_method_b: of_b.method_name(),
         accuracy_difference: (n > 0).then(|| (only_b as f64 - only_a as f64) / n as f64),
-        accuracy_difference_low: accuracy.map(|ends| ends.0),
-        accuracy_difference_high: accuracy.map(|ends| ends.1),
+        accuracy_difference_low: paired.interval.ends().map(|ends| ends.0),
+        accuracy_difference_high: paired.interval.ends().map(|ends| ends.1),
+        accuracy_difference_method: paired.interval.method_name(),
+        accuracy_interval: paired.interval,
         only_a,
         only_b,
-        mcnemar_p: (n > 0).then(|| mcnemar_exact(only_a, only_b)),
+        mcnemar_p: paired.p,
         mcnemar_p_holm: None,
         n_mass: masses.len(),
         needle_mass_a: column(|mass| mass.1),
         needle_mass_b: column(|mass| mass.2),
         needle_mass_difference: column(|mass| mass.2 - mass.1),
-        needle_mass_difference_low: mass.map(|ends| ends.0),
-        needle_mass_difference_high: mass.map(|ends| ends.1),
+        needle_mass_difference_low: mass.ends().map(|ends| ends.0),
+        needle_mass_difference_high: mass.ends().map(|ends| ends.1),
+        needle_mass_difference_method: mass.method_name(),
+        needle_mass_interval: mass,
     }
 }
 
-/// The bootstrap interval of the mean difference: those of one trial are drawn together.
-fn interval(differences: impl Iterator<Item = (usize, f64)>) -> Option<(f64, f64)> {
-    let mut trials: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
-    for (trial, difference) in differences {
-        trials.entry(trial).or_default().push(difference);
+/// The values of every trial.
+fn by_trial<T>(values: impl Iterator<Item = (usize, T)>) -> Vec<Vec<T>> {
+    let mut trials: BTreeMap<usize, Vec<T>> = BTreeMap::new();
+    for (trial, value) in values {
+        trials.entry(trial).or_default().push(value);
     }
-    cluster_bootstrap(&trials.into_values().collect::<Vec<_>>(), BOOTSTRAP_SEED)
+    trials.into_values().collect()
+}
+
+fn paired_trial(answers: &[(bool, bool)]) -> PairedTrial {
+    let count = |is: fn(&(bool, bool)) -> bool| answers.iter().filter(|pair| is(pair)).count();
+    PairedTrial { n: answers.len(), only_a: count(|&(a, b)| a && !b), only_b: count(|&(a, b)| b && !a) }
+}
+
+/// Whether the rows of both sum to 1, so that masses are shares.
+fn normalised(pairs: &[(&Outcome, &Outcome)]) -> bool {
+    pairs.iter().all(|(a, b)| a.total_mass_top.is_none() && b.total_mass_top.is_none())
 }
 
 /// The rows of one level with their p values corrected for each other.
@@ -316,6 +354,8 @@ fn alone(row: ComparisonRow) -> ComparisonRow {
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Ordering;
+
     use super::super::tests::{failed, outcome};
     use super::*;
     use crate::grid::{ContextLength, Depth};
@@ -353,14 +393,24 @@ mod tests {
         assert_eq!((cell.n_correct_a, cell.n_correct_b, cell.only_a, cell.only_b), (3, 2, 1, 0));
         assert_eq!(cell.accuracy_difference, Some(-1.0 / 3.0));
         let all = &comparison.all;
-        assert_eq!((all.n, all.n_trials, all.only_a, all.only_b, all.mcnemar_p), (12, 3, 1, 6, Some(0.125)));
+        assert_eq!((all.n, all.n_trials, all.only_a, all.only_b), (12, 3, 1, 6));
         assert_eq!(all.accuracy_difference, Some(5.0 / 12.0));
         let beyond = comparison.beyond.as_ref().unwrap();
-        assert_eq!((beyond.n, beyond.accuracy_difference, beyond.mcnemar_p), (6, Some(1.0), Some(0.03125)));
-        assert_eq!(beyond.accuracy_difference_low.zip(beyond.accuracy_difference_high), Some((1.0, 1.0)));
+        assert_eq!((beyond.n, beyond.accuracy_difference), (6, Some(1.0)));
+        // All cells of three trials alike: worth three prompts, too few to tell.
+        assert_eq!(
+            (beyond.accuracy_difference_method, beyond.accuracy_interval.side()),
+            ("paired-score", Some(Ordering::Equal))
+        );
         assert_eq!(all.needle_mass_difference, Some(0.25));
-        // Of three trials with the differences 0, 0.25 and 0.5, all alike in every cell.
-        assert_eq!(all.needle_mass_difference_low.zip(all.needle_mass_difference_high), Some((0.0, 0.5)));
+        // Of three trials with the differences 0, 0.25 and 0.5, all alike in every cell: 0.25 ± 4.303 * 0.25 / √3.
+        let half = 4.302_652_7 * 0.25 / 3f64.sqrt();
+        let (low, high) = all.needle_mass_interval.ends().unwrap();
+        assert!((low - 0.25 + half).abs() < 1e-6 && (high - 0.25 - half).abs() < 1e-6, "{low} {high}");
+        assert_eq!(
+            (all.needle_mass_difference_low, all.needle_mass_difference_method),
+            (Some(low), "student-t")
+        );
         assert_eq!(comparison.rows().len(), 4 + 2 + 1 + 1);
         assert_eq!(comparison.left_out, LeftOut::default());
     }
@@ -372,9 +422,44 @@ mod tests {
         let p = |rows: &[ComparisonRow]| -> Vec<_> {
             rows.iter().map(|row| (row.mcnemar_p.unwrap(), row.mcnemar_p_holm.unwrap())).collect()
         };
-        assert_eq!(p(&comparison.lengths), [(1.0, 1.0), (0.03125, 0.0625)]);
-        assert_eq!(p(&comparison.cells), [(1.0, 1.0), (1.0, 1.0), (0.25, 1.0), (0.25, 1.0)]);
-        assert_eq!(p(&[comparison.all]), [(0.125, 0.125)]);
+        let [first, second] = p(&comparison.lengths)[..] else { panic!("two lengths") };
+        assert_eq!(first, (1.0, 1.0));
+        assert!(second.0 < 1.0 && second.1 == 2.0 * second.0, "{second:?}");
+        let (alone, holm) = p(&[comparison.all])[0];
+        assert_eq!(alone, holm);
+    }
+
+    #[test]
+    fn regression_a_difference_without_spread_is_no_finding_and_has_no_interval_without_width() {
+        let trial = |trial, right, mass| outcome(1024, 0.0, trial, right, Some(mass));
+        let run = |right, mass| (0..2).map(|number| trial(number, right, mass)).collect::<Vec<_>>();
+        let row = compare(&run(false, 0.25), &run(true, 0.75)).all;
+        let (low, high) = row.accuracy_interval.ends().unwrap();
+        assert!(low < 0.0 && high == 1.0, "two prompts say little: {low} {high}");
+        assert!(row.mcnemar_p.unwrap() > 0.4);
+        assert_eq!(
+            (row.needle_mass_interval.ends(), row.needle_mass_difference_method),
+            (None, "withheld: all trials alike")
+        );
+    }
+
+    #[test]
+    fn prompts_of_one_trial_have_no_interval_and_no_p() {
+        let (a, b) = runs();
+        let of_trial =
+            |rows: &[Outcome]| rows.iter().filter(|row| row.trial == 0).cloned().collect::<Vec<_>>();
+        let row = compare(&of_trial(&a), &of_trial(&b)).all;
+        assert_eq!((row.n, row.n_trials, row.mcnemar_p, row.accuracy_interval.ends()), (4, 1, None, None));
+        assert_eq!((row.ci_low_a, row.ci_method_a), (None, "withheld: one trial"));
+        assert_eq!(row.accuracy_difference_method, "withheld: one trial");
+    }
+
+    #[test]
+    fn what_was_skipped_is_not_what_was_never_run() {
+        let (mut a, b) = runs();
+        a[0].status = Status::Skipped;
+        let found = compare(&a, &b).left_out;
+        assert_eq!(found, LeftOut { prompts: 1, skipped_in_a: 1, ..LeftOut::default() });
     }
 
     #[test]
@@ -385,8 +470,15 @@ mod tests {
         b.remove(1);
         b.push(outcome(8192, 0.0, 0, true, None));
         let comparison = compare(&a, &b);
-        let expected =
-            LeftOut { prompts: 3, failed_in_a: 1, missing_from_a: 1, failed_in_b: 1, missing_from_b: 1 };
+        let (failed_in_a, missing_from_a, failed_in_b, missing_from_b) = (1, 1, 1, 1);
+        let expected = LeftOut {
+            prompts: 3,
+            failed_in_a,
+            missing_from_a,
+            failed_in_b,
+            missing_from_b,
+            ..LeftOut::default()
+        };
         assert_eq!(comparison.left_out, expected);
         let cell = &comparison.cells[0];
         assert_eq!((cell.n, cell.n_left_out, cell.n_correct_a, cell.n_correct_b), (1, 2, 1, 0));

@@ -143,7 +143,7 @@ impl Heatmap {
             true => ("Needle share of the total mass", "head with the largest mass", |cell| {
                 cell.needle_share_mean
             }),
-            false => ("Needle mass", "largest of all heads", |cell| cell.needle_mass_mean),
+            false => ("Needle mass", "largest of all heads", |cell| cell.needle_mass_top_mean),
         };
         let title = format!("{what} by context length and depth ({head}, mean over trials)");
         Self { title, ..of_run(cells, training_length, value) }
@@ -246,15 +246,17 @@ fn of_run(
     training_length: Option<usize>,
     value: impl Fn(&CellSummary) -> Option<f64>,
 ) -> Heatmap {
-    let failed: usize = cells.iter().map(|cell| cell.n_error).sum();
-    let values = cells.iter().map(|cell| (cell.context_length, cell.depth_percent, value(cell), cell.n));
-    let notes = match failed {
-        0 => vec![],
-        1 => vec!["1 failed trial is left out".to_string()],
-        _ => vec![format!("{failed} failed trials are left out")],
+    let left_out = |count: usize, what: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {what} trial is left out")),
+        _ => Some(format!("{count} {what} trials are left out")),
     };
+    let failed = left_out(cells.iter().map(|cell| cell.n_error).sum(), "failed");
+    let skipped = left_out(cells.iter().map(|cell| cell.n_skipped).sum(), "skipped");
+    let values = cells.iter().map(|cell| (cell.context_length, cell.depth_percent, value(cell), cell.n));
     let map = by_cell(values, training_length);
-    Heatmap { notes: [map.notes, notes].concat(), ..map }
+    let notes = map.notes.iter().cloned().chain(failed).chain(skipped).collect();
+    Heatmap { notes, ..map }
 }
 
 fn of_comparison(comparison: &Comparison, value: impl Fn(&ComparisonRow) -> (Option<f64>, usize)) -> Heatmap {
@@ -358,6 +360,7 @@ mod tests {
     #[test]
     fn layers_go_down_heads_go_right_and_trials_are_averaged() {
         let row = |row_id: &str, layer, head, needle_mass| AttentionRow {
+            run_id: "run".into(),
             row_id: row_id.into(),
             layer,
             head,

@@ -1,13 +1,13 @@
 //! Losses of the tokens of several texts, summed up by position.
 //!
 //! The position of a prediction is the number of tokens that it is made from, from 1. Texts are the independent unit, so the
-//! interval of a mean is Student's over the means of the texts.
+//! interval of a mean is that of [`mean_interval`] over the means of the texts.
 
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use crate::stats::{mean, student_interval};
+use crate::stats::{Interval, mean, mean_interval};
 
 /// The mean loss at some positions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub struct BucketLoss {
     pub n_texts: usize,
     /// Mean loss in nats a token.
     pub loss_mean: Option<f64>,
-    /// Lower end of its 95 % interval; missing for a single text.
+    /// Lower end of its 95 % interval; missing for a single text, and where all are alike.
     pub loss_ci_low: Option<f64>,
     /// Upper end.
     pub loss_ci_high: Option<f64>,
@@ -58,11 +58,17 @@ pub fn text_means(texts: &[Vec<f64>], buckets: &[RangeInclusive<usize>]) -> Vec<
     buckets.iter().map(of_bucket).collect()
 }
 
+/// The interval of a mean over texts, from the mean of each.
+#[must_use]
+pub fn over_texts(means: &[f64]) -> Interval {
+    mean_interval(&means.iter().map(|&mean| vec![mean]).collect::<Vec<_>>(), None)
+}
+
 /// Mean and interval of each bucket, from [`text_means`].
 #[must_use]
 pub fn by_position(means: &[Vec<f64>], buckets: &[RangeInclusive<usize>]) -> Vec<BucketLoss> {
     let of_bucket = |(bucket, means): (&RangeInclusive<usize>, &Vec<f64>)| {
-        let interval = student_interval(means);
+        let interval = over_texts(means).ends();
         BucketLoss {
             position_start: *bucket.start(),
             position_end: *bucket.end(),

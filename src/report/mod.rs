@@ -1,6 +1,6 @@
 //! From outcomes to tables: one row a cell, one a length, one overall, and what became of the needles.
 //!
-//! Missing stays missing: a value that no trial gave is `None`, never 0. Trials that failed are counted as errors and
+//! Missing stays missing: a value that no trial gave is `None`, never 0. Trials that failed or were skipped are counted and
 //! enter no mean. Two runs on identical prompts are compared pair by pair ([`comparison`]).
 
 pub mod comparison;
@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-pub use crate::score::{LOOKED_AT_LEAST, classify};
+pub use crate::score::classify;
 
 use crate::grid::Cell;
-use crate::stats;
+use crate::stats::{self, Interval};
 use crate::trial::{AttentionRow, Finding, Outcome, Status};
 
 /// Means over a set of trials.
@@ -29,16 +29,16 @@ pub struct Tally {
     pub n_correct: usize,
     /// Trials that failed.
     pub n_error: usize,
+    /// Trials that were left out on purpose.
+    pub n_skipped: usize,
     /// Share of correct answers among the trials that were scored.
     pub accuracy: Option<f64>,
-    /// Lower end of the accuracy's 95 % Wilson interval.
-    pub ci_low: Option<f64>,
-    /// Upper end of the accuracy's 95 % Wilson interval.
-    pub ci_high: Option<f64>,
+    /// Its 95 % interval: prompts of one trial number share a haystack, so these are the independent unit ([`stats::share_interval`]).
+    pub interval: Interval,
     /// Mean of [`Outcome::needle_mass_top`].
-    pub needle_mass_mean: Option<f64>,
+    pub needle_mass_top_mean: Option<f64>,
     /// Sample standard deviation of [`Outcome::needle_mass_top`]; missing for fewer than two trials.
-    pub needle_mass_sd: Option<f64>,
+    pub needle_mass_top_sd: Option<f64>,
     /// Under screening, the mean of [`Outcome::total_mass_top`].
     pub total_mass_mean: Option<f64>,
     /// Under screening, the mean share of the needle in the total mass, over trials where that is not 0.
@@ -52,9 +52,15 @@ impl Tally {
     #[must_use]
     pub fn of(outcomes: &[&Outcome]) -> Self {
         let ran: Vec<_> = outcomes.iter().filter(|outcome| outcome.status == Status::Ok).collect();
-        let scored: Vec<bool> = ran.iter().filter_map(|outcome| outcome.correct).collect();
-        let n_correct = scored.iter().filter(|&&correct| correct).count();
-        let interval = stats::wilson(n_correct, scored.len());
+        let mut trials: BTreeMap<(u64, usize), (usize, usize)> = BTreeMap::new();
+        for (outcome, correct) in ran.iter().filter_map(|outcome| Some((outcome, outcome.correct?))) {
+            let (right, all) = trials.entry((outcome.seed, outcome.trial)).or_default();
+            (*right, *all) = (*right + usize::from(correct), *all + 1);
+        }
+        let trials: Vec<(usize, usize)> = trials.into_values().collect();
+        let (n_correct, n_scored) =
+            trials.iter().fold((0, 0), |(right, all), trial| (right + trial.0, all + trial.1));
+        let count = |status| outcomes.iter().filter(|outcome| outcome.status == status).count();
         let masses: Vec<f64> = ran.iter().filter_map(|outcome| outcome.needle_mass_top).collect();
         let pairs: Vec<(f64, f64)> =
             ran.iter().filter_map(|outcome| outcome.needle_mass_top.zip(outcome.total_mass_top)).collect();
@@ -65,12 +71,12 @@ impl Tally {
         Self {
             n: ran.len(),
             n_correct,
-            n_error: outcomes.iter().filter(|outcome| outcome.status == Status::Error).count(),
-            accuracy: (!scored.is_empty()).then(|| n_correct as f64 / scored.len() as f64),
-            ci_low: interval.map(|(low, _)| low),
-            ci_high: interval.map(|(_, high)| high),
-            needle_mass_mean: stats::mean(&masses),
-            needle_mass_sd: stats::sample_sd(&masses),
+            n_error: count(Status::Error),
+            n_skipped: count(Status::Skipped),
+            accuracy: (n_scored > 0).then(|| n_correct as f64 / n_scored as f64),
+            interval: stats::share_interval(&trials),
+            needle_mass_top_mean: stats::mean(&masses),
+            needle_mass_top_sd: stats::sample_sd(&masses),
             total_mass_mean: stats::mean(&totals),
             needle_share_mean: stats::mean(&shares),
             answer_logprob_mean: stats::mean(&logprobs),
@@ -78,7 +84,7 @@ impl Tally {
     }
 }
 
-/// One row of the cell table; its fields are [`Tally`]'s, flat, in the order of the columns.
+/// One row of the cell table; its fields are those of [`Tally`], flat, in the order of the columns.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CellSummary {
     /// Prompt length asked for, in tokens.
@@ -91,16 +97,20 @@ pub struct CellSummary {
     pub n_correct: usize,
     /// Share of correct answers among the trials that were scored.
     pub accuracy: Option<f64>,
-    /// Lower end of the accuracy's 95 % Wilson interval.
+    /// Lower end of the accuracy's 95 % interval.
     pub ci_low: Option<f64>,
-    /// Upper end of the accuracy's 95 % Wilson interval.
+    /// Upper end of the accuracy's 95 % interval.
     pub ci_high: Option<f64>,
+    /// What gave the interval, or why there is none.
+    pub ci_method: &'static str,
     /// Trials that failed.
     pub n_error: usize,
+    /// Trials that were left out on purpose.
+    pub n_skipped: usize,
     /// Mean of [`Outcome::needle_mass_top`].
-    pub needle_mass_mean: Option<f64>,
+    pub needle_mass_top_mean: Option<f64>,
     /// Sample standard deviation of [`Outcome::needle_mass_top`].
-    pub needle_mass_sd: Option<f64>,
+    pub needle_mass_top_sd: Option<f64>,
     /// Mean of [`Outcome::answer_logprob`], in nats.
     pub answer_logprob_mean: Option<f64>,
     /// As in [`Tally::total_mass_mean`].
@@ -129,11 +139,13 @@ pub fn cells(outcomes: &[Outcome], planned: &[Cell]) -> Vec<CellSummary> {
                 n: tally.n,
                 n_correct: tally.n_correct,
                 accuracy: tally.accuracy,
-                ci_low: tally.ci_low,
-                ci_high: tally.ci_high,
+                ci_low: tally.interval.ends().map(|ends| ends.0),
+                ci_high: tally.interval.ends().map(|ends| ends.1),
+                ci_method: tally.interval.method_name(),
                 n_error: tally.n_error,
-                needle_mass_mean: tally.needle_mass_mean,
-                needle_mass_sd: tally.needle_mass_sd,
+                n_skipped: tally.n_skipped,
+                needle_mass_top_mean: tally.needle_mass_top_mean,
+                needle_mass_top_sd: tally.needle_mass_top_sd,
                 answer_logprob_mean: tally.answer_logprob_mean,
                 total_mass_mean: tally.total_mass_mean,
                 needle_share_mean: tally.needle_share_mean,
@@ -214,16 +226,30 @@ pub struct Summary {
     pub looked: usize,
     /// Trials answered wrongly with no head on the needle.
     pub missed: usize,
+    /// Trials answered wrongly of which that cannot be said.
+    pub wrong: usize,
+    /// The smallest and the largest number of spans that needles of wrong answers were held against.
+    pub controls: Option<(usize, usize)>,
 }
 
 impl Summary {
-    /// The rule that splits *looked* and *missed*, for print.
+    /// The rule that splits the wrong answers, for print; nothing where there is none.
     #[must_use]
-    pub fn rule() -> String {
-        format!(
-            "looked = wrong answer, but the top head put at least {LOOKED_AT_LEAST} of its attention on the needle; \
-             missed = wrong answer and no head did"
-        )
+    pub fn rule(&self) -> Vec<String> {
+        let spans = self.controls.map(|(least, most)| match least == most {
+            true => format!("each of {most} other spans"),
+            false => format!("each of {least} to {most} other spans"),
+        });
+        let split = spans.map(|spans| {
+            format!(
+                "looked = wrong answer, but the largest mass that a head has on the needle exceeds the largest on {spans} of its length in \
+                 the same haystack (of N spans chance does that once in N + 1); missed = wrong answer, and it does not"
+            )
+        });
+        let wrong = (self.wrong > 0).then(|| {
+            "wrong = wrong answer in a haystack with too little room for such spans, or without measured attention".to_string()
+        });
+        split.into_iter().chain(wrong).collect()
     }
 
     /// Sums up a run.
@@ -235,18 +261,25 @@ impl Summary {
             lengths.entry(outcome.context_length).or_default().push(outcome);
         }
         // Classified anew rather than read from the rows, so that the counts obey the rule that is printed with them.
-        let findings: Vec<Finding> = trials
-            .iter()
-            .filter(|outcome| outcome.status == Status::Ok)
-            .filter_map(|outcome| classify(outcome.correct?, outcome.needle_mass_top))
+        let scored = trials.iter().filter(|outcome| outcome.status == Status::Ok);
+        let findings: Vec<(Finding, &Outcome)> = scored
+            .filter_map(|&outcome| {
+                let finding = classify(outcome.correct?, outcome.needle_mass_top, outcome.control_mass_top);
+                Some((finding, outcome))
+            })
             .collect();
-        let count = |wanted| findings.iter().filter(|&&finding| finding == wanted).count();
+        let count = |wanted| findings.iter().filter(|(finding, _)| *finding == wanted).count();
+        let split =
+            findings.iter().filter(|(finding, _)| matches!(finding, Finding::Looked | Finding::Missed));
+        let spans: Vec<usize> = split.filter_map(|(_, outcome)| outcome.control_spans).collect();
         Self {
             by_length: lengths.iter().map(|(&length, trials)| (length, Tally::of(trials))).collect(),
             overall: Tally::of(&trials),
             found: count(Finding::Found),
             looked: count(Finding::Looked),
             missed: count(Finding::Missed),
+            wrong: count(Finding::Wrong),
+            controls: spans.iter().min().copied().zip(spans.iter().max().copied()),
         }
     }
 }
@@ -285,7 +318,7 @@ pub(crate) mod tests {
             correct: Some(correct),
             answer_logprob: Some(-0.5),
             answer_rank: Some(1),
-            outcome: classify(correct, mass),
+            outcome: Some(classify(correct, mass, mass.map(|_| 0.1))),
             needle_mass_top: mass,
             needle_mass_mean: mass.map(|m| m / 2.0),
             status: Status::Ok,
@@ -298,6 +331,8 @@ pub(crate) mod tests {
             value_end: Some(8),
             prompt_hash: Some(format!("{length}:{depth}:{trial}")),
             total_mass_top: None,
+            control_spans: mass.map(|_| 19),
+            control_mass_top: mass.map(|_| 0.1),
         }
     }
 
@@ -309,6 +344,8 @@ pub(crate) mod tests {
             score: None,
             model_response: None,
             needle_mass_top: None,
+            control_spans: None,
+            control_mass_top: None,
             answer_logprob: None,
             ..outcome(length, depth, trial, false, None)
         }
@@ -325,8 +362,8 @@ pub(crate) mod tests {
         let cell = &cells(&outcomes, &[])[0];
         assert_eq!((cell.n, cell.n_correct, cell.n_error), (3, 2, 1));
         assert_eq!(cell.accuracy, Some(2.0 / 3.0));
-        assert_eq!(cell.needle_mass_mean, Some(0.5));
-        assert!((cell.needle_mass_sd.unwrap() - 0.18f64.sqrt()).abs() < 1e-12);
+        assert_eq!(cell.needle_mass_top_mean, Some(0.5));
+        assert!((cell.needle_mass_top_sd.unwrap() - 0.18f64.sqrt()).abs() < 1e-12);
         assert_eq!(cell.answer_logprob_mean, Some(-0.5));
     }
 
@@ -340,7 +377,7 @@ pub(crate) mod tests {
             assert_eq!(cell.n, 0);
             assert_eq!((cell.accuracy, cell.ci_low, cell.ci_high), (None, None, None));
             assert_eq!(
-                (cell.needle_mass_mean, cell.needle_mass_sd, cell.answer_logprob_mean),
+                (cell.needle_mass_top_mean, cell.needle_mass_top_sd, cell.answer_logprob_mean),
                 (None, None, None)
             );
         }
@@ -366,6 +403,32 @@ pub(crate) mod tests {
         let lengths: Vec<_> = summary.by_length.iter().map(|(length, tally)| (*length, tally.n)).collect();
         assert_eq!(lengths, [(1024, 3), (2048, 1)]);
         assert_eq!((summary.overall.n, summary.overall.n_error), (4, 1));
-        assert_eq!((summary.found, summary.looked, summary.missed), (1, 1, 1));
+        assert_eq!((summary.found, summary.looked, summary.missed, summary.wrong), (1, 1, 1, 1));
+        assert_eq!(summary.controls, Some((19, 19)));
+        let rule = summary.rule().join(" ");
+        assert!(rule.contains("on each of 19 other spans") && rule.contains("too little room"), "{rule}");
+    }
+
+    #[test]
+    fn skipped_trials_are_counted_beside_the_failed_ones() {
+        let skipped = Outcome { status: Status::Skipped, ..failed(1024, 0.0, 1) };
+        let outcomes = [failed(1024, 0.0, 0), skipped, outcome(1024, 0.0, 2, true, None)];
+        let cell = &cells(&outcomes, &[])[0];
+        assert_eq!((cell.n, cell.n_error, cell.n_skipped), (1, 1, 1));
+        let tally = Summary::of(&outcomes).overall;
+        assert_eq!((tally.n, tally.n_error, tally.n_skipped), (1, 1, 1));
+    }
+
+    #[test]
+    fn prompts_of_one_haystack_are_not_taken_for_independent() {
+        let of = |trials: usize, depths: usize| {
+            let cells = (0..depths).flat_map(|depth| (0..trials).map(move |trial| (depth, trial)));
+            let outcomes: Vec<_> =
+                cells.map(|(depth, trial)| outcome(1024, depth as f64, trial, true, None)).collect();
+            Summary::of(&outcomes).overall.interval
+        };
+        assert_eq!(of(2, 5), of(2, 1), "ten right answers in two haystacks are worth two");
+        assert_eq!(of(1, 5).method_name(), "withheld: one trial");
+        assert!(of(1, 1).ends().is_some());
     }
 }

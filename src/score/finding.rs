@@ -1,17 +1,18 @@
 use crate::trial::Finding;
 
-/// Needle mass of the top head from which a wrong answer counts as [`Finding::Looked`]: a tenth of one head's attention.
-pub const LOOKED_AT_LEAST: f64 = 0.1;
-
-/// What became of the needle: *found* when the answer is right; when it is wrong, *looked* if some head put at least
-/// [`LOOKED_AT_LEAST`] of its attention on the needle, else *missed*. `None` when the answer is wrong and attention was
-/// not measured: then the last two cannot be told apart.
+/// What became of the needle: *found* when the answer is right. When it is wrong, *looked* if the largest mass that any head puts on the
+/// needle exceeds `control_mass_top`, the largest that any head puts on one of several spans of the same length elsewhere in the same
+/// haystack ([`crate::prompt::Prompt::controls`]), and *missed* if it does not. Of hundreds of heads some put much on any span by chance,
+/// so that a mass on its own says little. *Wrong* when attention was not measured or there was no room for such spans: then the two cannot
+/// be told apart.
 #[must_use]
-pub fn classify(correct: bool, needle_mass_top: Option<f64>) -> Option<Finding> {
-    if correct {
-        return Some(Finding::Found);
+pub fn classify(correct: bool, needle_mass_top: Option<f64>, control_mass_top: Option<f64>) -> Finding {
+    match needle_mass_top.zip(control_mass_top) {
+        _ if correct => Finding::Found,
+        Some((needle, control)) if needle > control => Finding::Looked,
+        Some(_) => Finding::Missed,
+        None => Finding::Wrong,
     }
-    needle_mass_top.map(|mass| if mass >= LOOKED_AT_LEAST { Finding::Looked } else { Finding::Missed })
 }
 
 #[cfg(test)]
@@ -19,11 +20,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_answer_is_looked_or_missed_by_the_top_heads_mass() {
-        assert_eq!(classify(true, None), Some(Finding::Found));
-        assert_eq!(classify(true, Some(0.0)), Some(Finding::Found));
-        assert_eq!(classify(false, Some(0.1)), Some(Finding::Looked));
-        assert_eq!(classify(false, Some(0.099)), Some(Finding::Missed));
-        assert_eq!(classify(false, None), None);
+    fn a_wrong_answer_is_looked_or_missed_by_what_the_heads_give_to_other_spans() {
+        assert_eq!(classify(true, None, None), Finding::Found);
+        assert_eq!(classify(true, Some(0.0), Some(0.5)), Finding::Found);
+        assert_eq!(classify(false, Some(0.3), Some(0.2)), Finding::Looked);
+        assert_eq!(classify(false, Some(0.3), Some(0.4)), Finding::Missed);
+        assert_eq!(classify(false, Some(0.3), None), Finding::Wrong);
+        assert_eq!(classify(false, None, None), Finding::Wrong);
+    }
+
+    #[test]
+    fn regression_attention_that_is_the_same_everywhere_does_not_look() {
+        assert_eq!(classify(false, Some(0.1), Some(0.1)), Finding::Missed);
+        assert_eq!(classify(false, Some(0.0), Some(0.0)), Finding::Missed);
     }
 }

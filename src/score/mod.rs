@@ -7,7 +7,7 @@ mod finding;
 mod matching;
 
 pub use contains::Contains;
-pub use finding::{LOOKED_AT_LEAST, classify};
+pub use finding::classify;
 pub use matching::Match;
 
 use crate::registry::Entry;

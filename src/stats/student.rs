@@ -1,26 +1,9 @@
-//! Student's interval of a mean.
+//! The points of Student's t.
 
 use std::f64::consts::PI;
 
-use super::{mean, sample_sd};
-
-/// The two-sided 95 % interval of a mean, `(low, high)`: `mean ± t(0.975, n - 1) sd / √n` (Student 1908), for values that are
-/// independent and about normal. `None` of fewer than two values.
-///
-/// ```
-/// let (low, high) = niah::stats::student_interval(&[1.0, 2.0, 3.0]).unwrap();
-/// // 2 ± 4.302653 / √3
-/// assert!((low + 0.484138).abs() < 1e-6 && (high - 4.484138).abs() < 1e-6);
-/// ```
-#[must_use]
-pub fn student_interval(values: &[f64]) -> Option<(f64, f64)> {
-    let (mean, sd) = (mean(values)?, sample_sd(values)?);
-    let half = t95(values.len() - 1) * sd / (values.len() as f64).sqrt();
-    Some((mean - half, mean + half))
-}
-
 /// The point that Student's t exceeds in absolute value with probability 5 %, for `freedom` degrees of freedom, at least 1.
-fn t95(freedom: usize) -> f64 {
+pub(super) fn t95(freedom: usize) -> f64 {
     // The share within ±t rises with t, so halving the interval finds it; 12.7 for one degree is the largest.
     let (mut low, mut high) = (0.0, 16.0);
     for _ in 0..60 {
@@ -66,11 +49,5 @@ mod tests {
         for (freedom, t) in tables {
             assert!((t95(freedom) - t).abs() < 1e-6, "{freedom}: {}", t95(freedom));
         }
-    }
-
-    #[test]
-    fn one_value_has_no_interval_and_equal_values_have_an_empty_one() {
-        assert_eq!(student_interval(&[1.0]), None);
-        assert_eq!(student_interval(&[2.0, 2.0]), Some((2.0, 2.0)));
     }
 }

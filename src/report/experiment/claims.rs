@@ -74,22 +74,16 @@ pub(super) fn claims(experiment: &Experiment, trials: fn(&SeedRun) -> &[Outcome]
     first.into_iter().chain(others.iter().filter_map(sentence)).collect()
 }
 
-/// The difference in accuracy with its interval, where there is one.
+/// The difference in accuracy with its interval, or why there is none.
 fn difference(row: &ComparisonRow) -> Option<String> {
-    let interval = row.accuracy_difference_low.zip(row.accuracy_difference_high);
-    let interval =
-        interval.map_or(String::new(), |(low, high)| format!(" (95 % interval {low:+.3} to {high:+.3})"));
-    Some(format!("{:+.3}{interval}", row.accuracy_difference?))
+    let signed = |value: f64| format!("{value:+.3}");
+    let interval = row.accuracy_interval.told(row.n_trials, "trial", signed);
+    Some(format!("{} ({interval})", signed(row.accuracy_difference?)))
 }
 
-/// On which side of zero the interval of the difference lies, `Equal` where it holds zero; `None` without an interval.
+/// On which side of zero the interval of the difference lies.
 fn side(row: &ComparisonRow) -> Option<Ordering> {
-    let (low, high) = row.accuracy_difference_low.zip(row.accuracy_difference_high)?;
-    Some(match (low > 0.0, high < 0.0) {
-        (true, _) => Ordering::Greater,
-        (_, true) => Ordering::Less,
-        _ => Ordering::Equal,
-    })
+    row.accuracy_interval.side()
 }
 
 /// Whether the claim holds. `sides` are those of (b) against (a), and of the configuration against (a) and against (b).
@@ -134,9 +128,9 @@ mod tests {
     use crate::report::experiment::Paper;
     use crate::report::tests::outcome;
 
-    /// One trial at the training length of 64, always right, and ten at 16 times of it, the first `right` of them right.
+    /// One trial at the training length of 64, always right, and twenty at 16 times of it, the first `right` of them right.
     fn configuration(name: &str, right: usize, claim: Option<Claim>) -> Configuration {
-        let beyond = (0..10).map(|trial| outcome(1024, 50.0, trial, trial < right, None));
+        let beyond = (0..20).map(|trial| outcome(1024, 50.0, trial, trial < right, None));
         let outcomes = beyond.chain([outcome(64, 50.0, 0, true, None)]).collect();
         let run = SeedRun { seed: 1, outcomes, ..SeedRun::default() };
         Configuration { name: name.to_string(), claim, runs: vec![run] }
@@ -167,12 +161,12 @@ mod tests {
     fn a_swap_is_held_against_both_sides_whichever_way_it_comes_out() {
         let partly = Some(Claim::Partly);
         for (pair, right, words) in [
-            ([0, 10], 5, "a part of the way from (a) to (b), as the paper finds."),
-            ([0, 10], 10, "all of the way from (a) to (b), where the paper finds a part of it."),
-            ([0, 10], 0, "not clearly better than (a), where the paper finds a part of the way to (b)."),
-            ([6, 10], 0, "worse than (a), where the paper finds a part of the way to (b)."),
-            ([10, 10], 5, "(b) is not clearly better than (a) here"),
-            ([10, 4], 5, "(b) is not clearly better than (a) here"),
+            ([0, 20], 10, "a part of the way from (a) to (b), as the paper finds."),
+            ([0, 20], 20, "all of the way from (a) to (b), where the paper finds a part of it."),
+            ([0, 20], 0, "not clearly better than (a), where the paper finds a part of the way to (b)."),
+            ([12, 20], 0, "worse than (a), where the paper finds a part of the way to (b)."),
+            ([20, 20], 10, "(b) is not clearly better than (a) here"),
+            ([20, 8], 10, "(b) is not clearly better than (a) here"),
         ] {
             let said = said(pair, right, partly);
             assert!(said.contains(words), "{pair:?} {right}: {words} in {said}");
@@ -182,10 +176,10 @@ mod tests {
     #[test]
     fn the_main_finding_is_held_against_the_paper_where_it_is_claimed() {
         for (pair, words) in [
-            ([0, 10], "Past the training length (b) with seed 1 answers 1.000 exactly (10 of 10), +1.000"),
-            ([0, 10], "on the same prompts: better than (a), as the paper finds."),
-            ([10, 10], "not clearly better than (a), where the paper finds it to be."),
-            ([10, 0], "worse than (a), where the paper finds it better."),
+            ([0, 20], "Past the training length (b) with seed 1 answers 1.000 exactly (20 of 20), +1.000"),
+            ([0, 20], "on the same prompts: better than (a), as the paper finds."),
+            ([20, 20], "not clearly better than (a), where the paper finds it to be."),
+            ([20, 0], "worse than (a), where the paper finds it better."),
         ] {
             let mut experiment = experiment(pair, 5, None);
             assert_eq!(claims(&experiment, |run| &run.outcomes).len(), 1);
@@ -198,9 +192,9 @@ mod tests {
     #[test]
     fn what_the_paper_finds_worse_may_be_found_no_worse_or_better() {
         for (best, right, words) in [
-            (8, 2, ": worse than (b), as the paper finds."),
-            (8, 8, ": not clearly worse than (b), where the paper finds it to be."),
-            (4, 10, ": better than (b), where the paper finds it worse."),
+            (16, 4, ": worse than (b), as the paper finds."),
+            (16, 16, ": not clearly worse than (b), where the paper finds it to be."),
+            (8, 20, ": better than (b), where the paper finds it worse."),
         ] {
             let said = said([0, best], right, Some(Claim::Worse));
             assert!(said.contains(words), "{best} {right}: {words} in {said}");
@@ -209,10 +203,11 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_the_trials_past_the_training_length_and_no_claim_is_no_verdict() {
-        let said = said([0, 10], 5, None);
+        let said = said([0, 20], 10, None);
         assert!(said.starts_with(
-            "Past the training length (x) with seed 1 answers 0.500 exactly (5 of 10), +0.500 (95 % interval +0."
+            "Past the training length (x) with seed 1 answers 0.500 exactly (10 of 20), +0.500 (95 % interval +0."
         ));
+        assert!(said.contains(", paired score interval over 20 trials) against (a) and"), "{said}");
         assert!(said.ends_with("against (b), on the same prompts."), "{said}");
     }
 
@@ -221,9 +216,15 @@ mod tests {
         let mut experiment = experiment([1, 1], 1, Some(Claim::Partly));
         for configuration in &mut experiment.configurations {
             configuration.runs[0].outcomes.retain(|outcome| outcome.trial == 0);
+            let twice = outcome(1024, 0.0, 0, true, None);
+            configuration.runs[0].outcomes.push(twice);
         }
         let said = claims(&experiment, |run| &run.outcomes).concat();
-        assert!(said.contains("+0.000 against (a)") && said.contains("too few trials"), "{said}");
+        assert!(
+            said.contains("+0.000 (no interval: that takes two trials) against (a)")
+                && said.contains("too few trials"),
+            "{said}"
+        );
         assert!(claims(&experiment, |run| &run.key_values).is_empty());
         experiment.configurations.truncate(1);
         assert!(claims(&experiment, |run| &run.outcomes).is_empty());

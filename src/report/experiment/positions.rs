@@ -1,7 +1,9 @@
 //! Loss by position on held-out text.
 
+use std::cmp::Ordering;
+
 use super::claims::headline;
-use super::{Configuration, Experiment, SeedRun, number, tokens};
+use super::{Configuration, Experiment, SeedRun, number, over_seeds, tokens};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Table};
 use crate::report::loss::BucketLoss;
 use crate::stats::{mean, sample_sd};
@@ -23,7 +25,7 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     };
     let figure = Figure {
         name: "loss-by-position".to_string(),
-        caption: "Mean loss of a token by the number of tokens before it, with 95 % intervals over texts (Student's t); the first seed of each configuration."
+        caption: "Mean loss of a token by the number of tokens before it, with 95 % intervals over texts; the first seed of each configuration."
             .to_string(),
         panels: vec![Panel::Chart(chart)],
     };
@@ -76,11 +78,9 @@ fn finding(experiment: &Experiment, ends: &[usize]) -> String {
     if first == last {
         return String::new();
     }
-    let rises = |configuration: &Configuration| -> Vec<f64> {
-        let rise = |run: &SeedRun| Some(loss_at(run, *last)? - loss_at(run, *first)?);
-        configuration.runs.iter().filter_map(rise).collect()
-    };
-    let rise_of = |configuration: &Configuration| mean(&rises(configuration));
+    let rise = |run: &SeedRun| Some(loss_at(run, *last)? - loss_at(run, *first)?);
+    let rises =
+        |configuration: &Configuration| -> Vec<f64> { configuration.runs.iter().filter_map(rise).collect() };
     let told = experiment.main().filter_map(|configuration| {
         let rises = rises(configuration);
         let by_seed: Vec<String> = rises.iter().map(|rise| format!("{rise:+.3}")).collect();
@@ -88,11 +88,21 @@ fn finding(experiment: &Experiment, ends: &[usize]) -> String {
             if rises.len() > 1 { format!(" (by seed {})", by_seed.join(", ")) } else { String::new() };
         Some(format!("by {:+.3} nats under {}{by_seed}", mean(&rises)?, configuration.name))
     });
-    let base = experiment.configurations.first().and_then(rise_of);
-    let agrees = match (base, headline(experiment).and_then(rise_of)) {
-        (Some(a), Some(b)) if a > 0.0 && b < a => " That it rises less is found here as well.",
-        (Some(_), Some(_)) => " That is not found here.",
-        _ => "",
+    let base = experiment.configurations.first().map(|base| over_seeds(&rises(base)).side());
+    let paired: Vec<f64> =
+        experiment.pairs(1).iter().filter_map(|(base, run)| Some(rise(run)? - rise(base)?)).collect();
+    let agrees = match (base, headline(experiment).map(|_| over_seeds(&paired))) {
+        (Some(base), Some(difference)) if !paired.is_empty() => {
+            let mean = mean(&paired).unwrap_or_default();
+            let interval = difference.told(paired.len(), "seed", |value| format!("{value:+.3}"));
+            let verdict = match (base, difference.side()) {
+                (Some(Ordering::Greater), Some(Ordering::Less)) => "that it rises less is found here as well",
+                (_, Some(Ordering::Greater)) => "here it is the other way round",
+                _ => "that it rises less is not shown here",
+            };
+            format!(" Between the two it differs by {mean:+.3} nats ({interval}): {verdict}.")
+        }
+        _ => String::new(),
     };
     format!(
         "From the bucket that ends at {} to the one that ends at {}, the loss changes {}. {}{agrees}",

@@ -43,7 +43,7 @@ impl Asked {
         };
         let chart = Figure {
             name: format!("{}-by-length", self.name),
-            caption: "Share of exact answers over all depths, with 95 % Wilson intervals; the first seed of each configuration.".to_string(),
+            caption: "Share of exact answers over all depths, with 95 % intervals over trials (Wilson's); the first seed of each configuration.".to_string(),
             panels: vec![Panel::Chart(chart)],
         };
         let maps = experiment.configurations.iter().filter_map(|configuration| {
@@ -61,8 +61,8 @@ impl Asked {
         };
         let header = lengths.iter().map(|length| ContextLength(*length).to_string());
         let table = Table {
-            caption: "Share of exact answers over all depths with its 95 % Wilson interval, of every seed. The interval takes answers as \
-                      independent; seeds answer the same prompts, and the depths of a trial share a haystack.".to_string(),
+            caption: "Share of exact answers over all depths with its 95 % interval, of every seed: Wilson's, for as many independent prompts as these \
+                      are worth, since the depths of a trial share a haystack. Seeds answer the same prompts.".to_string(),
             header: ["configuration", "seed", "prompts a length"].map(String::from).into_iter().chain(header).collect(),
             rows: experiment.configurations.iter().flat_map(|configuration| self.rows(configuration, &lengths)).collect(),
         };
@@ -87,9 +87,8 @@ impl Asked {
                     names.into_iter().chain(lengths.iter().map(|_| "–".to_string())).collect()
                 });
                 let column = lengths.iter().position(|length| *length == cell.context_length);
-                let found = cell.accuracy.zip(cell.ci_low.zip(cell.ci_high));
-                if let (Some(column), Some((accuracy, (low, high)))) = (column, found) {
-                    row[column + 2] = format!("{accuracy:.2} [{low:.2}, {high:.2}]");
+                if let (Some(column), Some(accuracy)) = (column, cell.accuracy) {
+                    row[column + 2] = with_interval(format!("{accuracy:.2}"), cell.ci_low.zip(cell.ci_high));
                 }
             }
             rows.into_values()
@@ -115,8 +114,7 @@ impl Asked {
     fn curve(&self, run: &SeedRun) -> Vec<Point> {
         let point = |(length, outcomes): (&usize, &Vec<_>)| {
             let tally = Tally::of(outcomes);
-            let interval = tally.ci_low.zip(tally.ci_high);
-            Some(Point { x: *length as f64, y: tally.accuracy?, interval })
+            Some(Point { x: *length as f64, y: tally.accuracy?, interval: tally.interval.ends() })
         };
         by_length((self.trials)(run)).iter().filter_map(point).collect()
     }
@@ -135,11 +133,10 @@ impl Asked {
                 lengths.iter().map(|length| outcomes.get(length).map(|trials| Tally::of(trials))).collect();
             let prompts = tallies.iter().flatten().map(|tally| tally.n).max()?;
             let cell = |tally: &Option<Tally>| {
-                let found =
-                    tally.as_ref().and_then(|tally| Some((tally.accuracy?, tally.ci_low?, tally.ci_high?)));
-                found.map_or("–".to_string(), |(accuracy, low, high)| {
-                    format!("{accuracy:.3} [{low:.2}, {high:.2}]")
-                })
+                let told = |tally: &Tally| {
+                    Some(with_interval(format!("{:.3}", tally.accuracy?), tally.interval.ends()))
+                };
+                tally.as_ref().and_then(told).unwrap_or_else(|| "–".to_string())
             };
             let names = [configuration.name.clone(), run.seed.to_string(), prompts.to_string()];
             Some(names.into_iter().chain(tallies.iter().map(cell)).collect())
@@ -174,6 +171,12 @@ impl Asked {
         let told: Vec<String> = [1, 8, 16, 32].into_iter().filter_map(told).collect();
         format!("{} {}", told.join(" "), experiment.paper.retrieval)
     }
+}
+
+/// `0.950 [0.90, 0.98]`; the share alone where it has no interval.
+fn with_interval(share: String, interval: Option<(f64, f64)>) -> String {
+    let interval = interval.map_or(String::new(), |(low, high)| format!(" [{low:.2}, {high:.2}]"));
+    share + &interval
 }
 
 /// The cells that have a trial.

@@ -2,13 +2,13 @@
 //!
 //! In each family the line `loss = a + b ln N` is fitted to its models, N their parameters. At a loss L it needs
 //! `N = exp((L - a) / b)` parameters, and the ratio of the families is taken in the middle of the losses that both reach. Every size is
-//! trained with every seed: the ratio of all models is given with those of each seed alone, whose smallest and largest are its spread.
+//! trained with every seed: the ratio of all models is given with those of each seed alone and with the interval of their logarithms over seeds.
 
 use std::collections::BTreeSet;
 
-use super::number;
+use super::{number, over_seeds};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Series, Shape, Table};
-use crate::stats::{LineFit, line_fit, mean};
+use crate::stats::{Interval, LineFit, line_fit, mean};
 
 /// The share of parameters that the paper saves.
 const PUBLISHED: (f64, f64) = (0.30, 0.40);
@@ -228,19 +228,21 @@ fn finding(sizes: &Sizes) -> String {
         saved if saved >= 0.0 => format!("{:.0} % fewer", 100.0 * saved),
         _ => format!("{:.0} % more", -100.0 * saved),
     };
-    let (spread, verdict) = match equal.by_seed.as_slice() {
-        [] | [_] => ("one seed, so that its spread is not known".to_string(), side(saved).told().to_string()),
-        seeds => {
-            let all: Option<Vec<f64>> = seeds.iter().copied().collect();
-            let told: Vec<String> = seeds.iter().map(|ratio| number(*ratio)).collect();
-            let agree = all.is_some_and(|all| all.iter().all(|ratio| side(1.0 - ratio) == side(saved)));
-            let open = "; the seeds do not agree on which side of that it is";
-            (
-                format!("by seed {}", told.join(", ")),
-                if agree { side(saved).told() } else { open }.to_string(),
-            )
-        }
-    };
+    let told: Vec<String> = equal.by_seed.iter().map(|ratio| number(*ratio)).collect();
+    let logarithms: Option<Vec<f64>> = equal.by_seed.iter().map(|ratio| ratio.map(f64::ln)).collect();
+    let interval = logarithms.as_deref().map(over_seeds);
+    let ratios = |logarithm: f64| number(Some(logarithm.exp()));
+    let spread = format!(
+        "by seed {}; {}",
+        told.join(", "),
+        interval.map_or("no interval: not every seed has a ratio".to_string(), |interval| {
+            interval.told(equal.by_seed.len(), "seed", ratios)
+        })
+    );
+    let open = "; on which side of that it is here is not shown";
+    let ends = interval.and_then(Interval::ends);
+    let verdict = ends.map(|(low, high)| (side(1.0 - high.exp()), side(1.0 - low.exp())));
+    let verdict = verdict.filter(|(least, most)| least == most).map_or(open, |(least, _)| least.told());
     format!(
         "At a loss of {} nats, in the middle of the losses that both families reach, {other} needs {of_other} parameters and {base} {of_base}: a \
          ratio of {ratio:.3} ({spread}), {amount}. The paper finds {published}{verdict}.",
@@ -306,17 +308,18 @@ mod tests {
         for (factor, words) in [
             (
                 0.65,
-                "a ratio of 0.650 (by seed 0.650, 0.650), 35 % fewer. The paper finds 30 to 40 % fewer, as here.",
+                "a ratio of 0.650 (by seed 0.649, 0.651; 95 % interval 0.638 to 0.663, Student's t over 2 seeds), 35 % fewer. The paper finds \
+                 30 to 40 % fewer, as here.",
             ),
             (0.50, "50 % fewer. The paper finds 30 to 40 % fewer: here it is a larger saving."),
             (0.90, "10 % fewer. The paper finds 30 to 40 % fewer: here it is a smaller saving."),
             (1.50, "50 % more. The paper finds 30 to 40 % fewer: here it is the other way around."),
         ] {
-            let found = finding(&sizes(&[factor, factor]));
+            let found = finding(&sizes(&[0.9985 * factor, 1.0015 * factor]));
             assert!(found.contains(words), "{factor}: {words} in {found}");
         }
         let found = finding(&sizes(&[0.65]));
-        assert!(found.contains("(one seed, so that its spread is not known), 35 % fewer"), "{found}");
+        assert!(found.contains("(by seed 0.650; no interval: that takes two seeds), 35 % fewer"), "{found}");
     }
 
     #[test]
@@ -332,25 +335,20 @@ mod tests {
     }
 
     #[test]
-    fn seeds_spread_the_ratio_and_leave_open_what_they_do_not_agree_on() {
-        let found = finding(&sizes(&[0.62, 0.68]));
-        assert!(
-            found.contains(
-                "0.649 (by seed 0.620, 0.680), 35 % fewer. The paper finds 30 to 40 % fewer, as here."
-            ),
-            "{found}"
-        );
-        let found = finding(&sizes(&[0.50, 0.80]));
-        assert!(
-            found.contains("(by seed 0.500, 0.800)") && found.ends_with("which side of that it is."),
-            "{found}"
-        );
+    fn seeds_spread_the_ratio_and_leave_open_what_their_interval_does_not_show() {
+        for factors in [[0.62, 0.68], [0.50, 0.80]] {
+            let found = finding(&sizes(&factors));
+            let [first, second] = factors;
+            assert!(found.contains(&format!("(by seed {first:.3}, {second:.3}; 95 % interval ")), "{found}");
+            assert!(found.ends_with("which side of that it is here is not shown."), "{found}");
+        }
         let mut rising = sizes(&[0.65, 0.65]);
         for (model, loss) in rising.other.models[3..].iter_mut().zip([2.3, 2.4, 2.5]) {
             model.loss = loss;
         }
         let found = finding(&rising);
-        assert!(found.contains(", –)") && found.ends_with("which side of that it is."), "{found}");
+        assert!(found.contains(", –; no interval: not every seed has a ratio)"), "{found}");
+        assert!(found.ends_with("which side of that it is here is not shown."), "{found}");
     }
 
     #[test]

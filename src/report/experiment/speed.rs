@@ -3,10 +3,13 @@
 //! The models are measured by turns, round after round, so that a machine that is slower for a while is so for all of them. Ratios
 //! are taken within a round; the median over rounds counts.
 
+use std::cmp::Ordering;
+
 use super::{StepLoss, final_loss, number, tokens};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Series, Shape, Table};
+use crate::report::loss::over_texts;
 use crate::report::speed::Spread;
-use crate::stats::{LineFit, line_fit, mean, student_interval};
+use crate::stats::{LineFit, line_fit, mean};
 
 /// The range of published ratios, at [`PUBLISHED_LENGTH`] tokens.
 const PUBLISHED: (f64, f64) = (2.3, 3.2);
@@ -268,22 +271,21 @@ fn in_training(base: &Timed, other: &Timed) -> String {
 fn at_equal_loss(base: &Timed, other: &Timed) -> String {
     let differences: Vec<f64> =
         base.losses.iter().zip(&other.losses).map(|(base, other)| base - other).collect();
-    let Some((difference, (low, high))) = mean(&differences).zip(student_interval(&differences)) else {
-        return String::new();
-    };
-    let meaning = match (low > 0.0, high < 0.0) {
-        (true, _) => "it is the worse model, and one of equal loss would be larger and slower",
-        (_, true) => "it is the better model, and one of equal loss would be smaller and faster",
-        _ => "the two are of equal loss as far as these texts tell",
+    let Some(difference) = mean(&differences) else { return String::new() };
+    let interval = over_texts(&differences);
+    let meaning = match interval.side() {
+        Some(Ordering::Greater) => "it is the worse model, and one of equal loss would be larger and slower",
+        Some(Ordering::Less) => "it is the better model, and one of equal loss would be smaller and faster",
+        Some(Ordering::Equal) => "the two are not shown to differ",
+        None => "nothing is shown of which is the better one",
     };
     format!(
-        " The loss of {} is {}, that of {} {}, a difference of {difference:+.3} nats a token (95 % interval {low:+.3} to {high:+.3} over \
-         {} texts): {meaning}.",
+        " The loss of {} is {}, that of {} {}, a difference of {difference:+.3} nats a token ({}): {meaning}.",
         base.name,
         number(mean(&base.losses)),
         other.name,
         number(mean(&other.losses)),
-        differences.len()
+        interval.told(differences.len(), "text", |value| format!("{value:+.3}")),
     )
 }
 
@@ -353,10 +355,10 @@ mod tests {
         for (losses, words) in [
             (
                 [1.5, 2.5, 3.6],
-                "a difference of +0.533 nats a token (95 % interval +0.390 to +0.677 over 3 texts): it is the worse model",
+                "a difference of +0.533 nats a token (95 % interval +0.390 to +0.677, Student's t over 3 texts): it is the worse model",
             ),
             ([0.5, 1.5, 2.4], "it is the better model, and one of equal loss would be smaller and faster."),
-            ([0.5, 2.5, 3.0], "the two are of equal loss as far as these texts tell."),
+            ([0.5, 2.5, 3.0], "the two are not shown to differ."),
         ] {
             speeds.bases[0].losses = losses.to_vec();
             let found = told_of(&speeds);

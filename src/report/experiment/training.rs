@@ -1,7 +1,9 @@
 //! Loss against steps.
 
+use std::cmp::Ordering;
+
 use super::claims::headline;
-use super::{Configuration, Experiment, FINAL, SeedRun, StepLoss, final_loss, joined, number};
+use super::{Configuration, Experiment, FINAL, SeedRun, StepLoss, final_loss, joined, number, over_seeds};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Table};
 use crate::stats::{mean, sample_sd};
 
@@ -77,36 +79,42 @@ fn finding(experiment: &Experiment) -> String {
     told.push(experiment.paper.loss.to_string());
     if headline(experiment).is_some() {
         let differences = differences(experiment, 1, ALL);
-        let lower = differences.iter().filter(|difference| **difference < 0.0).count();
-        told.push(match (lower, differences.len()) {
-            (_, 0) => "There is nothing to hold against it.".to_string(),
-            (0, _) => "Here it is the other way round.".to_string(),
-            (lower, n) if lower == n => "That it is lower is found here as well.".to_string(),
-            (lower, n) => format!("Here the sign differs from seed to seed: lower in {lower} of {n}."),
-        });
+        told.push(
+            match over_seeds(&differences).side() {
+                _ if differences.is_empty() => "There is nothing to hold against it.",
+                Some(Ordering::Less) => "That it is lower is found here as well.",
+                Some(Ordering::Greater) => "Here it is the other way round.",
+                Some(Ordering::Equal) => "Here no difference is shown, as the interval holds 0.",
+                None => "Here no difference is shown, as that takes an interval over seeds.",
+            }
+            .to_string(),
+        );
     }
     told.join(" ")
 }
 
 fn compared(base: &Configuration, other: &Configuration, differences: &[f64]) -> String {
-    let lower = differences.iter().filter(|difference| **difference < 0.0).count();
+    let Some(difference) = mean(differences) else {
+        return format!("There is no training of {} beside one of {}.", other.name, base.name);
+    };
+    let interval = over_seeds(differences);
+    let found = match interval.side() {
+        Some(Ordering::Less) => "lower than",
+        Some(Ordering::Greater) => "higher than",
+        _ => "not shown to differ from",
+    };
     let each: Vec<String> = differences.iter().map(|difference| signed(Some(*difference))).collect();
-    match mean(differences) {
-        None => format!("There is no training of {} beside one of {}.", other.name, base.name),
-        Some(difference) => {
-            let seeds = match differences.len() {
-                1 => "with the one seed of both".to_string(),
-                n => format!("in the mean of {n} seeds ({}), lower in {lower} of {n}", joined(&each)),
-            };
-            format!(
-                "At the end of training, {} has a loss {} nats {} than {} {seeds}.",
-                other.name,
-                number(Some(difference.abs())),
-                if difference < 0.0 { "lower" } else { "higher" },
-                base.name,
-            )
-        }
-    }
+    let seeds = match differences.len() {
+        1 => "with the one seed of both (".to_string(),
+        n => format!("in the mean of {n} seeds ({}; ", joined(&each)),
+    };
+    format!(
+        "At the end of training, the loss of {} is {found} that of {}: {} nats {seeds}{}).",
+        other.name,
+        base.name,
+        signed(Some(difference)),
+        interval.told(differences.len(), "seed", |value| signed(Some(value)))
+    )
 }
 
 const ALL: fn(&StepLoss) -> Option<f64> = |step| Some(step.loss);
