@@ -1,0 +1,352 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::report;
+use crate::report::comparison::Comparison;
+use crate::report::tests::{failed, outcome};
+
+fn hostile() -> Outcome {
+    Outcome {
+        needle: "\nwith \"quotes\", commas,\r\nline ends\r and\0nul\n".into(),
+        question: "=HYPERLINK(\"x\")".into(),
+        expected_answer: "\"".into(),
+        model_response: Some("\n\"\n".into()),
+        model: " spaces \u{feff}é漢字🦀 ".into(),
+        task: String::new(),
+        depth_percent: 0.1 + 0.2,
+        answer_logprob: Some(-1.0e-300),
+        needle_mass_top: Some(f64::MIN_POSITIVE),
+        duration_seconds: Some(f64::MAX),
+        ..outcome(1024, 50.0, 0, true, None)
+    }
+}
+
+fn attention(head: usize) -> AttentionRow {
+    AttentionRow {
+        run_id: "run".into(),
+        row_id: "1024:50:0".into(),
+        layer: 3,
+        head,
+        needle_mass: 1.0 / 3.0,
+        value_mass: 0.0,
+        total_mass: 1.0,
+        sink_mass: 0.5,
+        lift: None,
+        entropy: Some(2.5),
+        argmax_position: 7,
+        answer_needle_mass: 0.25,
+        answer_value_mass: 0.125,
+        answer_total_mass: 1.0,
+        answer_sink_mass: 0.0,
+        passed_keys: None,
+        passed_share: None,
+        zero_share: None,
+        effective_window: None,
+    }
+}
+
+fn header_of<T: Serialize>(row: T) -> String {
+    String::from_utf8(to_csv(&[row], true).unwrap()).unwrap().lines().next().unwrap().to_string()
+}
+
+#[test]
+fn columns_are_the_fields_in_their_order() {
+    assert_eq!(header_of(hostile()), Outcome::COLUMNS.join(","));
+    assert_eq!(header_of(attention(0)), AttentionRow::COLUMNS.join(","));
+    let token = TokenRow {
+        run_id: String::new(),
+        row_id: String::new(),
+        position: 0,
+        token: "\n".into(),
+        mass_mean: 0.0,
+        mass_top_head: 0.0,
+    };
+    assert_eq!(header_of(token), TokenRow::COLUMNS.join(","));
+    let cell = report::cells(&[failed(1024, 0.0, 0)], &[]).remove(0);
+    assert_eq!(header_of(cell), cells(&[]).unwrap().trim_end());
+    let rows = [outcome(1024, 0.0, 0, true, None)];
+    let compared = Comparison::of(&rows, &rows, &[], None).unwrap();
+    assert_eq!(header_of(compared.all), comparison(&[]).unwrap().trim_end());
+}
+
+#[test]
+fn hostile_texts_and_extreme_numbers_come_back_exactly() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("results.csv");
+    let empty_answer = Outcome { model_response: Some(String::new()), ..hostile() };
+    let outcomes = [hostile(), empty_answer, failed(2048, 0.0, 1)];
+    let mut table = Appender::open(&path).unwrap();
+    for outcome in &outcomes {
+        table.append(std::slice::from_ref(outcome)).unwrap();
+    }
+    assert_eq!(read::<Outcome>(&path).unwrap(), outcomes);
+}
+
+#[test]
+fn missing_is_an_empty_field() {
+    let text = cells(&report::cells(&[failed(1024, 50.0, 0)], &[])).unwrap();
+    assert_eq!(text.lines().nth(1), Some("1024,50.0,0,0,,,,,1,0,,,,,"));
+}
+
+#[test]
+fn a_table_torn_at_any_byte_keeps_every_whole_record_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tokens.csv");
+    let row = |position| TokenRow {
+        run_id: "run".into(),
+        row_id: "1:2:3".into(),
+        position,
+        token: "\n\"\",\r\n\"".into(),
+        mass_mean: 0.5,
+        mass_top_head: 0.25,
+    };
+    let size = || std::fs::metadata(&path).unwrap().len();
+    let mut table = Appender::open(&path).unwrap();
+    let mut ends = vec![size()];
+    for position in 0..2 {
+        table.append(&[row(position)]).unwrap();
+        ends.push(size());
+    }
+    drop(table);
+    let whole = std::fs::read(&path).unwrap();
+    for cut in 0..=whole.len() {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let complete = ends.iter().filter(|&&end| end <= cut as u64).count();
+        let kept = if complete == 0 { 0 } else { ends[complete - 1] };
+        let records = complete.saturating_sub(1);
+        assert_eq!(read::<TokenRow>(&path).unwrap().len(), records, "read, cut at {cut}");
+        let mut table = Appender::open(&path).unwrap();
+        assert_eq!(table.dropped_bytes(), cut as u64 - kept, "cut at {cut}");
+        table.append(&[row(9)]).unwrap();
+        drop(table);
+        let positions: Vec<_> = read::<TokenRow>(&path).unwrap().iter().map(|row| row.position).collect();
+        assert_eq!(positions, (0..records).chain([9]).collect::<Vec<_>>(), "cut at {cut}");
+    }
+}
+
+#[test]
+fn other_columns_are_named_and_the_file_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tokens.csv");
+    for (header, difference) in [
+        ("run_id,row_id,position,token,mass_mean\n", "missing mass_top_head"),
+        ("run_id,row_id,position,text,mass_mean,mass_top_head\n", "missing token; unknown text"),
+        ("run_id;row_id;position;token;mass_mean;mass_top_head\n", "separated by semicolons"),
+    ] {
+        std::fs::write(&path, header.to_string() + "torn").unwrap();
+        for error in [Appender::<TokenRow>::open(&path).unwrap_err(), read::<TokenRow>(&path).unwrap_err()] {
+            assert!(matches!(error, Error::Columns { .. }));
+            assert!(error.to_string().contains(difference), "{error}");
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), header.to_string() + "torn");
+    }
+}
+
+#[test]
+fn a_row_that_cannot_be_understood_is_named_by_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tokens.csv");
+    let header = TokenRow::COLUMNS.join(",");
+    for (line, expected) in [
+        ("r,1:0:0,x,b,0,0", "line 4: column position: found \"x\": invalid digit"),
+        ("r,1:0:0,1,b,0", "line 4: 5 fields instead of 6"),
+        ("r,1:0:0,1,b,,0", "line 4: column mass_mean: found \"\": "),
+        ("r,1:0:0,\"1,024\",b,0,0", "line 4: column position: found \"1,024\": invalid digit"),
+        ("r,1:00:00,1,b,0,0", "line 4: row_id is \"1:00:00\""),
+    ] {
+        std::fs::write(&path, format!("{header}\nr,1:0:0,1,\"\n\",0,0\n{line}\n")).unwrap();
+        let error = read::<TokenRow>(&path).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("tokens.csv"), "{error}");
+    }
+}
+
+/// `results.csv` with the row of a trial that ran and that of one that did not.
+fn written(path: &Path) -> (Vec<Outcome>, String) {
+    let rows = vec![outcome(1024, 12.5, 0, true, Some(0.25)), failed(1024, 50.0, 1)];
+    Appender::open(path).unwrap().append(&rows).unwrap();
+    (rows, std::fs::read_to_string(path).unwrap())
+}
+
+#[test]
+fn a_table_that_another_program_saved_without_loss_is_the_same_and_is_written_anew_to_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("results.csv");
+    let (rows, text) = written(&path);
+    let records = |text: &str| -> Vec<StringRecord> {
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+        reader.records().collect::<csv::Result<_>>().unwrap()
+    };
+    let changed = |change: &dyn Fn(usize, &mut Vec<String>)| {
+        let lines = records(&text).into_iter().enumerate().map(|(line, record)| {
+            let mut fields: Vec<String> = record.iter().map(String::from).collect();
+            change(line, &mut fields);
+            let quoted = fields.iter().map(|field| format!("\"{}\"", field.replace('"', "\"\"")));
+            quoted.collect::<Vec<_>>().join(",") + "\r\n"
+        });
+        lines.collect::<String>()
+    };
+    let place = |name: &str| Outcome::COLUMNS.iter().position(|column| *column == name).unwrap();
+    for saved in [
+        format!("\u{feff}{text}"),
+        text.replace('\n', "\r\n"),
+        format!("{text}{}\n", ",".repeat(Outcome::COLUMNS.len() - 1)),
+        changed(&|_, _| ()),
+        changed(&|_, fields| fields.rotate_left(5)),
+        changed(&|line, fields| fields.insert(0, if line == 0 { String::new() } else { line.to_string() })),
+        changed(&|line, fields| {
+            let missing = fields[place("prompt_tokens")].is_empty();
+            for name in ["prompt_tokens", "needle_start", "answer_rank", "trial"]
+                .iter()
+                .filter(|_| line > 0 && !missing)
+            {
+                fields[place(name)] += ".0";
+            }
+            let mut set = |name: &str, from: &str, to: &str| {
+                let field = &mut fields[place(name)];
+                if field == from {
+                    *field = to.to_string()
+                }
+            };
+            set("correct", "true", "True");
+            set("needle_mass_top", "", "NaN");
+            set("score", "1.0", "1");
+        }),
+    ] {
+        std::fs::write(&path, &saved).unwrap();
+        assert_eq!(read::<Outcome>(&path).unwrap(), rows, "{saved}");
+        assert!(
+            is_changed::<Outcome>(&path).unwrap() || saved.starts_with(text.lines().next().unwrap()),
+            "{saved}"
+        );
+    }
+}
+
+#[test]
+fn a_table_that_a_spreadsheet_damaged_is_refused_and_the_change_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("results.csv");
+    let (_, text) = written(&path);
+    for (from, to, problem) in [
+        ("1024:12.5:0,7", "1024:12:05,7", "row_id is \"1024:12:05\""),
+        ("1024:12.5:0,7", "1023:12.5:0,7", "not that of its length and trial"),
+        (",1024,12.5,", ",\"1,024\",12.5,", "column context_length: found \"1,024\""),
+        (",1234567,1234567,", ",1.23457E+06,1234567,", "expected_answer is \"1.23457E+06\""),
+        (
+            ",abc,",
+            ",0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef,",
+            "does not begin config_hash",
+        ),
+    ] {
+        let damaged = text.replacen(from, to, 1);
+        assert_ne!(damaged, text, "{from}");
+        std::fs::write(&path, damaged).unwrap();
+        let error = read::<Outcome>(&path).unwrap_err().to_string();
+        assert!(error.contains(problem) && error.contains("line 2"), "{problem} in {error}");
+    }
+    std::fs::write(&path, text.replace('\n', "\r")).unwrap();
+    assert!(read::<Outcome>(&path).unwrap_err().to_string().contains("carriage returns"));
+}
+
+#[test]
+fn formulas_are_marked_in_what_is_shown_when_asked_for_and_numbers_stay_numbers() {
+    let formula = Outcome { model_response: Some("=1+1".into()), needle: "@A1, \"b\"".into(), ..hostile() };
+    let (plain, safe) = (Style::plain(80), Style { csv_safe: true, ..Style::plain(80) });
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("results.csv");
+    Appender::open(&path).unwrap().append(std::slice::from_ref(&formula)).unwrap();
+    let rows = std::slice::from_ref(&formula);
+    assert_eq!(trials(rows, &plain).unwrap(), std::fs::read_to_string(&path).unwrap());
+    let shown = trials(rows, &safe).unwrap();
+    for part in [",'=1+1,", ",\"'@A1, \"\"b\"\"\",", "'=HYPERLINK", ",-1e-300,"] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    for text in ["+1", "-1", "\t=1", "\r=1"] {
+        assert_eq!(quoted(text), format!("'{text}"));
+    }
+    for text in ["", "1", "'=1", "a=b", " =1"] {
+        assert_eq!(quoted(text), text);
+    }
+}
+
+#[test]
+fn the_rows_of_one_trial_are_appended_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("attention.csv");
+    let rows: Vec<_> = (0..4).map(attention).collect();
+    let mut table = Appender::open(&path).unwrap();
+    table.append(&rows).unwrap();
+    table.append(&[]).unwrap();
+    assert_eq!(read::<AttentionRow>(&path).unwrap(), rows);
+}
+
+#[test]
+fn a_second_writer_is_turned_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tokens.csv");
+    let first = Appender::<TokenRow>::open(&path).unwrap();
+    let error = Appender::<TokenRow>::open(&path).unwrap_err().to_string();
+    assert!(error.contains("another run is writing"), "{error}");
+    drop(first);
+    Appender::<TokenRow>::open(&path).unwrap();
+}
+
+/// A disk with `room` bytes left.
+struct Disk {
+    bytes: Vec<u8>,
+    room: usize,
+}
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(self.room - self.bytes.len());
+        self.bytes.extend(&bytes[..taken]);
+        if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Storage for Disk {
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.bytes.truncate(len as usize);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_keeps_whole_records_and_lets_the_next_one_follow() {
+    let (mut disk, mut len) = (Disk { bytes: Vec::new(), room: 10 }, 0);
+    write_whole(&mut disk, &mut len, b"one,two\n").unwrap();
+    let error = write_whole(&mut disk, &mut len, b"three,four\n").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    assert_eq!((disk.bytes.as_slice(), len), (&b"one,two\n"[..], 8));
+    disk.room = 100;
+    write_whole(&mut disk, &mut len, b"five\n").unwrap();
+    assert_eq!((disk.bytes.as_slice(), len), (&b"one,two\nfive\n"[..], 13));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn every_token_row_comes_back_exactly(
+        tokens in proptest::collection::vec((any::<String>(), "[\"\r\n,=\0 a]{0,6}", any::<f64>(), any::<usize>()), 1..8),
+    ) {
+        let rows: Vec<_> = tokens
+            .into_iter()
+            .map(|(run_id, token, mass, position)| TokenRow {
+                run_id, row_id: format!("{position}:12.5:0"), position, token, mass_mean: mass, mass_top_head: -mass,
+            })
+            .collect();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens.csv");
+        Appender::open(&path).unwrap().append(&rows).unwrap();
+        prop_assert_eq!(read::<TokenRow>(&path).unwrap(), rows);
+    }
+}
