@@ -26,7 +26,7 @@
 //!  1  TEXT  grid needle haystack split  | TENSOR  attention model
 //!           standing task prompt trial  |         checkpoint generate logits loss speed kernel
 //!           tokenizer                   |
-//!  0  registry · error · rng · hash · clock · files · json · process · progress · printable
+//!  0  allocator · registry · error · rng · hash · clock · files · json · process · progress · printable
 //! ```
 //!
 //! # Invariants, held by `tests/layers.rs`
@@ -43,6 +43,7 @@
 //!   exactly.
 //! - The same seed gives the same prompts and rows on any number of threads, apart from duration and timestamp.
 
+pub mod allocator;
 pub mod attention;
 pub mod checkpoint;
 pub mod cli;

@@ -8,8 +8,12 @@ use niah::cli::{Cli, Command};
 use niah::commands;
 use niah::error::{Error, Result};
 
+#[global_allocator]
+static ALLOCATOR: niah::allocator::Allocator = niah::allocator::Allocator;
+
 fn main() -> ExitCode {
     niah::process::outlive_file_size_limit();
+    niah::process::fit_into_address_space();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -25,9 +25,12 @@ pub fn own_limit() -> Option<(&'static str, usize)> {
         let limit: usize = limit.split_whitespace().next()?.parse().ok()?;
         Some((*command, limit.saturating_sub(kibibytes("/proc/self/status", used)?)))
     };
-    let kinds = [("Max address space", "VmSize:", "ulimit -v"), ("Max data size", "VmData:", "ulimit -d")];
+    let kinds = [("Max address space", "VmSize:", ADDRESS_SPACE), ("Max data size", "VmData:", "ulimit -d")];
     kinds.iter().filter_map(left).min_by_key(|(_, left)| *left)
 }
+
+/// The command that limits the address space of a process.
+const ADDRESS_SPACE: &str = "ulimit -v";
 
 /// The most memory that this process has held since it began, or since [`forget_peak_memory`], in bytes. `None` where the
 /// system does not say.
@@ -49,6 +52,18 @@ pub fn outlive_file_size_limit() {
     #[cfg(unix)]
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
+/// Under a limit on address space (`ulimit -v`) has all threads share one arena of memory: each would set 64 MiB of the limit
+/// aside, whatever it uses. With glibc alone.
+pub fn fit_into_address_space() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    if own_limit().is_some_and(|(command, _)| command == ADDRESS_SPACE) {
+        // SAFETY: a setting of the allocator is changed, before any other thread runs.
+        unsafe {
+            libc::mallopt(libc::M_ARENA_MAX, 1);
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use Layer::{Base, Command, Export, Plan, Report, Score, Tensor, Text};
 
 /// Every module at the top of the crate; the binary is `main`.
 const MODULES: &[(&str, Layer)] = &[
+    ("allocator", Base),
     ("clock", Base),
     ("error", Base),
     ("files", Base),

@@ -82,7 +82,8 @@ pub(super) fn refuse_adapter(directory: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::File`] with the names when it holds several.
 pub(super) fn only_gguf(directory: &Path) -> Result<Option<PathBuf>> {
-    let found = names(directory, |name| extension(Path::new(name)) == "gguf");
+    // Beside a model that sees or hears stands the part that does.
+    let found = names(directory, |name| extension(Path::new(name)) == "gguf" && !name.starts_with("mmproj"));
     let first = found.iter().find(|name| !gguf::other_parts(name).is_empty());
     let parts = |first: &String| gguf::other_parts(first).len() + 1 == found.len();
     match (&found[..], first) {

@@ -14,11 +14,11 @@ use crate::attention::variant::{LayerScale, OwnVariant, describe_scales};
 use crate::attention::{AttentionRows, AttentionVariant};
 use crate::checkpoint::{Checkpoint, RopeOverride, read_scales};
 use crate::error::{Error, Result};
-use crate::files;
 use crate::logits::LogitsRequest;
 use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
 use crate::tokenizer::Tokenize;
+use crate::{files, json};
 
 /// What `niah logits` is asked to do.
 #[derive(Debug, Clone)]
@@ -226,8 +226,11 @@ fn encode(text: &str, checkpoint: &Checkpoint, model: &str) -> Result<(Option<u3
 
 const IDS: &str = "token ids, whole numbers from 0 on";
 
-/// Bytes of a file of token ids, at most: tens of millions of them.
-const MOST_IDS_BYTES: u64 = 256 << 20;
+/// Ids in a file, at most: several times what any model reads at once.
+const MOST_IDS: usize = 8_000_000;
+
+/// Bytes of such a file, at most.
+const MOST_IDS_BYTES: u64 = 128 << 20;
 
 fn parse_ids(text: &str) -> Result<Vec<u32>> {
     let wrong = |found: &str| Error::invalid("--ids", format!("{found:?}"), format!("{IDS}, such as 1,2,3"));
@@ -240,7 +243,7 @@ fn read_ids(path: &Path) -> Result<Vec<u32>> {
     let wrong = |problem: String| Error::file(path, format!("{problem}; {remedy}"));
     let bytes = files::read(path, MOST_IDS_BYTES).map_err(|error| wrong(format!("cannot read: {error}")))?;
     let json: Value =
-        serde_json::from_slice(&bytes).map_err(|error| wrong(format!("broken JSON ({error})")))?;
+        json::parse(&bytes, MOST_IDS).map_err(|error| wrong(format!("broken JSON ({error})")))?;
     let Value::Array(items) = json else { return Err(wrong("no JSON array".to_string())) };
     let id = |(index, item): (usize, &Value)| {
         let id = item.as_u64().and_then(|id| u32::try_from(id).ok());

@@ -12,13 +12,13 @@ use super::{Initial, ModelSizes, State, Trainable, TrainingSettings, from_checkp
 use crate::attention::variant::{swap_scale, swapped_layers};
 use crate::checkpoint::{Checkpoint, Config, RopeOverride};
 use crate::error::{Error, Result};
-use crate::files;
 use crate::haystack::Haystack;
 use crate::model::families::describe;
 use crate::model::spec::DecoderSpec;
 use crate::registry;
 use crate::task::TASKS;
 use crate::tokenizer::{TextTokenizer, train_tokenizer};
+use crate::{files, json};
 
 /// The attention variants that can be trained, by name.
 const TRAINED: &[registry::Entry<Multiplier>] = &[
@@ -299,7 +299,7 @@ fn read_text(path: &Path) -> Result<String> {
 
 fn read_config(directory: &Path) -> Result<Value> {
     let path = directory.join("config.json");
-    let values: Map<String, Value> = serde_json::from_str(&read_text(&path)?)
+    let values: Map<String, Value> = json::parse(read_text(&path)?.as_bytes(), json::MOST_VALUES)
         .map_err(|error| Error::file(&path, format!("broken JSON ({error}); write it again")))?;
     Ok(Value::Object(values))
 }

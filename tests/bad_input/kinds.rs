@@ -152,6 +152,7 @@ fn a_gguf_file_is_read_whatever_its_name_and_found_in_its_directory() {
         fs::copy(place.path("plain.gguf"), place.path(name)).unwrap();
         place.niah(&format!("run -m {name} --dry-run --context-lengths 400 --depths 50")).works(&[]);
     }
+    fs::write(place.path("folder/mmproj-model-f16.gguf"), "x").unwrap();
     place.niah("run -m folder --dry-run --context-lengths 400 --depths 50").works(&[]);
 }
 

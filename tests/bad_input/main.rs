@@ -8,6 +8,7 @@ mod common;
 mod flags;
 mod gguf_files;
 mod kinds;
+mod limits;
 mod results;
 mod special_files;
 mod unread;
