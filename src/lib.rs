@@ -34,7 +34,7 @@
 //! - Text, score, report and the drawing exports never import candle: results can be drawn again without a model.
 //! - `attention` and `model` know token ids and token ranges, never needles or tasks.
 //! - clap stands only in `main`, `cli` and `commands`, comfy-table only in `export/table.rs`, the csv crate only in `export/csv.rs`,
-//!   hf-hub only in `checkpoint/`.
+//!   ureq only in `checkpoint/hub/`.
 //! - One function, [`attention::attend`], turns scores into mixed values: masking, chunks, grouped heads and probing happen
 //!   there once, for the reference and for the fused kernel. What screens instead of normalising has one such function as well,
 //!   [`attention::screening::screen`].

@@ -106,3 +106,9 @@ impl Download {
         self.0.finish_and_clear();
     }
 }
+
+/// A line on stderr about something that takes its time without a bar.
+pub fn say(line: &str) {
+    // A reader of stderr that has gone away must not end a run.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -75,12 +75,12 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap", &["cli/", "commands/", "main.rs"]),
     ("comfy_table", &["export/table.rs"]),
     ("csv", &["export/csv.rs"]),
-    ("hf_hub", &["checkpoint/"]),
     ("indicatif", &["progress.rs"]),
     ("safetensors", &["checkpoint/"]),
+    ("sha1", &["checkpoint/hub/"]),
     ("tokenizers", &["tokenizer/"]),
     ("unicode_normalization_alignments", &["standing/"]),
-    ("ureq", &["checkpoint/"]),
+    ("ureq", &["checkpoint/hub/"]),
 ];
 
 /// The tensor modules, and what opens the device for them.

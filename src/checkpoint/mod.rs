@@ -6,7 +6,7 @@ mod gguf;
 mod gguf_config;
 mod gguf_header;
 mod gguf_tensors;
-mod hub;
+pub mod hub;
 mod kinds;
 mod own_variant;
 mod quantised;

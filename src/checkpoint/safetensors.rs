@@ -8,6 +8,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::Value;
 
 use super::config::Config;
+use super::hub::names::is_relative;
 use super::weight_file::{Plain, WeightFile};
 use super::weights::{TensorSource, counted};
 use crate::error::{Error, Result};
@@ -148,7 +149,7 @@ impl TensorSource for SafetensorsFiles {
     }
 }
 
-/// The shards that an index names, sorted, each a plain file name of the same directory.
+/// The shards that an index names, sorted, in its directory or in folders below it.
 fn shards(directory: &Path, index: &Path) -> Result<Vec<PathBuf>> {
     shard_names(index)?
         .into_iter()
@@ -165,8 +166,9 @@ pub(super) fn shard_names(index: &Path) -> Result<BTreeSet<String>> {
         map.ok_or_else(|| config.wrong("weight_map", "an object of tensor names to files", "nothing"))?;
     let mut names = BTreeSet::new();
     for name in map.values() {
-        let plain = name.as_str().filter(|name| !name.contains(['/', '\\']) && !name.starts_with('.'));
-        let plain = plain.ok_or_else(|| config.wrong("weight_map", "file names without a path", name))?;
+        let plain = name.as_str().filter(|name| is_relative(name));
+        let expected = "names of files beside the index or in folders below it";
+        let plain = plain.ok_or_else(|| config.wrong("weight_map", expected, name))?;
         names.insert(plain.to_string());
     }
     if names.is_empty() {

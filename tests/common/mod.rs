@@ -6,6 +6,7 @@ pub(crate) mod bench;
 pub(crate) mod gguf;
 pub(crate) mod grid;
 pub(crate) mod real_model;
+pub(crate) mod server;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
