@@ -164,7 +164,10 @@ impl<'a> Incoming<'a> {
             }
             let again = failure.kind == Kind::Broken || failure.kind == Kind::Network && came >= PROGRESS;
             if !again || left == 0 {
-                let problem = format!("{} at byte {}", failure.problem, self.length);
+                let problem = match failure.kind {
+                    Kind::Broken | Kind::Network => format!("{} at byte {}", failure.problem, self.length),
+                    _ => failure.problem,
+                };
                 return Err(Failure::new(failure.kind, problem));
             }
             client.wait(pause, &failure.problem);
