@@ -525,7 +525,7 @@ fn shards_in_folders_are_fetched_and_those_elsewhere_are_not() {
 #[test]
 fn a_repository_without_a_readable_checkpoint_is_named_for_what_it_is() {
     for (files, part) in [
-        (["adapter_config.json", "adapter_model.safetensors"], "an adapter"),
+        (["adapter_config.json", "adapter_model.safetensors"], "a LoRA adapter"),
         (["config.json", "pytorch_model.bin"], "PyTorch pickles"),
         (["config.json", "README.md"], "weights are not on the hub"),
         (["README.md", "a.txt"], "config.json is not on the hub"),

@@ -5,6 +5,7 @@ use super::names::{HubId, is_gguf};
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
+pub(super) const ADAPTER: &str = "adapter_config.json";
 
 /// What a folder holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +24,10 @@ impl Choice {
     /// The choice among the files of the id's folder and of those below it.
     pub(super) fn of(id: &HubId, files: &[String]) -> Self {
         let has = |file: &str| files.contains(&id.in_folder(file));
+        if has(ADAPTER) {
+            // Even where weights lie beside it, transformers loads the model that it changes.
+            return Self::Nothing(why_nothing(id, files));
+        }
         if has(CONFIG) && (has(WEIGHTS) || has(INDEX)) {
             return Self::Safetensors;
         }
@@ -44,8 +49,8 @@ fn why_nothing(id: &HubId, files: &[String]) -> String {
             "no such file or directory here, and as a hub id its repository has no folder {}; check the id",
             id.folder
         )
-    } else if has("adapter_config.json") {
-        "holds an adapter, not a whole model: merge it into the model it was made for with peft (merge_and_unload) and \
+    } else if has(ADAPTER) {
+        "holds a LoRA adapter (adapter_config.json), not a whole model: merge it into the model it was made for with peft (merge_and_unload) and \
          name the result"
             .to_string()
     } else if ends(".bin") || ends(".pt") || ends(".pth") {
@@ -105,7 +110,11 @@ mod tests {
         assert_eq!(of("a/b", &split), Choice::Gguf(split[0].to_string()));
         let several = ["a-12345-of-x.gguf", "b.gguf"];
         assert_eq!(of("a/b", &several), Choice::Several(several.map(String::from).to_vec()));
-        assert!(matches!(of("a/b", &["config.json", "sub/model.safetensors"]), Choice::Nothing(_)));
+        for nothing in
+            [["config.json", "sub/model.safetensors", "x"], ["config.json", "model.safetensors", ADAPTER]]
+        {
+            assert!(matches!(of("a/b", &nothing), Choice::Nothing(_)), "{nothing:?}");
+        }
     }
 
     #[test]

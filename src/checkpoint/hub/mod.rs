@@ -17,7 +17,7 @@ mod settings;
 use std::path::PathBuf;
 
 use cache::RepositoryCache;
-use choice::{CONFIG, Choice, INDEX, WEIGHTS, is_model, shortened};
+use choice::{ADAPTER, CONFIG, Choice, INDEX, WEIGHTS, is_model, shortened};
 use client::{Client, Expected, Failure, Kind};
 use download::{Contents, local, receive};
 use fingerprint::Fingerprint;
@@ -40,6 +40,7 @@ const OPTIONAL: &[&str] = &[
     "chat_template.jinja",
     "chat_template.json",
     "tokenizer.model",
+    ADAPTER,
 ];
 
 /// Where a repository keeps chat templates beside the first one.
