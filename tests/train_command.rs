@@ -249,7 +249,10 @@ fn screening_tiles_are_trained_go_on_and_run() {
     assert!(rows[1][8].parse::<f64>().unwrap() > 200.0 && rows[1][9] == "2", "{rows:?}");
     assert!(rows[1..].iter().all(|row| row[5..8].iter().all(String::is_empty)), "{rows:?}");
 
-    succeeds(&train("further", &["--init=whole", "--steps=3"]));
+    let sequences = ["--context-length=128", "--batch-size=4"];
+    let init =
+        |more: &[&str]| place.niah(&[&["train", "-o", "further", "--init=whole"], more, &sequences].concat());
+    succeeds(&init(&["--steps=3"]));
     let settings = &json(&place.path("further/training.json"))["settings"]["training"];
     assert_eq!(settings["lr"], 0.0625, "the optimiser of the checkpoint's family");
     let run = [
@@ -265,7 +268,6 @@ fn screening_tiles_are_trained_go_on_and_run() {
     assert_eq!(json(&place.path("results/run.json"))["variant"], "screening");
     for (more, words) in [
         (&["--variant=ssmax"][..], "--variant"),
-        (&["--init=whole", "--swap-at-step=1"], "--swap-at-step"),
         (&["--qk-norm=none"], "--family niah"),
         (&["--key-dim=1"], "at least 2"),
         (&["--mipe-threshold=1"], "--mipe-threshold"),
@@ -276,6 +278,7 @@ fn screening_tiles_are_trained_go_on_and_run() {
         assert_eq!(output.status.code(), Some(2), "{more:?}: {}", told(&output));
         assert!(told(&output).contains(words), "{more:?}: {}", told(&output));
     }
+    assert!(told(&init(&["--swap-at-step=1"])).contains("--swap-at-step"));
     let output = place.train("refused", &["--key-dim=8"]);
     assert!(told(&output).contains("--family multiscreen"), "{}", told(&output));
 }

@@ -120,6 +120,12 @@ fn a_text_of_ones_own_is_shaded() {
     assert_eq!(first, "tiny, softmax (m = 1): 81 tokens of cat.txt");
     assert!(page.contains("attention of the last token, mean over all heads"), "{page}");
     assert!(page.contains("heads by needle mass") && !page.contains("-0.0000"), "{page}");
+    let heads = page.split_once("heads by needle mass\n").unwrap().1;
+    assert!(heads.starts_with(" head   needle    total     sink"), "a value mass of no value: {heads}");
+    let both = ["attend", "--text", "cat.txt", "--needle", needle, "--needle", "The door is red.", "--top=1"];
+    let two = bench.stdout(&[&both[..], &ask].concat());
+    let marks = |page: &str| page.matches("[[").count();
+    assert!(marks(&two) > marks(&page), "the second passage is not marked: {two}");
     let bare = bench.stdout(&[&["attend", "--text", "cat.txt", "--head=0.0"], &ask[..]].concat());
     assert!(bare.contains("head 0.0") && !bare.contains("heads by needle mass"), "{bare}");
 
@@ -133,10 +139,60 @@ fn a_text_of_ones_own_is_shaded() {
         (&["--text", "cat.txt", "--needle", "The dog"][..], "letter by letter"),
         (&["--text", "cat.txt", "--needle", "is"], "occurs once"),
         (&["--text", "none.txt"], "none.txt"),
+        (&["--text", "cat.txt", "--needle", needle, "--needle", "The dog"], "The dog"),
         (&["--text", "cat.txt", "--variant", "sofmax"], "known: softmax, ssmax"),
     ] {
         bench.refused(&[&["attend"], more, &ask[..]].concat(), &[message]);
     }
+}
+
+#[test]
+fn a_needle_may_begin_with_a_hyphen() {
+    let bench = Bench::new();
+    let prompts = ["prompts", "-m", "tiny", "--context-lengths", "400", "--depths", "50"];
+    let text = "- The answer is five today.";
+    let line = bench
+        .stdout(&[&prompts[..], &["--needle", text, "--question", "- What?", "--answer", "five"]].concat());
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["needles"][0], &line["question"]), (&text.into(), &"- What?".into()));
+}
+
+#[test]
+fn a_haystack_that_begins_again_is_said_by_every_command_that_reads_it() {
+    let bench = Bench::new();
+    fs::write(bench.path("short.txt"), "The river carried a boat. Nobody saw it pass the mill.").unwrap();
+    let plan = ["-m", "tiny", "--context-lengths=300,500", "--depths=50", "--haystack=short.txt"];
+    let ran = |command: &[&str]| {
+        let output = bench.output(&[command, &plan].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        (String::from_utf8(output.stdout.clone()).unwrap(), stderr(&output))
+    };
+    let (_, said) = ran(&["run", "-o", "out"]);
+    assert_eq!(said.matches("begins again: 300 holds it 3 times, 500 holds it ").count(), 1, "{said}");
+    let record: Value = serde_json::from_str(&bench.text("out/run.json")).unwrap();
+    assert!(record["warnings"].to_string().contains("begins again"), "{record}");
+    assert_eq!(record["tokens"]["haystack_loops"]["300"], 2);
+    let (dry, said) = ran(&["run", "--dry-run"]);
+    assert!(dry.contains("the longest prompt goes round ") && said.contains("begins again"), "{dry}{said}");
+    let (limited, _) = ran(&["run", "--dry-run", "--limit=1"]);
+    assert!(limited.contains("2 prompts (--limit: 1 of them now)\n"), "{limited}");
+    let (lines, said) = ran(&["prompts"]);
+    assert!(lines.contains("\"haystack_loops\":2,") && said.contains("one of them holds it "), "{said}");
+}
+
+#[test]
+fn a_scorer_that_counts_a_part_of_a_word_is_warned_of_once() {
+    let bench = Bench::new();
+    let run = |scorer: &str, needle: &str, question: &str| {
+        let flags =
+            ["run", "-m", "tiny", "--context-lengths=400", "--depths=50", "--haystack=noise", "--dry-run"];
+        let own = ["--scorer", scorer, "--needle", needle, "--question", question, "--answer", "red"];
+        stderr(&bench.output(&[&flags[..], &own].concat())).matches("--scorer contains finds").count()
+    };
+    assert_eq!(run("contains", "Fred says the secret is red.", "Which?"), 1);
+    assert_eq!(run("contains", "The secret is red.", "Which colour is preferred?"), 1);
+    assert_eq!(run("contains", "The secret is red.", "Which?"), 0);
+    assert_eq!(run("match", "Fred says the secret is red.", "Which?"), 0);
 }
 
 #[test]

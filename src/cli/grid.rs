@@ -36,7 +36,14 @@ pub struct GridArgs {
     )]
     pub context_lengths_max: Option<ContextLength>,
     /// Number of evenly spaced lengths
-    #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Grid")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 5,
+        requires = "context_lengths_min",
+        conflicts_with = "context_lengths",
+        help_heading = "Grid"
+    )]
     pub context_lengths_num: usize,
     /// Needle depths in per cent of the haystack [default: 0,25,50,75,100]
     #[arg(long, value_name = "PERCENTS", value_delimiter = ',', help_heading = "Grid")]
@@ -44,8 +51,8 @@ pub struct GridArgs {
     /// Number of depths spaced from 0 to 100
     #[arg(long, value_name = "N", conflicts_with = "depths", help_heading = "Grid")]
     pub depths_num: Option<usize>,
-    /// How --depths-num spreads depths: linear, or sigmoid (denser at the ends)
-    #[arg(long, value_name = "HOW", value_parser = depth_spacing, default_value = "linear", help_heading = "Grid")]
+    /// How depths are spread that --depths does not name: linear, or sigmoid (denser at the ends)
+    #[arg(long, value_name = "HOW", value_parser = depth_spacing, default_value = "linear", conflicts_with = "depths", help_heading = "Grid")]
     pub depth_spacing: DepthSpacing,
     /// Trials of each cell, each with needles of its own
     #[arg(long, short = 'n', value_name = "N", default_value_t = 1, help_heading = "Grid")]
@@ -56,14 +63,15 @@ pub struct GridArgs {
     /// Task preset: magic, gkamradt, passkey, abcdigits (which has lines of its own and no haystack)
     #[arg(long, visible_alias = "preset", default_value = "magic", help_heading = "Task")]
     pub task: String,
-    /// A needle of your own; needs --question and --answer
-    #[arg(long, value_name = "TEXT", help_heading = "Task")]
+    /// A needle of your own, in place of a task; needs --question and --answer. A TEXT that is also the name of a flag goes
+    /// behind an equals sign
+    #[arg(long, value_name = "TEXT", conflicts_with = "task", help_heading = "Task")]
     pub needle: Option<String>,
     /// The question for --needle
-    #[arg(long, value_name = "TEXT", help_heading = "Task")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "task", help_heading = "Task")]
     pub question: Option<String>,
-    /// The part of --needle that answers --question
-    #[arg(long, value_name = "TEXT", help_heading = "Task")]
+    /// The part of --needle that answers --question: a word or number of its own there
+    #[arg(long, value_name = "TEXT", conflicts_with = "task", help_heading = "Task")]
     pub answer: Option<String>,
     /// Haystack: essays, noise, synthetic, or a file or directory of text [default: the task's own]
     #[arg(long, value_name = "NAME|PATH", help_heading = "Task")]
@@ -106,8 +114,8 @@ pub struct RunArgs {
     /// Compute every prompt from its first token, instead of keeping what it shares with the one before it
     #[arg(long, help_heading = "Machine")]
     pub no_prefix_sharing: bool,
-    /// Print cells, tokens, time and memory, and stop
-    #[arg(long, help_heading = "Output")]
+    /// Print cells, tokens, time and memory of the whole plan, and stop
+    #[arg(long, conflicts_with = "output_format", help_heading = "Output")]
     pub dry_run: bool,
     /// TOML file with any of these flags as keys; the command line wins
     #[arg(long, value_name = "FILE", help_heading = "Output")]

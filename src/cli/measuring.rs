@@ -58,7 +58,7 @@ pub struct TokenArgs {
     #[arg(long, value_name = "FILE", help_heading = "Tokens")]
     pub ids_file: Option<PathBuf>,
     /// A text for the checkpoint's tokenizer, with its BOS in front and without a chat template
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, help_heading = "Tokens")]
+    #[arg(long, value_name = "TEXT", help_heading = "Tokens")]
     pub text: Option<String>,
 }
 

@@ -6,6 +6,7 @@ mod grid;
 mod listing;
 mod measuring;
 mod model;
+mod texts;
 mod training;
 mod values;
 mod viewing;
@@ -21,6 +22,7 @@ pub use grid::{GridArgs, PromptsArgs, RunArgs};
 pub use listing::{InspectArgs, ListArgs};
 pub use measuring::{BenchArgs, LogitsArgs, LossArgs, TokenArgs};
 pub use model::{AttentionArgs, ChatArgs, MachineArgs, ModelArgs};
+pub use texts::join_texts;
 pub use training::{SaveDtype, TrainArgs, TrainedFamily};
 pub use viewing::{AttendArgs, By, ViewArgs};
 

@@ -49,8 +49,17 @@ pub struct TrainArgs {
     /// Precision of the weights in model.safetensors; training is in f32 in any case
     #[arg(long, value_name = "DTYPE", value_enum, default_value = "f32", help_heading = "Output")]
     pub save_dtype: SaveDtype,
-    /// Checkpoint directory to begin with, instead of a model from scratch
-    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    /// Checkpoint directory to begin with, instead of a model from scratch: its sizes are those of the training
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = [
+            "family", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+            "layer_pattern", "sliding_window", "qk_norm", "rope_theta", "initializer_range", "key_dim", "value_dim",
+            "mipe_threshold", "acceptance_init", "vocab_size",
+        ],
+        help_heading = "Model"
+    )]
     pub init: Option<String>,
     /// What a model from scratch is made of
     #[arg(long, value_name = "FAMILY", value_enum, default_value = "niah", help_heading = "Model")]
@@ -108,7 +117,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Model")]
     pub acceptance_init: Option<f64>,
     /// A tokenizer.json or its directory [default: that of --init, or one learned from the texts]
-    #[arg(long, value_name = "PATH", help_heading = "Model")]
+    #[arg(long, value_name = "PATH", conflicts_with = "vocab_size", help_heading = "Model")]
     pub tokenizer: Option<String>,
     /// Entries of a tokenizer that is learned: byte-level BPE, every digit a token
     #[arg(long, value_name = "N", default_value_t = 1024, help_heading = "Model")]

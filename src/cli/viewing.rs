@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::ArgPredicate;
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 
 use super::model::MachineArgs;
 use super::values::{dtype, exporter, kv_dtype, window_expansion};
@@ -53,29 +53,35 @@ pub struct AttendArgs {
     #[arg(required_unless_present = "text", conflicts_with = "text")]
     pub directory: Option<PathBuf>,
     /// Length of the cell [default: the longest]
-    #[arg(long)]
+    #[arg(long, conflicts_with = "text")]
     pub length: Option<ContextLength>,
     /// Depth of the cell in per cent [default: the middle one]
-    #[arg(long)]
+    #[arg(long, conflicts_with = "text")]
     pub depth: Option<Depth>,
     /// Trial of the cell
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, conflicts_with = "text")]
     pub trial: usize,
     /// Whose attention: mean (over all heads), top (the head with the largest needle mass), or LAYER.HEAD
     #[arg(long, default_value = "mean")]
     pub head: String,
-    /// How many heads to list
-    #[arg(long, default_value_t = 10)]
-    pub top: usize,
+    /// How many heads to list [default: 10]
+    #[arg(long, value_name = "N")]
+    pub top: Option<usize>,
     /// A text of your own, read from a file (- for stdin), instead of a run
     #[arg(long, value_name = "FILE", requires = "query", help_heading = "Own text")]
     pub text: Option<PathBuf>,
     /// What is asked about --text; its last token looks back
-    #[arg(long, value_name = "TEXT", help_heading = "Own text")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "text",
+        conflicts_with = "directory",
+        help_heading = "Own text"
+    )]
     pub query: Option<String>,
-    /// A passage of --text to measure and underline
-    #[arg(long, value_name = "TEXT", requires = "text", help_heading = "Own text")]
-    pub needle: Option<String>,
+    /// A passage of --text to measure and underline; may be given several times
+    #[arg(long, value_name = "TEXT", requires = "text", conflicts_with = "directory", action = ArgAction::Append, help_heading = "Own text")]
+    pub needle: Vec<String>,
     /// Checkpoint for --text [default: shipped:ssmax], or that of the run: what a run names itself is never downloaded
     #[arg(
         long,
@@ -86,16 +92,22 @@ pub struct AttendArgs {
     )]
     pub model: Option<String>,
     /// Attention variant for --text; see niah list variants
-    #[arg(long, default_value = "auto", help_heading = "Own text")]
+    #[arg(
+        long,
+        default_value = "auto",
+        requires = "text",
+        conflicts_with = "directory",
+        help_heading = "Own text"
+    )]
     pub variant: String,
     /// Precision of the weights for --text: f32, bf16, f16 [default: as in niah run]
-    #[arg(long, value_name = "DTYPE", value_parser = dtype, help_heading = "Own text")]
+    #[arg(long, value_name = "DTYPE", value_parser = dtype, requires = "text", conflicts_with = "directory", help_heading = "Own text")]
     pub dtype: Option<Dtype>,
     /// Precision of cached keys and values for --text: f32, bf16 [default: bf16 beside weights in bf16 on the CPU, else f32]
-    #[arg(long, value_name = "DTYPE", value_parser = kv_dtype, help_heading = "Own text")]
+    #[arg(long, value_name = "DTYPE", value_parser = kv_dtype, requires = "text", conflicts_with = "directory", help_heading = "Own text")]
     pub kv_dtype: Option<KvDtype>,
     /// Whether Multiscreen's windows above the training length are unlimited beyond it, for --text: on, off [default: on]
-    #[arg(long, value_name = "ON|OFF", value_parser = window_expansion, help_heading = "Own text")]
+    #[arg(long, value_name = "ON|OFF", value_parser = window_expansion, requires = "text", conflicts_with = "directory", help_heading = "Own text")]
     pub screening_window_expansion: Option<bool>,
     /// Where to compute.
     #[command(flatten)]

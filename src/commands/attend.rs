@@ -48,10 +48,15 @@ pub fn page(args: &AttendArgs, style: &Style) -> Result<Shown> {
         shown.title.iter().flat_map(|line| style.wrap(&printable::shortened(line))).collect();
     let mut page = format!("{}\n\n{}", title.join("\n"), shaded::draw(&shown.tokens, style));
     if !shown.heads.is_empty() {
-        page += &format!("\nheads by needle mass\n{}", table::heads(&shown.heads, args.top, style));
+        let values = shown.tokens.iter().any(|token| token.in_value);
+        let heads = table::heads(&shown.heads, args.top.unwrap_or(LISTED_HEADS), values, style);
+        page += &format!("\nheads by needle mass\n{heads}");
     }
     Ok(Shown { text: style.page(&page), warnings: shown.warnings })
 }
+
+/// Heads that are listed where the user asks for no number.
+const LISTED_HEADS: usize = 10;
 
 /// Whose attention is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,6 +233,7 @@ fn computed(
 }
 
 fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
+    check_needles(args, head)?;
     let text = read_text(file)?;
     let (device, _) = prepare(&args.machine)?;
     let model = args.model.as_deref().unwrap_or_default();
@@ -236,25 +242,26 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
     warn(plan.warnings());
     let query = args.query.as_deref().unwrap_or_default();
     head.check(plan.heads())?;
-    let prompt = plan.prompt(&text, query, args.needle.as_deref())?;
+    let prompt = plan.prompt(&text, query, &args.needle)?;
     if let Some(warning) = plan.check_length(prompt.tokens.len() + ANSWER_BUDGET)? {
         tell(format_args!("warning: {warning}"));
     }
-    let needle: Vec<Range<usize>> = prompt.needle.into_iter().collect();
+    let needles = prompt.needles;
     let request = Request {
         tokens: &prompt.tokens,
         answer: &[],
         max_new_tokens: ANSWER_BUDGET,
         end_tokens: &plan.end_tokens(),
-        spans: &[needle.clone(), Vec::new()],
+        spans: &[needles.clone(), Vec::new()],
         chosen_head: head.chosen(),
     };
     let completion = plan.load_model(&device)?.complete(request, &mut |_| true)?;
     let masses = head.row(&completion.attention)?;
     let texts = prompt.tokens.iter().map(|&id| plan.tokenizer.token_text(id)).collect::<Result<Vec<_>>>()?;
-    let heads = match needle.is_empty() {
+    let needle_tokens = needles.iter().map(ExactSizeIterator::len).sum();
+    let heads = match needles.is_empty() {
         true => Vec::new(),
-        false => attention_rows(("", "text"), needle[0].len(), prompt.tokens.len(), &completion.attention),
+        false => attention_rows(("", "text"), needle_tokens, prompt.tokens.len(), &completion.attention),
     };
     let answer = plan.tokenizer.decode_plain(&completion.tokens)?;
     Ok(Prompt {
@@ -269,9 +276,19 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
             format!("the model goes on {:?}", answer.trim()),
             format!("attention of the last token, {}", head.describe()),
         ],
-        tokens: shade(texts.into_iter().zip(masses), &needle, &[]),
+        tokens: shade(texts.into_iter().zip(masses), &needles, &[]),
         heads,
     })
+}
+
+/// Refuses what is asked about needles where there are none.
+fn check_needles(args: &AttendArgs, head: Head) -> Result<()> {
+    let expected = "a --needle beside it, or no such flag: without one no head has a needle mass";
+    match (args.needle.is_empty(), args.top) {
+        (true, Some(top)) => Err(Error::invalid("--top", top, expected)),
+        (true, None) if head == Head::Top => Err(Error::invalid("--head", "top", expected)),
+        _ => Ok(()),
+    }
 }
 
 /// Tokens generated behind a text of the user's own.

@@ -65,6 +65,16 @@ fn check_flags(args: &CompareArgs, given: &[(String, String)]) -> Result<()> {
             ));
         }
     }
+    let decided = |variant: &Option<String>, name: &str| variant.is_some() || is_run(name);
+    if decided(&args.variant_a, &args.a)
+        && decided(&args.variant_b, &args.b)
+        && !(is_run(&args.a) && is_run(&args.b))
+    {
+        if let Some((flag, value)) = given.iter().find(|(flag, _)| flag == "--variant") {
+            let expected = "no such flag beside --variant-a and --variant-b, which leave no model for it";
+            return Err(Error::invalid(flag, value, expected));
+        }
+    }
     match given.iter().find(|(flag, _)| !OF_STORED.contains(&flag.as_str())) {
         Some((flag, value)) if is_run(&args.a) && is_run(&args.b) => {
             let expected = "no such flag, or a model to run with it: A and B are stored already";

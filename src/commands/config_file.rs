@@ -7,18 +7,22 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory};
 use toml::{Table, Value};
 
-use crate::cli::{Cli, takes_value, with_dashes};
+use crate::cli::{self, Cli, join_texts, takes_value, with_dashes};
 use crate::error::{Error, Result};
 use crate::files;
 
 /// Bytes of a file of flags, at most.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// The command line with `_` in flag names read as `-`, and with the flags of its configuration file put in.
+/// The command line with `_` in flag names read as `-`, with texts joined to their flags, and with the flags of its configuration
+/// file put in.
 ///
 /// # Errors
-/// When the file cannot be read, is no TOML, or holds a key that is no flag of the command.
+/// Those of [`join_texts`], and when the file cannot be read, is no TOML, or holds a key that is no flag of the command.
 pub fn expand(arguments: Vec<String>) -> Result<Vec<String>> {
+    let mut known = cli::command();
+    known.build();
+    let arguments = join_texts(&known, arguments)?;
     let mut arguments: Vec<String> = arguments.iter().map(|argument| with_dashes(argument)).collect();
     let Some(file) = config_of(&arguments) else { return Ok(arguments) };
     // Built, so that flags of every command are flags of this one; without the help flag, which would end the parse.
@@ -86,7 +90,11 @@ fn flags(path: &Path, command: &clap::Command) -> Result<Vec<String>> {
                 format!("one of {}", known.join(", ")),
             )
         })?;
+        let is_list = |arg: &Arg| arg.get_long() == Some(&flag) && arg.get_value_delimiter().is_some();
         match (takes_value, &value) {
+            (true, Value::Array(_)) if !command.get_arguments().any(is_list) => {
+                return Err(wrong(path, &key, &value, "one value"));
+            }
             (true, _) => flags.push(format!("--{flag}={}", text_of(path, &key, &value)?)),
             (false, Value::Boolean(true)) => flags.push(format!("--{flag}")),
             (false, Value::Boolean(false)) => {}

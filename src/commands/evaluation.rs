@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 use serde_json::{Value, json};
 
-use super::tell;
+use super::{tell, warn};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::export::directory::{RunDirectory, RunRecord};
@@ -28,10 +28,16 @@ pub(super) struct Evaluation {
 }
 
 impl Evaluation {
-    /// Checks memory and builds the first prompt of every cell. `sharing`: prompts keep what they share with the one before.
-    pub(super) fn new(plan: RunPlan, sharing: bool) -> Result<Self> {
+    /// Checks memory and builds the first prompt of every cell; says how often a haystack that is too short begins again.
+    /// `sharing`: prompts keep what they share with the one before.
+    pub(super) fn new(mut plan: RunPlan, sharing: bool) -> Result<Self> {
         plan.check_memory()?;
-        Ok(Self { estimate: Estimate::new(&plan)?, plan, sharing })
+        let estimate = Estimate::new(&plan)?;
+        if let Some(repetition) = estimate.repetition(&plan) {
+            warn(std::slice::from_ref(&repetition));
+            plan.warnings.push(repetition);
+        }
+        Ok(Self { estimate, plan, sharing })
     }
 
     /// What `run.json` says. Reads all of the weights, for their hash.
@@ -66,7 +72,11 @@ impl Evaluation {
                 "file_bytes": plan.checkpoint.file_bytes(),
                 "spec": spec,
             }),
-            tokens: json!({ "prompt": prompt, "computed": computed }),
+            tokens: json!({
+                "prompt": prompt,
+                "computed": computed,
+                "haystack_loops": self.estimate.haystack_loops,
+            }),
             warnings: plan.warnings.clone(),
             machine,
             identity,

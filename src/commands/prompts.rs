@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use serde_json::json;
 
-use super::{cannot_write, settings, write_file};
+use super::{cannot_write, settings, warn, write_file};
 use crate::cli::PromptsArgs;
 use crate::error::{Error, Result};
 use crate::plan::RunPlan;
@@ -17,6 +17,7 @@ use crate::trial::Trial;
 /// When the plan cannot be made, a prompt cannot be built, or the output cannot be written.
 pub fn run(args: &PromptsArgs) -> Result<()> {
     let plan = RunPlan::resolve(settings(&args.model, &args.grid)?)?;
+    warn(&plan.warnings);
     match &args.output {
         None => write(&plan, args.limit, io::stdout().lock()).or_else(|error| match error {
             Failure::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -52,10 +53,21 @@ impl From<io::Error> for Failure {
 fn write(plan: &RunPlan, limit: Option<usize>, output: impl Write) -> Result<(), Failure> {
     let mut output = BufWriter::new(output);
     let mut prompts = PromptSequence::new(&plan.prompts, &plan.tokenizer);
+    let mut loops = 0;
     for trial in plan.trials().into_iter().take(limit.unwrap_or(usize::MAX)) {
-        writeln!(output, "{}", line(&trial, &prompts.build(&trial)?))?;
+        let prompt = prompts.build(&trial)?;
+        loops = prompt.haystack_loops.max(loops);
+        writeln!(output, "{}", line(&trial, &prompt))?;
     }
-    Ok(output.flush()?)
+    output.flush()?;
+    if loops > 0 {
+        let name = plan.prompts.haystack.name();
+        warn(&[format!(
+            "the haystack {name} is shorter than the prompts: one of them holds it {} times",
+            loops + 1
+        )]);
+    }
+    Ok(())
 }
 
 fn line(trial: &Trial, prompt: &Prompt) -> serde_json::Value {

@@ -25,7 +25,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let evaluation = Evaluation::new(plan, sharing)?;
     let plan = &evaluation.plan;
     if args.dry_run {
-        return print(&printable::lines(&evaluation.estimate.describe(plan, &device, sharing)?));
+        return print(&printable::lines(&evaluation.estimate.describe(plan, &device, sharing, args.limit)?));
     }
 
     let directory = args.output.clone().unwrap_or_else(|| default_directory(plan));

@@ -27,6 +27,10 @@ pub fn run(args: &ViewArgs, style: &Style) -> Result<()> {
 pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
     match args.by {
         By::Cell => {
+            let length = args.length.map(|length| ("--length", length.to_string()));
+            if let Some((flag, found)) = length.or(args.depth.map(|depth| ("--depth", depth.to_string()))) {
+                return Err(Error::invalid(flag, found, "--by layer beside it, which shows one cell"));
+            }
             let StoredRun { record, outcomes, warnings } = StoredRun::read(&args.directory)?;
             Ok(Shown { text: results(&outcomes, &record, args.output_format, style)?, warnings })
         }

@@ -168,9 +168,9 @@ fn p_value(p: f64) -> String {
 }
 
 /// The `top` heads by needle mass, `layer.head`, at the query that predicts the first answer token; ties in the order
-/// of layers and heads.
+/// of layers and heads. `values`: the needles have one that is known; without it there is no column of its mass.
 #[must_use]
-pub fn heads(attention: &[AttentionRow], top: usize, style: &Style) -> String {
+pub fn heads(attention: &[AttentionRow], top: usize, values: bool, style: &Style) -> String {
     let mut sorted: Vec<&AttentionRow> = attention.iter().collect();
     sorted.sort_by(|a, b| {
         b.needle_mass.total_cmp(&a.needle_mass).then_with(|| (a.layer, a.head).cmp(&(b.layer, b.head)))
@@ -178,12 +178,17 @@ pub fn heads(attention: &[AttentionRow], top: usize, style: &Style) -> String {
     let absolute = attention.iter().any(|row| row.passed_keys.is_some());
     let shown = sorted.iter().take(top);
     let rows = shown.map(|row| if absolute { screened_head(row) } else { normalised_head(row) });
-    let header = match absolute {
+    let mut rows: Vec<Vec<String>> = rows.collect();
+    let mut header = match absolute {
         true => ["head", "needle", "total", "share", "value", "lift", "passed", "window", "zeros", "arg-max"]
-            .as_slice(),
-        false => &["head", "needle", "value", "total", "sink", "lift", "entropy", "arg-max"],
+            .to_vec(),
+        false => ["head", "needle", "value", "total", "sink", "lift", "entropy", "arg-max"].to_vec(),
     };
-    table(header, rows.collect(), style) + "\n"
+    if let Some(column) = header.iter().position(|name| *name == "value").filter(|_| !values) {
+        header.remove(column);
+        rows.iter_mut().for_each(|row| drop(row.remove(column)));
+    }
+    table(&header, rows, style) + "\n"
 }
 
 /// A head whose rows sum to 1.
@@ -433,7 +438,7 @@ not
         };
         let rows = [row(0, 1, 0.25), row(3, 0, 0.5), row(0, 0, 0.25), row(1, 1, 0.0)];
         assert_eq!(
-            heads(&rows, 3, &Style::plain(80)),
+            heads(&rows, 3, true, &Style::plain(80)),
             " head   needle    value    total     sink   lift   entropy   arg-max
 ---------------------------------------------------------------------
   3.0   0.5000   0.2500   1.0000   0.1250   12.5         -        77
@@ -441,5 +446,8 @@ not
   0.1   0.2500   0.1250   1.0000   0.1250      -         -        77
 "
         );
+        let bare = heads(&rows, 3, false, &Style::plain(80));
+        assert!(bare.starts_with(" head   needle    total     sink"), "{bare}");
+        assert!(bare.contains("\n  3.0   0.5000   1.0000   0.1250   12.5 "), "{bare}");
     }
 }

@@ -52,12 +52,13 @@ pub struct Haystack {
     hash: String,
     kind: Kind,
     split: Split,
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
 enum Kind {
     Named(Open),
-    Text(Arc<str>),
+    Text(Arc<user_text::Text>),
 }
 
 impl Haystack {
@@ -69,8 +70,8 @@ impl Haystack {
         if let Ok(entry) = registry::find("haystack", HAYSTACKS, name_or_path) {
             return Ok(Self::named(entry));
         }
-        let text = user_text::read(Path::new(name_or_path))?;
-        Ok(Self { name: name_or_path.to_string(), ..Self::from_text(&text) })
+        let user_text::Read { text, notes } = user_text::read(Path::new(name_or_path))?;
+        Ok(Self { name: name_or_path.to_string(), notes, ..Self::from_text(&text) })
     }
 
     /// A haystack of this text, begun anew when it ends. It is never empty: text without words becomes a full stop.
@@ -80,8 +81,9 @@ impl Haystack {
         Self {
             name: "text".to_string(),
             hash: sha256_hex(text),
-            kind: Kind::Text(text.into()),
+            kind: Kind::Text(Arc::new(user_text::Text::new(text))),
             split: Split::All,
+            notes: Vec::new(),
         }
     }
 
@@ -97,6 +99,7 @@ impl Haystack {
             hash: sample_hash(entry.value, Split::All),
             kind: Kind::Named(entry.value),
             split: Split::All,
+            notes: Vec::new(),
         }
     }
 
@@ -113,11 +116,13 @@ impl Haystack {
             }
             (Kind::Named(open), _) => Ok(Self { hash: sample_hash(*open, split), split, ..self }),
             (Kind::Text(text), _) => {
-                let paragraphs: Vec<_> = text.split("\n\n").filter(|text| split.holds(text.trim())).collect();
+                let paragraphs = text.as_str().split("\n\n");
+                let paragraphs: Vec<_> = paragraphs.filter(|text| split.holds(text.trim())).collect();
                 if paragraphs.is_empty() {
                     return none("a longer text: one of several paragraphs, of which some are held out");
                 }
-                Ok(Self { name: self.name, split, ..Self::from_text(&paragraphs.join("\n\n")) })
+                let text = Self::from_text(&paragraphs.join("\n\n"));
+                Ok(Self { name: self.name, split, notes: self.notes, ..text })
             }
         }
     }
@@ -126,6 +131,12 @@ impl Haystack {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the user should know about how it was read.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// SHA-256 in hex of its text; of a sample when the text is endless.

@@ -23,15 +23,21 @@ pub fn sentence_ends(text: &str) -> Vec<usize> {
             ends.push(end);
         }
     };
-    let mut from = 0;
+    // Where the text before `from` ends, white space left out: it is kept, since looking back for it from every line break
+    // would take a time that grows with the square of a run of them.
+    let (mut from, mut content) = (0, 0);
     while let Some(found) = text[from..].find(|c| c == '\n' || is_stop(c)) {
         let start = from + found;
+        match text[from..start].trim_end().len() {
+            0 => {}
+            length => content = from + length,
+        }
         let marks = text[start..].find(|c| !is_stop(c) && !is_closing(c)).unwrap_or(text.len() - start);
         let (run, rest) = text[start..].split_at(marks);
         if run.is_empty() {
             // A line break: it ends a sentence when an empty line follows.
             if begins_paragraph(&rest[1..]) {
-                end_at(text[..start].trim_end().len());
+                end_at(content);
             }
             from = start + 1;
         } else {
@@ -39,6 +45,7 @@ pub fn sentence_ends(text: &str) -> Vec<usize> {
                 end_at(start + marks);
             }
             from = start + marks;
+            content = from;
         }
     }
     end_at(text.trim_end().len());
@@ -82,6 +89,8 @@ fn is_closing(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn sentences(text: &str) -> Vec<&str> {
@@ -123,6 +132,58 @@ mod tests {
             sentences("今日は晴れ。「行く？」と彼は言った。"),
             ["今日は晴れ。", "「行く？」", "と彼は言った。"]
         );
+    }
+
+    /// The same with all of the text looked at again from every place, as the definition says it.
+    fn plainly(text: &str) -> Vec<usize> {
+        let mut ends = Vec::new();
+        let mut from = 0;
+        while let Some(found) = text[from..].find(|c| c == '\n' || is_stop(c)) {
+            let (before, rest) = text.split_at(from + found);
+            let marks = rest.find(|c| !is_stop(c) && !is_closing(c)).unwrap_or(rest.len());
+            let (run, behind) = rest.split_at(marks);
+            if run.is_empty() && begins_paragraph(&rest[1..]) {
+                ends.push(before.trim_end().len());
+            }
+            if run.contains(is_wide_stop) || (!run.is_empty() && ends_sentence(before, run, behind)) {
+                ends.push(before.len() + marks);
+            }
+            from = before.len() + marks.max(1);
+        }
+        ends.push(text.trim_end().len());
+        ends.retain(|&end| end > 0);
+        ends.sort_unstable();
+        ends.dedup();
+        ends
+    }
+
+    const PIECES: &[&str] = &[
+        "\n", "\n", "\n", "\r\n", " ", "\t", "\u{A0}", "\u{2028}", ".", "...", "!", "。", "…", "\"", ")",
+        "a", "B", "Mr", "e.g", "7", "word", "是", "é",
+    ];
+
+    proptest! {
+        #[test]
+        fn runs_of_anything_end_where_the_definition_says(
+            pieces in proptest::collection::vec((proptest::sample::select(PIECES), 1..5_usize), 0..40)
+        ) {
+            let text: String = pieces.iter().map(|(piece, times)| piece.repeat(*times)).collect();
+            prop_assert_eq!(sentence_ends(&text), plainly(&text));
+        }
+    }
+
+    #[test]
+    fn text_of_one_kind_of_character_without_end_is_read_once() {
+        // Looking back over what was read from every place would take hours here.
+        for piece in [
+            "\n", " \n", "\t\n", "\r\n", "\u{A0}\n", " ", "a", "a. ", ".", "... ", ".\n\n", "\" ", "a.b.",
+            "。",
+        ] {
+            let text = format!("Start.{}End.", piece.repeat(400_000 / piece.len()));
+            let ends = sentence_ends(&text);
+            assert_eq!(ends.last(), Some(&text.len()), "{piece:?}");
+            assert!(ends.windows(2).all(|pair| pair[0] < pair[1]), "{piece:?}");
+        }
     }
 
     #[test]

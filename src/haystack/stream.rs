@@ -7,6 +7,11 @@ pub trait Source: Send + Sync {
     /// Appends the next piece. Pieces end with white space, at the end of a sentence.
     fn push_piece(&mut self, out: &mut String);
 
+    /// Adds the sentence ends of the piece that was appended last, which begins at byte `from` of `text`.
+    fn push_ends(&self, text: &str, from: usize, ends: &mut Vec<usize>) {
+        ends.extend(sentence_ends(&text[from..]).into_iter().map(|end| from + end));
+    }
+
     /// Bytes after which the text begins again; `None` when it never does, or when repetition is its nature.
     fn period(&self) -> Option<usize> {
         None
@@ -32,7 +37,7 @@ impl HaystackStream {
         while self.text.len() < bytes {
             let from = self.text.len();
             self.source.push_piece(&mut self.text);
-            self.ends.extend(sentence_ends(&self.text[from..]).into_iter().map(|end| from + end));
+            self.source.push_ends(&self.text, from, &mut self.ends);
         }
     }
 

@@ -1,6 +1,8 @@
 //! Haystacks of the user: a text file, or every text file of a directory.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,28 +14,34 @@ use crate::files;
 /// A file of a haystack, at most: it is held in memory, and no run reads that much.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// Reads a file, or all files below a directory that are not hidden, in the order of their names.
+/// What stands in a file or a directory.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// The text.
+    pub(super) text: String,
+    /// What the user should know about how it was read.
+    pub(super) notes: Vec<String>,
+}
+
+/// Reads a file, or all files below a directory that are not hidden, in the order of their names. Links are followed; what several
+/// names lead to counts once, at the first of them.
 ///
 /// Byte order marks and outer white space are dropped, `\r\n` becomes `\n`, files are joined by an empty line.
 ///
 /// # Errors
-/// [`Error::File`] naming the path when it is missing, unreadable, empty, not text, or a directory without text.
-pub(super) fn read(path: &Path) -> Result<String> {
-    let is_dir = fs::metadata(path).map_err(|error| unreadable(path, &error))?.is_dir();
-    if !is_dir {
+/// [`Error::File`] naming the path when it is missing, unreadable, empty, not text, no regular file, or a directory without text.
+pub(super) fn read(path: &Path) -> Result<Read> {
+    if !fs::metadata(path).map_err(|error| unreadable(path, &error))?.is_dir() {
         return match read_file(path)? {
             text if text.is_empty() => {
                 Err(Error::file(path, "the file holds no text; name a file with sentences in it"))
             }
-            text => Ok(text),
+            text => Ok(Read { text, notes: Vec::new() }),
         };
     }
-    let mut files = Vec::new();
-    list(path, &mut files)?;
-    let mut texts = Vec::new();
-    for file in &files {
-        texts.push(read_file(file)?);
-    }
+    let mut walk = Walk::default();
+    walk.enter(path)?;
+    let mut texts = walk.files.iter().map(|file| read_file(file)).collect::<Result<Vec<_>>>()?;
     texts.retain(|text| !text.is_empty());
     if texts.is_empty() {
         return Err(Error::file(
@@ -41,28 +49,73 @@ pub(super) fn read(path: &Path) -> Result<String> {
             "the directory holds no text; put .txt or .md files of UTF-8 text into it",
         ));
     }
-    Ok(texts.join("\n\n"))
+    Ok(Read { text: texts.join("\n\n"), notes: walk.notes(path) })
 }
 
-/// Files below `directory`, sorted by name at every level: the order of a directory listing depends on the machine.
-fn list(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let mut entries = fs::read_dir(directory)
-        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
-        .map_err(|error| unreadable(directory, &error))?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
+/// The files below a directory.
+#[derive(Default)]
+struct Walk {
+    files: Vec<PathBuf>,
+    /// What was met, by the names that no link is a part of.
+    met: BTreeSet<PathBuf>,
+    /// Names of what was met before, as those of a link back to where it stands.
+    again: Vec<PathBuf>,
+    /// Links that lead nowhere.
+    broken: Vec<PathBuf>,
+}
+
+impl Walk {
+    /// Whether it is met for the first time.
+    fn is_new(&mut self, path: &Path) -> Result<bool> {
+        let real = fs::canonicalize(path).map_err(|error| unreadable(path, &error))?;
+        let new = self.met.insert(real);
+        if !new {
+            self.again.push(path.to_path_buf());
         }
-        let kind = entry.file_type().map_err(|error| unreadable(&path, &error))?;
-        if kind.is_dir() {
-            list(&path, files)?;
-        } else if path.is_file() {
-            files.push(path);
-        }
+        Ok(new)
     }
-    Ok(())
+
+    /// Adds what is below `directory`, sorted by name at every level: the order of a directory listing depends on the machine.
+    fn enter(&mut self, directory: &Path) -> Result<()> {
+        if !self.is_new(directory)? {
+            return Ok(());
+        }
+        let mut entries = fs::read_dir(directory)
+            .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
+            .map_err(|error| unreadable(directory, &error))?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            match fs::metadata(&path) {
+                Ok(found) if found.is_dir() => self.enter(&path)?,
+                Ok(_) => {
+                    if self.is_new(&path)? {
+                        self.files.push(path);
+                    }
+                }
+                Err(_) if path.is_symlink() => self.broken.push(path),
+                Err(error) => return Err(unreadable(&path, &error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn notes(&self, directory: &Path) -> Vec<String> {
+        let note = |paths: &[PathBuf], what: &str| {
+            let first = paths.first()?.display();
+            let others = match paths.len() - 1 {
+                0 => String::new(),
+                others => format!(" and {others} others"),
+            };
+            Some(format!("haystack {}: {first}{others} {what}", directory.display()))
+        };
+        let again = note(&self.again, "lead to what is read already; each file counts once");
+        let broken = note(&self.broken, "lead nowhere and are left out");
+        again.into_iter().chain(broken).collect()
+    }
 }
 
 fn read_file(path: &Path) -> Result<String> {
@@ -91,37 +144,83 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     Error::file(path, format!("cannot be read: {error}; give a readable file or directory of text"))
 }
 
+/// A text with the ends of its sentences, which all trials share.
+#[derive(Debug)]
+pub(super) struct Text {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Text {
+    /// A text without outer white space.
+    pub(super) fn new(text: &str) -> Self {
+        Self { text: text.to_string(), ends: sentence_ends(text) }
+    }
+
+    /// The whole text.
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The first sentence end from byte `from` on.
+    fn end_from(&self, from: usize) -> Option<usize> {
+        self.ends.get(self.ends.partition_point(|&end| end < from)).copied()
+    }
+}
+
+/// Bytes of a piece, at least, where the text has as many: a trial copies about as much as its prompts need.
+const PIECE: usize = 1 << 16;
+
 struct UserText {
-    text: Arc<str>,
+    text: Arc<Text>,
+    /// Where the trial begins.
     start: usize,
-    at_start: bool,
+    /// The bytes of the text that were appended last.
+    piece: Range<usize>,
 }
 
 impl Source for UserText {
     fn push_piece(&mut self, out: &mut String) {
-        let (before, after) = self.text.split_at(self.start);
-        if self.at_start {
-            out.push_str(after);
-            out.push_str("\n\n");
-        } else {
-            out.push_str(before);
+        let text = self.text.as_str();
+        let from = if self.piece.end == text.len() { 0 } else { self.piece.end };
+        // What stands before the start comes after the end, and then the start again.
+        let until = if from < self.start { self.start } else { text.len() };
+        let end = self.text.end_from(from + PIECE).map_or(until, |end| {
+            let space = text[end..].len() - text[end..].trim_start().len();
+            (end + space).min(until)
+        });
+        self.piece = from..end;
+        out.push_str(&text[from..end]);
+        if end == text.len() {
+            out.push_str(BREAK);
         }
-        self.at_start = !self.at_start;
+    }
+
+    fn push_ends(&self, _text: &str, from: usize, ends: &mut Vec<usize>) {
+        let Range { start, end } = self.piece;
+        let all = &self.text.ends;
+        let inside = all.partition_point(|&at| at <= start)..all.partition_point(|&at| at <= end);
+        ends.extend(all[inside].iter().map(|at| from + at - start));
     }
 
     fn period(&self) -> Option<usize> {
-        Some(self.text.len() + "\n\n".len())
+        Some(self.text.as_str().len() + BREAK.len())
     }
 }
+
+/// What stands between the end of the text and its beginning.
+const BREAK: &str = "\n\n";
 
 /// The text, begun anew when it ends. Trial 0 starts at the top, every other trial at a paragraph of its own,
 /// so that the trials of a cell are not one prompt measured again and again.
 #[must_use]
-pub(super) fn open(text: &Arc<str>, trial: usize) -> Box<dyn Source> {
-    Box::new(UserText { text: Arc::clone(text), start: start_of_trial(text, trial), at_start: true })
+pub(super) fn open(text: &Arc<Text>, trial: usize) -> Box<dyn Source> {
+    let start = start_of_trial(text, trial);
+    Box::new(UserText { text: Arc::clone(text), start, piece: start..start })
 }
 
-fn start_of_trial(text: &str, trial: usize) -> usize {
+fn start_of_trial(whole: &Text, trial: usize) -> usize {
+    let text = whole.as_str();
     // Multiples of the golden ratio spread any number of trials evenly over the text.
     let mut offset = ((trial as f64 * 0.618_033_988_749_894_9).fract() * text.len() as f64) as usize;
     while !text.is_char_boundary(offset) {
@@ -130,9 +229,9 @@ fn start_of_trial(text: &str, trial: usize) -> usize {
     if offset == 0 {
         return 0;
     }
-    let rest = &text[offset..];
-    let end = rest.find("\n\n").or_else(|| sentence_ends(rest).first().copied()).unwrap_or(rest.len());
-    let start = text.len() - rest[end..].trim_start().len();
+    let paragraph = text[offset..].find("\n\n").map(|found| offset + found);
+    let end = paragraph.or_else(|| whole.end_from(offset + 1)).unwrap_or(text.len());
+    let start = text.len() - text[end..].trim_start().len();
     if start == text.len() { 0 } else { start }
 }
 
@@ -153,7 +252,42 @@ mod tests {
         ] {
             fs::write(dir.path().join(name), text).unwrap();
         }
-        assert_eq!(read(dir.path()).unwrap(), "First.\n\nSecond.\n\nThird.");
+        let Read { text, notes } = read(dir.path()).unwrap();
+        assert_eq!((text.as_str(), notes.is_empty()), ("First.\n\nSecond.\n\nThird.", true));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_once_and_loops_end() {
+        use std::os::unix::fs::symlink;
+        let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let at = |name: &str| dir.path().join(name);
+        fs::write(elsewhere.path().join("x.txt"), "From elsewhere.").unwrap();
+        fs::create_dir(at("d")).unwrap();
+        fs::write(at("d/own.txt"), "Own.").unwrap();
+        symlink(elsewhere.path(), at("a")).unwrap();
+        let clean = read(dir.path()).unwrap();
+        assert_eq!((clean.text.as_str(), clean.notes.len()), ("From elsewhere.\n\nOwn.", 0));
+        symlink(dir.path(), at("d/loop")).unwrap();
+        symlink(at("d"), at("e")).unwrap();
+        symlink(at("d/own.txt"), at("f.txt")).unwrap();
+        symlink(at("gone"), at("g.txt")).unwrap();
+        let Read { text, notes } = read(dir.path()).unwrap();
+        assert_eq!(text, "From elsewhere.\n\nOwn.");
+        assert!(notes[0].contains("d/loop and 2 others lead to what is read already"), "{notes:?}");
+        assert!(notes[1].contains("g.txt lead nowhere"), "{notes:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_refused_alone_and_in_a_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [socket.as_path(), dir.path(), Path::new("/dev/zero")] {
+            let message = read(path).unwrap_err().to_string();
+            assert!(message.contains("where a file is needed"), "{message}");
+        }
     }
 
     #[test]
@@ -175,19 +309,49 @@ mod tests {
         assert!(missing.contains("essays") && missing.contains("no such haystack"), "{missing}");
     }
 
+    /// The pieces of a trial as one text, and its sentence ends, of `bytes` bytes at least.
+    fn stream(text: &Arc<Text>, trial: usize, bytes: usize) -> (String, Vec<usize>) {
+        let (mut out, mut ends) = (String::new(), Vec::new());
+        let mut source = open(text, trial);
+        while out.len() < bytes {
+            let from = out.len();
+            source.push_piece(&mut out);
+            source.push_ends(&out, from, &mut ends);
+        }
+        (out, ends)
+    }
+
     #[test]
     fn trials_start_at_different_paragraphs_and_loops_wrap_around() {
-        let text: Arc<str> = "One a.\n\nTwo b.\n\nThree c.\n\nFour d.".into();
-        let first = |trial| {
-            let mut out = String::new();
-            let mut source = open(&text, trial);
-            (0..3).for_each(|_| source.push_piece(&mut out));
-            out
-        };
+        let text = Arc::new(Text::new("One a.\n\nTwo b.\n\nThree c.\n\nFour d."));
+        let first = |trial| stream(&text, trial, text.as_str().len() + 2).0;
         assert!(first(0).starts_with("One a."));
         let later = first(1);
         assert!(!later.starts_with("One a."), "{later}");
         assert_eq!(later.matches("One a.").count(), 1, "{later}");
         assert!(later.contains("Four d.\n\nOne a."), "{later}");
+    }
+
+    #[test]
+    fn pieces_of_a_trial_give_the_whole_text_and_the_sentence_ends_of_it() {
+        let sentence = |n: usize| format!("Sentence {n} of Mr. Bell. ").repeat(1 + n % 7);
+        let prose: Vec<String> = (0..3000).map(|n| sentence(n) + ["", "\n\n", "\n"][n % 3]).collect();
+        for text in [prose.concat().as_str(), "One.", "no stop at all", "一。二！三", "A b.\n\n\n\nC d. E f."]
+        {
+            let text = Arc::new(Text::new(text.trim()));
+            for trial in 0..12 {
+                let start = start_of_trial(&text, trial);
+                let (before, after) = text.as_str().split_at(start);
+                let (made, ends) = stream(&text, trial, 2 * text.as_str().len());
+                let parts = [after, BREAK, before].concat().repeat(3);
+                assert!(parts.starts_with(&made), "trial {trial}");
+                let expected = sentence_ends(after).into_iter();
+                let turned = sentence_ends(before).into_iter().map(|end| end + after.len() + BREAK.len());
+                let round = after.len() + BREAK.len() + before.len();
+                let expected: Vec<usize> = expected.chain(turned).collect();
+                let of_one: Vec<usize> = ends.into_iter().filter(|&end| end <= round).collect();
+                assert_eq!(of_one, expected, "trial {trial}");
+            }
+        }
     }
 }

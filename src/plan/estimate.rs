@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 
 use super::{MemoryPlan, RunPlan};
 use crate::error::Result;
+use crate::grid::ContextLength;
 use crate::prefix;
 use crate::prompt::Prompt;
 use crate::trial::Trial;
@@ -22,7 +23,8 @@ pub struct Estimate {
     prompt_tokens: BTreeMap<(usize, u64), usize>,
     shared_tokens: usize,
     answer_tokens: usize,
-    haystack_loops: usize,
+    /// How often the haystack begins again within a prompt, at most, by context length; none where it does not.
+    pub haystack_loops: BTreeMap<usize, usize>,
 }
 
 impl Estimate {
@@ -48,7 +50,7 @@ impl Estimate {
                 .map(|(trial, prompt)| (trial.row_id(), prompt.prompt_hash.clone()))
                 .collect(),
             answer_tokens: prompts.first().map_or(0, |(_, prompt)| prompt.answer_budget),
-            haystack_loops: prompts.iter().map(|(_, prompt)| prompt.haystack_loops).max().unwrap_or(0),
+            haystack_loops: haystack_loops(&prompts),
             prompt_tokens: prompts
                 .iter()
                 .map(|(trial, prompt)| (trial.cell.key(), prompt.tokens.len()))
@@ -69,19 +71,46 @@ impl Estimate {
         (tokens, tokens - self.shared_tokens * plan.settings.trials)
     }
 
-    /// The plan in words; `sharing` says whether prompts share what they begin with.
+    /// What the user should know of a haystack that is shorter than the prompts.
+    #[must_use]
+    pub fn repetition(&self, plan: &RunPlan) -> Option<String> {
+        let times = self.haystack_loops.iter();
+        let times: Vec<_> = times
+            .map(|(length, loops)| format!("{} holds it {} times", ContextLength(*length), loops + 1))
+            .collect();
+        (!times.is_empty()).then(|| {
+            format!(
+                "the haystack {} is shorter than the prompts and begins again: {}; what is read twice is told apart more easily, so \
+                 take a longer text, or --haystack synthetic",
+                plan.prompts.haystack.name(),
+                times.join(", ")
+            )
+        })
+    }
+
+    /// The plan in words; `sharing` says whether prompts share what they begin with, `limit` how many run now.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn describe(&self, plan: &RunPlan, device: &Device, sharing: bool) -> Result<String> {
+    pub fn describe(
+        &self,
+        plan: &RunPlan,
+        device: &Device,
+        sharing: bool,
+        limit: Option<usize>,
+    ) -> Result<String> {
         let (trials, grid, variant) = (plan.trials(), &plan.settings.grid, plan.variant()?);
         let join = |items: Vec<String>| items.join(", ");
         let lengths = join(grid.context_lengths().iter().map(ToString::to_string).collect());
         let depths = join(grid.depths().iter().map(ToString::to_string).collect());
         let cells = grid.cells().count();
-        let loops = match self.haystack_loops {
-            0 => String::new(),
-            n => format!(" (repeated: the longest prompt goes round {} times)", n + 1),
+        let loops = match self.haystack_loops.values().max() {
+            None => String::new(),
+            Some(n) => format!(" (repeated: the longest prompt goes round {} times)", n + 1),
+        };
+        let now = match limit {
+            Some(limit) if limit < trials.len() => format!(" (--limit: {limit} of them now)"),
+            _ => String::new(),
         };
         let (tokens, computed) = self.shared(plan);
         let share = if sharing { computed as f64 / tokens.max(1) as f64 } else { 1.0 };
@@ -96,7 +125,11 @@ impl Estimate {
             ),
             format!("lengths    {lengths}"),
             format!("depths     {depths}"),
-            format!("cells      {cells}, {} trials each: {} prompts", plan.settings.trials, trials.len()),
+            format!(
+                "cells      {cells}, {} trials each: {} prompts{now}",
+                plan.settings.trials,
+                trials.len()
+            ),
             format!(
                 "tokens     {} to read{}, at most {} to write",
                 tokens,
@@ -130,6 +163,16 @@ impl Estimate {
         });
         Ok(operations.sum::<f64>() / rate)
     }
+}
+
+/// The largest number of loops of each length that has any.
+fn haystack_loops(prompts: &[(Trial, Prompt)]) -> BTreeMap<usize, usize> {
+    let mut loops = BTreeMap::new();
+    for (trial, prompt) in prompts.iter().filter(|(_, prompt)| prompt.haystack_loops > 0) {
+        let most = loops.entry(trial.cell.context_length.0).or_insert(0);
+        *most = prompt.haystack_loops.max(*most);
+    }
+    loops
 }
 
 /// Operations of the attention of a prompt of `n` tokens: a multiply and an add for every number of a key and of a value that a

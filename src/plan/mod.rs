@@ -7,6 +7,7 @@ mod logits;
 mod loss;
 mod memory;
 mod precision;
+mod scoring;
 mod settings;
 mod text;
 mod tokenizer;
@@ -27,7 +28,7 @@ use crate::hash::sha256_hex;
 use crate::haystack::Haystack;
 use crate::model::spec::{DecoderSpec, LayerSpec};
 use crate::prefix;
-use crate::prompt::{Form, Prompt, PromptPlan, PromptSequence};
+use crate::prompt::{Form, Prompt, PromptPlan, PromptSequence, Snap};
 use crate::registry;
 use crate::runner::{Labels, RunContext};
 use crate::score::{SCORERS, Scorer};
@@ -169,6 +170,10 @@ impl RunPlan {
                 return Err(Error::invalid("--haystack", name, expected));
             }
         };
+        if task.listing().is_some() && settings.snap == Snap::None {
+            let expected = format!("no such flag: task {} writes whole lines, as many as fit", task.name());
+            return Err(Error::invalid("--snap", "none", expected));
+        }
         let (checkpoint, precision) = open_as(
             &settings.model,
             named,
@@ -183,10 +188,13 @@ impl RunPlan {
         let tokenizer = load_tokenizer(&checkpoint)?;
         check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), &checkpoint, &settings.model)?;
         let (form, chat_template_hash) = form(&settings, &tokenizer)?;
+        let mut warnings = warnings(&checkpoint, longest(&settings));
+        warnings.extend_from_slice(haystack.notes());
+        warnings.extend(scoring::warnings(&settings, task.as_ref(), scorer)?);
         let prompts =
             PromptPlan { task, haystack, form, snap: settings.snap, answer_budget: settings.max_new_tokens };
         let plan = Self {
-            warnings: warnings(&checkpoint, longest(&settings)),
+            warnings,
             end_tokens: tokenizer.eos_ids().iter().copied().collect(),
             settings: Settings { dtype: Some(precision.dtype), ..settings },
             checkpoint,
@@ -353,6 +361,16 @@ fn open_as(
 ) -> Result<(Checkpoint, Precision)> {
     let mut checkpoint = Checkpoint::open_as(model, named, rope)?;
     checkpoint.check_all_read()?;
+    let given = [("--rope-theta", rope.theta), ("--rope-theta-scale", rope.theta_scale)];
+    for (flag, value) in given.into_iter().filter_map(|(flag, value)| Some((flag, value?))) {
+        if checkpoint.spec.ropes().is_empty() {
+            let expected = format!(
+                "no such flag: family {} has no rotary positions in this checkpoint",
+                checkpoint.family
+            );
+            return Err(Error::invalid(flag, value, expected));
+        }
+    }
     checkpoint.spec.check_kv_dtype(precision.kv_dtype)?;
     match (&mut checkpoint.spec.screening, window_expansion) {
         (Some(screening), Some(expansion)) => screening.window_expansion = expansion,

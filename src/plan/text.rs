@@ -27,8 +27,8 @@ pub struct TextPlan {
 pub struct TextPrompt {
     /// Token ids.
     pub tokens: Vec<u32>,
-    /// Tokens of the passage that was pointed out.
-    pub needle: Option<Range<usize>>,
+    /// Tokens of the passages that were pointed out, ascending; those that meet are one.
+    pub needles: Vec<Range<usize>>,
 }
 
 impl TextPlan {
@@ -54,24 +54,25 @@ impl TextPlan {
     /// The prompt `text`, empty line, `query`: one user's turn when the checkpoint has a chat template, plain text otherwise.
     ///
     /// # Errors
-    /// When `needle` does not occur exactly once in the text, or the template fails.
-    pub fn prompt(&self, text: &str, query: &str, needle: Option<&str>) -> Result<TextPrompt> {
+    /// When one of `needles` does not occur exactly once in the text, or the template fails.
+    pub fn prompt(&self, text: &str, query: &str, needles: &[String]) -> Result<TextPrompt> {
         let content = format!("{}\n\n{query}", text.trim_end());
         let whole = match self.tokenizer.chat_template()? {
             Some(template) => template.render(None, &content)?,
             None => content,
         };
-        let bytes = needle.map(|needle| occurrence(&whole, needle)).transpose()?;
+        let bytes = needles.iter().map(|needle| occurrence(&whole, needle)).collect::<Result<Vec<_>>>()?;
         let encoded = self.tokenizer.encode(&whole)?;
         let bos = self.tokenizer.bos().filter(|bos| encoded.ids.first() != Some(bos));
         let shift = usize::from(bos.is_some());
-        let needle = bytes.map(|bytes| {
+        let of_needle = |bytes: Range<usize>| {
             let overlaps = |span: &Range<usize>| span.start < bytes.end && span.end > bytes.start;
             let first = encoded.spans.iter().position(overlaps).unwrap_or(0);
             let last = encoded.spans.iter().rposition(overlaps).unwrap_or(first);
             first + shift..last + 1 + shift
-        });
-        Ok(TextPrompt { tokens: bos.into_iter().chain(encoded.ids).collect(), needle })
+        };
+        let needles = union(bytes.into_iter().map(of_needle).collect());
+        Ok(TextPrompt { tokens: bos.into_iter().chain(encoded.ids).collect(), needles })
     }
 
     /// What the checkpoint warns of.
@@ -134,6 +135,19 @@ impl TextPlan {
     fn build_variant(&self) -> Result<Box<dyn AttentionVariant>> {
         variant(&self.checkpoint, &self.variant, None)
     }
+}
+
+/// What the ranges cover, as ranges of which none meet.
+fn union(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut union: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match union.last_mut().filter(|last| range.start <= last.end) {
+            Some(last) => last.end = last.end.max(range.end),
+            None => union.push(range),
+        }
+    }
+    union
 }
 
 /// The bytes of `needle` in `text`, where it stands exactly once.

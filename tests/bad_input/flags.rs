@@ -22,6 +22,10 @@ fn names_that_are_in_no_table_get_the_table() {
         ("--system-instruction hello", &["--system-instruction", "plain text"]),
         ("--needle x", &["--question", "found nothing"]),
         ("--needle cats --question why --answer dogs", &["dogs"]),
+        ("--needle concatenate --question why --answer cat", &["--answer", "longer word", "put a space"]),
+        ("--needle cat --needle dog --question why --answer dog", &["--needle", "twice"]),
+        ("--needle --question why --answer dog", &["--needle", "--needle='--question'"]),
+        ("--task abcdigits --snap none", &["--snap", "abcdigits"]),
     ] {
         place.run(&format!("--dry-run {flags}")).refuses(USAGE, words);
     }
@@ -34,6 +38,49 @@ fn names_that_are_in_no_table_get_the_table() {
     place.niah("train").misuses(&["--output"]);
     if cfg!(not(feature = "cuda")) {
         place.run("--device cuda --dry-run").refuses(USAGE, &["--device", "cuda", "use --device cpu"]);
+    }
+}
+
+/// Pairs of flags of which one would do nothing.
+#[test]
+fn a_flag_that_another_leaves_without_a_use_is_refused() {
+    let place = Place::new();
+    for (flags, words) in [
+        ("run --task magic --needle x", &["--task", "--needle"][..]),
+        ("prompts --question x --preset magic", &["--task", "--question"]),
+        ("compare a b --answer x --task magic", &["--task", "--answer"]),
+        (
+            "run --context-lengths 400 --context-lengths-num 3",
+            &["--context-lengths-num", "--context-lengths"],
+        ),
+        ("run --context-lengths-num 3", &["--context-lengths-min"]),
+        ("run --depths 50 --depth-spacing sigmoid", &["--depth-spacing", "--depths"]),
+        ("run --dry-run --output-format json", &["--dry-run", "--output-format"]),
+        ("attend out --query x", &["DIRECTORY", "--query"]),
+        ("attend out --needle x", &["DIRECTORY", "--needle"]),
+        ("attend out --variant softmax", &["DIRECTORY", "--variant"]),
+        ("attend out --dtype f32", &["DIRECTORY", "--dtype"]),
+        ("attend out --kv-dtype f32", &["DIRECTORY", "--kv-dtype"]),
+        ("attend out --screening-window-expansion on", &["DIRECTORY", "--screening-window-expansion"]),
+        ("attend --text t --query q --length 400", &["--length", "--text"]),
+        ("attend --text t --query q --depth 50", &["--depth", "--text"]),
+        ("attend --text t --query q --trial 1", &["--trial", "--text"]),
+        ("train -o out --init a --hidden-size 32", &["--init", "--hidden-size"]),
+        ("train -o out --init a --family multiscreen", &["--init", "--family"]),
+        ("train -o out --init a --vocab-size 300", &["--init", "--vocab-size"]),
+        ("train -o out --tokenizer a --vocab-size 300", &["--tokenizer", "--vocab-size"]),
+    ] {
+        place.niah(flags).misuses(words);
+    }
+    for (flags, words) in [
+        ("attend --text t --query q -m model --top 3", &["--top", "--needle"][..]),
+        ("attend --text t --query q -m model --head top", &["--head", "--needle"]),
+        (
+            "compare a b --variant ssmax --variant-a softmax --variant-b softmax",
+            &["--variant", "--variant-a"],
+        ),
+    ] {
+        place.niah(flags).refuses(USAGE, words);
     }
 }
 
@@ -135,6 +182,7 @@ fn haystacks_that_are_no_text_are_refused() {
         ("latin", &["latin", "not UTF-8 at offset 3", "convert"]),
         ("model/config.json/x", &["model/config.json/x", "cannot be read"]),
         ("model", &["model", "zero byte"]),
+        ("/dev/zero", &["/dev/zero", "a device", "readable file"]),
     ] {
         place.run(&format!("--haystack {haystack}")).refuses(USAGE, words);
     }
@@ -183,6 +231,7 @@ fn a_configuration_file_that_cannot_be_used_is_refused() {
         (b"trails = 2", &["niah.toml", "key \"trails\"", "trials", "context-lengths"]),
         (b"config = 'other.toml'", &["niah.toml", "key \"config\""]),
         (b"dry-run = 'yes'", &["niah.toml: dry-run", "\"yes\"", "true or false"]),
+        (b"needle = ['a', 'b']", &["niah.toml: needle", "one value"]),
         (b"trials = true", &["niah.toml: trials", "found true", "a number"]),
         (b"[trials]\nn = 3", &["niah.toml: trials", "a number"]),
     ] {
