@@ -75,29 +75,30 @@ pub(super) fn digit(c: char) -> Option<char> {
 }
 
 /// Whether it differs from its compatibility decomposition by its look alone: ligatures, joined shapes, half and full width,
-/// mathematical alphabets, radicals.
+/// mathematical alphabets, radicals, Roman numerals.
 pub(super) fn is_styled(c: char) -> bool {
     matches!(c,
-        '\u{132}'..='\u{133}' | '\u{1C4}'..='\u{1CC}' | '\u{1F1}'..='\u{1F3}' | '\u{2102}'..='\u{2115}' | '\u{2119}'..='\u{211D}'
-        | '\u{2124}'..='\u{2131}' | '\u{2E80}'..='\u{2FDF}' | '\u{FB00}'..='\u{FDFF}' | '\u{FE50}'..='\u{FEFC}' | '\u{FF01}'..='\u{FFEF}'
+        '\u{132}'..='\u{133}' | '\u{1C4}'..='\u{1CC}' | '\u{1F1}'..='\u{1F3}' | '\u{2102}'..='\u{2116}' | '\u{2119}'..='\u{211D}'
+        | '\u{2124}'..='\u{2131}' | '\u{2160}'..='\u{217F}' | '\u{2E80}'..='\u{2FDF}' | '\u{FB00}'..='\u{FDFF}' | '\u{FE50}'..='\u{FEFC}' | '\u{FF01}'..='\u{FFEF}'
         | '\u{1D400}'..='\u{1D7FF}')
 }
 
-/// Whether nothing is seen of it: soft hyphens, joiners, directions, variation selectors, byte order marks.
+/// Whether nothing is seen of it: soft hyphens, joiners, directions, variation selectors, byte order marks; and the stroke that
+/// makes Arabic words longer.
 pub(super) fn is_invisible(c: char) -> bool {
     matches!(c,
-        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}'
+        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{640}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}'
         | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
-/// Whether it is a part of the character before it: marks, Korean vowels and finals, and the vowels that Thai and Lao write
+/// Whether it is a part of the character before it: marks, sound marks of half width, Korean vowels and finals, and the vowels that Thai and Lao write
 /// behind a consonant.
 pub(super) fn is_extending(c: char) -> bool {
     !c.is_ascii()
         && (is_combining_mark(c)
             || matches!(c,
                 '\u{1160}'..='\u{11FF}' | '\u{D7B0}'..='\u{D7FF}' | '\u{E30}' | '\u{E32}'..='\u{E33}' | '\u{E45}'
-                | '\u{EB0}' | '\u{EB2}'..='\u{EB3}'))
+                | '\u{EB0}' | '\u{EB2}'..='\u{EB3}' | '\u{FF9E}'..='\u{FF9F}'))
 }
 
 /// Whether the letter behind it is a part of the same character: signs that stack consonants, and the vowels that Thai and Lao
