@@ -192,6 +192,10 @@ fn a_scorer_that_counts_a_part_of_a_word_is_warned_of_once() {
     assert_eq!(run("contains", "Fred says the secret is red.", "Which?"), 1);
     assert_eq!(run("contains", "The secret is red.", "Which colour is preferred?"), 1);
     assert_eq!(run("contains", "The secret is red.", "Which?"), 0);
+    let compare = ["compare", "tiny", "tiny", "--context-lengths=400", "--depths=50", "--haystack=noise"];
+    let own = ["--scorer=contains", "--needle=Fred is red.", "--question=Which?", "--answer=red"];
+    let said = stderr(&bench.output(&[&compare[..], &own].concat()));
+    assert_eq!(said.matches("--scorer contains finds").count(), 1, "{said}");
     assert_eq!(run("match", "Fred says the secret is red.", "Which?"), 0);
 }
 

@@ -66,11 +66,11 @@ fn check_flags(args: &CompareArgs, given: &[(String, String)]) -> Result<()> {
         }
     }
     let decided = |variant: &Option<String>, name: &str| variant.is_some() || is_run(name);
-    if decided(&args.variant_a, &args.a)
-        && decided(&args.variant_b, &args.b)
-        && !(is_run(&args.a) && is_run(&args.b))
-    {
-        if let Some((flag, value)) = given.iter().find(|(flag, _)| flag == "--variant") {
+    let both_decided = decided(&args.variant_a, &args.a) && decided(&args.variant_b, &args.b);
+    let of_both = given.iter().find(|(flag, _)| flag == "--variant");
+    match of_both.filter(|_| both_decided && !(is_run(&args.a) && is_run(&args.b))) {
+        None => {}
+        Some((flag, value)) => {
             let expected = "no such flag beside --variant-a and --variant-b, which leave no model for it";
             return Err(Error::invalid(flag, value, expected));
         }
@@ -102,6 +102,10 @@ fn with_models(args: &CompareArgs) -> Result<[Finished; 2]> {
         false => Side::model(args, name, variant, &device, threads),
     };
     let sides = [open(&args.a, &args.variant_a)?, open(&args.b, &args.variant_b)?];
+    // One grid: what one model is told of its prompts holds for the other.
+    if let Some(model) = sides.iter().find_map(Side::evaluation) {
+        warn(&model.plan.prompt_warnings);
+    }
     let prompts = [sides[0].first_prompts(), sides[1].first_prompts()];
     check_first_prompts(&prompts, [sides[0].record(), sides[1].record()])?;
     let stop = stop_on_interrupt()?;
@@ -188,6 +192,13 @@ impl Side {
         let evaluation = Evaluation::new(plan, true)?;
         let record = evaluation.record(device, machine_record(&args.machine, threads))?;
         Ok(Self::Model(Box::new((evaluation, record))))
+    }
+
+    fn evaluation(&self) -> Option<&Evaluation> {
+        match self {
+            Self::Stored(_) => None,
+            Self::Model(model) => Some(&model.0),
+        }
     }
 
     fn record(&self) -> &RunRecord {

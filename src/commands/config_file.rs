@@ -25,6 +25,9 @@ pub fn expand(arguments: Vec<String>) -> Result<Vec<String>> {
     let arguments = join_texts(&known, arguments)?;
     let mut arguments: Vec<String> = arguments.iter().map(|argument| with_dashes(argument)).collect();
     let Some(file) = config_of(&arguments) else { return Ok(arguments) };
+    if arguments.iter().filter(|argument| is_config(argument)).count() > 1 {
+        return Err(Error::invalid("--config", "it twice", "one file, with the keys of both"));
+    }
     // Built, so that flags of every command are flags of this one; without the help flag, which would end the parse.
     let mut cli = Cli::command().disable_help_flag(true).ignore_errors(true);
     cli.build();
@@ -59,9 +62,12 @@ fn names(arg: &Arg) -> impl Iterator<Item = &str> {
     arg.get_long().into_iter().chain(arg.get_visible_aliases().into_iter().flatten())
 }
 
+fn is_config(argument: &String) -> bool {
+    argument == "--config" || argument.starts_with("--config=")
+}
+
 fn config_of(arguments: &[String]) -> Option<String> {
-    let at =
-        arguments.iter().position(|argument| argument == "--config" || argument.starts_with("--config="))?;
+    let at = arguments.iter().position(is_config)?;
     match arguments[at].split_once('=') {
         Some((_, file)) => Some(file.to_string()),
         None => arguments.get(at + 1).cloned(),

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 use serde_json::{Value, json};
 
-use super::{tell, warn};
+use super::tell;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::export::directory::{RunDirectory, RunRecord};
@@ -28,15 +28,12 @@ pub(super) struct Evaluation {
 }
 
 impl Evaluation {
-    /// Checks memory and builds the first prompt of every cell; says how often a haystack that is too short begins again.
-    /// `sharing`: prompts keep what they share with the one before.
+    /// Checks memory and builds the first prompt of every cell; adds to the plan's warnings how often a haystack that is too short
+    /// begins again. `sharing`: prompts keep what they share with the one before.
     pub(super) fn new(mut plan: RunPlan, sharing: bool) -> Result<Self> {
         plan.check_memory()?;
         let estimate = Estimate::new(&plan)?;
-        if let Some(repetition) = estimate.repetition(&plan) {
-            warn(std::slice::from_ref(&repetition));
-            plan.warnings.push(repetition);
-        }
+        plan.prompt_warnings.extend(estimate.repetition(&plan));
         Ok(Self { estimate, plan, sharing })
     }
 
@@ -77,7 +74,7 @@ impl Evaluation {
                 "computed": computed,
                 "haystack_loops": self.estimate.haystack_loops,
             }),
-            warnings: plan.warnings.clone(),
+            warnings: [&plan.warnings[..], &plan.prompt_warnings].concat(),
             machine,
             identity,
         })

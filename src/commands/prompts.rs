@@ -18,6 +18,7 @@ use crate::trial::Trial;
 pub fn run(args: &PromptsArgs) -> Result<()> {
     let plan = RunPlan::resolve(settings(&args.model, &args.grid)?)?;
     warn(&plan.warnings);
+    warn(&plan.prompt_warnings);
     match &args.output {
         None => write(&plan, args.limit, io::stdout().lock()).or_else(|error| match error {
             Failure::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -23,6 +23,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     warn(&plan.warnings);
     let sharing = !args.no_prefix_sharing;
     let evaluation = Evaluation::new(plan, sharing)?;
+    warn(&evaluation.plan.prompt_warnings);
     let plan = &evaluation.plan;
     if args.dry_run {
         return print(&printable::lines(&evaluation.estimate.describe(plan, &device, sharing, args.limit)?));

@@ -56,8 +56,10 @@ pub struct RunPlan {
     pub tokenizer: TextTokenizer,
     /// How prompts are built.
     pub prompts: PromptPlan,
-    /// What the user should know before the run.
+    /// What the user should know of the checkpoint before the run.
     pub warnings: Vec<String>,
+    /// What the user should know of the prompts and their scores: the same for every checkpoint.
+    pub prompt_warnings: Vec<String>,
     scorer: &'static dyn Scorer,
     end_tokens: Vec<u32>,
     chat_template_hash: Option<String>,
@@ -188,13 +190,13 @@ impl RunPlan {
         let tokenizer = load_tokenizer(&checkpoint)?;
         check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), &checkpoint, &settings.model)?;
         let (form, chat_template_hash) = form(&settings, &tokenizer)?;
-        let mut warnings = warnings(&checkpoint, longest(&settings));
-        warnings.extend_from_slice(haystack.notes());
-        warnings.extend(scoring::warnings(&settings, task.as_ref(), scorer)?);
+        let mut prompt_warnings = haystack.notes().to_vec();
+        prompt_warnings.extend(scoring::warnings(&settings, task.as_ref(), scorer)?);
         let prompts =
             PromptPlan { task, haystack, form, snap: settings.snap, answer_budget: settings.max_new_tokens };
         let plan = Self {
-            warnings,
+            warnings: warnings(&checkpoint, longest(&settings)),
+            prompt_warnings,
             end_tokens: tokenizer.eos_ids().iter().copied().collect(),
             settings: Settings { dtype: Some(precision.dtype), ..settings },
             checkpoint,

@@ -73,6 +73,21 @@ pub struct TrainingOptions {
     pub training: TrainingSettings,
 }
 
+impl TrainingOptions {
+    /// Refuses what no kind of sequence in the mix has a use for.
+    fn check_mix(&self) -> Result<()> {
+        let has = |kind: &str| self.mix.iter().any(|(name, _)| name == kind);
+        if self.curriculum_steps > 0 && !has("key-values") {
+            let expected = "0, or key-values in --mix, which alone grow";
+            return Err(Error::invalid("--curriculum-steps", self.curriculum_steps, expected));
+        }
+        if self.task != TASKS[0].name && !has("needles") {
+            return Err(Error::invalid("--task", &self.task, "no such flag, or needles in --mix"));
+        }
+        Ok(())
+    }
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
 fn is_zero(count: &usize) -> bool {
     *count == 0
@@ -125,6 +140,7 @@ impl TrainingPlan {
         let plan =
             Self { options, config, tokenizer_json, tokenizer, sources, model, before_swap, checkpoint };
         plan.mixture()?;
+        plan.options.check_mix()?;
         Ok(plan)
     }
 
@@ -241,6 +257,13 @@ fn decoder(
     let name = options.variant.as_deref().or(own.map(|own| own.name)).unwrap_or("softmax");
     let variant = registry::find("attention variant to train", TRAINED, name)?;
     config["attention_variant"] = json!({"kind": variant.name});
+    if let Some(scale) = options.ssmax_init.filter(|_| !matches!(variant.value, Multiplier::Learned { .. })) {
+        return Err(Error::invalid(
+            "--ssmax-init",
+            scale,
+            "a --variant with a scale beside it, such as ssmax",
+        ));
+    }
     let spec = spec_of(config)?;
     check_vocabulary(tokens, &spec)?;
     // What a run under `--variant` takes: that of the checkpoint, or else of the rows to be trained on.

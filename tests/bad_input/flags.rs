@@ -74,6 +74,11 @@ fn a_flag_that_another_leaves_without_a_use_is_refused() {
     }
     for (flags, words) in [
         ("attend --text t --query q -m model --top 3", &["--top", "--needle"][..]),
+        ("run -m model --config a.toml --config=b.toml", &["--config", "twice"]),
+        ("train -o out --steps 1 --mix text --curriculum-steps 5", &["--curriculum-steps", "key-values"]),
+        ("train -o out --steps 1 --mix text --task passkey", &["--task", "needles"]),
+        ("train -o out --steps 1 --ssmax-init 0.2", &["--ssmax-init", "--variant"]),
+        ("run -m shipped:multiscreen --rope-theta-scale 50", &["--rope-theta-scale", "no rotary positions"]),
         ("attend --text t --query q -m model --head top", &["--head", "--needle"]),
         (
             "compare a b --variant ssmax --variant-a softmax --variant-b softmax",
