@@ -26,7 +26,7 @@
 //!  1  TEXT  grid needle haystack split  | TENSOR  attention model
 //!           standing task prompt trial  |         checkpoint generate logits loss speed kernel
 //!           tokenizer                   |
-//!  0  allocator · registry · error · rng · hash · clock · files · json · process · progress · printable
+//!  0  allocator · registry · error · rng · hash · clock · files · json · isolation · process · progress · printable
 //! ```
 //!
 //! # Invariants, held by `tests/layers.rs`
@@ -38,6 +38,7 @@
 //! - One function, [`attention::attend`], turns scores into mixed values: masking, chunks, grouped heads and probing happen
 //!   there once, for the reference and for the fused kernel. What screens instead of normalising has one such function as well,
 //!   [`attention::screening::screen`].
+//! - What a download's tokenizer and template do happens in another process, under limits ([`isolation`]).
 //! - Sizes come from the configuration, never from code. Library code does not print.
 //! - What comes from outside is shown through [`printable`]: no name, answer or message reaches a terminal raw. Tables of data hold it
 //!   exactly.
@@ -56,6 +57,7 @@ pub mod generate;
 pub mod grid;
 pub mod hash;
 pub mod haystack;
+pub mod isolation;
 pub mod json;
 mod kernel;
 pub mod logits;

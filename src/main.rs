@@ -7,6 +7,7 @@ use niah::checkpoint::DEFAULT_CHECKPOINT;
 use niah::cli::{Cli, Command};
 use niah::commands;
 use niah::error::{Error, Result};
+use niah::isolation;
 
 #[global_allocator]
 static ALLOCATOR: niah::allocator::Allocator = niah::allocator::Allocator;
@@ -14,6 +15,14 @@ static ALLOCATOR: niah::allocator::Allocator = niah::allocator::Allocator;
 fn main() -> ExitCode {
     niah::process::outlive_file_size_limit();
     niah::process::fit_into_address_space();
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == isolation::ARGUMENT) {
+        niah::tokenizer::serve_isolated(&arguments.next().unwrap_or_default().to_string_lossy());
+        return ExitCode::SUCCESS;
+    }
+    if let Some(program) = isolation::this_program() {
+        isolation::set_program(program);
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

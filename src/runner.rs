@@ -289,15 +289,13 @@ fn token_rows(
     tokenizer: &dyn Tokenize,
 ) -> Result<Vec<TokenRow>> {
     let masses = capture.mean_row.iter().zip(&capture.top_row);
-    let row = |(position, (&id, (&mean, &top))): (usize, (&u32, (&f64, &f32)))| {
-        Ok(TokenRow {
-            run_id: run_id.to_string(),
-            row_id: row_id.to_string(),
-            position,
-            token: tokenizer.token_text(id)?,
-            mass_mean: mean,
-            mass_top_head: f64::from(top),
-        })
+    let row = |(position, (token, (&mean, &top))): (usize, (String, (&f64, &f32)))| TokenRow {
+        run_id: run_id.to_string(),
+        row_id: row_id.to_string(),
+        position,
+        token,
+        mass_mean: mean,
+        mass_top_head: f64::from(top),
     };
-    prompt.tokens.iter().zip(masses).enumerate().map(row).collect()
+    Ok(tokenizer.token_texts(&prompt.tokens)?.into_iter().zip(masses).enumerate().map(row).collect())
 }

@@ -186,7 +186,14 @@ fn a_checkpoint_without_a_usable_tokenizer_is_shown_all_the_same() {
     let page = bench.page(&["tiny", "--width", "200"]);
     assert_lines(&page, &["tokenizer   cannot be used"]);
     assert!(page.contains("problem     tiny/tokenizer.json: broken JSON"), "{page}");
-    fs::write(&file, whole.replace("\"added_tokens\":[]", "\"added_tokens\":[{\"id\":256,\"content\":\"extra\",\"special\":false,\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false}]")).unwrap();
+    let added = r#""added_tokens":[{"id":256,"content":"extra","special":false,"single_word":false,"lstrip":false,"rstrip":false,"normalized":false}]"#;
+    fs::write(&file, whole.replace(r#""added_tokens":[]"#, added)).unwrap();
+    let page = bench.page(&["tiny", "--width", "200"]);
+    assert!(
+        page.contains("have no row in the embedding, so a text that holds one is refused: 256"),
+        "{page}"
+    );
+    fs::write(&file, whole.replace(r#""vocab":{"#, r#""vocab":{"extra":256,"#)).unwrap();
     let page = bench.page(&["tiny", "--width", "200"]);
     assert!(page.contains("the tokenizer knows 257 tokens, but the embedding has 256 rows"), "{page}");
     fs::remove_file(&file).unwrap();

@@ -31,6 +31,7 @@ const MODULES: &[(&str, Layer)] = &[
     ("error", Base),
     ("files", Base),
     ("hash", Base),
+    ("isolation", Base),
     ("json", Base),
     ("printable", Base),
     ("process", Base),

@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs::{self, File};
+use std::path::Path;
 
 use candle_core::quantized::gguf_file::{Content, Value};
 use niah::tokenizer::{GgufVocabulary, TextTokenizer, Tokenize};
@@ -15,7 +16,12 @@ const GEMMA3: &str = "gemma-3-270m-q4_k_m.gguf";
 
 /// The model's vocabulary, or nothing when the model has not been fetched.
 fn vocabulary(model: &str) -> Option<GgufVocabulary> {
-    let mut file = File::open(common::model_file(model)?).unwrap();
+    Some(vocabulary_of(&common::model_file(model)?))
+}
+
+/// The vocabulary of a GGUF file.
+fn vocabulary_of(path: &Path) -> GgufVocabulary {
+    let mut file = File::open(path).unwrap();
     let content = Content::read(&mut file).unwrap();
     let get = |key: &str| content.metadata.get(key);
     let string = |key: &str| get(key).map(|value| value.to_string().unwrap().clone());
@@ -24,7 +30,7 @@ fn vocabulary(model: &str) -> Option<GgufVocabulary> {
     let id =
         |name: &str| get(&format!("tokenizer.ggml.{name}_token_id")).map(|value| value.to_u32().unwrap());
     let flag = |name: &str| get(&format!("tokenizer.ggml.{name}")).map(|value| value.to_bool().unwrap());
-    Some(GgufVocabulary {
+    GgufVocabulary {
         model: string("tokenizer.ggml.model").unwrap(),
         pre: string("tokenizer.ggml.pre"),
         tokens: strings("tokenizer.ggml.tokens"),
@@ -41,7 +47,40 @@ fn vocabulary(model: &str) -> Option<GgufVocabulary> {
         add_eos: flag("add_eos_token"),
         add_space_prefix: flag("add_space_prefix"),
         chat_template: string("tokenizer.chat_template"),
-    })
+    }
+}
+
+/// For vocabularies that are not part of the repository: `NIAH_VOCABULARIES` names a folder of GGUF files as llama.cpp keeps them
+/// for its tests, each with texts (`.inp`) and the ids that the model's own tokenizer gives them (`.out`).
+#[test]
+fn further_vocabularies_give_the_ids_of_the_models_own_tokenizers() {
+    let Some(folder) = std::env::var_os("NIAH_VOCABULARIES") else { return };
+    let mut wrong = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let beside = |suffix: &str| fs::read_to_string(format!("{}.{suffix}", path.display()));
+        let (true, Ok(texts), Ok(ids)) =
+            (path.extension().is_some_and(|extension| extension == "gguf"), beside("inp"), beside("out"))
+        else {
+            continue;
+        };
+        let tokenizer = match TextTokenizer::from_gguf(&vocabulary_of(&path)) {
+            Ok(tokenizer) => tokenizer,
+            Err(error) => {
+                wrong.push(format!("{}: {error}", path.display()));
+                continue;
+            }
+        };
+        let texts = texts.split("\n__ggml_vocab_test__\n");
+        for (text, ids) in texts.zip(ids.lines()) {
+            let ids: Vec<u32> = ids.split_whitespace().map(|id| id.parse().unwrap()).collect();
+            let found = tokenizer.encode(text).unwrap().ids;
+            if found != ids {
+                wrong.push(format!("{}: {text:?}: {found:?} instead of {ids:?}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 fn i32_of(value: &Value) -> i32 {

@@ -228,7 +228,7 @@ fn computed(
     let never = AtomicBool::new(false);
     let context = plan.context(false)?;
     let (_, capture) = run_one(&context, trial, &prompt, head.chosen(), &mut model, &mut Silent, &never)?;
-    let texts = prompt.tokens.iter().map(|&id| plan.tokenizer.token_text(id)).collect::<Result<_>>()?;
+    let texts = plan.tokenizer.token_texts(&prompt.tokens)?;
     Ok((texts, head.row(&capture)?))
 }
 
@@ -257,7 +257,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
     };
     let completion = plan.load_model(&device)?.complete(request, &mut |_| true)?;
     let masses = head.row(&completion.attention)?;
-    let texts = prompt.tokens.iter().map(|&id| plan.tokenizer.token_text(id)).collect::<Result<Vec<_>>>()?;
+    let texts = plan.tokenizer.token_texts(&prompt.tokens)?;
     let needle_tokens = needles.iter().map(ExactSizeIterator::len).sum();
     let heads = match needles.is_empty() {
         true => Vec::new(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::tokenizer::load_outline;
-use super::{MemoryPlan, Precision, PrecisionChoice, check_vocabulary, variant};
+use super::{MemoryPlan, Precision, PrecisionChoice, variant};
 use crate::attention::screening::Screen;
 use crate::attention::variant::{LayerScale, OwnVariant};
 use crate::checkpoint::{Checkpoint, RopeOverride, TokenizerSource};
@@ -135,7 +135,7 @@ impl Inspection {
         let precision = precision.of(&checkpoint);
         let mut problems = Vec::new();
         problems.extend(checkpoint.check_all_read().err().map(|error| error.one_line()));
-        let tokenizer = tokenizer_facts(&checkpoint, model, &mut problems);
+        let tokenizer = tokenizer_facts(&checkpoint, &mut problems);
         let own = variant(&checkpoint, "auto", None)?;
         let training_length = checkpoint.spec.training_length();
         let rule = &checkpoint.own_variant;
@@ -207,18 +207,15 @@ fn length_memory(spec: &DecoderSpec, precision: Precision, tokens: usize) -> Len
 }
 
 /// The tokenizer; what is wrong with it goes into `problems`. A checkpoint without one is no problem.
-fn tokenizer_facts(
-    checkpoint: &Checkpoint,
-    model: &str,
-    problems: &mut Vec<String>,
-) -> Option<TokenizerFacts> {
+fn tokenizer_facts(checkpoint: &Checkpoint, problems: &mut Vec<String>) -> Option<TokenizerFacts> {
     if !has_tokenizer(&checkpoint.tokenizer) {
         return None;
     }
-    let tokenizer = load_outline(checkpoint).map_err(|error| problems.push(error.one_line())).ok()?;
-    let fits = check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), checkpoint, model);
-    let checks = [fits, tokenizer.chat_template().map(|_| ())];
-    problems.extend(checks.into_iter().filter_map(|check| check.err().map(|error| error.one_line())));
+    let (tokenizer, misfit) =
+        load_outline(checkpoint).map_err(|error| problems.push(error.one_line())).ok()?;
+    let template = tokenizer.chat_template().err();
+    problems.extend([misfit, template].into_iter().flatten().map(|error| error.one_line()));
+    problems.extend(tokenizer.notes().iter().cloned());
     let named = |id: u32| NamedToken { id, text: tokenizer.token_text(id).unwrap_or_default() };
     Some(TokenizerFacts {
         kind: tokenizer.kind(),

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::{
-    MemoryPlan, Precision, PrecisionChoice, check_numbers, check_positions, check_sizes, check_vocabulary,
-    load_tokenizer, open, variant_of, warnings,
+    MemoryPlan, Precision, PrecisionChoice, check_numbers, check_positions, check_sizes, load_tokenizer,
+    open, variant_of, warnings,
 };
 use crate::attention::variant::{LayerScale, OwnVariant, describe_scales};
 use crate::attention::{AttentionRows, AttentionVariant};
@@ -142,7 +142,7 @@ impl LogitsPlan {
         let (variant, variant_description) = resolve_variant(settings, &checkpoint)?;
         let (bos, tokens) = match &settings.input {
             TokenInput::Ids { ids, .. } => (None, ids.clone()),
-            TokenInput::Text(text) => encode(text, &checkpoint, &settings.model)?,
+            TokenInput::Text(text) => encode(text, &checkpoint)?,
         };
         let flag = settings.input.flag();
         check_ids(flag, &tokens, checkpoint.spec.vocab_size)?;
@@ -216,9 +216,8 @@ impl TokenInput {
 
 /// A text as the model reads it: BOS in front where the tokenizer puts one and the text has none, as in the plain prompts
 /// of a run. Special tokens written out in the text are recognised; the chat template is left out.
-fn encode(text: &str, checkpoint: &Checkpoint, model: &str) -> Result<(Option<u32>, Vec<u32>)> {
+fn encode(text: &str, checkpoint: &Checkpoint) -> Result<(Option<u32>, Vec<u32>)> {
     let tokenizer = load_tokenizer(checkpoint)?;
-    check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), checkpoint, model)?;
     let ids = tokenizer.encode(text)?.ids;
     let bos = tokenizer.bos().filter(|bos| ids.first() != Some(bos));
     Ok((bos, bos.into_iter().chain(ids).collect()))

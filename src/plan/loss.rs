@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use super::{
-    MemoryPlan, Precision, PrecisionChoice, check_numbers, check_positions, check_sizes, check_vocabulary,
-    load_tokenizer, open, variant, warnings,
+    MemoryPlan, Precision, PrecisionChoice, check_numbers, check_positions, check_sizes, load_tokenizer,
+    open, variant, warnings,
 };
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
@@ -116,11 +116,10 @@ impl LossPlan {
         MemoryPlan { output: 0, ..memory }
             .check(precision, "use a shorter --context-length or a smaller checkpoint")?;
         let tokenizer = load_tokenizer(&checkpoint)?;
-        check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), &checkpoint, &settings.model)?;
         let text = |trial| text(&haystack, settings.seed, trial, &tokenizer, length);
         Ok(Self {
             texts: (0..settings.trials).map(text).collect::<Result<_>>()?,
-            warnings: warnings(&checkpoint, length),
+            warnings: [warnings(&checkpoint, length), tokenizer.notes().to_vec()].concat(),
             tokenizer_hash: tokenizer.hash().to_string(),
             settings: LossSettings { dtype: Some(precision.dtype), ..settings },
             precision,

@@ -12,7 +12,6 @@ mod settings;
 mod text;
 mod tokenizer;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use candle_core::Device;
@@ -32,7 +31,7 @@ use crate::prompt::{Form, Prompt, PromptPlan, PromptSequence, Snap};
 use crate::registry;
 use crate::runner::{Labels, RunContext};
 use crate::score::{SCORERS, Scorer};
-use crate::tokenizer::{TextTokenizer, Tokenize};
+use crate::tokenizer::TextTokenizer;
 use crate::trial::Trial;
 
 pub use bench::{BenchPlan, BenchSettings, BenchTokens, DEFAULT_LENGTHS};
@@ -188,10 +187,10 @@ impl RunPlan {
         }
         check_positions(&checkpoint.spec, "--context-lengths", longest(&settings))?;
         let tokenizer = load_tokenizer(&checkpoint)?;
-        check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), &checkpoint, &settings.model)?;
         let (form, chat_template_hash) = form(&settings, &tokenizer)?;
         let mut prompt_warnings = haystack.notes().to_vec();
         prompt_warnings.extend(scoring::warnings(&settings, task.as_ref(), scorer)?);
+        prompt_warnings.extend_from_slice(tokenizer.notes());
         let prompts =
             PromptPlan { task, haystack, form, snap: settings.snap, answer_budget: settings.max_new_tokens };
         let plan = Self {
@@ -431,14 +430,16 @@ fn variant_of(
 fn form(settings: &Settings, tokenizer: &TextTokenizer) -> Result<(Form, Option<String>)> {
     let template = match settings.apply_chat_template {
         ChatChoice::Never => None,
-        ChatChoice::Auto => tokenizer.chat_template()?,
-        ChatChoice::Always => Some(tokenizer.chat_template()?.ok_or_else(|| {
-            Error::invalid(
-                "--apply-chat-template",
-                "always",
-                "a checkpoint with a chat template; this one has none",
-            )
-        })?),
+        ChatChoice::Auto => tokenizer.chat_template().map_err(without_template)?,
+        ChatChoice::Always => {
+            Some(tokenizer.chat_template().map_err(without_template)?.ok_or_else(|| {
+                Error::invalid(
+                    "--apply-chat-template",
+                    "always",
+                    "a checkpoint with a chat template; this one has none",
+                )
+            })?)
+        }
     };
     let system = settings.system_instruction.clone();
     match (template, system) {
@@ -449,33 +450,22 @@ fn form(settings: &Settings, tokenizer: &TextTokenizer) -> Result<(Form, Option<
         )),
         (None, None) => Ok((Form::Completion, None)),
         (Some(template), system) => {
-            let hash = sha256_hex(template.render(system.as_deref(), "")?);
+            let hash = sha256_hex(template.render(system.as_deref(), "").map_err(without_template)?);
             let render = Arc::new(move |system: Option<&str>, user: &str| template.render(system, user));
             Ok((Form::Chat { system, render }, Some(hash)))
         }
     }
 }
 
-fn check_vocabulary(
-    vocab_size: usize,
-    special_ids: &BTreeSet<u32>,
-    checkpoint: &Checkpoint,
-    model: &str,
-) -> Result<()> {
-    let rows = checkpoint.spec.vocab_size;
-    // A text model may share its tokenizer with one that sees images: Gemma 3's image token has no row. Special tokens
-    // stand in no haystack, so only words beyond the embedding are wrong.
-    let special = |id: usize| u32::try_from(id).is_ok_and(|id| special_ids.contains(&id));
-    if (rows..vocab_size).all(special) {
-        return Ok(());
+/// What is wrong with a template, with what helps: another one, or none.
+fn without_template(error: Error) -> Error {
+    match error {
+        Error::ChatTemplate(problem) if !problem.contains("--") => Error::ChatTemplate(format!(
+            "{problem}; put another one into chat_template.jinja of the model's directory, or give \
+             --apply-chat-template=never for plain text"
+        )),
+        other => other,
     }
-    Err(Error::file(
-        model,
-        format!(
-            "the tokenizer knows {vocab_size} tokens, but the embedding has {rows} rows: they belong to different \
-             models; put the model's own tokenizer.json beside the weights"
-        ),
-    ))
 }
 
 /// Learned positions end where their table ends: nothing stretches them. `flag` gives the number of tokens.

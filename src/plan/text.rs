@@ -5,8 +5,7 @@ use std::ops::Range;
 use candle_core::Device;
 
 use super::{
-    MemoryPlan, Precision, PrecisionChoice, check_positions, check_sizes, check_vocabulary, load_tokenizer,
-    open, variant,
+    MemoryPlan, Precision, PrecisionChoice, check_positions, check_sizes, load_tokenizer, open, variant,
 };
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, RopeOverride};
@@ -42,10 +41,10 @@ impl TextPlan {
         precision: PrecisionChoice,
         screening_window_expansion: Option<bool>,
     ) -> Result<Self> {
-        let (checkpoint, precision) =
+        let (mut checkpoint, precision) =
             open(model, RopeOverride::default(), precision, screening_window_expansion)?;
         let tokenizer = load_tokenizer(&checkpoint)?;
-        check_vocabulary(tokenizer.vocab_size(), tokenizer.special_ids(), &checkpoint, model)?;
+        checkpoint.warnings.extend_from_slice(tokenizer.notes());
         let plan = Self { tokenizer, checkpoint, variant: variant.to_string(), precision };
         plan.build_variant()?;
         Ok(plan)
@@ -58,7 +57,10 @@ impl TextPlan {
     pub fn prompt(&self, text: &str, query: &str, needles: &[String]) -> Result<TextPrompt> {
         let content = format!("{}\n\n{query}", text.trim_end());
         let whole = match self.tokenizer.chat_template()? {
-            Some(template) => template.render(None, &content)?,
+            Some(template) => template
+                .render(None, &content)
+                .and_then(|whole| shown(whole, &content))
+                .map_err(|error| Error::ChatTemplate(format!("{}; {OTHER_TEMPLATE}", problem(error))))?,
             None => content,
         };
         let bytes = needles.iter().map(|needle| occurrence(&whole, needle)).collect::<Result<Vec<_>>>()?;
@@ -148,6 +150,24 @@ fn union(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
         }
     }
     union
+}
+
+/// What to do about a template that cannot be used.
+const OTHER_TEMPLATE: &str = "put another one into chat_template.jinja of the model's directory";
+
+/// The prompt, which must hold what the user's turn says; templates strip white space around it.
+fn shown(whole: String, content: &str) -> Result<String> {
+    match whole.contains(content.trim()) {
+        true => Ok(whole),
+        false => Err(Error::ChatTemplate("leaves out what the user says".to_string())),
+    }
+}
+
+fn problem(error: Error) -> String {
+    match error {
+        Error::ChatTemplate(problem) => problem,
+        other => other.to_string(),
+    }
 }
 
 /// The bytes of `needle` in `text`, where it stands exactly once.

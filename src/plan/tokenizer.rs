@@ -1,49 +1,63 @@
 //! A checkpoint's tokenizer, from its directory, the metadata of its GGUF file, or the binary.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::checkpoint::{Checkpoint, Metadata, TokenizerSource};
 use crate::error::{Error, Result};
-use crate::files;
-use crate::tokenizer::{GgufVocabulary, MOST_BYTES, ReadFile, TextTokenizer, TokenizerOutline};
+use crate::tokenizer::{GgufVocabulary, ReadFile, TextTokenizer, TokenizerOutline};
 
-/// Loads the tokenizer that belongs to `checkpoint`.
+/// Loads the tokenizer that belongs to `checkpoint`, and refuses one whose tokens have no rows in its embedding.
 ///
 /// # Errors
-/// When it is missing, damaged or of an unknown kind.
+/// When it is missing, damaged, of an unknown kind or of another model.
 pub fn load_tokenizer(checkpoint: &Checkpoint) -> Result<TextTokenizer> {
-    load(checkpoint, TextTokenizer::from_files, TextTokenizer::from_gguf)
+    let (mut tokenizer, place) = load(
+        checkpoint,
+        TextTokenizer::from_files,
+        TextTokenizer::isolated_from_directory,
+        TextTokenizer::isolated_from_gguf,
+    )?;
+    tokenizer.limit_to(checkpoint.spec.vocab_size).map_err(|error| located(&place, error))?;
+    Ok(tokenizer)
 }
 
-/// Loads the outline of that tokenizer, in a fraction of the time.
-pub(super) fn load_outline(checkpoint: &Checkpoint) -> Result<TokenizerOutline> {
-    load(checkpoint, TokenizerOutline::from_files, TokenizerOutline::from_gguf)
+/// Loads the outline of that tokenizer, in a fraction of the time, with what speaks against using it.
+pub(super) fn load_outline(checkpoint: &Checkpoint) -> Result<(TokenizerOutline, Option<Error>)> {
+    let (mut outline, place) = load(
+        checkpoint,
+        TokenizerOutline::from_files,
+        TokenizerOutline::isolated_from_directory,
+        TokenizerOutline::isolated_from_gguf,
+    )?;
+    let problem = outline.limit_to(checkpoint.spec.vocab_size).err().map(|error| located(&place, error));
+    Ok((outline, problem))
 }
 
+/// The tokenizer and where it was found. What is part of the binary needs no process of its own.
 fn load<T>(
     checkpoint: &Checkpoint,
     from_files: fn(&Path, &ReadFile) -> Result<T>,
+    from_directory: fn(&Path) -> Result<T>,
     from_gguf: fn(&GgufVocabulary) -> Result<T>,
-) -> Result<T> {
-    let from_directory =
-        |directory: &Path| from_files(directory, &|name| files::read(&directory.join(name), MOST_BYTES));
+) -> Result<(T, PathBuf)> {
+    let of_directory = |directory: &Path| match from_directory(directory) {
+        Ok(tokenizer) => Ok((tokenizer, directory.to_path_buf())),
+        Err(error) => Err(located(directory, error)),
+    };
     match &checkpoint.tokenizer {
-        TokenizerSource::Directory(directory) => {
-            from_directory(directory).map_err(|error| located(directory, error))
-        }
+        TokenizerSource::Directory(directory) => of_directory(directory),
         TokenizerSource::Embedded(embedded) => {
             let directory = embedded.directory();
-            from_files(&directory, &|name| embedded.read(name).map(<[u8]>::to_vec))
-                .map_err(|error| located(&directory, error))
+            let tokenizer = from_files(&directory, &|name| embedded.read(name).map(<[u8]>::to_vec));
+            Ok((tokenizer.map_err(|error| located(&directory, error))?, directory))
         }
         TokenizerSource::Gguf(metadata) => {
             let built = vocabulary(metadata).and_then(|vocabulary| from_gguf(&vocabulary));
             // The remedy for a vocabulary that cannot be read: the model's own tokenizer.json, put beside the file.
             match (built, metadata.path().parent()) {
-                (Err(_), Some(beside)) if beside.join("tokenizer.json").is_file() => {
-                    from_directory(beside).map_err(|error| located(beside, error))
-                }
-                (built, _) => built.map_err(|error| located(metadata.path(), error)),
+                (Err(_), Some(beside)) if beside.join("tokenizer.json").is_file() => of_directory(beside),
+                (Ok(tokenizer), _) => Ok((tokenizer, metadata.path().to_path_buf())),
+                (Err(error), _) => Err(located(metadata.path(), error)),
             }
         }
     }

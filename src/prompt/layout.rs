@@ -36,8 +36,8 @@ impl Frame {
         match rendered.split(PLACEHOLDER).collect::<Vec<_>>()[..] {
             [head, tail] => Ok(Self { head: head.to_string(), tail: tail.to_string(), chat: true }),
             ref parts => Err(Error::ChatTemplate(format!(
-                "shows the user's turn {} times instead of once; give another template, or leave out \
-                 --apply-chat-template",
+                "shows the user's turn {} times instead of once; put another one into chat_template.jinja of the model's \
+                 directory, or give --apply-chat-template=never for plain text",
                 parts.len() - 1
             ))),
         }

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokenizers::decoders::byte_level::ByteLevel;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::normalizers::unicode::NFC;
 use tokenizers::{AddedToken, Tokenizer};
 
+use super::facts::{Parts, TemplateSource};
+use super::local::failed;
 use super::pre_tokenizer::Rule;
-use super::text::{Parts, failed};
 use super::{TextTokenizer, sentencepiece};
 use crate::error::{Error, Result};
 use crate::hash;
@@ -22,7 +24,7 @@ const USER_DEFINED: i32 = 4;
 pub(super) const BYTE: i32 = 6;
 
 /// What a GGUF file says about its tokenizer, field for field.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GgufVocabulary {
     /// `tokenizer.ggml.model`: `gpt2` is byte-level BPE, `llama` is SentencePiece.
     pub model: String,
@@ -69,15 +71,18 @@ impl TextTokenizer {
     /// The same, with merges or without.
     pub(super) fn build_gguf(vocabulary: &GgufVocabulary, with_merges: bool) -> Result<Self> {
         let vocab = vocabulary.checked()?;
+        let vocabulary = &vocabulary.clone().with_defaults();
         let (mut inner, adds_bos) = match vocabulary.model.as_str() {
-            "gpt2" => {
-                let rule = Rule::find(vocabulary.pre.as_deref())?;
-                (byte_level(vocabulary, vocab, rule, with_merges)?, rule.add_bos)
+            "gpt2" | "gemma4" => {
+                let pre =
+                    if vocabulary.model == "gemma4" { Some("gemma4") } else { vocabulary.pre.as_deref() };
+                let rule = Rule::find(pre)?;
+                (by_rule(vocabulary, vocab, rule, with_merges)?, rule.add_bos)
             }
             "llama" => (sentencepiece::build(vocabulary, vocab, with_merges)?, true),
             other => {
                 return Err(Error::Tokenizer(format!(
-                    "the GGUF file has tokenizer.ggml.model {other:?}; known: gpt2, llama; put the model's own \
+                    "the GGUF file has tokenizer.ggml.model {other:?}; known: gpt2, llama, gemma4; put the model's own \
                      tokenizer.json beside the file"
                 )));
             }
@@ -103,7 +108,8 @@ impl TextTokenizer {
             eos: BTreeSet::from_iter([vocabulary.eos, vocabulary.eot].into_iter().flatten()),
             hash: vocabulary.hash(),
             special_tokens,
-            chat_template: vocabulary.chat_template.clone(),
+            chat_template: vocabulary.chat_template.clone().map(TemplateSource::Source),
+            notes: Vec::new(),
         }))
     }
 }
@@ -116,6 +122,16 @@ impl GgufVocabulary {
 
     pub(super) fn token(&self, id: Option<u32>) -> Option<&str> {
         id.and_then(|id| self.tokens.get(id as usize)).map(String::as_str)
+    }
+
+    /// The ids that a SentencePiece vocabulary has where the file is silent, as llama.cpp takes them.
+    fn with_defaults(mut self) -> Self {
+        if self.model == "llama" {
+            let known = |id: u32| Some(id).filter(|id| (*id as usize) < self.tokens.len());
+            let (bos, eos, unk) = (self.bos.or(known(1)), self.eos.or(known(2)), self.unk.or(known(0)));
+            (self.bos, self.eos, self.unk) = (bos, eos, unk);
+        }
+        self
     }
 
     fn named_ids(&self) -> [(&'static str, Option<u32>); 5] {
@@ -190,20 +206,22 @@ impl GgufVocabulary {
     }
 }
 
-fn byte_level(
-    vocabulary: &GgufVocabulary,
-    vocab: Vocab,
-    rule: &Rule,
-    with_merges: bool,
-) -> Result<Tokenizer> {
+/// A byte-pair model that is cut by a rule.
+fn by_rule(vocabulary: &GgufVocabulary, vocab: Vocab, rule: &Rule, with_merges: bool) -> Result<Tokenizer> {
     let merges = if with_merges { parse_merges(&vocabulary.merges, &vocab)? } else { Vec::new() };
-    let bpe = BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(rule.ignore_merges).build();
-    let mut tokenizer = Tokenizer::new(bpe.map_err(failed)?);
+    let bpe = BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(rule.ignore_merges);
+    let bpe = bpe.byte_fallback(rule.raw).fuse_unk(rule.raw).build().map_err(failed)?;
+    let mut tokenizer = Tokenizer::new(bpe);
     if rule.nfc {
         tokenizer.with_normalizer(Some(NFC)).map_err(failed)?;
     }
     tokenizer.with_pre_tokenizer(Some(rule.pre_tokenizer()?));
-    tokenizer.with_decoder(Some(ByteLevel::default()));
+    if rule.raw {
+        tokenizer.with_normalizer(Some(sentencepiece::spaces()?)).map_err(failed)?;
+        tokenizer.with_decoder(Some(sentencepiece::decoder(false)?));
+    } else {
+        tokenizer.with_decoder(Some(ByteLevel::default()));
+    }
     Ok(tokenizer)
 }
 
@@ -309,6 +327,30 @@ mod tests {
         assert_eq!(tokenizer.token_text(byte(0xC3)).unwrap(), "<0xC3>");
         assert_eq!(tokenizer.bos(), Some(1));
         assert_eq!(tokenizer.special_ids(), &BTreeSet::from([0, 1, 2]));
+    }
+
+    #[test]
+    fn a_sentencepiece_vocabulary_that_names_no_special_ids_has_the_usual_ones() {
+        let vocabulary = GgufVocabulary { bos: None, eos: None, unk: None, ..sentencepiece_vocabulary() };
+        let tokenizer = TextTokenizer::from_gguf(&vocabulary).unwrap();
+        assert_eq!((tokenizer.bos(), tokenizer.eos_ids()), (Some(1), &BTreeSet::from([2])));
+        let without = GgufVocabulary { add_bos: Some(false), ..vocabulary };
+        assert_eq!(TextTokenizer::from_gguf(&without).unwrap().bos(), None);
+    }
+
+    #[test]
+    fn a_rule_of_raw_pieces_falls_back_to_bytes() {
+        let vocabulary = GgufVocabulary {
+            model: "gemma4".to_string(),
+            merges: strings(&["a b", "▁ ab"]),
+            add_bos: Some(false),
+            ..sentencepiece_vocabulary()
+        };
+        let tokenizer = TextTokenizer::from_gguf(&vocabulary).unwrap();
+        let encoded = tokenizer.encode("ab ab\né").unwrap();
+        let byte = |byte: u32| 9 + byte;
+        assert_eq!(encoded.ids, [6, 8, byte(0x0A), byte(0xC3), byte(0xA9)]);
+        assert_eq!(tokenizer.decode(&encoded.ids).unwrap(), "ab ab\né");
     }
 
     #[test]

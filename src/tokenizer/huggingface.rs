@@ -9,10 +9,11 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use serde_json::Value;
-use tokenizers::{AddedToken, Tokenizer};
+use tokenizers::{AddedToken, ModelWrapper, Tokenizer};
 
-use super::TextTokenizer;
-use super::text::{Parts, failed};
+use super::facts::Parts;
+use super::local::{failed, short};
+use super::{TextTokenizer, checks, template_files};
 use crate::error::{Error, Result};
 use crate::hash::sha256_hex;
 use crate::{files, json};
@@ -22,7 +23,7 @@ const SPECIAL_TOKENS: &[&str] =
     &["bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"];
 
 /// Bytes of one of these files, at most; the largest that are known have some 40 million.
-pub const MOST_BYTES: u64 = 256 << 20;
+pub(super) const MOST_BYTES: u64 = 256 << 20;
 
 /// Values in one of them, at most; the largest that are known have some three million.
 pub(super) const MOST_VALUES: usize = 20_000_000;
@@ -47,7 +48,7 @@ impl TextTokenizer {
     pub fn from_files(directory: &Path, read: &ReadFile) -> Result<Self> {
         Self::read_files(directory, read, |path, bytes| {
             let json = parse(path, bytes)?;
-            check_merges(&json).map_err(|problem| Error::file(path, problem))?;
+            check(&json).map_err(|problem| Error::file(path, problem))?;
             serde_json::from_value(json).map_err(|error| unusable(path, &error.to_string()))
         })
     }
@@ -58,7 +59,7 @@ impl TextTokenizer {
     /// [`Error::Tokenizer`] when they define none.
     pub fn from_json(json: &str) -> Result<Self> {
         let value: Value = serde_json::from_str(json).map_err(|error| Error::Tokenizer(error.to_string()))?;
-        check_merges(&value).map_err(Error::Tokenizer)?;
+        check(&value).map_err(Error::Tokenizer)?;
         let inner: Tokenizer =
             serde_json::from_value(value).map_err(|error| Error::Tokenizer(error.to_string()))?;
         let bos = leading_token(&inner, &Value::Null, None)?;
@@ -69,6 +70,7 @@ impl TextTokenizer {
             hash: sha256_hex(json),
             special_tokens: BTreeMap::new(),
             chat_template: None,
+            notes: Vec::new(),
         }))
     }
 
@@ -83,6 +85,7 @@ impl TextTokenizer {
         let mut inner = build(&path, &bytes)?;
         inner.with_truncation(None).map_err(failed)?;
         inner.with_padding(None);
+        let notes = without_dropout(&mut inner).into_iter().collect();
 
         let read_json = |name: &str| match optional(directory, read, name)? {
             Some(bytes) => parse(&directory.join(name), &bytes),
@@ -99,9 +102,9 @@ impl TextTokenizer {
         for source in [&read_json("generation_config.json")?, &model, &model["text_config"]] {
             eos.extend(ids(&source["eos_token_id"]));
         }
-        let chat_template = chat_template(directory, read, &config)?;
+        let chat_template = template_files::find(directory, read, &config)?;
         let hash = sha256_hex(&bytes);
-        Ok(Self::new(Parts { inner, bos, eos, hash, special_tokens, chat_template }))
+        Ok(Self::new(Parts { inner, bos, eos, hash, special_tokens, chat_template, notes }))
     }
 }
 
@@ -122,26 +125,44 @@ fn unreadable(directory: &Path, path: &Path, error: &io::Error) -> Error {
     Error::file(path, problem)
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Value> {
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Value> {
     json::parse(bytes, MOST_VALUES).map_err(|error| broken(path, &error))
 }
 
 pub(super) fn broken(path: &Path, error: &str) -> Error {
-    Error::file(path, format!("broken JSON ({error}); download the file again"))
+    Error::file(path, format!("broken JSON ({}); download the file again", short(error)))
 }
 
 pub(super) fn unusable(path: &Path, error: &str) -> Error {
-    let error = error.trim_end_matches('.');
+    let error = short(error).trim_end_matches('.');
     Error::file(path, format!("not a tokenizer that can be used ({error}); download the file again"))
 }
 
 /// The file's contents; `None` when there is no such file.
-fn optional(directory: &Path, read: &ReadFile, name: &str) -> Result<Option<Vec<u8>>> {
+pub(super) fn optional(directory: &Path, read: &ReadFile, name: &str) -> Result<Option<Vec<u8>>> {
     match read(name) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::file(directory.join(name), files::problem(&error))),
     }
+}
+
+fn check(json: &Value) -> Result<(), String> {
+    checks::settings(json)?;
+    check_merges(json)
+}
+
+/// Turns off what makes a byte-pair model cut the same text differently from call to call, and says so: it is for training.
+fn without_dropout(inner: &mut Tokenizer) -> Option<String> {
+    let ModelWrapper::BPE(model) = inner.get_model() else { return None };
+    let dropout = model.dropout.filter(|dropout| *dropout > 0.0)?;
+    let mut model = model.clone();
+    model.dropout = None;
+    inner.with_model(model);
+    Some(format!(
+        "tokenizer.json drops merges at random ({dropout} of them), which is for training; they are all used here, so \
+         that a prompt is the same each time"
+    ))
 }
 
 /// Every merge must make a known token: the library panics on some that do not.
@@ -246,29 +267,6 @@ fn ids(value: &Value) -> Vec<u32> {
     match value {
         Value::Array(list) => list.iter().filter_map(id).collect(),
         single => id(single).into_iter().collect(),
-    }
-}
-
-/// The template's source: a file of its own, or an entry of the configuration, which may be a list of named ones.
-fn chat_template(directory: &Path, read: &ReadFile, config: &Value) -> Result<Option<String>> {
-    const FILE: &str = "chat_template.jinja";
-    if let Some(bytes) = optional(directory, read, FILE)? {
-        let source = String::from_utf8(bytes).map_err(|error| Error::file(directory.join(FILE), error))?;
-        return Ok(Some(source));
-    }
-    let entry = &config["chat_template"];
-    let Some(named) = entry.as_array() else { return Ok(entry.as_str().map(str::to_string)) };
-    let default = named.iter().find(|template| template["name"] == "default");
-    match default.and_then(|template| template["template"].as_str()) {
-        Some(source) => Ok(Some(source.to_string())),
-        None => {
-            let names: Vec<_> = named.iter().filter_map(|template| template["name"].as_str()).collect();
-            Err(Error::ChatTemplate(format!(
-                "tokenizer_config.json has templates named {}, and none named default; put the one to use into \
-                 chat_template.jinja",
-                names.join(", ")
-            )))
-        }
     }
 }
 

@@ -3,22 +3,32 @@
 //! [`Tokenize`] is all that prompt building knows of a tokenizer, so that tests can drive it with a toy one.
 //! [`TextTokenizer`] is the real one: read from a directory with `tokenizer.json` (`huggingface`), or built from
 //! the vocabulary of a GGUF file (`gguf`), or made by [`train_tokenizer`]. [`TokenizerOutline`] is what can be said of one quickly. [`ChatTemplate`] puts a question into the form a model was tuned on.
+//!
+//! What a download says is read, and its templates are rendered, in another process (`apart`), which nothing in it can
+//! take further than [`crate::isolation`] allows.
 
+mod apart;
 mod chat_template;
+mod checks;
+mod facts;
 mod gguf;
 mod huggingface;
+mod local;
 mod outline;
 mod pre_tokenizer;
+mod pre_tokenizer_rules;
 mod sentencepiece;
+mod template_files;
 mod text;
 mod training;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+pub use apart::serve_isolated;
 pub use chat_template::{ChatTemplate, Message};
 pub use gguf::GgufVocabulary;
-pub use huggingface::{MOST_BYTES, ReadFile};
+pub use huggingface::ReadFile;
 pub use outline::TokenizerOutline;
 pub use text::TextTokenizer;
 pub use training::{END_OF_TEXT, train_tokenizer};
@@ -63,6 +73,14 @@ pub trait Tokenize: Sync {
     /// When the id is unknown.
     fn token_text(&self, id: u32) -> Result<String, Error> {
         self.decode(&[id])
+    }
+
+    /// The same of several tokens.
+    ///
+    /// # Errors
+    /// When an id is unknown.
+    fn token_texts(&self, ids: &[u32]) -> Result<Vec<String>, Error> {
+        ids.iter().map(|id| self.token_text(*id)).collect()
     }
 
     /// The id that begins every sequence, when the model wants one and the tokenizer would add it.

@@ -13,8 +13,8 @@ use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::{AddedToken, Tokenizer};
 
 use super::huggingface::{MOST_BYTES, MOST_VALUES, ReadFile, broken, unusable};
-use super::{ChatTemplate, GgufVocabulary, TextTokenizer, Tokenize};
-use crate::error::Result;
+use super::{ChatTemplate, GgufVocabulary, TextTokenizer, Tokenize, checks};
+use crate::error::{Error, Result};
 use crate::{files, json};
 
 /// The outline of a tokenizer. It has no way to encode a text.
@@ -37,6 +37,7 @@ impl TokenizerOutline {
     pub fn from_files(directory: &Path, read: &ReadFile) -> Result<Self> {
         let build = |path: &Path, bytes: &[u8]| {
             let parts: Parts = json::parse(bytes, MOST_VALUES).map_err(|error| broken(path, &error))?;
+            let parts = parts.checked().map_err(|problem| Error::file(path, problem))?;
             parts.build().map_err(|error| unusable(path, &error.to_string()))
         };
         TextTokenizer::read_files(directory, read, build).map(Self)
@@ -48,6 +49,28 @@ impl TokenizerOutline {
     /// Those of [`TextTokenizer::from_gguf`], but for merges that are wrong.
     pub fn from_gguf(vocabulary: &GgufVocabulary) -> Result<Self> {
         TextTokenizer::build_gguf(vocabulary, false).map(Self)
+    }
+
+    pub(super) fn new(tokenizer: TextTokenizer) -> Self {
+        Self(tokenizer)
+    }
+
+    pub(super) fn into_inner(self) -> TextTokenizer {
+        self.0
+    }
+
+    /// [`TextTokenizer::limit_to`].
+    ///
+    /// # Errors
+    /// Those of [`TextTokenizer::limit_to`].
+    pub fn limit_to(&mut self, rows: usize) -> Result<()> {
+        self.0.limit_to(rows)
+    }
+
+    /// [`TextTokenizer::notes`].
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        self.0.notes()
     }
 
     /// How it makes tokens.
@@ -112,6 +135,16 @@ struct Parts {
 }
 
 impl Parts {
+    /// The same, unless the library cannot be trusted with it.
+    fn checked(self) -> Result<Self, String> {
+        let json = Value::Object(self.json);
+        checks::settings(&json)?;
+        match json {
+            Value::Object(json) => Ok(Self { json, ..self }),
+            _ => Err("not an object".to_string()),
+        }
+    }
+
     /// The tokenizer, its model without merges. Byte-pair models, the large ones, get their words as they are; the library
     /// would copy them four times.
     fn build(mut self) -> Result<Tokenizer, Box<dyn std::error::Error + Send + Sync>> {

@@ -12,23 +12,26 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior};
 
-use super::text::failed;
+use super::local::failed;
+use super::pre_tokenizer_rules::RULES;
 use crate::error::{Error, Result};
 
 /// One rule, under every name that GGUF files give it.
 pub(super) struct Rule {
-    names: &'static [&'static str],
+    pub(super) names: &'static [&'static str],
     /// The text is put into Unicode normal form C first.
     pub(super) nfc: bool,
-    steps: &'static [Step],
+    pub(super) steps: &'static [Step],
     /// A piece that is a token as a whole is taken as it is, even where merges would not build it.
     pub(super) ignore_merges: bool,
     /// A BOS token is added unless the file says otherwise.
     pub(super) add_bos: bool,
+    /// Tokens are pieces of text with `▁` for a space, and bytes where there is no piece, instead of the byte alphabet.
+    pub(super) raw: bool,
 }
 
 #[derive(Clone, Copy)]
-enum Step {
+pub(super) enum Step {
     /// Every match of the regex is a piece, and so is what lies between matches.
     Split(&'static str),
     /// Every digit (Unicode category N) is a piece.
@@ -42,87 +45,6 @@ enum Step {
     /// Bytes become characters of the byte alphabet.
     ByteLevel,
 }
-
-use Step::{ByteLevelWithRegex, DigitRuns, EachDigit, PunctuationRuns};
-
-const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// As Llama 3, with one digit a piece.
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const O200K: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const DEEPSEEK_V3: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##;
-
-/// What most rules have in common.
-const PLAIN: Rule = Rule { names: &[], nfc: false, steps: &[], ignore_merges: false, add_bos: false };
-
-const RULES: &[Rule] = &[
-    Rule { names: &["gpt-2", "phi-2"], steps: &[ByteLevelWithRegex], ..PLAIN },
-    Rule { names: &["olmo"], nfc: true, steps: &[ByteLevelWithRegex], ..PLAIN },
-    Rule { names: &["smollm", "starcoder", "refact"], steps: &[EachDigit, ByteLevelWithRegex], ..PLAIN },
-    Rule { names: &["command-r"], nfc: true, steps: &[EachDigit, ByteLevelWithRegex], ..PLAIN },
-    Rule {
-        names: &["llama-bpe", "llama3", "llama-v3"],
-        steps: &[Step::Split(LLAMA3), Step::ByteLevel],
-        ignore_merges: true,
-        add_bos: true,
-        ..PLAIN
-    },
-    Rule { names: &["dbrx"], steps: &[Step::Split(LLAMA3), Step::ByteLevel], ..PLAIN },
-    Rule {
-        names: &["qwen2", "deepseek-r1-qwen", "stablelm2"],
-        nfc: true,
-        steps: &[Step::Split(QWEN2), Step::ByteLevel],
-        ..PLAIN
-    },
-    Rule {
-        names: &["tekken"],
-        steps: &[Step::Split(TEKKEN), Step::ByteLevel],
-        ignore_merges: true,
-        add_bos: true,
-        ..PLAIN
-    },
-    Rule { names: &["gpt-4o", "llama4"], steps: &[Step::Split(O200K), Step::ByteLevel], ..PLAIN },
-    Rule {
-        names: &["deepseek-coder"],
-        steps: &[
-            Step::Split(r"[\r\n]"),
-            Step::Split(r"\s?\p{L}+"),
-            Step::Split(r"\s?\p{P}+"),
-            Step::Split(r"[\u{4e00}-\u{9fa5}\u{800}-\u{4e00}\u{ac00}-\u{d7ff}]+"),
-            EachDigit,
-            Step::ByteLevel,
-        ],
-        ..PLAIN
-    },
-    Rule {
-        names: &["deepseek-v3"],
-        steps: &[
-            Step::Split(r"\p{N}{1,3}"),
-            Step::Split(r"[\u{4e00}-\u{9fa5}\u{3040}-\u{309f}\u{30a0}-\u{30ff}]+"),
-            Step::Split(DEEPSEEK_V3),
-            Step::ByteLevel,
-        ],
-        ..PLAIN
-    },
-    Rule {
-        names: &["falcon"],
-        steps: &[PunctuationRuns, ByteLevelWithRegex, DigitRuns, Step::Split("[0-9][0-9][0-9]")],
-        ..PLAIN
-    },
-    // What llama.cpp does with a file that says "default".
-    Rule {
-        names: &["default"],
-        steps: &[
-            Step::Split(r"[\p{P}\$\+<=>\^~\|]+"),
-            Step::Split(GPT2),
-            DigitRuns,
-            Step::Split("[0-9][0-9][0-9]"),
-            Step::ByteLevel,
-        ],
-        ..PLAIN
-    },
-];
 
 impl Rule {
     pub(super) fn find(pre: Option<&str>) -> Result<&'static Self> {
@@ -168,8 +90,10 @@ mod tests {
     use super::*;
 
     fn pieces(pre: &str, text: &str) -> Vec<String> {
-        let mut cut = PreTokenizedString::from(text);
-        Rule::find(Some(pre)).unwrap().pre_tokenizer().unwrap().pre_tokenize(&mut cut).unwrap();
+        let rule = Rule::find(Some(pre)).unwrap();
+        let text = if rule.raw { text.replace(' ', "▁") } else { text.to_string() };
+        let mut cut = PreTokenizedString::from(text.as_str());
+        rule.pre_tokenizer().unwrap().pre_tokenize(&mut cut).unwrap();
         let splits = cut.get_splits(OffsetReferential::Original, OffsetType::Byte);
         splits.into_iter().map(|(_, (start, end), _)| text[start..end].to_string()).collect()
     }
@@ -180,7 +104,7 @@ mod tests {
         let mut seen = BTreeSet::new();
         for name in RULES.iter().flat_map(|rule| rule.names) {
             assert!(seen.insert(name), "{name} twice");
-            assert_eq!(pieces(name, text).concat(), text, "{name}");
+            assert_eq!(pieces(name, text).concat().replace('▁', " "), text, "{name}");
         }
     }
 
@@ -199,8 +123,36 @@ mod tests {
             ("deepseek-v3", &["n", " ", "482", "917", "3"]),
             ("falcon", &["n", " ", "482", "917", "3"]),
             ("default", &["n", " ", "482", "917", "3"]),
+            ("smaug-bpe", &["n", " ", "482", "917", "3"]),
+            ("glm4", &["n", " ", "482", "917", "3"]),
+            ("minicpm5", &["n", " ", "482", "917", "3"]),
+            ("kimi-k2", &["n", " ", "482", "917", "3"]),
+            ("tiny_aya", &["n", " ", "4", "829", "173"]),
+            ("superbpe", &["n ", "4", "829", "173"]),
+            ("afmoe", &["n", " ", "4", "829", "173"]),
+            ("deepseek-llm", &["n", " ", "4829173"]),
+            ("exaone", &["n", " ", "4", "8", "2", "9", "1", "7", "3"]),
+            ("bailingmoe", &["n", " ", "4", "8", "2", "9", "1", "7", "3"]),
+            ("mpt", &["n", " 4829173"]),
+            ("gemma4", &["n▁4829173"]),
         ] {
             assert_eq!(pieces(pre, "n 4829173"), expected, "{pre}");
+        }
+    }
+
+    #[test]
+    fn contractions_capitals_and_line_ends_are_cut_as_each_family_does() {
+        let text = "I'LL dOn't\n\n x/\n";
+        for (pre, expected) in [
+            ("smaug-bpe", &["I", "'LL", " dOn", "'t", "\n\n", " x", "/\n"][..]),
+            ("ufakzeka", &["I", "'LL", " dOn", "'t", "\n\n", " x", "/\n"]),
+            ("gpt-2", &["I", "'", "LL", " dOn", "'t", "\n\n", " x", "/", "\n"]),
+            ("gpt-4o", &["I'LL", " d", "On't", "\n\n", " x", "/\n"]),
+            ("seed-coder", &["I", "'LL", " dOn", "'t", "\n\n", " x", "/", "\n"]),
+            ("laguna", &["I", "'LL", " dOn", "'t", "\n\n", " x", "/", "\n"]),
+            ("gemma4", &["I'LL▁dOn't", "\n\n", "▁x/", "\n"]),
+        ] {
+            assert_eq!(pieces(pre, text), expected, "{pre}");
         }
     }
 

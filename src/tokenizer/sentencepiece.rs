@@ -14,7 +14,7 @@ use tokenizers::normalizers::{Prepend, Replace, Sequence as Normalizers};
 use tokenizers::{DecoderWrapper, NormalizerWrapper, Tokenizer};
 
 use super::gguf::{BYTE, GgufVocabulary, NORMAL};
-use super::text::failed;
+use super::local::failed;
 use crate::error::{Error, Result};
 
 /// SentencePiece's stand-in for a space.
@@ -36,21 +36,34 @@ pub(super) fn build(vocabulary: &GgufVocabulary, vocab: Vocab, with_merges: bool
     }
     let mut tokenizer = Tokenizer::new(bpe.build().map_err(failed)?);
 
+    let prefix = vocabulary.add_space_prefix.unwrap_or(true);
     let mut normalizers: Vec<NormalizerWrapper> = Vec::new();
+    if prefix {
+        // In front of the text and after every added token, as in llama.cpp and in the tokenizers of Llama 2.
+        normalizers.push(Prepend::new(SPACE.to_string()).into());
+    }
+    normalizers.push(spaces()?.into());
+    tokenizer.with_normalizer(Some(Normalizers::new(normalizers))).map_err(failed)?;
+    tokenizer.with_decoder(Some(decoder(prefix)?));
+    Ok(tokenizer)
+}
+
+/// Puts the stand-in in the place of every space.
+pub(super) fn spaces() -> Result<Replace> {
+    Replace::new(" ", SPACE).map_err(failed)
+}
+
+/// Pieces and bytes to text, without the first space where `prefix` has put one.
+pub(super) fn decoder(prefix: bool) -> Result<Decoders> {
     let mut decoders: Vec<DecoderWrapper> = vec![
         Replace::new(SPACE, " ").map_err(failed)?.into(),
         ByteFallback::new().into(),
         Fuse::new().into(),
     ];
-    if vocabulary.add_space_prefix.unwrap_or(true) {
-        // In front of the text and after every added token, as in llama.cpp and in the tokenizers of Llama 2.
-        normalizers.push(Prepend::new(SPACE.to_string()).into());
+    if prefix {
         decoders.push(Strip::new(' ', 1, 0).into());
     }
-    normalizers.push(Replace::new(" ", SPACE).map_err(failed)?.into());
-    tokenizer.with_normalizer(Some(Normalizers::new(normalizers))).map_err(failed)?;
-    tokenizer.with_decoder(Some(Decoders::new(decoders)));
-    Ok(tokenizer)
+    Ok(Decoders::new(decoders))
 }
 
 /// Every way to cut an ordinary piece into two others, best score first.

@@ -9,7 +9,7 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::text::failed;
+use super::local::failed;
 use crate::error::{Error, Result};
 
 /// The one special token: it stands in front of every text, and its id is 0.

@@ -199,3 +199,36 @@ fn a_tokenizer_that_does_not_fit_is_refused() {
     place.write("text", "Some text.");
     place.niah("attend --text text --query q -m model").refuses(USAGE, &["257 tokens", "256 rows"]);
 }
+
+#[test]
+fn an_added_token_without_a_row_is_refused_where_a_text_holds_it_and_nowhere_else() {
+    let place = Place::new();
+    place.edit_json("model/tokenizer.json", |tokenizer| {
+        tokenizer["added_tokens"] = json!([{
+            "id": 256, "content": "<tool>", "special": false, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false
+        }]);
+    });
+    place.run("--dry-run").works(&["no row in the embedding", "256"]);
+    let needle = "--needle <tool>:4711. --question q --answer 4711";
+    place.run(&format!("--dry-run {needle}")).refuses(USAGE, &["<tool>", "token 256", "256 rows"]);
+}
+
+#[test]
+fn merges_are_not_dropped_at_random() {
+    let place = Place::new();
+    place.edit_json("model/tokenizer.json", |tokenizer| tokenizer["model"]["dropout"] = json!(0.5));
+    place.run("--dry-run").works(&["drops merges at random", "they are all used here"]);
+}
+
+#[test]
+fn a_template_that_shows_nothing_says_what_helps() {
+    let place = Place::new();
+    place.write("model/chat_template.jinja", "{{ 'nothing' }}");
+    place.run("--dry-run").refuses(USAGE, &["0 times", "chat_template.jinja", "--apply-chat-template=never"]);
+    place.run("--dry-run --apply-chat-template=never").works(&[]);
+    place.write("text", "Some text.");
+    place
+        .niah("attend --text text --query q -m model")
+        .refuses(USAGE, &["leaves out", "chat_template.jinja"]);
+}

@@ -1,6 +1,7 @@
 //! The day that a template takes for today, at midnight.
 
 use minijinja::{Error as TemplateError, ErrorKind};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
@@ -21,8 +22,8 @@ const MONTHS: [&str; 12] = [
 const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// A day of the Gregorian calendar.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Date {
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(in crate::tokenizer) struct Date {
     year: u32,
     month: u32,
     day: u32,
@@ -55,7 +56,18 @@ impl Date {
                 text.push(character);
                 continue;
             }
-            match characters.next() {
+            let mut directive = characters.next();
+            // glibc's flag: no zeros in front.
+            let bare = directive == Some('-');
+            if bare {
+                directive = characters.next();
+            }
+            match directive {
+                Some('d' | 'e') if bare => text += &day.to_string(),
+                Some('m') if bare => text += &month.to_string(),
+                Some('y') if bare => text += &(year % 100).to_string(),
+                Some('H' | 'M' | 'S') if bare => text.push('0'),
+                Some('e') => text += &format!("{day:2}"),
                 Some('d') => text += &format!("{day:02}"),
                 Some('m') => text += &format!("{month:02}"),
                 Some('y') => text += &format!("{:02}", year % 100),
@@ -97,8 +109,9 @@ mod tests {
     #[test]
     fn dates_are_written_as_python_writes_them() {
         let date = Date::new(2024, 7, 6).unwrap();
-        let all = "%d %b %Y|%d %B %Y|%Y-%m-%d|%F|%a %A|%y|%H:%M:%S|%I %p|100%%";
-        let expected = "06 Jul 2024|06 July 2024|2024-07-06|2024-07-06|Sat Saturday|24|00:00:00|12 AM|100%";
+        let all = "%-d.%-m.|%e|%d %b %Y|%d %B %Y|%Y-%m-%d|%F|%a %A|%y|%H:%M:%S|%I %p|100%%";
+        let expected =
+            "6.7.| 6|06 Jul 2024|06 July 2024|2024-07-06|2024-07-06|Sat Saturday|24|00:00:00|12 AM|100%";
         assert_eq!(date.format(all).unwrap(), expected);
         assert_eq!(Date::new(2000, 2, 29).unwrap().format("%A").unwrap(), "Tuesday");
         assert!(date.format("%Q").is_err() && date.format("%").is_err());

@@ -1,29 +1,31 @@
 //! Chat templates: the Jinja sources that Hugging Face models carry, rendered as transformers renders them.
 //!
-//! Two things differ on purpose. `strftime_now` gives a fixed date, so that a prompt is the same tomorrow, and
-//! `{% generation %}`, which only marks tokens for training, has no effect.
+//! Three things differ. `strftime_now` gives a fixed date, so that a prompt is the same tomorrow, `{% generation %}`, which only
+//! marks tokens for training, has no effect, and a loop over `none` is empty, where Jinja2 refuses it.
 
+mod compat;
 mod date;
+mod engine;
 mod json;
 
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
 use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Serde, Value};
-use minijinja::{Environment, ErrorKind};
-use minijinja_contrib::pycompat::unknown_method_callback;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::date::Date;
+use self::engine::Content;
+pub(super) use self::engine::Job;
+use super::apart::TemplateWorker;
 use crate::error::{Error, Result};
+use crate::isolation::{Failure, caught};
 
-/// The name that minijinja's messages give the template.
-const NAME: &str = "chat_template";
+/// Stands for what somebody says while it is found out how a template wants to be told.
+const PROBE: &str = "niah-probe-8c1e77";
 
 /// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Message {
     /// `system`, `user` or `assistant`.
     pub role: String,
@@ -39,12 +41,20 @@ impl Message {
 }
 
 /// A chat template, ready to render.
-#[derive(Debug)]
 pub struct ChatTemplate {
-    environment: Environment<'static>,
     source: String,
     special_tokens: BTreeMap<String, String>,
+    date: Date,
+    /// The process that runs it; `None` for this one.
+    worker: Option<TemplateWorker>,
+    /// How it reads a conversation with a system message, and one without.
+    content: [OnceLock<Content>; 2],
+    /// What was rendered before: prompts of a run differ in the text that is put in later.
+    rendered: Mutex<BTreeMap<Vec<Message>, Result<String, String>>>,
 }
+
+/// Conversations that are remembered, at most.
+const REMEMBERED: usize = 16;
 
 impl ChatTemplate {
     /// Parses `source`. The template sees `special_tokens` (`bos_token`, `eos_token` and so on) as variables,
@@ -53,26 +63,40 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::ChatTemplate`] when the source is not a valid template.
     pub fn new(source: &str, special_tokens: BTreeMap<String, String>) -> Result<Self> {
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(broken)?);
-        environment.set_unknown_method_callback(unknown_method_callback);
-        environment.add_filter("tojson", json::tojson);
-        environment.add_function("raise_exception", raise_exception);
-        let source = without_generation_tags(&source.replace("\r\n", "\n"));
-        environment.template_from_named_str(NAME, &source).map_err(broken)?;
-        let template = Self { environment, source, special_tokens };
-        template.with_date(2024, 7, 26)
+        Self::run_by(source, special_tokens, None)
+    }
+
+    /// The same, parsed and rendered in a process of its own where one can be had ([`crate::isolation`]).
+    ///
+    /// # Errors
+    /// [`Error::ChatTemplate`] when the source is not a valid template, or ends that process.
+    pub fn isolated(source: &str, special_tokens: BTreeMap<String, String>) -> Result<Self> {
+        Self::run_by(source, special_tokens, Some(TemplateWorker::default()))
+    }
+
+    fn run_by(
+        source: &str,
+        special_tokens: BTreeMap<String, String>,
+        worker: Option<TemplateWorker>,
+    ) -> Result<Self> {
+        let template = Self {
+            source: source.to_string(),
+            special_tokens,
+            date: Date::new(2024, 7, 26)?,
+            worker,
+            content: [OnceLock::new(), OnceLock::new()],
+            rendered: Mutex::default(),
+        };
+        template.run(&template.job(Content::Text, None)).map_err(Error::ChatTemplate)?;
+        Ok(template)
     }
 
     /// The same template on another day.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when there is no such day.
-    pub fn with_date(mut self, year: u32, month: u32, day: u32) -> Result<Self> {
-        let date = Date::new(year, month, day)?;
-        self.environment.add_function("strftime_now", move |format: &str| date.format(format));
-        Ok(self)
+    pub fn with_date(self, year: u32, month: u32, day: u32) -> Result<Self> {
+        Ok(Self { date: Date::new(year, month, day)?, rendered: Mutex::default(), ..self })
     }
 
     /// A question, after a system message if there is one, up to where the assistant's answer begins.
@@ -105,68 +129,64 @@ impl ChatTemplate {
     }
 
     fn render_text(&self, messages: &[Message]) -> Result<String, String> {
-        let mut variables: BTreeMap<&str, Value> = BTreeMap::from([
-            ("messages", Value::from(Serde(messages))),
-            ("tools", Value::from(())),
-            ("documents", Value::from(())),
-            ("add_generation_prompt", Value::from(true)),
-        ]);
-        variables.extend(
-            self.special_tokens.iter().map(|(name, token)| (name.as_str(), Value::from(token.as_str()))),
-        );
-        self.environment.render_named_str(NAME, &self.source, Value::from(variables)).map_err(reason)
-    }
-}
-
-/// What a template said when it called `raise_exception`.
-#[derive(Debug)]
-struct Raised(String);
-
-impl fmt::Display for Raised {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl StdError for Raised {}
-
-fn raise_exception(message: String) -> Result<Value, minijinja::Error> {
-    let error = minijinja::Error::new(ErrorKind::InvalidOperation, "raised by the template");
-    Err(error.with_source(Raised(message)))
-}
-
-/// The template's own message if it raised one, else the engine's.
-fn reason(error: minijinja::Error) -> String {
-    let mut cause: Option<&dyn StdError> = Some(&error);
-    while let Some(current) = cause {
-        if let Some(Raised(message)) = current.downcast_ref() {
-            return message.clone();
+        let known = |rendered: &BTreeMap<_, _>| rendered.get(messages).cloned();
+        if let Some(known) = known(&self.rendered.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return known;
         }
-        cause = current.source();
+        let text = self.run(&self.job(self.content(messages), Some(messages.to_vec())));
+        let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        if rendered.len() >= REMEMBERED {
+            rendered.clear();
+        }
+        rendered.insert(messages.to_vec(), text.clone());
+        text
     }
-    error.to_string()
+
+    /// How the template reads these messages: as texts, unless it then leaves out what the user says and shows it when it is
+    /// a part of a list.
+    fn content(&self, messages: &[Message]) -> Content {
+        let system = messages.first().is_some_and(|message| message.role == "system");
+        *self.content[usize::from(system)].get_or_init(|| {
+            let mut probe = vec![Message::new("user", PROBE)];
+            if system {
+                probe.insert(0, Message::new("system", "niah"));
+            }
+            for content in [Content::Text, Content::Parts, Content::PartsAfterSystem] {
+                match self.attempt(&self.job(content, Some(probe.clone()))) {
+                    Ok(Ok(text)) if text.contains(PROBE) => return content,
+                    Ok(_) => {}
+                    // It would fail in the same way on anything.
+                    Err(_) => break,
+                }
+            }
+            Content::Text
+        })
+    }
+
+    fn run(&self, job: &Job) -> Result<String, String> {
+        self.attempt(job).unwrap_or_else(|failure| Err(failure.to_string()))
+    }
+
+    /// What the template gives or refuses, or what it does to the process.
+    fn attempt(&self, job: &Job) -> Result<Result<String, String>, Failure> {
+        self.worker.as_ref().map_or_else(|| caught(|| job.run()), |worker| worker.run(job))
+    }
+
+    fn job(&self, content: Content, messages: Option<Vec<Message>>) -> Job {
+        Job {
+            source: self.source.clone(),
+            special_tokens: self.special_tokens.clone(),
+            date: self.date,
+            content,
+            messages,
+        }
+    }
 }
 
-fn broken(error: minijinja::Error) -> Error {
-    Error::ChatTemplate(reason(error))
-}
-
-/// Replaces `{% generation %}` and its end by tags that do nothing and trim white space in the same way.
-fn without_generation_tags(source: &str) -> String {
-    let mut text = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some((before, after)) = rest.split_once("{%") {
-        let Some((tag, behind)) = after.split_once("%}") else { break };
-        let word = tag.trim_start_matches(['-', '+']).trim_end_matches(['-', '+']).trim();
-        let replacement = match word {
-            "generation" => tag.replace(word, "if true"),
-            "endgeneration" => tag.replace(word, "endif"),
-            _ => tag.to_string(),
-        };
-        text.extend([before, "{%", &replacement, "%}"]);
-        rest = behind;
+impl fmt::Debug for ChatTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatTemplate").field("source", &self.source).finish_non_exhaustive()
     }
-    text + rest
 }
 
 #[cfg(test)]
@@ -246,6 +266,35 @@ mod tests {
             assert!(message.contains(expected) && message.contains("--system-instruction"), "{message}");
             assert!(template(source).render(None, "hi").is_ok());
         }
+    }
+
+    #[test]
+    fn a_template_that_reads_parts_is_given_parts() {
+        let parts = "{% for m in messages %}{{ m.role }}:{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %} {% endfor %}";
+        assert_eq!(rendered(parts), "user:hi ");
+        assert_eq!(template(parts).render(Some("Be brief."), "hi").unwrap(), "system:Be brief. user:hi ");
+        let mixed = "{% for m in messages %}{% if m.role == 'system' %}{{ m.content + '|' }}{% else %}{{ m.content[0].text }}{% endif %}{% endfor %}";
+        assert_eq!(template(mixed).render(Some("Be brief."), "hi").unwrap(), "Be brief.|hi");
+        let either = "{% for m in messages %}{{ m.content if m.content is string else 'parts' }}{% endfor %}";
+        assert_eq!(rendered(either), "hi");
+    }
+
+    #[test]
+    fn a_template_without_end_or_measure_is_an_error() {
+        for (source, expected) in [
+            ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "steps"),
+            ("{% for i in range(99999) %}{{ 'x' * 1000 }}{% endfor %}", "writes more than 16 MiB"),
+            ("{{ '%9999999999d' | format(1) }}", "width"),
+            ("{{ 'x' | indent(9999999999) }}", "indent"),
+            ("{{ [1] | tojson(indent=9999999999) }}", "indent"),
+            ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion"),
+            ("{{ 9 ** 999999999 }}", "unable to calculate"),
+        ] {
+            let error = template(source).render(None, "hi").unwrap_err().to_string();
+            assert!(error.contains(expected), "{source}: {error}");
+        }
+        let error = ChatTemplate::new(&" ".repeat((1 << 20) + 1), BTreeMap::new()).unwrap_err();
+        assert!(error.to_string().contains("longer than 1024 KiB"), "{error}");
     }
 
     #[test]
