@@ -57,13 +57,6 @@ impl Scene {
         Self { folder, settings }
     }
 
-    /// Time-outs that a test can wait for.
-    fn impatient(mut self) -> Self {
-        let short = Duration::from_millis(200);
-        (self.settings.limits.answer, self.settings.limits.silence) = (short, short);
-        self
-    }
-
     fn repository(&self) -> PathBuf {
         self.settings.cache.join("models--org--name")
     }
@@ -357,27 +350,34 @@ fn a_server_that_is_busy_is_asked_again_and_not_for_ever() {
 
 #[test]
 fn a_silent_server_is_left() {
-    let silent = |head: String, body: Vec<u8>| {
-        Server::new(files(move |_| Reply { head: head.clone(), body: body.clone(), then: Then::Silence }))
-    };
-    let message = |server: &Server| Scene::new(server).impatient().fetch("org/name/m.gguf").unwrap_err();
-    // Not a word; a beginning of headers; headers without an end.
+    // Not a word, to any question; a beginning of headers; headers without an end.
     for (body, part) in [
         (String::new(), "within 0.2 s"),
         ("HTTP/1.1 200 OK\r\nX-So".to_string(), "within 0.2 s"),
         (format!("HTTP/1.1 200 OK\r\n{}", "X: y\r\n".repeat(20_000)), "header"),
     ] {
-        let message = message(&silent(String::new(), body.into_bytes()));
-        assert!(message.contains(part), "{part} in {message}");
+        let reply = move |_: &Request| Reply {
+            head: String::new(),
+            body: body.clone().into_bytes(),
+            then: Then::Silence,
+        };
+        for name in ["org/name", "org/name/m.gguf"] {
+            let server = Server::new(reply.clone());
+            let mut scene = Scene::new(&server);
+            if part.starts_with("within") {
+                scene.settings.limits.answer = Duration::from_millis(200);
+            }
+            let message = scene.fetch(name).unwrap_err();
+            assert!(message.contains(part), "{part} in {message}");
+        }
     }
     // A body that stops.
     let head = format!("200 OK\r\n{}\r\nContent-Length: 10000", identity());
-    let server = silent(head, b"abc".to_vec());
-    Scene::new(&server).impatient().assert_refused(&["no byte within 0.2 s", "at byte 3"]);
-    // A server that says nothing to the very first question.
-    let server = Server::new(|_| Reply { head: String::new(), body: Vec::new(), then: Then::Silence });
-    let message = Scene::new(&server).impatient().fetch("org/name").unwrap_err();
-    assert!(message.contains("within 0.2 s"), "{message}");
+    let server =
+        Server::new(files(move |_| Reply { head: head.clone(), body: b"abc".to_vec(), then: Then::Silence }));
+    let mut scene = Scene::new(&server);
+    scene.settings.limits.silence = Duration::from_secs(1);
+    scene.assert_refused(&["no byte within 1 s", "at byte 3"]);
 }
 
 #[test]

@@ -75,7 +75,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("candle_transformers", &[]),
     ("clap", &["cli/", "commands/", "main.rs"]),
     ("comfy_table", &["export/table.rs"]),
-    ("csv", &["export/csv.rs"]),
+    ("csv", &["export/csv.rs", "export/csv/"]),
     ("indicatif", &["progress.rs"]),
     ("safetensors", &["checkpoint/"]),
     ("sha1", &["checkpoint/hub/"]),

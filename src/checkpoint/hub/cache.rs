@@ -12,6 +12,7 @@
 //! user moved elsewhere and linked is still read.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
@@ -189,8 +190,9 @@ fn replace(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<()
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // Short, since the name itself may be as long as names can be.
     let short: String = name.chars().take(40).collect();
-    let temporary = path.with_file_name(format!(".{short}.{}.tmp", std::process::id()));
-    let _ = fs::remove_file(&temporary);
+    // Processes of two containers may have one number, so chance tells them apart.
+    let chance = RandomState::new().build_hasher().finish();
+    let temporary = path.with_file_name(format!(".{short}.{chance:016x}.tmp"));
     let made = make(&temporary).and_then(|()| fs::rename(&temporary, path));
     if made.is_err() {
         let _ = fs::remove_file(&temporary);
