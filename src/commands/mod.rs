@@ -87,7 +87,8 @@ fn warn(warnings: &[String]) {
 fn print(text: &str) -> Result<()> {
     match io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::output("stdout", format!("cannot write: {error}; send the output elsewhere")))
+            let reason = error::reason(&error);
+            Err(Error::output("stdout", format!("cannot write: {reason}; send the output elsewhere")))
         }
         _ => Ok(()),
     }

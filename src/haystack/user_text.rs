@@ -11,8 +11,10 @@ use super::{Source, known_names};
 use crate::error::{Error, Result};
 use crate::files;
 
-/// A file of a haystack, at most: it is held in memory, and no run reads that much.
+/// All of a haystack, at most: it is held in memory, and no run reads that much.
 const MOST_BYTES: u64 = 1 << 30;
+/// Files and directories that are looked at, at most. A name such as `/` stands for a whole machine.
+const MOST_MET: usize = 100_000;
 
 /// What stands in a file or a directory.
 #[derive(Debug)]
@@ -41,6 +43,15 @@ pub(super) fn read(path: &Path) -> Result<Read> {
     }
     let mut walk = Walk::default();
     walk.enter(path)?;
+    // Before any of them is read: of files without an end the system says no size.
+    let sizes = walk.files.iter().filter_map(|file| fs::metadata(file).ok()).map(|found| found.len());
+    let bytes: u64 = sizes.fold(0, u64::saturating_add);
+    if bytes > MOST_BYTES {
+        let (found, most) = (bytes >> 20, MOST_BYTES >> 20);
+        let problem =
+            format!("its files have {found} MiB, of which at most {most} are read; name fewer of them");
+        return Err(Error::file(path, problem));
+    }
     let mut texts = walk.files.iter().map(|file| read_file(file)).collect::<Result<Vec<_>>>()?;
     texts.retain(|text| !text.is_empty());
     if texts.is_empty() {
@@ -69,6 +80,10 @@ impl Walk {
     fn is_new(&mut self, path: &Path) -> Result<bool> {
         let real = fs::canonicalize(path).map_err(|error| unreadable(path, &error))?;
         let new = self.met.insert(real);
+        if self.met.len() > MOST_MET {
+            let problem = format!("more than {MOST_MET} files and directories; name fewer of them");
+            return Err(Error::file(path, problem));
+        }
         if !new {
             self.again.push(path.to_path_buf());
         }
@@ -119,7 +134,13 @@ impl Walk {
 }
 
 fn read_file(path: &Path) -> Result<String> {
-    let bytes = files::read(path, MOST_BYTES).map_err(|error| unreadable(path, &error))?;
+    let unreadable = |error| unreadable(path, &error);
+    // What the system says no size of, as files of /proc, may wait for ever.
+    let file = files::open(path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.len() == 0 {
+        return Ok(String::new());
+    }
+    let bytes = files::read(path, MOST_BYTES).map_err(unreadable)?;
     if let Some(offset) = bytes.iter().position(|&byte| byte == 0) {
         return Err(not_text(path, "a zero byte", offset));
     }

@@ -304,9 +304,16 @@ fn what_a_run_names_is_compared_before_it_is_used() {
     ends(&bench.output(&again), 1, &["has changed since", "model_sha256"]);
 
     set(&bench, "/settings/model", json!("tiny"));
-    for name in ["/dev/zero", "pipe"] {
+    // A file of zeros without blocks, and one of a system that says no size and may wait for its next line.
+    fs::create_dir(bench.path("large")).unwrap();
+    fs::File::create(bench.path("large/zeros")).unwrap().set_len(1 << 40).unwrap();
+    for name in ["/dev/zero", "pipe", "large", "large/zeros"] {
         set(&bench, "/settings/haystack", json!(name));
         bench.refused(&again, &[name]);
+    }
+    if cfg!(target_os = "linux") {
+        set(&bench, "/settings/haystack", json!("/proc/kmsg"));
+        bench.refused(&again, &["/proc/kmsg"]);
     }
     fs::write(bench.path("secret"), "Nobody is to see this. It is long enough to be a text.").unwrap();
     set(&bench, "/settings/haystack", json!("secret"));
