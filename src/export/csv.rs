@@ -362,6 +362,12 @@ fn row<R: Row>(
         false => saved_again::plain(field),
     };
     let mut fields: Vec<Cow<'_, str>> = R::COLUMNS.iter().zip(layout.fields(&found)).map(plain).collect();
+    let numbers = R::COLUMNS.iter().zip(&fields).filter(|(name, _)| !R::TEXT.contains(name));
+    if let Some((name, field)) = numbers.into_iter().find(|(_, field)| saved_again::is_rounded(field)) {
+        return Err(format!(
+            "column {name}: found {field:?}: numbers were rounded when the table was saved; restore it"
+        ));
+    }
     loop {
         let record: StringRecord = fields.iter().map(AsRef::as_ref).collect();
         let error = match record.deserialize::<R>(Some(columns)).map(R::restored) {

@@ -247,7 +247,7 @@ impl Summary {
             )
         });
         let wrong = (self.wrong > 0).then(|| {
-            "wrong = wrong answer in a haystack with too little room for such spans, or without measured attention".to_string()
+            "wrong = wrong answer, held against no such spans: its haystack has too little room for them, or they were not measured".to_string()
         });
         split.into_iter().chain(wrong).collect()
     }

@@ -2,7 +2,7 @@
 //!
 //! What such a program does without loss is undone: a byte order mark, other line ends and quotes, columns in another order, a column of
 //! row numbers, `12.0` for 12, `True` for true, `NaN` for a missing value, empty rows at the end. What it may have lost is refused with
-//! a message that says what has changed.
+//! a message that says what has changed. Digits that a program cut off without another trace are not seen.
 
 use std::borrow::Cow;
 
@@ -78,14 +78,14 @@ pub(super) fn plain(field: &str) -> Cow<'_, str> {
     }
 }
 
-/// `12` of `12.0`: what programs without missing whole numbers make of a whole number. `None` where that is not all that was changed.
+/// `12` of `12.0`: what programs without missing whole numbers make of a whole number. `None` where that is not all that has changed.
 pub(super) fn whole(field: &str) -> Option<&str> {
     /// Digits that a double holds exactly.
     const DIGITS: usize = 15;
     let (digits, rest) = field.split_once('.')?;
     let number =
         !digits.is_empty() && digits.len() <= DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
-    (number && rest.bytes().all(|byte| byte == b'0')).then_some(digits)
+    (number && rest == "0").then_some(digits)
 }
 
 /// What is wrong with a key `length:depth:trial`, which spreadsheets take for a time of day.
@@ -110,9 +110,23 @@ pub(super) fn digits_problem(column: &str, found: &str, expected_in: &str) -> Op
     })
 }
 
+/// Whether a number was rounded to a fixed number of digits, as `0.500` and `1.2E-05` were: this program writes as many digits as it takes.
+pub(super) fn is_rounded(field: &str) -> bool {
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let fixed = |number: &str| {
+        let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
+        is_digits(whole) && is_digits(decimals) && decimals.len() > 1 && decimals.ends_with('0')
+    };
+    let number = field.strip_prefix('-').unwrap_or(field);
+    fixed(number) || number.split_once('E').is_some_and(|(digits, _)| digits.parse::<f64>().is_ok())
+}
+
 /// What is wrong with how a file is encoded, from its first bytes.
 pub(super) fn encoding_problem(start: &[u8]) -> Option<&'static str> {
-    let returns = || start.contains(&b'\r') && !start.contains(&b'\n');
+    let line_end = start.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+    let returns = || {
+        line_end.is_some_and(|end| start[end] == b'\r' && !matches!(start.get(end + 1), Some(b'\n') | None))
+    };
     match start {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("is UTF-16; save it as UTF-8"),
         _ if returns() => Some("ends its lines with carriage returns alone; save it with line feeds"),
@@ -146,8 +160,8 @@ mod tests {
 
     #[test]
     fn whole_numbers_truth_values_and_missing_ones_are_read_as_others_write_them() {
-        assert_eq!((whole("12.0"), whole("12.00"), whole("0.0")), (Some("12"), Some("12"), Some("0")));
-        for changed in ["12", "12.5", "-1.0", "1e3", "1,024", "1234567890123456.0", ".0"] {
+        assert_eq!((whole("12.0"), whole("0.0")), (Some("12"), Some("0")));
+        for changed in ["12", "12.5", "12.00", "-1.0", "1e3", "1,024", "1234567890123456.0", ".0"] {
             assert_eq!(whole(changed), None, "{changed}");
         }
         assert_eq!(
@@ -162,7 +176,17 @@ mod tests {
         assert_eq!(encoding_problem(b"run_id,n\r\n1,2\r\n"), None);
         assert_eq!(encoding_problem(b"run_"), None, "torn by a crash");
         assert!(encoding_problem(b"\xff\xfer\0").unwrap().contains("UTF-16"));
-        assert!(encoding_problem(b"run_id,n\r1,2\r").unwrap().contains("carriage returns"));
+        assert!(encoding_problem(b"run_id,n\r1,\"a\nb\"\r").unwrap().contains("carriage returns"));
+    }
+
+    #[test]
+    fn numbers_that_were_rounded_show_it() {
+        for rounded in ["0.500", "-12.50", "1.00", "1.2E-05", "-1E+10"] {
+            assert!(is_rounded(rounded), "{rounded}");
+        }
+        for whole in ["0.5", "1.0", "10", "-0.0", "1e-300", "0.05", "100.0", "", "E", "12.25"] {
+            assert!(!is_rounded(whole), "{whole}");
+        }
     }
 
     #[test]
