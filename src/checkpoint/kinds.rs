@@ -49,10 +49,27 @@ pub(super) fn other_file(path: &Path, begins: &[u8]) -> Error {
                        and name the directory";
         return Error::file(path, problem);
     }
+    if ["config.json", "model.safetensors.index.json"].iter().any(|name| path.ends_with(name)) {
+        return Error::file(path, "a part of a checkpoint; name the directory that it is in");
+    }
+    if let Some(weights) = ollama_weights(path, begins) {
+        let problem =
+            format!("a manifest of Ollama; name the file of its weights, {weights} in the folder blobs");
+        return Error::file(path, problem);
+    }
     if extension == "onnx" {
         return Error::file(path, "an ONNX graph; name the checkpoint that it was exported from");
     }
     Error::file(path, "not a checkpoint; give a .gguf file, or a directory with config.json and safetensors")
+}
+
+/// The file of weights that a manifest of Ollama names.
+fn ollama_weights(path: &Path, begins: &[u8]) -> Option<String> {
+    let manifest = || Config::read(path).ok();
+    let manifest = begins.starts_with(b"{").then(manifest)??;
+    let kind = |layer: &&Value| layer["mediaType"] == "application/vnd.ollama.image.model";
+    let layer = manifest.get("layers")?.as_array()?.iter().find(kind)?;
+    Some(layer["digest"].as_str()?.replace(':', "-"))
 }
 
 /// Refuses a directory that holds a LoRA adapter: it changes another model, whose weights are elsewhere. transformers loads

@@ -48,10 +48,11 @@ impl SafetensorsFiles {
     pub(super) fn read(files: Vec<WeightFile>) -> Result<Self> {
         let mut found = Self { files: Vec::new(), tensors: BTreeMap::new() };
         for file in files {
-            let (data_start, header) = header(&file)?;
             let number = found.files.len();
-            let infos = header.tensors();
-            found.tensors.extend(infos.into_iter().map(|(name, info)| (name, (number, info.clone()))));
+            let (data_start, header) = header(&file)?;
+            found
+                .tensors
+                .extend(header.tensors().into_iter().map(|(name, info)| (name, (number, info.clone()))));
             found.files.push(OpenFile { file, data_start });
         }
         Ok(found)
@@ -210,9 +211,7 @@ fn header(file: &WeightFile) -> Result<(u64, Metadata)> {
     let mut header = vec![0; length as usize];
     file.read_at(start, &mut header)?;
     let header: Metadata = json::parse(&header, MOST_VALUES).map_err(damaged)?;
-    let infos = header.tensors();
-    let end = infos.values().map(|info| info.data_offsets.1 as u64).max().unwrap_or(0);
-    if (start + length).checked_add(end) != Some(found) {
+    if (start + length).checked_add(header.data_len() as u64) != Some(found) {
         let problem = format!("the header promises more or fewer bytes than the {found} found: cut short");
         return Err(wrong(problem));
     }

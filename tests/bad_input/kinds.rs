@@ -170,6 +170,13 @@ fn other_files_are_named_by_how_they_begin() {
         place.write(name, content);
         place.niah(&format!("inspect {name}")).refuses(USAGE, words);
     }
+    let layers = json!([
+        {"mediaType": "application/vnd.docker.container.image.v1+json", "digest": "sha256:00"},
+        {"mediaType": "application/vnd.ollama.image.model", "digest": "sha256:12ab"}
+    ]);
+    place.write("latest", json!({"schemaVersion": 2, "layers": layers}).to_string());
+    place.niah("inspect latest").refuses(USAGE, &["latest", "manifest of Ollama", "sha256-12ab"]);
+    place.niah("inspect model/config.json").refuses(USAGE, &["config.json", "name the directory"]);
     let mut big = b"GGUF".to_vec();
     big.extend(3u32.to_be_bytes());
     big.extend([0; 32]);
