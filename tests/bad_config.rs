@@ -54,7 +54,6 @@ fn impossible_configurations_are_refused_by_key() {
         ("qwen3_moe", "mlp_only_layers", json!([]), &["layers.0.mlp.gate.weight", "no such tensor"]),
         ("qwen3_moe", "norm_topk_prob", json!("no"), &["true or false"]),
         ("llama4_text", "attention_chunk_size", json!(0), &["found 0", size]),
-        ("llama4_text", "attention_chunk_size", Value::Null, &["found nothing", size]),
         ("llama4_text", "moe_layers", json!([1, -1]), &["a list of whole numbers below 2"]),
         ("llama4_text", "moe_layers", json!([0, 1]), &["layers.0.mlp.gate.weight", "no such tensor"]),
         ("llama4_text", "moe_layers", json!([]), &["layers.1.mlp.gate_proj.weight", "no such tensor"]),
@@ -154,7 +153,7 @@ fn a_nested_language_model_of_an_unknown_family_lists_the_known_ones() {
         ),
         (json!({}), &["text_config.model_type", "found nothing", "a string"]),
         (json!("llama"), &["config.json: text_config", "found \"llama\"", "an object"]),
-        (json!({"model_type": "mixtral"}), &["config.json: text_config.", "found nothing"]),
+        (json!({"model_type": "mixtral"}), &["lm_head.weight", "tie_word_embeddings", "no such tensor"]),
     ] {
         let config = json!({"model_type": "mixtral", "hidden_size": 32, "text_config": text});
         fs::write(directory.path().join("config.json"), config.to_string()).unwrap();

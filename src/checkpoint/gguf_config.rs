@@ -6,7 +6,7 @@
 use candle_core::Device;
 use serde_json::{Map, Value, json};
 
-use super::config::Config;
+use super::config::{Config, Dialect};
 use super::gguf::GgufFile;
 use crate::error::{Error, Result};
 use crate::registry::Entry;
@@ -99,7 +99,8 @@ pub(super) fn to_config(file: &GgufFile) -> Result<(Config, &'static Architectur
     translation.windows()?;
     translation.positions(architecture.interleaved)?;
     (architecture.own_keys)(&mut translation)?;
-    Ok((Config::new(file.path(), translation.config), architecture))
+    translation.complete();
+    Ok((Config::new(file.path(), translation.config).in_dialect(Dialect::LlamaCpp), architecture))
 }
 
 /// A configuration in the making.
@@ -179,8 +180,12 @@ impl Translation<'_> {
                 self.set(key, number);
             }
         }
-        if !self.config.contains_key("rms_norm_eps") && !self.config.contains_key("layer_norm_eps") {
+        let of_a_norm = ["rms_norm_eps", "layer_norm_eps"].map(|key| self.config.get(key).cloned());
+        let ([Some(eps), _] | [None, Some(eps)]) = of_a_norm else {
             return Err(self.missing(&self.key("attention.layer_norm_rms_epsilon")));
+        };
+        for key in ["rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"] {
+            self.config.entry(key).or_insert(eps.clone());
         }
         if let Some(parallel) = self.file.metadata().flag(&self.key("use_parallel_residual"))? {
             self.set("use_parallel_residual", parallel);
@@ -224,18 +229,34 @@ impl Translation<'_> {
         self.set("layer_types", sliding.map(name).collect::<Vec<_>>());
     }
 
+    /// What llama.cpp takes for keys that are not there: families have defaults of their own, which are not llama.cpp's.
+    fn complete(&mut self) {
+        let (head_dim, heads) = (self.head_dim(), self.size("num_attention_heads"));
+        for (key, value) in [
+            ("num_key_value_heads", json!(heads)),
+            ("head_dim", json!(head_dim)),
+            ("max_position_embeddings", Value::Null),
+            ("sliding_window", Value::Null),
+            ("original_max_position_embeddings", Value::Null),
+        ] {
+            self.config.entry(key).or_insert(value);
+        }
+    }
+
     /// Rotary positions: how many coordinates turn, and how fast.
     fn positions(&mut self, interleaved: bool) -> Result<()> {
         let head_dim = self.head_dim();
+        let mut share = 1.0;
         if let Some(rotary) = self.integer("rope.dimension_count")?.filter(|rotary| *rotary != head_dim) {
             if interleaved || rotary > head_dim {
                 let expected = format!("the width of a head, {head_dim}");
                 return Err(self.wrong("rope.dimension_count", expected, rotary));
             }
             // Half a coordinate more than there are: the share is rounded down to whole coordinates.
-            self.set("partial_rotary_factor", (rotary as f64 + 0.5) / head_dim as f64);
+            share = (rotary as f64 + 0.5) / head_dim as f64;
         }
-        let rope = self.rope_parameters()?;
+        let mut rope = self.rope_parameters()?;
+        rope.insert("partial_rotary_factor".to_string(), json!(share));
         self.set("rope_parameters", rope);
         Ok(())
     }
@@ -407,7 +428,6 @@ fn gpt2(of: &mut Translation<'_>) -> Result<()> {
         ("num_hidden_layers", "n_layer"),
         ("num_attention_heads", "n_head"),
         ("max_position_embeddings", "n_positions"),
-        ("layer_norm_eps", "layer_norm_epsilon"),
     ] {
         if let Some(value) = of.config.remove(key) {
             of.set(own, value);
@@ -464,7 +484,10 @@ mod tests {
     fn rotary_scaling_is_read_with_the_defaults_of_llama_cpp() {
         let rope = |architecture, keys: &[(&str, Gguf)], tensors: &[&str]| {
             let config = translated(architecture, keys, tensors).unwrap();
-            config.get("rope_parameters").unwrap().clone()
+            let mut rope = config.get("rope_parameters").unwrap().clone();
+            let share = rope.as_object_mut().unwrap().remove("partial_rotary_factor");
+            assert!(share.is_none_or(|share| share == 1.0));
+            rope
         };
         let plain = json!({ "rope_theta": 10000.0 });
         let linear = json!({ "rope_theta": 10000.0, "rope_type": "linear", "factor": 4.0 });
@@ -501,7 +524,9 @@ mod tests {
         assert_eq!(rope("phi3", &long, &["rope_factors_long.weight", "rope_factors_short.weight"]), expected);
         let own = [factor, ("rope.freq_base", Gguf::F32(1e6))];
         let expected = json!({
-            "full_attention": { "rope_theta": 1e6, "rope_type": "linear", "factor": 4.0 },
+            "full_attention": {
+                "rope_theta": 1e6, "rope_type": "linear", "factor": 4.0, "partial_rotary_factor": 1.0
+            },
             "sliding_attention": { "rope_theta": 10000.0 }
         });
         assert_eq!(rope("gemma3", &own, &[]), expected);
@@ -513,7 +538,8 @@ mod tests {
             let keys =
                 [("attention.key_length", Gguf::U32(head_dim)), ("rope.dimension_count", Gguf::U32(rotary))];
             let config = translated("phi2", &keys, &[]).unwrap();
-            let share = config.number("partial_rotary_factor").unwrap();
+            let rope = config.optional_section("rope_parameters").unwrap().unwrap();
+            let share = rope.number("partial_rotary_factor").unwrap();
             assert_eq!((f64::from(head_dim) * share) as u32, rotary, "{rotary} of {head_dim}");
         }
     }

@@ -32,13 +32,16 @@ struct Place {
     rows: Option<Range<usize>>,
     /// Heads whose rows are put back into the half-split order.
     heads: Option<usize>,
+    /// Its place in a stack of vectors, one a head.
+    head: Option<usize>,
 }
 
 impl GgufTensors {
     /// Where the tensor is that Llama would call `name`.
     fn place(&self, name: &str) -> Option<Place> {
         let (module, kind) = name.rsplit_once('.')?;
-        let whole = |part: &str| Place { stored: format!("{part}.{kind}"), rows: None, heads: None };
+        let whole =
+            |part: &str| Place { stored: format!("{part}.{kind}"), rows: None, heads: None, head: None };
         match module {
             "model.embed_tokens" => return Some(whole("token_embd")),
             "model.embed_positions" => return Some(whole("position_embd")),
@@ -48,6 +51,12 @@ impl GgufTensors {
         }
         let (layer, part) = module.strip_prefix("model.layers.")?.split_once('.')?;
         let spec = &self.spec;
+        for (norm, stack) in [("self_attn.q_norm.", "attn_q_norm"), ("self_attn.k_norm.", "attn_k_norm")] {
+            if let Some(head) = part.strip_prefix(norm) {
+                let head = Some(head.parse().ok()?);
+                return Some(Place { head, ..whole(&format!("blk.{layer}.{stack}")) });
+            }
+        }
         let own = part_name(part, spec.block)?;
         let stored = |part: &str| format!("blk.{layer}.{part}");
         let (q, kv) = (spec.num_attention_heads * spec.head_dim, spec.num_key_value_heads * spec.head_dim);
@@ -119,6 +128,10 @@ impl TensorSource for GgufTensors {
         if let Some(rows) = place.rows {
             *shape.first_mut()? = rows.len();
         }
+        // A head that the stack does not have keeps the whole shape, which then is reported as the wrong one.
+        if place.head.is_some_and(|head| shape.len() == 2 && head < shape[0]) {
+            shape.remove(0);
+        }
         Some(shape)
     }
 
@@ -134,9 +147,10 @@ impl TensorSource for GgufTensors {
             Some(rows) => stored.narrow(0, rows.start, rows.len())?.contiguous()?,
             None => stored,
         };
-        match place.heads {
-            Some(heads) => unpermute(&rows, heads),
-            None => Ok(rows),
+        match (place.heads, place.head) {
+            (Some(heads), _) => unpermute(&rows, heads),
+            (None, Some(head)) => Ok(rows.get(head)?),
+            (None, None) => Ok(rows),
         }
     }
 

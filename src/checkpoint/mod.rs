@@ -28,7 +28,7 @@ use std::sync::OnceLock;
 use candle_core::Device;
 use sha2::{Digest, Sha256};
 
-pub use config::Config;
+pub use config::{Config, Dialect};
 pub use gguf::{GgufFile, Metadata};
 pub use gguf_config::{ARCHITECTURES, Architecture};
 use gguf_tensors::GgufTensors;
@@ -236,12 +236,16 @@ impl Checkpoint {
         tokenizer: TokenizerSource,
         files: Vec<PathBuf>,
     ) -> Result<Self> {
-        // A checkpoint without a head of its own is tied, whatever its configuration leaves out.
-        spec.tie_word_embeddings |= !source.contains("lm_head.weight");
+        settle_head(&mut spec, source.as_ref())?;
         let recorded = Recorded::new(source.as_ref());
         Decoder::load(spec.clone(), &Weights::checks_only(&recorded))?;
-        let own_variant = own_variant::detect(config, &spec, &recorded)?;
-        let Unread { warnings, refusal } = recorded.unread(&spec);
+        let own_variant = own_variant::detect(&families::with_defaults(config), &spec, &recorded)?;
+        let Unread { warnings: of_tensors, refusal } = recorded.unread(&spec);
+        let mut warnings = match config.dialect() {
+            Dialect::Transformers => families::warnings(config, &spec)?,
+            Dialect::LlamaCpp => Vec::new(),
+        };
+        warnings.extend(of_tensors);
         let (family, sha256) = (family.name, OnceLock::new());
         let embedded = None;
         Ok(Self { family, spec, own_variant, tokenizer, warnings, refusal, source, files, embedded, sha256 })
@@ -327,4 +331,29 @@ impl Checkpoint {
         }
         Ok(self.sha256.get_or_init(|| hash::hex(hash.finalize())))
     }
+}
+
+/// Decides whether the head is the embedding: one that the files hold counts, whatever the configuration says, and one that is
+/// nowhere must be tied.
+fn settle_head(spec: &mut DecoderSpec, source: &dyn TensorSource) -> Result<()> {
+    const HEAD: &str = "lm_head.weight";
+    // The head of screening tiles is their embedding, with rows of unit length.
+    if spec.screening.is_some() {
+        return Ok(());
+    }
+    match (source.contains(HEAD), spec.tie_word_embeddings) {
+        (true, _) => spec.tie_word_embeddings = false,
+        (false, true) => {}
+        (false, false) => {
+            return Err(Error::Tensor {
+                path: source.file_of(HEAD),
+                tensor: HEAD.to_string(),
+                expected: "the head, which tie_word_embeddings says is not the embedding".to_string(),
+                found: "no such tensor: download the weights again, or write \"tie_word_embeddings\": true into config.json if \
+                        the embedding is the head"
+                    .to_string(),
+            });
+        }
+    }
+    Ok(())
 }

@@ -24,6 +24,7 @@ use super::weights::TensorSource;
 use crate::attention::Window;
 use crate::attention::variant::{OwnVariant, Temperature, VARIANTS};
 use crate::error::Result;
+use crate::model::families::rope_section;
 use crate::model::spec::DecoderSpec;
 use crate::registry;
 
@@ -239,8 +240,11 @@ fn is_tuned(config: &Config) -> Result<bool> {
 /// Ministral 3's temperature, and the key that gives it.
 fn ministral3(config: &Config, spec: &DecoderSpec) -> Result<Option<(&'static str, Temperature)>> {
     const BETA: &str = "llama_4_scaling_beta";
-    for (name, key) in [("rope_parameters", BETA), ("rope_scaling", BETA), ("llama_4_scaling", "beta")] {
-        let Some(section) = config.optional_section(name)? else { continue };
+    const OTHER: &str = "llama_4_scaling";
+    for (name, section, key) in
+        [("rope_parameters", rope_section(config)?, BETA), (OTHER, config.optional_section(OTHER)?, "beta")]
+    {
+        let Some(section) = section else { continue };
         if let Some(beta) = section.optional_number(key)? {
             let original = section.optional_size("original_max_position_embeddings")?;
             return Ok(Some((name, ministral3_of(&section, spec, beta, original)?)));
@@ -260,7 +264,7 @@ fn ministral3_of(
 ) -> Result<Temperature> {
     let of_rope =
         || spec.layers.iter().find_map(|layer| layer.rope.as_ref()?.original_max_position_embeddings);
-    let original_max_position_embeddings = original.or_else(of_rope).ok_or_else(|| {
+    let original_max_position_embeddings = of_rope().or(original).ok_or_else(|| {
         let expected = "the context that the steps of llama_4_scaling_beta are counted in";
         config.wrong("original_max_position_embeddings", expected, "nothing")
     })?;

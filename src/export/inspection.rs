@@ -294,6 +294,9 @@ fn rotary(rope: &RopeSpec) -> String {
         RopeScaling::LongRope { original_max_position_embeddings, .. } => {
             format!("longrope, other divisors beyond {original_max_position_embeddings} positions")
         }
+        RopeScaling::Proportional { factor, pairs } => {
+            format!("proportional, {pairs} pairs of a head, factor {factor}")
+        }
         RopeScaling::Divisors { divisors } => {
             let largest = divisors.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             format!("a divisor for each frequency, up to {largest}")

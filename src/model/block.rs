@@ -73,8 +73,23 @@ struct Attention {
     k_proj: Linear,
     v_proj: Linear,
     o_proj: Linear,
-    q_norm: Option<Norm>,
-    k_norm: Option<Norm>,
+    q_norm: Option<HeadNorm>,
+    k_norm: Option<HeadNorm>,
+}
+
+/// A norm of queries or keys.
+#[derive(Debug)]
+struct HeadNorm {
+    norm: Norm,
+    /// Weights of each head, where the norm has none in common.
+    by_head: Option<Tensor>, // [heads, 1, head_dim]
+}
+
+impl HeadNorm {
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let normed = self.norm.forward(x)?;
+        self.by_head.as_ref().map_or(Ok(normed.clone()), |weights| normed.broadcast_mul(weights))
+    }
 }
 
 /// What looks on while a block runs.
@@ -256,28 +271,45 @@ impl FeedForward {
     }
 }
 
+/// The norm of queries or keys, `width` numbers a row, that is stored here.
+fn load_qk_norm(
+    spec: &DecoderSpec,
+    layer: &LayerSpec,
+    weights: &Weights<'_>,
+    width: usize,
+) -> Result<Option<HeadNorm>> {
+    let d = spec.head_dim;
+    let ones = || Tensor::ones(d, DType::F32, weights.device()); // [head_dim]
+    let stored = |name, width| weights.get(name, &[width]);
+    // A family that adds 1 to its norms' weights does so here as well.
+    let rms = if spec.norm == NormKind::RmsPlusOne { NormKind::RmsPlusOne } else { NormKind::Rms };
+    let (kind, weight, bias) = match spec.qk_norm {
+        QkNorm::None => return Ok(None),
+        QkNorm::WeightlessPerHead if layer.rope.is_none() => return Ok(None),
+        QkNorm::WeightlessPerHead | QkNorm::WeightlessOnAllLayers => (NormKind::Rms, ones()?, None),
+        QkNorm::PerHead => (rms, stored("weight", d)?, None),
+        QkNorm::Projection => (rms, stored("weight", width)?, None),
+        QkNorm::LayerPerHead => (NormKind::LayerWithBias, stored("weight", d)?, Some(stored("bias", d)?)),
+        QkNorm::LayerByHead => (NormKind::Layer, ones()?, None),
+    };
+    let of_head = |head: usize| weights.pp(head).get("weight", &[d]);
+    let by_head = match spec.qk_norm {
+        QkNorm::LayerByHead => {
+            let heads = (0..width / d).map(of_head).collect::<Result<Vec<_>>>()?;
+            Some(Tensor::stack(&heads, 0)?.unsqueeze(1)?) // [heads, 1, head_dim]
+        }
+        _ => None,
+    };
+    Ok(Some(HeadNorm { norm: Norm::new(kind, weight, bias, spec.norm_eps)?, by_head }))
+}
+
 impl Attention {
     fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
         let hidden = spec.hidden_size;
         let query_width = spec.num_attention_heads * spec.head_dim;
         let kv_width = spec.num_key_value_heads * spec.head_dim;
         let projection = |name, width| Linear::load(&weights.pp(name), [width, hidden], spec.bias.qkv);
-        let norm = |name, width| {
-            let width = match spec.qk_norm {
-                QkNorm::None => return Ok(None),
-                QkNorm::WeightlessPerHead if layer.rope.is_none() => return Ok(None),
-                QkNorm::WeightlessPerHead | QkNorm::WeightlessOnAllLayers => {
-                    let ones = Tensor::ones(spec.head_dim, DType::F32, weights.device())?; // [head_dim]
-                    return Ok(Some(Norm::new(NormKind::Rms, ones, None, spec.norm_eps)?));
-                }
-                QkNorm::PerHead => spec.head_dim,
-                QkNorm::Projection => width,
-            };
-            // A family that adds 1 to its norms' weights does so here as well; none has biases.
-            let kind = if spec.norm == NormKind::RmsPlusOne { NormKind::RmsPlusOne } else { NormKind::Rms };
-            let weight = weights.pp(name).get("weight", &[width])?;
-            Ok::<_, crate::error::Error>(Some(Norm::new(kind, weight, None, spec.norm_eps)?))
-        };
+        let norm = |name, width| load_qk_norm(spec, layer, &weights.pp(name), width);
         Ok(Self {
             q_proj: projection("q_proj", query_width)?,
             k_proj: projection("k_proj", kv_width)?,
@@ -297,11 +329,9 @@ impl Attention {
         spent: &mut Spent,
     ) -> candle_core::Result<(Tensor, Tensor, Tensor)> {
         let (d, layout) = (spec.head_dim, spec.rotary_layout);
-        let positioned = |x: Tensor, norm: Option<&Norm>| -> candle_core::Result<Tensor> {
+        let positioned = |x: Tensor, norm: Option<&HeadNorm>| -> candle_core::Result<Tensor> {
             match (spec.qk_norm, norm) {
-                (QkNorm::None | QkNorm::Projection, norm) => {
-                    rope::split_heads(&apply(norm, &x)?, d, table, layout)
-                }
+                (QkNorm::Projection, Some(norm)) => rope::split_heads(&norm.forward(&x)?, d, table, layout),
                 (_, None) => rope::split_heads(&x, d, table, layout),
                 (_, Some(norm)) => {
                     let x = norm.forward(&rope::split_heads(&x, d, None, layout)?)?; // [heads, t, d]

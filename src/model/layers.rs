@@ -12,6 +12,20 @@ fn is_plain(x: &Tensor) -> bool {
     x.device().is_cpu() && x.dtype() == DType::F32
 }
 
+/// A gate with an activation of one number.
+fn gate_by(gate: &mut [f32], up: &[f32], act: impl Fn(f32) -> f32) {
+    gate.iter_mut().zip(up).for_each(|(x, up)| *x = act(*x) * up);
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// `max(x, 0)`; NaN stays NaN, so that it is noticed.
+fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
 /// A gate with `gelu(x) = x / 2 (1 + erf(x / sqrt(2)))`.
 fn gelu_gate(gate: &mut [f32], up: &[f32]) {
     for (x, up) in gate.iter_mut().zip(up) {
@@ -72,6 +86,19 @@ impl Activation {
             Self::Silu => kernel::silu_gate,
             Self::Gelu => gelu_gate,
             Self::GeluTanh => kernel::gelu_tanh_gate,
+            Self::QuickGelu => |gate, up| gate_by(gate, up, |x| x * sigmoid(1.702 * x)),
+            Self::Relu => |gate, up| gate_by(gate, up, relu),
+            Self::Relu2 => |gate, up| gate_by(gate, up, |x| relu(x) * relu(x)),
+            Self::Relu6 => |gate, up| gate_by(gate, up, |x| if x > 6.0 { 6.0 } else { relu(x) }),
+            Self::LeakyRelu => |gate, up| gate_by(gate, up, |x| if x < 0.0 { 0.01 * x } else { x }),
+            Self::Sigmoid => |gate, up| gate_by(gate, up, sigmoid),
+            Self::Tanh => |gate, up| gate_by(gate, up, f32::tanh),
+            Self::Mish => |gate, up| {
+                // ln(1 + e^x) without overflow.
+                let softplus = |x: f32| relu(x) + (-x.abs()).exp().ln_1p();
+                gate_by(gate, up, |x| x * softplus(x).tanh());
+            },
+            Self::Linear => |gate, up| gate_by(gate, up, |x| x),
         }
     }
 
@@ -86,10 +113,61 @@ impl Activation {
 
     /// Applies it to every number.
     pub(crate) fn forward(self, x: &Tensor) -> Result<Tensor> {
+        let sigmoid = candle_nn::ops::sigmoid;
         match self {
             Self::Silu => x.silu(),
             Self::Gelu => x.gelu_erf(),
             Self::GeluTanh => x.gelu(),
+            Self::QuickGelu => x * sigmoid(&(x * 1.702)?)?,
+            Self::Relu => x.relu(),
+            Self::Relu2 => x.relu()?.sqr(),
+            Self::Relu6 => x.clamp(0f32, 6f32),
+            Self::LeakyRelu => candle_nn::ops::leaky_relu(x, 0.01),
+            Self::Sigmoid => sigmoid(x),
+            Self::Tanh => x.tanh(),
+            Self::Mish => x * (x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?)?.tanh()?,
+            Self::Linear => Ok(x.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn every_activation_is_the_same_alone_and_as_a_gate() {
+        let numbers: Vec<f32> = (-80..=80).map(|x| x as f32 * 0.1).collect();
+        let x = Tensor::new(&numbers[..], &Device::Cpu).unwrap();
+        for (act, at_minus_one, at_seven) in [
+            (Activation::Silu, -0.268_941_4, 6.993_623),
+            (Activation::Gelu, -0.158_655_26, 7.0),
+            (Activation::GeluTanh, -0.158_808, 7.0),
+            (Activation::QuickGelu, -0.154_194_03, 6.999_953_3),
+            (Activation::Relu, 0.0, 7.0),
+            (Activation::Relu2, 0.0, 49.0),
+            (Activation::Relu6, 0.0, 6.0),
+            (Activation::LeakyRelu, -0.01, 7.0),
+            (Activation::Sigmoid, 0.268_941_4, 0.999_088_9),
+            (Activation::Tanh, -0.761_594_2, 0.999_998_3),
+            (Activation::Mish, -0.303_401_5, 6.999_988_4),
+            (Activation::Linear, -1.0, 7.0),
+        ] {
+            let alone = act.forward(&x).unwrap().to_vec1::<f32>().unwrap();
+            let mut gated = numbers.clone();
+            (act.kernel())(&mut gated, &vec![1.0; numbers.len()]);
+            for (x, (alone, gated)) in numbers.iter().zip(alone.iter().zip(&gated)) {
+                assert!(
+                    (alone - gated).abs() <= 2e-6 * (1.0 + alone.abs()),
+                    "{act:?}({x}): {alone}, {gated}"
+                );
+            }
+            for (place, expected) in [(70, at_minus_one), (150, at_seven)] {
+                let off: f32 = alone[place] - expected;
+                assert!(off.abs() < 2e-5, "{act:?}({}): {}", numbers[place], alone[place]);
+            }
         }
     }
 }

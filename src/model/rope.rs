@@ -57,6 +57,9 @@ impl Rope {
                 let divisors = if long { long_factor } else { short_factor };
                 (0..pairs).map(|j| plain(j) / f64::from(divisors[j])).collect()
             }
+            &RopeScaling::Proportional { factor, pairs: rotating } => {
+                (0..pairs).map(|j| if j < rotating { plain(j) / factor } else { 0.0 }).collect()
+            }
             RopeScaling::Divisors { divisors } => {
                 (0..pairs).map(|j| plain(j) / f64::from(divisors[j])).collect()
             }
@@ -219,6 +222,12 @@ mod tests {
     fn linear_scaling_slows_every_pair() {
         let rope = Rope::new(&spec(RopeScaling::Linear { factor: 4.0 }), 4, 1);
         assert_eq!(rope.frequencies, [0.25, 0.0025]);
+    }
+
+    #[test]
+    fn proportional_positions_turn_the_first_pairs_of_a_whole_head_alone() {
+        let rope = Rope::new(&spec(RopeScaling::Proportional { factor: 2.0, pairs: 2 }), 8, 1);
+        assert_eq!(rope.frequencies, [0.5, 0.05, 0.0, 0.0]);
     }
 
     #[test]

@@ -110,6 +110,10 @@ pub enum QkNorm {
     WeightlessPerHead,
     /// Over each head, without a weight, on every layer.
     WeightlessOnAllLayers,
+    /// A LayerNorm over each head, with one weight and bias of `head_dim` (Phi).
+    LayerPerHead,
+    /// A LayerNorm over each head without bias, each head with a weight of its own (StableLM).
+    LayerByHead,
 }
 
 /// Which linear maps carry a bias.
@@ -145,6 +149,24 @@ pub enum Activation {
     Gelu,
     /// `x Phi(x)`, by its tanh approximation.
     GeluTanh,
+    /// `x sigmoid(1.702 x)`.
+    QuickGelu,
+    /// `max(x, 0)`.
+    Relu,
+    /// `max(x, 0)²`.
+    Relu2,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+    /// `max(x, 0) + 0.01 min(x, 0)`.
+    LeakyRelu,
+    /// `1 / (1 + e^-x)`.
+    Sigmoid,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// `x tanh(ln(1 + e^x))`.
+    Mish,
+    /// `x`.
+    Linear,
 }
 
 /// What differs from layer to layer.
@@ -274,6 +296,8 @@ impl DecoderSpec {
         let qk_norm = match self.qk_norm {
             QkNorm::None | QkNorm::WeightlessPerHead | QkNorm::WeightlessOnAllLayers => 0,
             QkNorm::PerHead => 2 * self.head_dim,
+            QkNorm::LayerPerHead => 4 * self.head_dim,
+            QkNorm::LayerByHead => q + kv,
             QkNorm::Projection => q + kv,
         };
         let attention = 2 * h * q + 2 * h * kv + when(self.bias.qkv, q + 2 * kv) + when(self.bias.output, h);
@@ -397,6 +421,13 @@ pub enum RopeScaling {
         attention_factor: f64,
         /// The context length of pre-training.
         original_max_position_embeddings: usize,
+    },
+    /// The first `pairs` frequencies of a whole head, divided by `factor`; the other coordinates keep still.
+    Proportional {
+        /// The divisor of the frequencies.
+        factor: f64,
+        /// Pairs of coordinates that rotate.
+        pairs: usize,
     },
     /// One divisor per frequency, as a GGUF's `rope_freqs.weight` gives it.
     Divisors {

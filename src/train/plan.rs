@@ -264,6 +264,10 @@ fn decoder(
             "a --variant with a scale beside it, such as ssmax",
         ));
     }
+    if let Some(checkpoint) = checkpoint {
+        // A head that the file holds counts, whatever its configuration says.
+        config["tie_word_embeddings"] = json!(checkpoint.spec.tie_word_embeddings);
+    }
     let spec = spec_of(config)?;
     check_vocabulary(tokens, &spec)?;
     // What a run under `--variant` takes: that of the checkpoint, or else of the rows to be trained on.

@@ -1,7 +1,7 @@
 //! Cohere 2: one LayerNorm without bias for attention and MLP side by side; windows with interleaved rotary positions, and
 //! full layers without positions.
 
-use super::common::{llama_like, ropes, sliding_layers, windows};
+use super::common::{llama_like, ropes, sliding_layers, windows_of_types};
 use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::model::spec::{BlockKind, DecoderSpec, NormKind, RotaryLayout};
@@ -14,13 +14,11 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
         block: BlockKind::ParallelOneNorm,
         rotary_layout: RotaryLayout::Interleaved,
         logits_multiplier: config.number("logit_scale")?,
-        // Cohere ties its head unless told otherwise.
-        tie_word_embeddings: config.optional_flag("tie_word_embeddings")?.unwrap_or(true),
         ..spec
     };
-    let pattern = config.optional_size("sliding_window_pattern")?.unwrap_or(4);
+    let pattern = config.size("sliding_window_pattern")?;
     let sliding = sliding_layers(config, spec.num_hidden_layers, |layer| (layer + 1) % pattern != 0)?;
-    windows(&mut spec, config, &sliding)?;
+    windows_of_types(&mut spec, config, &sliding)?;
     ropes(&mut spec, |layer, rope| sliding[layer].then_some(rope));
     Ok(spec)
 }

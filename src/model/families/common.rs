@@ -1,6 +1,6 @@
 //! What most configurations have in common: Llama's keys, with Llama's choices.
 
-use super::rope_config;
+use super::rope_config::{self, ROPE_KEYS, RopeKeys};
 use crate::attention::Window;
 use crate::checkpoint::Config;
 use crate::error::Result;
@@ -10,7 +10,15 @@ use crate::model::spec::{
 };
 
 /// A decoder like Llama with the sizes of `config`: families change what they do otherwise.
+///
+/// `config` holds the keys that the family's own class reads, and its defaults where it was silent: a key of Llama's that the
+/// class does not have is not there.
 pub(super) fn llama_like(config: &Config) -> Result<DecoderSpec> {
+    like_llama(config, &ROPE_KEYS)
+}
+
+/// The same, with other names for rotary positions.
+pub(super) fn like_llama(config: &Config, rope_keys: &RopeKeys) -> Result<DecoderSpec> {
     let hidden_size = config.size("hidden_size")?;
     let num_attention_heads = config.size("num_attention_heads")?;
     let num_key_value_heads = config.optional_size("num_key_value_heads")?.unwrap_or(num_attention_heads);
@@ -26,10 +34,12 @@ pub(super) fn llama_like(config: &Config) -> Result<DecoderSpec> {
             return Err(config.wrong("num_attention_heads", expected, num_attention_heads));
         }
     };
-    let rotary_dim = rope_config::rotary_dim(config, head_dim)?;
+    let rotary_dim = rope_config::rotary_dim(config, rope_keys, head_dim)?;
     let num_hidden_layers = layer_count(config, "num_hidden_layers")?;
-    let layer =
-        LayerSpec { window: Window::Full, rope: Some(rope_config::read(config, rotary_dim)?), moe: None };
+    let rope = rope_config::read(config, rope_keys, rotary_dim)?;
+    let layer = LayerSpec { window: Window::Full, rope: Some(rope), moe: None };
+    let bias = |key: &str| if config.has(key) { config.required_flag(key) } else { Ok(false) };
+    let attention_bias = bias("attention_bias")?;
     Ok(DecoderSpec {
         vocab_size: config.size("vocab_size")?,
         hidden_size,
@@ -39,19 +49,13 @@ pub(super) fn llama_like(config: &Config) -> Result<DecoderSpec> {
         num_key_value_heads,
         head_dim,
         norm: NormKind::Rms,
-        norm_eps: first_positive(config, &["rms_norm_eps", "layer_norm_eps", "norm_epsilon"])?
-            .unwrap_or(1e-6),
+        norm_eps: config.positive(first_key(config, &["rms_norm_eps", "layer_norm_eps", "norm_epsilon"]))?,
         block: BlockKind::PreNorm,
         qk_norm: QkNorm::None,
-        bias: Biases {
-            qkv: config.flag("attention_bias")?,
-            output: config.flag("attention_bias")?,
-            mlp: false,
-            head: false,
-        },
+        bias: Biases { qkv: attention_bias, output: attention_bias, mlp: bias("mlp_bias")?, head: false },
         mlp: MlpKind::Gated,
-        hidden_act: activation(config, Activation::Silu)?,
-        tie_word_embeddings: config.flag("tie_word_embeddings")?,
+        hidden_act: activation(config)?,
+        tie_word_embeddings: config.required_flag("tie_word_embeddings")?,
         layers: vec![layer; num_hidden_layers],
         rotary_layout: RotaryLayout::Half,
         rotary_dim,
@@ -74,30 +78,42 @@ pub(super) fn layer_count(config: &Config, key: &str) -> Result<usize> {
     if layers > MOST { Err(config.wrong(key, format!("at most {MOST}"), layers)) } else { Ok(layers) }
 }
 
-/// The first of these keys that is there: a number above 0.
-pub(super) fn first_positive(config: &Config, keys: &[&str]) -> Result<Option<f64>> {
-    for key in keys {
-        if let Some(number) = config.optional_positive(key)? {
-            return Ok(Some(number));
-        }
-    }
-    Ok(None)
+/// The first of these keys that is there; the first of all where none is.
+fn first_key<'a>(config: &Config, keys: &[&'a str]) -> &'a str {
+    keys.iter().find(|key| config.has(key)).unwrap_or(&keys[0])
 }
 
-/// The activation under any of its keys and names.
-pub(super) fn activation(config: &Config, default: Activation) -> Result<Activation> {
-    for key in ["hidden_activation", "hidden_act", "activation_function"] {
-        if let Some(name) = config.optional_string(key)? {
-            return match name.as_str() {
-                "silu" | "swish" => Ok(Activation::Silu),
-                "gelu" => Ok(Activation::Gelu),
-                "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluTanh),
-                _ => Err(config.wrong(key, "silu, gelu, gelu_new or gelu_pytorch_tanh", name)),
-            };
-        }
-    }
-    Ok(default)
+/// The activation under the family's key for it.
+pub(super) fn activation(config: &Config) -> Result<Activation> {
+    let key = first_key(config, &["hidden_act", "hidden_activation", "activation_function"]);
+    let name = config.string(key)?;
+    ACTIVATIONS.iter().find(|(known, _)| *known == name).map(|(_, activation)| *activation).ok_or_else(|| {
+        let known = ACTIVATIONS.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", ");
+        config.wrong(key, format!("one of {known}"), name)
+    })
 }
+
+/// Activations by the names that configurations have for them.
+const ACTIVATIONS: &[(&str, Activation)] = &[
+    ("silu", Activation::Silu),
+    ("swish", Activation::Silu),
+    ("gelu", Activation::Gelu),
+    ("gelu_python", Activation::Gelu),
+    ("gelu_new", Activation::GeluTanh),
+    ("gelu_fast", Activation::GeluTanh),
+    ("gelu_accurate", Activation::GeluTanh),
+    ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("gelu_python_tanh", Activation::GeluTanh),
+    ("quick_gelu", Activation::QuickGelu),
+    ("relu", Activation::Relu),
+    ("relu2", Activation::Relu2),
+    ("relu6", Activation::Relu6),
+    ("leaky_relu", Activation::LeakyRelu),
+    ("sigmoid", Activation::Sigmoid),
+    ("tanh", Activation::Tanh),
+    ("mish", Activation::Mish),
+    ("linear", Activation::Linear),
+];
 
 /// Which layers have the sliding window: as `layer_types` says, else as `otherwise` does for a layer's index.
 pub(super) fn sliding_layers(
@@ -130,7 +146,15 @@ pub(super) fn layers_of_type(
     limited.collect()
 }
 
-/// The window of `config` on the layers where `sliding` says so.
+/// The window of `config` on the layers of a list that tells them apart: one that slides has a window.
+pub(super) fn windows_of_types(spec: &mut DecoderSpec, config: &Config, sliding: &[bool]) -> Result<()> {
+    if sliding.contains(&true) {
+        config.size("sliding_window")?;
+    }
+    windows(spec, config, sliding)
+}
+
+/// The window of `config`, when it has one, on the layers where `sliding` says so.
 pub(super) fn windows(spec: &mut DecoderSpec, config: &Config, sliding: &[bool]) -> Result<()> {
     let window = config.optional_size("sliding_window")?.map_or(Window::Full, Window::Sliding);
     for (layer, _) in spec.layers.iter_mut().zip(sliding).filter(|(_, sliding)| **sliding) {
@@ -146,24 +170,24 @@ pub(super) fn ropes(spec: &mut DecoderSpec, choose: impl Fn(usize, RopeSpec) -> 
     }
 }
 
-/// Which layers have rotary positions: `no_rope_layers` holds 1 where one has them; where it is missing or empty, every
-/// `no_rope_layer_interval`th layer has none.
+/// Which layers have rotary positions: `no_rope_layers` holds 1 where one has them, and may be longer; where it is missing,
+/// every `no_rope_layer_interval`th layer has none.
 pub(super) fn rotary_layers(config: &Config, layers: usize) -> Result<Vec<bool>> {
-    match config.get("no_rope_layers").filter(|list| list.as_array().is_none_or(|list| !list.is_empty())) {
-        Some(_) => Ok(config.numbers("no_rope_layers", layers)?.iter().map(|flag| *flag != 0.0).collect()),
+    match config.get("no_rope_layers") {
+        Some(_) => {
+            Ok(config.first_numbers("no_rope_layers", layers)?.iter().map(|flag| *flag != 0.0).collect())
+        }
         None => {
-            let interval = config.optional_size("no_rope_layer_interval")?.unwrap_or(4);
+            let interval = config.size("no_rope_layer_interval")?;
             Ok((1..=layers).map(|layer| !layer.is_multiple_of(interval)).collect())
         }
     }
 }
 
-/// The mixture of experts of `config`, without a shared expert; `inner` is the key of an expert's inner width.
-pub(super) fn moe(config: &Config, inner: &str, router: RouterKind) -> Result<MoeSpec> {
-    let num_experts = match config.optional_size("num_experts")? {
-        Some(experts) => experts,
-        None => config.size("num_local_experts")?,
-    };
+/// The mixture of experts of `config`, without a shared expert; `experts` is the key of their number, `inner` that of their
+/// inner width.
+pub(super) fn moe(config: &Config, experts: &str, inner: &str, router: RouterKind) -> Result<MoeSpec> {
+    let num_experts = config.size(experts)?;
     let num_experts_per_tok = config.size("num_experts_per_tok")?;
     if num_experts_per_tok > num_experts {
         let expected = format!("at most the {num_experts} experts of a layer");
@@ -179,8 +203,11 @@ pub(super) fn listed_layers(config: &Config, key: &str, layers: usize) -> Result
     Ok(listed.map(|listed| (0..layers).map(|layer| listed.contains(&layer)).collect()))
 }
 
-/// Refuses norms on queries and keys, in families whose checkpoints may have them in a form that is not known.
-pub(super) fn refuse_qk_layernorm(config: &Config) -> Result<()> {
-    let expected = "false: norms on queries and keys are not known in this family";
-    if config.flag("qk_layernorm")? { Err(config.wrong("qk_layernorm", expected, true)) } else { Ok(()) }
+/// Refuses another width of heads in families that take it from the other sizes alone.
+pub(super) fn refuse_other_heads(spec: &DecoderSpec, config: &Config) -> Result<()> {
+    if spec.head_dim * spec.num_attention_heads == spec.hidden_size {
+        return Ok(());
+    }
+    let expected = "hidden_size / num_attention_heads, as all heads of this family have";
+    Err(config.wrong("head_dim", expected, spec.head_dim))
 }

@@ -5,12 +5,15 @@ use crate::attention::Window;
 use crate::checkpoint::{Config, Part, Stored};
 use crate::error::Result;
 use crate::model::spec::{
-    Activation, Biases, BlockKind, DecoderSpec, LayerSpec, MlpKind, NormKind, QkNorm, RotaryLayout,
+    Biases, BlockKind, DecoderSpec, LayerSpec, MlpKind, NormKind, QkNorm, RotaryLayout,
 };
 
 /// Reads a GPT-2 configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
-    let (hidden_size, heads) = (config.size("n_embd")?, config.size("n_head")?);
+    // The names of other families are taken as well, and go before its own.
+    let key = |other, own| if config.get(other).is_some() { other } else { own };
+    let hidden_size = config.size(key("hidden_size", "n_embd"))?;
+    let heads = config.size(key("num_attention_heads", "n_head"))?;
     if !hidden_size.is_multiple_of(heads) {
         return Err(config.wrong("n_head", format!("a divisor of n_embd = {hidden_size}"), heads));
     }
@@ -19,10 +22,10 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
             return Err(config.wrong(key, "false: niah does not know this attention rule", true));
         }
     }
-    let positions = config.size("n_positions")?;
-    let num_hidden_layers = layer_count(config, "n_layer")?;
+    let positions = config.size(key("max_position_embeddings", "n_positions"))?;
+    let num_hidden_layers = layer_count(config, key("num_hidden_layers", "n_layer"))?;
     let head_dim = hidden_size / heads;
-    let scaled = config.optional_flag("scale_attn_weights")?.unwrap_or(true);
+    let scaled = config.required_flag("scale_attn_weights")?;
     Ok(DecoderSpec {
         vocab_size: config.size("vocab_size")?,
         hidden_size,
@@ -32,13 +35,13 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
         num_key_value_heads: heads,
         head_dim,
         norm: NormKind::LayerWithBias,
-        norm_eps: config.optional_positive("layer_norm_epsilon")?.unwrap_or(1e-5),
+        norm_eps: config.positive("layer_norm_epsilon")?,
         block: BlockKind::PreNorm,
         qk_norm: QkNorm::None,
         bias: Biases { qkv: true, output: true, mlp: true, head: false },
         mlp: MlpKind::Plain,
-        hidden_act: activation(config, Activation::GeluTanh)?,
-        tie_word_embeddings: config.optional_flag("tie_word_embeddings")?.unwrap_or(true),
+        hidden_act: activation(config)?,
+        tie_word_embeddings: config.required_flag("tie_word_embeddings")?,
         layers: vec![LayerSpec { window: Window::Full, rope: None, moe: None }; num_hidden_layers],
         rotary_layout: RotaryLayout::Half,
         rotary_dim: 0,

@@ -1,22 +1,24 @@
 //! GPT-NeoX and Pythia: attention and MLP side by side with a LayerNorm each, q, k and v in one matrix by head, partial rotary
 //! positions.
 
-use super::common::{activation, llama_like};
+use super::common::{like_llama, refuse_other_heads};
+use super::rope_config::RopeKeys;
 use crate::checkpoint::{Config, Part, Stored};
 use crate::error::Result;
-use crate::model::spec::{Activation, Biases, BlockKind, DecoderSpec, MlpKind, NormKind};
+use crate::model::spec::{Biases, BlockKind, DecoderSpec, MlpKind, NormKind};
 
 /// Reads a GPT-NeoX configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
-    let parallel = config.optional_flag("use_parallel_residual")?.unwrap_or(true);
-    let bias = config.optional_flag("attention_bias")?.unwrap_or(true);
+    let parallel = config.required_flag("use_parallel_residual")?;
+    let keys = RopeKeys { theta: "rotary_emb_base", share: Some("rotary_pct"), only_longrope: false };
+    let spec = like_llama(config, &keys)?;
+    refuse_other_heads(&spec, config)?;
     Ok(DecoderSpec {
         norm: NormKind::LayerWithBias,
         block: if parallel { BlockKind::ParallelTwoNorms } else { BlockKind::PreNorm },
-        bias: Biases { qkv: bias, output: bias, mlp: true, head: false },
+        bias: Biases { mlp: true, ..spec.bias },
         mlp: MlpKind::Plain,
-        hidden_act: activation(config, Activation::Gelu)?,
-        ..llama_like(config)?
+        ..spec
     })
 }
 

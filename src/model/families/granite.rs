@@ -3,24 +3,19 @@
 use super::common::llama_like;
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::model::spec::{Biases, DecoderSpec};
+use crate::model::spec::DecoderSpec;
 
 /// Reads a Granite configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
-    let spec = llama_like(config)?;
-    let multiplier = |key: &str, default: f64| {
-        Ok::<_, crate::error::Error>(config.optional_number(key)?.unwrap_or(default))
-    };
-    let logits_scaling = multiplier("logits_scaling", 1.0)?;
+    let logits_scaling = config.number("logits_scaling")?;
     if logits_scaling == 0.0 {
         return Err(config.wrong("logits_scaling", "a number other than 0", logits_scaling));
     }
     Ok(DecoderSpec {
-        bias: Biases { mlp: config.flag("mlp_bias")?, ..spec.bias },
-        embedding_multiplier: multiplier("embedding_multiplier", 1.0)?,
-        residual_multiplier: multiplier("residual_multiplier", 1.0)?,
-        attention_scale: multiplier("attention_multiplier", 1.0)?,
+        embedding_multiplier: config.number("embedding_multiplier")?,
+        residual_multiplier: config.number("residual_multiplier")?,
+        attention_scale: config.number("attention_multiplier")?,
         logits_multiplier: 1.0 / logits_scaling,
-        ..spec
+        ..llama_like(config)?
     })
 }

@@ -1,8 +1,6 @@
 //! Llama 4 (text): layers with interleaved rotary positions, norms on queries and keys, and attention within chunks; every
 //! few layers one without any of these; a mixture of experts with a shared one in some layers or all.
 
-use serde_json::json;
-
 use super::common::{layers_of_type, listed_layers, llama_like, moe, ropes, rotary_layers};
 use crate::attention::Window;
 use crate::checkpoint::{Config, Stored};
@@ -12,26 +10,39 @@ use crate::model::spec::{DecoderSpec, MoeSpec, QkNorm, RotaryLayout, RouterKind}
 /// Reads the text part of a Llama 4 configuration. `intermediate_size` is the width of an expert, `intermediate_size_mlp`
 /// that of a layer without experts.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
-    let config = &config.with_defaults([("rope_theta", json!(5e5)), ("rms_norm_eps", json!(1e-5))]);
     let spec = llama_like(config)?;
     let layers = spec.num_hidden_layers;
+    // An empty list says as little as none; one that is longer than there are layers has nothing to say of their windows.
+    let empty = config.get("no_rope_layers").and_then(|list| list.as_array()).is_some_and(Vec::is_empty);
+    let config = &config.narrowed(|key| !empty || key != "no_rope_layers");
+    if config.get("no_rope_layers").is_some() && config.get("layer_types").is_none() {
+        config.numbers("no_rope_layers", layers)?;
+    }
     let rotary = rotary_layers(config, layers)?;
-    let chunked = layers_of_type(config, "chunked_attention", layers, |layer| rotary[layer])?;
-    let window = Window::Chunked(config.size("attention_chunk_size")?);
+    let chunk = config.optional_size("attention_chunk_size")?;
+    let chunked =
+        layers_of_type(config, "chunked_attention", layers, |layer| rotary[layer] && chunk.is_some())?;
+    let window = match chunked.contains(&true) {
+        true => Window::Chunked(config.size("attention_chunk_size")?),
+        false => Window::Full,
+    };
     let mixed = match listed_layers(config, "moe_layers", layers)? {
         Some(mixed) => mixed,
         None => {
-            let step = config.optional_size("interleave_moe_layer_step")?.unwrap_or(1);
+            let step = config.size("interleave_moe_layer_step")?;
             (1..=layers).map(|layer| layer.is_multiple_of(step)).collect()
         }
     };
-    let experts = MoeSpec { shared_expert: true, ..moe(config, "intermediate_size", RouterKind::Sigmoid)? };
+    let experts = MoeSpec {
+        shared_expert: true,
+        ..moe(config, "num_local_experts", "intermediate_size", RouterKind::Sigmoid)?
+    };
     let dense = mixed.contains(&false);
     let mut spec = DecoderSpec {
         intermediate_size: if dense { config.size("intermediate_size_mlp")? } else { spec.intermediate_size },
-        qk_norm: match config.optional_flag("use_qk_norm")? {
-            Some(false) => QkNorm::None,
-            Some(true) | None => QkNorm::WeightlessPerHead,
+        qk_norm: match config.required_flag("use_qk_norm")? {
+            true => QkNorm::WeightlessPerHead,
+            false => QkNorm::None,
         },
         rotary_layout: RotaryLayout::Interleaved,
         ..spec

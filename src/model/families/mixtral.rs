@@ -1,7 +1,5 @@
 //! Mixtral: Mistral with a mixture of experts in every layer.
 
-use serde_json::json;
-
 use super::common::moe;
 use super::mistral;
 use crate::checkpoint::{Config, Stored};
@@ -10,9 +8,10 @@ use crate::model::spec::{DecoderSpec, RouterKind};
 
 /// Reads a Mixtral configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
-    let config = &config.with_defaults([("rope_theta", json!(1e6)), ("rms_norm_eps", json!(1e-5))]);
     let mut spec = mistral::spec(config)?;
-    let experts = moe(config, "intermediate_size", RouterKind::Softmax { norm_topk_prob: true })?;
+    // The name of other families is taken as well, and goes before its own.
+    let count = if config.get("num_experts").is_some() { "num_experts" } else { "num_local_experts" };
+    let experts = moe(config, count, "intermediate_size", RouterKind::Softmax { norm_topk_prob: true })?;
     spec.layers.iter_mut().for_each(|layer| layer.moe = Some(experts));
     Ok(spec)
 }

@@ -3,11 +3,11 @@
 
 mod cohere2;
 mod common;
+mod defaults;
 mod gemma;
 mod gpt2;
 mod gpt_neox;
 mod granite;
-mod llama;
 mod llama4;
 mod ministral3;
 mod mistral;
@@ -51,16 +51,16 @@ const fn named_as_llama(describe: fn(&Config) -> Result<DecoderSpec>) -> Family 
 /// Every family, by the `model_type` of `config.json`.
 #[rustfmt::skip]
 pub const FAMILIES: &[Entry<Family>] = &[
-    Entry { name: "llama", about: "Llama 1 to 3, SmolLM, SmolLM2, TinyLlama and their like", value: named_as_llama(llama::spec) },
+    Entry { name: "llama", about: "Llama 1 to 3, SmolLM, SmolLM2, TinyLlama and their like", value: named_as_llama(common::llama_like) },
     Entry { name: "llama4_text", about: "Llama 4 (text): attention in chunks, mixture of experts, layers without rotary positions", value: Family { describe: llama4::spec, stored: llama4::stored } },
     Entry { name: "mistral", about: "Mistral: a sliding window on every layer", value: named_as_llama(mistral::spec) },
     Entry { name: "mixtral", about: "Mixtral: Mistral with a mixture of experts", value: Family { describe: mixtral::spec, stored: mixtral::stored } },
     Entry { name: "ministral3", about: "Ministral 3: Mistral with YaRN and attention temperature", value: named_as_llama(ministral3::spec) },
     Entry { name: "qwen2", about: "Qwen 2 and 2.5: biases on q, k and v", value: named_as_llama(qwen::qwen2) },
     Entry { name: "qwen3", about: "Qwen 3: norms on each query and key head", value: named_as_llama(qwen::qwen3) },
-    Entry { name: "qwen2_5_vl", about: "Qwen 2.5 VL (text), as a flat configuration names it", value: named_as_llama(qwen::qwen2) },
-    Entry { name: "qwen2_5_vl_text", about: "Qwen 2.5 VL (text)", value: named_as_llama(qwen::qwen2) },
-    Entry { name: "qwen3_vl_text", about: "Qwen 3 VL (text)", value: named_as_llama(qwen::qwen3) },
+    Entry { name: "qwen2_5_vl", about: "Qwen 2.5 VL (text), as a flat configuration names it", value: named_as_llama(qwen::qwen2_5_vl) },
+    Entry { name: "qwen2_5_vl_text", about: "Qwen 2.5 VL (text)", value: named_as_llama(qwen::qwen2_5_vl) },
+    Entry { name: "qwen3_vl_text", about: "Qwen 3 VL (text)", value: named_as_llama(qwen::qwen3_vl) },
     Entry { name: "qwen3_moe", about: "Qwen 3 with a mixture of experts", value: named_as_llama(qwen::qwen3_moe) },
     Entry { name: "gemma2", about: "Gemma 2: soft caps, norms before and after, alternating windows", value: named_as_llama(gemma::gemma2) },
     Entry { name: "gemma3_text", about: "Gemma 3 (text): query and key norms, two rotary bases", value: named_as_llama(gemma::gemma3) },
@@ -71,22 +71,48 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "olmo2", about: "OLMo 2: norms after attention and MLP", value: named_as_llama(olmo2::spec) },
     Entry { name: "granite", about: "Granite 3: four multipliers", value: named_as_llama(granite::spec) },
     Entry { name: "gpt_neox", about: "GPT-NeoX, Pythia: parallel residual, fused projections by head", value: Family { describe: gpt_neox::spec, stored: gpt_neox::stored } },
-    Entry { name: "stablelm", about: "StableLM 2: LayerNorm, partial rotary positions", value: named_as_llama(stablelm::spec) },
+    Entry { name: "stablelm", about: "StableLM 2: LayerNorm, partial rotary positions", value: Family { describe: stablelm::spec, stored: stablelm::stored } },
     Entry { name: "starcoder2", about: "StarCoder 2: LayerNorm, plain MLP, biases", value: Family { describe: starcoder2::spec, stored: starcoder2::stored } },
     Entry { name: "niah", about: "what niah train writes: windows, positions and norms on queries and keys layer by layer", value: named_as_llama(niah::spec) },
     Entry { name: "multiscreen", about: "Multiscreen: screening tiles without softmax, MLP or norms", value: Family { describe: multiscreen::spec, stored: multiscreen::stored } },
     Entry { name: "gpt2", about: "GPT-2: learned positions", value: Family { describe: gpt2::spec, stored: gpt2::stored } },
 ];
 
+pub(crate) use rope_config::section as rope_section;
+
 /// The family and the spec that a configuration describes.
 ///
 /// # Errors
 /// [`crate::error::Error::UnknownChoice`] for a `model_type` that is not in the table, before any weight is read.
 pub fn describe(config: &Config) -> Result<(&'static Entry<Family>, DecoderSpec)> {
+    let family = find(config)?;
+    Ok((family, (family.value.describe)(&defaults::completed(config, family.name)?)?))
+}
+
+/// A configuration with what its family takes where it is silent; of no known family, as it is.
+#[must_use]
+pub fn with_defaults(config: &Config) -> Config {
+    find(config).map_or_else(|_| config.clone(), |family| defaults::with_defaults(config, family.name))
+}
+
+/// What is told of a configuration that `describe` has read as `spec` before anything runs: keys that nothing has asked for, and
+/// a base of rotary positions that does not count.
+///
+/// # Errors
+/// Those of [`describe`].
+pub fn warnings(config: &Config, spec: &DecoderSpec) -> Result<Vec<String>> {
+    let family = find(config)?;
+    let mut warnings = defaults::warnings(config, family.name)?;
+    if let Some(rope) = spec.layers.iter().find_map(|layer| layer.rope.as_ref()) {
+        warnings.extend(rope_config::hidden_theta(config, rope.theta)?);
+    }
+    Ok(warnings)
+}
+
+fn find(config: &Config) -> Result<&'static Entry<Family>> {
     let model_type = config.string("model_type")?;
-    let family = FAMILIES.iter().find(|family| family.name == model_type).ok_or_else(|| {
+    FAMILIES.iter().find(|family| family.name == model_type).ok_or_else(|| {
         let known = FAMILIES.iter().map(|family| family.name).collect::<Vec<_>>().join(", ");
         config.wrong("model_type", format!("one of the known families: {known}"), format!("{model_type:?}"))
-    })?;
-    Ok((family, (family.value.describe)(config)?))
+    })
 }

@@ -25,14 +25,14 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     if key_dim < 2 {
         return Err(config.wrong("key_dim", "at least 2: positions turn the first two coordinates", key_dim));
     }
-    if config.optional_flag("tie_word_embeddings")? == Some(false) {
+    if !config.required_flag("tie_word_embeddings")? {
         let expected = "true: the head of Multiscreen is its embedding";
         return Err(config.wrong("tie_word_embeddings", expected, false));
     }
     let training_length = config.size("max_position_embeddings")?;
     let screening = ScreeningSpec {
         value_dim: config.size("value_dim")?,
-        mipe_threshold: config.optional_positive("mipe_threshold")?.unwrap_or(256.0),
+        mipe_threshold: config.positive("mipe_threshold")?,
         mipe_positions: mipe_positions(config)?,
         training_length,
         window_expansion: true,

@@ -1,20 +1,20 @@
 //! Phi 1.5 and 2: one LayerNorm for attention and MLP side by side, biases everywhere, partial rotary positions.
 
-use super::common::{activation, llama_like, refuse_qk_layernorm};
+use super::common::like_llama;
+use super::rope_config::PARTIAL_ROPE_KEYS;
 use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
-use crate::model::spec::{Activation, Biases, BlockKind, DecoderSpec, MlpKind, NormKind};
+use crate::model::spec::{Biases, BlockKind, DecoderSpec, MlpKind, NormKind, QkNorm};
 
 /// Reads a Phi configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
-    refuse_qk_layernorm(config)?;
     Ok(DecoderSpec {
         norm: NormKind::LayerWithBias,
         block: BlockKind::ParallelOneNorm,
         bias: Biases { qkv: true, output: true, mlp: true, head: true },
         mlp: MlpKind::Plain,
-        hidden_act: activation(config, Activation::GeluTanh)?,
-        ..llama_like(config)?
+        qk_norm: if config.required_flag("qk_layernorm")? { QkNorm::LayerPerHead } else { QkNorm::None },
+        ..like_llama(config, &PARTIAL_ROPE_KEYS)?
     })
 }
 
@@ -22,6 +22,8 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
 pub(super) fn stored(_spec: &DecoderSpec, name: &str) -> Stored {
     Stored::whole(
         name.replace("o_proj", "dense")
+            .replace("q_norm", "q_layernorm")
+            .replace("k_norm", "k_layernorm")
             .replace("up_proj", "fc1")
             .replace("down_proj", "fc2")
             .replace("model.norm.", "model.final_layernorm."),

@@ -1,13 +1,15 @@
 //! Phi 3: Llama with q, k, v in one matrix, gate and up in another.
 
-use super::common::{llama_like, windows};
-use crate::checkpoint::{Config, Part, Stored};
+use super::common::{like_llama, windows};
+use super::rope_config::{PARTIAL_ROPE_KEYS, RopeKeys};
+use crate::checkpoint::{Config, Dialect, Part, Stored};
 use crate::error::Result;
 use crate::model::spec::DecoderSpec;
 
 /// Reads a Phi 3 configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
-    let mut spec = llama_like(config)?;
+    let keys = RopeKeys { only_longrope: config.dialect() == Dialect::Transformers, ..PARTIAL_ROPE_KEYS };
+    let mut spec = like_llama(config, &keys)?;
     let all = vec![true; spec.num_hidden_layers];
     windows(&mut spec, config, &all)?;
     Ok(spec)

@@ -1,20 +1,18 @@
 //! StarCoder 2: LayerNorm, a plain MLP, biases, and a sliding window on every layer when there is one.
 
-use super::common::{activation, llama_like, windows};
+use super::common::{llama_like, windows};
 use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
-use crate::model::spec::{Activation, Biases, DecoderSpec, MlpKind, NormKind};
+use crate::model::spec::{Biases, DecoderSpec, MlpKind, NormKind};
 
 /// Reads a StarCoder 2 configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     let spec = llama_like(config)?;
-    let bias = config.optional_flag("use_bias")?.unwrap_or(true);
+    let bias = config.required_flag("use_bias")?;
     let mut spec = DecoderSpec {
         norm: NormKind::LayerWithBias,
         bias: Biases { qkv: bias, output: bias, mlp: bias, head: false },
         mlp: MlpKind::Plain,
-        hidden_act: activation(config, Activation::GeluTanh)?,
-        tie_word_embeddings: config.optional_flag("tie_word_embeddings")?.unwrap_or(true),
         ..spec
     };
     let all = vec![true; spec.num_hidden_layers];

@@ -248,13 +248,18 @@ impl Worker for DecoderWorker<'_> {
     }
 }
 
+/// Whether there is a backward pass for this norm of queries and keys.
+fn is_trained(norm: QkNorm) -> bool {
+    !matches!(norm, QkNorm::Projection | QkNorm::LayerPerHead | QkNorm::LayerByHead)
+}
+
 /// Refuses what has no backward pass here.
 fn check(spec: &DecoderSpec) -> Result<()> {
     let multipliers = [spec.embedding_multiplier, spec.residual_multiplier, spec.logits_multiplier];
     let known = [
         ("norm", spec.norm == NormKind::Rms, "rms"),
         ("block", spec.block == BlockKind::PreNorm, "pre-norm"),
-        ("qk_norm", spec.qk_norm != QkNorm::Projection, "none, weightless or one over each head"),
+        ("qk_norm", is_trained(spec.qk_norm), "none, weightless or one over each head"),
         ("bias", spec.bias == Biases::default(), "no bias"),
         ("mlp", spec.mlp == MlpKind::Gated && spec.hidden_act == Activation::Silu, "gated silu"),
         ("experts", spec.layers.iter().all(|layer| layer.moe.is_none()), "no mixture of experts"),
