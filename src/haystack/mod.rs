@@ -5,6 +5,7 @@
 
 mod essays;
 pub mod noise;
+mod reading;
 pub mod sentences;
 mod stream;
 pub mod synthetic;
@@ -70,7 +71,7 @@ impl Haystack {
         if let Ok(entry) = registry::find("haystack", HAYSTACKS, name_or_path) {
             return Ok(Self::named(entry));
         }
-        let user_text::Read { text, notes } = user_text::read(Path::new(name_or_path))?;
+        let reading::Read { text, notes } = reading::read(Path::new(name_or_path))?;
         Ok(Self { name: name_or_path.to_string(), notes, ..Self::from_text(&text) })
     }
 
