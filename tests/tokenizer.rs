@@ -55,6 +55,7 @@ fn vocabulary_of(path: &Path) -> GgufVocabulary {
 #[test]
 fn further_vocabularies_give_the_ids_of_the_models_own_tokenizers() {
     let Some(folder) = std::env::var_os("NIAH_VOCABULARIES") else { return };
+    niah::isolation::set_program(env!("CARGO_BIN_EXE_niah").into());
     let mut wrong = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -64,7 +65,7 @@ fn further_vocabularies_give_the_ids_of_the_models_own_tokenizers() {
         else {
             continue;
         };
-        let tokenizer = match TextTokenizer::from_gguf(&vocabulary_of(&path)) {
+        let tokenizer = match TextTokenizer::isolated_from_gguf(&vocabulary_of(&path)) {
             Ok(tokenizer) => tokenizer,
             Err(error) => {
                 wrong.push(format!("{}: {error}", path.display()));

@@ -7,6 +7,15 @@ pub(super) fn limit_memory(bytes: u64) {
     set(libc::RLIMIT_CORE, 0);
 }
 
+/// How much of this memory a process that this one starts can have: its own limit holds for it too.
+#[cfg(unix)]
+pub(super) fn memory_within_limits(bytes: u64) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to an rlimit that lives through the call.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } == 0;
+    if known { bytes.min(limit.rlim_max) } else { bytes }
+}
+
 /// Allows so many more seconds of computing, from now on.
 #[cfg(unix)]
 pub(super) fn limit_time(seconds: u64) {
@@ -38,6 +47,11 @@ type LimitOf = libc::c_int;
 
 #[cfg(not(unix))]
 pub(super) fn limit_memory(_bytes: u64) {}
+
+#[cfg(not(unix))]
+pub(super) fn memory_within_limits(bytes: u64) -> u64 {
+    bytes
+}
 
 #[cfg(not(unix))]
 pub(super) fn limit_time(_seconds: u64) {}

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use super::limits::{limit_memory, limit_time};
+use super::limits::{limit_memory, limit_time, memory_within_limits};
 use super::{ARGUMENT, Failure, PROGRAM, caught};
 
 /// A busy machine gives a process a fraction of its time: how many seconds may pass for one of computing.
@@ -28,6 +28,7 @@ impl Worker {
     /// Starts a process that may take so many bytes of memory. `None` where no program is named, or none can be started.
     #[must_use]
     pub fn start(memory: u64) -> Option<Self> {
+        let memory = memory_within_limits(memory);
         let mut command = Command::new(PROGRAM.get()?);
         command.args([ARGUMENT, &memory.to_string()]).env("RUST_BACKTRACE", "0");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -30,7 +30,11 @@ impl Kind {
 /// Where a chat template was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum TemplateSource {
-    Source(String),
+    Source {
+        /// The file or key that it stands in.
+        place: String,
+        source: String,
+    },
     /// There are templates, and for this reason none of them is the one to use.
     Unclear(String),
 }

@@ -108,7 +108,10 @@ impl TextTokenizer {
             eos: BTreeSet::from_iter([vocabulary.eos, vocabulary.eot].into_iter().flatten()),
             hash: vocabulary.hash(),
             special_tokens,
-            chat_template: vocabulary.chat_template.clone().map(TemplateSource::Source),
+            chat_template: vocabulary.chat_template.clone().map(|source| {
+                let place = "tokenizer.chat_template of the GGUF file".to_string();
+                TemplateSource::Source { place, source }
+            }),
             notes: Vec::new(),
         }))
     }

@@ -25,7 +25,7 @@ pub(super) fn find(directory: &Path, read: &ReadFile, config: &Value) -> Result<
             let source = String::from_utf8(bytes);
             let source = source
                 .map_err(|_| Error::file(directory.join(file), "not UTF-8 text; save it again as UTF-8"))?;
-            return Ok(Some(TemplateSource::Source(without_bom(&source))));
+            return Ok(Some(found_in(file, &source)));
         }
     }
     if let Some(found) = of_entry("tokenizer_config.json", &config["chat_template"]) {
@@ -45,7 +45,7 @@ pub(super) fn find(directory: &Path, read: &ReadFile, config: &Value) -> Result<
 /// The template of an entry: a text, or a list or map of named ones.
 fn of_entry(file: &str, entry: &Value) -> Option<TemplateSource> {
     let named: Vec<(&str, &str)> = match entry {
-        Value::String(source) => return Some(TemplateSource::Source(without_bom(source))),
+        Value::String(source) => return Some(found_in(file, source)),
         Value::Array(list) => list
             .iter()
             .filter_map(|item| Some((item["name"].as_str()?, item["template"].as_str()?)))
@@ -56,14 +56,18 @@ fn of_entry(file: &str, entry: &Value) -> Option<TemplateSource> {
         _ => return None,
     };
     match named.iter().find(|(name, _)| *name == DEFAULT) {
-        Some((_, source)) => Some(TemplateSource::Source(without_bom(source))),
+        Some((_, source)) => Some(found_in(file, source)),
         None if named.is_empty() => None,
         None => Some(unclear(file, &named.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>())),
     }
 }
 
-fn without_bom(source: &str) -> String {
-    source.trim_start_matches('\u{FEFF}').to_string()
+/// A byte-order mark is no part of a template.
+fn found_in(file: &str, source: &str) -> TemplateSource {
+    TemplateSource::Source {
+        place: file.to_string(),
+        source: source.trim_start_matches('\u{FEFF}').to_string(),
+    }
 }
 
 fn unclear(file: &str, names: &[String]) -> TemplateSource {
@@ -102,26 +106,29 @@ mod tests {
         find(Path::new("model"), &read, config).unwrap()
     }
 
-    fn source(text: &str) -> Option<TemplateSource> {
-        Some(TemplateSource::Source(text.to_string()))
+    fn source(text: &str, place: &str) -> Option<TemplateSource> {
+        Some(TemplateSource::Source { place: place.to_string(), source: text.to_string() })
     }
 
     #[test]
     fn the_template_is_looked_for_as_transformers_does() {
         let config = json!({"chat_template": "config"});
         let json = r#"{"chat_template": "json"}"#;
-        assert_eq!(found(&[(FILE, "file"), (JSON, json)], &config), source("file"));
-        assert_eq!(found(&[(JSON, json)], &config), source("config"));
-        assert_eq!(found(&[(JSON, json)], &Value::Null), source("json"));
-        assert_eq!(found(&[("additional_chat_templates/default.jinja", "more")], &config), source("more"));
+        assert_eq!(found(&[(FILE, "file"), (JSON, json)], &config), source("file", FILE));
+        assert_eq!(found(&[(JSON, json)], &config), source("config", "tokenizer_config.json"));
+        assert_eq!(found(&[(JSON, json)], &Value::Null), source("json", JSON));
+        assert_eq!(
+            found(&[("additional_chat_templates/default.jinja", "more")], &config),
+            source("more", "additional_chat_templates/default.jinja")
+        );
         assert_eq!(found(&[], &json!({"chat_template": null})), None);
     }
 
     #[test]
     fn a_byte_order_mark_is_no_part_of_a_template() {
-        assert_eq!(found(&[(FILE, "\u{FEFF}file")], &Value::Null), source("file"));
+        assert_eq!(found(&[(FILE, "\u{FEFF}file")], &Value::Null), source("file", FILE));
         let json = "\u{FEFF}{\"chat_template\": \"\u{FEFF}json\"}";
-        assert_eq!(found(&[(JSON, json)], &Value::Null), source("json"));
+        assert_eq!(found(&[(JSON, json)], &Value::Null), source("json", JSON));
     }
 
     #[test]
@@ -133,7 +140,7 @@ mod tests {
             assert!(problem.contains("rag, tool_use") && problem.contains(FILE), "{problem}");
         }
         let with_default = json!({"chat_template": {"rag": "r", "default": "d"}});
-        assert_eq!(found(&[], &with_default), source("d"));
+        assert_eq!(found(&[], &with_default), source("d", "tokenizer_config.json"));
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join(FOLDER)).unwrap();
         std::fs::write(directory.path().join(FOLDER).join("tool_use.jinja"), "t").unwrap();

@@ -109,23 +109,19 @@ impl TextTokenizer {
     /// # Errors
     /// [`Error::ChatTemplate`] when the template cannot be parsed, or it is not clear which one to use.
     pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
-        let source = match &self.facts.chat_template {
+        let (place, source) = match &self.facts.chat_template {
             None => return Ok(None),
             Some(TemplateSource::Unclear(problem)) => return Err(Error::ChatTemplate(problem.clone())),
-            Some(TemplateSource::Source(source)) => source,
+            Some(TemplateSource::Source { place, source }) => (place, source),
         };
-        let tokens = self.facts.special_tokens.clone();
-        match &self.engine {
-            Engine::Here(_) => ChatTemplate::new(source, tokens),
-            Engine::Apart(_) => ChatTemplate::isolated(source, tokens),
-        }
-        .map(Some)
+        let apart = matches!(self.engine, Engine::Apart(_));
+        ChatTemplate::of_file(place, source, self.facts.special_tokens.clone(), apart).map(Some)
     }
 
     /// The template's source, parsed or not.
     pub(super) fn chat_template_source(&self) -> Option<&str> {
         match &self.facts.chat_template {
-            Some(TemplateSource::Source(source)) => Some(source),
+            Some(TemplateSource::Source { source, .. }) => Some(source),
             _ => None,
         }
     }

@@ -42,6 +42,8 @@ impl Message {
 
 /// A chat template, ready to render.
 pub struct ChatTemplate {
+    /// Where it stands, for messages.
+    place: Option<String>,
     source: String,
     special_tokens: BTreeMap<String, String>,
     date: Date,
@@ -63,7 +65,7 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::ChatTemplate`] when the source is not a valid template.
     pub fn new(source: &str, special_tokens: BTreeMap<String, String>) -> Result<Self> {
-        Self::run_by(source, special_tokens, None)
+        Self::run_by(None, source, special_tokens, None)
     }
 
     /// The same, parsed and rendered in a process of its own where one can be had ([`crate::isolation`]).
@@ -71,15 +73,28 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::ChatTemplate`] when the source is not a valid template, or ends that process.
     pub fn isolated(source: &str, special_tokens: BTreeMap<String, String>) -> Result<Self> {
-        Self::run_by(source, special_tokens, Some(TemplateWorker::default()))
+        Self::run_by(None, source, special_tokens, Some(TemplateWorker::default()))
+    }
+
+    /// The template of this place, isolated or not.
+    pub(super) fn of_file(
+        place: &str,
+        source: &str,
+        special_tokens: BTreeMap<String, String>,
+        isolated: bool,
+    ) -> Result<Self> {
+        let worker = isolated.then(TemplateWorker::default);
+        Self::run_by(Some(place.to_string()), source, special_tokens, worker)
     }
 
     fn run_by(
+        place: Option<String>,
         source: &str,
         special_tokens: BTreeMap<String, String>,
         worker: Option<TemplateWorker>,
     ) -> Result<Self> {
         let template = Self {
+            place,
             source: source.to_string(),
             special_tokens,
             date: Date::new(2024, 7, 26)?,
@@ -87,7 +102,7 @@ impl ChatTemplate {
             content: [OnceLock::new(), OnceLock::new()],
             rendered: Mutex::default(),
         };
-        template.run(&template.job(Content::Text, None)).map_err(Error::ChatTemplate)?;
+        template.run(&template.job(Content::Text, None)).map_err(|problem| template.error(&problem))?;
         Ok(template)
     }
 
@@ -117,7 +132,7 @@ impl ChatTemplate {
             Ok(_) => "; drop --system-instruction, or say it in the task's own text",
             Err(_) => "",
         };
-        Err(Error::ChatTemplate(format!("{problem}{remedy}")))
+        Err(self.error(&format!("{problem}{remedy}")))
     }
 
     /// A conversation, up to where the assistant's next turn begins.
@@ -125,7 +140,14 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::ChatTemplate`] when the template refuses the conversation, with the template's own message.
     pub fn render_messages(&self, messages: &[Message]) -> Result<String> {
-        self.render_text(messages).map_err(Error::ChatTemplate)
+        self.render_text(messages).map_err(|problem| self.error(&problem))
+    }
+
+    fn error(&self, problem: &str) -> Error {
+        Error::ChatTemplate(match &self.place {
+            Some(place) => format!("{place}: {problem}"),
+            None => problem.to_string(),
+        })
     }
 
     fn render_text(&self, messages: &[Message]) -> Result<String, String> {
