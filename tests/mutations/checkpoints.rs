@@ -6,7 +6,10 @@ use std::path::Path;
 
 use candle_core::quantized::gguf_file::Value as Gguf;
 use candle_core::{Device, Tensor};
+use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
+use niah::grid::ContextLength;
+use niah::model::decoder::Forward;
 use niah::model::dtype::Dtype;
 use niah::plan::{Inspection, PrecisionChoice};
 use serde_json::{Value, json};
@@ -22,6 +25,28 @@ fn load(path: &Path) {
         assert!(!error.one_line().is_empty());
     }
 }
+
+/// Opens the checkpoint, and computes a few tokens where it opens.
+fn compute(path: &Path) {
+    let Ok(checkpoint) = Checkpoint::open(path.to_str().unwrap(), RopeOverride::default()) else { return };
+    let Ok(decoder) = checkpoint.decoder(&Device::Cpu, Dtype::F32) else { return };
+    let spec = &checkpoint.spec;
+    let inputs = VariantInputs {
+        layers: &spec.layers,
+        heads: spec.num_attention_heads,
+        own: Some(&checkpoint.own_variant),
+        scale_override: None,
+        training_length: spec.training_length(),
+        screening: spec.screening.as_ref(),
+    };
+    let entry = VARIANTS.iter().find(|entry| entry.name == checkpoint.own_variant.name).unwrap();
+    let Ok(variant) = (entry.value)(&inputs) else { return };
+    let forward = Forward { variant: variant.as_ref(), keep_logits: 1, probe: None };
+    drop(decoder.forward(&[1, 2, 3], &mut decoder.new_cache(5000), forward));
+}
+
+/// f32 for the weights.
+const EXACT: PrecisionChoice = PrecisionChoice { dtype: Some(Dtype::F32), kv_dtype: None };
 
 #[test]
 fn configurations_of_every_family_survive() {
@@ -43,8 +68,8 @@ fn configurations_of_every_family_survive() {
             |mutator| mutator.json_text(&seeds),
             |bytes| {
                 fs::write(place.path().join("config.json"), bytes).unwrap();
-                let opened = Checkpoint::open(place.path().to_str().unwrap(), RopeOverride::default());
-                drop(opened);
+                drop(Inspection::of(place.path().to_str().unwrap(), EXACT, &[ContextLength(1000)]));
+                compute(place.path());
             },
         );
     }
@@ -138,7 +163,6 @@ fn gguf_files_survive() {
     let seeds = [fs::read(&path).unwrap()];
     // The header is a small part of the file: most of the changes are made there.
     let header_size = seeds[0].windows(4).rposition(|window| window == b"blk.").unwrap() + 64;
-    let precision = PrecisionChoice { dtype: Some(Dtype::F32), kv_dtype: None };
     survives(
         "gguf",
         3000,
@@ -155,7 +179,7 @@ fn gguf_files_survive() {
         |bytes| {
             fs::write(&path, bytes).unwrap();
             load(&path);
-            drop(Inspection::of(path.to_str().unwrap(), precision, &[]));
+            drop(Inspection::of(path.to_str().unwrap(), EXACT, &[]));
         },
     );
 }
