@@ -55,7 +55,7 @@ pub fn lines(text: &str) -> Cow<'_, str> {
 
 /// A page that was drawn here: line ends stay, and so do the escape sequences that set colours when it was drawn in `colours`.
 ///
-/// Texts within it went through [`line`] before; this is for those that somebody forgets.
+/// Texts within it went through [`line()`] before; this is for those that somebody forgets.
 #[must_use]
 pub fn page(text: &str, colours: bool) -> Cow<'_, str> {
     if !colours || !text.contains('\x1b') {
