@@ -131,6 +131,8 @@ fn what_the_families_checkpoints_say_gives_no_warning() {
         let family = Family::open(&name);
         let directory = tempfile::tempdir().unwrap();
         let checkpoint = family.checkpoint(directory.path(), &family.config).unwrap();
-        assert_eq!(checkpoint.warnings, [""; 0], "{name}");
+        // That a checkpoint which sees images holds more than its language model is told, and no fault of its configuration.
+        let told: Vec<_> = checkpoint.warnings.iter().filter(|told| !told.contains("see or hear")).collect();
+        assert_eq!(told, [""; 0], "{name}");
     }
 }

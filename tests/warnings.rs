@@ -73,7 +73,10 @@ fn golden_and_shipped_checkpoints_give_no_warning() {
             }
             let checkpoint = Checkpoint::open(folder.to_str().unwrap(), RopeOverride::default());
             let checkpoint = checkpoint.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-            assert_eq!(checkpoint.warnings, [""; 0], "{}", folder.display());
+            // Those that see images hold more than the language model, which is told.
+            let told: Vec<_> =
+                checkpoint.warnings.iter().filter(|told| !told.contains("see or hear")).collect();
+            assert_eq!(told, [""; 0], "{}", folder.display());
             opened += 1;
         }
     }
