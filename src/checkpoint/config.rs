@@ -86,15 +86,21 @@ impl Config {
         self.dialect
     }
 
-    /// The part that describes the language model: `text_config` of a checkpoint that sees images as well, else all of it. Where the
-    /// part does not say so itself, the whole says whether the head is tied, and its type gives the family.
+    /// The part that describes the language model: `text_config` of a checkpoint that sees images as well, else all of it. The head
+    /// is tied when either says so, and where the part does not name its family, the type of the whole gives it.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when `text_config` is no object.
     pub fn text_part(self) -> Result<Self> {
         const TIED: &str = "tie_word_embeddings";
         let Some(mut text) = self.optional_section("text_config")? else { return Ok(self) };
-        if text.get(TIED).is_none() {
+        for key in [TIED, "model_type"] {
+            if text.get(key).is_none() {
+                text.values.remove(key);
+            }
+        }
+        // Tied when either says so.
+        if self.get(TIED) == Some(&Value::Bool(true)) {
             text.values.remove(TIED);
         }
         let tied = self.get(TIED).map(|tied| (TIED, tied.clone()));
