@@ -110,5 +110,5 @@ impl Download {
 /// A line on stderr about something that takes its time without a bar.
 pub fn say(line: &str) {
     // A reader of stderr that has gone away must not end a run.
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable::line(line));
 }

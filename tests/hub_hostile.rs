@@ -325,6 +325,23 @@ fn a_download_is_taken_up_however_the_server_answers() {
 }
 
 #[test]
+fn what_came_of_a_file_outlives_an_answer_from_somewhere_else() {
+    // Such as the page of a network that wants a login first.
+    let login = Server::new(files(|request| match request.header("range") {
+        Some(_) => Reply::new("200 OK\r\nETag: \"page\"", "<html>"),
+        None => whole(),
+    }));
+    let mut scene = Scene::new(&login);
+    scene.leave(&weights()[..4_000]);
+    scene.assert_refused(&["changed while it was downloaded"]);
+    assert_eq!(std::fs::read(scene.blob(".incomplete")).unwrap(), &weights()[..4_000]);
+    let server = Server::new(files(part));
+    scene.settings.endpoint = server.url();
+    scene.assert_fetched();
+    assert_eq!(server.asked().last().unwrap().header("range"), Some("bytes=4000-"));
+}
+
+#[test]
 fn a_server_that_is_busy_is_asked_again_and_not_for_ever() {
     let busy = |status: &'static str, times: usize| {
         let asked = AtomicUsize::new(0);

@@ -81,17 +81,6 @@ fn is_later_part(name: &str) -> bool {
     number.len() == 5 && number != "00001" && number.chars().all(|c| c.is_ascii_digit())
 }
 
-/// Names for a message, of which there may be very many.
-pub(super) fn shortened(names: impl Iterator<Item = String>) -> String {
-    const NAMED: usize = 30;
-    let mut names: Vec<_> = names.collect();
-    if let Some(more) = names.len().checked_sub(NAMED).filter(|&more| more > 0) {
-        names.truncate(NAMED);
-        names.push(format!("and {more} more"));
-    }
-    names.join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,12 +104,5 @@ mod tests {
         {
             assert!(matches!(of("a/b", &nothing), Choice::Nothing(_)), "{nothing:?}");
         }
-    }
-
-    #[test]
-    fn a_long_list_is_cut() {
-        let names = shortened((0..32).map(|number| number.to_string()));
-        assert!(names.ends_with("29, and 2 more"), "{names}");
-        assert_eq!(shortened((0..2).map(|number| number.to_string())), "0, 1");
     }
 }

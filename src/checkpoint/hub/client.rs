@@ -51,6 +51,8 @@ pub(super) enum Kind {
     Network,
     /// An answer that cannot be right.
     Untrusted,
+    /// Bytes of a file that are not its own.
+    Damaged,
     /// A file of this machine, which the problem names.
     Local,
 }

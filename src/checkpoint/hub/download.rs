@@ -1,6 +1,7 @@
 //! The contents of one file: received into the cache, taken up again where they broke off, checked, and only then given
 //! their name.
 
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -71,13 +72,13 @@ pub(super) fn receive(
     let answer = Some(answer).filter(|_| incoming.length == 0 && !lock.waited);
     let resumed = incoming.length > 0;
     let mut done = incoming.fill(client, contents, answer).and_then(|()| incoming.finish());
-    if resumed && done.as_ref().is_err_and(|failure| failure.kind == Kind::Untrusted) {
+    if resumed && done.as_ref().is_err_and(|failure| failure.kind == Kind::Damaged) {
         // What an earlier attempt left may be what is wrong.
         incoming.restart()?;
         done = incoming.fill(client, contents, None).and_then(|()| incoming.finish());
     }
     if let Err(failure) = done {
-        if failure.kind == Kind::Untrusted {
+        if failure.kind == Kind::Damaged {
             let _ = fs::remove_file(&incoming.path);
         }
         return Err(failure);
@@ -87,6 +88,11 @@ pub(super) fn receive(
     let place = cache.blob_place(&contents.etag).map_err(local)?;
     fs::rename(path, &place).map_err(|error| local(unwritable(&place, &error)))?;
     Ok(true)
+}
+
+/// A failure of bytes that are not the file's.
+fn damaged(problem: impl Display) -> Failure {
+    Failure::new(Kind::Damaged, problem)
 }
 
 /// A failure of a file of this machine.
@@ -210,10 +216,7 @@ impl<'a> Incoming<'a> {
                 break;
             }
             if self.length + read as u64 > contents.most(client) {
-                return Err(Failure::untrusted(format!(
-                    "more bytes than the {} of the file",
-                    contents.most(client)
-                )));
+                return Err(damaged(format!("more bytes than the {} of the file", contents.most(client))));
             }
             self.file.write_all(&buffer[..read]).map_err(|error| self.unwritable(&error))?;
             if let Some(running) = &mut self.running {
@@ -235,7 +238,7 @@ impl<'a> Incoming<'a> {
         let differs = |whole: u64| self.size.is_some_and(|size| size != whole);
         match answer.part {
             Some((first, whole)) if first != self.length || whole.is_some_and(differs) => {
-                return Err(Failure::untrusted("the answer is another part of the file than was asked for"));
+                return Err(damaged("the answer is another part of the file than was asked for"));
             }
             None if self.length > 0 => self.restart()?,
             _ => {}
@@ -243,9 +246,7 @@ impl<'a> Incoming<'a> {
         match answer.length.zip(self.size) {
             Some((length, size)) if self.length.checked_add(length) != Some(size) => {
                 let end = self.length.saturating_add(length);
-                Err(Failure::untrusted(format!(
-                    "the file has {size} bytes, and the answer would end at {end}"
-                )))
+                Err(damaged(format!("the file has {size} bytes, and the answer would end at {end}")))
             }
             _ => Ok(()),
         }
@@ -258,7 +259,7 @@ impl<'a> Incoming<'a> {
             self.running = self.hash_of_file().map_err(|error| self.unwritable(&error))?;
         }
         match self.running.take() {
-            Some(running) => running.finish().map_err(Failure::untrusted),
+            Some(running) => running.finish().map_err(damaged),
             None => Ok(()),
         }
     }

@@ -17,7 +17,7 @@ mod settings;
 use std::path::PathBuf;
 
 use cache::RepositoryCache;
-use choice::{ADAPTER, CONFIG, Choice, INDEX, WEIGHTS, is_model, shortened};
+use choice::{ADAPTER, CONFIG, Choice, INDEX, WEIGHTS, is_model};
 use client::{Client, Expected, Failure, Kind};
 use download::{Contents, local, receive};
 use fingerprint::Fingerprint;
@@ -29,6 +29,7 @@ use super::Named;
 use super::gguf::other_parts;
 use super::safetensors::shard_names;
 use crate::error::{Error, Result};
+use crate::printable::listed;
 
 /// Files that a checkpoint may do without.
 const OPTIONAL: &[&str] = &[
@@ -168,6 +169,9 @@ impl Fetch<'_> {
     fn is_complete(&self) -> Result<bool> {
         let Some(commit) = &self.commit else { return Ok(false) };
         let has = |file: &str| Ok::<_, Error>(self.cache.file(commit, &self.id.in_folder(file))?.is_some());
+        if !has(CONFIG)? {
+            return Ok(false);
+        }
         for file in OPTIONAL {
             if !has(file)? && !self.cache.lacks(commit, &self.id.in_folder(file)) {
                 return Ok(false);
@@ -225,7 +229,7 @@ impl Fetch<'_> {
                 let names = several.into_iter().map(|file| format!("{base}/{file}"));
                 Err(Error::file(
                     self.name,
-                    format!("holds several GGUF files; name one of them: {}", shortened(names)),
+                    format!("holds several GGUF files; name one of them: {}", listed(names)),
                 ))
             }
             // What is not in the cache is said by the name of the first file that is missing.
@@ -254,7 +258,7 @@ impl Fetch<'_> {
             let _ = self.list();
         }
         let files = self.listing.iter().flat_map(|listing| listing.below(""));
-        let others = shortened(files.filter(|file| is_model(file)).map(String::from));
+        let others = listed(files.filter(|file| is_model(file)).map(String::from));
         match self.missing(file) {
             Error::File { path, problem } if !others.is_empty() => {
                 Error::file(path, format!("{problem} ({} has: {others})", self.id.repository()))
@@ -358,7 +362,9 @@ impl Fetch<'_> {
             Kind::Status(_) | Kind::Broken | Kind::Network => {
                 "check the id and the network and run the same again, or set HF_HUB_OFFLINE=1 to use the cache alone"
             }
-            Kind::Untrusted => "such an answer is not used: check the network and, if it is set, HF_ENDPOINT",
+            Kind::Untrusted | Kind::Damaged => {
+                "such an answer is not used: check the network and, if it is set, HF_ENDPOINT"
+            }
         };
         let problem = &failure.problem;
         Error::file(
