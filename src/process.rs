@@ -23,11 +23,15 @@ pub fn own_limit() -> Option<(&'static str, usize)> {
     let left = |(name, used, command): &(&str, &str, &'static str)| {
         let limit = limits.lines().find_map(|line| line.strip_prefix(name))?;
         let limit: usize = limit.split_whitespace().next()?.parse().ok()?;
-        Some((*command, limit.saturating_sub(kibibytes("/proc/self/status", used)?)))
+        let taken = kibibytes("/proc/self/status", used)? + UNPLANNED;
+        Some((*command, limit.saturating_sub(taken)))
     };
     let kinds = [("Max address space", "VmSize:", ADDRESS_SPACE), ("Max data size", "VmData:", "ulimit -d")];
     kinds.iter().filter_map(left).min_by_key(|(_, left)| *left)
 }
+
+/// Bytes of such a limit that are gone without being planned: stacks of threads, and what the allocator holds but cannot use.
+const UNPLANNED: usize = 32 << 20;
 
 /// The command that limits the address space of a process.
 const ADDRESS_SPACE: &str = "ulimit -v";
