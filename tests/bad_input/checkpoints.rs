@@ -87,7 +87,7 @@ fn a_broken_config_json_is_refused_with_key_and_expectation() {
         ("head_dim", json!(7), &["head_dim", "found 7", "even"]),
         ("head_dim", json!(2_147_483_648u64), &["self_attn.q_proj.weight", "8589934592"]),
         ("rms_norm_eps", json!(-1), &["rms_norm_eps", "found -1", "a number above 0"]),
-        ("hidden_act", json!("swoosh"), &["hidden_act", "found swoosh", "silu, gelu"]),
+        ("hidden_act", json!("swoosh"), &["hidden_act", "found swoosh", "one of silu, swish, gelu"]),
         ("attention_bias", json!("yes"), &["attention_bias", "true or false"]),
         ("attention_bias", json!(true), &["q_proj.bias", "no such tensor"]),
         ("rope_parameters", json!([]), &["rope_parameters", "an object"]),
