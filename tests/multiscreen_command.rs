@@ -245,7 +245,7 @@ fn tables_of_older_runs_are_read_and_continued() {
         fs::write(&path, lines.join("\n") + "\n").unwrap();
     };
     shorten("attention.csv", 4);
-    shorten("results.csv", 1);
+    shorten("results.csv", 3);
     let heads = heads(&place, "out");
     assert_eq!((heads.len(), heads.values().filter(|row| row.passed_keys.is_some()).count()), (4 * 12, 0));
     place.stdout(&["view", "out", "--by", "layer", "--length=200", "--depth=0"]);

@@ -91,16 +91,11 @@ fn a_broken_config_json_is_refused_with_key_and_expectation() {
         ("attention_bias", json!("yes"), &["attention_bias", "true or false"]),
         ("attention_bias", json!(true), &["q_proj.bias", "no such tensor"]),
         ("rope_parameters", json!([]), &["rope_parameters", "an object"]),
-        (
-            "rope_parameters",
-            json!({"rope_type": "default"}),
-            &["rope_parameters.rope_theta", "found nothing"],
-        ),
         ("rope_parameters", json!({"rope_theta": 0}), &["rope_parameters.rope_theta", "found 0", "above 0"]),
         (
             "rope_parameters",
             json!({"rope_theta": 1e4, "rope_type": "spiral"}),
-            &["found spiral", "default, linear, dynamic, llama3, longrope or yarn"],
+            &["found spiral", "default, linear, dynamic, llama3, longrope, proportional or yarn"],
         ),
         (
             "rope_parameters",
