@@ -46,6 +46,9 @@ fn page(found: &Inspection, style: &Style) -> String {
     if spec.screening.is_none() {
         page.line("scores", &scores(spec));
     }
+    if let Some(largest) = attention.largest_score {
+        page.line("bound", &bound(largest));
+    }
     page.line("training", &training(found));
     page.line("variant", &format!("{} ({})", attention.variant, attention.description));
     if let Some(swap) = &attention.swap {
@@ -383,6 +386,20 @@ fn scores(spec: &DecoderSpec) -> String {
     let set = multipliers.iter().filter(|(_, factor)| *factor != 1.0);
     parts.extend(set.map(|(what, factor)| format!("{what} times {}", significant(*factor))));
     parts.join(", ")
+}
+
+/// What bounded scores mean for softmax: the weight of a key with the largest score `b` among `n - 1` others of score 0,
+/// `e^b / (e^b + n - 1)`.
+fn bound(largest: f64) -> String {
+    let weight = |n: f64| significant(largest.exp() / (largest.exp() + n - 1.0));
+    format!(
+        "scores are at most {} before any multiplier, as queries and keys are normalised without a gain: under softmax one key among \
+         others of score 0 gets at most {} of 1k keys, {} of 16k and {} of 256k",
+        significant(largest),
+        weight(1024.0),
+        weight(16_384.0),
+        weight(262_144.0)
+    )
 }
 
 /// Four significant digits at most.

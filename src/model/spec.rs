@@ -234,6 +234,23 @@ impl DecoderSpec {
         self.layers.iter().find_map(original).or(self.max_position_embeddings)
     }
 
+    /// The largest size that a score `scale q·k` can have before any multiplier, where norms on queries and keys without a gain bound
+    /// it on every layer: both have at most length `sqrt(head_dim)` then, so that `|q·k| <= head_dim`. `None` without such a bound.
+    #[must_use]
+    pub fn largest_score(&self) -> Option<f64> {
+        let bounded = match self.qk_norm {
+            QkNorm::WeightlessOnAllLayers => true,
+            QkNorm::WeightlessPerHead => self.layers.iter().all(|layer| layer.rope.is_some()),
+            _ => false,
+        };
+        // These two change the length of what they rotate.
+        let tempered = |rope: &&RopeSpec| {
+            matches!(rope.scaling, RopeScaling::Yarn { .. } | RopeScaling::LongRope { .. })
+        };
+        let lengths_stay = !self.ropes().iter().any(tempered);
+        (bounded && lengths_stay).then_some(self.attention_scale * self.head_dim as f64)
+    }
+
     /// Width of a value; that of a head but for screening tiles.
     #[must_use]
     pub fn value_dim(&self) -> usize {

@@ -60,6 +60,9 @@ pub struct AttentionFacts {
     pub ssmax_scale: Option<Vec<Vec<f32>>>,
     /// Learned `b`, `[layers][heads]`.
     pub ssmax_bias: Option<Vec<Vec<f32>>>,
+    /// The largest size of a score before the variant's multiplier, where norms without a gain bound it
+    /// ([`DecoderSpec::largest_score`]).
+    pub largest_score: Option<f64>,
     /// What `--variant ssmax` is where no scale is learned; absent where it is no swap, or none is possible.
     pub swap: Option<String>,
     /// Windows and acceptance widths of screening tiles, `[layers][tiles]`.
@@ -153,6 +156,7 @@ impl Inspection {
                 description: own.description(),
                 ssmax_scale: by_layer(rule, scale),
                 ssmax_bias: by_layer(rule, bias).filter(|_| rule.has_bias()),
+                largest_score: checkpoint.spec.largest_score(),
                 swap: zero_shot_swap(&checkpoint),
                 screens: learned_screens(&checkpoint),
             },
