@@ -13,12 +13,12 @@
 //!
 //! [`train`] makes checkpoints that load like any other; what it draws from, a run can leave out ([`split`]). [`loss`] measures
 //! how well any of them predicts text, by position.
-//! [`commands::experiment`] repeats a paper's claims: its stages are commands, and [`report::experiment`] says what they found.
+//! [`laboratory`] repeats a paper's claims: its stages are commands, and [`laboratory::report`] says what they found.
 //!
 //! # Layers: imports point down only
 //!
 //! ```text
-//!  6  main · cli · commands             clap, stdout, exit codes
+//!  6  main · cli · commands · laboratory   clap, stdout, exit codes
 //!  5  export                            reports to bytes, the directory of a run
 //!  4  report · stats                    outcomes to tables and heatmap layout
 //!  3  plan · prefix · runner · train    the only modules that see both columns below
@@ -60,6 +60,7 @@ pub mod haystack;
 pub mod isolation;
 pub mod json;
 mod kernel;
+pub mod laboratory;
 pub mod logits;
 pub mod loss;
 pub mod model;

@@ -8,6 +8,7 @@ use niah::cli::{Cli, Command};
 use niah::commands;
 use niah::error::{Error, Result};
 use niah::isolation;
+use niah::laboratory;
 
 #[global_allocator]
 static ALLOCATOR: niah::allocator::Allocator = niah::allocator::Allocator;
@@ -52,7 +53,7 @@ fn run() -> Result<()> {
         Command::Loss(args) => commands::loss::run(&args, &style),
         Command::Bench(args) => commands::bench::run(&args, &style),
         Command::Train(args) => commands::train::run(&args),
-        Command::Experiment(args) => commands::experiment::run(&args),
+        Command::Experiment(args) => laboratory::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args, &style),
         Command::List(args) => commands::list::run(&args),
     }

@@ -65,6 +65,7 @@ const MODULES: &[(&str, Layer)] = &[
     ("export", Export),
     ("cli", Command),
     ("commands", Command),
+    ("laboratory", Command),
     ("main", Command),
 ];
 

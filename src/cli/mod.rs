@@ -121,6 +121,12 @@ pub fn command() -> clap::Command {
     Cli::command().mut_subcommands(|command| command.mut_args(numbers))
 }
 
+/// A command line of a test.
+#[cfg(test)]
+pub(crate) fn parsed(words: &[&str]) -> Cli {
+    Cli::parse_from(words)
+}
+
 /// `_` is accepted for `-` in the names of flags.
 #[must_use]
 pub fn with_dashes(argument: &str) -> String {

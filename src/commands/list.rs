@@ -1,6 +1,5 @@
 //! `niah list`: what can be named.
 
-use super::experiment::EXPERIMENTS;
 use super::print;
 use crate::attention::variant::VARIANTS;
 use crate::checkpoint::{ARCHITECTURES, SHIPPED};
@@ -8,6 +7,7 @@ use crate::cli::ListArgs;
 use crate::error::Result;
 use crate::export::EXPORTERS;
 use crate::haystack::HAYSTACKS;
+use crate::laboratory::EXPERIMENTS;
 use crate::model::families::FAMILIES;
 use crate::registry::{self, Entry};
 use crate::score::SCORERS;

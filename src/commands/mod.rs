@@ -6,7 +6,6 @@ pub mod compare;
 pub mod config_file;
 pub mod demo;
 mod evaluation;
-pub mod experiment;
 pub mod inspect;
 pub mod list;
 pub mod logits;

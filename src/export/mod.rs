@@ -3,7 +3,6 @@
 pub mod comparison;
 pub mod csv;
 pub mod directory;
-pub mod experiment;
 pub mod html;
 pub mod inspection;
 pub mod json;

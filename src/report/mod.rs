@@ -5,7 +5,6 @@
 
 pub mod comparison;
 pub mod document;
-pub mod experiment;
 pub mod heatmap;
 pub mod loss;
 pub mod speed;

@@ -157,7 +157,7 @@ impl Experiment {
 /// Trials by length.
 fn by_length(outcomes: &[Outcome]) -> BTreeMap<usize, Vec<&Outcome>> {
     let mut lengths: BTreeMap<usize, Vec<&Outcome>> = BTreeMap::new();
-    for outcome in super::latest(outcomes) {
+    for outcome in crate::report::latest(outcomes) {
         lengths.entry(outcome.context_length).or_default().push(outcome);
     }
     lengths

@@ -5,9 +5,9 @@ use super::super::stages::{Stage, Stages};
 use super::{MULTISCREEN, NAME, merged, small, training};
 use crate::cli::ExperimentArgs;
 use crate::error::Result;
-use crate::export::experiment::{rate_run, vocabulary};
+use crate::laboratory::measured::{rate_run, vocabulary};
+use crate::laboratory::report::rates;
 use crate::report::document::Block;
-use crate::report::experiment::rates;
 
 /// Exponents of the learning rates.
 const RATES: [i32; 11] = [-10, -9, -8, -7, -6, -5, -4, -3, -2, -1, 0];

@@ -2,7 +2,9 @@
 
 mod configurations;
 mod flags;
+pub mod measured;
 mod multiscreen;
+pub mod report;
 mod ssmax;
 mod stages;
 
@@ -10,18 +12,18 @@ use std::fs;
 use std::path::Path;
 
 use self::flags::Trials;
-use super::tell;
 use crate::cli::ExperimentArgs;
+use crate::commands::tell;
 use crate::error::{Error, Result};
 use crate::export::directory::{make, replace};
 use crate::export::{html, markdown, svg};
+use crate::laboratory::report::{Configuration, Experiment, Paper, document};
 use crate::registry::{self, Entry};
 use crate::report::document::{Block, Document};
-use crate::report::experiment::{Configuration, Experiment, Paper, document};
 
 /// An experiment.
 #[derive(Clone, Copy)]
-pub(super) struct Kind {
+pub(crate) struct Kind {
     /// What it is called in the report.
     title: &'static str,
     /// How many configurations, from the first, are told of in sentences.
@@ -41,7 +43,7 @@ struct Made {
 }
 
 /// The experiments, by name.
-pub(super) const EXPERIMENTS: &[Entry<Kind>] = &[
+pub(crate) const EXPERIMENTS: &[Entry<Kind>] = &[
     Entry { name: "ssmax", about: "Scalable-Softmax against Softmax (arXiv 2501.19399)", value: ssmax::KIND },
     Entry {
         name: "multiscreen",

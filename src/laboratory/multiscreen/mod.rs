@@ -11,7 +11,7 @@ use super::stages::{Stage, Stages};
 use super::{Kind, Made};
 use crate::cli::ExperimentArgs;
 use crate::error::Result;
-use crate::report::experiment::Paper;
+use crate::laboratory::report::Paper;
 
 pub(super) const KIND: Kind = Kind {
     title: "Multiscreen beside Softmax and Scalable-Softmax, in miniature",

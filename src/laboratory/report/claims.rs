@@ -125,7 +125,7 @@ fn verdict(claim: Claim, sides: [Option<Ordering>; 3], [a, b]: [&str; 2]) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::experiment::Paper;
+    use crate::laboratory::report::Paper;
     use crate::report::tests::outcome;
 
     /// One trial at the training length of 64, always right, and twenty at 16 times of it, the first `right` of them right.

@@ -8,8 +8,8 @@ use crate::checkpoint::shipped_directory;
 use crate::cli::ExperimentArgs;
 use crate::commands::tell;
 use crate::error::Result;
-use crate::export::experiment::{Measured, read};
-use crate::report::experiment::{Claim, Configuration, SeedRun};
+use crate::laboratory::measured::{Measured, read};
+use crate::laboratory::report::{Claim, Configuration, SeedRun};
 
 /// The part of the steps over which key-value lines grow, as a fraction.
 const CURRICULUM: (usize, usize) = (2, 5);
@@ -208,15 +208,13 @@ fn measure(
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::cli::{Cli, Command};
+    use crate::cli::{Command, parsed};
 
     #[test]
     fn what_does_not_ship_is_trained_beside_shipped_checkpoints() {
         let command = ["niah", "experiment", "multiscreen", "-o", "out", "--from-fixtures"];
-        let Command::Experiment(args) = Cli::parse_from(command).command else { panic!("another command") };
+        let Command::Experiment(args) = parsed(&command).command else { panic!("another command") };
         let measured = Planned::decoder(&args, "(a) softmax", "softmax");
         assert_eq!(measured.stages(&args), 3);
         let unmeasured = Planned { evaluated: false, ..measured };

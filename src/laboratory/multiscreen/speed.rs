@@ -9,9 +9,9 @@ use super::sizes::Sized;
 use super::{FULL, NAME, SOFTMAX, TEXTS, narrow, text_loss};
 use crate::cli::ExperimentArgs;
 use crate::error::Result;
-use crate::export::experiment::{machine, seconds, steps, text_losses};
+use crate::laboratory::measured::{machine, seconds, steps, text_losses};
+use crate::laboratory::report::speed::{Speeds, Timed, section};
 use crate::report::document::Block;
-use crate::report::experiment::speed::{Speeds, Timed, section};
 
 const LENGTHS: &str = "1k,2k,4k,8k,16k,32k,64k,100k";
 const SMALL_LENGTHS: &str = "64,128,256";

@@ -6,9 +6,9 @@ use super::super::stages::Stages;
 use super::{MULTISCREEN, NAME, TEXT, TEXTS, merged, small, text_loss, training};
 use crate::cli::ExperimentArgs;
 use crate::error::Result;
-use crate::export::experiment::sized;
+use crate::laboratory::measured::sized;
+use crate::laboratory::report::sizes;
 use crate::report::document::Block;
-use crate::report::experiment::sizes;
 
 /// A size of both families, with about as many parameters.
 struct Size {

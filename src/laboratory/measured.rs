@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::csv;
-use super::directory::{ATTENTION_CSV, RESULTS_CSV};
-use super::loss::{LOSS_CSV, LOSS_JSON};
-use super::speed::{BENCH_JSON, read_speeds};
-use super::training::step_reports;
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
+use crate::export::csv;
+use crate::export::directory::{ATTENTION_CSV, RESULTS_CSV};
+use crate::export::loss::{LOSS_CSV, LOSS_JSON};
+use crate::export::speed::{BENCH_JSON, read_speeds};
+use crate::export::training::step_reports;
 use crate::files;
-use crate::report::experiment::rates::RateRun;
-use crate::report::experiment::sizes::SizedModel;
-use crate::report::experiment::{SeedRun, StepLoss};
+use crate::laboratory::report::rates::RateRun;
+use crate::laboratory::report::sizes::SizedModel;
+use crate::laboratory::report::{SeedRun, StepLoss};
 use crate::report::loss::{BucketLoss, mean_within};
 use crate::report::speed::LengthSpeed;
 use crate::train::StepReport;

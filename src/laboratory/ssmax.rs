@@ -6,7 +6,7 @@ use super::stages::Stages;
 use super::{Kind, Made};
 use crate::cli::ExperimentArgs;
 use crate::error::Result;
-use crate::report::experiment::{Claim, Paper};
+use crate::laboratory::report::{Claim, Paper};
 
 pub(super) const KIND: Kind = Kind {
     title: "Scalable-Softmax against Softmax, in miniature",
