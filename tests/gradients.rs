@@ -196,3 +196,22 @@ fn sequences_of_another_length_or_vocabulary_are_refused() {
         assert!(model.worker().losses(&parameters, &tokens).is_err(), "{tokens:?}");
     }
 }
+
+/// AdamW moves every parameter by the learning rate, whatever its gradient: s by it, and s ln n by ln n times it.
+#[test]
+fn the_sharpness_of_softmax_scale_moves_as_fast_as_that_of_ssmax_in_the_mean() {
+    const ROWS: usize = 7;
+    let rates = |multiplier: Multiplier| {
+        let trained = decoder(&config("softmax", "weightless"), ROWS, multiplier);
+        let rate = |part: &str| {
+            let tensors = trained.layout().tensors().iter().filter(|tensor| tensor.name.contains(part));
+            tensors.map(|tensor| tensor.rate).collect::<Vec<_>>()
+        };
+        (rate("_scale"), rate("proj"))
+    };
+    let mean = (1..=ROWS).map(|n| (n as f32).ln()).sum::<f32>() / ROWS as f32;
+    let (constant, matrices) = rates(Multiplier::Constant);
+    assert!((constant[0] - mean).abs() < 1e-6 && constant.len() == 1, "{constant:?} is not {mean}");
+    assert!(matrices.iter().all(|&rate| rate == 1.0));
+    assert_eq!(rates(Multiplier::Learned { bias: false }).0, [1.0]);
+}

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// A parameter tensor.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TensorLayout {
     /// Its name in a checkpoint.
     pub name: String,
@@ -11,6 +11,8 @@ pub struct TensorLayout {
     pub shape: Vec<usize>,
     /// Its numbers in the buffer.
     pub range: Range<usize>,
+    /// Factor on the learning rate: how much further a step moves it than other tensors.
+    pub rate: f32,
 }
 
 impl TensorLayout {
@@ -22,7 +24,7 @@ impl TensorLayout {
 }
 
 /// All parameters of a model, in the order of the buffer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Layout {
     tensors: Vec<TensorLayout>,
 }
@@ -32,8 +34,13 @@ impl Layout {
     pub(super) fn push(&mut self, name: String, shape: &[usize]) -> Range<usize> {
         let start = self.len();
         let range = start..start + shape.iter().product::<usize>();
-        self.tensors.push(TensorLayout { name, shape: shape.to_vec(), range: range.clone() });
+        self.tensors.push(TensorLayout { name, shape: shape.to_vec(), range: range.clone(), rate: 1.0 });
         range
+    }
+
+    /// Gives the tensor pushed at `range` another factor on its learning rate.
+    pub(super) fn set_rate(&mut self, range: &Range<usize>, rate: f32) {
+        self.tensors.iter_mut().filter(|tensor| tensor.range == *range).for_each(|tensor| tensor.rate = rate);
     }
 
     /// The tensors.

@@ -268,7 +268,8 @@ impl<'a> Trainer<'a> {
         let decay = settings.weight_decay as f32;
         let [m, v] = &mut state.moments;
         for tensor in model.layout().tensors() {
-            let step = AdamW { weight_decay: if tensor.decays() { decay } else { 0.0 }, ..step };
+            let weight_decay = if tensor.decays() { decay } else { 0.0 };
+            let step = AdamW { lr: step.lr * tensor.rate, weight_decay, ..step };
             let at = tensor.range.clone();
             state.parameters[at.clone()]
                 .par_chunks_mut(BLOCK)

@@ -26,7 +26,7 @@ pub enum Multiplier {
     One,
     /// `ln n`.
     Log,
-    /// A learned `s` for each query head.
+    /// A learned `s` for each query head, which a step moves as far as it moves `s ln n` in the mean over the rows.
     Constant,
     /// `s ln n` with a learned `s` for each query head, and `+ b` when there is a bias.
     Learned {
@@ -131,6 +131,12 @@ impl TrainableDecoder {
                 .as_ref()
                 .map(|rope| Rope::new(rope, spec.rotary_dim, rows).cosines_and_sines(0, rows));
             let visible = |row: usize| described.window.first_visible(row)..row + 1;
+            let logs: Vec<f64> = (0..rows).map(|row| (visible(row).len() as f64).ln()).collect();
+            if multiplier == Multiplier::Constant {
+                // A step of AdamW moves s by the rate and s ln n by ln n times it. For the control of Scalable-Softmax to become
+                // sharp as fast as that, its multiplier moves by the mean of it.
+                layout.set_rate(&scale, (logs.iter().sum::<f64>() / rows as f64) as f32);
+            }
             layers.push(Layer {
                 input_norm,
                 qkv_proj: q.start..v.end,
@@ -150,7 +156,7 @@ impl TrainableDecoder {
                 rotation: rotation.unwrap_or_default(),
                 blocks: KeyBlocks::new(rows, visible),
                 counts: (0..rows).map(|row| visible(row).len()).collect(),
-                logs: (0..rows).map(|row| (visible(row).len() as f64).ln() as f32).collect(),
+                logs: logs.iter().map(|&log| log as f32).collect(),
             });
         }
         let norm = layout.push("model.norm.weight".to_string(), &[hidden]);
