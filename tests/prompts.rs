@@ -156,6 +156,7 @@ fn task(number: usize) -> Box<dyn Task> {
         1 => preset("gkamradt"),
         2 => preset("passkey"),
         3 => Box::new(Three),
+        4 => preset("magic-multikey"),
         _ => Box::new(Custom::new("Das Kind heißt Zoë.", Some("Wie heißt es?"), Some("Zoë")).unwrap()),
     }
 }
@@ -169,7 +170,7 @@ proptest! {
 
     #[test]
     fn every_prompt_fits_and_knows_its_parts(
-        (task_number, haystack_number) in (0_usize..5, 0_usize..5),
+        (task_number, haystack_number) in (0_usize..6, 0_usize..5),
         in_chat in any::<bool>(),
         snap in prop_oneof![Just(Snap::Sentence), Just(Snap::None)],
         length in 20_usize..2000,
@@ -383,6 +384,34 @@ fn defect_depths_of_several_needles_drift() {
         let before = (needle.start - prompt.haystack.start - inserted) as f64;
         assert!((before / all - depth).abs() < 0.02, "{} instead of {depth}", before / all);
         inserted += needle.len();
+    }
+}
+
+#[test]
+fn distractors_are_spread_over_the_haystack_and_are_no_part_of_the_needle() {
+    let plan = plan(
+        preset("magic-multikey"),
+        Haystack::resolve("synthetic").unwrap(),
+        Form::Completion,
+        Snap::Sentence,
+    );
+    let toy = toys::words();
+    for depth in [0.0, 30.0, 100.0] {
+        let trial = trial(6000, depth, 0, 7);
+        let prompt = build(&plan, &trial, &toy).unwrap();
+        check(&plan, &trial, &toy, &prompt);
+        assert_eq!(prompt.needles.len(), 1);
+        assert!((prompt.actual_depth.percent() - depth).abs() < 3.0, "{} for {depth}", prompt.actual_depth);
+        let sentences =
+            prompt.text.match_indices("The special magic ").map(|(at, _)| 100 * at / prompt.text.len());
+        let mut places: Vec<_> = sentences.collect();
+        // The last one is the completion.
+        places.pop();
+        let asked = 100 * prompt.text.find(&prompt.needle_texts[0]).unwrap() / prompt.text.len();
+        places.remove(places.iter().position(|&place| place == asked).unwrap());
+        for (place, expected) in places.iter().zip([16, 50, 83]) {
+            assert!(place.abs_diff(expected) <= 4, "{places:?} at {depth}");
+        }
     }
 }
 

@@ -60,7 +60,7 @@ pub struct GridArgs {
     /// Seed of every random choice
     #[arg(long, default_value_t = 42, help_heading = "Grid")]
     pub seed: u64,
-    /// Task preset: magic, gkamradt, passkey, abcdigits (which has lines of its own and no haystack)
+    /// Task preset: magic, magic-multikey, gkamradt, passkey, abcdigits, abcdigits-5x6, abcdigits-5x2 (the last three have lines of their own and no haystack)
     #[arg(long, visible_alias = "preset", default_value = "magic", help_heading = "Task")]
     pub task: String,
     /// A needle of your own, in place of a task; needs --question and --answer. A TEXT that is also the name of a flag goes

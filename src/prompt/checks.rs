@@ -22,7 +22,7 @@ pub(super) fn collision(question: &Question, layout: &Layout) -> Option<String> 
     let prompt = &layout.text[..layout.answer];
     answers.into_iter().find_map(|answer| {
         let inserted: usize =
-            question.needles.iter().map(|needle| occurrences(needle.text(), answer).len()).sum();
+            question.needles.iter().chain(&question.distractors).map(|needle| occurrences(needle.text(), answer).len()).sum();
         let places = occurrences(prompt, answer);
         let inside = |range: &Range<usize>, place: &Range<usize>| {
             range.start <= place.start && place.end <= range.end

@@ -51,7 +51,7 @@ pub(super) struct Layout {
     pub(super) content: Range<usize>,
     /// The haystack with its needles, without outer white space.
     pub(super) haystack: Range<usize>,
-    /// The haystack's own text before each needle and after the last.
+    /// The haystack's own text before each needle or distractor and after the last.
     pub(super) pieces: Vec<Range<usize>>,
     /// Each needle, without outer white space.
     pub(super) needles: Vec<Range<usize>>,
@@ -63,7 +63,8 @@ pub(super) struct Layout {
     pub(super) answer: usize,
 }
 
-/// Puts the parts together; `positions` are the bytes of `haystack` at which the needles go in, ascending.
+/// Puts the parts together; `positions` are the bytes of `haystack` at which the needles and, behind them, the distractors go in.
+///
 ///
 /// The user's turn has no outer white space, so that templates that trim it and those that do not give one text.
 pub(super) fn lay_out(frame: &Frame, question: &Question, haystack: &str, positions: &[usize]) -> Layout {
@@ -77,12 +78,18 @@ pub(super) fn lay_out(frame: &Frame, question: &Question, haystack: &str, positi
     let region = text.len();
     let (mut pieces, mut needles, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let mut from = 0;
-    for (needle, &at) in question.needles.iter().zip(positions) {
+    let inserted = question.needles.iter().map(|needle| (needle, true));
+    let inserted = inserted.chain(question.distractors.iter().map(|distractor| (distractor, false)));
+    let mut inserted: Vec<_> = inserted.zip(positions).collect();
+    inserted.sort_by_key(|(_, at)| **at);
+    for ((needle, asked), &at) in inserted {
         pieces.push(push_apart(&mut text, region, &haystack[from..at]));
         from = at;
         let (bytes, value) = push_needle(&mut text, region, needle);
-        needles.push(bytes);
-        values.push(value);
+        if asked {
+            needles.push(bytes);
+            values.push(value);
+        }
     }
     pieces.push(push_apart(&mut text, region, &haystack[from..]));
     let haystack = region..text.trim_end().len().max(region);

@@ -311,10 +311,15 @@ impl Draft {
     /// Haystack tokens before the first needle over all haystack tokens; the depth asked for when there are none.
     fn actual_depth(&self, trial: &Trial) -> Result<Depth> {
         let tokens = |bytes: &Range<usize>| if bytes.is_empty() { 0 } else { self.token_range(bytes).len() };
-        let pieces: Vec<usize> = self.layout.pieces.iter().map(tokens).collect();
-        match pieces.iter().sum::<usize>() {
+        let first = self.layout.needles.first().map_or(0, |needle| needle.start);
+        let (mut before, mut all) = (0, 0);
+        for piece in &self.layout.pieces {
+            all += tokens(piece);
+            before += if piece.end <= first { tokens(piece) } else { 0 };
+        }
+        match all {
             0 => Ok(trial.cell.depth),
-            all => Depth::from_percent(100.0 * pieces[0] as f64 / all as f64),
+            all => Depth::from_percent(100.0 * before as f64 / all as f64),
         }
     }
 }

@@ -17,17 +17,21 @@ use crate::needle::Needle;
 use crate::rng::{PythonRandom, Rng};
 use crate::split::Split;
 
-/// Letters of a text that is long enough for them.
-const LETTERS: usize = 26;
+/// Lines of up to `LETTERS` letters with values of `DIGITS` digits.
+pub(super) struct AbcDigits<const LETTERS: usize, const DIGITS: u32> {
+    name: &'static str,
+}
 
-/// Values are at least this and less than ten times as much.
-const SMALLEST_VALUE: u32 = 100_000;
+/// As published.
+pub(super) const FULL: AbcDigits<26, 6> = AbcDigits { name: "abcdigits" };
+/// With fewer keys to tell apart.
+pub(super) const FEW_LETTERS: AbcDigits<5, 6> = AbcDigits { name: "abcdigits-5x6" };
+/// With fewer keys and shorter values.
+pub(super) const EASY: AbcDigits<5, 2> = AbcDigits { name: "abcdigits-5x2" };
 
-pub(super) struct AbcDigits;
-
-impl Task for AbcDigits {
+impl<const LETTERS: usize, const DIGITS: u32> Task for AbcDigits<LETTERS, DIGITS> {
     fn name(&self) -> &'static str {
-        "abcdigits"
+        self.name
     }
 
     fn answer_budget(&self) -> usize {
@@ -37,11 +41,11 @@ impl Task for AbcDigits {
     fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
         let expected = "a task with needles to hide in text: abcdigits has lines of its own, and niah train makes such with \
                         --mix key-values";
-        Err(Error::invalid("--task", "abcdigits", expected))
+        Err(Error::invalid("--task", self.name, expected))
     }
 
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { fewest_lines: 5, split: Split::All, write })
+        Some(Listing { fewest_lines: 5, split: Split::All, write: write::<LETTERS, DIGITS> })
     }
 }
 
@@ -55,9 +59,15 @@ struct Text {
     target: usize,
 }
 
-/// The text that `random` draws next, of `lines` lines with the last.
-fn draw(random: &mut PythonRandom, lines: usize, depth: f64, smallest: u32, split: Split) -> Text {
-    let letters = LETTERS.min(lines.saturating_sub(1)).max(1);
+/// The text that `random` draws next, of `lines` lines with the last and of `most` letters, with values from `smallest` to ten times as much.
+fn draw(
+    random: &mut PythonRandom,
+    lines: usize,
+    depth: f64,
+    (most, smallest): (usize, u32),
+    split: Split,
+) -> Text {
+    let letters = most.min(lines.saturating_sub(1)).max(1);
     let holds = |offset: u32| split.holds(&(smallest + offset).to_string());
     let values = random.sample(9 * smallest, letters, holds);
     // The letter of weight 0 is the target.
@@ -73,10 +83,10 @@ fn draw(random: &mut PythonRandom, lines: usize, depth: f64, smallest: u32, spli
 }
 
 /// The text of a trial. Those of the trials before it are drawn and passed over: the generator makes one after the other.
-fn write(request: &ListingRequest) -> Result<Listed, Error> {
+fn write<const LETTERS: usize, const DIGITS: u32>(request: &ListingRequest) -> Result<Listed, Error> {
     let ListingRequest { lines, depth, seed, trial, split } = *request;
     let mut random = PythonRandom::new(seed);
-    let mut next = || draw(&mut random, lines, depth.fraction(), SMALLEST_VALUE, split);
+    let mut next = || draw(&mut random, lines, depth.fraction(), (LETTERS, 10u32.pow(DIGITS - 1)), split);
     for _ in 0..trial {
         next();
     }
@@ -125,7 +135,7 @@ mod tests {
             let mut random = PythonRandom::new(number("seed"));
             let trial = |_| {
                 let depth = case["depth"].as_f64().unwrap();
-                let text = draw(&mut random, number("n_lines") as usize, depth, smallest, Split::All);
+                let text = draw(&mut random, number("n_lines") as usize, depth, (26, smallest), Split::All);
                 let line =
                     |&letter: &usize| format!("{}={}", char::from(b'A' + letter as u8), text.values[letter]);
                 let lines = text.letters.iter().chain([&text.letters[text.target]]).map(line);
@@ -149,15 +159,15 @@ mod tests {
             trial,
             split: Split::All,
         };
-        let first = write(&request(64, 0, 50.0)).unwrap();
+        let first = write::<26, 6>(&request(64, 0, 50.0)).unwrap();
         assert!(first.before.starts_with("V=835775\nV=835775\nW=357072\nH=979234\nZ=557468\n"));
         assert_eq!((first.before.lines().count(), first.after.lines().count()), (31, 31));
         assert_eq!(first.question.completion, "U=");
         assert_eq!(first.question.expected, ["450010"]);
-        assert_ne!(write(&request(64, 1, 50.0)).unwrap(), first);
+        assert_ne!(write::<26, 6>(&request(64, 1, 50.0)).unwrap(), first);
         for lines in 5..60 {
             for percent in [0.0, 40.0, 100.0] {
-                let listed = write(&request(lines, 2, percent)).unwrap();
+                let listed = write::<26, 6>(&request(lines, 2, percent)).unwrap();
                 let others = format!("{}{}", listed.before, listed.after);
                 assert_eq!(others.lines().count(), lines - 2);
                 assert!(!others.contains(&listed.question.completion), "the target comes once");
@@ -168,9 +178,26 @@ mod tests {
     }
 
     #[test]
+    fn easier_texts_have_the_letters_and_digits_that_their_name_says() {
+        for (task, letters, digits) in
+            [(Box::new(FEW_LETTERS) as Box<dyn Task>, 5, 6), (Box::new(EASY), 5, 2)]
+        {
+            assert_eq!(task.name(), format!("abcdigits-{letters}x{digits}"));
+            let depth = Depth::from_percent(50.0).unwrap();
+            let request = ListingRequest { lines: 40, depth, seed: 1, trial: 3, split: Split::HeldOut };
+            let listed = (task.listing().unwrap().write)(&request).unwrap();
+            let others = format!("{}{}", listed.before, listed.after);
+            let different: std::collections::BTreeSet<_> = others.lines().collect();
+            assert_eq!((others.lines().count(), different.len()), (38, letters - 1));
+            assert!(different.iter().all(|line| line.len() == 2 + digits), "{different:?}");
+            assert_eq!(listed.question.expected[0].len(), digits);
+        }
+    }
+
+    #[test]
     fn values_are_of_the_part_that_is_asked_for() {
         for split in [Split::Training, Split::HeldOut] {
-            let text = draw(&mut PythonRandom::new(5), 200, 0.3, SMALLEST_VALUE, split);
+            let text = draw(&mut PythonRandom::new(5), 200, 0.3, (26, 100_000), split);
             assert!(text.values.iter().all(|value| split.holds(&value.to_string())));
         }
     }

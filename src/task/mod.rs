@@ -2,6 +2,7 @@
 
 mod abcdigits;
 mod custom;
+mod distracted;
 mod gkamradt;
 mod magic;
 mod passkey;
@@ -28,6 +29,11 @@ pub const TASKS: &[Entry<MakeTask>] = &[
         value: || Box::new(magic::Magic),
     },
     Entry {
+        name: "magic-multikey",
+        about: "the same among the numbers of three other cities",
+        value: || Box::new(distracted::Distracted::new("magic-multikey", Box::new(magic::Magic), 3)),
+    },
+    Entry {
         name: "gkamradt",
         about: "the best thing to do in San Francisco, as in the first needle tests",
         value: || Box::new(gkamradt::Gkamradt),
@@ -40,7 +46,17 @@ pub const TASKS: &[Entry<MakeTask>] = &[
     Entry {
         name: "abcdigits",
         about: "lines such as A=967892, of which one comes a single time; no haystack",
-        value: || Box::new(abcdigits::AbcDigits),
+        value: || Box::new(abcdigits::FULL),
+    },
+    Entry {
+        name: "abcdigits-5x6",
+        about: "the same with 5 letters",
+        value: || Box::new(abcdigits::FEW_LETTERS),
+    },
+    Entry {
+        name: "abcdigits-5x2",
+        about: "the same with 5 letters and values of 2 digits",
+        value: || Box::new(abcdigits::EASY),
     },
 ];
 
@@ -51,6 +67,8 @@ pub struct Question {
     pub instruction: String,
     /// The needles; the first goes in at the cell's depth.
     pub needles: Vec<Needle>,
+    /// Needles of the same form that are not asked for, spread over the whole haystack.
+    pub distractors: Vec<Needle>,
     /// What is asked after the haystack; empty when the completion alone asks.
     pub question: String,
     /// What the user's turn adds to the question in the chat form; may be empty.

@@ -42,7 +42,8 @@ impl Task for OfSplit {
     fn draw(&self, rng: &mut Rng) -> Result<Question, Error> {
         for _ in 0..DRAWS {
             let question = self.task.draw(rng)?;
-            if question.needles.iter().all(|needle| self.split.holds(needle.value())) {
+            let mut needles = question.needles.iter().chain(&question.distractors);
+            if needles.all(|needle| self.split.holds(needle.value())) {
                 return Ok(question);
             }
         }
