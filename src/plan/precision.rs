@@ -21,7 +21,7 @@ pub struct PrecisionChoice {
 
 impl PrecisionChoice {
     /// Where nothing is asked for, f32: exact, and the same answers whatever the processor multiplies fast. Rounding weights and
-    /// activations to bf16 changes answers of small models (README, Checkpoints). Quantised weights that do not fit into
+    /// activations to bf16 changes answers of small models (docs/models.md). Quantised weights that do not fit into
     /// memory in f32 run in f16, which only rounds what was rounded before.
     #[must_use]
     pub fn of(self, checkpoint: &Checkpoint) -> Precision {
