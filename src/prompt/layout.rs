@@ -81,7 +81,8 @@ pub(super) fn lay_out(frame: &Frame, question: &Question, haystack: &str, positi
     let inserted = question.needles.iter().map(|needle| (needle, true));
     let inserted = inserted.chain(question.distractors.iter().map(|distractor| (distractor, false)));
     let mut inserted: Vec<_> = inserted.zip(positions).collect();
-    inserted.sort_by_key(|(_, at)| **at);
+    // A needle at the very beginning or end of the haystack stands there, whatever distractor falls on the same place.
+    inserted.sort_by_key(|((_, asked), at)| (**at, *asked == (**at > 0)));
     for ((needle, asked), &at) in inserted {
         pieces.push(push_apart(&mut text, region, &haystack[from..at]));
         from = at;
