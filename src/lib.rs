@@ -8,7 +8,7 @@
 //! 1. [`plan`] resolves what was asked for against a [`checkpoint`]: everything that can fail does so before weights load.
 //! 2. [`prompt`] builds each prompt from a [`task`] and a [`haystack`], exact to the token, as a pure function of its inputs.
 //! 3. [`generate`] runs it through the [`model`] under an [`attention`] variant, and probes the rows that predict the answer.
-//! 4. [`runner`] scores the answer ([`score`]) and hands one flat row ([`trial::Outcome`]) to the run's directory.
+//! 4. [`runner`] scores the answer ([`score`]) and hands one flat row ([`trial::Outcome`]) to the run's directory ([`store`]).
 //! 5. [`report`] sums rows up, with their uncertainty ([`stats`]), or compares two runs; [`export`] turns reports into bytes.
 //!
 //! [`train`] makes checkpoints that load like any other; what it draws from, a run can leave out ([`split`]). [`loss`] measures
@@ -19,7 +19,7 @@
 //!
 //! ```text
 //!  6  main · cli · commands · laboratory   clap, stdout, exit codes
-//!  5  export                            reports to bytes, the directory of a run
+//!  5  export · store                    reports to bytes; what lies on disk
 //!  4  report · stats                    outcomes to tables and heatmap layout
 //!  3  plan · prefix · runner · train    the only modules that see both columns below
 //!  2  score                             (response, expected) to 0..1
@@ -33,7 +33,7 @@
 //!
 //! - Text, score, report and the drawing exports never import candle: results can be drawn again without a model.
 //! - `attention` and `model` know token ids and token ranges, never needles or tasks.
-//! - clap stands only in `main`, `cli` and `commands`, comfy-table only in `export/table.rs`, the csv crate only in `export/csv.rs`,
+//! - clap stands only in `main`, `cli` and `commands`, comfy-table only in `export/table.rs`, the csv crate only in `store/csv.rs`,
 //!   ureq only in `checkpoint/hub/`.
 //! - One function, [`attention::attend`], turns scores into mixed values: masking, chunks, grouped heads and probing happen
 //!   there once, for the reference and for the fused kernel. What screens instead of normalising has one such function as well,
@@ -80,6 +80,7 @@ pub mod speed;
 pub mod split;
 pub mod standing;
 pub mod stats;
+pub mod store;
 pub mod task;
 pub mod tokenizer;
 pub mod train;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use candle_core::Device;
 use common::bench::{Bench, stderr};
 use common::grid::{GRID, TRIALS, spoil};
-use niah::export::csv;
+use niah::store::csv;
 use niah::trial::{Outcome, Status, TokenRow};
 use serde_json::Value;
 

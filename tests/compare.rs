@@ -8,8 +8,8 @@ mod common;
 use std::fs;
 
 use common::bench::Bench;
-use niah::export::csv::{self, Appender};
 use niah::stats::{mean_interval, share_interval};
+use niah::store::csv::{self, Appender};
 use niah::trial::{Outcome, Status};
 use serde_json::Value;
 

@@ -9,8 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use niah::export::csv;
 use niah::model::dtype::DTYPES;
+use niah::store::csv;
 use niah::trial::{AttentionRow, Outcome};
 use serde_json::{Value, json};
 

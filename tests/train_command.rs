@@ -322,7 +322,7 @@ fn abcdigits_runs_on_a_trained_checkpoint_with_values_that_were_held_out() {
     let run = ["run", "--model=out", "--task=abcdigits", "--split=held-out", "--depths=0,50,100"];
     let lengths = ["--context-lengths=128,256,400", "--trials=2", "--seed=123", "-o", "results"];
     succeeds(&place.niah(&[&run[..], &lengths].concat()));
-    let rows: Vec<Outcome> = niah::export::csv::read(place.path("results/results.csv")).unwrap();
+    let rows: Vec<Outcome> = niah::store::csv::read(place.path("results/results.csv")).unwrap();
     assert_eq!(rows.len(), 18);
     for row in &rows {
         assert_eq!((row.status, row.task.as_str()), (Status::Ok, "abcdigits"), "{:?}", row.error);

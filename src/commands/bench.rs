@@ -9,7 +9,6 @@ use crate::checkpoint::RopeOverride;
 use crate::cli::BenchArgs;
 use crate::clock;
 use crate::error::Result;
-use crate::export::directory::make;
 use crate::export::speed::{SpeedReport, write_speeds};
 use crate::export::style::Style;
 use crate::model::decoder::Decoder;
@@ -20,6 +19,7 @@ use crate::progress::{Bar, Progress};
 use crate::report::speed::{LengthSpeed, SpeedOf};
 use crate::speed::{Speed, measure, peak_memory};
 use crate::stats::median;
+use crate::store::directory::make;
 
 /// Tokens of a prompt that is read once to warm up the machine where peak memory is not asked for: the first use of its memory
 /// takes a part of the time of a short prompt that shows, and of a long one none.

@@ -12,12 +12,12 @@ use super::{
 use crate::cli::{AttentionArgs, CompareArgs, ModelArgs};
 use crate::error::{Error, Result};
 use crate::export::comparison::ComparisonReport;
-use crate::export::directory::{RUN_JSON, RunDirectory, RunRecord};
-use crate::export::stored::StoredRun;
 use crate::export::style::Style;
 use crate::plan::RunPlan;
 use crate::report::comparison::Comparison;
 use crate::report::latest;
+use crate::store::directory::{RUN_JSON, RunDirectory, RunRecord};
+use crate::store::stored::StoredRun;
 
 /// Runs the command.
 ///

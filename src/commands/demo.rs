@@ -8,7 +8,6 @@ use crate::checkpoint::{Checkpoint, RopeOverride, SHIPPED_PREFIX};
 use crate::cli::DemoArgs;
 use crate::error::{Error, Result};
 use crate::export::comparison;
-use crate::export::directory::RunRecord;
 use crate::export::style::Style;
 use crate::generate::DEFAULT_CHUNK;
 use crate::grid::{ContextLength, DepthSpacing, Grid, spaced_depths};
@@ -16,6 +15,7 @@ use crate::model::dtype::Dtype;
 use crate::plan::{ChatChoice, RunPlan, Settings};
 use crate::prompt::Snap;
 use crate::split::Split;
+use crate::store::directory::RunRecord;
 
 /// What stands beside the shipped pair.
 const MULTISCREEN: &str = "shipped:multiscreen";

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use super::tell;
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::export::directory::{RunDirectory, RunRecord};
 use crate::plan::{Estimate, RunPlan};
 use crate::progress::{Bar, Progress};
 use crate::report::latest;
 use crate::runner::{TrialRecord, TrialSink, run_trials};
+use crate::store::directory::{RunDirectory, RunRecord};
 use crate::trial::{Outcome, Status, Trial};
 
 /// Hashes of prompts by `row_id`.

@@ -8,7 +8,6 @@ use super::{machine_record, made_again, prepare, print, stop_on_interrupt, tell,
 use crate::cli::LossArgs;
 use crate::clock;
 use crate::error::Result;
-use crate::export::directory::make;
 use crate::export::loss::{LossReport, write_losses};
 use crate::export::style::Style;
 use crate::loss::losses;
@@ -19,6 +18,7 @@ use crate::progress::{Bar, Progress};
 use crate::report::loss::{by_position, position_buckets, text_means};
 use crate::split;
 use crate::stats::{LARGE, Method};
+use crate::store::directory::make;
 
 /// Runs the command.
 ///

@@ -27,7 +27,6 @@ use serde_json::{Value, json};
 
 use crate::cli::{Drawing, GridArgs, MachineArgs, ModelArgs};
 use crate::error::{self, Error, Result};
-use crate::export::directory::{RunRecord, replace};
 use crate::export::palette::PALETTES;
 use crate::export::style::{Style, detect};
 use crate::export::{Exporter, RunReport};
@@ -36,6 +35,7 @@ use crate::plan::Settings;
 use crate::printable;
 use crate::registry;
 use crate::report::{self, Summary};
+use crate::store::directory::{RunRecord, replace};
 use crate::trial::Outcome;
 
 /// Width of drawings where no terminal says its own.

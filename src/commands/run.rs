@@ -7,11 +7,11 @@ use super::{machine_record, prepare, print, results, settings, stop_on_interrupt
 use crate::checkpoint::SHIPPED_PREFIX;
 use crate::cli::RunArgs;
 use crate::error::Result;
-use crate::export::directory::RunDirectory;
 use crate::export::style::Style;
 use crate::model::dtype::Dtype;
 use crate::plan::RunPlan;
 use crate::printable;
+use crate::store::directory::RunDirectory;
 
 /// Runs the command.
 ///

@@ -10,8 +10,8 @@ use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::cli::{MachineArgs, SaveDtype, TrainArgs, TrainedFamily};
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::export::training::{TrainingDirectory, TrainingRecord};
 use crate::progress::{Bar, Progress};
+use crate::store::training::{TrainingDirectory, TrainingRecord};
 use crate::train::{
     ModelSizes, Schedule, ScreeningSizes, Sizes, StepReport, Trainer, TrainingOptions, TrainingPlan,
     TrainingSettings, initializer_range,

@@ -3,13 +3,14 @@
 use super::{Shown, results, show};
 use crate::cli::{By, ViewArgs};
 use crate::error::{Error, Result};
-use crate::export::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
-use crate::export::stored::StoredRun;
 use crate::export::style::Style;
-use crate::export::{CellReport, RowExporter, csv};
+use crate::export::{CellReport, RowExporter};
 use crate::grid::{Cell, ContextLength, Depth, Grid};
 use crate::printable::listed;
 use crate::report;
+use crate::store::csv;
+use crate::store::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
+use crate::store::stored::StoredRun;
 use crate::trial::{AttentionRow, TokenRow};
 
 /// Runs the command.

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::directory::replace;
 use super::style::Style;
-use super::{csv, json, table};
+use super::{json, table};
 use crate::error::{self, Error, Result};
 use crate::registry::Entry;
 use crate::report::loss::BucketLoss;
+use crate::store::csv;
+use crate::store::directory::replace;
 
 /// What is drawn of a `niah loss`.
 pub struct LossReport {

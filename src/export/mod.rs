@@ -1,8 +1,6 @@
 //! Reports as bytes, one file a format. Nothing here prints: every drawing is a string for the caller to place.
 
 pub mod comparison;
-pub mod csv;
-pub mod directory;
 pub mod html;
 pub mod inspection;
 pub mod json;
@@ -11,18 +9,17 @@ pub mod markdown;
 pub mod palette;
 pub mod shaded;
 pub mod speed;
-pub mod stored;
 pub mod style;
 pub mod svg;
 pub mod table;
 pub mod terminal;
-pub mod training;
 
 use crate::error::Result;
 use crate::grid::Cell;
 use crate::registry::Entry;
 use crate::report::heatmap::Heatmap;
 use crate::report::{CellSummary, HeadSummary, Summary};
+use crate::store::csv;
 use crate::trial::{Outcome, TokenRow};
 use comparison::ComparisonReport;
 use style::Style;

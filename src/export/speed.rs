@@ -5,13 +5,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::directory::replace;
 use super::style::Style;
-use super::{csv, json, table};
+use super::{json, table};
 use crate::error::{self, Error, Result};
 use crate::files;
 use crate::registry::Entry;
 use crate::report::speed::LengthSpeed;
+use crate::store::csv;
+use crate::store::directory::replace;
 
 /// What is drawn of a `niah bench`.
 pub struct SpeedReport {

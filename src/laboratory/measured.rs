@@ -6,17 +6,17 @@ use serde_json::Value;
 
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
-use crate::export::csv;
-use crate::export::directory::{ATTENTION_CSV, RESULTS_CSV};
 use crate::export::loss::{LOSS_CSV, LOSS_JSON};
 use crate::export::speed::{BENCH_JSON, read_speeds};
-use crate::export::training::step_reports;
 use crate::files;
 use crate::laboratory::report::rates::RateRun;
 use crate::laboratory::report::sizes::SizedModel;
 use crate::laboratory::report::{SeedRun, StepLoss};
 use crate::report::loss::{BucketLoss, mean_within};
 use crate::report::speed::LengthSpeed;
+use crate::store::csv;
+use crate::store::directory::{ATTENTION_CSV, RESULTS_CSV};
+use crate::store::training::step_reports;
 use crate::train::StepReport;
 
 /// Where the results of one training are.

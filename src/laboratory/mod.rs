@@ -15,11 +15,11 @@ use self::flags::Trials;
 use crate::cli::ExperimentArgs;
 use crate::commands::tell;
 use crate::error::{Error, Result};
-use crate::export::directory::{make, replace};
 use crate::export::{html, markdown, svg};
 use crate::laboratory::report::{Configuration, Experiment, Paper, document};
 use crate::registry::{self, Entry};
 use crate::report::document::{Block, Document};
+use crate::store::directory::{make, replace};
 
 /// An experiment.
 #[derive(Clone, Copy)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{DType, Device};
-use niah::export::csv;
+use niah::store::csv;
 use niah::trial::{AttentionRow, Outcome};
 use serde_json::Value;
 

@@ -6,9 +6,9 @@ use clap::FromArgMatches;
 use niah::cli::{AttendArgs, Cli, Command, CompareArgs, ViewArgs};
 use niah::commands::{Shown, attend, compare, config_file, view};
 use niah::error::{Error, Result};
-use niah::export::directory::{RunDirectory, RunRecord};
 use niah::export::style::Style;
 use niah::printable::is_hidden;
+use niah::store::directory::{RunDirectory, RunRecord};
 
 use super::common::bench::Bench;
 use super::mutate::{Mutator, survives};

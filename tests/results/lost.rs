@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::{Child, Stdio};
 
-use niah::export::directory::{RunDirectory, RunRecord};
 use niah::runner::{TrialRecord, TrialSink};
+use niah::store::directory::{RunDirectory, RunRecord};
 use niah::trial::Outcome;
 
 use super::common::bench::{Bench, stderr};

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::process::Output;
 
 use common::bench::{Bench, stderr};
-use niah::export::csv::{Appender, Row};
+use niah::store::csv::{Appender, Row};
 use serde_json::Value;
 
 impl Bench {
@@ -31,7 +31,7 @@ impl Bench {
     /// Writes a table anew, each row changed.
     fn edit_rows<R: Row>(&self, name: &str, mut edit: impl FnMut(usize, &mut R)) {
         let path = self.path(name);
-        let mut rows: Vec<R> = niah::export::csv::read(&path).unwrap();
+        let mut rows: Vec<R> = niah::store::csv::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
         rows.iter_mut().enumerate().for_each(|(number, row)| edit(number, row));
         Appender::open(&path).unwrap().append(&rows).unwrap();

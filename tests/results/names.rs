@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use niah::export::directory::RunRecord;
 use niah::printable::{self, is_hidden};
+use niah::store::directory::RunRecord;
 use niah::trial::{AttentionRow, Outcome, TokenRow};
 use serde_json::Value;
 
@@ -108,7 +108,7 @@ fn results_whose_every_text_is_hostile_are_shown_as_escapes() {
     draws_harmlessly(&bench, &["run", "-m=tiny", "--context-lengths=200", "--depths=0", "-o=a"]);
 
     // Data is exact.
-    let rows: Vec<Outcome> = niah::export::csv::read(bench.path("a/results.csv")).unwrap();
+    let rows: Vec<Outcome> = niah::store::csv::read(bench.path("a/results.csv")).unwrap();
     assert_eq!(rows[0].model_response.as_deref(), Some(HOSTILE));
 }
 

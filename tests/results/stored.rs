@@ -56,7 +56,7 @@ fn results_all_over_a_large_grid_are_summed_up_and_not_drawn() {
         ..rows[0].clone()
     };
     let many: Vec<Outcome> = (0..1001).map(place).collect();
-    niah::export::csv::Appender::open(bench.path("out/results.csv")).unwrap().append(&many).unwrap();
+    niah::store::csv::Appender::open(bench.path("out/results.csv")).unwrap().append(&many).unwrap();
     set(&bench, "/settings/grid/context_lengths", json!((1..=1001).collect::<Vec<_>>()));
     set(&bench, "/settings/grid/depths", json!((0..=1000).map(|i| f64::from(i) / 10.0).collect::<Vec<_>>()));
     let shown = bench.stdout(&["view", "out"]);
@@ -76,7 +76,7 @@ fn heads_without_end_are_not_drawn() {
     });
     let rows: Vec<AttentionRow> = bench.attention("out");
     let more = (0..300).map(|n| AttentionRow { layer: n, head: n, ..rows[0].clone() }).collect::<Vec<_>>();
-    niah::export::csv::Appender::open(bench.path("out/attention.csv")).unwrap().append(&more).unwrap();
+    niah::store::csv::Appender::open(bench.path("out/attention.csv")).unwrap().append(&more).unwrap();
     let shown = bench.stdout(&["view", "out", "--by=layer"]);
     assert!(shown.contains("cells are too many to draw"), "{shown}");
 }

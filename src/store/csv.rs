@@ -24,8 +24,8 @@ use csv::StringRecord;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::style::Style;
 use crate::error::{self, Error, Result};
+use crate::export::style::Style;
 use crate::files;
 use crate::report::comparison::ComparisonRow;
 use crate::report::loss::BucketLoss;
