@@ -182,6 +182,14 @@ impl TryFrom<StoredGrid> for Grid {
     }
 }
 
+impl Default for Grid {
+    /// 1k, 2k and 4k tokens, at five depths from the first sentence to the last.
+    fn default() -> Self {
+        let context_lengths = [1024, 2048, 4096].map(ContextLength).to_vec();
+        Self { context_lengths, depths: spaced_depths(5, DepthSpacing::Linear) }
+    }
+}
+
 impl Grid {
     /// A grid over these lengths and depths, sorted, repeats removed.
     ///

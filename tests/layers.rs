@@ -284,6 +284,20 @@ fn some_crates_are_let_in_at_one_place_alone() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn an_attention_flag_is_told_of_in_the_command_line_and_the_one_noun_alone() {
+    // And where it acts: the cache, and the memory that the cache takes.
+    let places = ["cli/", "plan/model", "plan/memory.rs", "model/decoder.rs", "model/kv_cache.rs"];
+    let others = |source: &&Source| !places.iter().any(|place| source.path.starts_with(place));
+    let sources = sources();
+    let wrong: Vec<_> = { sources.iter() }
+        .filter(others)
+        .filter(|source| after(&source.code, "kv_dtype").next().is_some())
+        .map(|source| source.path.as_str())
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?} name kv_dtype; plan/model.rs is the place");
+}
+
 /// Whether the file has a module of this crate by the name `name`: declared (`mod csv;`) or used (`use super::csv::...`).
 fn has_own(code: &str, name: &str) -> bool {
     let own =

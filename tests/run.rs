@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use candle_core::Device;
 use niah::attention::probe::ProbeRequest;
 use niah::attention::{AttentionProbe, AttentionRecorder, HeadRow};
 use niah::error::{Error, Result};
@@ -21,14 +22,13 @@ use niah::generate::{Completion, LanguageModel, Request};
 use niah::grid::{ContextLength, Depth, Grid};
 use niah::haystack::Haystack;
 use niah::model::dtype::Dtype;
-use niah::plan::{ChatChoice, RunPlan, Settings};
+use niah::plan::{ChatChoice, ModelChoice, RunPlan, Settings};
 use niah::progress::Silent;
 use niah::prompt::{Form, Prompt, PromptPlan, Snap};
 use niah::report::heatmap::Heatmap;
 use niah::report::{self, CellSummary, Summary};
 use niah::runner::{Labels, RunContext, run_trials};
 use niah::score::SCORERS;
-use niah::split::Split;
 use niah::store::csv;
 use niah::store::directory::{ATTENTION_CSV, RESULTS_CSV, RUN_JSON, RunDirectory, RunRecord, TOKENS_CSV};
 use niah::task::TASKS;
@@ -125,29 +125,16 @@ impl World {
     fn new() -> Self {
         let depths = [0.0, 50.0].map(|percent| Depth::from_percent(percent).unwrap()).to_vec();
         let settings = Settings {
-            model: "script".to_string(),
-            variant: "softmax".to_string(),
-            dtype: Some(Dtype::F32),
-            kv_dtype: None,
-            ssmax_scale: None,
-            chunk_size: 512,
-            rope_theta: None,
-            rope_theta_scale: None,
-            screening_window_expansion: None,
+            model: ModelChoice {
+                variant: "softmax".to_string(),
+                dtype: Some(Dtype::F32),
+                ..ModelChoice::of("script")
+            },
             grid: Grid::new(LENGTHS.map(ContextLength).to_vec(), depths).unwrap(),
             trials: 2,
             seed: 7,
-            task: "magic".to_string(),
-            needle: None,
-            question: None,
-            answer: None,
-            haystack: None,
-            split: Split::All,
-            snap: Snap::Sentence,
             apply_chat_template: ChatChoice::Never,
-            system_instruction: None,
-            scorer: "match".to_string(),
-            max_new_tokens: None,
+            ..Settings::default()
         };
         let prompts = PromptPlan {
             task: (niah::registry::find("task", TASKS, "magic").unwrap().value)(),
@@ -211,7 +198,7 @@ impl World {
             keep_tokens: true,
             labels: Labels {
                 run_id: record.run_id,
-                model: self.settings.model.clone(),
+                model: self.settings.model.name.clone(),
                 variant: record.variant,
                 config_hash: record.config_hash,
             },
@@ -593,7 +580,7 @@ fn another_plan_is_refused_with_the_difference_named() {
     let before = files.map(|file| text(directory.path(), file));
     let mut other = World::new();
     other.settings.seed = 8;
-    other.settings.variant = "ssmax".to_string();
+    other.settings.model.variant = "ssmax".to_string();
     let Err(error) = other.open(directory.path()) else { panic!("the plan has changed") };
     assert!(matches!(error, Error::PlanChanged { .. }));
     let message = error.to_string();
@@ -654,8 +641,8 @@ fn results_without_their_run_json_are_left_alone() {
 fn weights_are_read_for_their_hash_only_when_results_are_kept() {
     let directory = tempfile::tempdir().unwrap();
     common::tiny_checkpoint(directory.path());
-    let model = directory.path().display().to_string();
-    let plan = RunPlan::resolve(Settings { model, ..World::new().settings }).unwrap();
+    let model = ModelChoice::of(directory.path().display().to_string());
+    let plan = RunPlan::resolve(Settings { model, ..World::new().settings }, &Device::Cpu).unwrap();
     fs::remove_file(directory.path().join("model.safetensors")).unwrap();
     assert_eq!(plan.probe_prompts().unwrap().len(), 6, "prompts need no weights");
     assert!(plan.identity().unwrap_err().to_string().contains("model.safetensors"));

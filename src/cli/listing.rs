@@ -8,6 +8,7 @@ use crate::export::inspection::InspectionExporter;
 use crate::grid::ContextLength;
 use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
+use crate::plan::ModelChoice;
 
 /// Flags of `niah inspect`.
 #[derive(Debug, Clone, Args)]
@@ -32,6 +33,14 @@ pub struct InspectArgs {
     /// What goes to stdout: table (a page), or json (everything)
     #[arg(long, value_name = "FORM", value_parser = inspection_exporter, default_value = "table")]
     pub output_format: InspectionExporter,
+}
+
+impl InspectArgs {
+    /// The checkpoint, in the precision of the runs whose memory is shown.
+    #[must_use]
+    pub fn choice(&self) -> ModelChoice {
+        ModelChoice { dtype: self.dtype, kv_dtype: self.kv_dtype, ..ModelChoice::of(&self.model) }
+    }
 }
 
 /// Flags of `niah list`.

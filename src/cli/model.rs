@@ -6,7 +6,7 @@ use super::values::{chat_choice, dtype, kv_dtype, window_expansion};
 use crate::checkpoint::DEFAULT_CHECKPOINT;
 use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
-use crate::plan::{ChatChoice, PrecisionChoice};
+use crate::plan::{ChatChoice, ModelChoice};
 
 /// The attention that a checkpoint runs with.
 #[derive(Debug, Clone, Args)]
@@ -39,10 +39,20 @@ pub struct AttentionArgs {
 }
 
 impl AttentionArgs {
-    /// The precision of weights and cache.
+    /// What these flags choose for the checkpoint of this name.
     #[must_use]
-    pub fn precision(&self) -> PrecisionChoice {
-        PrecisionChoice { dtype: self.dtype, kv_dtype: self.kv_dtype }
+    pub fn of(&self, name: &str) -> ModelChoice {
+        ModelChoice {
+            name: name.to_string(),
+            variant: self.variant.clone(),
+            dtype: self.dtype,
+            kv_dtype: self.kv_dtype,
+            ssmax_scale: self.ssmax_scale,
+            chunk_size: self.chunk_size,
+            rope_theta: self.rope_theta,
+            rope_theta_scale: self.rope_theta_scale,
+            screening_window_expansion: self.screening_window_expansion,
+        }
     }
 }
 

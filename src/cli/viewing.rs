@@ -12,6 +12,7 @@ use crate::export::Exporter;
 use crate::grid::{ContextLength, Depth};
 use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
+use crate::plan::ModelChoice;
 
 /// Flags of `niah view`.
 #[derive(Debug, Clone, Args)]
@@ -112,4 +113,18 @@ pub struct AttendArgs {
     /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,
+}
+
+impl AttendArgs {
+    /// The checkpoint that reads a text of the user's own.
+    #[must_use]
+    pub fn choice(&self) -> ModelChoice {
+        ModelChoice {
+            variant: self.variant.clone(),
+            dtype: self.dtype,
+            kv_dtype: self.kv_dtype,
+            screening_window_expansion: self.screening_window_expansion,
+            ..ModelChoice::of(self.model.as_deref().unwrap_or_default())
+        }
+    }
 }

@@ -15,7 +15,7 @@ use crate::export::style::Style;
 use crate::export::table;
 use crate::files;
 use crate::generate::{LanguageModel, Request};
-use crate::plan::{PrecisionChoice, RunPlan, TextPlan};
+use crate::plan::{RunPlan, TextPlan};
 use crate::printable;
 use crate::progress::Silent;
 use crate::report;
@@ -169,7 +169,7 @@ fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
         title: vec![
             format!(
                 "{}, {}: length {} depth {}% trial {}",
-                record.settings.model, record.variant, cell.context_length, cell.depth, args.trial
+                record.settings.model.name, record.variant, cell.context_length, cell.depth, args.trial
             ),
             format!("expected {:?}, answered {answer:?}", outcome.expected_answer),
             format!("attention of the query that predicts the answer, {}", head.describe()),
@@ -217,15 +217,15 @@ fn computed(
     head: Head,
 ) -> Result<(Vec<String>, Vec<f64>)> {
     let (device, _) = prepare(&args.machine)?;
-    let plan = RunPlan::resolve_again(&record.settings, &record.identity, args.model.as_deref())?;
+    let plan = RunPlan::resolve_again(&record.settings, &record.identity, args.model.as_deref(), &device)?;
     warn(&plan.warnings);
     tell("running the trial again for its per-token attention");
-    let spec = &plan.checkpoint.spec;
+    let spec = plan.model.spec();
     head.check((spec.num_hidden_layers, spec.num_attention_heads))?;
     // Before the prompt is built: its length is a number out of a file.
     plan.check_memory()?;
     let prompt = plan.prompts.build(trial, &plan.tokenizer, &mut plan.prompts.haystack_tokens(trial))?;
-    let mut model = plan.load_model(&device)?;
+    let mut model = plan.model.load()?;
     let never = AtomicBool::new(false);
     let context = plan.context(false)?;
     let (_, capture) = run_one(&context, trial, &prompt, head.chosen(), &mut model, &mut Silent, &never)?;
@@ -237,9 +237,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
     check_needles(args, head)?;
     let text = read_text(file)?;
     let (device, _) = prepare(&args.machine)?;
-    let model = args.model.as_deref().unwrap_or_default();
-    let precision = PrecisionChoice { dtype: args.dtype, kv_dtype: args.kv_dtype };
-    let plan = TextPlan::resolve(model, &args.variant, precision, args.screening_window_expansion)?;
+    let plan = TextPlan::resolve(&args.choice(), &device)?;
     warn(plan.warnings());
     let query = args.query.as_deref().unwrap_or_default();
     head.check(plan.heads())?;
@@ -256,7 +254,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
         spans: &[needles.clone(), Vec::new()],
         chosen_head: head.chosen(),
     };
-    let completion = plan.load_model(&device)?.complete(request, &mut |_| true)?;
+    let completion = plan.model.load()?.complete(request, &mut |_| true)?;
     let masses = head.row(&completion.attention)?;
     let texts = plan.tokenizer.token_texts(&prompt.tokens)?;
     let needle_tokens = needles.iter().map(ExactSizeIterator::len).sum();
@@ -269,8 +267,9 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
         warnings: Vec::new(),
         title: vec![
             format!(
-                "{model}, {}: {} tokens of {}",
-                plan.describe_variant()?,
+                "{}, {}: {} tokens of {}",
+                plan.model.choice.name,
+                plan.model.describe_variant(),
                 prompt.tokens.len(),
                 file.display()
             ),

@@ -5,7 +5,6 @@ use serde_json::json;
 
 use super::{machine_record, made_again, prepare, print, warn};
 use crate::attention::AttentionVariant;
-use crate::checkpoint::RopeOverride;
 use crate::cli::BenchArgs;
 use crate::clock;
 use crate::error::Result;
@@ -14,7 +13,7 @@ use crate::export::style::Style;
 use crate::model::decoder::Decoder;
 use crate::model::dtype::Dtype;
 use crate::model::gemm_peak::GemmPeak;
-use crate::plan::{BenchPlan, BenchSettings, BenchTokens};
+use crate::plan::{BenchPlan, BenchSettings, BenchTokens, OpenModel};
 use crate::progress::{Bar, Progress};
 use crate::report::speed::{LengthSpeed, SpeedOf};
 use crate::speed::{Speed, measure, peak_memory};
@@ -31,23 +30,27 @@ const WARM_UP: usize = 8 * 1024;
 /// When the plan cannot be made, or the computation fails.
 pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
     let (device, threads) = prepare(&args.machine)?;
-    let plan = BenchPlan::resolve(&settings(args))?;
+    let plan = BenchPlan::resolve(&settings(args), &device)?;
     warn(&plan.warnings);
     // Made before the weights load: where nothing can be written nothing is computed.
     if let Some(directory) = &args.output {
         make(directory)?;
     }
     let started = clock::now_utc();
-    let BenchPlan { checkpoint, precision, variant, lengths, tokens, .. } = plan;
-    let decoder = precision.decoder(&checkpoint, &device)?;
-    let family = checkpoint.family;
-    // Its metadata count as memory of this process, and are read no more.
-    drop(checkpoint);
-    let bench =
-        Bench { decoder, variant, lengths, tokens, peak_memory: !args.no_peak_memory, repeats: args.repeats };
+    let BenchPlan { model, lengths, tokens, .. } = plan;
+    let (title, dtype) = (title(args, &model, threads), model.precision.dtype);
+    let bench = Bench {
+        decoder: model.decoder()?,
+        // The checkpoint's metadata count as memory of this process, and are read no more.
+        variant: model.into_variant(),
+        lengths,
+        tokens,
+        peak_memory: !args.no_peak_memory,
+        repeats: args.repeats,
+    };
     let mut bar =
         Bar::new(args.repeats * bench.lengths.iter().sum::<usize>() + bench.first_pass().sum::<usize>());
-    let measured = bench.run(precision.dtype, &device, &mut bar);
+    let measured = bench.run(dtype, &device, &mut bar);
     bar.finish();
     let operations_per_token = 2.0 * bench.decoder.spec().linear_weights_per_token() as f64;
     let length = |(&prompt_tokens, measured): (&usize, &Measured)| {
@@ -67,7 +70,7 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
         make(directory)?;
         write_speeds(directory, &lengths, &about)?;
     }
-    let (title, notes) = (title(args, (family, precision.dtype), &bench, threads), notes(args, &lengths));
+    let notes = notes(args, &lengths);
     print(&(args.output_format)(&SpeedReport { title, lengths, notes }, style)?)?;
     removed.map_or(Ok(()), |directory| Err(made_again(directory)))
 }
@@ -123,15 +126,8 @@ impl Bench {
 }
 
 fn settings(args: &BenchArgs) -> BenchSettings {
-    let attention = &args.attention;
     BenchSettings {
-        model: args.model.clone(),
-        variant: attention.variant.clone(),
-        precision: attention.precision(),
-        ssmax_scale: attention.ssmax_scale,
-        rope: RopeOverride { theta: attention.rope_theta, theta_scale: attention.rope_theta_scale },
-        screening_window_expansion: attention.screening_window_expansion,
-        chunk: attention.chunk_size,
+        model: args.attention.of(&args.model),
         context_lengths: args.context_lengths.clone(),
         new_tokens: args.max_new_tokens,
         repeats: args.repeats,
@@ -139,18 +135,13 @@ fn settings(args: &BenchArgs) -> BenchSettings {
     }
 }
 
-fn title(args: &BenchArgs, (family, dtype): (&str, Dtype), bench: &Bench, threads: usize) -> String {
+fn title(args: &BenchArgs, model: &OpenModel, threads: usize) -> String {
     let threads = if threads == 1 { "1 thread".to_string() } else { format!("{threads} threads") };
     format!(
-        "{} ({}), {}, weights {} ({}), cache {}, {} with {threads}, chunks of {}",
-        args.model,
-        family,
-        bench.variant.name(),
-        dtype.name(),
-        dtype.matmul(),
-        bench.decoder.kv_dtype().name(),
+        "{}, {} with {threads}, chunks of {}",
+        model.title(),
         args.machine.device,
-        args.attention.chunk_size
+        model.choice.chunk_size
     )
 }
 

@@ -99,7 +99,7 @@ fn with_models(args: &CompareArgs) -> Result<[Finished; 2]> {
             warn(&warnings);
             Ok(Side::Stored(Box::new(run)))
         }
-        false => Side::model(args, name, variant, &device, threads),
+        false => Side::model(args, name, variant, (&device, threads)),
     };
     let sides = [open(&args.a, &args.variant_a)?, open(&args.b, &args.variant_b)?];
     // One grid: what one model is told of its prompts holds for the other.
@@ -111,7 +111,7 @@ fn with_models(args: &CompareArgs) -> Result<[Finished; 2]> {
     let stop = stop_on_interrupt()?;
     let [a, b] = sides;
     let directory = |name: &str| args.output.as_ref().map(|output| output.join(name));
-    Ok([a.finish(directory("a"), &device, &stop)?, b.finish(directory("b"), &device, &stop)?])
+    Ok([a.finish(directory("a"), &stop)?, b.finish(directory("b"), &stop)?])
 }
 
 /// Refuses sides whose first prompts or rules of scoring differ, before any of them runs.
@@ -176,8 +176,7 @@ impl Side {
         args: &CompareArgs,
         name: &str,
         variant: &Option<String>,
-        device: &Device,
-        threads: usize,
+        (device, threads): (&Device, usize),
     ) -> Result<Self> {
         let variant = variant.as_ref().unwrap_or(&args.attention.variant).clone();
         let model = ModelArgs {
@@ -185,12 +184,12 @@ impl Side {
             attention: AttentionArgs { variant, ..args.attention.clone() },
             chat: args.chat.clone(),
         };
-        let plan = RunPlan::resolve(settings(&model, &args.grid)?)?;
+        let plan = RunPlan::resolve(settings(&model, &args.grid)?, device)?;
         for warning in &plan.warnings {
             tell(format_args!("warning: {name}: {warning}"));
         }
         let evaluation = Evaluation::new(plan, true)?;
-        let record = evaluation.record(device, machine_record(&args.machine, threads))?;
+        let record = evaluation.record(machine_record(&args.machine, threads))?;
         Ok(Self::Model(Box::new((evaluation, record))))
     }
 
@@ -219,16 +218,16 @@ impl Side {
     }
 
     /// All rows; a model runs for them, into `directory` if there is one.
-    fn finish(self, directory: Option<PathBuf>, device: &Device, stop: &AtomicBool) -> Result<Finished> {
+    fn finish(self, directory: Option<PathBuf>, stop: &AtomicBool) -> Result<Finished> {
         let (evaluation, record) = match self {
             Self::Stored(run) => return Ok(*run),
             Self::Model(model) => *model,
         };
         match directory {
-            None => evaluation.in_memory(record, device, stop),
+            None => evaluation.in_memory(record, stop),
             Some(directory) => {
                 let mut store = RunDirectory::open(&directory, &record, false)?;
-                let ran = evaluation.go_on((&mut store, &directory), &record, (false, None), device, stop)?;
+                let ran = evaluation.go_on((&mut store, &directory), &record, (false, None), stop)?;
                 Ok(Finished { outcomes: store.outcomes().to_vec(), record, ran })
             }
         }

@@ -9,11 +9,9 @@ use crate::cli::DemoArgs;
 use crate::error::{Error, Result};
 use crate::export::comparison;
 use crate::export::style::Style;
-use crate::generate::DEFAULT_CHUNK;
 use crate::grid::{ContextLength, DepthSpacing, Grid, spaced_depths};
 use crate::model::dtype::Dtype;
-use crate::plan::{ChatChoice, RunPlan, Settings};
-use crate::prompt::Snap;
+use crate::plan::{ChatChoice, ModelChoice, RunPlan, Settings};
 use crate::split::Split;
 use crate::store::directory::RunRecord;
 
@@ -41,11 +39,11 @@ pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
         spaced_depths(DEPTHS, DepthSpacing::Linear),
     )?;
     let open = |(_, checkpoint): &(&str, &str)| -> Result<_> {
-        let plan = RunPlan::resolve(settings(checkpoint, &grid, args))?;
+        let plan = RunPlan::resolve(settings(checkpoint, &grid, args), &device)?;
         // That its lengths are beyond those of the training is what the demo shows.
-        warn(&plan.checkpoint.warnings);
+        warn(&plan.model.checkpoint.warnings);
         let evaluation = Evaluation::new(plan, true)?;
-        let record = evaluation.record(&device, machine_record(&args.machine, threads))?;
+        let record = evaluation.record(machine_record(&args.machine, threads))?;
         Ok((evaluation, record))
     };
     let sides = checkpoints.iter().map(open).collect::<Result<Vec<_>>>()?;
@@ -56,7 +54,7 @@ pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
         check_first_prompts(&prompts, [&first.1, &other.1])?;
     }
     let stop = stop_on_interrupt()?;
-    let finished = sides.into_iter().map(|(evaluation, record)| evaluation.in_memory(record, &device, &stop));
+    let finished = sides.into_iter().map(|(evaluation, record)| evaluation.in_memory(record, &stop));
     let finished = finished.collect::<Result<Vec<_>>>()?;
     let reports = finished[1..].iter().map(|other| report(&finished[0], other));
     let reports = reports.collect::<Result<Vec<_>>>()?;
@@ -90,28 +88,13 @@ fn training_length(checkpoints: &[(&str, &str)]) -> Result<usize> {
 /// Prompts that `niah train` never saw, in prose that never repeats however long it is.
 fn settings(checkpoint: &str, grid: &Grid, args: &DemoArgs) -> Settings {
     Settings {
-        model: checkpoint.to_string(),
-        variant: "auto".to_string(),
-        dtype: Some(Dtype::F32),
-        kv_dtype: None,
-        ssmax_scale: None,
-        chunk_size: DEFAULT_CHUNK,
-        rope_theta: None,
-        rope_theta_scale: None,
-        screening_window_expansion: None,
+        model: ModelChoice { dtype: Some(Dtype::F32), ..ModelChoice::of(checkpoint) },
         grid: grid.clone(),
         trials: args.trials,
         seed: args.seed,
-        task: "magic".to_string(),
-        needle: None,
-        question: None,
-        answer: None,
         haystack: Some("synthetic".to_string()),
         split: Split::HeldOut,
-        snap: Snap::Sentence,
         apply_chat_template: ChatChoice::Never,
-        system_instruction: None,
-        scorer: "match".to_string(),
-        max_new_tokens: None,
+        ..Settings::default()
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use candle_core::Device;
 use serde_json::{Value, json};
 
 use super::tell;
@@ -38,13 +37,10 @@ impl Evaluation {
     }
 
     /// What `run.json` says. Reads all of the weights, for their hash.
-    pub(super) fn record(&self, device: &Device, machine: Value) -> Result<RunRecord> {
+    pub(super) fn record(&self, machine: Value) -> Result<RunRecord> {
         let plan = &self.plan;
         let identity = plan.identity()?;
-        let variant = plan.variant()?;
-        let spec = &plan.checkpoint.spec;
         let config_hash = identity.hash();
-        let kv_dtype = plan.precision.cache(spec, device);
         let (prompt, computed) = self.estimate.shared(plan);
         let computed = if self.sharing { computed } else { prompt };
         Ok(RunRecord {
@@ -54,21 +50,10 @@ impl Evaluation {
             command: std::env::args().collect(),
             started_utc: clock::now_utc(),
             settings: plan.settings.clone(),
-            variant: variant.name().to_string(),
-            variant_description: variant.description(),
-            training_length: spec.training_length(),
-            model: json!({
-                "family": plan.checkpoint.family,
-                "form": plan.form_name(),
-                "own_variant": plan.checkpoint.own_variant.name,
-                "parameters": spec.parameter_count(),
-                "dtype": plan.precision.dtype,
-                "kv_dtype": kv_dtype,
-                "matmul": plan.precision.dtype.matmul(),
-                "files": plan.checkpoint.files(),
-                "file_bytes": plan.checkpoint.file_bytes(),
-                "spec": spec,
-            }),
+            variant: plan.model.variant.name().to_string(),
+            variant_description: plan.model.variant.description(),
+            training_length: plan.model.spec().training_length(),
+            model: plan.model.in_run(plan.form_name()),
             tokens: json!({
                 "prompt": prompt,
                 "computed": computed,
@@ -86,36 +71,28 @@ impl Evaluation {
         (store, directory): (&mut RunDirectory, &Path),
         record: &RunRecord,
         (keep_tokens, limit): (bool, Option<usize>),
-        device: &Device,
         stop: &AtomicBool,
     ) -> Result<Vec<Trial>> {
         let done = store.done();
         let mut todo = self.plan.trials();
         todo.retain(|trial| !done.contains(&trial.row_id()));
         todo.truncate(limit.unwrap_or(usize::MAX));
-        self.run(&todo, (record, done.len()), keep_tokens, device, store, stop).map_err(
-            |error| match error {
-                Error::Interrupted => Error::Failed(format!(
-                    "stopped after {} of {} trials; they are kept in {}. Run the same command again to go on",
-                    store.done().len(),
-                    self.plan.trials().len(),
-                    directory.display()
-                )),
-                other => other,
-            },
-        )?;
+        self.run(&todo, (record, done.len()), keep_tokens, store, stop).map_err(|error| match error {
+            Error::Interrupted => Error::Failed(format!(
+                "stopped after {} of {} trials; they are kept in {}. Run the same command again to go on",
+                store.done().len(),
+                self.plan.trials().len(),
+                directory.display()
+            )),
+            other => other,
+        })?;
         Ok(todo)
     }
 
     /// Runs every trial and keeps the rows in memory alone.
-    pub(super) fn in_memory(
-        &self,
-        record: RunRecord,
-        device: &Device,
-        stop: &AtomicBool,
-    ) -> Result<Finished> {
+    pub(super) fn in_memory(&self, record: RunRecord, stop: &AtomicBool) -> Result<Finished> {
         let (mut rows, ran) = (Rows(Vec::new()), self.plan.trials());
-        self.run(&ran, (&record, 0), false, device, &mut rows, stop)?;
+        self.run(&ran, (&record, 0), false, &mut rows, stop)?;
         Ok(Finished { record, outcomes: rows.0, ran })
     }
 
@@ -124,7 +101,6 @@ impl Evaluation {
         todo: &[Trial],
         (record, done): (&RunRecord, usize),
         keep_tokens: bool,
-        device: &Device,
         sink: &mut dyn TrialSink,
         stop: &AtomicBool,
     ) -> Result<()> {
@@ -134,13 +110,13 @@ impl Evaluation {
         let continued = if done == 0 { String::new() } else { format!(" ({done} already done)") };
         tell(format_args!(
             "{}: {} trials{continued}, {} prompts, variant {} ({})",
-            self.plan.settings.model,
+            self.plan.settings.model.name,
             todo.len(),
             self.plan.form_name(),
             record.variant,
             record.variant_description
         ));
-        let mut model = self.plan.load_model(device)?;
+        let mut model = self.plan.model.load()?;
         if self.sharing {
             model = model.sharing_prefixes(self.estimate.longest_sequence);
         }

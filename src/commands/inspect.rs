@@ -4,14 +4,13 @@ use super::print;
 use crate::cli::InspectArgs;
 use crate::error::Result;
 use crate::export::style::Style;
-use crate::plan::{Inspection, PrecisionChoice};
+use crate::plan::Inspection;
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the checkpoint cannot be found, is damaged or of an unknown family.
 pub fn run(args: &InspectArgs, style: &Style) -> Result<()> {
-    let precision = PrecisionChoice { dtype: args.dtype, kv_dtype: args.kv_dtype };
-    let found = Inspection::of(&args.model, precision, &args.context_lengths)?;
+    let found = Inspection::of(&args.choice(), &args.context_lengths)?;
     print(&(args.output_format)(&found, style)?)
 }

@@ -7,12 +7,11 @@ use std::time::Instant;
 
 use super::{cannot_write, prepare, stop_on_interrupt, tell, warn, write_file};
 use crate::attention::AttentionRows;
-use crate::checkpoint::{NamedTensor, Numbers, RopeOverride, write_safetensors};
+use crate::checkpoint::{NamedTensor, Numbers, write_safetensors};
 use crate::cli::{LogitsArgs, TokenArgs};
 use crate::error::{Error, Result};
 use crate::logits::{Logits, logits};
-use crate::model::kv_cache::KvDtype;
-use crate::plan::{LogitsPlan, LogitsSettings, TokenInput};
+use crate::plan::{LogitsPlan, LogitsSettings, ModelChoice, TokenInput};
 use crate::progress::{Bar, Progress};
 
 /// Runs the command.
@@ -21,25 +20,25 @@ use crate::progress::{Bar, Progress};
 /// When the plan cannot be made, the computation fails, or the file cannot be written.
 pub fn run(args: &LogitsArgs) -> Result<()> {
     let (device, _) = prepare(&args.machine)?;
-    let plan = LogitsPlan::resolve(&settings(args)?)?;
+    let plan = LogitsPlan::resolve(&settings(args)?, &device)?;
     warn(&plan.warnings);
-    let (name, t) = (plan.variant.name(), plan.tokens.len());
+    let (name, t) = (plan.model.variant.name(), plan.tokens.len());
     let bos = plan.bos.map(|bos| format!(" (BOS {bos} in front)")).unwrap_or_default();
     tell(format_args!("{}: {t} tokens{bos}, variant {name} ({})", args.model, plan.variant_description));
     let stop = stop_on_interrupt()?;
     let started = Instant::now();
     // The file is there before the weights load: where nothing can be written nothing is computed.
     write_file(&args.output, |file| {
-        let decoder = plan.precision.decoder(&plan.checkpoint, &device)?;
+        let decoder = plan.model.decoder()?;
         let mut bar = Bar::new(t);
-        let found = logits(&decoder, plan.variant.as_ref(), &plan.request(), &mut |tokens| {
+        let found = logits(&decoder, plan.model.variant.as_ref(), &plan.request(), &mut |tokens| {
             bar.advance(tokens);
             !stop.load(Ordering::Relaxed)
         });
         bar.finish();
-        write(file, args, &plan, decoder.kv_dtype(), &found?)
+        write(file, args, &plan, &found?)
     })?;
-    let vocab = plan.checkpoint.spec.vocab_size;
+    let vocab = plan.model.spec().vocab_size;
     let attention = match &plan.attention_rows {
         None => String::new(),
         Some(rows) => format!(", attention of rows {}..{}", rows.start, rows.end),
@@ -57,21 +56,14 @@ fn settings(args: &LogitsArgs) -> Result<LogitsSettings> {
         TokenArgs { text, .. } => TokenInput::Text(text.clone().unwrap_or_default()),
     };
     Ok(LogitsSettings {
-        model: args.model.clone(),
-        variant: attention.variant.clone(),
-        dtype: attention.dtype.unwrap_or_default(),
-        kv_dtype: attention.kv_dtype,
-        ssmax_scale: attention.ssmax_scale,
+        model: ModelChoice { dtype: Some(attention.dtype.unwrap_or_default()), ..attention.of(&args.model) },
         ssmax_scales: args.ssmax_scales.clone(),
-        rope: RopeOverride { theta: attention.rope_theta, theta_scale: attention.rope_theta_scale },
-        screening_window_expansion: attention.screening_window_expansion,
         input,
         attentions: args.attentions.clone(),
-        chunk: attention.chunk_size,
     })
 }
 
-fn write(file: File, args: &LogitsArgs, plan: &LogitsPlan, kv_dtype: KvDtype, found: &Logits) -> Result<()> {
+fn write(file: File, args: &LogitsArgs, plan: &LogitsPlan, found: &Logits) -> Result<()> {
     let ids: Vec<i64> = plan.tokens.iter().map(|&id| i64::from(id)).collect();
     let mut tensors = vec![
         NamedTensor { name: "input_ids", shape: vec![ids.len()], numbers: Numbers::I64(&ids) },
@@ -82,28 +74,12 @@ fn write(file: File, args: &LogitsArgs, plan: &LogitsPlan, kv_dtype: KvDtype, fo
         },
     ];
     tensors.extend(found.attentions.as_ref().map(attention_tensor));
-    let mut metadata = vec![
-        ("niah", env!("CARGO_PKG_VERSION").to_string()),
-        ("model", args.model.clone()),
-        ("model_sha256", plan.checkpoint.sha256()?.to_string()),
-        ("dtype", plan.precision.dtype.name().to_string()),
-        ("kv_dtype", kv_dtype.name().to_string()),
-        ("variant", plan.variant.name().to_string()),
-        ("variant_description", plan.variant_description.clone()),
-    ];
+    let mut metadata = vec![("niah", env!("CARGO_PKG_VERSION").to_string())];
+    metadata.extend(plan.model.in_logits()?);
+    metadata.push(("variant_description", plan.variant_description.clone()));
     let rows = plan.attention_rows.as_ref().map(|rows| format!("{}..{}", rows.start, rows.end));
-    let theta = args.attention.rope_theta.map(|theta| theta.to_string());
-    let theta_scale = args.attention.rope_theta_scale.map(|scale| scale.to_string());
-    let screening = plan.checkpoint.spec.screening.as_ref();
-    let expansion = screening.map(|screening| screening.window_expansion.to_string());
-    for (key, value) in [
-        ("attention_rows", rows),
-        ("rope_theta", theta),
-        ("rope_theta_scale", theta_scale),
-        ("screening_window_expansion", expansion),
-    ] {
-        metadata.extend(value.map(|value| (key, value)));
-    }
+    metadata.extend(rows.map(|rows| ("attention_rows", rows)));
+    metadata.extend(plan.model.changed_in_logits());
     write_safetensors(BufWriter::new(file), &tensors, &metadata)
         .map_err(|error| Error::output(&args.output, cannot_write(&error)))
 }

@@ -12,7 +12,6 @@ use crate::export::loss::{LossReport, write_losses};
 use crate::export::style::Style;
 use crate::loss::losses;
 use crate::model::decoder::Decoder;
-use crate::model::kv_cache::KvDtype;
 use crate::plan::{LossPlan, LossSettings};
 use crate::progress::{Bar, Progress};
 use crate::report::loss::{by_position, position_buckets, text_means};
@@ -27,14 +26,14 @@ use crate::store::directory::make;
 pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
     let (device, threads) = prepare(&args.machine)?;
     let started = clock::now_utc();
-    let plan = LossPlan::resolve(settings(args))?;
+    let plan = LossPlan::resolve(settings(args), &device)?;
     warn(&plan.warnings);
     // Made before the weights load: where nothing can be written nothing is computed.
     if let Some(directory) = &args.output {
         make(directory)?;
     }
     let stop = stop_on_interrupt()?;
-    let decoder = plan.precision.decoder(&plan.checkpoint, &device)?;
+    let decoder = plan.model.decoder()?;
     let mut bar = Bar::new(plan.settings.trials * plan.settings.context_length);
     let measured = measure(&plan, &decoder, &mut bar, &stop);
     bar.finish();
@@ -46,9 +45,9 @@ pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
     if let Some(directory) = &args.output {
         make(directory)?;
         let about = json!({ "started_utc": started, "machine": machine_record(&args.machine, threads) });
-        write_losses(directory, &buckets, &record(&plan, decoder.kv_dtype(), &means, about)?)?;
+        write_losses(directory, &buckets, &record(&plan, &means, about)?)?;
     }
-    let training_length = plan.checkpoint.spec.training_length();
+    let training_length = plan.model.spec().training_length();
     let report =
         LossReport { title: title(&plan), buckets, training_length, notes: notes(plan.settings.trials) };
     print(&(args.output_format)(&report, style)?)?;
@@ -67,7 +66,7 @@ fn measure(
 ) -> Result<Vec<Vec<f64>>> {
     let text = |(number, tokens): (usize, &Vec<u32>)| {
         bar.at(&format!("text {} of {}", number + 1, plan.settings.trials));
-        losses(decoder, plan.variant.as_ref(), tokens, plan.settings.chunk_size, &mut |tokens| {
+        losses(decoder, plan.model.variant.as_ref(), tokens, plan.model.choice.chunk_size, &mut |tokens| {
             bar.advance(tokens);
             !stop.load(Ordering::Relaxed)
         })
@@ -76,17 +75,8 @@ fn measure(
 }
 
 fn settings(args: &LossArgs) -> LossSettings {
-    let attention = &args.attention;
     LossSettings {
-        model: args.model.clone(),
-        variant: attention.variant.clone(),
-        dtype: attention.dtype,
-        kv_dtype: attention.kv_dtype,
-        ssmax_scale: attention.ssmax_scale,
-        chunk_size: attention.chunk_size,
-        rope_theta: attention.rope_theta,
-        rope_theta_scale: attention.rope_theta_scale,
-        screening_window_expansion: attention.screening_window_expansion,
+        model: args.attention.of(&args.model),
         context_length: args.context_length.0,
         trials: args.trials,
         seed: args.seed,
@@ -97,13 +87,13 @@ fn settings(args: &LossArgs) -> LossSettings {
 }
 
 fn title(plan: &LossPlan) -> String {
-    let LossSettings { model, context_length, trials, haystack, split, .. } = &plan.settings;
+    let LossSettings { context_length, trials, haystack, split, .. } = &plan.settings;
     let part = split::SPLITS.iter().find(|entry| entry.value == *split).map_or("all", |entry| entry.name);
     let texts = if *trials == 1 { "1 text".to_string() } else { format!("{trials} texts") };
     format!(
-        "{model}, {} ({}), {texts} of {context_length} tokens from {haystack} ({part})",
-        plan.variant.name(),
-        plan.variant.description()
+        "{}, {}, {texts} of {context_length} tokens from {haystack} ({part})",
+        plan.model.choice.name,
+        plan.model.describe_variant()
     )
 }
 
@@ -128,8 +118,7 @@ fn method(texts: usize) -> Method {
 }
 
 /// `loss.json`: everything that the table does not say.
-fn record(plan: &LossPlan, kv_dtype: KvDtype, means: &[Vec<f64>], about: Value) -> Result<Value> {
-    let spec = &plan.checkpoint.spec;
+fn record(plan: &LossPlan, means: &[Vec<f64>], about: Value) -> Result<Value> {
     let by_text = |text: usize| means.iter().map(|means| means[text]).collect::<Vec<_>>();
     let hashes = plan.text_hashes();
     let texts = hashes.iter().enumerate().map(|(trial, hash)| {
@@ -140,19 +129,9 @@ fn record(plan: &LossPlan, kv_dtype: KvDtype, means: &[Vec<f64>], about: Value) 
         "command": std::env::args().collect::<Vec<_>>(),
         "about": about,
         "settings": plan.settings,
-        "model": {
-            "family": plan.checkpoint.family,
-            "sha256": plan.checkpoint.sha256()?,
-            "own_variant": plan.checkpoint.own_variant.name,
-            "parameters": spec.parameter_count(),
-            "kv_dtype": kv_dtype,
-            "matmul": plan.precision.dtype.matmul(),
-            "training_length": spec.training_length(),
-            "rope": spec.ropes(),
-            "screening": spec.screening,
-        },
-        "variant": plan.variant.name(),
-        "variant_description": plan.variant.description(),
+        "model": plan.model.in_loss()?,
+        "variant": plan.model.variant.name(),
+        "variant_description": plan.model.variant.description(),
         "tokenizer_sha256": plan.tokenizer_hash,
         "haystack_sha256": plan.haystack.hash(),
         "interval": format!("{}, 95 %, over texts", method(plan.settings.trials).words()),

@@ -175,15 +175,7 @@ fn planned_cells(grid: &Grid) -> (Vec<Cell>, Option<String>) {
 /// What was typed, as settings.
 fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
     Ok(Settings {
-        model: model.model.clone(),
-        variant: model.attention.variant.clone(),
-        dtype: model.attention.dtype,
-        kv_dtype: model.attention.kv_dtype,
-        ssmax_scale: model.attention.ssmax_scale,
-        chunk_size: model.attention.chunk_size,
-        rope_theta: model.attention.rope_theta,
-        rope_theta_scale: model.attention.rope_theta_scale,
-        screening_window_expansion: model.attention.screening_window_expansion,
+        model: model.attention.of(&model.model),
         grid: Grid::new(context_lengths(grid)?, depths(grid)?)?,
         trials: grid.trials,
         seed: grid.seed,

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
+use candle_core::Device;
 use serde_json::json;
 
 use super::{cannot_write, settings, warn, write_file};
@@ -16,7 +17,7 @@ use crate::trial::Trial;
 /// # Errors
 /// When the plan cannot be made, a prompt cannot be built, or the output cannot be written.
 pub fn run(args: &PromptsArgs) -> Result<()> {
-    let plan = RunPlan::resolve(settings(&args.model, &args.grid)?)?;
+    let plan = RunPlan::resolve(settings(&args.model, &args.grid)?, &Device::Cpu)?;
     warn(&plan.warnings);
     warn(&plan.prompt_warnings);
     match &args.output {

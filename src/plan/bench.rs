@@ -1,11 +1,8 @@
 //! The plan of `niah bench`: lengths, variant and tokens resolved against a checkpoint, before any weight is loaded.
 
-use super::{
-    MemoryPlan, Precision, PrecisionChoice, check_numbers, check_positions, check_sizes, open, variant,
-    warnings,
-};
-use crate::attention::AttentionVariant;
-use crate::checkpoint::{Checkpoint, RopeOverride};
+use candle_core::Device;
+
+use super::{ModelChoice, OpenModel};
 use crate::error::{Error, Result};
 use crate::grid::ContextLength;
 use crate::model::spec::DecoderSpec;
@@ -15,20 +12,8 @@ use crate::speed::SpeedRequest;
 /// What `niah bench` is asked to do.
 #[derive(Debug, Clone)]
 pub struct BenchSettings {
-    /// Checkpoint: a GGUF file, a directory, a hub id or `shipped:NAME`.
-    pub model: String,
-    /// Attention variant, or `auto` for the checkpoint's own.
-    pub variant: String,
-    /// Precision of weights and cache.
-    pub precision: PrecisionChoice,
-    /// One scale for all heads.
-    pub ssmax_scale: Option<f64>,
-    /// Changes to the rotary base.
-    pub rope: RopeOverride,
-    /// Whether screening windows above the training length are unlimited beyond it; they are when absent.
-    pub screening_window_expansion: Option<bool>,
-    /// Tokens that go through the decoder at once.
-    pub chunk: usize,
+    /// The checkpoint and how it is run.
+    pub model: ModelChoice,
     /// Lengths of the prompts; those of [`DEFAULT_LENGTHS`] that the checkpoint has positions for when empty.
     pub context_lengths: Vec<ContextLength>,
     /// Tokens decoded behind each prompt.
@@ -44,12 +29,8 @@ pub const DEFAULT_LENGTHS: [usize; 4] = [512, 2048, 4096, 8192];
 
 /// Ready to run: only the weights are missing.
 pub struct BenchPlan {
-    /// The checkpoint, weights not loaded.
-    pub checkpoint: Checkpoint,
-    /// The precision that runs.
-    pub precision: Precision,
-    /// The attention variant.
-    pub variant: Box<dyn AttentionVariant>,
+    /// The checkpoint as it runs, weights not loaded.
+    pub model: OpenModel,
     /// Lengths in tokens, ascending.
     pub lengths: Vec<usize>,
     /// What the user should know before the run.
@@ -70,37 +51,27 @@ impl BenchPlan {
     ///
     /// # Errors
     /// When anything named is unknown, missing, damaged or does not fit, or memory is too small.
-    pub fn resolve(settings: &BenchSettings) -> Result<Self> {
-        check_numbers(settings.ssmax_scale, settings.rope)?;
-        let counts = [
-            ("--chunk-size", settings.chunk),
-            ("--repeats", settings.repeats),
-            ("--max-new-tokens", settings.new_tokens),
-        ];
+    pub fn resolve(settings: &BenchSettings, device: &Device) -> Result<Self> {
+        let counts = [("--repeats", settings.repeats), ("--max-new-tokens", settings.new_tokens)];
         if let Some((flag, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Err(Error::invalid(flag, 0, "at least 1"));
         }
-        let expansion = settings.screening_window_expansion;
-        let (checkpoint, precision) = open(&settings.model, settings.rope, settings.precision, expansion)?;
-        let variant = variant(&checkpoint, &settings.variant, settings.ssmax_scale)?;
-        let spec = &checkpoint.spec;
-        let lengths = lengths(spec, settings);
+        let model = settings.model.open(device)?;
+        let lengths = lengths(model.spec(), settings);
         let longest = lengths.last().copied().unwrap_or_default().saturating_add(settings.new_tokens);
-        check_positions(spec, "--context-lengths", longest)?;
-        check_sizes(variant.as_ref(), "--context-lengths", longest)?;
-        MemoryPlan::new(spec, precision, longest, settings.chunk)
-            .check(precision, "use shorter --context-lengths or a smaller checkpoint")?;
+        model.check_length("--context-lengths", longest)?;
+        model
+            .memory(longest)
+            .check(model.precision, "use shorter --context-lengths or a smaller checkpoint")?;
         Ok(Self {
-            warnings: warnings(&checkpoint, lengths.last().copied().unwrap_or_default()),
+            warnings: model.warnings(lengths.last().copied().unwrap_or_default()),
             tokens: BenchTokens {
-                tokens: random_tokens(settings.seed, longest, spec.vocab_size),
+                tokens: random_tokens(settings.seed, longest, model.spec().vocab_size),
                 new_tokens: settings.new_tokens,
-                chunk: settings.chunk,
+                chunk: settings.model.chunk_size,
             },
-            precision,
-            variant,
             lengths,
-            checkpoint,
+            model,
         })
     }
 }

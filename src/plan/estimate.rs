@@ -39,10 +39,10 @@ impl Estimate {
         let longest = prompts.iter().map(|(trial, _)| trial.cell.context_length.0).max().unwrap_or(0);
         let longest_sequence = prompts.iter().map(|(_, prompt)| sequence(prompt)).max().unwrap_or(0);
         Ok(Self {
-            memory: plan.memory(longest),
+            memory: plan.model.memory(longest),
             longest_sequence,
             shared_tokens: prefix::shared_tokens(prompts.iter().map(|(_, prompt)| {
-                let kind = plan.checkpoint.spec.planned_length(sequence(prompt), longest_sequence);
+                let kind = plan.model.spec().planned_length(sequence(prompt), longest_sequence);
                 (kind, prompt.tokens.as_slice())
             })),
             prompt_hashes: prompts
@@ -92,14 +92,8 @@ impl Estimate {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn describe(
-        &self,
-        plan: &RunPlan,
-        device: &Device,
-        sharing: bool,
-        limit: Option<usize>,
-    ) -> Result<String> {
-        let (trials, grid, variant) = (plan.trials(), &plan.settings.grid, plan.variant()?);
+    pub fn describe(&self, plan: &RunPlan, sharing: bool, limit: Option<usize>) -> Result<String> {
+        let (trials, grid, model) = (plan.trials(), &plan.settings.grid, &plan.model);
         let join = |items: Vec<String>| items.join(", ");
         let lengths = join(grid.context_lengths().iter().map(ToString::to_string).collect());
         let depths = join(grid.depths().iter().map(ToString::to_string).collect());
@@ -115,8 +109,8 @@ impl Estimate {
         let (tokens, computed) = self.shared(plan);
         let share = if sharing { computed as f64 / tokens.max(1) as f64 } else { 1.0 };
         Ok([
-            format!("model      {} ({})", plan.settings.model, plan.checkpoint.family),
-            format!("variant    {} ({})", variant.name(), variant.description()),
+            format!("model      {} ({})", model.choice.name, model.checkpoint.family),
+            format!("variant    {}", model.describe_variant()),
             format!(
                 "task       {}, {} form, haystack {}{loops}",
                 plan.prompts.task.name(),
@@ -139,7 +133,7 @@ impl Estimate {
             format!("memory     {}", self.memory),
             format!(
                 "time       about {} (from this machine's matrix speed just now)",
-                duration(self.seconds(plan, device, share)?)
+                duration(self.seconds(plan, share)?)
             ),
         ]
         .join("\n")
@@ -149,11 +143,11 @@ impl Estimate {
     /// Expected wall time: the operations of all prompts at the speed of a matrix multiply of the model's own size.
     /// Attention runs at a third of that speed; decoding reads every weight (of a mixture of experts, those that
     /// a token meets) once a token, at 1/60 of the prefill's speed. `share` of the prompts' tokens are computed.
-    fn seconds(&self, plan: &RunPlan, device: &Device, share: f64) -> Result<f64> {
-        let spec = &plan.checkpoint.spec;
+    fn seconds(&self, plan: &RunPlan, share: f64) -> Result<f64> {
+        let spec = plan.model.spec();
         let embedding = spec.vocab_size * spec.hidden_size * if spec.tie_word_embeddings { 1 } else { 2 };
         let weights = spec.active_parameter_count().saturating_sub(embedding) as f64;
-        let rate = matmul_rate(spec.hidden_size, spec.intermediate_size, device)?;
+        let rate = matmul_rate(spec.hidden_size, spec.intermediate_size, plan.model.device())?;
         let operations = plan.trials().into_iter().map(|trial| {
             let n = self.prompt_tokens.get(&trial.cell.key()).copied().unwrap_or(0) as f64;
             let linear = 2.0 * weights * n;
@@ -178,9 +172,9 @@ fn haystack_loops(prompts: &[(Trial, Prompt)]) -> BTreeMap<usize, usize> {
 /// Operations of the attention of a prompt of `n` tokens: a multiply and an add for every number of a key and of a value that a
 /// query meets. Windows of screening tiles count; those of other layers do not.
 fn attention_operations(plan: &RunPlan, n: f64) -> f64 {
-    let spec = &plan.checkpoint.spec;
+    let spec = plan.model.spec();
     let pair = 2 * (spec.head_dim + spec.value_dim());
-    let keys = match (&spec.screening, &plan.checkpoint.own_variant.screens) {
+    let keys = match (&spec.screening, &plan.model.checkpoint.own_variant.screens) {
         (Some(screening), Some(screens)) => {
             let window = |screen| screening.in_sequence(screen, n as usize).window;
             screens.iter().flatten().map(|screen| window(*screen).min(n / 2.0)).sum()

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::tokenizer::load_outline;
-use super::{MemoryPlan, Precision, PrecisionChoice, variant};
+use super::{MemoryPlan, ModelChoice, Precision};
 use crate::attention::screening::Screen;
 use crate::attention::variant::{LayerScale, OwnVariant};
 use crate::checkpoint::{Checkpoint, RopeOverride, TokenizerSource};
@@ -128,24 +128,25 @@ pub struct LengthMemory {
 }
 
 impl Inspection {
-    /// Looks at a checkpoint, and at the memory of runs of these lengths in this precision.
+    /// Looks at a checkpoint, and at the memory of runs of these lengths in the precision that is chosen; of the rest of the choice,
+    /// nothing counts.
     ///
     /// # Errors
     /// When the checkpoint cannot be found, is damaged or of an unknown family. Trouble with its tokenizer is none: it goes
     /// into [`Self::problems`].
-    pub fn of(model: &str, precision: PrecisionChoice, lengths: &[ContextLength]) -> Result<Self> {
-        let checkpoint = Checkpoint::open(model, RopeOverride::default())?;
-        let precision = precision.of(&checkpoint);
+    pub fn of(model: &ModelChoice, lengths: &[ContextLength]) -> Result<Self> {
+        let checkpoint = Checkpoint::open(&model.name, RopeOverride::default())?;
+        let precision = model.precision(&checkpoint);
         let mut problems = Vec::new();
         problems.extend(checkpoint.check_all_read().err().map(|error| error.one_line()));
         let tokenizer = tokenizer_facts(&checkpoint, &mut problems);
-        let own = variant(&checkpoint, "auto", None)?;
+        let own = ModelChoice::default().build_variant(&checkpoint)?;
         let training_length = checkpoint.spec.training_length();
         let rule = &checkpoint.own_variant;
         let scale = |layer: &LayerScale| layer.scale.clone();
         let bias = |layer: &LayerScale| layer.bias.clone().unwrap_or_default();
         Ok(Self {
-            model: model.to_string(),
+            model: model.name.clone(),
             family: checkpoint.family,
             files: checkpoint.files().to_vec(),
             file_bytes: checkpoint.file_bytes(),
@@ -177,7 +178,8 @@ impl Inspection {
 /// What a swap of a checkpoint without learned scales to Scalable-Softmax is.
 fn zero_shot_swap(checkpoint: &Checkpoint) -> Option<String> {
     let learned = checkpoint.own_variant.scales.is_some();
-    let swap = (!learned).then(|| variant(checkpoint, "ssmax", None))?;
+    let ssmax = ModelChoice { variant: "ssmax".to_string(), ..ModelChoice::default() };
+    let swap = (!learned).then(|| ssmax.build_variant(checkpoint))?;
     Some(swap.ok()?.description())
 }
 

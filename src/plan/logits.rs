@@ -4,47 +4,29 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use candle_core::Device;
 use serde_json::Value;
 
-use super::{
-    MemoryPlan, Precision, PrecisionChoice, check_numbers, check_positions, check_sizes, load_tokenizer,
-    open, variant_of, warnings,
-};
+use super::{MemoryPlan, ModelChoice, OpenModel, load_tokenizer};
+use crate::attention::AttentionRows;
 use crate::attention::variant::{LayerScale, OwnVariant, describe_scales};
-use crate::attention::{AttentionRows, AttentionVariant};
-use crate::checkpoint::{Checkpoint, RopeOverride, read_scales};
+use crate::checkpoint::{Checkpoint, Named, read_scales};
 use crate::error::{Error, Result};
 use crate::logits::LogitsRequest;
-use crate::model::dtype::Dtype;
-use crate::model::kv_cache::KvDtype;
 use crate::tokenizer::Tokenize;
 use crate::{files, json};
 
 /// What `niah logits` is asked to do.
 #[derive(Debug, Clone)]
 pub struct LogitsSettings {
-    /// Checkpoint: a GGUF file, a directory, a hub id or `shipped:NAME`.
-    pub model: String,
-    /// Attention variant, or `auto` for the checkpoint's own.
-    pub variant: String,
-    /// Precision of the weights.
-    pub dtype: Dtype,
-    /// Precision of the cached keys and values; that which follows from the weights when absent.
-    pub kv_dtype: Option<KvDtype>,
-    /// One scale for all heads.
-    pub ssmax_scale: Option<f64>,
+    /// The checkpoint and how it is run.
+    pub model: ModelChoice,
     /// A safetensors file with a scale for each layer and head.
     pub ssmax_scales: Option<PathBuf>,
-    /// Changes to the rotary base.
-    pub rope: RopeOverride,
-    /// Whether screening windows above the training length are unlimited beyond it; they are when absent.
-    pub screening_window_expansion: Option<bool>,
     /// Where the tokens come from.
     pub input: TokenInput,
     /// Query rows whose attention is kept.
     pub attentions: Option<RowChoice>,
-    /// Tokens that go through the decoder at once.
-    pub chunk: usize,
 }
 
 /// Where tokens come from.
@@ -107,23 +89,19 @@ impl RowChoice {
 
 /// Ready to run: only the weights are missing.
 pub struct LogitsPlan {
-    /// The checkpoint, weights not loaded.
-    pub checkpoint: Checkpoint,
+    /// The checkpoint as it runs, weights not loaded.
+    pub model: OpenModel,
     /// The tokens, at least one.
     pub tokens: Vec<u32>,
     /// The token that the tokenizer has put in front of a text.
     pub bos: Option<u32>,
     /// Query rows whose attention is kept.
     pub attention_rows: Option<Range<usize>>,
-    /// The attention variant.
-    pub variant: Box<dyn AttentionVariant>,
-    /// Which scales it uses, and where they come from.
+    /// Which scales the attention variant uses, and where they come from.
     pub variant_description: String,
     /// What the user should know before the run.
     pub warnings: Vec<String>,
     chunk: usize,
-    /// The precision that runs.
-    pub precision: Precision,
 }
 
 impl LogitsPlan {
@@ -131,37 +109,19 @@ impl LogitsPlan {
     ///
     /// # Errors
     /// When anything named is unknown, missing, damaged or does not fit, or memory is too small.
-    pub fn resolve(settings: &LogitsSettings) -> Result<Self> {
-        check_numbers(settings.ssmax_scale, settings.rope)?;
-        if settings.chunk == 0 {
-            return Err(Error::invalid("--chunk-size", 0, "at least 1"));
-        }
-        let precision = PrecisionChoice { dtype: Some(settings.dtype), kv_dtype: settings.kv_dtype };
-        let expansion = settings.screening_window_expansion;
-        let (checkpoint, precision) = open(&settings.model, settings.rope, precision, expansion)?;
-        let (variant, variant_description) = resolve_variant(settings, &checkpoint)?;
+    pub fn resolve(settings: &LogitsSettings, device: &Device) -> Result<Self> {
+        let (model, variant_description) = open(settings, device)?;
         let (bos, tokens) = match &settings.input {
             TokenInput::Ids { ids, .. } => (None, ids.clone()),
-            TokenInput::Text(text) => encode(text, &checkpoint)?,
+            TokenInput::Text(text) => encode(text, &model.checkpoint)?,
         };
         let flag = settings.input.flag();
-        check_ids(flag, &tokens, checkpoint.spec.vocab_size)?;
-        check_positions(&checkpoint.spec, flag, tokens.len())?;
-        check_sizes(variant.as_ref(), flag, tokens.len())?;
+        check_ids(flag, &tokens, model.spec().vocab_size)?;
+        model.check_length(flag, tokens.len())?;
         let attention_rows = settings.attentions.as_ref().map(|rows| rows.of(tokens.len())).transpose()?;
-        let warnings = warnings(&checkpoint, tokens.len());
-        let chunk = settings.chunk.min(tokens.len());
-        let plan = Self {
-            checkpoint,
-            tokens,
-            bos,
-            attention_rows,
-            variant,
-            variant_description,
-            warnings,
-            chunk,
-            precision,
-        };
+        let warnings = model.warnings(tokens.len());
+        let chunk = settings.model.chunk_size.min(tokens.len());
+        let plan = Self { model, tokens, bos, attention_rows, variant_description, warnings, chunk };
         plan.check_memory()?;
         Ok(plan)
     }
@@ -173,7 +133,7 @@ impl LogitsPlan {
     }
 
     fn check_memory(&self) -> Result<()> {
-        let (spec, tokens) = (&self.checkpoint.spec, self.tokens.len());
+        let (spec, tokens) = (self.model.spec(), self.tokens.len());
         let rows = self.attention_rows.as_ref().map_or(0, ExactSizeIterator::len);
         let attention = AttentionRows::bytes(spec.num_hidden_layers, spec.num_attention_heads, rows, tokens);
         let remedy = match rows {
@@ -183,8 +143,8 @@ impl LogitsPlan {
                  fewer tokens"
             ),
         };
-        MemoryPlan::of_logits(spec, self.precision, tokens, self.chunk, attention)
-            .check(self.precision, &remedy)
+        MemoryPlan::of_logits(spec, self.model.precision, tokens, self.chunk, attention)
+            .check(self.model.precision, &remedy)
     }
 }
 
@@ -264,31 +224,28 @@ fn check_ids(flag: &str, ids: &[u32], vocab_size: usize) -> Result<()> {
     }
 }
 
-/// The variant, and which scales it uses.
-fn resolve_variant(
-    settings: &LogitsSettings,
-    checkpoint: &Checkpoint,
-) -> Result<(Box<dyn AttentionVariant>, String)> {
-    let spec = &checkpoint.spec;
-    let given = match &settings.ssmax_scales {
-        None => None,
-        Some(path) => Some(read_scales(path, spec.num_hidden_layers, spec.num_attention_heads)?),
+/// The model, and which scales its variant uses.
+fn open(settings: &LogitsSettings, device: &Device) -> Result<(OpenModel, String)> {
+    let Some(path) = &settings.ssmax_scales else {
+        let model = settings.model.open(device)?;
+        let description = model.variant.description();
+        return Ok((model, description));
     };
-    let replaced = given.as_ref().map(|scales| with_scales(&checkpoint.own_variant, scales));
-    let own = replaced.as_ref().unwrap_or(&checkpoint.own_variant);
+    let (mut choice, mut checkpoint) = (settings.model.clone(), settings.model.checkpoint(Named::ByUser)?);
+    let spec = &checkpoint.spec;
+    let scales = read_scales(path, spec.num_hidden_layers, spec.num_attention_heads)?;
     // `auto` stays the rule that the checkpoint was made with: scales alone choose no other.
-    let name = if settings.variant == "auto" { checkpoint.own_variant.name } else { &settings.variant };
-    let variant = variant_of(checkpoint, name, settings.ssmax_scale, own)?;
-    if given.is_some() && !matches!(variant.name(), "ssmax" | "ssmax-bias") {
-        let found = format!("variant {}", variant.name());
+    if choice.variant == "auto" {
+        choice.variant = checkpoint.own_variant.name.to_string();
+    }
+    checkpoint.own_variant = with_scales(&checkpoint.own_variant, &scales);
+    let model = OpenModel::new(&choice, checkpoint, device)?;
+    if !matches!(model.variant.name(), "ssmax" | "ssmax-bias") {
+        let found = format!("variant {}", model.variant.name());
         let expected = "a variant that has scales: give --variant ssmax as well";
         return Err(Error::invalid("--ssmax-scales", found, expected));
     }
-    let description = match (&given, &settings.ssmax_scales) {
-        (Some(given), Some(path)) => format!("s from {}, {}", path.display(), describe_scales(given)),
-        _ => variant.description(),
-    };
-    Ok((variant, description))
+    Ok((model, format!("s from {}, {}", path.display(), describe_scales(&scales))))
 }
 
 /// The checkpoint's rule with these scales `[layers][heads]` on the layers that follow it, with its biases, if that is

@@ -1,45 +1,23 @@
 //! The plan of `niah loss`: texts of one length in tokens and the variant, resolved against a checkpoint before any weight is
 //! loaded.
 
+use candle_core::Device;
 use serde::Serialize;
 
-use super::{
-    MemoryPlan, Precision, PrecisionChoice, check_numbers, check_positions, check_sizes, load_tokenizer,
-    open, variant, warnings,
-};
-use crate::attention::AttentionVariant;
-use crate::checkpoint::{Checkpoint, RopeOverride};
+use super::{MemoryPlan, ModelChoice, OpenModel, load_tokenizer};
 use crate::error::{Error, Result};
 use crate::hash::sha256_hex;
 use crate::haystack::Haystack;
 use crate::loss::rows_at_once;
-use crate::model::dtype::Dtype;
-use crate::model::kv_cache::KvDtype;
 use crate::split::Split;
 use crate::tokenizer::{TextTokenizer, Tokenize};
 
 /// What `niah loss` is asked to do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LossSettings {
-    /// Checkpoint: a GGUF file, a directory, a hub id or `shipped:NAME`.
-    pub model: String,
-    /// Attention variant, or `auto` for the checkpoint's own.
-    pub variant: String,
-    /// Precision of the weights; that of the checkpoint when absent, and settled in a plan.
-    pub dtype: Option<Dtype>,
-    /// Precision of the cached keys and values; that which follows from the weights when absent.
-    pub kv_dtype: Option<KvDtype>,
-    /// One scale for all heads.
-    pub ssmax_scale: Option<f64>,
-    /// Tokens that go through the decoder at once.
-    pub chunk_size: usize,
-    /// The base of the rotary frequencies.
-    pub rope_theta: Option<f64>,
-    /// A factor on the base.
-    pub rope_theta_scale: Option<f64>,
-    /// Whether screening windows above the training length are unlimited beyond it; they are when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub screening_window_expansion: Option<bool>,
+    /// The checkpoint and how it is run.
+    #[serde(flatten)]
+    pub model: ModelChoice,
     /// Tokens that the last prediction is made from; a text has one more.
     pub context_length: usize,
     /// Number of texts.
@@ -55,19 +33,8 @@ pub struct LossSettings {
 }
 
 impl LossSettings {
-    /// Precision of weights and cache.
-    #[must_use]
-    pub fn precision(&self) -> PrecisionChoice {
-        PrecisionChoice { dtype: self.dtype, kv_dtype: self.kv_dtype }
-    }
-
-    fn check(&self, rope: RopeOverride) -> Result<()> {
-        check_numbers(self.ssmax_scale, rope)?;
-        let counts = [
-            ("--chunk-size", self.chunk_size),
-            ("--trials", self.trials),
-            ("--buckets", self.buckets.unwrap_or(1)),
-        ];
+    fn check(&self) -> Result<()> {
+        let counts = [("--trials", self.trials), ("--buckets", self.buckets.unwrap_or(1))];
         match counts.into_iter().find(|(_, count)| *count == 0) {
             Some((flag, _)) => Err(Error::invalid(flag, 0, "at least 1")),
             None => Ok(()),
@@ -79,12 +46,8 @@ impl LossSettings {
 pub struct LossPlan {
     /// What was asked for.
     pub settings: LossSettings,
-    /// The checkpoint, weights not loaded.
-    pub checkpoint: Checkpoint,
-    /// The precision that runs.
-    pub precision: Precision,
-    /// The attention variant.
-    pub variant: Box<dyn AttentionVariant>,
+    /// The checkpoint as it runs, weights not loaded.
+    pub model: OpenModel,
     /// The texts in tokens, one more each than the context length.
     pub texts: Vec<Vec<u32>>,
     /// The haystack.
@@ -101,31 +64,25 @@ impl LossPlan {
     /// # Errors
     /// When anything named is unknown, missing, damaged or does not fit, memory is too small, or the haystack has fewer tokens
     /// than asked for.
-    pub fn resolve(settings: LossSettings) -> Result<Self> {
-        let rope = RopeOverride { theta: settings.rope_theta, theta_scale: settings.rope_theta_scale };
-        settings.check(rope)?;
+    pub fn resolve(settings: LossSettings, device: &Device) -> Result<Self> {
+        settings.check()?;
         let haystack = Haystack::resolve(&settings.haystack)?.part(settings.split)?;
-        let expansion = settings.screening_window_expansion;
-        let (checkpoint, precision) = open(&settings.model, rope, settings.precision(), expansion)?;
-        let (spec, length) = (&checkpoint.spec, settings.context_length);
-        check_positions(spec, "--context-length", length)?;
-        let variant = variant(&checkpoint, &settings.variant, settings.ssmax_scale)?;
-        check_sizes(variant.as_ref(), "--context-length", length)?;
-        let rows = rows_at_once(settings.chunk_size, spec.vocab_size).min(length);
-        let memory = MemoryPlan::of_logits(spec, precision, length, rows, 0);
+        let model = settings.model.open(device)?;
+        let length = settings.context_length;
+        model.check_length("--context-length", length)?;
+        let rows = rows_at_once(settings.model.chunk_size, model.spec().vocab_size).min(length);
+        let memory = MemoryPlan::of_logits(model.spec(), model.precision, length, rows, 0);
         MemoryPlan { output: 0, ..memory }
-            .check(precision, "use a shorter --context-length or a smaller checkpoint")?;
-        let tokenizer = load_tokenizer(&checkpoint)?;
+            .check(model.precision, "use a shorter --context-length or a smaller checkpoint")?;
+        let tokenizer = load_tokenizer(&model.checkpoint)?;
         let text = |trial| text(&haystack, settings.seed, trial, &tokenizer, length);
         Ok(Self {
             texts: (0..settings.trials).map(text).collect::<Result<_>>()?,
-            warnings: [warnings(&checkpoint, length), tokenizer.notes().to_vec()].concat(),
+            warnings: [model.warnings(length), tokenizer.notes().to_vec()].concat(),
             tokenizer_hash: tokenizer.hash().to_string(),
-            settings: LossSettings { dtype: Some(precision.dtype), ..settings },
-            precision,
-            variant,
+            settings: LossSettings { model: model.choice.clone(), ..settings },
+            model,
             haystack,
-            checkpoint,
         })
     }
 

@@ -6,7 +6,7 @@ mod inspection;
 mod logits;
 mod loss;
 mod memory;
-mod precision;
+mod model;
 mod scoring;
 mod settings;
 mod text;
@@ -16,16 +16,12 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::attention::AttentionVariant;
-use crate::attention::variant::{OwnVariant, VARIANTS, VariantInputs};
-use crate::checkpoint::{Checkpoint, Named, RopeOverride};
+use crate::checkpoint::{Checkpoint, Named};
 use crate::error::{Error, Result};
-use crate::generate::DecoderModel;
 use crate::hash::sha256_hex;
 use crate::haystack::Haystack;
-use crate::model::spec::{DecoderSpec, LayerSpec};
 use crate::prefix;
 use crate::prompt::{Form, Prompt, PromptPlan, PromptSequence, Snap};
 use crate::registry;
@@ -34,13 +30,15 @@ use crate::score::{SCORERS, Scorer};
 use crate::tokenizer::TextTokenizer;
 use crate::trial::Trial;
 
+use model::facts;
+
 pub use bench::{BenchPlan, BenchSettings, BenchTokens, DEFAULT_LENGTHS};
 pub use estimate::Estimate;
 pub use inspection::{AttentionFacts, Inspection, LearnedScreen, LengthMemory, NamedToken, TokenizerFacts};
 pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};
 pub use loss::{LossPlan, LossSettings};
 pub use memory::MemoryPlan;
-pub use precision::{Precision, PrecisionChoice};
+pub use model::{Facts, ModelChoice, OpenModel, Precision};
 pub use settings::{CHAT_CHOICES, ChatChoice, Settings};
 pub use text::{TextPlan, TextPrompt};
 pub use tokenizer::load_tokenizer;
@@ -49,8 +47,8 @@ pub use tokenizer::load_tokenizer;
 pub struct RunPlan {
     /// What was asked for.
     pub settings: Settings,
-    /// The checkpoint, weights not loaded.
-    pub checkpoint: Checkpoint,
+    /// The checkpoint as it runs, weights not loaded.
+    pub model: OpenModel,
     /// Its tokenizer.
     pub tokenizer: TextTokenizer,
     /// How prompts are built.
@@ -62,14 +60,12 @@ pub struct RunPlan {
     scorer: &'static dyn Scorer,
     end_tokens: Vec<u32>,
     chat_template_hash: Option<String>,
-    /// The precision that runs.
-    pub precision: Precision,
 }
 
 /// What the results of a run depend on, one key a decision; rows of two identities never mix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Identity(Map<String, Value>);
+pub struct Identity(Facts);
 
 /// Keys of the decisions that make the prompt of a trial what it is, and say when its answer is right.
 const PROMPT_KEYS: &[&str] = &[
@@ -137,8 +133,8 @@ impl RunPlan {
     ///
     /// # Errors
     /// When anything named is unknown, missing, damaged or does not fit.
-    pub fn resolve(settings: Settings) -> Result<Self> {
-        Self::resolve_as(settings, Named::ByUser, None)
+    pub fn resolve(settings: Settings, device: &Device) -> Result<Self> {
+        Self::resolve_as(settings, Named::ByUser, None, device)
     }
 
     /// Resolves the settings of a stored run again, which are data: nothing that they name is downloaded, and no more is read of a
@@ -146,10 +142,16 @@ impl RunPlan {
     ///
     /// # Errors
     /// As [`Self::resolve`], and [`Error::Failed`] when the run was made with something else.
-    pub fn resolve_again(settings: &Settings, identity: &Identity, model: Option<&str>) -> Result<Self> {
+    pub fn resolve_again(
+        settings: &Settings,
+        identity: &Identity,
+        model: Option<&str>,
+        device: &Device,
+    ) -> Result<Self> {
         let named = if model.is_some() { Named::ByUser } else { Named::ByFile };
-        let model = model.unwrap_or(&settings.model).to_string();
-        let plan = Self::resolve_as(Settings { model, ..settings.clone() }, named, Some(identity))?;
+        let name = model.unwrap_or(&settings.model.name).to_string();
+        let model = ModelChoice { name, ..settings.model.clone() };
+        let plan = Self::resolve_as(Settings { model, ..settings.clone() }, named, Some(identity), device)?;
         match identity.difference(&plan.identity()?) {
             Some(difference) => Err(has_changed(&difference)),
             None => Ok(plan),
@@ -157,7 +159,12 @@ impl RunPlan {
     }
 
     /// With an `identity` the weights must be those that it names.
-    fn resolve_as(settings: Settings, named: Named, identity: Option<&Identity>) -> Result<Self> {
+    fn resolve_as(
+        settings: Settings,
+        named: Named,
+        identity: Option<&Identity>,
+        device: &Device,
+    ) -> Result<Self> {
         settings.check()?;
         let task = settings.make_task()?;
         let scorer = registry::find("scorer", SCORERS, &settings.scorer)?.value;
@@ -175,75 +182,47 @@ impl RunPlan {
             let expected = format!("no such flag: task {} writes whole lines, as many as fit", task.name());
             return Err(Error::invalid("--snap", "none", expected));
         }
-        let (checkpoint, precision) = open_as(
-            &settings.model,
-            named,
-            settings.rope(),
-            settings.precision(),
-            settings.screening_window_expansion,
-        )?;
+        let checkpoint = settings.model.checkpoint(named)?;
         if let Some(identity) = identity {
             identity.check_weights(&checkpoint)?;
         }
-        check_positions(&checkpoint.spec, "--context-lengths", longest(&settings))?;
-        let tokenizer = load_tokenizer(&checkpoint)?;
+        let model = OpenModel::new(&settings.model, checkpoint, device)?;
+        model.check_length("--context-lengths", longest(&settings))?;
+        let tokenizer = load_tokenizer(&model.checkpoint)?;
         let (form, chat_template_hash) = form(&settings, &tokenizer)?;
         let mut prompt_warnings = haystack.notes().to_vec();
         prompt_warnings.extend(scoring::warnings(&settings, task.as_ref(), scorer)?);
         prompt_warnings.extend_from_slice(tokenizer.notes());
         let prompts =
             PromptPlan { task, haystack, form, snap: settings.snap, answer_budget: settings.max_new_tokens };
-        let plan = Self {
-            warnings: warnings(&checkpoint, longest(&settings)),
+        Ok(Self {
+            warnings: model.warnings(longest(&settings)),
             prompt_warnings,
             end_tokens: tokenizer.eos_ids().iter().copied().collect(),
-            settings: Settings { dtype: Some(precision.dtype), ..settings },
-            checkpoint,
+            settings: Settings { model: model.choice.clone(), ..settings },
+            model,
             tokenizer,
             prompts,
             scorer,
             chat_template_hash,
-            precision,
-        };
-        check_sizes(plan.variant()?.as_ref(), "--context-lengths", longest(&plan.settings))?;
-        Ok(plan)
-    }
-
-    /// The attention variant that runs.
-    ///
-    /// # Errors
-    /// When it is unknown, or needs scales that are nowhere to be had.
-    pub fn variant(&self) -> Result<Box<dyn AttentionVariant>> {
-        variant(&self.checkpoint, &self.settings.variant, self.settings.ssmax_scale)
-    }
-
-    /// Loads the weights.
-    ///
-    /// # Errors
-    /// When they are damaged or do not fit the configuration.
-    pub fn load_model(&self, device: &Device) -> Result<DecoderModel> {
-        let decoder = self.precision.decoder(&self.checkpoint, device)?;
-        Ok(DecoderModel::new(decoder, self.variant()?, self.settings.chunk_size))
+        })
     }
 
     /// What the results depend on. The first call reads all of the weights, for their hash.
     ///
     /// # Errors
-    /// When the variant cannot be built, or the weights cannot be read.
+    /// When the weights cannot be read.
     pub fn identity(&self) -> Result<Identity> {
-        let (settings, variant) = (&self.settings, self.variant()?);
-        let spec = &self.checkpoint.spec;
-        let pairs = json!({
+        let settings = &self.settings;
+        let (of_model, of_some_models) = self.model.decisions();
+        let mut pairs = facts(json!({
             "niah": env!("CARGO_PKG_VERSION"),
-            "model_sha256": self.checkpoint.sha256()?,
+            "model_sha256": self.model.checkpoint.sha256()?,
             "tokenizer_sha256": self.tokenizer.hash(),
             "chat_template_sha256": self.chat_template_hash,
-            "dtype": self.precision.dtype,
-            "kv_dtype": self.precision.cache(spec, &Device::Cpu),
-            "variant": variant.name(),
-            "variant_description": variant.description(),
-            "ssmax_scale": settings.ssmax_scale,
-            "rope": spec.ropes(),
+        }));
+        pairs.extend(of_model);
+        pairs.extend(facts(json!({
             "context_lengths": settings.grid.context_lengths(),
             "depths": settings.grid.depths(),
             "trials": settings.trials,
@@ -258,21 +237,13 @@ impl RunPlan {
             "system_instruction": settings.system_instruction,
             "scorer": self.scorer.name(),
             "max_new_tokens": settings.max_new_tokens,
-        });
-        match pairs {
-            Value::Object(mut pairs) => {
-                // The hash of a haystack tells its parts apart; a text without one has values alone.
-                if !settings.split.is_all() {
-                    pairs.insert("split".to_string(), json!(settings.split));
-                }
-                if let Some(screening) = &spec.screening {
-                    let expansion = json!(screening.window_expansion);
-                    pairs.insert("screening_window_expansion".to_string(), expansion);
-                }
-                Ok(Identity(pairs))
-            }
-            _ => Err(Error::Message("the identity of a run is an object".to_string())),
+        })));
+        // The hash of a haystack tells its parts apart; a text without one has values alone.
+        if !settings.split.is_all() {
+            pairs.insert("split".to_string(), json!(settings.split));
         }
+        pairs.extend(of_some_models);
+        Ok(Identity(pairs))
     }
 
     /// Every trial of the plan: the first trial of all cells, then the second, so that a run stopped early covers the grid; of
@@ -282,14 +253,14 @@ impl RunPlan {
         let seed = self.settings.seed;
         let trials = (0..self.settings.trials)
             .flat_map(|index| self.settings.grid.cells().map(move |cell| Trial { cell, index, seed }));
-        let (spec, longest) = (&self.checkpoint.spec, longest(&self.settings));
+        let (spec, longest) = (self.model.spec(), longest(&self.settings));
         prefix::order(trials.collect(), |length| spec.planned_length(length, longest))
     }
 
     /// What the runner needs.
     ///
     /// # Errors
-    /// When the variant cannot be built, or the weights cannot be read.
+    /// When the weights cannot be read.
     pub fn context(&self, keep_tokens: bool) -> Result<RunContext<'_>> {
         let config_hash = self.identity()?.hash();
         Ok(RunContext {
@@ -300,8 +271,8 @@ impl RunPlan {
             keep_tokens,
             labels: Labels {
                 run_id: config_hash[..8].to_string(),
-                model: self.settings.model.clone(),
-                variant: self.variant()?.name().to_string(),
+                model: self.settings.model.name.clone(),
+                variant: self.model.variant.name().to_string(),
                 config_hash,
             },
         })
@@ -317,19 +288,14 @@ impl RunPlan {
         trials.map(|trial| Ok((trial, prompts.build(&trial)?))).collect()
     }
 
-    /// Memory the run will take, for prompts of at most `longest` tokens.
-    #[must_use]
-    pub fn memory(&self, longest: usize) -> MemoryPlan {
-        MemoryPlan::new(&self.checkpoint.spec, self.precision, longest, self.settings.chunk_size)
-    }
-
     /// Refuses lengths that do not fit into memory. Needs no prompt, so that none is built in vain.
     ///
     /// # Errors
     /// [`Error::Message`] saying what is needed and what there is.
     pub fn check_memory(&self) -> Result<()> {
-        self.memory(longest(&self.settings))
-            .check(self.precision, "use shorter --context-lengths or a smaller checkpoint")
+        self.model
+            .memory(longest(&self.settings))
+            .check(self.model.precision, "use shorter --context-lengths or a smaller checkpoint")
     }
 
     /// Name of the prompts' form: `chat` or `completion`.
@@ -340,90 +306,6 @@ impl RunPlan {
             Form::Chat { .. } => "chat",
         }
     }
-}
-
-/// Opens a checkpoint, its weights not loaded, and refuses choices that are not for its family. Also returns the precision that it
-/// runs in.
-fn open(
-    model: &str,
-    rope: RopeOverride,
-    precision: PrecisionChoice,
-    window_expansion: Option<bool>,
-) -> Result<(Checkpoint, Precision)> {
-    open_as(model, Named::ByUser, rope, precision, window_expansion)
-}
-
-fn open_as(
-    model: &str,
-    named: Named,
-    rope: RopeOverride,
-    precision: PrecisionChoice,
-    window_expansion: Option<bool>,
-) -> Result<(Checkpoint, Precision)> {
-    let mut checkpoint = Checkpoint::open_as(model, named, rope)?;
-    checkpoint.check_all_read()?;
-    let given = [("--rope-theta", rope.theta), ("--rope-theta-scale", rope.theta_scale)];
-    for (flag, value) in given.into_iter().filter_map(|(flag, value)| Some((flag, value?))) {
-        if checkpoint.spec.ropes().is_empty() {
-            let expected = format!(
-                "no such flag: family {} has no rotary positions in this checkpoint",
-                checkpoint.family
-            );
-            return Err(Error::invalid(flag, value, expected));
-        }
-    }
-    checkpoint.spec.check_kv_dtype(precision.kv_dtype)?;
-    match (&mut checkpoint.spec.screening, window_expansion) {
-        (Some(screening), Some(expansion)) => screening.window_expansion = expansion,
-        (None, Some(expansion)) => {
-            let found = if expansion { "on" } else { "off" };
-            let expected = format!(
-                "a Multiscreen checkpoint, or no such flag: family {} has no screening windows; --rope-theta-scale \
-                 stretches rotary positions",
-                checkpoint.family
-            );
-            return Err(Error::invalid("--screening-window-expansion", found, expected));
-        }
-        (_, None) => {}
-    }
-    let precision = precision.of(&checkpoint);
-    Ok((checkpoint, precision))
-}
-
-/// The variant of this name for a checkpoint; `auto` is the checkpoint's own.
-fn variant(
-    checkpoint: &Checkpoint,
-    name: &str,
-    scale_override: Option<f64>,
-) -> Result<Box<dyn AttentionVariant>> {
-    variant_of(checkpoint, name, scale_override, &checkpoint.own_variant)
-}
-
-/// The same for a checkpoint whose own rule is this one; `auto` is the rule.
-fn variant_of(
-    checkpoint: &Checkpoint,
-    name: &str,
-    scale_override: Option<f64>,
-    own: &OwnVariant,
-) -> Result<Box<dyn AttentionVariant>> {
-    let spec = &checkpoint.spec;
-    let name = if name == "auto" { own.name } else { name };
-    let build = registry::find("variant", VARIANTS, name)?.value;
-    if spec.screening.is_some() && name != own.name {
-        let expected = format!(
-            "{}, or auto: the tiles of a Multiscreen checkpoint have no scores to normalise",
-            own.name
-        );
-        return Err(Error::invalid("--variant", name, expected));
-    }
-    build(&VariantInputs {
-        layers: &spec.layers,
-        heads: spec.num_attention_heads,
-        own: Some(own),
-        scale_override,
-        training_length: spec.training_length(),
-        screening: spec.screening.as_ref(),
-    })
 }
 
 /// The form of the prompts, and the hash of the template when there is one.
@@ -465,73 +347,6 @@ fn without_template(error: Error) -> Error {
              --apply-chat-template=never for plain text"
         )),
         other => other,
-    }
-}
-
-/// Learned positions end where their table ends: nothing stretches them. `flag` gives the number of tokens.
-fn check_positions(spec: &DecoderSpec, flag: &str, tokens: usize) -> Result<()> {
-    match spec.learned_positions {
-        Some(positions) if tokens > positions => {
-            let expected = format!("at most the {positions} positions that this checkpoint has learned");
-            Err(Error::invalid(flag, format!("{tokens} tokens"), expected))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A rule that is learned for each number of keys knows none beyond. `flag` gives the number of tokens.
-fn check_sizes(variant: &dyn AttentionVariant, flag: &str, tokens: usize) -> Result<()> {
-    match variant.longest() {
-        Some(longest) if tokens > longest => {
-            let name = variant.name();
-            let expected = format!(
-                "at most {longest}, the training length: variant {name} has learned a multiplier for each number of keys up to \
-                 there and none beyond; --variant ssmax or softmax runs without it"
-            );
-            Err(Error::invalid(flag, format!("{tokens} tokens"), expected))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What is told before anything runs: what the checkpoint warns of, and that this many tokens are more than it declares.
-fn warnings(checkpoint: &Checkpoint, tokens: usize) -> Vec<String> {
-    checkpoint.warnings.iter().cloned().chain(positions_warning(&checkpoint.spec, tokens)).collect()
-}
-
-/// The warning that this many tokens are more than the checkpoint declares.
-fn positions_warning(spec: &DecoderSpec, tokens: usize) -> Option<String> {
-    let positions = spec.max_position_embeddings.filter(|&positions| tokens > positions)?;
-    if let Some(screening) = &spec.screening {
-        let windows = match screening.window_expansion {
-            true => {
-                "windows wider than that are unlimited there; --screening-window-expansion off takes them as learned"
-            }
-            false => "windows are taken as learned; --screening-window-expansion on widens those above it",
-        };
-        return Some(format!("context length {tokens} is beyond the training length {positions}: {windows}"));
-    }
-    let beyond =
-        format!("context length {tokens} is beyond the {positions} positions that the checkpoint declares");
-    // Rotary positions of layers whose window is shorter never meet more than those.
-    let met = |layer: &LayerSpec| layer.rope.is_some() && layer.window.first_visible(positions) == 0;
-    Some(match spec.layers.iter().any(met) {
-        true => format!("{beyond}; --rope-theta-scale or --rope-theta stretch its rotary positions"),
-        false => beyond,
-    })
-}
-
-/// Checks the numbers that change attention and have no type of their own.
-fn check_numbers(ssmax_scale: Option<f64>, rope: RopeOverride) -> Result<()> {
-    let positive = |flag: &str, value: Option<f64>| match value {
-        Some(x) if !(x.is_finite() && x > 0.0) => Err(Error::invalid(flag, x, "a number above 0")),
-        _ => Ok(()),
-    };
-    positive("--rope-theta", rope.theta)?;
-    positive("--rope-theta-scale", rope.theta_scale)?;
-    match ssmax_scale {
-        Some(s) if !s.is_finite() => Err(Error::invalid("--ssmax-scale", s, "a number such as 0.17")),
-        _ => Ok(()),
     }
 }
 

@@ -2,13 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::PrecisionChoice;
-use crate::checkpoint::RopeOverride;
+use super::ModelChoice;
 use crate::error::{Error, Result};
-use crate::generate::DEFAULT_CHUNK;
 use crate::grid::Grid;
-use crate::model::dtype::Dtype;
-use crate::model::kv_cache::KvDtype;
 use crate::prompt::Snap;
 use crate::registry::{self, Entry};
 use crate::split::Split;
@@ -17,28 +13,9 @@ use crate::task::{Custom, OfSplit, TASKS, Task};
 /// Everything a user decides about a run that its results depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Checkpoint: a GGUF file, a directory, a hub id or `shipped:NAME`.
-    pub model: String,
-    /// Attention variant, or `auto` for the checkpoint's own.
-    pub variant: String,
-    /// Precision of the weights; that of the checkpoint ([`PrecisionChoice::of`]) when absent, and settled in a plan.
-    #[serde(default = "exact")]
-    pub dtype: Option<Dtype>,
-    /// Precision of the cached keys and values; that which follows from the weights when absent.
-    #[serde(default)]
-    pub kv_dtype: Option<KvDtype>,
-    /// One scale for all heads, instead of the learned or derived ones.
-    pub ssmax_scale: Option<f64>,
-    /// Tokens that go through the decoder at once. Results agree to rounding whatever it is.
-    #[serde(default = "default_chunk_size")]
-    pub chunk_size: usize,
-    /// The base of the rotary frequencies.
-    pub rope_theta: Option<f64>,
-    /// A factor on the base.
-    pub rope_theta_scale: Option<f64>,
-    /// Whether screening windows above the training length are unlimited beyond it; they are when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub screening_window_expansion: Option<bool>,
+    /// The checkpoint and how it is run.
+    #[serde(flatten)]
+    pub model: ModelChoice,
     /// Lengths and depths.
     pub grid: Grid,
     /// Trials of a cell.
@@ -70,14 +47,27 @@ pub struct Settings {
     pub max_new_tokens: Option<usize>,
 }
 
-/// The precision of runs from before there was a choice.
-#[allow(clippy::unnecessary_wraps, reason = "serde asks for the type of the field")]
-fn exact() -> Option<Dtype> {
-    Some(Dtype::F32)
-}
-
-fn default_chunk_size() -> usize {
-    DEFAULT_CHUNK
+impl Default for Settings {
+    /// The checkpoint that comes with `niah`, once in every cell of [`Grid::default`].
+    fn default() -> Self {
+        Self {
+            model: ModelChoice::default(),
+            grid: Grid::default(),
+            trials: 1,
+            seed: 42,
+            task: "magic".to_string(),
+            needle: None,
+            question: None,
+            answer: None,
+            haystack: None,
+            split: Split::All,
+            snap: Snap::Sentence,
+            apply_chat_template: ChatChoice::Auto,
+            system_instruction: None,
+            scorer: "match".to_string(),
+            max_new_tokens: None,
+        }
+    }
 }
 
 /// Whether prompts are put into the checkpoint's chat template.
@@ -107,18 +97,6 @@ pub const CHAT_CHOICES: &[Entry<ChatChoice>] = &[
 const MOST_PROMPTS: usize = 10_000_000;
 
 impl Settings {
-    /// Changes to the rotary base.
-    #[must_use]
-    pub fn rope(&self) -> RopeOverride {
-        RopeOverride { theta: self.rope_theta, theta_scale: self.rope_theta_scale }
-    }
-
-    /// Precision of weights and cache.
-    #[must_use]
-    pub fn precision(&self) -> PrecisionChoice {
-        PrecisionChoice { dtype: self.dtype, kv_dtype: self.kv_dtype }
-    }
-
     /// Name of the task: the preset, or `custom` for the user's own needle.
     #[must_use]
     pub fn task_name(&self) -> &str {
@@ -147,18 +125,41 @@ impl Settings {
     /// # Errors
     /// [`Error::InvalidValue`] naming the flag.
     pub fn check(&self) -> Result<()> {
-        super::check_numbers(self.ssmax_scale, self.rope())?;
+        self.model.check()?;
         let cells = self.grid.count();
         if self.trials == 0 || cells.saturating_mul(self.trials) > MOST_PROMPTS {
             let expected = format!("at least 1, and at most {MOST_PROMPTS} over {cells} cells");
             return Err(Error::invalid("--trials", self.trials, expected));
         }
-        if self.chunk_size == 0 {
-            return Err(Error::invalid("--chunk-size", 0, "at least 1"));
-        }
         if self.max_new_tokens == Some(0) {
             return Err(Error::invalid("--max-new-tokens", 0, "at least 1"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::dtype::Dtype;
+
+    /// What a run has stored since there are windows to choose.
+    const STORED: &str = r#"{"model":"m.gguf","variant":"ssmax","dtype":"bf16","kv_dtype":null,"ssmax_scale":0.17,"chunk_size":512,"rope_theta":null,"rope_theta_scale":50.0,"screening_window_expansion":false,"grid":{"context_lengths":[1024],"depths":[0.0,0.5]},"trials":3,"seed":18446744073709551615,"task":"magic","needle":null,"question":null,"answer":null,"haystack":"noise","snap":"sentence","apply_chat_template":"never","system_instruction":null,"scorer":"match","max_new_tokens":null}"#;
+
+    #[test]
+    fn stored_settings_stay_equal_to_the_byte_and_the_model_is_flat_in_them() {
+        let settings: Settings = serde_json::from_str(STORED).unwrap();
+        assert_eq!(settings.model.rope_theta_scale, Some(50.0));
+        assert_eq!(serde_json::to_string(&settings).unwrap(), STORED);
+    }
+
+    #[test]
+    fn regression_runs_from_before_there_was_a_choice_were_exact() {
+        let old =
+            STORED.replace(r#""dtype":"bf16","kv_dtype":null,"#, "").replace(r#""chunk_size":512,"#, "");
+        let model = serde_json::from_str::<Settings>(&old).unwrap().model;
+        assert_eq!((model.dtype, model.chunk_size), (Some(Dtype::F32), ModelChoice::default().chunk_size));
+        let none = old.replace(r#""model":"m.gguf","#, "");
+        assert!(serde_json::from_str::<Settings>(&none).unwrap_err().to_string().contains("field `model`"));
     }
 }

@@ -4,22 +4,16 @@ use std::ops::Range;
 
 use candle_core::Device;
 
-use super::{
-    MemoryPlan, Precision, PrecisionChoice, check_positions, check_sizes, load_tokenizer, open, variant,
-};
-use crate::attention::AttentionVariant;
-use crate::checkpoint::{Checkpoint, RopeOverride};
+use super::{ModelChoice, OpenModel, load_tokenizer};
 use crate::error::{Error, Result};
-use crate::generate::{DEFAULT_CHUNK, DecoderModel};
 use crate::tokenizer::{TextTokenizer, Tokenize};
 
 /// A checkpoint, ready to read a text.
 pub struct TextPlan {
     /// Its tokenizer.
     pub tokenizer: TextTokenizer,
-    checkpoint: Checkpoint,
-    variant: String,
-    precision: Precision,
+    /// The checkpoint as it runs, weights not loaded.
+    pub model: OpenModel,
 }
 
 /// A text as the model reads it.
@@ -35,19 +29,11 @@ impl TextPlan {
     ///
     /// # Errors
     /// When the checkpoint or the variant cannot be used.
-    pub fn resolve(
-        model: &str,
-        variant: &str,
-        precision: PrecisionChoice,
-        screening_window_expansion: Option<bool>,
-    ) -> Result<Self> {
-        let (mut checkpoint, precision) =
-            open(model, RopeOverride::default(), precision, screening_window_expansion)?;
-        let tokenizer = load_tokenizer(&checkpoint)?;
-        checkpoint.warnings.extend_from_slice(tokenizer.notes());
-        let plan = Self { tokenizer, checkpoint, variant: variant.to_string(), precision };
-        plan.build_variant()?;
-        Ok(plan)
+    pub fn resolve(choice: &ModelChoice, device: &Device) -> Result<Self> {
+        let mut model = choice.open(device)?;
+        let tokenizer = load_tokenizer(&model.checkpoint)?;
+        model.checkpoint.warnings.extend_from_slice(tokenizer.notes());
+        Ok(Self { tokenizer, model })
     }
 
     /// The prompt `text`, empty line, `query`: one user's turn when the checkpoint has a chat template, plain text otherwise.
@@ -80,7 +66,7 @@ impl TextPlan {
     /// What the checkpoint warns of.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
-        &self.checkpoint.warnings
+        &self.model.checkpoint.warnings
     }
 
     /// Refuses a prompt and answer of `tokens` that do not fit into memory; the warning when they are beyond the
@@ -89,11 +75,10 @@ impl TextPlan {
     /// # Errors
     /// When there is not enough memory, or no position left of those that the checkpoint has learned.
     pub fn check_length(&self, tokens: usize) -> Result<Option<String>> {
-        let memory = MemoryPlan::new(&self.checkpoint.spec, self.precision, tokens, DEFAULT_CHUNK);
-        memory.check(self.precision, "take a shorter --text or a smaller checkpoint")?;
-        check_positions(&self.checkpoint.spec, "--text", tokens)?;
-        check_sizes(self.build_variant()?.as_ref(), "--text", tokens)?;
-        let positions = self.checkpoint.spec.max_position_embeddings.filter(|&positions| tokens > positions);
+        let memory = self.model.memory(tokens);
+        memory.check(self.model.precision, "take a shorter --text or a smaller checkpoint")?;
+        self.model.check_length("--text", tokens)?;
+        let positions = self.model.spec().max_position_embeddings.filter(|&positions| tokens > positions);
         Ok(positions.map(|positions| {
             format!(
                 "{tokens} tokens are beyond the {positions} positions that the checkpoint declares; take a shorter --text"
@@ -104,38 +89,13 @@ impl TextPlan {
     /// Layers, and query heads of each.
     #[must_use]
     pub fn heads(&self) -> (usize, usize) {
-        (self.checkpoint.spec.num_hidden_layers, self.checkpoint.spec.num_attention_heads)
-    }
-
-    /// Loads the weights.
-    ///
-    /// # Errors
-    /// When they are damaged or do not fit the configuration.
-    pub fn load_model(&self, device: &Device) -> Result<DecoderModel> {
-        Ok(DecoderModel::new(
-            self.precision.decoder(&self.checkpoint, device)?,
-            self.build_variant()?,
-            DEFAULT_CHUNK,
-        ))
+        (self.model.spec().num_hidden_layers, self.model.spec().num_attention_heads)
     }
 
     /// Ids that end an answer.
     #[must_use]
     pub fn end_tokens(&self) -> Vec<u32> {
         self.tokenizer.eos_ids().iter().copied().collect()
-    }
-
-    /// The attention variant that runs: its name, and which scales it uses.
-    ///
-    /// # Errors
-    /// When the variant cannot be built.
-    pub fn describe_variant(&self) -> Result<String> {
-        let variant = self.build_variant()?;
-        Ok(format!("{} ({})", variant.name(), variant.description()))
-    }
-
-    fn build_variant(&self) -> Result<Box<dyn AttentionVariant>> {
-        variant(&self.checkpoint, &self.variant, None)
     }
 }
 

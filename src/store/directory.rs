@@ -91,10 +91,10 @@ impl RunRecord {
     #[must_use]
     pub fn title(&self) -> String {
         let settings = &self.settings;
-        let rounded = settings.dtype.filter(|&dtype| dtype != Dtype::F32);
+        let rounded = settings.model.dtype.filter(|&dtype| dtype != Dtype::F32);
         let title = format!(
             "{}, {} ({}), task {}{}",
-            settings.model,
+            settings.model.name,
             self.variant,
             self.variant_description,
             settings.task_name(),

@@ -11,7 +11,7 @@ use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::grid::ContextLength;
 use niah::model::decoder::Forward;
 use niah::model::dtype::Dtype;
-use niah::plan::{Inspection, PrecisionChoice};
+use niah::plan::{Inspection, ModelChoice};
 use serde_json::{Value, json};
 
 use super::common;
@@ -46,7 +46,9 @@ fn compute(path: &Path) {
 }
 
 /// f32 for the weights.
-const EXACT: PrecisionChoice = PrecisionChoice { dtype: Some(Dtype::F32), kv_dtype: None };
+fn exact(path: &Path) -> ModelChoice {
+    ModelChoice { dtype: Some(Dtype::F32), ..ModelChoice::of(path.to_str().unwrap()) }
+}
 
 #[test]
 fn configurations_of_every_family_survive() {
@@ -68,7 +70,7 @@ fn configurations_of_every_family_survive() {
             |mutator| mutator.json_text(&seeds),
             |bytes| {
                 fs::write(place.path().join("config.json"), bytes).unwrap();
-                drop(Inspection::of(place.path().to_str().unwrap(), EXACT, &[ContextLength(1000)]));
+                drop(Inspection::of(&exact(place.path()), &[ContextLength(1000)]));
                 compute(place.path());
             },
         );
@@ -179,7 +181,7 @@ fn gguf_files_survive() {
         |bytes| {
             fs::write(&path, bytes).unwrap();
             load(&path);
-            drop(Inspection::of(path.to_str().unwrap(), EXACT, &[]));
+            drop(Inspection::of(&exact(&path), &[]));
         },
     );
 }

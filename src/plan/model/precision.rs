@@ -2,29 +2,23 @@
 
 use candle_core::Device;
 
-use super::MemoryPlan;
+use super::ModelChoice;
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 use crate::model::decoder::Decoder;
 use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
 use crate::model::spec::DecoderSpec;
+use crate::plan::MemoryPlan;
 
-/// The precision that was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PrecisionChoice {
-    /// Of the weights; see [`Self::of`] when absent.
-    pub dtype: Option<Dtype>,
-    /// Of cached keys and values; that which follows from the weights when absent.
-    pub kv_dtype: Option<KvDtype>,
-}
-
-impl PrecisionChoice {
+impl ModelChoice {
+    /// The precision that a checkpoint runs in.
+    ///
     /// Where nothing is asked for, f32: exact, and the same answers whatever the processor multiplies fast. Rounding weights and
     /// activations to bf16 changes answers of small models (docs/models.md). Quantised weights that do not fit into
     /// memory in f32 run in f16, which only rounds what was rounded before.
     #[must_use]
-    pub fn of(self, checkpoint: &Checkpoint) -> Precision {
+    pub fn precision(&self, checkpoint: &Checkpoint) -> Precision {
         let quantised = checkpoint.is_quantised() && checkpoint.spec.screening.is_none();
         let with = |dtype| Precision { dtype, kv_dtype: self.kv_dtype };
         let fits = |dtype| MemoryPlan::new(&checkpoint.spec, with(dtype), 1, 1).fits();
