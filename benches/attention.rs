@@ -7,8 +7,8 @@ use candle_core::{Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::attention::{self, AttentionContext, Cached, Pages, Window};
-use niah::model::spec::LayerSpec;
 use niah::rng::Rng;
+use niah::spec::LayerSpec;
 
 const HEADS: usize = 9;
 const KV_HEADS: usize = 3;

@@ -4,9 +4,9 @@ use std::hint::black_box;
 
 use candle_core::{Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use niah::model::dtype::DTYPES;
 use niah::model::linear::Linear;
 use niah::rng::Rng;
+use niah::spec::DTYPES;
 
 fn random(rng: &mut Rng, rows: usize, columns: usize) -> Tensor {
     let numbers: Vec<f32> = (0..rows * columns).map(|_| rng.unit() as f32 - 0.5).collect();

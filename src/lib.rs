@@ -23,7 +23,7 @@
 //!  4  report · stats                    outcomes to tables and heatmap layout
 //!  3  plan · prefix · runner · train    the only modules that see both columns below
 //!  2  score                             (response, expected) to 0..1
-//!  1  TEXT  grid needle haystack split  | TENSOR  attention model
+//!  1  TEXT  grid needle haystack split  | TENSOR  spec weights attention model
 //!           standing task prompt trial  |         checkpoint generate logits loss speed kernel
 //!           tokenizer                   |
 //!  0  allocator · registry · error · rng · hash · clock · files · json · isolation · process · progress · printable
@@ -76,6 +76,7 @@ pub mod report;
 pub mod rng;
 pub mod runner;
 pub mod score;
+pub mod spec;
 pub mod speed;
 pub mod split;
 pub mod standing;
@@ -85,3 +86,4 @@ pub mod task;
 pub mod tokenizer;
 pub mod train;
 pub mod trial;
+pub mod weights;

@@ -13,8 +13,8 @@ use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::export::speed::read_speeds;
 use niah::model::Spent;
 use niah::model::decoder::Forward;
-use niah::model::dtype::Dtype;
 use niah::report::speed::LengthSpeed;
+use niah::spec::Dtype;
 
 /// `niah bench` of the checkpoint with these.
 fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {

@@ -13,7 +13,7 @@ use candle_core::{Device, Tensor};
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::logits::{LogitsRequest, logits};
-use niah::model::dtype::Dtype;
+use niah::spec::Dtype;
 use serde_json::{Map, Value, json};
 
 /// A family's checkpoint, its cases and what they give.

@@ -10,8 +10,8 @@ use candle_core::Device;
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::model::decoder::Forward;
-use niah::model::dtype::{DTYPES, Dtype};
 use niah::model::kv_cache::{KV_DTYPES, KvDtype};
+use niah::spec::{DTYPES, Dtype};
 
 fn logits(dtype: Dtype) -> Vec<f32> {
     logits_of(dtype, None, 50)

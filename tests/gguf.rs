@@ -11,8 +11,8 @@ use candle_core::quantized::gguf_file::Value;
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::model::decoder::Forward;
-use niah::model::dtype::Dtype;
 use niah::plan::load_tokenizer;
+use niah::spec::Dtype;
 use niah::tokenizer::Tokenize;
 
 const TEXT: &str = "A needle, 3 haystacks; naïve 針.";

@@ -16,7 +16,7 @@ use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::generate::{DecoderModel, LanguageModel, Request};
 use niah::logits::{Logits, LogitsRequest, logits};
 use niah::model::decoder::{Decoder, Forward};
-use niah::model::dtype::Dtype;
+use niah::spec::Dtype;
 
 /// Every family that has vectors.
 const VECTORS: &[&str] = &[

@@ -54,7 +54,9 @@ const MODULES: &[(&str, Layer)] = &[
     ("logits", Tensor),
     ("loss", Tensor),
     ("model", Tensor),
+    ("spec", Tensor),
     ("speed", Tensor),
+    ("weights", Tensor),
     ("score", Score),
     ("plan", Plan),
     ("prefix", Plan),
@@ -87,7 +89,8 @@ const CONFINED: &[(&str, &[&str])] = &[
 ];
 
 /// The tensor modules, and what opens the device for them.
-const CANDLE: &[&str] = &["attention/", "checkpoint/", "generate.rs", "model/", "plan/", "commands/"];
+const CANDLE: &[&str] =
+    &["attention/", "checkpoint/", "generate.rs", "model/", "weights.rs", "plan/", "commands/"];
 
 fn layer(module: &str) -> Layer {
     let found = MODULES.iter().find(|(name, _)| *name == module);

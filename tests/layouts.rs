@@ -14,7 +14,7 @@ use niah::attention::variant::{AttentionVariant, VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::generate::{DecoderModel, LanguageModel, Request};
 use niah::model::decoder::Forward;
-use niah::model::dtype::Dtype;
+use niah::spec::Dtype;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -206,7 +206,7 @@ fn what_gemma_3_leaves_out_is_what_transformers_takes() {
     });
     fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
     let config = niah::checkpoint::Config::read(&directory.path().join("config.json")).unwrap();
-    let (_, spec) = niah::model::families::describe(&config.text_part().unwrap()).unwrap();
+    let (_, spec) = niah::checkpoint::families::describe(&config.text_part().unwrap()).unwrap();
     // What Gemma3ForCausalLM of transformers 5.23.0 counts for this configuration.
     assert_eq!(spec.parameter_count(), 3_880_263_168);
     let rope = |layer: usize| spec.layers[layer].rope.clone().unwrap();

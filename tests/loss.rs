@@ -14,7 +14,7 @@ use niah::attention::variant::{LayerScale, OwnVariant, VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::error::Error;
 use niah::loss::losses;
-use niah::model::dtype::Dtype;
+use niah::spec::Dtype;
 use serde_json::Value;
 
 /// `niah loss` of the checkpoint with these.

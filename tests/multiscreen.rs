@@ -14,9 +14,9 @@ use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::logits::{Logits, LogitsRequest, logits};
 use niah::model::decoder::{Decoder, Forward};
-use niah::model::dtype::Dtype;
 use niah::model::kv_cache::KvDtype;
-use niah::model::spec::DecoderSpec;
+use niah::spec::DecoderSpec;
+use niah::spec::Dtype;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -11,8 +11,8 @@ use candle_transformers::models::llama::{Cache, Llama, LlamaConfig};
 use niah::attention::variant::{AttentionVariant, VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::model::decoder::{Decoder, Forward};
-use niah::model::dtype::Dtype;
 use niah::rng::Rng;
+use niah::spec::Dtype;
 use serde_json::json;
 
 const HIDDEN: usize = 48;

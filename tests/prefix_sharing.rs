@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use niah::model::dtype::DTYPES;
+use niah::spec::DTYPES;
 use niah::store::csv;
 use niah::trial::{AttentionRow, Outcome};
 use serde_json::{Value, json};

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use niah::checkpoint::Config;
+use niah::checkpoint::families::describe;
 use niah::grid::{Cell, ContextLength, Depth};
 use niah::hash::sha256_hex;
 use niah::haystack::Haystack;
-use niah::model::families::describe;
 use niah::prompt::{Form, PromptPlan, Snap};
 use niah::split::Split;
 use niah::task::{OfSplit, TASKS, Task};

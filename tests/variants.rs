@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use niah::attention::variant::{AttentionVariant, VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::model::decoder::Forward;
-use niah::model::dtype::Dtype;
+use niah::spec::Dtype;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

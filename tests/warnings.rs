@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::bench::{Bench, stderr};
+use niah::checkpoint::families::FAMILIES;
 use niah::checkpoint::{Checkpoint, RopeOverride, SHIPPED};
-use niah::model::families::FAMILIES;
 use serde_json::{Value, json};
 
 /// The configuration of the tiny checkpoint with one more key.

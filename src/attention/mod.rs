@@ -13,18 +13,17 @@ mod rows;
 pub mod screening;
 mod storage;
 pub mod variant;
-mod window;
 
 use std::ops::Range;
 
 use candle_core::{DType, Result, Tensor};
 
+pub use crate::spec::Window;
 pub use pages::Pages;
 pub use probe::AttentionProbe;
 pub use rows::AttentionRows;
 pub use variant::AttentionVariant;
 use variant::QueryRow;
-pub use window::Window;
 
 use crate::kernel::scale_rows;
 pub(crate) use storage::{contiguous, with_f32};

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use candle_core::Device;
 
-use super::weights::TensorSource;
 use crate::attention::variant::Adaptive;
 use crate::error::{Error, Result};
-use crate::model::spec::DecoderSpec;
+use crate::spec::DecoderSpec;
+use crate::weights::TensorSource;
 
 /// The variant whose multipliers these are.
 pub(super) const NAME: &str = "adaptive";

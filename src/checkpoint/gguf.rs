@@ -14,9 +14,9 @@ use candle_core::{Device, Tensor};
 use super::gguf_header::{self, Problem, TensorPlace, Value};
 use super::kinds;
 use super::weight_file::{Plain, WeightFile};
-use super::weights::counted;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::weights::counted;
 
 /// An open GGUF file.
 pub struct GgufFile {

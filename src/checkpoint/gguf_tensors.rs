@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use candle_core::{Device, Tensor};
 
 use super::gguf::GgufFile;
-use super::weights::TensorSource;
 use crate::error::{Error, Result};
-use crate::model::spec::{BlockKind, DecoderSpec, MlpKind};
+use crate::spec::{BlockKind, DecoderSpec, MlpKind};
+use crate::weights::TensorSource;
 
 /// The tensors of a GGUF file.
 pub(super) struct GgufTensors {

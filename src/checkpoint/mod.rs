@@ -2,6 +2,7 @@
 
 mod adaptive;
 mod config;
+pub mod families;
 mod gguf;
 mod gguf_config;
 mod gguf_header;
@@ -18,7 +19,6 @@ mod shipped;
 mod ssmax;
 mod unread;
 mod weight_file;
-mod weights;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -41,17 +41,16 @@ pub use shipped::{DEFAULT_CHECKPOINT, EmbeddedCheckpoint, SHIPPED, SHIPPED_PREFI
 pub use ssmax::read_scales;
 use unread::{Recorded, Unread};
 use weight_file::WeightFile;
-pub use weights::{TensorSource, Weights};
 pub use writing::{NamedTensor, Numbers, write_safetensors};
 
 use crate::attention::variant::OwnVariant;
 use crate::error::{Error, Result};
 use crate::hash;
 use crate::model::decoder::Decoder;
-use crate::model::dtype::Dtype;
-use crate::model::families;
-use crate::model::spec::{DecoderSpec, NormKind};
 use crate::registry::Entry;
+use crate::spec::Dtype;
+use crate::spec::{DecoderSpec, NormKind};
+use crate::weights::{TensorSource, Weights};
 
 /// A checkpoint whose configuration has been read and understood; its weights load with [`Checkpoint::decoder`].
 pub struct Checkpoint {

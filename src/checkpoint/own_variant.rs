@@ -20,13 +20,13 @@ use super::adaptive;
 use super::config::Config;
 use super::screening;
 use super::ssmax::{self, ScaleNames};
-use super::weights::TensorSource;
 use crate::attention::Window;
 use crate::attention::variant::{OwnVariant, Temperature, VARIANTS};
+use crate::checkpoint::families::rope_section;
 use crate::error::Result;
-use crate::model::families::rope_section;
-use crate::model::spec::DecoderSpec;
 use crate::registry;
+use crate::spec::DecoderSpec;
+use crate::weights::TensorSource;
 
 /// The rules with scales in the weights.
 const LEARNED: &[&str] = &["ssmax", "ssmax-bias", "softmax-scale"];

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use candle_core::{D, Device, Tensor};
 
-use super::weights::TensorSource;
 use crate::error::Result;
+use crate::weights::TensorSource;
 
 /// Where a tensor is stored, and which part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::config::Config;
 use super::hub::names::is_relative;
 use super::weight_file::{Plain, WeightFile};
-use super::weights::{TensorSource, counted};
 use crate::error::{Error, Result};
 use crate::json;
+use crate::weights::{TensorSource, counted};
 
 /// The safetensors files of a checkpoint.
 pub(super) struct SafetensorsFiles {

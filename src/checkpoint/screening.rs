@@ -8,10 +8,10 @@
 
 use candle_core::Device;
 
-use super::weights::TensorSource;
 use crate::attention::screening::Screen;
 use crate::error::{Error, Result};
-use crate::model::spec::DecoderSpec;
+use crate::spec::DecoderSpec;
+use crate::weights::TensorSource;
 
 /// The screens of every layer and tile.
 pub(super) fn read(spec: &DecoderSpec, source: &dyn TensorSource) -> Result<Vec<Vec<Screen>>> {

@@ -8,10 +8,10 @@ use candle_core::Device;
 
 use super::config::Config;
 use super::safetensors::SafetensorsFiles;
-use super::weights::TensorSource;
 use crate::attention::variant::LayerScale;
 use crate::error::{Error, Result};
-use crate::model::spec::DecoderSpec;
+use crate::spec::DecoderSpec;
+use crate::weights::TensorSource;
 
 /// Modules below `model.layers.N.` that scales are kept in.
 const MODULES: &[&str] = &["self_attn", "attention", "attn"];

@@ -15,9 +15,9 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
 
-use super::weights::TensorSource;
 use crate::error::Result;
-use crate::model::spec::DecoderSpec;
+use crate::spec::DecoderSpec;
+use crate::weights::TensorSource;
 
 /// A source that remembers which tensors have been asked for.
 pub(super) struct Recorded<'a> {

@@ -6,9 +6,9 @@ use super::values::{dtype, inspection_exporter, kv_dtype};
 use crate::checkpoint::DEFAULT_CHECKPOINT;
 use crate::export::inspection::InspectionExporter;
 use crate::grid::ContextLength;
-use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
 use crate::plan::ModelChoice;
+use crate::spec::Dtype;
 
 /// Flags of `niah inspect`.
 #[derive(Debug, Clone, Args)]

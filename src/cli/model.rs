@@ -4,9 +4,9 @@ use clap::Args;
 
 use super::values::{chat_choice, dtype, kv_dtype, window_expansion};
 use crate::checkpoint::DEFAULT_CHECKPOINT;
-use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
 use crate::plan::{ChatChoice, ModelChoice};
+use crate::spec::Dtype;
 
 /// The attention that a checkpoint runs with.
 #[derive(Debug, Clone, Args)]

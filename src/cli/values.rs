@@ -6,12 +6,12 @@ use crate::export::loss::{LOSS_EXPORTERS, LossExporter};
 use crate::export::speed::{SPEED_EXPORTERS, SpeedExporter};
 use crate::export::{EXPORTERS, Exporter};
 use crate::grid::{DEPTH_SPACINGS, DepthSpacing};
-use crate::model::dtype::{DTYPES, Dtype};
 use crate::model::kv_cache::{KV_DTYPES, KvDtype};
-use crate::model::screening::WINDOW_EXPANSIONS;
 use crate::plan::{CHAT_CHOICES, ChatChoice};
 use crate::prompt::{SNAPS, Snap};
 use crate::registry;
+use crate::spec::WINDOW_EXPANSIONS;
+use crate::spec::{DTYPES, Dtype};
 use crate::split::{SPLITS, Split};
 use crate::train::{LAYER_KINDS, LayerKind, SCHEDULES, Schedule};
 

@@ -10,9 +10,9 @@ use super::values::{dtype, exporter, kv_dtype, window_expansion};
 use crate::checkpoint::DEFAULT_CHECKPOINT;
 use crate::export::Exporter;
 use crate::grid::{ContextLength, Depth};
-use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
 use crate::plan::ModelChoice;
+use crate::spec::Dtype;
 
 /// Flags of `niah view`.
 #[derive(Debug, Clone, Args)]

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::export::comparison;
 use crate::export::style::Style;
 use crate::grid::{ContextLength, DepthSpacing, Grid, spaced_depths};
-use crate::model::dtype::Dtype;
 use crate::plan::{ChatChoice, ModelChoice, RunPlan, Settings};
+use crate::spec::Dtype;
 use crate::split::Split;
 use crate::store::directory::RunRecord;
 

@@ -2,13 +2,13 @@
 
 use super::print;
 use crate::attention::variant::VARIANTS;
+use crate::checkpoint::families::FAMILIES;
 use crate::checkpoint::{ARCHITECTURES, SHIPPED};
 use crate::cli::ListArgs;
 use crate::error::Result;
 use crate::export::EXPORTERS;
 use crate::haystack::HAYSTACKS;
 use crate::laboratory::EXPERIMENTS;
-use crate::model::families::FAMILIES;
 use crate::registry::{self, Entry};
 use crate::score::SCORERS;
 use crate::task::TASKS;

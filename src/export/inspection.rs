@@ -7,11 +7,11 @@ use super::{table, terminal};
 use crate::attention::Window;
 use crate::error::{Error, Result};
 use crate::grid::ContextLength;
-use crate::model::screening::MipePositions;
-use crate::model::spec::{DecoderSpec, LayerSpec, QkNorm, RopeScaling, RopeSpec};
 use crate::plan::{Inspection, LearnedScreen, NamedToken, TokenizerFacts};
 use crate::registry::Entry;
 use crate::report::heatmap::Heatmap;
+use crate::spec::MipePositions;
+use crate::spec::{DecoderSpec, LayerSpec, QkNorm, RopeScaling, RopeSpec};
 
 /// An inspection as text.
 pub type InspectionExporter = fn(&Inspection, &Style) -> Result<String>;
@@ -479,7 +479,7 @@ mod tests {
 
     #[test]
     fn choices_carry_the_names_they_have_in_json() {
-        use crate::model::spec::{Activation, NormKind};
+        use crate::spec::{Activation, NormKind};
         assert_eq!(label(&NormKind::RmsPlusOne), "rms-plus-one");
         assert_eq!(label(&Activation::GeluTanh), "gelu-tanh");
         assert_eq!(label(&serde_json::json!({"experts": 8})), r#"{"experts":8}"#);

@@ -11,12 +11,12 @@ use super::moe::Moe;
 use super::rope;
 use super::row_blocks::{self, RopeTable, RowBlock};
 use super::screening::Tiles;
-use super::spec::{BlockKind, DecoderSpec, LayerSpec, NormKind, QkNorm};
 use super::spent::Spent;
 use crate::attention::screening::{self, Screen, ScreeningContext};
 use crate::attention::{self, AttentionContext, AttentionRecorder, Cached};
-use crate::checkpoint::Weights;
 use crate::error::Result;
+use crate::spec::{BlockKind, DecoderSpec, LayerSpec, NormKind, QkNorm};
+use crate::weights::Weights;
 
 /// One layer.
 #[derive(Debug)]

@@ -3,19 +3,19 @@
 use candle_core::{D, DType, Device, Tensor};
 
 use super::block::{Layer, LayerContext, Watch};
-use super::dtype::Dtype;
 use super::kv_cache::{KvCache, KvDtype};
 use super::layers::Norm;
 use super::linear::Linear;
 use super::rope::Rope;
 use super::row_blocks;
 use super::screening::{load_scale, unit_rows};
-use super::spec::{DecoderSpec, NormKind};
 use super::spent::Spent;
 use crate::attention::screening::Screen;
 use crate::attention::{AttentionContext, AttentionRecorder, AttentionVariant};
-use crate::checkpoint::Weights;
 use crate::error::{Error, Result};
+use crate::spec::Dtype;
+use crate::spec::{DecoderSpec, NormKind};
+use crate::weights::Weights;
 
 /// A decoder with its weights.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::dtype::Dtype;
 use super::linear::Linear;
+use crate::spec::Dtype;
 
 /// Rows of the left side, and numbers along and across of the right side: shapes on which kernels come close to their best.
 /// None has sides that are powers of two, whose strides fall on each other in the caches.

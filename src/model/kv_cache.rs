@@ -6,11 +6,11 @@
 use candle_core::{Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::dtype::Dtype;
-use super::spec::DecoderSpec;
 use crate::attention::{Cached, Pages};
 use crate::error::Error;
 use crate::registry::Entry;
+use crate::spec::DecoderSpec;
+use crate::spec::Dtype;
 
 /// The precision that keys and values are kept in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

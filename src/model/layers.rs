@@ -3,9 +3,9 @@
 use candle_core::cpu::erf::erf_f32;
 use candle_core::{DType, Result, Tensor};
 
-use super::spec::{Activation, NormKind};
 use crate::attention::with_f32;
 use crate::kernel::{self, Gate};
+use crate::spec::{Activation, NormKind};
 
 /// Whether our own kernels read this tensor: f32 on the CPU.
 fn is_plain(x: &Tensor) -> bool {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Device, Layout, Result, Shape, Tensor};
 
-use super::dtype::Dtype;
-use super::spec::Activation;
 use crate::attention::{contiguous, with_f32};
-use crate::checkpoint::Weights;
 use crate::kernel::{self, bf16};
+use crate::spec::Activation;
+use crate::spec::Dtype;
+use crate::weights::Weights;
 
 /// `y = x Wᵀ + b`, with `x`, `b` and `y` in f32.
 #[derive(Debug, Clone)]
@@ -200,8 +200,8 @@ impl CustomOp1 for Widen {
 mod tests {
     use super::*;
     use crate::kernel::random::numbers;
-    use crate::model::dtype::DTYPES;
     use crate::rng::Rng;
+    use crate::spec::DTYPES;
     use candle_core::Device;
 
     /// candle 0.11.1 gives wrong numbers for a transposed view times a broadcast weight; rank 2 must stay right.

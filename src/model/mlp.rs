@@ -2,11 +2,11 @@
 
 use candle_core::{Result, Tensor};
 
-use super::dtype::Dtype;
 use super::linear::{Input, Linear, PackedMlp};
-use super::spec::{Activation, MlpKind};
 use super::spent::Spent;
-use crate::checkpoint::Weights;
+use crate::spec::Dtype;
+use crate::spec::{Activation, MlpKind};
+use crate::weights::Weights;
 
 /// `down(act(gate x) * up x)`, or `down(act(up x))` without a gate.
 #[derive(Debug)]

@@ -2,8 +2,6 @@
 
 mod block;
 pub mod decoder;
-pub mod dtype;
-pub mod families;
 pub mod gemm_peak;
 pub mod kv_cache;
 mod layers;
@@ -13,7 +11,6 @@ mod moe;
 pub mod rope;
 mod row_blocks;
 pub mod screening;
-pub mod spec;
 mod spent;
 
 pub use spent::Spent;

@@ -11,12 +11,12 @@
 
 use candle_core::{Result, Tensor};
 
-use super::dtype::Dtype;
 use super::linear::Linear;
 use super::mlp::Mlp;
-use super::spec::{Activation, DecoderSpec, MlpKind, MoeSpec, RouterKind};
 use super::spent::Spent;
-use crate::checkpoint::Weights;
+use crate::spec::Dtype;
+use crate::spec::{Activation, DecoderSpec, MlpKind, MoeSpec, RouterKind};
+use crate::weights::Weights;
 
 /// A router, its experts, and the expert that every token meets.
 #[derive(Debug)]

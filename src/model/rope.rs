@@ -14,9 +14,9 @@ use std::f64::consts::PI;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::spec::{RopeScaling, RopeSpec, RotaryLayout};
 use crate::attention::with_f32;
 use crate::kernel::{self, Turn};
+use crate::spec::{RopeScaling, RopeSpec, RotaryLayout};
 
 /// The frequencies of a rotary embedding.
 #[derive(Debug, Clone)]

@@ -5,8 +5,8 @@ use candle_core::Device;
 use super::{ModelChoice, OpenModel};
 use crate::error::{Error, Result};
 use crate::grid::ContextLength;
-use crate::model::spec::DecoderSpec;
 use crate::rng::Rng;
+use crate::spec::DecoderSpec;
 use crate::speed::SpeedRequest;
 
 /// What `niah bench` is asked to do.

@@ -13,8 +13,8 @@ use crate::checkpoint::{Checkpoint, RopeOverride, TokenizerSource};
 use crate::error::Result;
 use crate::generate::DEFAULT_CHUNK;
 use crate::grid::ContextLength;
-use crate::model::spec::DecoderSpec;
 use crate::process::available_memory;
+use crate::spec::DecoderSpec;
 
 /// Everything that `niah inspect` shows.
 #[derive(Debug, Clone, Serialize)]

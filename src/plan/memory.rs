@@ -6,9 +6,9 @@ use candle_core::Device;
 
 use super::Precision;
 use crate::error::{Error, Result};
-use crate::model::dtype::Dtype;
-use crate::model::spec::{DecoderSpec, LayerSpec};
 use crate::process::{available_memory, own_limit};
+use crate::spec::Dtype;
+use crate::spec::{DecoderSpec, LayerSpec};
 
 /// Bytes by purpose. Files of weights are read piece by piece, so they are not counted. Peak memory grows with the prompt, never with its square: scores exist for one block of keys at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

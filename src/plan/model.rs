@@ -20,10 +20,10 @@ use crate::checkpoint::{Checkpoint, DEFAULT_CHECKPOINT, Named, RopeOverride};
 use crate::error::{Error, Result};
 use crate::generate::{DEFAULT_CHUNK, DecoderModel};
 use crate::model::decoder::Decoder;
-use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
-use crate::model::spec::{DecoderSpec, LayerSpec};
 use crate::registry;
+use crate::spec::Dtype;
+use crate::spec::{DecoderSpec, LayerSpec};
 
 /// A checkpoint and how it is run, in plain values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -141,7 +141,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::dtype::Dtype;
+    use crate::spec::Dtype;
 
     /// What a run has stored since there are windows to choose.
     const STORED: &str = r#"{"model":"m.gguf","variant":"ssmax","dtype":"bf16","kv_dtype":null,"ssmax_scale":0.17,"chunk_size":512,"rope_theta":null,"rope_theta_scale":50.0,"screening_window_expansion":false,"grid":{"context_lengths":[1024],"depths":[0.0,0.5]},"trials":3,"seed":18446744073709551615,"task":"magic","needle":null,"question":null,"answer":null,"haystack":"noise","snap":"sentence","apply_chat_template":"never","system_instruction":null,"scorer":"match","max_new_tokens":null}"#;

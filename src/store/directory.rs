@@ -14,11 +14,11 @@ use serde_json::Value;
 use super::csv::{self, Appender, Row};
 use crate::error::{self, Error, Result};
 use crate::files;
-use crate::model::dtype::Dtype;
 use crate::plan::{Identity, Settings};
 use crate::printable;
 use crate::report;
 use crate::runner::{TrialRecord, TrialSink};
+use crate::spec::Dtype;
 use crate::trial::{AttentionRow, Outcome, Status, TokenRow};
 
 /// Name of the file that says what ran.

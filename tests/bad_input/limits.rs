@@ -42,7 +42,7 @@ fn what_no_plan_foresees_ends_with_a_message_as_well() {
 fn a_checkpoint_that_is_cut_short_after_it_was_looked_at_is_an_error() {
     // Opened by its whole header, then cut: what a download that is begun anew does to a file in use.
     use niah::checkpoint::{Checkpoint, RopeOverride};
-    use niah::model::dtype::Dtype;
+    use niah::spec::Dtype;
 
     for file in ["model/model.safetensors", "m.gguf"] {
         let place = Place::new();

@@ -6,7 +6,7 @@ use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::attention::{AttentionProbe, AttentionVariant};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::model::decoder::{Decoder, Forward};
-use niah::model::dtype::Dtype;
+use niah::spec::Dtype;
 use serde::Deserialize;
 
 /// A model with what is expected of it.

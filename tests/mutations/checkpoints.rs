@@ -10,8 +10,8 @@ use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::grid::ContextLength;
 use niah::model::decoder::Forward;
-use niah::model::dtype::Dtype;
 use niah::plan::{Inspection, ModelChoice};
+use niah::spec::Dtype;
 use serde_json::{Value, json};
 
 use super::common;

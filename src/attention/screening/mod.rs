@@ -16,40 +16,10 @@ mod fused;
 mod reference;
 
 use candle_core::{DType, Result, Tensor};
-use serde::Serialize;
+
+pub use crate::spec::Screen;
 
 use super::{AttentionRecorder, Cached, HeadRow};
-
-/// What a tile lets through.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Screen {
-    /// `w`, in tokens and not whole: a key `d` positions back is inside if `d < w`. Infinite for all keys alike.
-    pub window: f64,
-    /// `r`, in (0, 1): a key passes if its similarity with the query is above `1 - r`.
-    pub acceptance: f64,
-}
-
-impl Screen {
-    /// The number of keys inside the window at `row` (absolute position), itself among them.
-    ///
-    /// ```
-    /// use niah::attention::screening::Screen;
-    /// let keys = |window, row| Screen { window, acceptance: 0.5 }.visible(row);
-    /// assert_eq!([0, 1, 2, 9].map(|row| keys(2.5, row)), [1, 2, 3, 3]);
-    /// assert_eq!((keys(2.0, 9), keys(f64::INFINITY, 9)), (2, 10));
-    /// ```
-    #[must_use]
-    pub fn visible(&self, row: usize) -> usize {
-        // The largest number of all is what an infinite window becomes.
-        (self.window.ceil() as usize).min(row + 1)
-    }
-
-    /// `m`, of a key `distance` positions back.
-    fn softmask(&self, distance: usize) -> f64 {
-        let part = distance as f64 / self.window;
-        if part < 1.0 { 0.5 * ((std::f64::consts::PI * part).cos() + 1.0) } else { 0.0 }
-    }
-}
 
 /// What one layer's screening needs besides its tensors.
 #[derive(Clone, Copy)]

@@ -50,9 +50,9 @@ pub use temperature::Temperature;
 
 use super::screening::Screen;
 use crate::error::{Error, Result};
-use crate::model::screening::ScreeningSpec;
-use crate::model::spec::LayerSpec;
 use crate::registry::Entry;
+use crate::spec::LayerSpec;
+use crate::spec::ScreeningSpec;
 
 /// A rule that turns scores into weights.
 pub trait AttentionVariant: Send + Sync {
@@ -223,7 +223,7 @@ mod tests {
 
     /// Two layers, the first without rotary positions.
     pub(super) fn layers() -> Vec<LayerSpec> {
-        use crate::model::spec::{RopeScaling, RopeSpec};
+        use crate::spec::{RopeScaling, RopeSpec};
         let rope =
             RopeSpec { theta: 1e4, scaling: RopeScaling::Default, original_max_position_embeddings: None };
         [None, Some(rope)].map(|rope| LayerSpec { window: Window::Full, rope, moe: None }).to_vec()

@@ -3,7 +3,7 @@
 use super::{AttentionVariant, VariantInputs};
 use crate::attention::screening::Screen;
 use crate::error::{Error, Result};
-use crate::model::screening::{MipePositions, ScreeningSpec};
+use crate::spec::{MipePositions, ScreeningSpec};
 
 const NAME: &str = "screening";
 

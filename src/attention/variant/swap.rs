@@ -9,7 +9,7 @@
 
 use crate::attention::Window;
 use crate::error::{Error, Result};
-use crate::model::spec::LayerSpec;
+use crate::spec::LayerSpec;
 
 /// `1 / mean(ln n, n = 1..=training_length)`: the scale that keeps the average temperature of a Softmax model at a swap (arXiv
 /// 2501.19399).

@@ -10,8 +10,6 @@
 //! logits = x · (e^{s_F} E / |E|)                                    rows of unit length; a row of zeros stays one
 //! ```
 
-mod spec;
 mod tiles;
 
-pub use spec::{MipePositions, ScreeningSpec, WINDOW_EXPANSIONS};
 pub(super) use tiles::{Tiles, load_scale, unit_rows};

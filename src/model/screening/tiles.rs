@@ -2,14 +2,13 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use super::ScreeningSpec;
 use crate::attention::screening::{self, Screen, ScreeningContext};
 use crate::attention::{Cached, with_f32};
-use crate::checkpoint::Weights;
 use crate::kernel;
 use crate::model::linear::{Input, Linear};
-use crate::model::spec::DecoderSpec;
 use crate::model::spent::Spent;
+use crate::spec::{DecoderSpec, ScreeningSpec};
+use crate::weights::Weights;
 
 /// The linear maps of a layer's tiles, and the scales of what they add. Windows and acceptance widths are with the attention
 /// variant.

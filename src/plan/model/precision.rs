@@ -6,10 +6,10 @@ use super::ModelChoice;
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 use crate::model::decoder::Decoder;
-use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
-use crate::model::spec::DecoderSpec;
 use crate::plan::MemoryPlan;
+use crate::spec::DecoderSpec;
+use crate::spec::Dtype;
 
 impl ModelChoice {
     /// The precision that a checkpoint runs in.

@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use super::OpenModel;
 use crate::checkpoint::SHIPPED_PREFIX;
 use crate::error::Result;
-use crate::model::dtype::Dtype;
 use crate::model::kv_cache::KvDtype;
-use crate::model::screening::ScreeningSpec;
+use crate::spec::Dtype;
+use crate::spec::ScreeningSpec;
 
 /// Facts by their keys, in the order that they are stored in.
 pub type Facts = Map<String, Value>;

@@ -15,9 +15,7 @@ use super::initial::values;
 use super::{Initial, Layout, TensorLayout, Trainable, Worker, check_tokens, cross_entropies};
 use crate::error::{Error, Result};
 use crate::model::rope::Rope;
-use crate::model::spec::{
-    Activation, Biases, BlockKind, DecoderSpec, MlpKind, NormKind, QkNorm, RotaryLayout,
-};
+use crate::spec::{Activation, Biases, BlockKind, DecoderSpec, MlpKind, NormKind, QkNorm, RotaryLayout};
 
 /// How a layer's attention multiplies the scores of a row that sees `n` keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

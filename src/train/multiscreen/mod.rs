@@ -22,7 +22,7 @@ use workspace::Workspace;
 use super::initial::normal_values;
 use super::{Layout, TensorLayout, Trainable, Worker, check_tokens, cross_entropies};
 use crate::error::{Error, Result};
-use crate::model::spec::DecoderSpec;
+use crate::spec::DecoderSpec;
 
 /// A Multiscreen model that can be trained on sequences of a fixed number of tokens.
 pub struct TrainableMultiscreen {

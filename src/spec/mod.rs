@@ -1,9 +1,15 @@
-//! What a decoder is made of: the description that every family turns its configuration into.
+//! What a decoder is made of: the description that every family turns its configuration into, as data. What reads checkpoints and
+//! what computes meet here, and nowhere else.
+
+mod dtype;
+mod screening;
+mod window;
 
 use serde::Serialize;
 
-use super::screening::ScreeningSpec;
-use crate::attention::Window;
+pub use dtype::{DTYPES, Dtype};
+pub use screening::{MipePositions, Screen, ScreeningSpec, WINDOW_EXPANSIONS};
+pub use window::Window;
 
 /// A decoder described by its sizes and choices, with Hugging Face's names.
 #[derive(Debug, Clone, PartialEq, Serialize)]

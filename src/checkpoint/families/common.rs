@@ -1,10 +1,10 @@
 //! What most configurations have in common: Llama's keys, with Llama's choices.
 
 use super::rope_config::{self, ROPE_KEYS, RopeKeys};
-use crate::attention::Window;
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::model::spec::{
+use crate::spec::Window;
+use crate::spec::{
     Activation, Biases, BlockKind, DecoderSpec, LayerSpec, MlpKind, MoeSpec, NormKind, QkNorm, RopeSpec,
     RotaryLayout, RouterKind,
 };

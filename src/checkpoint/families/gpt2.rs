@@ -1,12 +1,10 @@
 //! GPT-2: LayerNorm, a plain MLP, biases, learned positions, and matrices stored as `[in, out]`.
 
 use super::common::{activation, layer_count};
-use crate::attention::Window;
 use crate::checkpoint::{Config, Part, Stored};
 use crate::error::Result;
-use crate::model::spec::{
-    Biases, BlockKind, DecoderSpec, LayerSpec, MlpKind, NormKind, QkNorm, RotaryLayout,
-};
+use crate::spec::Window;
+use crate::spec::{Biases, BlockKind, DecoderSpec, LayerSpec, MlpKind, NormKind, QkNorm, RotaryLayout};
 
 /// Reads a GPT-2 configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {

@@ -3,8 +3,8 @@ use std::path::Path;
 use serde_json::json;
 
 use super::*;
-use crate::attention::Window;
-use crate::model::families::{FAMILIES, describe};
+use crate::checkpoint::families::{FAMILIES, describe};
+use crate::spec::Window;
 
 /// What the configuration classes say of themselves (`fixtures/make_config_defaults.py`).
 fn reference() -> Map<String, Value> {
@@ -81,7 +81,7 @@ fn a_configuration_that_says_nothing_has_the_rotary_positions_of_its_class() {
     for (family, class) in reference() {
         let (_, spec) = describe(&config(json!({"model_type": family}))).unwrap();
         let of_layer = |slides: bool| {
-            let layer = |layer: &&crate::model::spec::LayerSpec| {
+            let layer = |layer: &&crate::spec::LayerSpec| {
                 layer.rope.is_some() && (layer.window != Window::Full) == slides
             };
             spec.layers.iter().find(layer).and_then(|layer| layer.rope.clone())
@@ -190,7 +190,7 @@ fn a_key_that_no_class_knows_is_named_and_one_that_says_nothing_is_not() {
         all.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
         let config = config(all);
         let (_, spec) = describe(&config).unwrap();
-        crate::model::families::warnings(&config, &spec).unwrap()
+        crate::checkpoint::families::warnings(&config, &spec).unwrap()
     };
     assert_eq!(
         said(json!({"use_cache": true, "eos_token_id": 2, "qk_clip": null, "moe": false, "k": []})),

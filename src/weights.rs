@@ -7,7 +7,19 @@ use std::path::PathBuf;
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
-use crate::model::dtype::Dtype;
+use crate::spec::Dtype;
+
+impl Dtype {
+    /// The dtype of tensors that hold such weights.
+    #[must_use]
+    pub fn tensor(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+            Self::F16 => DType::F16,
+        }
+    }
+}
 
 /// Somewhere tensors are read from, under Hugging Face's names.
 pub trait TensorSource: Send + Sync {
@@ -70,7 +82,7 @@ impl<'a> Weights<'a> {
     /// Like [`Self::new`], but every tensor is only checked and comes as an empty one: what is missing or has another
     /// shape is found without memory, whatever sizes a configuration claims.
     #[must_use]
-    pub(super) fn checks_only(source: &'a dyn TensorSource) -> Self {
+    pub(crate) fn checks_only(source: &'a dyn TensorSource) -> Self {
         Self { source, device: &Device::Cpu, dtype: Dtype::F32, prefix: String::new(), checks_only: true }
     }
 
@@ -140,7 +152,7 @@ impl<'a> Weights<'a> {
 }
 
 /// How often each name occurs.
-pub(super) fn counted(names: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
+pub(crate) fn counted(names: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
     names.fold(BTreeMap::new(), |mut counts, name| {
         *counts.entry(name).or_default() += 1;
         counts

@@ -11,7 +11,7 @@
 use super::common::{llama_like, ropes, sliding_layers, windows};
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::model::spec::{DecoderSpec, QkNorm};
+use crate::spec::{DecoderSpec, QkNorm};
 
 /// Reads a configuration of this family: nothing that tells layers apart has a default.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {

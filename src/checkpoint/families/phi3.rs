@@ -4,7 +4,7 @@ use super::common::{like_llama, windows};
 use super::rope_config::{PARTIAL_ROPE_KEYS, RopeKeys};
 use crate::checkpoint::{Config, Dialect, Part, Stored};
 use crate::error::Result;
-use crate::model::spec::DecoderSpec;
+use crate::spec::DecoderSpec;
 
 /// Reads a Phi 3 configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {

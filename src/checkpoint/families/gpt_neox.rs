@@ -5,7 +5,7 @@ use super::common::{like_llama, refuse_other_heads};
 use super::rope_config::RopeKeys;
 use crate::checkpoint::{Config, Part, Stored};
 use crate::error::Result;
-use crate::model::spec::{Biases, BlockKind, DecoderSpec, MlpKind, NormKind};
+use crate::spec::{Biases, BlockKind, DecoderSpec, MlpKind, NormKind};
 
 /// Reads a GPT-NeoX configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {

@@ -4,7 +4,7 @@ use super::common::{llama_like, ropes, sliding_layers, windows_of_types};
 use super::rope_config;
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::model::spec::{BlockKind, DecoderSpec, NormKind, QkNorm};
+use crate::spec::{BlockKind, DecoderSpec, NormKind, QkNorm};
 
 /// Reads a Gemma 2 configuration: soft caps, windows on every other layer.
 pub(super) fn gemma2(config: &Config) -> Result<DecoderSpec> {

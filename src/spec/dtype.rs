@@ -1,13 +1,12 @@
 //! The precision of weights.
 
-use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel;
 use crate::registry::Entry;
 
 /// The precision that weights are kept and multiplied in. Whatever it is, products are summed in f32, and norms, positions,
-/// the residual stream and logits are f32. Keys and values have a precision of their own: [`super::kv_cache::KvDtype`].
+/// the residual stream and logits are f32. Keys and values have a precision of their own: [`crate::model::kv_cache::KvDtype`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
@@ -35,16 +34,9 @@ impl Dtype {
     /// Bytes of a weight.
     #[must_use]
     pub fn bytes(self) -> usize {
-        self.tensor().size_in_bytes()
-    }
-
-    /// The dtype of tensors that hold such weights.
-    #[must_use]
-    pub fn tensor(self) -> DType {
         match self {
-            Self::F32 => DType::F32,
-            Self::Bf16 => DType::BF16,
-            Self::F16 => DType::F16,
+            Self::F32 => 4,
+            Self::Bf16 | Self::F16 => 2,
         }
     }
 
@@ -61,6 +53,10 @@ impl Dtype {
     /// Its name in the table.
     #[must_use]
     pub fn name(self) -> &'static str {
-        self.tensor().as_str()
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
     }
 }

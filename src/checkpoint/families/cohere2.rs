@@ -4,7 +4,7 @@
 use super::common::{llama_like, ropes, sliding_layers, windows_of_types};
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::model::spec::{BlockKind, DecoderSpec, NormKind, RotaryLayout};
+use crate::spec::{BlockKind, DecoderSpec, NormKind, RotaryLayout};
 
 /// Reads a Cohere 2 configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {

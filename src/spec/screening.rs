@@ -4,12 +4,42 @@ use std::f64::consts::PI;
 
 use serde::Serialize;
 
-use crate::attention::screening::Screen;
 use crate::registry::Entry;
+
+/// What a tile lets through.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Screen {
+    /// `w`, in tokens and not whole: a key `d` positions back is inside if `d < w`. Infinite for all keys alike.
+    pub window: f64,
+    /// `r`, in (0, 1): a key passes if its similarity with the query is above `1 - r`.
+    pub acceptance: f64,
+}
+
+impl Screen {
+    /// The number of keys inside the window at `row` (absolute position), itself among them.
+    ///
+    /// ```
+    /// use niah::spec::Screen;
+    /// let keys = |window, row| Screen { window, acceptance: 0.5 }.visible(row);
+    /// assert_eq!([0, 1, 2, 9].map(|row| keys(2.5, row)), [1, 2, 3, 3]);
+    /// assert_eq!((keys(2.0, 9), keys(f64::INFINITY, 9)), (2, 10));
+    /// ```
+    #[must_use]
+    pub fn visible(&self, row: usize) -> usize {
+        // The largest number of all is what an infinite window becomes.
+        (self.window.ceil() as usize).min(row + 1)
+    }
+
+    /// `m`, of a key `distance` positions back.
+    pub(crate) fn softmask(&self, distance: usize) -> f64 {
+        let part = distance as f64 / self.window;
+        if part < 1.0 { 0.5 * ((PI * part).cos() + 1.0) } else { 0.0 }
+    }
+}
 
 /// Screening tiles in place of attention, MLP and norms.
 ///
-/// Of a [`DecoderSpec`](crate::model::spec::DecoderSpec) that has them, `num_attention_heads` counts the tiles of a layer and
+/// Of a [`DecoderSpec`](crate::spec::DecoderSpec) that has them, `num_attention_heads` counts the tiles of a layer and
 /// `head_dim` is the width of keys; norms, MLP, rotary positions and multipliers say nothing.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ScreeningSpec {

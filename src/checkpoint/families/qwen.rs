@@ -5,7 +5,7 @@ use super::common::{
 };
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::model::spec::{Biases, DecoderSpec, QkNorm, RouterKind};
+use crate::spec::{Biases, DecoderSpec, QkNorm, RouterKind};
 
 /// Reads a Qwen 2 configuration.
 pub(super) fn qwen2(config: &Config) -> Result<DecoderSpec> {

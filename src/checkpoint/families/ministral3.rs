@@ -4,7 +4,7 @@ use super::mistral;
 use super::rope_config::section;
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::model::spec::DecoderSpec;
+use crate::spec::DecoderSpec;
 
 /// Reads a Ministral 3 configuration. The temperature is an attention variant, but here it must not be missing.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {

@@ -5,7 +5,7 @@
 
 use crate::checkpoint::{Config, Dialect};
 use crate::error::Result;
-use crate::model::spec::{RopeScaling, RopeSpec};
+use crate::spec::{RopeScaling, RopeSpec};
 
 /// How a family names what stands at the top of its configuration, and which scalings it has.
 #[derive(Debug, Clone, Copy)]

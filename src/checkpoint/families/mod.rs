@@ -23,10 +23,10 @@ mod smollm3;
 mod stablelm;
 mod starcoder2;
 
-use super::spec::DecoderSpec;
 use crate::checkpoint::{Config, NameMap, Stored};
 use crate::error::Result;
 use crate::registry::Entry;
+use crate::spec::DecoderSpec;
 
 /// How a family is read.
 #[derive(Debug, Clone, Copy)]

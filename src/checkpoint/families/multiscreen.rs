@@ -9,13 +9,13 @@
 //! | `mipe_position_mode` | `paper_absolute`; checkpoints without it wrap positions at each tile's window behind the training length |
 
 use super::common::layer_count;
-use crate::attention::Window;
 use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
-use crate::model::screening::{MipePositions, ScreeningSpec};
-use crate::model::spec::{
+use crate::spec::Window;
+use crate::spec::{
     Activation, Biases, BlockKind, DecoderSpec, LayerSpec, MlpKind, NormKind, QkNorm, RotaryLayout,
 };
+use crate::spec::{MipePositions, ScreeningSpec};
 
 /// Reads a Multiscreen configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {

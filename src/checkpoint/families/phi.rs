@@ -4,7 +4,7 @@ use super::common::like_llama;
 use super::rope_config::PARTIAL_ROPE_KEYS;
 use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
-use crate::model::spec::{Biases, BlockKind, DecoderSpec, MlpKind, NormKind, QkNorm};
+use crate::spec::{Biases, BlockKind, DecoderSpec, MlpKind, NormKind, QkNorm};
 
 /// Reads a Phi configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {

@@ -3,7 +3,7 @@
 use super::common::{llama_like, windows};
 use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
-use crate::model::spec::{Biases, DecoderSpec, MlpKind, NormKind};
+use crate::spec::{Biases, DecoderSpec, MlpKind, NormKind};
 
 /// Reads a StarCoder 2 configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {

@@ -2,10 +2,10 @@
 //! few layers one without any of these; a mixture of experts with a shared one in some layers or all.
 
 use super::common::{layers_of_type, listed_layers, llama_like, moe, ropes, rotary_layers};
-use crate::attention::Window;
 use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
-use crate::model::spec::{DecoderSpec, MoeSpec, QkNorm, RotaryLayout, RouterKind};
+use crate::spec::Window;
+use crate::spec::{DecoderSpec, MoeSpec, QkNorm, RotaryLayout, RouterKind};
 
 /// Reads the text part of a Llama 4 configuration. `intermediate_size` is the width of an expert, `intermediate_size_mlp`
 /// that of a layer without experts.

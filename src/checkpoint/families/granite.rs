@@ -3,7 +3,7 @@
 use super::common::llama_like;
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::model::spec::DecoderSpec;
+use crate::spec::DecoderSpec;
 
 /// Reads a Granite configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {

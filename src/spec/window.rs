@@ -18,7 +18,7 @@ impl Window {
     /// The first key that row `row` (absolute position) sees. It never falls as rows go on.
     ///
     /// ```
-    /// use niah::attention::Window;
+    /// use niah::spec::Window;
     /// let first = |window: Window| [0, 7, 8, 9].map(|row| window.first_visible(row));
     /// assert_eq!(first(Window::Full), [0, 0, 0, 0]);
     /// assert_eq!(first(Window::Sliding(8)), [0, 0, 1, 2]);

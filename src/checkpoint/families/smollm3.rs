@@ -3,7 +3,7 @@
 use super::common::{llama_like, ropes, rotary_layers, sliding_layers, windows_of_types};
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::model::spec::DecoderSpec;
+use crate::spec::DecoderSpec;
 
 /// Reads a SmolLM3 configuration. `use_sliding_window` counts where `layer_types` is not there.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {

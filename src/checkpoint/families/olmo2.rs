@@ -3,7 +3,7 @@
 use super::common::llama_like;
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::model::spec::{BlockKind, DecoderSpec, QkNorm};
+use crate::spec::{BlockKind, DecoderSpec, QkNorm};
 
 /// Reads an OLMo 2 configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {

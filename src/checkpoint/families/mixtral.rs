@@ -4,7 +4,7 @@ use super::common::moe;
 use super::mistral;
 use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
-use crate::model::spec::{DecoderSpec, RouterKind};
+use crate::spec::{DecoderSpec, RouterKind};
 
 /// Reads a Mixtral configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
