@@ -1,6 +1,7 @@
 //! The `niah` binary: parse, dispatch, print the error, choose the exit code.
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::FromArgMatches;
 use niah::checkpoint::DEFAULT_CHECKPOINT;
@@ -12,6 +13,24 @@ use niah::laboratory;
 
 #[global_allocator]
 static ALLOCATOR: niah::allocator::Allocator = niah::allocator::Allocator;
+
+/// Characters of a commit that tell it from others.
+const COMMIT_LENGTH: usize = 12;
+
+/// What `--version` says. The commit stands in a file that the binary alone is made of (`build.rs`), so that the library stays as it is
+/// compiled when a commit is made.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let commit = include_str!(env!("NIAH_COMMIT_FILE")).trim();
+    let features = [
+        ("cuda", cfg!(feature = "cuda")),
+        ("metal", cfg!(feature = "metal")),
+        ("accelerate", cfg!(feature = "accelerate")),
+    ];
+    let features: Vec<&str> = features.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
+    let features = if features.is_empty() { "none".to_string() } else { features.join(", ") };
+    let commit = commit.get(..COMMIT_LENGTH).unwrap_or(commit);
+    format!("{} (commit {commit}, features: {features})", env!("CARGO_PKG_VERSION"))
+});
 
 fn main() -> ExitCode {
     niah::process::outlive_file_size_limit();
@@ -35,8 +54,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let arguments = commands::config_file::expand(arguments()?)?;
-    let matches =
-        niah::cli::command().try_get_matches_from(arguments).unwrap_or_else(|error| commands::refuse(&error));
+    let command = niah::cli::command().version(VERSION.as_str());
+    let matches = command.try_get_matches_from(arguments).unwrap_or_else(|error| commands::refuse(&error));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| commands::refuse(&error));
     let style = commands::style(&cli.drawing)?;
     if niah::cli::takes_default_checkpoint(&matches) {
