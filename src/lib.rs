@@ -33,6 +33,8 @@
 //!
 //! - Text, score, report and the drawing exports never import candle: results can be drawn again without a model.
 //! - `attention` and `model` know token ids and token ranges, never needles or tasks.
+//! - `checkpoint` and `model` meet in [`spec`], which is data, and in [`weights`], tensors by name; neither names the other.
+//! - What is chosen about a model's attention and precision is told of in `cli` and in [`plan::ModelChoice`] alone.
 //! - clap stands only in `main`, `cli` and `commands`, comfy-table only in `export/table.rs`, the csv crate only in `store/csv.rs`,
 //!   ureq only in `checkpoint/hub/`.
 //! - One function, [`attention::attend`], turns scores into mixed values: masking, chunks, grouped heads and probing happen

@@ -69,21 +69,13 @@ pub struct Weights<'a> {
     device: &'a Device,
     dtype: Dtype,
     prefix: String,
-    checks_only: bool,
 }
 
 impl<'a> Weights<'a> {
     /// The root of the names in `source`; tensors are put on `device`, and linear maps keep theirs as `dtype`.
     #[must_use]
     pub fn new(source: &'a dyn TensorSource, device: &'a Device, dtype: Dtype) -> Self {
-        Self { source, device, dtype, prefix: String::new(), checks_only: false }
-    }
-
-    /// Like [`Self::new`], but every tensor is only checked and comes as an empty one: what is missing or has another
-    /// shape is found without memory, whatever sizes a configuration claims.
-    #[must_use]
-    pub(crate) fn checks_only(source: &'a dyn TensorSource) -> Self {
-        Self { source, device: &Device::Cpu, dtype: Dtype::F32, prefix: String::new(), checks_only: true }
+        Self { source, device, dtype, prefix: String::new() }
     }
 
     /// The precision that linear maps keep their weights in.
@@ -107,47 +99,58 @@ impl<'a> Weights<'a> {
     /// Whether there is a tensor `name` here.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.source.contains(&format!("{}{name}", self.prefix))
+        self.source.contains(&self.full(name))
     }
 
-    /// The tensor `name` here, in f32.
+    /// Refuses the tensor `name` here where it cannot be read, without reading it: that takes no memory, whatever sizes a
+    /// configuration claims.
     ///
     /// # Errors
-    /// [`Error::Tensor`] when it is missing, has another shape, or holds a NaN or an infinity.
-    pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let full = format!("{}{name}", self.prefix);
-        let wrong = |expected: String, found: String| Error::Tensor {
-            path: self.source.file_of(&full),
-            tensor: full.clone(),
-            expected,
-            found,
-        };
+    /// [`Error::Tensor`] when it is missing, or has another shape or a dtype that is not known.
+    pub fn check(&self, name: &str, shape: &[usize]) -> Result<()> {
+        let full = self.full(name);
+        let wrong = |expected, found| Err(self.wrong(&full, expected, found));
         match self.source.shape(&full) {
             None => {
                 let found = "no such tensor: the weights are not complete, or not those of the configuration; \
                              download both again";
-                return Err(wrong(format!("shape {shape:?}"), found.to_string()));
+                return wrong(format!("shape {shape:?}"), found.to_string());
             }
             Some(found) if found != shape => {
                 let found = format!(
                     "shape {found:?}: weights and configuration do not belong together; download both again"
                 );
-                return Err(wrong(format!("shape {shape:?}"), found));
+                return wrong(format!("shape {shape:?}"), found);
             }
             Some(_) => {}
         }
-        self.source.check_dtype(&full)?;
-        if self.checks_only {
-            return Ok(Tensor::zeros(0, DType::F32, self.device)?);
-        }
+        self.source.check_dtype(&full)
+    }
+
+    /// The tensor `name` here, in f32.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`], and [`Error::Tensor`] when it holds a NaN or an infinity.
+    pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.check(name, shape)?;
+        let full = self.full(name);
         let tensor = self.source.read(&full, self.device)?;
         if !is_finite(&tensor)? {
-            return Err(wrong(
+            return Err(self.wrong(
+                &full,
                 "finite numbers".to_string(),
                 "a NaN or an infinity: the file is damaged; download it again".to_string(),
             ));
         }
         Ok(tensor)
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn wrong(&self, tensor: &str, expected: String, found: String) -> Error {
+        Error::Tensor { path: self.source.file_of(tensor), tensor: tensor.to_string(), expected, found }
     }
 }
 

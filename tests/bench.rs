@@ -12,7 +12,7 @@ use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::export::speed::read_speeds;
 use niah::model::Spent;
-use niah::model::decoder::Forward;
+use niah::model::decoder::{Decoder, Forward};
 use niah::report::speed::LengthSpeed;
 use niah::spec::Dtype;
 
@@ -105,7 +105,7 @@ fn the_time_spent_in_attention_and_linear_maps_is_part_of_a_forward_pass() {
     for name in ["llama", "mixtral"] {
         let folder = common::vector(name).unwrap();
         let checkpoint = Checkpoint::open(folder.to_str().unwrap(), RopeOverride::default()).unwrap();
-        let decoder = checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap();
+        let decoder = checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap();
         let softmax = niah::registry::find("variant", VARIANTS, "softmax").unwrap();
         let variant = (softmax.value)(&VariantInputs::default()).unwrap();
         let tokens: Vec<u32> = (0..60).collect();

@@ -13,6 +13,7 @@ use candle_core::{Device, Tensor};
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::logits::{LogitsRequest, logits};
+use niah::model::decoder::Decoder;
 use niah::spec::Dtype;
 use serde_json::{Map, Value, json};
 
@@ -73,7 +74,7 @@ impl Family {
             training_length: checkpoint.spec.training_length(),
             ..VariantInputs::default()
         });
-        let decoder = checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap();
+        let decoder = checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap();
         let request = LogitsRequest { tokens: &self.tokens, attention_rows: None, chunk: self.tokens.len() };
         let found = logits(&decoder, variant.unwrap().as_ref(), &request, &mut |_| true).unwrap();
         found.logits[found.logits.len() - rows * found.vocab_size..].to_vec()

@@ -9,7 +9,7 @@ use std::process::Command;
 use candle_core::Device;
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
-use niah::model::decoder::Forward;
+use niah::model::decoder::{Decoder, Forward};
 use niah::model::kv_cache::{KV_DTYPES, KvDtype};
 use niah::spec::{DTYPES, Dtype};
 
@@ -20,7 +20,8 @@ fn logits(dtype: Dtype) -> Vec<f32> {
 fn logits_of(dtype: Dtype, kv_dtype: Option<KvDtype>, tokens: u32) -> Vec<f32> {
     let folder = common::vector("llama").unwrap();
     let checkpoint = Checkpoint::open(folder.to_str().unwrap(), RopeOverride::default()).unwrap();
-    let decoder = checkpoint.decoder(&Device::Cpu, dtype).unwrap().with_kv_dtype(kv_dtype).unwrap();
+    let decoder =
+        checkpoint.load(&Device::Cpu, dtype, Decoder::load).unwrap().with_kv_dtype(kv_dtype).unwrap();
     let softmax = niah::registry::find("variant", VARIANTS, "softmax").unwrap();
     let variant = (softmax.value)(&VariantInputs::default()).unwrap();
     let tokens: Vec<u32> = (0..tokens).map(|token| token % 256).collect();

@@ -10,7 +10,7 @@ use candle_core::Device;
 use candle_core::quantized::gguf_file::Value;
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
-use niah::model::decoder::Forward;
+use niah::model::decoder::{Decoder, Forward};
 use niah::plan::load_tokenizer;
 use niah::spec::Dtype;
 use niah::tokenizer::Tokenize;
@@ -23,7 +23,7 @@ fn run(path: &Path) -> (Vec<u32>, Vec<Vec<f32>>) {
     let ids = load_tokenizer(&checkpoint).unwrap().encode(TEXT).unwrap().ids;
     let softmax = niah::registry::find("variant", VARIANTS, checkpoint.own_variant.name).unwrap();
     let variant = (softmax.value)(&VariantInputs::default()).unwrap();
-    let decoder = checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap();
+    let decoder = checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap();
     let forward = Forward { variant: variant.as_ref(), keep_logits: ids.len(), probe: None };
     let logits = decoder.forward(&ids, &mut decoder.new_cache(ids.len()), forward).unwrap();
     (ids, logits.to_vec2::<f32>().unwrap())

@@ -101,7 +101,7 @@ impl Golden {
             candle_core::safetensors::load(folder.join("expected.safetensors"), &Device::Cpu).unwrap();
         let ids = expected["input_ids"].flatten_all().unwrap().to_vec1::<i64>().unwrap();
         Self {
-            decoder: checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap(),
+            decoder: checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap(),
             own: checkpoint.own_variant,
             tokens: ids.into_iter().map(|id| id as u32).collect(),
             expected,

@@ -14,6 +14,7 @@ use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::families::describe;
 use niah::checkpoint::{Checkpoint, Config, NamedTensor, Numbers, RopeOverride, write_safetensors};
 use niah::logits::{LogitsRequest, logits};
+use niah::model::decoder::Decoder;
 use niah::rng::Rng;
 use niah::spec::Dtype;
 use niah::train::decoder::{DecoderWorker, Multiplier, TrainableDecoder};
@@ -171,7 +172,7 @@ fn the_forward_pass_gives_the_logits_of_the_decoder_that_evaluation_runs() {
             };
             let entry = VARIANTS.iter().find(|entry| entry.name == *variant).unwrap();
             let rule = (entry.value)(&inputs).unwrap();
-            let loaded = checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap();
+            let loaded = checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap();
             let tokens = tokens(71, 20);
             let request = LogitsRequest { tokens: &tokens[..70], attention_rows: None, chunk: 70 };
             let expected = logits(&loaded, rule.as_ref(), &request, &mut |_| true).unwrap().logits;

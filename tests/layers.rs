@@ -259,6 +259,27 @@ fn imports_point_down_only() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Modules of one layer that do not see each other: a module, and what it must not name.
+const APART: &[(&str, &[&str])] = &[
+    ("spec", &["attention", "checkpoint", "generate", "model", "weights"]),
+    ("weights", &["attention", "checkpoint", "generate", "model"]),
+    ("attention", &["checkpoint", "generate", "model"]),
+    ("checkpoint", &["generate", "model"]),
+    ("model", &["checkpoint", "generate"]),
+];
+
+#[test]
+fn checkpoint_and_model_meet_in_the_spec_and_not_in_each_other() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let apart = APART.iter().find(|(from, _)| *from == source.module()).map_or(&[][..], |(_, to)| to);
+        let named = imports(&source.code, "crate");
+        let seen = apart.iter().filter(|to| named.contains(**to));
+        wrong.extend(seen.map(|to| format!("{} names {to}", source.path)));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn every_module_has_a_layer_and_every_layer_names_modules_that_exist() {
     let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();

@@ -13,7 +13,7 @@ use candle_core::{Device, Tensor};
 use niah::attention::variant::{AttentionVariant, VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::generate::{DecoderModel, LanguageModel, Request};
-use niah::model::decoder::Forward;
+use niah::model::decoder::{Decoder, Forward};
 use niah::spec::Dtype;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -90,7 +90,7 @@ fn softmax() -> Box<dyn AttentionVariant> {
 /// The logits of every row, and the checkpoint's idea of its size.
 fn run(directory: &Path, tokens: &[u32]) -> (Vec<Vec<f32>>, usize) {
     let checkpoint = open(directory);
-    let decoder = checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap();
+    let decoder = checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap();
     let variant = softmax();
     let forward = Forward { variant: variant.as_ref(), keep_logits: tokens.len(), probe: None };
     let logits = decoder.forward(tokens, &mut decoder.new_cache(tokens.len()), forward).unwrap();
@@ -237,7 +237,9 @@ fn scalings_that_depend_on_the_length_are_read_from_older_keys() {
 fn prompt_and_answer_are_one_sequence_to_rotary_positions() {
     for name in ["llama_dynamic", "phi3_longrope_long"] {
         let parts = Parts::of(name);
-        let decoder = open(&common::fixture("vectors").join(name)).decoder(&Device::Cpu, Dtype::F32).unwrap();
+        let decoder = open(&common::fixture("vectors").join(name))
+            .load(&Device::Cpu, Dtype::F32, Decoder::load)
+            .unwrap();
         let tokens = parts.tokens();
         let (prompt, answer) = tokens.split_at(20);
         let request = Request {

@@ -14,6 +14,7 @@ use niah::attention::variant::{LayerScale, OwnVariant, VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::error::Error;
 use niah::loss::losses;
+use niah::model::decoder::Decoder;
 use niah::spec::Dtype;
 use serde_json::Value;
 
@@ -47,7 +48,7 @@ fn losses_are_those_of_the_reference_for_any_chunk_and_variant() {
     for name in ["llama", "gpt2", "gemma3", "qwen3", "smollm3"] {
         let Some(folder) = common::vector(name) else { continue };
         let checkpoint = Checkpoint::open(folder.to_str().unwrap(), RopeOverride::default()).unwrap();
-        let decoder = checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap();
+        let decoder = checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap();
         let golden: HashMap<String, Tensor> =
             candle_core::safetensors::load(folder.join("expected.safetensors"), &Device::Cpu).unwrap();
         let ids = golden["input_ids"].flatten_all().unwrap().to_vec1::<i64>().unwrap();
@@ -79,7 +80,7 @@ fn losses_are_those_of_the_reference_for_any_chunk_and_variant() {
 fn a_text_of_one_token_has_no_loss_and_a_stop_is_heard() {
     let folder = common::fixture("vectors/llama");
     let checkpoint = Checkpoint::open(folder.to_str().unwrap(), RopeOverride::default()).unwrap();
-    let decoder = checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap();
+    let decoder = checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap();
     let rule = variant("softmax", &checkpoint, &checkpoint.own_variant);
     assert!(losses(&decoder, rule.as_ref(), &[1], 8, &mut |_| true).unwrap().is_empty());
     let mut done = 0;

@@ -97,7 +97,7 @@ impl Vector {
 fn decoder(checkpoint: Checkpoint, expansion: bool) -> (Decoder, Box<dyn AttentionVariant>) {
     let mut checkpoint = checkpoint;
     checkpoint.spec.screening.as_mut().unwrap().window_expansion = expansion;
-    (checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap(), variant(&checkpoint))
+    (checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap(), variant(&checkpoint))
 }
 
 fn variant(checkpoint: &Checkpoint) -> Box<dyn AttentionVariant> {
@@ -219,7 +219,7 @@ fn weights_in_bf16_give_the_same_in_blocks_of_rows_as_row_by_row() {
     let variant = variant(&checkpoint);
     let tokens = vector.tokens().repeat(4);
     let all = |dtype, chunk| {
-        let decoder = checkpoint.decoder(&Device::Cpu, dtype).unwrap();
+        let decoder = checkpoint.load(&Device::Cpu, dtype, Decoder::load).unwrap();
         assert_eq!(decoder.kv_dtype(), KvDtype::F32);
         let request = LogitsRequest { attention_rows: None, tokens: &tokens, chunk };
         logits(&decoder, variant.as_ref(), &request, &mut |_| true).unwrap().logits
@@ -293,7 +293,7 @@ fn what_is_missing_damaged_or_contradicts_itself_is_refused_by_name() {
 fn weights_that_are_no_numbers_are_refused_when_they_load() {
     let mut vector = Vector::read("multiscreen").unwrap();
     vector.set("layers.2.block.sO", &[0.0, 0.0, f32::NAN, 0.0]);
-    let error = vector.open().unwrap().decoder(&Device::Cpu, Dtype::F32).unwrap_err().to_string();
+    let error = vector.open().unwrap().load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap_err().to_string();
     assert!(error.contains("layers.2.block.sO") && error.contains("finite"), "{error}");
 }
 
@@ -341,7 +341,7 @@ fn an_embedding_row_of_zeros_stays_one_and_has_the_logit_0() {
 #[test]
 fn the_cache_stays_in_f32() {
     let vector = Vector::read("multiscreen").unwrap();
-    let decoder = vector.open().unwrap().decoder(&Device::Cpu, Dtype::Bf16).unwrap();
+    let decoder = vector.open().unwrap().load(&Device::Cpu, Dtype::Bf16, Decoder::load).unwrap();
     assert_eq!(decoder.kv_dtype(), KvDtype::F32);
     let error = decoder.with_kv_dtype(Some(KvDtype::Bf16)).unwrap_err().to_string();
     assert!(error.contains("--kv-dtype") && error.contains("screening"), "{error}");
@@ -355,7 +355,7 @@ fn a_rule_of_another_kind_is_an_error_and_never_run_in_silence() {
     let softmax = (softmax.value)(&VariantInputs::default()).unwrap();
     let folder = common::vector("llama").unwrap();
     let llama = Checkpoint::open(folder.to_str().unwrap(), RopeOverride::default()).unwrap();
-    let llama = llama.decoder(&Device::Cpu, Dtype::F32).unwrap();
+    let llama = llama.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap();
     for (decoder, variant) in [(&decoder, softmax.as_ref()), (&llama, own.as_ref())] {
         let forward = Forward { variant, keep_logits: 1, probe: None };
         let error = decoder.forward(&[1, 2], &mut decoder.new_cache(2), forward).unwrap_err().to_string();

@@ -14,6 +14,7 @@ use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::families::describe;
 use niah::checkpoint::{Checkpoint, Config, NamedTensor, Numbers, RopeOverride, write_safetensors};
 use niah::logits::{LogitsRequest, logits};
+use niah::model::decoder::Decoder;
 use niah::rng::Rng;
 use niah::spec::Dtype;
 use niah::train::multiscreen::{MultiscreenWorker, TrainableMultiscreen};
@@ -230,7 +231,7 @@ fn the_forward_pass_of_tiles_gives_the_logits_of_the_decoder_that_evaluation_run
     };
     let entry = VARIANTS.iter().find(|entry| entry.name == "screening").unwrap();
     let rule = (entry.value)(&inputs).unwrap();
-    let loaded = checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap();
+    let loaded = checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap();
     let tokens: Vec<u32> = (0..71).map(|_| rng.below(20) as u32).collect();
     let request = LogitsRequest { tokens: &tokens[..70], attention_rows: None, chunk: 70 };
     let expected = logits(&loaded, rule.as_ref(), &request, &mut |_| true).unwrap().logits;

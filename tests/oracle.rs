@@ -94,7 +94,7 @@ fn oracle(directory: &Path) -> Vec<f32> {
 
 fn decoder(directory: &Path) -> Decoder {
     let checkpoint = Checkpoint::open(&directory.display().to_string(), RopeOverride::default()).unwrap();
-    checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap()
+    checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap()
 }
 
 fn softmax() -> Box<dyn AttentionVariant> {

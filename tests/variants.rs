@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor};
 use niah::attention::variant::{AttentionVariant, VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
-use niah::model::decoder::Forward;
+use niah::model::decoder::{Decoder, Forward};
 use niah::spec::Dtype;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -70,7 +70,7 @@ impl Vector {
         let checkpoint = self.open().unwrap();
         assert_eq!(checkpoint.own_variant.name, name);
         let (variant, decoder) =
-            (own(&checkpoint, None), checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap());
+            (own(&checkpoint, None), checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap());
         let mut cache = decoder.new_cache(1);
         let rows = self.tokens();
         let rows = rows.chunks(7).flat_map(|chunk| {

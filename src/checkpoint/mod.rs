@@ -46,13 +46,12 @@ pub use writing::{NamedTensor, Numbers, write_safetensors};
 use crate::attention::variant::OwnVariant;
 use crate::error::{Error, Result};
 use crate::hash;
-use crate::model::decoder::Decoder;
 use crate::registry::Entry;
 use crate::spec::Dtype;
 use crate::spec::{DecoderSpec, NormKind};
 use crate::weights::{TensorSource, Weights};
 
-/// A checkpoint whose configuration has been read and understood; its weights load with [`Checkpoint::decoder`].
+/// A checkpoint whose configuration has been read and understood; its weights load with [`Checkpoint::load`].
 pub struct Checkpoint {
     /// Name of the family in the table.
     pub family: &'static str,
@@ -237,7 +236,8 @@ impl Checkpoint {
     ) -> Result<Self> {
         settle_head(&mut spec, source.as_ref())?;
         let recorded = Recorded::new(source.as_ref());
-        Decoder::load(spec.clone(), &Weights::checks_only(&recorded))?;
+        let weights = Weights::new(&recorded, &Device::Cpu, Dtype::F32);
+        spec.each_tensor(|name| weights.contains(name), |name, shape| weights.check(name, shape))?;
         let own_variant = own_variant::detect(&families::with_defaults(config), &spec, &recorded)?;
         let Unread { warnings: of_tensors, refusal } = recorded.unread(&spec);
         let mut warnings = match config.dialect() {
@@ -263,14 +263,20 @@ impl Checkpoint {
         }
     }
 
-    /// Loads the weights, to be kept and multiplied as `dtype`.
+    /// Hands the weights to what is made of them, to be kept and multiplied as `dtype` on `device`; for a decoder that is
+    /// [`Decoder::load`](crate::model::decoder::Decoder::load).
     ///
     /// # Errors
-    /// [`Error::Tensor`] when a tensor is missing, has another shape or dtype, or is not finite, and that of
-    /// [`Self::check_all_read`].
-    pub fn decoder(&self, device: &Device, dtype: Dtype) -> Result<Decoder> {
+    /// That of [`Self::check_all_read`], and those of `load`: [`Error::Tensor`] when a tensor is missing, has another shape or
+    /// dtype, or is not finite.
+    pub fn load<T>(
+        &self,
+        device: &Device,
+        dtype: Dtype,
+        load: impl FnOnce(DecoderSpec, &Weights<'_>) -> Result<T>,
+    ) -> Result<T> {
         self.check_all_read()?;
-        Decoder::load(self.spec.clone(), &Weights::new(self.source.as_ref(), device, dtype))
+        load(self.spec.clone(), &Weights::new(self.source.as_ref(), device, dtype))
     }
 
     /// The numbers of one tensor, by the name that Llama gives it; `None` when the checkpoint has none of this name.

@@ -181,7 +181,7 @@ impl Layer {
 
 impl Block {
     fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
-        let names = norm_names(spec.block);
+        let names = spec.block.norm_names();
         let norm = |name: Option<&str>| name.map(|name| load_norm(spec, &weights.pp(name))).transpose();
         Ok(Self {
             before_attention: norm(names[0])?,
@@ -232,18 +232,6 @@ impl Block {
         let computed = self.feed_forward.forward(spec, &mlp_input, spent)?; // [rows, hidden]
         let computed = apply(self.after_mlp.as_ref(), &computed)?;
         Ok(sum(&residual, &scaled(computed, spec.residual_multiplier)?)?)
-    }
-}
-
-/// Names of the norms before and after attention, before and after the MLP.
-fn norm_names(block: BlockKind) -> [Option<&'static str>; 4] {
-    let (input, post) = (Some("input_layernorm"), Some("post_attention_layernorm"));
-    let (before_mlp, after_mlp) = (Some("pre_feedforward_layernorm"), Some("post_feedforward_layernorm"));
-    match block {
-        BlockKind::PreNorm | BlockKind::ParallelTwoNorms => [input, None, post, None],
-        BlockKind::PostNorm => [None, post, None, after_mlp],
-        BlockKind::SandwichNorm => [input, post, before_mlp, after_mlp],
-        BlockKind::ParallelOneNorm => [input, None, None, None],
     }
 }
 

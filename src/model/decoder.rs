@@ -67,8 +67,10 @@ impl Decoder {
         let bias = if spec.bias.head { Some(weights.pp("lm_head").get("bias", &[vocab])?) } else { None };
         let lm_head = Linear::new(&head, bias, weights.dtype())?;
         drop(head);
-        let positions =
-            spec.learned_positions.map(|rows| model.pp("embed_positions").get("weight", &[rows, hidden]));
+        let embed_positions = match spec.learned_positions {
+            Some(rows) => Some(model.pp("embed_positions").get("weight", &[rows, hidden])?),
+            None => None,
+        };
         let weights_of_layers = model.pp("layers");
         let layer = |(index, layer)| Layer::load(&spec, layer, &weights_of_layers.pp(index));
         let layers = spec.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
@@ -79,7 +81,7 @@ impl Decoder {
             lm_head,
             kv_dtype: KvDtype::following(&spec, weights.dtype(), &device),
             device,
-            embed_positions: positions.transpose()?,
+            embed_positions,
             embed_tokens: stored,
             spec,
         })

@@ -113,11 +113,8 @@ fn routes(spec: MoeSpec, logits: &[f32]) -> Vec<Route> {
 }
 
 /// The experts of `gate_up` `[experts, 2 * inner, hidden]`, whose first rows are the gates, and `down`
-/// `[experts, hidden, inner]`; none of tensors that are empty because they are only checked.
+/// `[experts, hidden, inner]`.
 fn unstacked(gate_up: &Tensor, down: &Tensor, dtype: Dtype) -> Result<Vec<Mlp>> {
-    if gate_up.elem_count() == 0 {
-        return Ok(Vec::new());
-    }
     let inner = gate_up.dim(1)? / 2;
     let expert = |expert| {
         let gate_up = gate_up.get(expert)?; // [2 * inner, hidden]

@@ -12,7 +12,7 @@ fn names_that_are_in_no_table_get_the_table() {
     let place = Place::new();
     for (flags, words) in [
         ("--variant hardmax", &["unknown variant", "hardmax", "softmax, ssmax"][..]),
-        ("--task riddle", &["unknown task", "riddle", "magic, gkamradt, passkey, abcdigits"]),
+        ("--task riddle", &["unknown task", "riddle", "magic, magic-multikey, gkamradt, passkey, abcdigits"]),
         ("--scorer vibes", &["unknown scorer", "vibes", "match, contains"]),
         ("--haystack barn", &["barn", "no such haystack", "essays, noise, synthetic"]),
         ("--palette plaid", &["unknown palette", "plaid", "rag, viridis"]),

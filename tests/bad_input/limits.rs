@@ -42,6 +42,7 @@ fn what_no_plan_foresees_ends_with_a_message_as_well() {
 fn a_checkpoint_that_is_cut_short_after_it_was_looked_at_is_an_error() {
     // Opened by its whole header, then cut: what a download that is begun anew does to a file in use.
     use niah::checkpoint::{Checkpoint, RopeOverride};
+    use niah::model::decoder::Decoder;
     use niah::spec::Dtype;
 
     for file in ["model/model.safetensors", "m.gguf"] {
@@ -51,7 +52,8 @@ fn a_checkpoint_that_is_cut_short_after_it_was_looked_at_is_an_error() {
         let checkpoint = Checkpoint::open(path.to_str().unwrap(), RopeOverride::default()).unwrap();
         let whole = File::options().write(true).open(place.path(file)).unwrap();
         whole.set_len(whole.metadata().unwrap().len() / 2).unwrap();
-        let error = checkpoint.decoder(&candle_core::Device::Cpu, Dtype::F32).unwrap_err().to_string();
+        let error =
+            checkpoint.load(&candle_core::Device::Cpu, Dtype::F32, Decoder::load).unwrap_err().to_string();
         assert!(error.contains("cut short while it was being read"), "{error}");
     }
 }

@@ -46,7 +46,7 @@ impl RealModel {
         let checkpoint = Checkpoint::open(&file.display().to_string(), RopeOverride::default()).unwrap();
         let golden = std::fs::read(super::fixture(golden)).unwrap();
         let golden = serde_json::from_slice(&golden).unwrap();
-        Some(Self { decoder: checkpoint.decoder(&Device::Cpu, Dtype::F32).unwrap(), golden })
+        Some(Self { decoder: checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap(), golden })
     }
 
     fn softmax(&self) -> Box<dyn AttentionVariant> {

@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor};
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::grid::ContextLength;
-use niah::model::decoder::Forward;
+use niah::model::decoder::{Decoder, Forward};
 use niah::plan::{Inspection, ModelChoice};
 use niah::spec::Dtype;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ use super::mutate::survives;
 /// Opens the checkpoint and loads its weights.
 fn load(path: &Path) {
     let opened = Checkpoint::open(path.to_str().unwrap(), RopeOverride::default());
-    let loaded = opened.and_then(|checkpoint| checkpoint.decoder(&Device::Cpu, Dtype::F32));
+    let loaded = opened.and_then(|checkpoint| checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load));
     if let Err(error) = loaded {
         assert!(!error.one_line().is_empty());
     }
@@ -29,7 +29,7 @@ fn load(path: &Path) {
 /// Opens the checkpoint, and computes a few tokens where it opens.
 fn compute(path: &Path) {
     let Ok(checkpoint) = Checkpoint::open(path.to_str().unwrap(), RopeOverride::default()) else { return };
-    let Ok(decoder) = checkpoint.decoder(&Device::Cpu, Dtype::F32) else { return };
+    let Ok(decoder) = checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load) else { return };
     let spec = &checkpoint.spec;
     let inputs = VariantInputs {
         layers: &spec.layers,

@@ -51,7 +51,7 @@ impl Precision {
     /// # Errors
     /// When they are damaged or do not fit the configuration, or the device keeps no such cache.
     pub fn decoder(self, checkpoint: &Checkpoint, device: &Device) -> Result<Decoder> {
-        checkpoint.decoder(device, self.dtype)?.with_kv_dtype(self.kv_dtype)
+        checkpoint.load(device, self.dtype, Decoder::load)?.with_kv_dtype(self.kv_dtype)
     }
 }
 

@@ -1,0 +1,165 @@
+//! The tensors that a decoder is made of: their names, as Llama has them in Hugging Face's layout, and their shapes.
+
+use super::{BlockKind, DecoderSpec, LayerSpec, MlpKind, MoeSpec, NormKind, QkNorm, ScreeningSpec};
+
+/// Takes in a tensor's name and shape.
+type Visit<'a, E> = &'a mut dyn FnMut(&str, &[usize]) -> Result<(), E>;
+
+impl BlockKind {
+    /// Names of the norms before and after attention, before and after the MLP.
+    #[must_use]
+    pub fn norm_names(self) -> [Option<&'static str>; 4] {
+        let (input, post) = (Some("input_layernorm"), Some("post_attention_layernorm"));
+        let (before_mlp, after_mlp) = (Some("pre_feedforward_layernorm"), Some("post_feedforward_layernorm"));
+        match self {
+            Self::PreNorm | Self::ParallelTwoNorms => [input, None, post, None],
+            Self::PostNorm => [None, post, None, after_mlp],
+            Self::SandwichNorm => [input, post, before_mlp, after_mlp],
+            Self::ParallelOneNorm => [input, None, None, None],
+        }
+    }
+}
+
+impl DecoderSpec {
+    /// Hands every tensor to `visit`, in the order that a decoder loads them. `contains` says what there is where the same can be
+    /// stored in two ways. One after the other, as a configuration may claim more of them than any list could hold.
+    ///
+    /// # Errors
+    /// The first one that `visit` returns.
+    pub fn each_tensor<E>(
+        &self,
+        contains: impl Fn(&str) -> bool,
+        mut visit: impl FnMut(&str, &[usize]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (hidden, vocab) = (self.hidden_size, self.vocab_size);
+        if self.screening.is_some() {
+            visit("model.s_E", &[])?;
+            visit("model.s_F", &[])?;
+        }
+        visit("model.embed_tokens.weight", &[vocab, hidden])?;
+        if !self.tie_word_embeddings {
+            visit("lm_head.weight", &[vocab, hidden])?;
+        }
+        if self.bias.head {
+            visit("lm_head.bias", &[vocab])?;
+        }
+        if let Some(rows) = self.learned_positions {
+            visit("model.embed_positions.weight", &[rows, hidden])?;
+        }
+        for (index, layer) in self.layers.iter().enumerate() {
+            let place = format!("model.layers.{index}.");
+            let mut below = |name: &str, shape: &[usize]| visit(&format!("{place}{name}"), shape);
+            match &self.screening {
+                Some(screening) => self.tiles(screening, &mut below)?,
+                None => self.block(layer, &|name| contains(&format!("{place}{name}")), &mut below)?,
+            }
+        }
+        if self.screening.is_none() { self.norm("model.norm", &mut visit) } else { Ok(()) }
+    }
+
+    fn tiles<E>(&self, screening: &ScreeningSpec, visit: Visit<'_, E>) -> Result<(), E> {
+        let (tiles, hidden) = (self.num_attention_heads, self.hidden_size);
+        let (keys, values) = (tiles * self.head_dim, tiles * screening.value_dim);
+        for (map, shape) in [
+            ("q_proj", [keys, hidden]),
+            ("k_proj", [keys, hidden]),
+            ("v_proj", [values, hidden]),
+            ("g_proj", [values, hidden]),
+            ("o_proj", [hidden, values]),
+        ] {
+            visit(&format!("block.{map}.weight"), &shape)?;
+        }
+        visit("block.sO", &[tiles])
+    }
+
+    fn block<E>(
+        &self,
+        layer: &LayerSpec,
+        contains: &dyn Fn(&str) -> bool,
+        visit: Visit<'_, E>,
+    ) -> Result<(), E> {
+        for name in self.block.norm_names().into_iter().flatten() {
+            self.norm(name, visit)?;
+        }
+        let hidden = self.hidden_size;
+        let queries = self.num_attention_heads * self.head_dim;
+        let keys = self.num_key_value_heads * self.head_dim;
+        linear("self_attn.q_proj", [queries, hidden], self.bias.qkv, visit)?;
+        linear("self_attn.k_proj", [keys, hidden], self.bias.qkv, visit)?;
+        linear("self_attn.v_proj", [keys, hidden], self.bias.qkv, visit)?;
+        linear("self_attn.o_proj", [hidden, queries], self.bias.output, visit)?;
+        self.qk_norm("self_attn.q_norm", queries, visit)?;
+        self.qk_norm("self_attn.k_norm", keys, visit)?;
+        match layer.moe {
+            Some(moe) => experts(moe, hidden, contains, visit),
+            None => mlp("mlp", self.mlp, [self.intermediate_size, hidden], self.bias.mlp, visit),
+        }
+    }
+
+    fn norm<E>(&self, name: &str, visit: Visit<'_, E>) -> Result<(), E> {
+        if self.norm == NormKind::LayerWithBias {
+            visit(&format!("{name}.bias"), &[self.hidden_size])?;
+        }
+        visit(&format!("{name}.weight"), &[self.hidden_size])
+    }
+
+    /// The norm of queries or keys, `width` numbers a row.
+    fn qk_norm<E>(&self, name: &str, width: usize, visit: Visit<'_, E>) -> Result<(), E> {
+        let (d, weight) = (self.head_dim, format!("{name}.weight"));
+        match self.qk_norm {
+            QkNorm::None | QkNorm::WeightlessPerHead | QkNorm::WeightlessOnAllLayers => Ok(()),
+            QkNorm::PerHead => visit(&weight, &[d]),
+            QkNorm::Projection => visit(&weight, &[width]),
+            QkNorm::LayerPerHead => {
+                visit(&weight, &[d])?;
+                visit(&format!("{name}.bias"), &[d])
+            }
+            QkNorm::LayerByHead => {
+                (0..width / d).try_for_each(|head| visit(&format!("{name}.{head}.weight"), &[d]))
+            }
+        }
+    }
+}
+
+/// A linear map of `shape` `[out, in]`.
+fn linear<E>(name: &str, shape: [usize; 2], with_bias: bool, visit: Visit<'_, E>) -> Result<(), E> {
+    if with_bias {
+        visit(&format!("{name}.bias"), &shape[..1])?;
+    }
+    visit(&format!("{name}.weight"), &shape)
+}
+
+/// An MLP from `hidden` numbers through `inner` and back.
+fn mlp<E>(
+    name: &str,
+    kind: MlpKind,
+    [inner, hidden]: [usize; 2],
+    with_bias: bool,
+    visit: Visit<'_, E>,
+) -> Result<(), E> {
+    if kind == MlpKind::Gated {
+        linear(&format!("{name}.gate_proj"), [inner, hidden], with_bias, visit)?;
+    }
+    linear(&format!("{name}.up_proj"), [inner, hidden], with_bias, visit)?;
+    linear(&format!("{name}.down_proj"), [hidden, inner], with_bias, visit)
+}
+
+/// A router and its experts, which are stored one by one or as one stack.
+fn experts<E>(
+    moe: MoeSpec,
+    hidden: usize,
+    contains: &dyn Fn(&str) -> bool,
+    visit: Visit<'_, E>,
+) -> Result<(), E> {
+    const STACK: &str = "mlp.experts.gate_up_proj";
+    let (count, inner) = (moe.num_experts, moe.moe_intermediate_size);
+    linear("mlp.gate", [count, hidden], false, visit)?;
+    let gated = |name: &str, visit: Visit<'_, E>| mlp(name, MlpKind::Gated, [inner, hidden], false, visit);
+    if contains(STACK) {
+        visit(STACK, &[count, 2 * inner, hidden])?;
+        visit("mlp.experts.down_proj", &[count, hidden, inner])?;
+    } else {
+        (0..count).try_for_each(|expert| gated(&format!("mlp.experts.{expert}"), visit))?;
+    }
+    if moe.shared_expert { gated("mlp.shared_expert", visit) } else { Ok(()) }
+}
