@@ -12,7 +12,7 @@ use std::path::Path;
 /// # Errors
 /// As of [`fs::metadata`] and [`File::open`]; [`ErrorKind::IsADirectory`] and [`ErrorKind::InvalidInput`] for what is no file,
 /// with a message that says what it is.
-pub fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     // Looked at first: opening a pipe waits for its other end.
     refuse_special(&fs::metadata(path)?)?;
     let file = File::open(path)?;
@@ -24,7 +24,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// As of [`open`]; [`ErrorKind::FileTooLarge`] for a larger one, of which no more than the limit has been read.
-pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let too_large = |found: u64| {
         io::Error::new(ErrorKind::FileTooLarge, format!("{found} bytes, where at most {limit} are read"))
@@ -43,14 +43,14 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As of [`read`]; [`ErrorKind::InvalidData`] when it is not UTF-8.
-pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+pub(crate) fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     String::from_utf8(read(path, limit)?)
         .map_err(|_| io::Error::new(ErrorKind::InvalidData, "the text is not valid UTF-8"))
 }
 
 /// What is wrong with a file that could not be read, and what to do about it.
 #[must_use]
-pub fn problem(error: &io::Error) -> String {
+pub(crate) fn problem(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::IsADirectory | ErrorKind::InvalidInput => format!("{error}; name a regular file"),
         ErrorKind::FileTooLarge => format!("too large: {error}; name another file"),

@@ -11,16 +11,16 @@ use serde::de::DeserializeOwned;
 
 /// Values in a configuration file, at most. The largest that are known, which describe every matrix of a mixture of experts, have
 /// some 150,000; one takes about 100 bytes of memory.
-pub const MOST_VALUES: usize = 500_000;
+pub(crate) const MOST_VALUES: usize = 500_000;
 
 /// Bytes of a configuration file, at most.
-pub const MOST_BYTES: u64 = 16 << 20;
+pub(crate) const MOST_BYTES: u64 = 16 << 20;
 
 /// Reads a text of at most `most_values` values.
 ///
 /// # Errors
 /// What is wrong, on one line without a remedy.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8], most_values: usize) -> Result<T, String> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], most_values: usize) -> Result<T, String> {
     serde_json::from_slice(&plain(bytes, most_values)?).map_err(|error| error.to_string())
 }
 
@@ -28,7 +28,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], most_values: usize) -> Result<T,
 ///
 /// # Errors
 /// What is wrong, on one line without a remedy.
-pub fn plain(bytes: &[u8], most_values: usize) -> Result<Cow<'_, [u8]>, String> {
+pub(crate) fn plain(bytes: &[u8], most_values: usize) -> Result<Cow<'_, [u8]>, String> {
     if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
         return Err("UTF-16 text, where UTF-8 is needed".to_string());
     }

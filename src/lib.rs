@@ -15,11 +15,15 @@
 //! how well any of them predicts text, by position.
 //! [`laboratory`] repeats a paper's claims: its stages are commands, and [`laboratory::report`] says what they found.
 //!
+//! # From another program
+//!
+//! [`evaluate()`] runs what [`Settings`] say on a [`Device`]; `examples/grid.rs` is a whole program of it.
+//!
 //! # Layers: imports point down only
 //!
 //! ```text
 //!  6  main · cli · commands · laboratory   clap, stdout, exit codes
-//!  5  export · store                    reports to bytes; what lies on disk
+//!  5  export · store · evaluate         reports to bytes; what lies on disk; a plan run to its end
 //!  4  report · stats                    outcomes to tables and heatmap layout
 //!  3  plan · prefix · runner · train    the only modules that see both columns below
 //!  2  score                             (response, expected) to 0..1
@@ -53,14 +57,15 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod error;
+pub mod evaluate;
 pub mod export;
-pub mod files;
+mod files;
 pub mod generate;
 pub mod grid;
 pub mod hash;
 pub mod haystack;
 pub mod isolation;
-pub mod json;
+mod json;
 mod kernel;
 pub mod laboratory;
 pub mod logits;
@@ -68,7 +73,7 @@ pub mod loss;
 pub mod model;
 pub mod needle;
 pub mod plan;
-pub mod prefix;
+mod prefix;
 pub mod printable;
 pub mod process;
 pub mod progress;
@@ -89,3 +94,8 @@ pub mod tokenizer;
 pub mod train;
 pub mod trial;
 pub mod weights;
+
+pub use candle_core::Device;
+pub use error::{Error, Result};
+pub use evaluate::evaluate;
+pub use plan::{ModelChoice, Settings};

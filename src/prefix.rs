@@ -10,7 +10,7 @@ use crate::trial::Trial;
 /// The trials in the order in which they share most: the first trial of every cell, then the second; of these one kind of sequence
 /// behind the other ([`shared_tokens`]), by the place of the needle in tokens, and then by length. `kind` is that of a length.
 #[must_use]
-pub fn order(mut trials: Vec<Trial>, kind: impl Fn(usize) -> usize) -> Vec<Trial> {
+pub(crate) fn order(mut trials: Vec<Trial>, kind: impl Fn(usize) -> usize) -> Vec<Trial> {
     let length = |trial: &Trial| trial.cell.context_length.0;
     let place = |trial: &Trial| trial.cell.depth.fraction() * length(trial) as f64;
     trials.sort_by(|a, b| {
@@ -24,7 +24,7 @@ pub fn order(mut trials: Vec<Trial>, kind: impl Fn(usize) -> usize) -> Vec<Trial
 /// Tokens that prompts in this order share, each with the one before it when both are of the same kind: positions that depend
 /// on the length of a sequence tell prompts apart that begin alike.
 #[must_use]
-pub fn shared_tokens<'a>(prompts: impl IntoIterator<Item = (usize, &'a [u32])>) -> usize {
+pub(crate) fn shared_tokens<'a>(prompts: impl IntoIterator<Item = (usize, &'a [u32])>) -> usize {
     let mut last: (usize, &[u32]) = (0, &[]);
     let mut shared = 0;
     for (kind, tokens) in prompts {

@@ -9,6 +9,12 @@ use crate::printable;
 
 /// Is told what a run does.
 pub trait Progress {
+    /// What is about to be done, in a line.
+    fn begins(&mut self, _what: &str) {}
+
+    /// So many tokens will be processed.
+    fn expects(&mut self, _tokens: usize) {}
+
     /// `tokens` more have been processed.
     fn advance(&mut self, tokens: usize);
 

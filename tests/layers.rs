@@ -64,6 +64,7 @@ const MODULES: &[(&str, Layer)] = &[
     ("train", Plan),
     ("report", Report),
     ("stats", Report),
+    ("evaluate", Export),
     ("export", Export),
     ("store", Export),
     ("cli", Command),
@@ -89,8 +90,17 @@ const CONFINED: &[(&str, &[&str])] = &[
 ];
 
 /// The tensor modules, and what opens the device for them.
-const CANDLE: &[&str] =
-    &["attention/", "checkpoint/", "generate.rs", "model/", "weights.rs", "plan/", "commands/"];
+const CANDLE: &[&str] = &[
+    "attention/",
+    "checkpoint/",
+    "evaluate.rs",
+    "generate.rs",
+    "model/",
+    "lib.rs",
+    "weights.rs",
+    "plan/",
+    "commands/",
+];
 
 fn layer(module: &str) -> Layer {
     let found = MODULES.iter().find(|(name, _)| *name == module);

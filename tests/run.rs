@@ -647,3 +647,24 @@ fn weights_are_read_for_their_hash_only_when_results_are_kept() {
     assert_eq!(plan.probe_prompts().unwrap().len(), 6, "prompts need no weights");
     assert!(plan.identity().unwrap_err().to_string().contains("model.safetensors"));
 }
+
+#[test]
+fn another_program_evaluates_a_grid_in_one_call_and_without_a_word() {
+    let directory = tempfile::tempdir().unwrap();
+    common::tiny_checkpoint(directory.path());
+    let model = ModelChoice::of(directory.path().display().to_string());
+    let settings = Settings { model, max_new_tokens: Some(2), ..World::new().settings };
+    let run = niah::evaluate(settings, &niah::Device::Cpu).unwrap();
+    assert_eq!((run.cells().len(), run.outcomes.len(), run.planned()), (6, 12, 12));
+    assert!(run.cells().iter().all(|cell| cell.n == 2 && cell.needle_mass_top_mean.is_some()));
+    run.check().unwrap();
+    assert_eq!(run.record.settings.model.dtype, Some(Dtype::F32), "the precision is settled");
+}
+
+#[test]
+fn settings_without_a_word_run_the_checkpoint_that_comes_with_niah() {
+    let settings = Settings::default();
+    let plan = RunPlan::resolve(settings.clone(), &Device::Cpu).unwrap();
+    assert_eq!(plan.trials().len(), 15);
+    assert_eq!(settings.model.name, niah::checkpoint::DEFAULT_CHECKPOINT);
+}

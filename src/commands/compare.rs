@@ -5,12 +5,13 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 
-use super::evaluation::{Evaluation, Finished, Prompts, failures};
+use super::telling::{Telling, stopped};
 use super::{
     Shown, machine_record, planned_cells, prepare, print, settings, show, stop_on_interrupt, tell, warn,
 };
 use crate::cli::{AttentionArgs, CompareArgs, ModelArgs};
 use crate::error::{Error, Result};
+use crate::evaluate::{Evaluation, Finished, Prompts, Watch};
 use crate::export::comparison::ComparisonReport;
 use crate::export::style::Style;
 use crate::plan::RunPlan;
@@ -31,7 +32,7 @@ pub fn run(args: &CompareArgs, given: &[(String, String)], style: &Style) -> Res
         false => with_models(args)?,
     };
     print(&(args.output_format.comparison)(&report(&a, &b)?, style)?)?;
-    [a, b].iter().try_for_each(|run| failures(&run.outcomes, &run.ran, run.planned()))
+    [a, b].iter().try_for_each(Finished::check)
 }
 
 /// What the command shows of two runs that are stored.
@@ -223,11 +224,14 @@ impl Side {
             Self::Stored(run) => return Ok(*run),
             Self::Model(model) => *model,
         };
+        let watch = Watch { progress: &mut Telling::default(), stop };
         match directory {
-            None => evaluation.in_memory(record, stop),
+            None => evaluation.in_memory(record, watch),
             Some(directory) => {
                 let mut store = RunDirectory::open(&directory, &record, false)?;
-                let ran = evaluation.go_on((&mut store, &directory), &record, (false, None), stop)?;
+                let ran = evaluation.go_on(&mut store, &record, false, None, watch);
+                let planned = evaluation.plan.trials().len();
+                let ran = ran.map_err(|error| stopped(error, &store, planned, &directory))?;
                 Ok(Finished { outcomes: store.outcomes().to_vec(), record, ran })
             }
         }

@@ -2,11 +2,12 @@
 //! on.
 
 use super::compare::{check_first_prompts, report};
-use super::evaluation::{Evaluation, failures};
+use super::telling::Telling;
 use super::{machine_record, prepare, print, run_report, stop_on_interrupt, warn};
 use crate::checkpoint::{Checkpoint, RopeOverride, SHIPPED_PREFIX};
 use crate::cli::DemoArgs;
 use crate::error::{Error, Result};
+use crate::evaluate::{Evaluation, Finished, Watch};
 use crate::export::comparison;
 use crate::export::style::Style;
 use crate::grid::{ContextLength, DepthSpacing, Grid, spaced_depths};
@@ -54,14 +55,17 @@ pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
         check_first_prompts(&prompts, [&first.1, &other.1])?;
     }
     let stop = stop_on_interrupt()?;
-    let finished = sides.into_iter().map(|(evaluation, record)| evaluation.in_memory(record, &stop));
+    let run = |(evaluation, record): (Evaluation, RunRecord)| {
+        evaluation.in_memory(record, Watch { progress: &mut Telling::default(), stop: &stop })
+    };
+    let finished = sides.into_iter().map(run);
     let finished = finished.collect::<Result<Vec<_>>>()?;
     let reports = finished[1..].iter().map(|other| report(&finished[0], other));
     let reports = reports.collect::<Result<Vec<_>>>()?;
     let runs: Vec<_> = finished.iter().map(|run| run_report(&run.outcomes, &run.record)).collect();
     let names: Vec<_> = finished.iter().map(|run| run.record.variant.as_str()).collect();
     print(&comparison::side_by_side(&runs, &names, &reports, style))?;
-    finished.iter().try_for_each(|run| failures(&run.outcomes, &run.ran, run.planned()))
+    finished.iter().try_for_each(Finished::check)
 }
 
 /// The training length that all checkpoints declare; each comes with its flag.

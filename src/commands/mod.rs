@@ -5,13 +5,13 @@ pub mod bench;
 pub mod compare;
 pub mod config_file;
 pub mod demo;
-mod evaluation;
 pub mod inspect;
 pub mod list;
 pub mod logits;
 pub mod loss;
 pub mod prompts;
 pub mod run;
+mod telling;
 pub mod train;
 pub mod view;
 

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::evaluation::{Evaluation, failures};
+use super::telling::{Telling, stopped};
 use super::{machine_record, prepare, print, results, settings, stop_on_interrupt, tell, warn};
 use crate::cli::RunArgs;
 use crate::error::Result;
+use crate::evaluate::{Evaluation, Watch, failures};
 use crate::export::style::Style;
 use crate::plan::RunPlan;
 use crate::printable;
@@ -31,8 +32,9 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let record = evaluation.record(machine_record(&args.machine, threads))?;
     let mut store = RunDirectory::open(&directory, &record, args.tokens)?;
     let stop = stop_on_interrupt()?;
-    let what = (args.tokens, args.limit);
-    let ran = evaluation.go_on((&mut store, &directory), &record, what, &stop)?;
+    let watch = Watch { progress: &mut Telling::default(), stop: &stop };
+    let ran = evaluation.go_on(&mut store, &record, args.tokens, args.limit, watch);
+    let ran = ran.map_err(|error| stopped(error, &store, plan.trials().len(), &directory))?;
     print(&results(store.outcomes(), &record, args.output_format, style)?)?;
     tell(format_args!("results: {}", directory.display()));
     failures(store.outcomes(), &ran, plan.trials().len())

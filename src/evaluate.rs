@@ -1,0 +1,224 @@
+//! A plan run to its end: every trial is asked, scored and kept.
+//!
+//! [`evaluate`] does all of it for another program; [`Evaluation`] is the same in steps.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::AtomicBool;
+
+use candle_core::Device;
+use serde_json::{Value, json};
+
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::plan::{Estimate, RunPlan, Settings};
+use crate::progress::{Progress, Silent};
+use crate::report::{self, CellSummary, latest};
+use crate::runner::{TrialRecord, TrialSink, run_trials};
+use crate::store::directory::{RunDirectory, RunRecord};
+use crate::trial::{Outcome, Status, Trial};
+
+/// Runs a grid in silence and keeps its rows in memory.
+///
+/// # Errors
+/// Those of [`RunPlan::resolve`], and when memory is too small, a prompt cannot be built or the weights are damaged. A trial that
+/// fails is no error here: its row says so, and [`Finished::check`].
+pub fn evaluate(settings: Settings, device: &Device) -> Result<Finished> {
+    let evaluation = Evaluation::new(RunPlan::resolve(settings, device)?, true)?;
+    let record = evaluation.record(Value::Null)?;
+    evaluation.in_memory(record, Watch { progress: &mut Silent, stop: &AtomicBool::new(false) })
+}
+
+/// Who looks on while trials run.
+pub struct Watch<'a> {
+    /// Is told how far it is.
+    pub progress: &'a mut dyn Progress,
+    /// Ends the run behind the token that is being computed when it is set.
+    pub stop: &'a AtomicBool,
+}
+
+/// Hashes of prompts by `row_id`.
+pub type Prompts = BTreeMap<String, String>;
+
+/// A plan that fits into memory and whose prompts can be built.
+pub struct Evaluation {
+    /// The plan.
+    pub plan: RunPlan,
+    /// What it will cost.
+    pub estimate: Estimate,
+    sharing: bool,
+}
+
+impl Evaluation {
+    /// Checks memory and builds the first prompt of every cell; adds to the plan's warnings how often a haystack that is too short
+    /// begins again. `sharing`: prompts keep what they share with the one before.
+    ///
+    /// # Errors
+    /// When memory is too small, or a prompt cannot be built.
+    pub fn new(mut plan: RunPlan, sharing: bool) -> Result<Self> {
+        plan.check_memory()?;
+        let estimate = Estimate::new(&plan)?;
+        plan.prompt_warnings.extend(estimate.repetition(&plan));
+        Ok(Self { estimate, plan, sharing })
+    }
+
+    /// What `run.json` says, `machine` for the reader. Reads all of the weights, for their hash.
+    ///
+    /// # Errors
+    /// When the weights cannot be read.
+    pub fn record(&self, machine: Value) -> Result<RunRecord> {
+        let plan = &self.plan;
+        let identity = plan.identity()?;
+        let config_hash = identity.hash();
+        let (prompt, computed) = self.estimate.shared(plan);
+        let computed = if self.sharing { computed } else { prompt };
+        Ok(RunRecord {
+            niah: env!("CARGO_PKG_VERSION").to_string(),
+            run_id: config_hash[..8].to_string(),
+            config_hash,
+            command: std::env::args().collect(),
+            started_utc: clock::now_utc(),
+            settings: plan.settings.clone(),
+            variant: plan.model.variant.name().to_string(),
+            variant_description: plan.model.variant.description(),
+            training_length: plan.model.spec().training_length(),
+            model: plan.model.in_run(plan.form_name()),
+            tokens: json!({
+                "prompt": prompt,
+                "computed": computed,
+                "haystack_loops": self.estimate.haystack_loops,
+            }),
+            warnings: [&plan.warnings[..], &plan.prompt_warnings].concat(),
+            machine,
+            identity,
+        })
+    }
+
+    /// Runs the trials that `store` lacks, at most `limit`, and returns these. What is done stays when the run is stopped.
+    ///
+    /// # Errors
+    /// When results cannot be kept or the weights are damaged, and [`Error::Interrupted`] when the run is stopped.
+    pub fn go_on(
+        &self,
+        store: &mut RunDirectory,
+        record: &RunRecord,
+        keep_tokens: bool,
+        limit: Option<usize>,
+        watch: Watch<'_>,
+    ) -> Result<Vec<Trial>> {
+        let done = store.done();
+        let mut todo = self.plan.trials();
+        todo.retain(|trial| !done.contains(&trial.row_id()));
+        todo.truncate(limit.unwrap_or(usize::MAX));
+        self.run(&todo, record, Rows { kept: keep_tokens, done: done.len() }, store, watch)?;
+        Ok(todo)
+    }
+
+    /// Runs every trial and keeps the rows in memory alone.
+    ///
+    /// # Errors
+    /// When the weights are damaged, and [`Error::Interrupted`] when the run is stopped.
+    pub fn in_memory(&self, record: RunRecord, watch: Watch<'_>) -> Result<Finished> {
+        let (mut outcomes, ran) = (Outcomes(Vec::new()), self.plan.trials());
+        self.run(&ran, &record, Rows { kept: false, done: 0 }, &mut outcomes, watch)?;
+        Ok(Finished { record, outcomes: outcomes.0, ran })
+    }
+
+    fn run(
+        &self,
+        todo: &[Trial],
+        record: &RunRecord,
+        rows: Rows,
+        sink: &mut dyn TrialSink,
+        watch: Watch<'_>,
+    ) -> Result<()> {
+        if todo.is_empty() {
+            return Ok(());
+        }
+        let continued = if rows.done == 0 { String::new() } else { format!(" ({} already done)", rows.done) };
+        watch.progress.begins(&format!(
+            "{}: {} trials{continued}, {} prompts, variant {} ({})",
+            self.plan.settings.model.name,
+            todo.len(),
+            self.plan.form_name(),
+            record.variant,
+            record.variant_description
+        ));
+        let mut model = self.plan.model.load()?;
+        if self.sharing {
+            model = model.sharing_prefixes(self.estimate.longest_sequence);
+        }
+        watch.progress.expects(self.estimate.tokens_of(todo));
+        let context = self.plan.context(rows.kept)?;
+        let ran = run_trials(&context, todo, &mut model, sink, watch.progress, watch.stop);
+        watch.progress.finish();
+        ran
+    }
+}
+
+/// What is kept of trials, and how many are.
+struct Rows {
+    /// Whether per-token masses are.
+    kept: bool,
+    /// Trials that are done.
+    done: usize,
+}
+
+/// A run with all its rows.
+pub struct Finished {
+    /// What ran.
+    pub record: RunRecord,
+    /// One row a trial.
+    pub outcomes: Vec<Outcome>,
+    /// Trials that ran just now.
+    pub ran: Vec<Trial>,
+}
+
+impl Finished {
+    /// Trials of the whole plan.
+    #[must_use]
+    pub fn planned(&self) -> usize {
+        self.record.settings.grid.count().saturating_mul(self.record.settings.trials)
+    }
+
+    /// The cells of the grid, each with its accuracy and the attention on its needles.
+    #[must_use]
+    pub fn cells(&self) -> Vec<CellSummary> {
+        report::cells(&self.outcomes, &self.record.settings.grid.cells().collect::<Vec<_>>())
+    }
+
+    /// Refuses a run of whose trials some have failed.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with the reason of the first.
+    pub fn check(&self) -> Result<()> {
+        failures(&self.outcomes, &self.ran, self.planned())
+    }
+}
+
+/// Rows that are gone with their holder.
+struct Outcomes(Vec<Outcome>);
+
+impl TrialSink for Outcomes {
+    fn record(&mut self, record: TrialRecord) -> Result<()> {
+        self.0.push(record.outcome);
+        Ok(())
+    }
+}
+
+/// An error when some of the trials that ran have failed, with the reason of the first. `planned` is the number of all.
+pub(crate) fn failures(outcomes: &[Outcome], ran: &[Trial], planned: usize) -> Result<()> {
+    let ran: HashSet<String> = ran.iter().map(Trial::row_id).collect();
+    let failed: Vec<_> = latest(outcomes)
+        .into_iter()
+        .filter(|row| row.status == Status::Error && ran.contains(&row.row_id))
+        .collect();
+    match failed.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::Failed(format!(
+            "{} of {planned} trials failed; the first ({}): {}",
+            failed.len(),
+            first.row_id,
+            first.error.as_deref().unwrap_or("no reason recorded")
+        ))),
+    }
+}
