@@ -1,4 +1,7 @@
 //! Errors that a user can cause. Each message names what was found, what was expected and what to do about it.
+//!
+//! A setting is called by its words, `context length`, which stand between backticks in the middle of a text. The command line puts
+//! the flag in their place that was typed ([`Error::renamed`]); other programs have none.
 
 use std::fmt::Display;
 use std::io;
@@ -10,7 +13,7 @@ use crate::printable;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error a user can cause, with its remedy.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// A name that is in no table.
     #[error("unknown {kind} {found:?}; known: {known}")]
@@ -22,10 +25,10 @@ pub enum Error {
         /// Every known name.
         known: String,
     },
-    /// A flag or configuration value that cannot be used.
+    /// A setting or configuration value that cannot be used.
     #[error("{name}: found {found}, expected {expected}")]
     InvalidValue {
-        /// Flag or key.
+        /// The words of the setting, or the key.
         name: String,
         /// What was given.
         found: String,
@@ -153,10 +156,88 @@ impl Error {
         Self::PromptsDiffer { differing: rows.len(), compared, first, settings: None }
     }
 
+    /// The same error with settings under the names that `name` has for their words, where it has one.
+    #[must_use]
+    pub fn renamed(mut self, name: impl Fn(&str) -> Option<String>) -> Self {
+        if let Self::InvalidValue { name: setting, .. } = &mut self
+            && let Some(known) = name(setting)
+        {
+            *setting = known;
+        }
+        for text in self.texts() {
+            *text = renamed(text, &name);
+        }
+        self
+    }
+
+    /// The sentences that settings may stand in.
+    fn texts(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::InvalidValue { expected, .. } => vec![expected],
+            Self::Tensor { expected, found, .. } => vec![expected, found],
+            Self::File { problem, .. } | Self::Output { problem, .. } | Self::Prompt { problem, .. } => {
+                vec![problem]
+            }
+            Self::Tokenizer(text)
+            | Self::ChatTemplate(text)
+            | Self::Compute(text)
+            | Self::Failed(text)
+            | Self::Message(text) => vec![text],
+            Self::UnknownChoice { .. }
+            | Self::Columns { .. }
+            | Self::PlanChanged { .. }
+            | Self::PromptsDiffer { .. }
+            | Self::Interrupted => Vec::new(),
+        }
+    }
+
     /// The message on one line, without what a terminal would obey and without the middle of a name of a megabyte: names and
     /// values out of files may hold anything.
     #[must_use]
     pub fn one_line(&self) -> String {
         printable::line(&printable::shortened(self.to_string().trim_end())).into_owned()
+    }
+}
+
+/// A text with `name` of every setting between backticks in their place; what `name` does not know stays.
+fn renamed(text: &str, name: impl Fn(&str) -> Option<String>) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, behind)) = rest.split_once('`') {
+        out += before;
+        match behind.split_once('`').and_then(|(words, behind)| Some((name(words)?, behind))) {
+            Some((name, behind)) => {
+                out += &name;
+                rest = behind;
+            }
+            None => {
+                out.push('`');
+                rest = behind;
+            }
+        }
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_take_the_names_that_are_known_and_nothing_else_changes() {
+        let flags = |words: &str| (words == "context length").then(|| "--length".to_string());
+        let error =
+            Error::invalid("context length", "abc", "a `context length`, no `tick`, `context length` or `");
+        assert_eq!(
+            error.to_string(),
+            "context length: found abc, expected a `context length`, no `tick`, `context length` or `"
+        );
+        assert_eq!(
+            error.renamed(flags).to_string(),
+            "--length: found abc, expected a --length, no `tick`, --length or `"
+        );
+        let failed = Error::Failed("use a shorter `context length`".to_string()).renamed(flags);
+        assert_eq!(failed.to_string(), "use a shorter --length");
+        let depth = Error::invalid("depth", "400", "`depth` 0").renamed(flags);
+        assert_eq!(depth.to_string(), "depth: found 400, expected `depth` 0");
     }
 }

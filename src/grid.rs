@@ -20,7 +20,7 @@ impl Depth {
     /// [`Error::InvalidValue`] outside 0..=100 or when not a number.
     pub fn from_percent(percent: f64) -> Result<Self, Error> {
         if !(0.0..=100.0).contains(&percent) {
-            return Err(Error::invalid("--depths", percent, "per cent between 0 (first) and 100 (last)"));
+            return Err(Error::invalid("depth", percent, "per cent between 0 (first) and 100 (last)"));
         }
         Ok(Self((percent * 1000.0).round() / 1000.0))
     }
@@ -62,7 +62,7 @@ impl FromStr for Depth {
     fn from_str(text: &str) -> Result<Self, Error> {
         let number = text.trim().trim_end_matches('%').trim_end();
         let percent = number.parse::<f64>().map_err(|_| {
-            Error::invalid("--depths", text, "per cent between 0 and 100, such as 0,25,50,75,100")
+            Error::invalid("depth", text, "per cent between 0 and 100, such as 0,25,50,75,100")
         })?;
         Self::from_percent(percent)
     }
@@ -79,7 +79,7 @@ impl TryFrom<usize> for ContextLength {
     fn try_from(tokens: usize) -> Result<Self, Error> {
         match tokens {
             1..=LONGEST => Ok(Self(tokens)),
-            _ => Err(Error::invalid("--context-lengths", tokens, format!("1 to {LONGEST} tokens"))),
+            _ => Err(Error::invalid("context length", tokens, format!("1 to {LONGEST} tokens"))),
         }
     }
 }
@@ -109,7 +109,7 @@ impl FromStr for ContextLength {
     /// Reads `4096`, `4k` (x 1024), `1m` (x 1024 x 1024) and `2^12`.
     fn from_str(text: &str) -> Result<Self, Error> {
         let expected = "a number of tokens such as 4096, 4k (4096) or 2^12";
-        let wrong = || Error::invalid("--context-lengths", text, expected);
+        let wrong = || Error::invalid("context length", text, expected);
         let lower = text.trim().to_lowercase().replace('_', "");
         let tokens = if let Some((base, exponent)) = lower.split_once('^') {
             let base: usize = base.parse().map_err(|_| wrong())?;
@@ -197,10 +197,10 @@ impl Grid {
     /// [`Error::InvalidValue`] when either list is empty.
     pub fn new(mut context_lengths: Vec<ContextLength>, mut depths: Vec<Depth>) -> Result<Self, Error> {
         if context_lengths.is_empty() {
-            return Err(Error::invalid("--context-lengths", "nothing", "at least one length"));
+            return Err(Error::invalid("context length", "nothing", "at least one length"));
         }
         if depths.is_empty() {
-            return Err(Error::invalid("--depths", "nothing", "at least one depth"));
+            return Err(Error::invalid("depth", "nothing", "at least one depth"));
         }
         context_lengths.sort_unstable();
         context_lengths.dedup();

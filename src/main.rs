@@ -46,6 +46,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let error = niah::cli::with_flags(error);
             commands::tell(format_args!("niah: {}", error.one_line()));
             ExitCode::from(exit_code(&error))
         }

@@ -30,7 +30,7 @@ impl Needle {
                  as the answer, or put a space or a mark between them"
             ),
         };
-        Err(Error::invalid("--answer", format!("{value:?}"), expected))
+        Err(Error::invalid("answer", format!("{value:?}"), expected))
     }
 
     /// The whole sentence as it is inserted, white space of its own included.
@@ -81,7 +81,7 @@ mod tests {
             ("In 1956 it was.", " ", "text that occurs in the needle"),
         ] {
             let message = Needle::new(text, value).unwrap_err().to_string();
-            assert!(message.starts_with("--answer: found ") && message.contains(words), "{message}");
+            assert!(message.starts_with("answer: found ") && message.contains(words), "{message}");
         }
     }
 }

@@ -361,6 +361,27 @@ fn library_code_does_not_print() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Modules whose errors are the command line's.
+const KNOW_FLAGS: &[&str] = &["cli/", "commands/", "laboratory/", "main.rs"];
+
+#[test]
+fn no_library_error_is_about_a_flag() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for source in
+        sources().iter().filter(|source| !KNOW_FLAGS.iter().any(|place| source.path.starts_with(place)))
+    {
+        let text = fs::read_to_string(root.join(&source.path)).unwrap();
+        let about = text.split("Error::invalid(").skip(1).map(str::trim_start);
+        wrong.extend(
+            about
+                .filter(|rest| rest.starts_with("\"--"))
+                .map(|rest| format!("{}: {}", source.path, rest.lines().next().unwrap_or_default())),
+        );
+    }
+    assert!(wrong.is_empty(), "call it by its words, `context length`: {}", wrong.join("\n"));
+}
+
 #[test]
 fn comments_and_texts_are_no_code_and_groups_are_taken_apart() {
     let code = "use crate::{grid::{Cell, Depth}, task, rng as r};\n// crate::cli\nlet x = \"crate::cli\\\"\"; crate::plan::f('\"');\nr#\"crate::main\"#;";

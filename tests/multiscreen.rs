@@ -344,7 +344,7 @@ fn the_cache_stays_in_f32() {
     let decoder = vector.open().unwrap().load(&Device::Cpu, Dtype::Bf16, Decoder::load).unwrap();
     assert_eq!(decoder.kv_dtype(), KvDtype::F32);
     let error = decoder.with_kv_dtype(Some(KvDtype::Bf16)).unwrap_err().to_string();
-    assert!(error.contains("--kv-dtype") && error.contains("screening"), "{error}");
+    assert!(error.contains("kv dtype") && error.contains("screening"), "{error}");
 }
 
 #[test]

@@ -488,7 +488,7 @@ fn defect_answer_stands_in_the_haystack_already() {
         || Box::new(Custom::new("The sky is blue today.", Some("Which colour?"), Some("blue")).unwrap());
     let plan = PromptPlan { task: custom(), ..magic("noise") };
     let message = build(&plan, &trial(600, 50.0, 0, 0), &toys::words()).unwrap_err().to_string();
-    assert!(message.contains("\"blue\"") && message.contains("--haystack"), "{message}");
+    assert!(message.contains("\"blue\"") && message.contains("`haystack`"), "{message}");
     let plan = PromptPlan { task: custom(), ..magic_in("A bluebird sang. Nobody heard it.") };
     assert!(build(&plan, &trial(600, 50.0, 0, 0), &toys::words()).is_ok());
 }

@@ -177,7 +177,7 @@ fn reconciled(config: &Config, announced: &Announced, names: &ScaleNames) -> Res
         }
         _ => format!("{said}, but learned scales in {tensor}"),
     };
-    let expected = format!("{stored}, as the weights have it; --variant then chooses another rule for a run");
+    let expected = format!("{stored}, as the weights have it; `variant` then chooses another rule for a run");
     Err(config.wrong(announced.key, expected, found))
 }
 
@@ -186,7 +186,7 @@ fn refuse_denial(config: &Config, names: &ScaleNames) -> Result<()> {
     for key in ["scalable_softmax", "use_ssmax"] {
         if config.optional_flag(key)? == Some(false) {
             let expected = format!(
-                "true, or no such key: the weights hold learned scales in {}; --variant softmax runs without them",
+                "true, or no such key: the weights hold learned scales in {}; `variant` softmax runs without them",
                 names.scale
             );
             return Err(config.wrong(key, expected, false));

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::Device;
 use serde_json::{Value, json};
 
-use crate::cli::{Drawing, GridArgs, MachineArgs, ModelArgs};
+use crate::cli::{self, Drawing, GridArgs, MachineArgs, ModelArgs};
 use crate::error::{self, Error, Result};
 use crate::export::palette::PALETTES;
 use crate::export::style::{Style, detect};
@@ -66,9 +66,10 @@ pub fn tell(line: impl Display) {
 /// Ends the program with what is wrong with the command line, or with the help that it asks for. Values that a configuration file
 /// put into it may hold anything.
 pub fn refuse(error: &clap::Error) -> ! {
-    let text = error.render().to_string();
+    let rendered = error.render().to_string();
+    let text = cli::with_typed_flag(error, &rendered);
     let shown = printable::lines(&text);
-    if shown == text {
+    if shown == rendered {
         error.exit();
     }
     let _ = write!(io::stderr(), "{shown}");

@@ -109,11 +109,11 @@ impl Haystack {
     /// # Errors
     /// [`Error::InvalidValue`] when a part is asked for of a haystack that has none, or that part is empty.
     pub fn part(self, split: Split) -> Result<Self> {
-        let none = |expected: &str| Err(Error::invalid("--haystack", self.name.clone(), expected));
+        let none = |expected: &str| Err(Error::invalid("haystack", self.name.clone(), expected));
         match (&self.kind, split) {
             (_, Split::All) => Ok(self),
             (Kind::Named(_), _) if self.name == "noise" => {
-                none(&format!("a haystack with more than one sentence beside --split {}", split_name(split)))
+                none(&format!("a haystack with more than one sentence beside `split` {}", split_name(split)))
             }
             (Kind::Named(open), _) => Ok(Self { hash: sample_hash(*open, split), split, ..self }),
             (Kind::Text(text), _) => {

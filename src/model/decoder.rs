@@ -95,9 +95,9 @@ impl Decoder {
         self.spec.check_kv_dtype(choice)?;
         if choice == Some(KvDtype::Bf16) && !self.device.is_cpu() {
             return Err(Error::invalid(
-                "--kv-dtype",
+                "kv dtype",
                 "bf16",
-                "f32, or --device cpu: pages of bf16 are for the CPU",
+                "f32, or `device` cpu: pages of bf16 are for the CPU",
             ));
         }
         Ok(Self { kv_dtype: choice.unwrap_or(self.kv_dtype), ..self })
@@ -230,7 +230,7 @@ impl Decoder {
         let (end, rows) = (first_position + tokens.len(), positions.dim(0)?);
         if end > rows {
             return Err(Error::Compute(format!(
-                "position {end} is past the {rows} that this checkpoint has learned; use shorter --context-lengths"
+                "position {end} is past the {rows} that this checkpoint has learned; use shorter `context lengths`"
             )));
         }
         Ok((x + positions.narrow(0, first_position, tokens.len())?)?)

@@ -71,7 +71,7 @@ impl DecoderSpec {
             (Some(KvDtype::Bf16), Some(_)) => {
                 let expected =
                     "f32: screening tells a key that passes from one that does not by digits that bf16 lacks";
-                Err(Error::invalid("--kv-dtype", "bf16", expected))
+                Err(Error::invalid("kv dtype", "bf16", expected))
             }
             _ => Ok(()),
         }

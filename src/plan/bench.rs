@@ -52,17 +52,17 @@ impl BenchPlan {
     /// # Errors
     /// When anything named is unknown, missing, damaged or does not fit, or memory is too small.
     pub fn resolve(settings: &BenchSettings, device: &Device) -> Result<Self> {
-        let counts = [("--repeats", settings.repeats), ("--max-new-tokens", settings.new_tokens)];
-        if let Some((flag, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
-            return Err(Error::invalid(flag, 0, "at least 1"));
+        let counts = [("repeats", settings.repeats), ("max new tokens", settings.new_tokens)];
+        if let Some((name, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(Error::invalid(name, 0, "at least 1"));
         }
         let model = settings.model.open(device)?;
         let lengths = lengths(model.spec(), settings);
         let longest = lengths.last().copied().unwrap_or_default().saturating_add(settings.new_tokens);
-        model.check_length("--context-lengths", longest)?;
+        model.check_length("context length", longest)?;
         model
             .memory(longest)
-            .check(model.precision, "use shorter --context-lengths or a smaller checkpoint")?;
+            .check(model.precision, "use shorter `context lengths` or a smaller checkpoint")?;
         Ok(Self {
             warnings: model.warnings(lengths.last().copied().unwrap_or_default()),
             tokens: BenchTokens {

@@ -36,8 +36,8 @@ pub enum TokenInput {
     Ids {
         /// The ids.
         ids: Vec<u32>,
-        /// The flag that gave them.
-        flag: &'static str,
+        /// What they are called: `ids` or `ids file`.
+        name: &'static str,
     },
     /// A text for the checkpoint's tokenizer.
     Text(String),
@@ -59,7 +59,7 @@ impl FromStr for RowChoice {
 
     fn from_str(text: &str) -> Result<Self> {
         let wrong =
-            || Error::invalid("--attentions", text, "all, last, or rows A..B such as 0..64 (B left out)");
+            || Error::invalid("attentions", text, "all, last, or rows A..B such as 0..64 (B left out)");
         match text.trim() {
             "all" => Ok(Self::All),
             "last" => Ok(Self::Last),
@@ -81,7 +81,7 @@ impl RowChoice {
             Self::Some(rows) if rows.start < rows.end && rows.end <= tokens => Ok(rows.clone()),
             Self::Some(rows) => {
                 let expected = format!("one row or more within 0..{tokens}, of {tokens} tokens");
-                Err(Error::invalid("--attentions", format!("{}..{}", rows.start, rows.end), expected))
+                Err(Error::invalid("attentions", format!("{}..{}", rows.start, rows.end), expected))
             }
         }
     }
@@ -115,9 +115,9 @@ impl LogitsPlan {
             TokenInput::Ids { ids, .. } => (None, ids.clone()),
             TokenInput::Text(text) => encode(text, &model.checkpoint)?,
         };
-        let flag = settings.input.flag();
-        check_ids(flag, &tokens, model.spec().vocab_size)?;
-        model.check_length(flag, tokens.len())?;
+        let name = settings.input.name();
+        check_ids(name, &tokens, model.spec().vocab_size)?;
+        model.check_length(name, tokens.len())?;
         let attention_rows = settings.attentions.as_ref().map(|rows| rows.of(tokens.len())).transpose()?;
         let warnings = model.warnings(tokens.len());
         let chunk = settings.model.chunk_size.min(tokens.len());
@@ -139,7 +139,7 @@ impl LogitsPlan {
         let remedy = match rows {
             0 | 1 => "give fewer tokens".to_string(),
             _ => format!(
-                "the attention of {rows} rows alone takes {attention} bytes: take fewer rows with --attentions, or \
+                "the attention of {rows} rows alone takes {attention} bytes: take fewer rows with `attentions`, or \
                  fewer tokens"
             ),
         };
@@ -149,27 +149,27 @@ impl LogitsPlan {
 }
 
 impl TokenInput {
-    /// Ids separated by commas, as `--ids` takes them.
+    /// Ids separated by commas.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for anything that is no id.
     pub fn list(text: &str) -> Result<Self> {
-        Ok(Self::Ids { ids: parse_ids(text)?, flag: "--ids" })
+        Ok(Self::Ids { ids: parse_ids(text)?, name: "ids" })
     }
 
-    /// The ids of a JSON file, as `--ids-file` takes them.
+    /// The ids of a JSON file.
     ///
     /// # Errors
     /// [`Error::File`] when it cannot be read, or holds anything but an array of ids.
     pub fn file(path: &Path) -> Result<Self> {
-        Ok(Self::Ids { ids: read_ids(path)?, flag: "--ids-file" })
+        Ok(Self::Ids { ids: read_ids(path)?, name: "ids file" })
     }
 
-    /// The flag that gives it.
-    fn flag(&self) -> &'static str {
+    /// What it is called.
+    fn name(&self) -> &'static str {
         match self {
-            Self::Ids { flag, .. } => flag,
-            Self::Text(_) => "--text",
+            Self::Ids { name, .. } => name,
+            Self::Text(_) => "text",
         }
     }
 }
@@ -192,7 +192,7 @@ const MOST_IDS: usize = 8_000_000;
 const MOST_IDS_BYTES: u64 = 128 << 20;
 
 fn parse_ids(text: &str) -> Result<Vec<u32>> {
-    let wrong = |found: &str| Error::invalid("--ids", format!("{found:?}"), format!("{IDS}, such as 1,2,3"));
+    let wrong = |found: &str| Error::invalid("ids", format!("{found:?}"), format!("{IDS}, such as 1,2,3"));
     let ids = text.split(',').map(|id| id.trim().parse().map_err(|_| wrong(id)));
     if text.trim().is_empty() { Err(wrong(text)) } else { ids.collect() }
 }
@@ -211,15 +211,15 @@ fn read_ids(path: &Path) -> Result<Vec<u32>> {
     items.iter().enumerate().map(id).collect()
 }
 
-fn check_ids(flag: &str, ids: &[u32], vocab_size: usize) -> Result<()> {
+fn check_ids(name: &str, ids: &[u32], vocab_size: usize) -> Result<()> {
     if ids.is_empty() {
-        return Err(Error::invalid(flag, "no tokens", "at least one"));
+        return Err(Error::invalid(name, "no tokens", "at least one"));
     }
     match ids.iter().enumerate().find(|(_, id)| **id as usize >= vocab_size) {
         None => Ok(()),
         Some((index, id)) => {
             let expected = format!("ids below {vocab_size}, the size of the checkpoint's vocabulary");
-            Err(Error::invalid(flag, format!("{id} (item {index})"), expected))
+            Err(Error::invalid(name, format!("{id} (item {index})"), expected))
         }
     }
 }
@@ -242,8 +242,8 @@ fn open(settings: &LogitsSettings, device: &Device) -> Result<(OpenModel, String
     let model = OpenModel::new(&choice, checkpoint, device)?;
     if !matches!(model.variant.name(), "ssmax" | "ssmax-bias") {
         let found = format!("variant {}", model.variant.name());
-        let expected = "a variant that has scales: give --variant ssmax as well";
-        return Err(Error::invalid("--ssmax-scales", found, expected));
+        let expected = "a variant that has scales: give `variant` ssmax as well";
+        return Err(Error::invalid("ssmax scales", found, expected));
     }
     Ok((model, format!("s from {}, {}", path.display(), describe_scales(&scales))))
 }
@@ -279,7 +279,7 @@ mod tests {
         for wrong in ["", "some", "3", "..", "1..", "..4", "-1..4", "1.5..4", "4..4", "5..4", "0..9", "8..8"]
         {
             let message = rows(wrong).unwrap_err().to_string();
-            assert!(message.starts_with("--attentions: found"), "{wrong}: {message}");
+            assert!(message.starts_with("attentions: found"), "{wrong}: {message}");
         }
     }
 
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(parse_ids("1, 2,3").unwrap(), [1, 2, 3]);
         for wrong in ["", " ", "1,,2", "1,", "-1", "1.0", "1;2", "4294967296", "one"] {
             let message = parse_ids(wrong).unwrap_err().to_string();
-            assert!(message.starts_with("--ids: found"), "{wrong}: {message}");
+            assert!(message.starts_with("ids: found"), "{wrong}: {message}");
         }
     }
 }

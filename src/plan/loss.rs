@@ -34,9 +34,9 @@ pub struct LossSettings {
 
 impl LossSettings {
     fn check(&self) -> Result<()> {
-        let counts = [("--trials", self.trials), ("--buckets", self.buckets.unwrap_or(1))];
+        let counts = [("trials", self.trials), ("buckets", self.buckets.unwrap_or(1))];
         match counts.into_iter().find(|(_, count)| *count == 0) {
-            Some((flag, _)) => Err(Error::invalid(flag, 0, "at least 1")),
+            Some((name, _)) => Err(Error::invalid(name, 0, "at least 1")),
             None => Ok(()),
         }
     }
@@ -69,11 +69,11 @@ impl LossPlan {
         let haystack = Haystack::resolve(&settings.haystack)?.part(settings.split)?;
         let model = settings.model.open(device)?;
         let length = settings.context_length;
-        model.check_length("--context-length", length)?;
+        model.check_length("context length", length)?;
         let rows = rows_at_once(settings.model.chunk_size, model.spec().vocab_size).min(length);
         let memory = MemoryPlan::of_logits(model.spec(), model.precision, length, rows, 0);
         MemoryPlan { output: 0, ..memory }
-            .check(model.precision, "use a shorter --context-length or a smaller checkpoint")?;
+            .check(model.precision, "use a shorter `context length` or a smaller checkpoint")?;
         let tokenizer = load_tokenizer(&model.checkpoint)?;
         let text = |trial| text(&haystack, settings.seed, trial, &tokenizer, length);
         Ok(Self {
@@ -123,11 +123,11 @@ fn text(
         if new < wanted && new < encoded.ids.len() {
             let most = (new + usize::from(bos.is_some())).saturating_sub(1);
             let expected = format!(
-                "at most {most}: the text of --haystack {} begins again there, and what was read before can be copied; \
-                 --haystack synthetic never ends",
+                "at most {most}: the text of `haystack` {} begins again there, and what was read before can be copied; \
+                 `haystack` synthetic never ends",
                 haystack.name()
             );
-            return Err(Error::invalid("--context-length", length, expected));
+            return Err(Error::invalid("context length", length, expected));
         }
         if encoded.ids.len() < wanted + MARGIN {
             bytes *= 2;
@@ -136,7 +136,7 @@ fn text(
         let ids = &encoded.ids[..wanted];
         if let Some(id) = ids.iter().find(|id| tokenizer.special_ids().contains(id)) {
             let found = format!("the special token {:?}", tokenizer.token_text(*id)?);
-            return Err(Error::invalid("--haystack", found, "text without special tokens; take it out"));
+            return Err(Error::invalid("haystack", found, "text without special tokens; take it out"));
         }
         return Ok(bos.into_iter().chain(ids.iter().copied()).collect());
     }

@@ -114,7 +114,7 @@ impl MemoryPlan {
             return Ok(());
         }
         let smaller = match precision.dtype {
-            Dtype::F32 => "; --dtype bf16 takes half of the weights",
+            Dtype::F32 => "; `dtype` bf16 takes half of the weights",
             _ => "",
         };
         let available = available();
@@ -230,7 +230,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            refused.contains("1024.00 GiB") && refused.contains("do something; --dtype bf16"),
+            refused.contains("1024.00 GiB") && refused.contains("do something; `dtype` bf16"),
             "{refused}"
         );
     }

@@ -175,19 +175,19 @@ impl RunPlan {
             (Some(_), None) => Haystack::none(),
             (Some(_), Some(name)) => {
                 let expected = format!("no haystack: task {} writes its own text", task.name());
-                return Err(Error::invalid("--haystack", name, expected));
+                return Err(Error::invalid("haystack", name, expected));
             }
         };
         if task.listing().is_some() && settings.snap == Snap::None {
             let expected = format!("no such flag: task {} writes whole lines, as many as fit", task.name());
-            return Err(Error::invalid("--snap", "none", expected));
+            return Err(Error::invalid("snap", "none", expected));
         }
         let checkpoint = settings.model.checkpoint(named)?;
         if let Some(identity) = identity {
             identity.check_weights(&checkpoint)?;
         }
         let model = OpenModel::new(&settings.model, checkpoint, device)?;
-        model.check_length("--context-lengths", longest(&settings))?;
+        model.check_length("context length", longest(&settings))?;
         let tokenizer = load_tokenizer(&model.checkpoint)?;
         let (form, chat_template_hash) = form(&settings, &tokenizer)?;
         let mut prompt_warnings = haystack.notes().to_vec();
@@ -295,7 +295,7 @@ impl RunPlan {
     pub fn check_memory(&self) -> Result<()> {
         self.model
             .memory(longest(&self.settings))
-            .check(self.model.precision, "use shorter --context-lengths or a smaller checkpoint")
+            .check(self.model.precision, "use shorter `context lengths` or a smaller checkpoint")
     }
 
     /// Name of the prompts' form: `chat` or `completion`.
@@ -316,7 +316,7 @@ fn form(settings: &Settings, tokenizer: &TextTokenizer) -> Result<(Form, Option<
         ChatChoice::Always => {
             Some(tokenizer.chat_template().map_err(without_template)?.ok_or_else(|| {
                 Error::invalid(
-                    "--apply-chat-template",
+                    "apply chat template",
                     "always",
                     "a checkpoint with a chat template; this one has none",
                 )
@@ -326,7 +326,7 @@ fn form(settings: &Settings, tokenizer: &TextTokenizer) -> Result<(Form, Option<
     let system = settings.system_instruction.clone();
     match (template, system) {
         (None, Some(_)) => Err(Error::invalid(
-            "--system-instruction",
+            "system instruction",
             "an instruction",
             "a chat template to put it in: this run uses plain text",
         )),
@@ -342,9 +342,9 @@ fn form(settings: &Settings, tokenizer: &TextTokenizer) -> Result<(Form, Option<
 /// What is wrong with a template, with what helps: another one, or none.
 fn without_template(error: Error) -> Error {
     match error {
-        Error::ChatTemplate(problem) if !problem.contains("--") => Error::ChatTemplate(format!(
+        Error::ChatTemplate(problem) if !problem.contains('`') => Error::ChatTemplate(format!(
             "{problem}; put another one into chat_template.jinja of the model's directory, or give \
-             --apply-chat-template=never for plain text"
+             `apply chat template`=never for plain text"
         )),
         other => other,
     }

@@ -100,14 +100,14 @@ impl ModelChoice {
         self.check()?;
         let mut checkpoint = Checkpoint::open_as(&self.name, named, self.rope())?;
         checkpoint.check_all_read()?;
-        let given = [("--rope-theta", self.rope_theta), ("--rope-theta-scale", self.rope_theta_scale)];
-        for (flag, value) in given.into_iter().filter_map(|(flag, value)| Some((flag, value?))) {
+        let given = [("rope theta", self.rope_theta), ("rope theta scale", self.rope_theta_scale)];
+        for (name, value) in given.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             if checkpoint.spec.ropes().is_empty() {
                 let expected = format!(
                     "no such flag: family {} has no rotary positions in this checkpoint",
                     checkpoint.family
                 );
-                return Err(Error::invalid(flag, value, expected));
+                return Err(Error::invalid(name, value, expected));
             }
         }
         checkpoint.spec.check_kv_dtype(self.kv_dtype)?;
@@ -116,11 +116,11 @@ impl ModelChoice {
             (None, Some(expansion)) => {
                 let found = if expansion { "on" } else { "off" };
                 let expected = format!(
-                    "a Multiscreen checkpoint, or no such flag: family {} has no screening windows; --rope-theta-scale \
+                    "a Multiscreen checkpoint, or no such flag: family {} has no screening windows; `rope theta scale` \
                      stretches rotary positions",
                     checkpoint.family
                 );
-                return Err(Error::invalid("--screening-window-expansion", found, expected));
+                return Err(Error::invalid("screening window expansion", found, expected));
             }
             (_, None) => {}
         }
@@ -129,16 +129,14 @@ impl ModelChoice {
 
     /// Checks the numbers that have no type of their own.
     pub(super) fn check(&self) -> Result<()> {
-        for (flag, value) in
-            [("--rope-theta", self.rope_theta), ("--rope-theta-scale", self.rope_theta_scale)]
-        {
+        for (name, value) in [("rope theta", self.rope_theta), ("rope theta scale", self.rope_theta_scale)] {
             if let Some(x) = value.filter(|x| !(x.is_finite() && *x > 0.0)) {
-                return Err(Error::invalid(flag, x, "a number above 0"));
+                return Err(Error::invalid(name, x, "a number above 0"));
             }
         }
         match self.ssmax_scale {
-            Some(s) if !s.is_finite() => Err(Error::invalid("--ssmax-scale", s, "a number such as 0.17")),
-            _ if self.chunk_size == 0 => Err(Error::invalid("--chunk-size", 0, "at least 1")),
+            Some(s) if !s.is_finite() => Err(Error::invalid("ssmax scale", s, "a number such as 0.17")),
+            _ if self.chunk_size == 0 => Err(Error::invalid("chunk size", 0, "at least 1")),
             _ => Ok(()),
         }
     }
@@ -158,7 +156,7 @@ impl ModelChoice {
                 "{}, or auto: the tiles of a Multiscreen checkpoint have no scores to normalise",
                 own.name
             );
-            return Err(Error::invalid("--variant", name, expected));
+            return Err(Error::invalid("variant", name, expected));
         }
         build(&VariantInputs {
             layers: &spec.layers,
@@ -244,12 +242,12 @@ impl OpenModel {
         format!("{} ({})", self.variant.name(), self.variant.description())
     }
 
-    /// Refuses sequences that the model has no positions for, or no rule. `flag` gives the number of tokens.
+    /// Refuses sequences that the model has no positions for, or no rule. `what` is their number.
     ///
     /// Learned positions end where their table ends: nothing stretches them. A rule that is learned for each number of keys knows
     /// none beyond.
-    pub(super) fn check_length(&self, flag: &str, tokens: usize) -> Result<()> {
-        let wrong = |expected| Err(Error::invalid(flag, format!("{tokens} tokens"), expected));
+    pub(super) fn check_length(&self, what: &str, tokens: usize) -> Result<()> {
+        let wrong = |expected| Err(Error::invalid(what, format!("{tokens} tokens"), expected));
         match (self.spec().learned_positions, self.variant.longest()) {
             (Some(positions), _) if tokens > positions => {
                 wrong(format!("at most the {positions} positions that this checkpoint has learned"))
@@ -258,7 +256,7 @@ impl OpenModel {
                 let name = self.variant.name();
                 wrong(format!(
                     "at most {longest}, the training length: variant {name} has learned a multiplier for each number of keys \
-                     up to there and none beyond; --variant ssmax or softmax runs without it"
+                     up to there and none beyond; `variant` ssmax or softmax runs without it"
                 ))
             }
             _ => Ok(()),

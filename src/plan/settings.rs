@@ -123,16 +123,16 @@ impl Settings {
     /// Checks the numbers that have no type of their own.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] naming the flag.
+    /// [`Error::InvalidValue`] naming the setting.
     pub fn check(&self) -> Result<()> {
         self.model.check()?;
         let cells = self.grid.count();
         if self.trials == 0 || cells.saturating_mul(self.trials) > MOST_PROMPTS {
             let expected = format!("at least 1, and at most {MOST_PROMPTS} over {cells} cells");
-            return Err(Error::invalid("--trials", self.trials, expected));
+            return Err(Error::invalid("trials", self.trials, expected));
         }
         if self.max_new_tokens == Some(0) {
-            return Err(Error::invalid("--max-new-tokens", 0, "at least 1"));
+            return Err(Error::invalid("max new tokens", 0, "at least 1"));
         }
         Ok(())
     }

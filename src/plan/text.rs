@@ -76,8 +76,8 @@ impl TextPlan {
     /// When there is not enough memory, or no position left of those that the checkpoint has learned.
     pub fn check_length(&self, tokens: usize) -> Result<Option<String>> {
         let memory = self.model.memory(tokens);
-        memory.check(self.model.precision, "take a shorter --text or a smaller checkpoint")?;
-        self.model.check_length("--text", tokens)?;
+        memory.check(self.model.precision, "take a shorter `text` or a smaller checkpoint")?;
+        self.model.check_length("text", tokens)?;
         let positions = self.model.spec().max_position_embeddings.filter(|&positions| tokens > positions);
         Ok(positions.map(|positions| {
             format!(
@@ -136,10 +136,10 @@ fn occurrence(text: &str, needle: &str) -> Result<Range<usize>> {
     match (found.next(), found.next()) {
         (Some((start, _)), None) if !needle.is_empty() => Ok(start..start + needle.len()),
         (None, _) => {
-            Err(Error::invalid("--needle", format!("{needle:?}"), "a passage of the text, letter by letter"))
+            Err(Error::invalid("needle", format!("{needle:?}"), "a passage of the text, letter by letter"))
         }
         _ => Err(Error::invalid(
-            "--needle",
+            "needle",
             format!("{needle:?}"),
             "a passage that occurs once in the text; take more of it",
         )),

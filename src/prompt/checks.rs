@@ -38,7 +38,7 @@ pub(super) fn collision(question: &Question, layout: &Layout) -> Option<String> 
                 let near = excerpt(prompt, place.clone());
                 Some(match inside(&layout.haystack, place) {
                     true => format!(
-                        "the haystack says the answer {answer:?} besides the needle: {near:?}; use another --seed or --haystack"
+                        "the haystack says the answer {answer:?} besides the needle: {near:?}; use another `seed` or `haystack`"
                     ),
                     false => format!(
                         "the question or the template says the answer {answer:?}: {near:?}; ask without giving it away"

@@ -37,7 +37,7 @@ impl Frame {
             [head, tail] => Ok(Self { head: head.to_string(), tail: tail.to_string(), chat: true }),
             ref parts => Err(Error::ChatTemplate(format!(
                 "shows the user's turn {} times instead of once; put another one into chat_template.jinja of the model's \
-                 directory, or give --apply-chat-template=never for plain text",
+                 directory, or give `apply chat template`=never for plain text",
                 parts.len() - 1
             ))),
         }

@@ -65,7 +65,7 @@ impl TrainingDirectory {
     pub fn create(path: &Path, record: &TrainingRecord) -> Result<Self> {
         for name in [JSON, STATE, "model.safetensors"] {
             if path.join(name).exists() {
-                let problem = format!("holds {name} already; --resume goes on, or choose another --output");
+                let problem = format!("holds {name} already; `resume` goes on, or choose another `output`");
                 return Err(Error::file(path, problem));
             }
         }
@@ -100,16 +100,16 @@ impl TrainingDirectory {
         let state = read_state(&path.join(STATE), layout)?;
         let file = path.join(CSV);
         let text = files::read_text(&file, MOST_BYTES).map_err(|error| {
-            Error::file(&file, format!("cannot be read: {error}; begin in another --output"))
+            Error::file(&file, format!("cannot be read: {error}; begin in another `output`"))
         })?;
         let rows: Option<Vec<_>> = text.lines().skip(1).take(state.step).map(parsed).collect();
         let rows = rows.filter(|rows| rows.len() == state.step).ok_or_else(|| {
-            Error::file(&file, format!("does not hold {} steps; begin in another --output", state.step))
+            Error::file(&file, format!("does not hold {} steps; begin in another `output`", state.step))
         })?;
         let read = |name: &'static str| {
             let file = path.join(name);
             let bytes = files::read(&file, MOST_BYTES).map_err(|error| {
-                Error::file(&file, format!("cannot be read: {error}; begin in another --output"))
+                Error::file(&file, format!("cannot be read: {error}; begin in another `output`"))
             })?;
             Ok::<_, Error>((name, bytes))
         };
@@ -124,10 +124,10 @@ impl TrainingDirectory {
     pub fn settings(path: &Path) -> Result<Value> {
         let file = path.join(JSON);
         let read = files::read(&file, MOST_BYTES).map_err(|error| {
-            Error::file(&file, format!("cannot be read: {error}; without --resume a training begins"))
+            Error::file(&file, format!("cannot be read: {error}; without `resume` a training begins"))
         })?;
         let json: Value = serde_json::from_slice(&read).map_err(|error| {
-            Error::file(&file, format!("broken JSON ({error}); begin in another --output"))
+            Error::file(&file, format!("broken JSON ({error}); begin in another `output`"))
         })?;
         Ok(json["settings"].clone())
     }
@@ -191,7 +191,7 @@ impl TrainingDirectory {
         other.save_all(state, layout)?;
         let problem = format!(
             "the directory was removed or replaced while the training went on; all {} steps are in {} now, where \
-             --resume goes on",
+             `resume` goes on",
             state.step,
             other.path.display()
         );
@@ -251,7 +251,7 @@ impl TrainingDirectory {
         replace(&path, |new| {
             let failed = |error: std::io::Error| {
                 let reason = error::reason(&error);
-                Error::output(&path, format!("cannot be written: {reason}; make room, then --resume"))
+                Error::output(&path, format!("cannot be written: {reason}; make room, then `resume`"))
             };
             write(File::create(new).map_err(failed)?).map_err(failed)
         })
@@ -266,7 +266,7 @@ fn lock(directory: &Path) -> Result<Option<File>> {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Err(Error::file(
             directory,
-            "another training is writing to it; wait for its end or use another --output",
+            "another training is writing to it; wait for its end or use another `output`",
         )),
         Err(TryLockError::Error(_)) => Ok(None),
     }
@@ -274,7 +274,7 @@ fn lock(directory: &Path) -> Result<Option<File>> {
 
 fn read_state(path: &Path, layout: &Layout) -> Result<State> {
     if !path.exists() {
-        return Err(Error::file(path, "not found: nothing was saved yet; begin anew in another --output"));
+        return Err(Error::file(path, "not found: nothing was saved yet; begin anew in another `output`"));
     }
     let (mut tensors, words) = read_safetensors(path)?;
     let mut take = |name: &str| {
@@ -283,13 +283,13 @@ fn read_state(path: &Path, layout: &Layout) -> Result<State> {
             path: path.to_path_buf(),
             tensor: name.to_string(),
             expected: format!("{} numbers", layout.len()),
-            found: "none or another number: the state of another model; begin in another --output"
+            found: "none or another number: the state of another model; begin in another `output`"
                 .to_string(),
         })
     };
     let (parameters, first, second) = (take("parameters")?, take("first_moments")?, take("second_moments")?);
     let step = words.get("step").and_then(|step| step.parse().ok());
-    let step = step.ok_or_else(|| Error::file(path, "does not say its step; begin in another --output"))?;
+    let step = step.ok_or_else(|| Error::file(path, "does not say its step; begin in another `output`"))?;
     Ok(State { step, parameters, moments: [first, second] })
 }
 

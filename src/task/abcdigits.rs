@@ -40,8 +40,8 @@ impl<const LETTERS: usize, const DIGITS: u32> Task for AbcDigits<LETTERS, DIGITS
 
     fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
         let expected = "a task with needles to hide in text: abcdigits has lines of its own, and niah train makes such with \
-                        --mix key-values";
-        Err(Error::invalid("--task", self.name, expected))
+                        `mix` key-values";
+        Err(Error::invalid("task", self.name, expected))
     }
 
     fn listing(&self) -> Option<Listing> {

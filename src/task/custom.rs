@@ -16,21 +16,21 @@ impl Custom {
     /// Checks what the user gave.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] naming the flag when a text is missing or blank, when the answer does not stand free in the
+    /// [`Error::InvalidValue`] naming the setting when a text is missing or blank, when the answer does not stand free in the
     /// needle, or when it does in the question. The needle never stands in for a missing question: it would give the
     /// answer away.
     pub fn new(needle: &str, question: Option<&str>, answer: Option<&str>) -> Result<Self> {
-        let given = |flag: &str, text: Option<&str>, expected: &str| match text.map(str::trim) {
+        let given = |name: &str, text: Option<&str>, expected: &str| match text.map(str::trim) {
             Some(text) if !text.is_empty() => Ok(text.to_string()),
-            _ => Err(Error::invalid(flag, "nothing", expected)),
+            _ => Err(Error::invalid(name, "nothing", expected)),
         };
-        given("--needle", Some(needle), "the sentence to hide")?;
+        given("needle", Some(needle), "the sentence to hide")?;
         let question =
-            given("--question", question, "the question that asks for the needle, given with --needle")?;
-        let answer = given("--answer", answer, "the part of the needle that answers the question")?;
+            given("question", question, "the question that asks for the needle, given with `needle`")?;
+        let answer = given("answer", answer, "the part of the needle that answers the question")?;
         if stands_free(&question, &answer) {
             return Err(Error::invalid(
-                "--question",
+                "question",
                 format!("{question:?}"),
                 format!("a question that does not say the answer {answer:?}"),
             ));
@@ -69,10 +69,10 @@ mod tests {
         let needle = "The cat sleeps in the piano.";
         for question in [None, Some(" ")] {
             let message = Custom::new(needle, question, Some("piano")).unwrap_err().to_string();
-            assert!(message.starts_with("--question"), "{message}");
+            assert!(message.starts_with("question"), "{message}");
         }
         assert!(Custom::new(needle, Some(needle), Some("piano")).is_err());
-        assert!(Custom::new(needle, Some("Where?"), None).unwrap_err().to_string().starts_with("--answer"));
+        assert!(Custom::new(needle, Some("Where?"), None).unwrap_err().to_string().starts_with("answer"));
         assert!(Custom::new(needle, Some("Where?"), Some("organ")).is_err());
         let task = Custom::new(needle, Some("Where does it sleep?"), Some("piano")).unwrap();
         assert_eq!(task.draw(&mut Rng::new(0)).unwrap().question, "Where does it sleep?");
@@ -93,7 +93,7 @@ mod tests {
             ("Why it’s fine?", "The answer is it's fine.", "it's fine"),
         ] {
             let message = with(question, needle, answer).unwrap_err().to_string();
-            assert!(message.starts_with("--question: "), "{message}");
+            assert!(message.starts_with("question: "), "{message}");
         }
     }
 }

@@ -30,7 +30,7 @@ impl Distracted {
                 return Ok(other);
             }
         }
-        Err(Error::invalid("--task", self.name, "a task that asks about many things"))
+        Err(Error::invalid("task", self.name, "a task that asks about many things"))
     }
 }
 

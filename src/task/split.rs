@@ -49,7 +49,7 @@ impl Task for OfSplit {
         }
         let expected =
             "one that draws its values: those of this task are never of the part that is asked for";
-        Err(Error::invalid("--task", self.name(), expected))
+        Err(Error::invalid("task", self.name(), expected))
     }
 }
 

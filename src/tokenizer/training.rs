@@ -27,7 +27,7 @@ const SMALLEST: usize = 257;
 /// [`Error::InvalidValue`] when the size has no room for all bytes or the texts are too few for it, and
 /// [`Error::Tokenizer`] when the library fails.
 pub fn train_tokenizer(texts: &[String], vocab_size: usize) -> Result<String> {
-    let wrong = |expected: String| Error::invalid("--vocab-size", vocab_size, expected);
+    let wrong = |expected: String| Error::invalid("vocab size", vocab_size, expected);
     if vocab_size < SMALLEST {
         return Err(wrong(format!("at least {SMALLEST}: every byte, and {END_OF_TEXT}")));
     }
@@ -91,7 +91,7 @@ mod tests {
     fn a_vocabulary_without_room_for_bytes_or_beyond_the_text_is_refused() {
         for (size, words) in [(256, "at least 257"), (100_000, "more text")] {
             let message = train_tokenizer(&texts(), size).unwrap_err().to_string();
-            assert!(message.contains("--vocab-size") && message.contains(words), "{message}");
+            assert!(message.contains("vocab size") && message.contains(words), "{message}");
         }
     }
 }

@@ -42,7 +42,7 @@ pub fn from_checkpoint(model: &dyn Trainable, checkpoint: &Checkpoint, seed: u64
                 parameters.extend(model.initial(tensor, seed))
             }
             None => {
-                return Err(Error::invalid("--init", &tensor.name, "a checkpoint that holds this tensor"));
+                return Err(Error::invalid("init", &tensor.name, "a checkpoint that holds this tensor"));
             }
         }
     }

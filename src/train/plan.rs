@@ -78,11 +78,11 @@ impl TrainingOptions {
     fn check_mix(&self) -> Result<()> {
         let has = |kind: &str| self.mix.iter().any(|(name, _)| name == kind);
         if self.curriculum_steps > 0 && !has("key-values") {
-            let expected = "0, or key-values in --mix, which alone grow";
-            return Err(Error::invalid("--curriculum-steps", self.curriculum_steps, expected));
+            let expected = "0, or key-values in `mix`, which alone grow";
+            return Err(Error::invalid("curriculum steps", self.curriculum_steps, expected));
         }
         if self.task != TASKS[0].name && !has("needles") {
-            return Err(Error::invalid("--task", &self.task, "no such flag, or needles in --mix"));
+            return Err(Error::invalid("task", &self.task, "no such flag, or needles in `mix`"));
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl TrainingPlan {
         options.training.check()?;
         let rows = options.context_length;
         if !(2..=1 << 20).contains(&rows) {
-            return Err(Error::invalid("--context-length", rows, "2 to 1048576 tokens"));
+            return Err(Error::invalid("context length", rows, "2 to 1048576 tokens"));
         }
         let haystacks = options.haystacks.iter().map(|name| Haystack::resolve(name));
         let task = (registry::find("task", TASKS, &options.task)?.value)();
@@ -225,13 +225,13 @@ fn build(
 
 fn multiscreen(options: &TrainingOptions, config: &Value, tokens: usize) -> Result<Built> {
     let given = [
-        ("--variant", options.variant.is_some()),
-        ("--ssmax-init", options.ssmax_init.is_some()),
-        ("--swap-at-step", options.swap_at_step.is_some()),
+        ("variant", options.variant.is_some()),
+        ("ssmax init", options.ssmax_init.is_some()),
+        ("swap at step", options.swap_at_step.is_some()),
     ];
-    if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
+    if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
         return Err(Error::invalid(
-            *flag,
+            *name,
             "a rule for softmax",
             "no such flag: the tiles of Multiscreen screen",
         ));
@@ -258,11 +258,7 @@ fn decoder(
     let variant = registry::find("attention variant to train", TRAINED, name)?;
     config["attention_variant"] = json!({"kind": variant.name});
     if let Some(scale) = options.ssmax_init.filter(|_| !matches!(variant.value, Multiplier::Learned { .. })) {
-        return Err(Error::invalid(
-            "--ssmax-init",
-            scale,
-            "a --variant with a scale beside it, such as ssmax",
-        ));
+        return Err(Error::invalid("ssmax init", scale, "a `variant` with a scale beside it, such as ssmax"));
     }
     if let Some(checkpoint) = checkpoint {
         // A head that the file holds counts, whatever its configuration says.
@@ -291,8 +287,8 @@ fn decoder(
     let decoder = || TrainableDecoder::new(spec.clone(), rows, &multipliers, from);
     let before_swap = match options.swap_at_step {
         Some(step) if variant.name == "softmax" || step > options.training.steps => {
-            let expected = "at most --steps, and a --variant to swap in";
-            return Err(Error::invalid("--swap-at-step", step, expected));
+            let expected = "at most `steps`, and a `variant` to swap in";
+            return Err(Error::invalid("swap at step", step, expected));
         }
         Some(_) => Some(Box::new(decoder()?.before_swap()) as Box<dyn Trainable>),
         None => None,
@@ -305,7 +301,7 @@ fn decoder(
 fn check_vocabulary(tokens: usize, spec: &DecoderSpec) -> Result<()> {
     if tokens > spec.vocab_size {
         let expected = format!("a tokenizer of at most {} entries, as the model has", spec.vocab_size);
-        return Err(Error::invalid("--tokenizer", tokens, expected));
+        return Err(Error::invalid("tokenizer", tokens, expected));
     }
     Ok(())
 }

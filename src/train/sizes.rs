@@ -39,7 +39,7 @@ impl ModelSizes {
     /// The `config.json` of the model, without its attention variant.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] naming the flag whose value cannot be.
+    /// [`Error::InvalidValue`] naming the setting whose value cannot be.
     pub fn config(&self, vocab_size: usize) -> Result<Value> {
         match self {
             Self::Decoder(sizes) => sizes.config(vocab_size),
@@ -78,23 +78,23 @@ pub struct ScreeningSizes {
 impl ScreeningSizes {
     fn config(&self, vocab_size: usize) -> Result<Value> {
         let counts = [
-            ("--hidden-size", self.hidden_size),
-            ("--num-hidden-layers", self.num_hidden_layers),
-            ("--num-attention-heads", self.num_attention_heads),
-            ("--value-dim", self.value_dim),
+            ("hidden size", self.hidden_size),
+            ("num hidden layers", self.num_hidden_layers),
+            ("num attention heads", self.num_attention_heads),
+            ("value dim", self.value_dim),
         ];
-        if let Some((flag, _)) = counts.iter().find(|(_, count)| *count == 0) {
-            return Err(Error::invalid(*flag, 0, "at least 1"));
+        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(Error::invalid(*name, 0, "at least 1"));
         }
         if self.key_dim < 2 {
             let expected = "at least 2: positions turn the first two coordinates";
-            return Err(Error::invalid("--key-dim", self.key_dim, expected));
+            return Err(Error::invalid("key dim", self.key_dim, expected));
         }
         if !(self.mipe_threshold > 1.0 && self.mipe_threshold.is_finite()) {
-            return Err(Error::invalid("--mipe-threshold", self.mipe_threshold, "a number above 1"));
+            return Err(Error::invalid("mipe threshold", self.mipe_threshold, "a number above 1"));
         }
         if !self.acceptance_init.is_finite() {
-            return Err(Error::invalid("--acceptance-init", self.acceptance_init, "a number"));
+            return Err(Error::invalid("acceptance init", self.acceptance_init, "a number"));
         }
         Ok(json!({
             "architectures": ["MultiscreenForCausalLM"],
@@ -172,14 +172,14 @@ impl Sizes {
     pub fn config(&self, vocab_size: usize) -> Result<Value> {
         if self.layer_pattern.is_empty() {
             return Err(Error::invalid(
-                "--layer-pattern",
+                "layer pattern",
                 "nothing",
                 "local, global, rotary or several of them",
             ));
         }
         if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(2 * self.num_attention_heads) {
-            let expected = format!("a number whose double divides --hidden-size {}", self.hidden_size);
-            return Err(Error::invalid("--num-attention-heads", self.num_attention_heads, expected));
+            let expected = format!("a number whose double divides `hidden size` {}", self.hidden_size);
+            return Err(Error::invalid("num attention heads", self.num_attention_heads, expected));
         }
         let kinds: Vec<_> = self.layer_pattern.iter().copied().cycle().take(self.num_hidden_layers).collect();
         let types = kinds.iter().map(|kind| match kind {

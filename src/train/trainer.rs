@@ -52,29 +52,29 @@ impl TrainingSettings {
     /// Checks the numbers.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] naming the flag.
+    /// [`Error::InvalidValue`] naming the setting.
     pub fn check(&self) -> Result<()> {
-        for (flag, count) in [("--batch-size", self.batch_size), ("--accumulation", self.accumulation)] {
+        for (name, count) in [("batch size", self.batch_size), ("accumulation", self.accumulation)] {
             if !(1..=1 << 20).contains(&count) {
-                return Err(Error::invalid(flag, count, "1 to 1048576"));
+                return Err(Error::invalid(name, count, "1 to 1048576"));
             }
         }
         if self.warmup_steps > self.steps {
-            let expected = format!("at most --steps {}", self.steps);
-            return Err(Error::invalid("--warmup-steps", self.warmup_steps, expected));
+            let expected = format!("at most `steps` {}", self.steps);
+            return Err(Error::invalid("warmup steps", self.warmup_steps, expected));
         }
         let numbers = [
-            ("--lr", self.lr, self.lr > 0.0, "above 0"),
-            ("--weight-decay", self.weight_decay, self.weight_decay >= 0.0, "at least 0"),
-            ("--clip", self.clip, self.clip >= 0.0, "above 0, or 0 for no limit"),
-            ("--answer-weight", self.answer_weight, self.answer_weight > 0.0, "above 0"),
-            ("--betas", self.betas.0, (0.0..1.0).contains(&self.betas.0), "from 0 to below 1"),
-            ("--betas", self.betas.1, (0.0..1.0).contains(&self.betas.1), "from 0 to below 1"),
+            ("lr", self.lr, self.lr > 0.0, "above 0"),
+            ("weight decay", self.weight_decay, self.weight_decay >= 0.0, "at least 0"),
+            ("clip", self.clip, self.clip >= 0.0, "above 0, or 0 for no limit"),
+            ("answer weight", self.answer_weight, self.answer_weight > 0.0, "above 0"),
+            ("betas", self.betas.0, (0.0..1.0).contains(&self.betas.0), "from 0 to below 1"),
+            ("betas", self.betas.1, (0.0..1.0).contains(&self.betas.1), "from 0 to below 1"),
         ];
         match numbers.iter().find(|(_, number, holds, _)| !(number.is_finite() && *holds)) {
             None => Ok(()),
-            Some((flag, number, _, expected)) => {
-                Err(Error::invalid(*flag, number, format!("a number {expected}")))
+            Some((name, number, _, expected)) => {
+                Err(Error::invalid(*name, number, format!("a number {expected}")))
             }
         }
     }
@@ -184,7 +184,7 @@ impl<'a> Trainer<'a> {
         let gradient_norm = self.sum_gradients();
         if !gradient_norm.is_finite() {
             return Err(Error::Compute(format!(
-                "the gradient of step {} is not finite: lower --lr or --clip",
+                "the gradient of step {} is not finite: lower `lr` or `clip`",
                 step + 1
             )));
         }

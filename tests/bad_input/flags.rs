@@ -41,6 +41,32 @@ fn names_that_are_in_no_table_get_the_table() {
     }
 }
 
+#[test]
+fn regression_a_message_names_the_flag_that_was_typed() {
+    let place = Place::new();
+    for (flags, said) in [
+        ("loss --context-length abc", "': --context-length: found abc, expected a number of tokens"),
+        ("run --context-lengths 1k,abc", "': --context-lengths: found abc, expected a number of tokens"),
+        ("view x --depth 400", "': --depth: found 400, expected per cent between 0"),
+        ("run --depths 400", "': --depths: found 400, expected per cent between 0"),
+        ("logits model --ids 1 -o x --attentions some", "': --attentions: found some, expected all, last"),
+    ] {
+        place.niah(flags).misuses(&[said]);
+    }
+    for (flags, said) in [
+        ("loss -m model --trials 0", "niah: --trials: found 0, expected at least 1"),
+        (
+            "run -m model --kv-dtype f32 --rope-theta 0",
+            "niah: --rope-theta: found 0, expected a number above 0",
+        ),
+        ("run -m model --context-lengths 2^38", "use shorter --context-lengths or a smaller checkpoint"),
+        ("loss -m model --context-length 2^38", "use a shorter --context-length or a smaller checkpoint"),
+        ("run -m model --variant softmax --ssmax-scale 1", "expected --variant ssmax, ssmax-bias or"),
+    ] {
+        place.niah(flags).refuses(USAGE, &[said]);
+    }
+}
+
 /// Pairs of flags of which one would do nothing.
 #[test]
 fn a_flag_that_another_leaves_without_a_use_is_refused() {

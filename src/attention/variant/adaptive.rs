@@ -26,7 +26,7 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
     let own = inputs.own_if(&[NAME]).and_then(|own| own.adaptive.as_ref());
     let learned = own.cloned().ok_or_else(|| {
         let expected = "a checkpoint that was trained with it (niah train --variant adaptive): its multipliers are learned";
-        Error::invalid("--variant", NAME, expected)
+        Error::invalid("variant", NAME, expected)
     })?;
     let follows: Vec<bool> = learned.biases.iter().map(Option::is_some).collect();
     let description = format!(

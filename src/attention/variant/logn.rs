@@ -19,7 +19,7 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
     let Some(length) = length.filter(|&length| length > 1) else {
         let expected =
             "a checkpoint whose configuration says how long it was trained: max_position_embeddings above 1";
-        return Err(Error::invalid("--variant", NAME, expected));
+        return Err(Error::invalid("variant", NAME, expected));
     };
     let follows = inputs.follows(NAME)?;
     let swap = if own.is_some() { "" } else { "zero-shot swap, " };

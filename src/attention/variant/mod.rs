@@ -144,10 +144,10 @@ impl<'a> VariantInputs<'a> {
         match self.scale_override {
             None => Ok(()),
             Some(s) => Err(Error::invalid(
-                "--ssmax-scale",
+                "ssmax scale",
                 s,
                 format!(
-                    "--variant ssmax, ssmax-bias or softmax-scale beside it: {name} has no scale to replace"
+                    "`variant` ssmax, ssmax-bias or softmax-scale beside it: {name} has no scale to replace"
                 ),
             )),
         }
@@ -310,7 +310,7 @@ mod tests {
         let inputs = VariantInputs { scale_override: Some(0.2), ..inputs(&layers) };
         for name in ["softmax", "ssmax-fixed", "logn", "temperature"] {
             let error = build(name, &inputs).err().unwrap().to_string();
-            assert!(error.contains("--ssmax-scale") && error.contains(name), "{error}");
+            assert!(error.contains("ssmax scale") && error.contains(name), "{error}");
         }
         assert!(build("ssmax", &inputs).is_ok());
     }

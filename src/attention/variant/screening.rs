@@ -19,8 +19,8 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
     let own = inputs.own_if(&[NAME]).and_then(|own| own.screens.as_ref());
     let (Some(screens), Some(spec)) = (own, inputs.screening) else {
         let expected = "a Multiscreen checkpoint: screening takes the place of attention and MLP, and its windows are learned; \
-                        --variant auto runs this checkpoint as it was made";
-        return Err(Error::invalid("--variant", NAME, expected));
+                        `variant` auto runs this checkpoint as it was made";
+        return Err(Error::invalid("variant", NAME, expected));
     };
     Ok(Box::new(Screening { description: describe(screens, spec), screens: screens.clone() }))
 }
@@ -108,11 +108,11 @@ mod tests {
     fn other_checkpoints_have_nothing_to_screen_with_and_no_scale_is_replaced() {
         let layers = layers();
         let error = build(NAME, &inputs(&layers)).err().unwrap().to_string();
-        assert!(error.contains("--variant") && error.contains("Multiscreen"), "{error}");
+        assert!(error.starts_with("variant: found") && error.contains("Multiscreen"), "{error}");
         let (own, spec) = (own([2.0, 3.0]), spec(true, MipePositions::Absolute));
         let inputs = VariantInputs { own: Some(&own), screening: Some(&spec), ..inputs(&layers) };
         let scaled = VariantInputs { scale_override: Some(0.2), ..inputs };
-        assert!(build(NAME, &scaled).err().unwrap().to_string().contains("--ssmax-scale"));
+        assert!(build(NAME, &scaled).err().unwrap().to_string().contains("ssmax scale"));
         assert_eq!(build(NAME, &inputs).unwrap().screens(1).unwrap()[0].window, 3.0);
     }
 }

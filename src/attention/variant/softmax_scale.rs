@@ -32,8 +32,8 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
         (None, Some(own)) => (own.iter().map(learned).collect(), describe_learned(own)),
         (None, None) => {
             let expected = "a checkpoint with learned scales (self_attn.softmax_scale), or a constant for all heads: \
-                            --ssmax-scale 2";
-            return Err(Error::invalid("--variant", NAME, expected));
+                            `ssmax scale` 2";
+            return Err(Error::invalid("variant", NAME, expected));
         }
     };
     let follows: Vec<bool> = layers.iter().map(Option::is_some).collect();
@@ -89,7 +89,7 @@ mod tests {
     fn a_constant_is_given_and_never_invented() {
         let layers = layers();
         let error = build(NAME, &inputs(&layers)).err().unwrap().to_string();
-        assert!(error.contains("softmax_scale") && error.contains("--ssmax-scale"), "{error}");
+        assert!(error.contains("softmax_scale") && error.contains("ssmax scale"), "{error}");
         let given = VariantInputs { scale_override: Some(2.0), ..inputs(&layers) };
         let variant = build(NAME, &given).unwrap();
         assert_eq!(variant.multipliers(0, &rows(&[1, 5])), Some(vec![vec![2.0, 2.0]; 2]));

@@ -24,9 +24,9 @@ pub(super) fn learned(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVar
 pub(super) fn biased(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>> {
     if !inputs.own.is_some_and(|own| own.has_bias()) {
         return Err(Error::invalid(
-            "--variant",
+            "variant",
             "ssmax-bias",
-            "a checkpoint that holds self_attn.ssmax_bias; use --variant ssmax for a zero-shot swap",
+            "a checkpoint that holds self_attn.ssmax_bias; use `variant` ssmax for a zero-shot swap",
         ));
     }
     let (layers, rule) = scales("ssmax-bias", inputs)?;
@@ -68,9 +68,9 @@ fn scales(name: &'static str, inputs: &VariantInputs<'_>) -> Result<(Vec<Option<
         }
         (None, None, _) => {
             return Err(Error::invalid(
-                "--variant",
+                "variant",
                 name,
-                "a checkpoint with learned scales or a training length; give --ssmax-scale, such as 0.17",
+                "a checkpoint with learned scales or a training length; give `ssmax scale`, such as 0.17",
             ));
         }
     };

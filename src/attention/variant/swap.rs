@@ -44,7 +44,7 @@ pub fn swapped_layers(name: &str, layers: &[LayerSpec], training_length: Option<
     match swapped.contains(&true) {
         true => Ok(swapped),
         false => Err(Error::invalid(
-            "--variant",
+            "variant",
             name,
             "a checkpoint with a layer that sees all keys: behind a window n stops growing, so a swap would change no layer of this one",
         )),
@@ -91,7 +91,7 @@ mod tests {
         let layers = windowed([Window::Sliding(32); 2]);
         for name in ["ssmax", "ssmax-fixed", "logn"] {
             let error = build(name, &inputs(&layers)).err().unwrap().to_string();
-            assert!(error.contains("--variant") && error.contains("no layer"), "{name}: {error}");
+            assert!(error.starts_with("variant: found") && error.contains("no layer"), "{name}: {error}");
         }
     }
 }

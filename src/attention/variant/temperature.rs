@@ -75,8 +75,8 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
     }
     if own.is_none() && !follows.contains(&true) {
         let expected = "a checkpoint with layers without rotary positions, which this rule is for, or with \
-                        llama_4_scaling_beta in its configuration; --variant logn and ssmax are for all layers";
-        return Err(Error::invalid("--variant", NAME, expected));
+                        llama_4_scaling_beta in its configuration; `variant` logn and ssmax are for all layers";
+        return Err(Error::invalid("variant", NAME, expected));
     }
     let swap = if own.is_some() { "" } else { "zero-shot swap to Llama 4's published rule, " };
     let rule = format!("{swap}{}{}", temperature.formula(), on_layers(&follows));

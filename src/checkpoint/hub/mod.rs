@@ -278,7 +278,7 @@ impl Fetch<'_> {
         let place = match self.client {
             Some(_) => "on the hub; check the id or the path",
             None if self.named == Named::ByFile => {
-                "in the cache; what a run names is never downloaded, name it yourself with --model to allow it"
+                "in the cache; what a run names is never downloaded, name it yourself with `model` to allow it"
             }
             None => "in the cache; unset HF_HUB_OFFLINE to download it",
         };

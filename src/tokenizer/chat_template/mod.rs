@@ -129,7 +129,7 @@ impl ChatTemplate {
         };
         // It is the system message's fault when the conversation renders without it.
         let remedy = match self.render_text(&[user]) {
-            Ok(_) => "; drop --system-instruction, or say it in the task's own text",
+            Ok(_) => "; drop `system instruction`, or say it in the task's own text",
             Err(_) => "",
         };
         Err(self.error(&format!("{problem}{remedy}")))
@@ -285,7 +285,7 @@ mod tests {
         let forgets = "{{ messages[-1].content }}";
         for (source, expected) in [(refuses, "no system role"), (forgets, "left out")] {
             let message = template(source).render(Some("Be brief."), "hi").unwrap_err().to_string();
-            assert!(message.contains(expected) && message.contains("--system-instruction"), "{message}");
+            assert!(message.contains(expected) && message.contains("`system instruction`"), "{message}");
             assert!(template(source).render(None, "hi").is_ok());
         }
     }

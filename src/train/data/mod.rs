@@ -46,7 +46,7 @@ impl Sources {
     /// When there is no haystack, or one cannot be divided into a part for training and one that is held out.
     pub fn new(haystacks: Vec<Haystack>, task: Box<dyn Task>) -> Result<Self> {
         if haystacks.is_empty() {
-            return Err(Error::invalid("--haystack", "nothing", "at least one haystack"));
+            return Err(Error::invalid("haystack", "nothing", "at least one haystack"));
         }
         let training = haystacks.into_iter().map(|haystack| haystack.part(Split::Training));
         Ok(Self {
@@ -121,7 +121,7 @@ impl<'a> Mixture<'a> {
     ) -> Result<Self> {
         let total: f64 = shares.iter().map(|(_, share)| share).sum();
         if !(total.is_finite() && shares.iter().all(|(_, share)| *share > 0.0)) || shares.is_empty() {
-            return Err(Error::invalid("--mix", format!("{shares:?}"), "kinds with shares above 0"));
+            return Err(Error::invalid("mix", format!("{shares:?}"), "kinds with shares above 0"));
         }
         let mut sum = 0.0;
         let kinds = shares.iter().map(|(name, share)| {
@@ -149,7 +149,7 @@ impl<'a> Mixture<'a> {
         let place = rng.unit();
         let chosen = self.kinds.iter().find(|(_, end)| place < *end).or(self.kinds.last());
         let Some((kind, _)) = chosen else {
-            return Err(Error::invalid("--mix", "nothing", "kinds with shares above 0"));
+            return Err(Error::invalid("mix", "nothing", "kinds with shares above 0"));
         };
         let difficulty = match self.curriculum {
             0 => 1.0,

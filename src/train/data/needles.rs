@@ -72,7 +72,7 @@ pub(super) fn make(make: &mut Make<'_>) -> Result<Sequence> {
         }
         if !drawn.shrink() {
             let expected = format!("at least {frame}, for a needle, its question and the answer");
-            return Err(Error::invalid("--context-length", make.rows, expected));
+            return Err(Error::invalid("context length", make.rows, expected));
         }
     };
     let mut passage = Passage::draw(make);
