@@ -2,9 +2,9 @@
 
 #![allow(clippy::print_stdout)] // a program may print
 
-use niah::export::svg;
+use niah::export::{palette::RAG, svg};
 use niah::grid::{ContextLength, Depth, Grid};
-use niah::report::document::{Figure, Panel};
+use niah::report::document::Figure;
 use niah::report::heatmap::Heatmap;
 use niah::{Device, ModelChoice, Settings};
 
@@ -17,7 +17,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{} tokens, depth {} %: {:?}", row.context_length, row.depth_percent, row.accuracy);
     }
     let map = Heatmap::accuracy(&run.cells(), run.record.training_length);
-    let (name, caption, panels) = ("grid".to_string(), run.record.title(), vec![Panel::Heatmap(map)]);
-    std::fs::write("grid.svg", svg::draw(&Figure { name, caption, panels }))?;
+    std::fs::write("grid.svg", svg::draw(&Figure::heatmap("grid", map), RAG))?;
     Ok(run.check()?)
 }

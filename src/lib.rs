@@ -9,7 +9,7 @@
 //! 2. [`prompt`] builds each prompt from a [`task`] and a [`haystack`], exact to the token, as a pure function of its inputs.
 //! 3. [`generate`] runs it through the [`model`] under an [`attention`] variant, and probes the rows that predict the answer.
 //! 4. [`runner`] scores the answer ([`score`]) and hands one flat row ([`trial::Outcome`]) to the run's directory ([`store`]).
-//! 5. [`report`] sums rows up, with their uncertainty ([`stats`]), or compares two runs; [`export`] turns reports into bytes.
+//! 5. [`report`] sums rows up, with their uncertainty ([`stats`]), or compares two runs; [`export`] turns any report into bytes.
 //!
 //! [`train`] makes checkpoints that load like any other; what it draws from, a run can leave out ([`split`]). [`loss`] measures
 //! how well any of them predicts text, by position.
@@ -24,7 +24,7 @@
 //! ```text
 //!  6  main · cli · commands · laboratory   clap, stdout, exit codes
 //!  5  export · store · evaluate         reports to bytes; what lies on disk; a plan run to its end
-//!  4  report · stats                    outcomes to tables and heatmap layout
+//!  4  report · stats                    facts to a document and typed rows
 //!  3  plan · prefix · runner · train    the only modules that see both columns below
 //!  2  score                             (response, expected) to 0..1
 //!  1  TEXT  grid needle haystack split  | TENSOR  spec weights attention model
@@ -39,7 +39,7 @@
 //! - `attention` and `model` know token ids and token ranges, never needles or tasks.
 //! - `checkpoint` and `model` meet in [`spec`], which is data, and in [`weights`], tensors by name; neither names the other.
 //! - What is chosen about a model's attention and precision is told of in `cli` and in [`plan::ModelChoice`] alone.
-//! - clap stands only in `main`, `cli` and `commands`, comfy-table only in `export/table.rs`, the csv crate only in `store/csv.rs`,
+//! - clap stands only in `main`, `cli` and `commands`, comfy-table only in `export/terminal/table.rs`, the csv crate only in the two `csv.rs`,
 //!   ureq only in `checkpoint/hub/`.
 //! - One function, [`attention::attend`], turns scores into mixed values: masking, chunks, grouped heads and probing happen
 //!   there once, for the reference and for the fused kernel. What screens instead of normalising has one such function as well,

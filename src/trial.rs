@@ -35,10 +35,11 @@ impl Trial {
 }
 
 /// Whether a trial ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// It ran and was scored.
+    #[default]
     Ok,
     /// It failed; the `error` column says why, and the next run tries it again.
     Error,
@@ -61,7 +62,7 @@ pub enum Finding {
 }
 
 /// One row of `results.csv`: everything that is kept of a trial. Missing values are `None` and stay empty in files.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Short hash that names the run.
     pub run_id: String,
@@ -141,7 +142,7 @@ pub struct Outcome {
 ///
 /// The first group is taken at the query that predicts the first answer token; the `answer_` group is the mean over
 /// the queries that predict each answer token under teacher forcing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AttentionRow {
     /// Short hash that names the run, as in `results.csv`: with `row_id` the key over tables of several runs.
     #[serde(default)]
@@ -186,7 +187,7 @@ pub struct AttentionRow {
 }
 
 /// One row of `tokens.csv`: the attention that one prompt token received at the query that predicts the first answer token.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TokenRow {
     /// Short hash that names the run, as in `results.csv`: with `row_id` the key over tables of several runs.
     #[serde(default)]

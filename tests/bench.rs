@@ -10,11 +10,11 @@ use candle_core::Device;
 use common::bench::Bench;
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
-use niah::export::speed::read_speeds;
 use niah::model::Spent;
 use niah::model::decoder::{Decoder, Forward};
 use niah::report::speed::LengthSpeed;
 use niah::spec::Dtype;
+use niah::store::bench::read_speeds;
 
 /// `niah bench` of the checkpoint with these.
 fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
@@ -93,7 +93,7 @@ fn what_cannot_be_measured_is_said_before_the_weights_load() {
         (["--chunk-size", "0"], "--chunk-size: found 0"),
         (["--context-lengths", "0"], "--context-lengths: found 0"),
         (["--context-lengths", "1000000M"], "the run needs"),
-        (["--output-format", "svg"], "table, csv, json"),
+        (["--output-format", "pdf"], "table, csv, json"),
         (["--kv-dtype", "int8"], "f32, bf16"),
     ] {
         bench.refused(&arguments(&more), &[said]);

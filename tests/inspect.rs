@@ -338,7 +338,7 @@ fn bad_input_is_refused_with_a_reason() {
     for (arguments, word) in [
         (&["nowhere"][..], "nowhere"),
         (&["text.gguf"], "not a GGUF file"),
-        (&["tiny", "--output-format", "csv"], "known: table, json"),
+        (&["tiny", "--output-format", "xml"], "known: table, csv, json"),
         (&["tiny", "--context-lengths", "0"], "--context-lengths"),
         (&["tiny", "--context-lengths", "4x"], "4k (4096)"),
     ] {

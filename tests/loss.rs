@@ -178,7 +178,7 @@ fn what_cannot_be_measured_is_said_before_the_weights_load() {
         (&["--trials", "0"][..], &["--trials: found 0"][..]),
         (&["--buckets", "0"], &["--buckets: found 0"]),
         (&["--chunk-size", "0"], &["--chunk-size: found 0"]),
-        (&["--output-format", "svg"], &["table, csv, json"]),
+        (&["--output-format", "xml"], &["table, csv, json"]),
         (&["--context-length", "1000000M"], &["the run needs", "--context-length"]),
         (
             &["--haystack", "short.txt", "--split", "all"],

@@ -17,15 +17,19 @@ use niah::attention::probe::ProbeRequest;
 use niah::attention::{AttentionProbe, AttentionRecorder, HeadRow};
 use niah::error::{Error, Result};
 use niah::export::style::Style;
-use niah::export::{json, table, terminal};
+use niah::export::terminal::blocks;
+use niah::export::{csv as csv_form, json};
 use niah::generate::{Completion, LanguageModel, Request};
 use niah::grid::{ContextLength, Depth, Grid};
 use niah::haystack::Haystack;
 use niah::plan::{ChatChoice, ModelChoice, RunPlan, Settings};
 use niah::progress::Silent;
 use niah::prompt::{Form, Prompt, PromptPlan, Snap};
+use niah::report::data::Data;
+use niah::report::document::{Block, Document, Figure};
 use niah::report::heatmap::Heatmap;
-use niah::report::{self, CellSummary, Summary};
+use niah::report::run::summary;
+use niah::report::{self, CellSummary, Report, Summary};
 use niah::runner::{Labels, RunContext, run_trials};
 use niah::score::SCORERS;
 use niah::spec::Dtype;
@@ -216,15 +220,21 @@ impl World {
     }
 
     fn cells_csv(&self, outcomes: &[Outcome]) -> String {
-        csv::cells(&self.cells(outcomes)).unwrap()
+        self.written(outcomes, csv_form::write)
+    }
+
+    /// The cells in a form.
+    fn written(&self, outcomes: &[Outcome], form: fn(&Report, &Style) -> Result<Vec<u8>>) -> String {
+        let report = Report { document: Document::default(), data: Data::rows(self.cells(outcomes)) };
+        String::from_utf8(form(&report, &Style::plain(100)).unwrap()).unwrap()
     }
 
     /// Both heatmaps and the summary.
     fn drawn(&self, outcomes: &[Outcome]) -> String {
         let (cells, style) = (self.cells(outcomes), Style::plain(100));
-        let accuracy = terminal::draw(&Heatmap::accuracy(&cells, Some(300)), &style);
-        let mass = terminal::draw(&Heatmap::needle_mass(&cells, Some(300)), &style);
-        accuracy + &mass + &table::summary(&Summary::of(outcomes), &style)
+        let maps = [Heatmap::accuracy(&cells, Some(300)), Heatmap::needle_mass(&cells, Some(300))];
+        let maps = maps.map(|map| Block::Figure(Figure::heatmap("map", map)));
+        blocks(&[&maps[..], &summary(&Summary::of(outcomes))].concat(), &style)
     }
 }
 
@@ -415,8 +425,7 @@ fn cells_that_have_not_run_stay_missing() {
     let outcomes = outcomes(directory.path());
     let csv = world.cells_csv(&outcomes);
     assert!(csv.contains("\n768,50.0,0,0,,,,,0,0,,,,,\n1024,0.0,0,0,,,,,0,0,,,,,\n"), "{csv}");
-    let json: serde_json::Value =
-        serde_json::from_str(&json::array(&world.cells(&outcomes)).unwrap()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&world.written(&outcomes, json::write)).unwrap();
     assert_eq!(json[5]["accuracy"], serde_json::Value::Null);
     let drawn = world.drawn(&outcomes);
     for line in ["      0  100% @@ |   0%      .", "     50  100% @@ |  .        .", " .  missing: 3"] {

@@ -310,3 +310,30 @@ fn regression_tables_of_two_runs_do_not_mix_where_they_are_joined() {
     assert_eq!(one.1, two.1);
     assert_ne!(one.0, two.0);
 }
+
+#[test]
+fn every_report_comes_in_every_form() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "out", "--tokens", "--limit=1"]);
+    let reports: &[&[&str]] = &[
+        &["view", "out"],
+        &["view", "out", "--by", "layer", "--length=200", "--depth=0"],
+        &["compare", "out", "out"],
+        &["attend", "out", "--length=200", "--depth=0"],
+        &["inspect", "tiny"],
+        &["loss", "-m", "tiny", "--context-length=64", "-n=1"],
+    ];
+    let beginnings =
+        [("csv", ""), ("json", ""), ("markdown", "# "), ("html", "<!DOCTYPE html>"), ("svg", "<svg ")];
+    for report in reports {
+        for (form, beginning) in beginnings {
+            let written = bench.stdout(&[report, &["--output-format", form][..]].concat());
+            assert!(
+                written.starts_with(beginning) && written.lines().count() > 1,
+                "{report:?} {form}: {written}"
+            );
+        }
+        let json = bench.stdout(&[report, &["--output-format", "json"][..]].concat());
+        serde_json::from_str::<Value>(&json).unwrap();
+    }
+}

@@ -45,7 +45,7 @@ pub struct CompareArgs {
     /// Directory to keep runs of models in, as DIR/a and DIR/b; the same command continues them [default: not kept]
     #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     pub output: Option<PathBuf>,
-    /// What goes to stdout: table (heatmaps and tables), csv or json (rows of cells, lengths, all beyond the training length, all)
+    /// What goes to stdout: table (heatmaps and tables), csv or json (rows of cells, lengths, all beyond the training length, all), markdown, html or svg
     #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table", help_heading = "Output")]
     pub output_format: Exporter,
     /// TOML file with any of these flags as keys; the command line wins
@@ -74,6 +74,9 @@ pub struct DemoArgs {
     /// Seed of every random choice
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
+    /// What goes to stdout: table (heatmaps and the results), csv or json (the cells of all), markdown, html or svg
+    #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table")]
+    pub output_format: Exporter,
     /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,

@@ -102,7 +102,7 @@ pub struct RunArgs {
     /// Directory of the results [default: niah-runs/MODEL-VARIANT-TASK]; the same command continues it
     #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     pub output: Option<PathBuf>,
-    /// What goes to stdout: table (heatmaps), csv or json (the cell table)
+    /// What goes to stdout: table (heatmaps), csv or json (the cell table), markdown, html or svg
     #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table", help_heading = "Output")]
     pub output_format: Exporter,
     /// Also keep the attention mass of every prompt token, in tokens.csv

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::values::{dtype, inspection_exporter, kv_dtype};
+use super::values::{dtype, exporter, kv_dtype};
 use crate::checkpoint::DEFAULT_CHECKPOINT;
-use crate::export::inspection::InspectionExporter;
+use crate::export::Exporter;
 use crate::grid::ContextLength;
 use crate::model::kv_cache::KvDtype;
 use crate::plan::ModelChoice;
@@ -30,9 +30,9 @@ pub struct InspectArgs {
     /// Lengths in tokens whose memory is shown: 4k,8k or 4096 or 2^12
     #[arg(long, value_name = "LENGTHS", value_delimiter = ',', default_value = "1k,4k,16k,64k")]
     pub context_lengths: Vec<ContextLength>,
-    /// What goes to stdout: table (a page), or json (everything)
-    #[arg(long, value_name = "FORM", value_parser = inspection_exporter, default_value = "table")]
-    pub output_format: InspectionExporter,
+    /// What goes to stdout: table (a page), json (everything), csv (the facts), markdown, html or svg
+    #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table")]
+    pub output_format: Exporter,
 }
 
 impl InspectArgs {

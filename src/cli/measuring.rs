@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::model::{AttentionArgs, MachineArgs};
-use super::values::{loss_exporter, speed_exporter, split};
+use super::values::{exporter, split};
 use crate::checkpoint::DEFAULT_CHECKPOINT;
-use crate::export::loss::LossExporter;
-use crate::export::speed::SpeedExporter;
+use crate::export::Exporter;
 use crate::grid::ContextLength;
 use crate::plan::RowChoice;
 use crate::split::Split;
@@ -100,9 +99,9 @@ pub struct LossArgs {
     /// Directory of loss.csv and loss.json, which says what was measured and the means of each text
     #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     pub output: Option<PathBuf>,
-    /// What goes to stdout: table (with bars), csv or json (the table of buckets)
-    #[arg(long, value_name = "FORM", value_parser = loss_exporter, default_value = "table", help_heading = "Output")]
-    pub output_format: LossExporter,
+    /// What goes to stdout: table (with bars), csv or json (the table of buckets), markdown, html or svg (a curve)
+    #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table", help_heading = "Output")]
+    pub output_format: Exporter,
     /// TOML file with any of these flags as keys; the command line wins
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub config: Option<PathBuf>,
@@ -145,9 +144,9 @@ pub struct BenchArgs {
     /// Directory of bench.json: medians and ranges, and what was measured
     #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     pub output: Option<PathBuf>,
-    /// What goes to stdout: table (medians and ranges), csv (medians), or json (both)
-    #[arg(long, value_name = "FORM", value_parser = speed_exporter, default_value = "table", help_heading = "Output")]
-    pub output_format: SpeedExporter,
+    /// What goes to stdout: table (medians and ranges), csv (medians), json (both), markdown, html or svg (curves)
+    #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table", help_heading = "Output")]
+    pub output_format: Exporter,
     /// TOML file with any of these flags as keys; the command line wins
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub config: Option<PathBuf>,

@@ -1,9 +1,6 @@
 //! Values of flags that are names in a table of [`crate::registry`], or a pair.
 
 use crate::error::Error;
-use crate::export::inspection::{INSPECTION_EXPORTERS, InspectionExporter};
-use crate::export::loss::{LOSS_EXPORTERS, LossExporter};
-use crate::export::speed::{SPEED_EXPORTERS, SpeedExporter};
 use crate::export::{EXPORTERS, Exporter};
 use crate::grid::{DEPTH_SPACINGS, DepthSpacing};
 use crate::model::kv_cache::{KV_DTYPES, KvDtype};
@@ -33,18 +30,6 @@ pub(super) fn chat_choice(text: &str) -> Result<ChatChoice, Error> {
 
 pub(super) fn exporter(text: &str) -> Result<Exporter, Error> {
     Ok(registry::find("form of output", EXPORTERS, text)?.value)
-}
-
-pub(super) fn inspection_exporter(text: &str) -> Result<InspectionExporter, Error> {
-    Ok(registry::find("form of output", INSPECTION_EXPORTERS, text)?.value)
-}
-
-pub(super) fn speed_exporter(text: &str) -> Result<SpeedExporter, Error> {
-    Ok(registry::find("form of output", SPEED_EXPORTERS, text)?.value)
-}
-
-pub(super) fn loss_exporter(text: &str) -> Result<LossExporter, Error> {
-    Ok(registry::find("form of output", LOSS_EXPORTERS, text)?.value)
 }
 
 pub(super) fn split(text: &str) -> Result<Split, Error> {

@@ -29,7 +29,7 @@ pub struct ViewArgs {
     /// Cell of --by layer: its depth in per cent [default: the middle one]
     #[arg(long)]
     pub depth: Option<Depth>,
-    /// What goes to stdout: table (heatmaps), csv or json (the table of cells, or of the heads of one)
+    /// What goes to stdout: table (heatmaps), csv or json (the table of cells, or of the heads of one), markdown, html or svg
     #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table")]
     pub output_format: Exporter,
 }
@@ -68,6 +68,9 @@ pub struct AttendArgs {
     /// How many heads to list [default: 10]
     #[arg(long, value_name = "N")]
     pub top: Option<usize>,
+    /// What goes to stdout: table (the shaded prompt), csv or json (its tokens), markdown, html or svg (a curve)
+    #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table")]
+    pub output_format: Exporter,
     /// A text of your own, read from a file (- for stdin), instead of a run
     #[arg(long, value_name = "FILE", requires = "query", help_heading = "Own text")]
     pub text: Option<PathBuf>,

@@ -10,15 +10,15 @@ use super::{Shown, prepare, show, tell, warn};
 use crate::attention::probe::AttentionCapture;
 use crate::cli::AttendArgs;
 use crate::error::{Error, Result};
-use crate::export::shaded::{self, ShadedToken};
 use crate::export::style::Style;
-use crate::export::table;
 use crate::files;
 use crate::generate::{LanguageModel, Request};
 use crate::plan::{RunPlan, TextPlan};
 use crate::printable;
 use crate::progress::Silent;
-use crate::report;
+use crate::report::attention::PromptReport;
+use crate::report::document::ShadedToken;
+use crate::report::{self, Report};
 use crate::runner::{attention_rows, run_one};
 use crate::store::csv;
 use crate::store::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
@@ -45,15 +45,13 @@ pub fn page(args: &AttendArgs, style: &Style) -> Result<Shown> {
         (None, Some(text)) => of_text(text, args, head)?,
         (None, None) => return Err(Error::invalid("niah attend", "nothing", "a run's directory, or --text")),
     };
-    let title: Vec<String> =
-        shown.title.iter().flat_map(|line| style.wrap(&printable::shortened(line))).collect();
-    let mut page = format!("{}\n\n{}", title.join("\n"), shaded::draw(&shown.tokens, style));
-    if !shown.heads.is_empty() {
-        let values = shown.tokens.iter().any(|token| token.in_value);
-        let heads = table::heads(&shown.heads, args.top.unwrap_or(LISTED_HEADS), values, style);
-        page += &format!("\nheads by needle mass\n{heads}");
-    }
-    Ok(Shown { text: style.page(&page), warnings: shown.warnings })
+    let report = PromptReport {
+        lines: shown.title.iter().map(|line| printable::shortened(line).into_owned()).collect(),
+        tokens: shown.tokens,
+        heads: shown.heads,
+        top: args.top.unwrap_or(LISTED_HEADS),
+    };
+    Ok(Shown { output: (args.output_format.write)(&Report::from(report), style)?, warnings: shown.warnings })
 }
 
 /// Heads that are listed where the user asks for no number.

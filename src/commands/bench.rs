@@ -3,21 +3,22 @@
 use candle_core::Device;
 use serde_json::json;
 
-use super::{machine_record, made_again, prepare, print, warn};
+use super::{machine_record, made_again, prepare, print_bytes, warn};
 use crate::attention::AttentionVariant;
 use crate::cli::BenchArgs;
 use crate::clock;
 use crate::error::Result;
-use crate::export::speed::{SpeedReport, write_speeds};
 use crate::export::style::Style;
 use crate::model::decoder::Decoder;
 use crate::model::gemm_peak::GemmPeak;
 use crate::plan::{BenchPlan, BenchSettings, BenchTokens, OpenModel};
 use crate::progress::{Bar, Progress};
-use crate::report::speed::{LengthSpeed, SpeedOf};
+use crate::report::Report;
+use crate::report::speed::{LengthSpeed, SpeedOf, SpeedReport};
 use crate::spec::Dtype;
 use crate::speed::{Speed, measure, peak_memory};
 use crate::stats::median;
+use crate::store::bench::write_speeds;
 use crate::store::directory::make;
 
 /// Tokens of a prompt that is read once to warm up the machine where peak memory is not asked for: the first use of its memory
@@ -71,7 +72,7 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
         write_speeds(directory, &lengths, &about)?;
     }
     let notes = notes(args, &lengths);
-    print(&(args.output_format)(&SpeedReport { title, lengths, notes }, style)?)?;
+    print_bytes(&(args.output_format.write)(&Report::from(SpeedReport { title, lengths, notes }), style)?)?;
     removed.map_or(Ok(()), |directory| Err(made_again(directory)))
 }
 

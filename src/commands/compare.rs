@@ -7,16 +7,16 @@ use candle_core::Device;
 
 use super::telling::{Telling, stopped};
 use super::{
-    Shown, machine_record, planned_cells, prepare, print, settings, show, stop_on_interrupt, tell, warn,
+    Shown, machine_record, planned_cells, prepare, print_bytes, settings, show, stop_on_interrupt, tell, warn,
 };
 use crate::cli::{AttentionArgs, CompareArgs, ModelArgs};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Finished, Prompts, Watch};
-use crate::export::comparison::ComparisonReport;
 use crate::export::style::Style;
 use crate::plan::RunPlan;
+use crate::report::compared::ComparisonReport;
 use crate::report::comparison::Comparison;
-use crate::report::latest;
+use crate::report::{Report, latest};
 use crate::store::directory::{RUN_JSON, RunDirectory, RunRecord};
 use crate::store::stored::StoredRun;
 
@@ -31,7 +31,7 @@ pub fn run(args: &CompareArgs, given: &[(String, String)], style: &Style) -> Res
         true => return show(&page_of_stored(args, style)?),
         false => with_models(args)?,
     };
-    print(&(args.output_format.comparison)(&report(&a, &b)?, style)?)?;
+    print_bytes(&(args.output_format.write)(&Report::from(report(&a, &b)?), style)?)?;
     [a, b].iter().try_for_each(Finished::check)
 }
 
@@ -41,8 +41,8 @@ pub fn run(args: &CompareArgs, given: &[(String, String)], style: &Style) -> Res
 /// When one cannot be read, or they were not asked the same.
 pub fn page_of_stored(args: &CompareArgs, style: &Style) -> Result<Shown> {
     let [(a, of_a), (b, of_b)] = [stored(&args.a)?, stored(&args.b)?];
-    let text = (args.output_format.comparison)(&report(&a, &b)?, style)?;
-    Ok(Shown { text, warnings: [of_a, of_b].concat() })
+    let output = (args.output_format.write)(&Report::from(report(&a, &b)?), style)?;
+    Ok(Shown { output, warnings: [of_a, of_b].concat() })
 }
 
 /// Whether this is the directory of a run. A checkpoint has no run.json.

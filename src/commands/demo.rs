@@ -3,15 +3,15 @@
 
 use super::compare::{check_first_prompts, report};
 use super::telling::Telling;
-use super::{machine_record, prepare, print, run_report, stop_on_interrupt, warn};
+use super::{machine_record, prepare, print_bytes, run_report, stop_on_interrupt, warn};
 use crate::checkpoint::{Checkpoint, RopeOverride, SHIPPED_PREFIX};
 use crate::cli::DemoArgs;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Finished, Watch};
-use crate::export::comparison;
 use crate::export::style::Style;
 use crate::grid::{ContextLength, DepthSpacing, Grid, spaced_depths};
 use crate::plan::{ChatChoice, ModelChoice, RunPlan, Settings};
+use crate::report::compared::side_by_side;
 use crate::spec::Dtype;
 use crate::split::Split;
 use crate::store::directory::RunRecord;
@@ -64,7 +64,7 @@ pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
     let reports = reports.collect::<Result<Vec<_>>>()?;
     let runs: Vec<_> = finished.iter().map(|run| run_report(&run.outcomes, &run.record)).collect();
     let names: Vec<_> = finished.iter().map(|run| run.record.variant.as_str()).collect();
-    print(&comparison::side_by_side(&runs, &names, &reports, style))?;
+    print_bytes(&(args.output_format.write)(&side_by_side(&runs, &names, &reports), style)?)?;
     finished.iter().try_for_each(Finished::check)
 }
 

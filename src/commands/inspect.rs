@@ -1,10 +1,11 @@
 //! `niah inspect`: what a checkpoint is, from its headers.
 
-use super::print;
+use super::print_bytes;
 use crate::cli::InspectArgs;
 use crate::error::Result;
 use crate::export::style::Style;
 use crate::plan::Inspection;
+use crate::report::Report;
 
 /// Runs the command.
 ///
@@ -12,5 +13,5 @@ use crate::plan::Inspection;
 /// When the checkpoint cannot be found, is damaged or of an unknown family.
 pub fn run(args: &InspectArgs, style: &Style) -> Result<()> {
     let found = Inspection::of(&args.choice(), &args.context_lengths)?;
-    print(&(args.output_format)(&found, style)?)
+    print_bytes(&(args.output_format.write)(&Report::from(found), style)?)
 }

@@ -4,20 +4,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use super::{machine_record, made_again, prepare, print, stop_on_interrupt, tell, warn};
+use super::{machine_record, made_again, prepare, print_bytes, stop_on_interrupt, tell, warn};
 use crate::cli::LossArgs;
 use crate::clock;
 use crate::error::Result;
-use crate::export::loss::{LossReport, write_losses};
 use crate::export::style::Style;
 use crate::loss::losses;
 use crate::model::decoder::Decoder;
 use crate::plan::{LossPlan, LossSettings};
 use crate::progress::{Bar, Progress};
-use crate::report::loss::{by_position, position_buckets, text_means};
+use crate::report::Report;
+use crate::report::loss::{LossReport, by_position, position_buckets, text_means};
 use crate::split;
 use crate::stats::{LARGE, Method};
 use crate::store::directory::make;
+use crate::store::loss::write_losses;
 
 /// Runs the command.
 ///
@@ -50,7 +51,7 @@ pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
     let training_length = plan.model.spec().training_length();
     let report =
         LossReport { title: title(&plan), buckets, training_length, notes: notes(plan.settings.trials) };
-    print(&(args.output_format)(&report, style)?)?;
+    print_bytes(&(args.output_format.write)(&Report::from(report), style)?)?;
     if let Some(directory) = &args.output {
         tell(format_args!("results: {}", directory.display()));
     }

@@ -27,14 +27,15 @@ use serde_json::{Value, json};
 
 use crate::cli::{self, Drawing, GridArgs, MachineArgs, ModelArgs};
 use crate::error::{self, Error, Result};
+use crate::export::Exporter;
 use crate::export::palette::PALETTES;
 use crate::export::style::{Style, detect};
-use crate::export::{Exporter, RunReport};
 use crate::grid::{Cell, ContextLength, Depth, Grid, spaced_depths, spaced_lengths};
 use crate::plan::Settings;
 use crate::printable;
 use crate::registry;
-use crate::report::{self, Summary};
+use crate::report::run::RunReport;
+use crate::report::{self, Report, Summary};
 use crate::store::directory::{RunRecord, replace};
 use crate::trial::Outcome;
 
@@ -85,7 +86,11 @@ fn warn(warnings: &[String]) {
 
 /// Writes to stdout. A reader that has gone away (`| head`) is no error.
 fn print(text: &str) -> Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+    print_bytes(text.as_bytes())
+}
+
+fn print_bytes(bytes: &[u8]) -> Result<()> {
+    match io::stdout().lock().write_all(bytes).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let reason = error::reason(&error);
             Err(Error::output("stdout", format!("cannot write: {reason}; send the output elsewhere")))
@@ -97,14 +102,14 @@ fn print(text: &str) -> Result<()> {
 /// What a command shows of something that is stored.
 pub struct Shown {
     /// For stdout.
-    pub text: String,
+    pub output: Vec<u8>,
     /// For stderr, a line each.
     pub warnings: Vec<String>,
 }
 
 fn show(shown: &Shown) -> Result<()> {
     warn(&shown.warnings);
-    print(&shown.text)
+    print_bytes(&shown.output)
 }
 
 /// Hands `write` a new file that takes the place of `path` once all is written. A pipe or a device takes the bytes as they
@@ -144,8 +149,8 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
 }
 
 /// The results of a run in the form that was asked for.
-fn results(outcomes: &[Outcome], record: &RunRecord, exporter: Exporter, style: &Style) -> Result<String> {
-    (exporter.run)(&run_report(outcomes, record), style)
+fn results(outcomes: &[Outcome], record: &RunRecord, exporter: Exporter, style: &Style) -> Result<Vec<u8>> {
+    (exporter.write)(&Report::from(run_report(outcomes, record)), style)
 }
 
 /// What is drawn of a run.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::telling::{Telling, stopped};
-use super::{machine_record, prepare, print, results, settings, stop_on_interrupt, tell, warn};
+use super::{machine_record, prepare, print, print_bytes, results, settings, stop_on_interrupt, tell, warn};
 use crate::cli::RunArgs;
 use crate::error::Result;
 use crate::evaluate::{Evaluation, Watch, failures};
@@ -35,7 +35,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let watch = Watch { progress: &mut Telling::default(), stop: &stop };
     let ran = evaluation.go_on(&mut store, &record, args.tokens, args.limit, watch);
     let ran = ran.map_err(|error| stopped(error, &store, plan.trials().len(), &directory))?;
-    print(&results(store.outcomes(), &record, args.output_format, style)?)?;
+    print_bytes(&results(store.outcomes(), &record, args.output_format, style)?)?;
     tell(format_args!("results: {}", directory.display()));
     failures(store.outcomes(), &ran, plan.trials().len())
 }

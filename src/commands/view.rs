@@ -1,13 +1,16 @@
 //! `niah view`: stored results, drawn again without a model.
 
+use serde::Serialize;
+
 use super::{Shown, results, show};
 use crate::cli::{By, ViewArgs};
 use crate::error::{Error, Result};
 use crate::export::style::Style;
-use crate::export::{CellReport, RowExporter};
 use crate::grid::{Cell, ContextLength, Depth, Grid};
 use crate::printable::listed;
-use crate::report;
+use crate::report::data::Data;
+use crate::report::document::Document;
+use crate::report::{self, Report, run};
 use crate::store::csv;
 use crate::store::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
 use crate::store::stored::StoredRun;
@@ -33,7 +36,7 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
                 return Err(Error::invalid(flag, found, "--by layer beside it, which shows one cell"));
             }
             let StoredRun { record, outcomes, warnings } = StoredRun::read(&args.directory)?;
-            Ok(Shown { text: results(&outcomes, &record, args.output_format, style)?, warnings })
+            Ok(Shown { output: results(&outcomes, &record, args.output_format, style)?, warnings })
         }
         By::Layer => {
             let record = RunRecord::read(&args.directory)?;
@@ -41,24 +44,25 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
             let path = args.directory.join(ATTENTION_CSV);
             let belongs = |row: &AttentionRow| row.row_id.starts_with(&report::row_prefix(cell));
             let attention = csv::selected(path, MOST_HEADS, belongs)?;
-            let report = CellReport { cell, heads: report::heads(cell, &attention) };
-            if report.heads.is_empty() {
+            let heads = report::heads(cell, &attention);
+            if heads.is_empty() {
                 return Err(Error::file(
                     &args.directory,
                     format!("no trial of length {} and depth {} has run", cell.context_length, cell.depth),
                 ));
             }
-            Ok(Shown { text: (args.output_format.cell)(&report, style)?, warnings: Vec::new() })
+            let output = (args.output_format.write)(&run::cell(cell, heads), style)?;
+            Ok(Shown { output, warnings: Vec::new() })
         }
         By::Trial => {
-            let write = rows(args)?.trials;
+            check_rows(args)?;
             let StoredRun { outcomes, warnings, .. } = StoredRun::read(&args.directory)?;
-            Ok(Shown { text: write(&outcomes, style)?, warnings })
+            Ok(Shown { output: rows(args, outcomes, style)?, warnings })
         }
         By::Token => {
-            let write = rows(args)?.tokens;
+            check_rows(args)?;
             let tokens: Vec<TokenRow> = csv::read(args.directory.join(TOKENS_CSV))?;
-            Ok(Shown { text: write(&tokens, style)?, warnings: Vec::new() })
+            Ok(Shown { output: rows(args, tokens, style)?, warnings: Vec::new() })
         }
     }
 }
@@ -66,11 +70,20 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
 /// Rows of `attention.csv` that one cell has, at most: a thousand trials of a thousand heads.
 const MOST_HEADS: usize = 1_000_000;
 
-/// What writes rows.
-fn rows(args: &ViewArgs) -> Result<RowExporter> {
-    args.output_format.rows.ok_or_else(|| {
-        Error::invalid("--output-format", "table", "csv or json, for the rows of --by trial and --by token")
-    })
+/// Refuses forms for readers of rows that are for programs.
+fn check_rows(args: &ViewArgs) -> Result<()> {
+    match args.output_format.rows {
+        true => Ok(()),
+        false => Err(Error::invalid(
+            "--output-format",
+            args.output_format.name,
+            "csv or json, for the rows of --by trial and --by token",
+        )),
+    }
+}
+
+fn rows<R: Serialize + Default + 'static>(args: &ViewArgs, rows: Vec<R>, style: &Style) -> Result<Vec<u8>> {
+    (args.output_format.write)(&Report { document: Document::default(), data: Data::rows(rows) }, style)
 }
 
 /// The cell of the grid at this length and depth; without them the longest length and the middle depth.

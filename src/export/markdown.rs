@@ -1,29 +1,107 @@
-//! A document as Markdown, its figures as files beside it.
+//! A document as Markdown: with its figures as files beside it, or alone, where heatmaps are tables.
 
 use std::fmt::Write as _;
 
+use super::style::Style;
+use super::terminal::shaded;
+use crate::error::Result;
 use crate::printable;
-use crate::report::document::{Block, Document, Table};
+use crate::report::Report;
+use crate::report::document::{Block, Document, Figure, Panel, Table};
+use crate::report::heatmap::Heatmap;
+
+/// The report as Markdown that needs no other file. Curves, which no text can show, are named.
+///
+/// # Errors
+/// None.
+pub fn write(report: &Report, _: &Style) -> Result<Vec<u8>> {
+    Ok(document(&report.document, in_words).into_bytes())
+}
 
 /// The document as Markdown; figures are `figures/NAME.svg`.
 #[must_use]
 pub fn text(document: &Document) -> String {
+    self::document(document, |text, figure| {
+        let file = format!("figures/{}.svg", figure.name);
+        let _ = writeln!(text, "\n![{}]({file})\n\n{}", figure.name, escaped(&figure.caption));
+    })
+}
+
+fn document(document: &Document, figure: fn(&mut String, &Figure)) -> String {
     let mut text = format!("# {}\n", escaped(&document.title));
-    for block in &document.blocks {
-        let _ = match block {
-            Block::Heading(words) => writeln!(text, "\n## {}", escaped(words)),
-            Block::Paragraph(words) => writeln!(text, "\n{}", escaped(words)),
-            Block::Code(lines) => writeln!(text, "\n{}", of_code(lines)),
-            Block::Table(table) => {
-                writeln!(text, "\n{}\n\n{}", escaped(&table.caption), of_table(table).trim_end())
+    document.blocks.iter().for_each(|block| of_block(&mut text, block, figure));
+    text
+}
+
+fn of_block(text: &mut String, block: &Block, figure: fn(&mut String, &Figure)) {
+    let _ = match block {
+        Block::Heading(words) => writeln!(text, "\n## {}", escaped(words)),
+        Block::Paragraph(words) => writeln!(text, "\n{}", escaped(words)),
+        Block::Lines(lines) => lines.iter().try_for_each(|line| writeln!(text, "\n{}", escaped(line))),
+        Block::Facts(facts) => {
+            let rows = facts.iter().map(|(name, text)| vec![name.clone(), text.clone()]).collect();
+            let table = Table::new(&["", ""], rows);
+            writeln!(text, "\n{}", of_table(&table, "---|").trim_end())
+        }
+        Block::Code(lines) => writeln!(text, "\n{}", of_code(lines)),
+        Block::Table(table) | Block::Wide(table) | Block::Bars(table, _) => {
+            let caption =
+                if table.caption.is_empty() { String::new() } else { escaped(&table.caption) + "\n\n" };
+            writeln!(text, "\n{caption}{}", of_table(table, "---:|").trim_end())
+        }
+        Block::Figure(drawn) => {
+            figure(text, drawn);
+            Ok(())
+        }
+        Block::Prompt(tokens) => writeln!(text, "\n{}", of_code(&shaded::draw(tokens, &Style::plain(100)))),
+        Block::Together(blocks) => {
+            blocks.iter().for_each(|block| of_block(text, block, figure));
+            Ok(())
+        }
+    };
+}
+
+/// A figure without a picture.
+fn in_words(text: &mut String, figure: &Figure) {
+    for panel in &figure.panels {
+        let _ = match panel {
+            Panel::Heatmap(map) => {
+                writeln!(
+                    text,
+                    "\n{}\n\n{}",
+                    escaped(&map.title),
+                    of_table(&of_heatmap(map), "---:|").trim_end()
+                )
             }
-            Block::Figure(figure) => {
-                let file = format!("figures/{}.svg", figure.name);
-                writeln!(text, "\n![{}]({file})\n\n{}", figure.name, escaped(&figure.caption))
+            Panel::Chart(chart) => {
+                writeln!(text, "\n(figure: {}, in --output-format svg and html)", escaped(&chart.title))
             }
         };
     }
-    text
+    if !figure.caption.is_empty() {
+        let _ = writeln!(text, "\n{}", escaped(&figure.caption));
+    }
+}
+
+/// The values of a heatmap; a missing one is empty, and a bar stands where the training length ends.
+fn of_heatmap(map: &Heatmap) -> Table {
+    let mark = map.mark.as_ref().map(|mark| mark.before_column);
+    let marked = |mut cells: Vec<String>, words: &str| {
+        if let Some(column) = mark {
+            cells.insert(column.min(cells.len()), words.to_string());
+        }
+        cells
+    };
+    let row = |(name, cells): (&String, &Vec<_>)| {
+        let text = |cell: &Option<crate::report::heatmap::HeatCell>| {
+            cell.map_or(String::new(), |cell| map.unit.text(cell.value, false))
+        };
+        [vec![name.clone()], marked(cells.iter().map(text).collect(), "|")].concat()
+    };
+    let rows = map.rows.iter().zip(&map.cells).map(row).collect();
+    let header =
+        [vec![format!("{} / {}", map.y_label, map.x_label)], marked(map.columns.clone(), "|")].concat();
+    Table { caption: String::new(), header, rows }
 }
 
 /// Text that means itself in Markdown, on one line: no code, emphasis, link or HTML begins in it, and hidden characters can be read.
@@ -53,12 +131,13 @@ fn of_code(lines: &str) -> String {
     format!("{fence}\n{}\n{fence}", printable::lines(lines.trim_end()))
 }
 
-fn of_table(table: &Table) -> String {
+/// The table, its first column to the left and the others as `aligned` says.
+fn of_table(table: &Table, aligned: &str) -> String {
     let row = |cells: &[String]| {
         let cells: Vec<_> = cells.iter().map(|cell| escaped(cell).replace('|', "\\|")).collect();
         format!("| {} |\n", cells.join(" | "))
     };
-    let aligned: String = (0..table.header.len()).map(|i| if i == 0 { "---|" } else { "---:|" }).collect();
+    let aligned: String = (0..table.header.len()).map(|i| if i == 0 { "---|" } else { aligned }).collect();
     let rows: String = table.rows.iter().map(|cells| row(cells)).collect();
     format!("{}|{aligned}\n{rows}", row(&table.header))
 }

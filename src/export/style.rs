@@ -65,6 +65,11 @@ impl Style {
         Self { color: ColorMode::None, charset: Charset::Ascii, palette: RAG, width, csv_safe: false }
     }
 
+    /// Any character, without colours, for text that goes into a file.
+    pub(super) fn unicode() -> Self {
+        Self { charset: Charset::Unicode, ..Self::plain(MAX_WIDTH) }
+    }
+
     /// The usable width.
     pub(super) fn columns(&self) -> usize {
         self.width.clamp(MIN_WIDTH, MAX_WIDTH)

@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::palette::{MISSING, VIRIDIS};
+use super::palette::{MISSING, Palette};
+use super::style::Style;
+use crate::error::{Error, Result};
 use crate::printable;
-use crate::report::document::{Axis, Chart, Figure, Panel, Point, Series, Shape};
-use crate::report::heatmap::Heatmap;
+use crate::report::Report;
+use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Series, Shape};
+use crate::report::heatmap::{Heatmap, Scale as Colors};
 
 /// Colours of series that the colour-blind can tell apart (Okabe and Ito 2008).
 const COLORS: [&str; 8] =
@@ -22,24 +25,96 @@ const LEGEND_ENTRY: (f64, f64) = (40.0, 6.8);
 /// Panels beside each other.
 const PANELS_A_ROW: usize = 2;
 
+/// All figures of the report under each other, below its title and what is said before the first of them.
+///
+/// # Errors
+/// When the report has no figure.
+pub fn write(report: &Report, style: &Style) -> Result<Vec<u8>> {
+    let document = &report.document;
+    let figures: Vec<&Figure> = figures(&document.blocks).collect();
+    if figures.is_empty() {
+        return Err(Error::Message(
+            "this report has no picture to draw; take another form of output, such as html".to_string(),
+        ));
+    }
+    let width = figures.iter().map(|figure| Size::of(figure).width).fold(0.0, f64::max);
+    let mut lines = vec![document.title.as_str()];
+    match document.blocks.first() {
+        Some(Block::Paragraph(words)) => lines.push(words),
+        Some(Block::Lines(words)) => lines.extend(words.iter().map(String::as_str)),
+        _ => {}
+    }
+    let narrow = Style { width: (width / LEGEND_ENTRY.1) as usize, ..Style::unicode() };
+    let lines: Vec<String> = lines.iter().flat_map(|line| narrow.wrap(line)).collect();
+    let mut y = LEGEND_LINE * (lines.len() as f64 + 1.0);
+    let height = figures.iter().map(|figure| Size::of(figure).height).sum::<f64>() + y;
+    let mut svg = open([width, height], &document.title);
+    for (index, words) in lines.iter().enumerate() {
+        text(&mut svg, [8.0, LEGEND_LINE * (index as f64 + 1.0)], "start", "#222222", words);
+    }
+    for figure in figures {
+        let _ = writeln!(svg, "<g transform=\"translate(0 {y})\">");
+        draw_panels(&mut svg, figure, style.palette);
+        svg.push_str("</g>\n");
+        y += Size::of(figure).height;
+    }
+    svg.push_str("</svg>\n");
+    Ok(svg.into_bytes())
+}
+
+fn figures(blocks: &[Block]) -> impl Iterator<Item = &Figure> {
+    blocks.iter().filter_map(|block| match block {
+        Block::Figure(figure) => Some(figure),
+        _ => None,
+    })
+}
+
 /// The figure, without its caption.
 #[must_use]
-pub fn draw(figure: &Figure) -> String {
-    let legend = legend(&figure.panels);
-    let columns = figure.panels.len().clamp(1, PANELS_A_ROW);
-    let rows = figure.panels.len().div_ceil(PANELS_A_ROW);
-    let width = PANEL.0 * columns as f64;
-    let longest = legend.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
-    let entry = LEGEND_ENTRY.0 + LEGEND_ENTRY.1 * longest as f64;
-    let legend_columns = (((width - MARGINS[0]) / entry) as usize).clamp(1, 2 * columns);
-    let legend_rows = legend.len().div_ceil(legend_columns);
-    let height = PANEL.1 * rows as f64 + LEGEND_LINE * legend_rows as f64 + 8.0;
-    let mut svg = format!(
+pub fn draw(figure: &Figure, palette: Palette) -> String {
+    let Size { width, height, .. } = Size::of(figure);
+    let mut svg = open([width, height], &figure.caption);
+    draw_panels(&mut svg, figure, palette);
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// The beginning of a picture.
+fn open([width, height]: [f64; 2], label: &str) -> String {
+    format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"{}\">\n<rect width=\"100%\" height=\"100%\" \
          fill=\"#ffffff\"/>\n",
-        escaped(&figure.caption)
-    );
+        escaped(label)
+    )
+}
+
+/// What a figure takes, in pixels, and how its legend is laid out.
+struct Size {
+    width: f64,
+    height: f64,
+    rows: usize,
+    legend_columns: usize,
+}
+
+impl Size {
+    fn of(figure: &Figure) -> Self {
+        let legend = legend(&figure.panels);
+        let columns = figure.panels.len().clamp(1, PANELS_A_ROW);
+        let rows = figure.panels.len().div_ceil(PANELS_A_ROW);
+        let width = PANEL.0 * columns as f64;
+        let longest = legend.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
+        let entry = LEGEND_ENTRY.0 + LEGEND_ENTRY.1 * longest as f64;
+        let legend_columns = (((width - MARGINS[0]) / entry) as usize).clamp(1, 2 * columns);
+        let legend_rows = legend.len().div_ceil(legend_columns);
+        let height = PANEL.1 * rows as f64 + LEGEND_LINE * legend_rows as f64 + 8.0;
+        Self { width, height, rows, legend_columns }
+    }
+}
+
+fn draw_panels(svg: &mut String, figure: &Figure, palette: Palette) {
+    let legend = legend(&figure.panels);
+    let Size { width, rows, legend_columns, .. } = Size::of(figure);
     for (index, panel) in figure.panels.iter().enumerate() {
         let (column, row) = (index % PANELS_A_ROW, index / PANELS_A_ROW);
         let _ = writeln!(
@@ -49,8 +124,8 @@ pub fn draw(figure: &Figure) -> String {
             PANEL.1 * row as f64
         );
         match panel {
-            Panel::Chart(chart) => draw_chart(&mut svg, chart),
-            Panel::Heatmap(map) => draw_heatmap(&mut svg, map),
+            Panel::Chart(chart) => draw_chart(svg, chart),
+            Panel::Heatmap(map) => draw_heatmap(svg, map, palette),
         }
         svg.push_str("</g>\n");
     }
@@ -59,11 +134,9 @@ pub fn draw(figure: &Figure) -> String {
         let x = MARGINS[0] + (width - MARGINS[0]) / legend_columns as f64 * column as f64;
         let y = PANEL.1 * rows as f64 + LEGEND_LINE * (row as f64 + 0.5);
         let sample = [Point::new(x, y), Point::new(x + 22.0, y)];
-        draw_points(&mut svg, &sample, color, *shape);
-        text(&mut svg, [x + 28.0, y + 4.0], "start", "#222222", name);
+        draw_points(svg, &sample, color, *shape);
+        text(svg, [x + 28.0, y + 4.0], "start", "#222222", name);
     }
-    svg.push_str("</svg>\n");
-    svg
 }
 
 /// Text that means itself in HTML and SVG, hidden characters as escapes that can be read: some of them may stand in no XML.
@@ -95,6 +168,21 @@ fn legend(panels: &[Panel]) -> Vec<(&str, &'static str, Shape)> {
 
 fn color(series: &Series) -> &'static str {
     COLORS[series.color % COLORS.len()]
+}
+
+/// The title of a panel, smaller where it is long.
+fn title(svg: &mut String, words: &str) {
+    let (x, room) = ((MARGINS[0] + PANEL.0 - MARGINS[2]) / 2.0, PANEL.0 - 8.0);
+    let size = room / (LEGEND_ENTRY.1 / 12.0 * words.chars().count().max(1) as f64);
+    if size >= 12.0 {
+        return text(svg, [x, 18.0], "middle", "#000000", words);
+    }
+    let words = escaped(words);
+    let _ = writeln!(
+        svg,
+        "<text x=\"{:.1}\" y=\"18.0\" text-anchor=\"middle\" font-size=\"{size:.1}\" fill=\"#000000\">{words}</text>",
+        PANEL.0 / 2.0
+    );
 }
 
 fn text(svg: &mut String, [x, y]: [f64; 2], anchor: &str, fill: &str, words: &str) {
@@ -190,7 +278,7 @@ fn draw_chart(svg: &mut String, chart: &Chart) {
         [point.y, low, high]
     });
     let y = Scale::new(&chart.y, all_y, [y_end, top]);
-    text(svg, [(left + x_end) / 2.0, 18.0], "middle", "#000000", &chart.title);
+    title(svg, &chart.title);
     for tick in x.ticks() {
         let at = x.place(tick);
         line(svg, [at, top], [at, y_end], "stroke=\"#e4e4e4\"");
@@ -261,32 +349,43 @@ fn draw_points(svg: &mut String, points: &[Point], color: &str, shape: Shape) {
     }
 }
 
-fn draw_heatmap(svg: &mut String, map: &Heatmap) {
+fn draw_heatmap(svg: &mut String, map: &Heatmap, palette: Palette) {
     let [left, top, right, bottom] = MARGINS;
     let (columns, rows) = (map.columns.len().max(1) as f64, map.rows.len().max(1) as f64);
     let cell = [(PANEL.0 - left - right) / columns, (PANEL.1 - top - bottom) / rows];
-    text(svg, [(left + PANEL.0 - right) / 2.0, 18.0], "middle", "#000000", &map.title);
+    title(svg, &map.title);
+    let every = |room: f64, names: &[String]| {
+        let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0) as f64;
+        (LEGEND_ENTRY.1 * (longest + 1.0) / room).ceil().max(1.0) as usize
+    };
     for (row, (name, cells)) in map.rows.iter().zip(&map.cells).enumerate() {
         let y = top + cell[1] * row as f64;
-        text(svg, [left - 6.0, y + cell[1] / 2.0 + 4.0], "end", "#444444", name);
+        if row % ((12.0 / cell[1]).ceil().max(1.0) as usize) == 0 {
+            text(svg, [left - 6.0, y + cell[1] / 2.0 + 4.0], "end", "#444444", name);
+        }
         for (column, value) in cells.iter().enumerate() {
             let x = left + cell[0] * column as f64;
-            let color = value.map(|value| VIRIDIS.color(map.position(value.value)));
+            let color = value.map(|value| match map.scale {
+                Colors::Sequential => palette.color(map.position(value.value)),
+                Colors::Diverging => palette.diverging(map.position(value.value)),
+            });
             let fill = color.unwrap_or(MISSING).hex();
             let _ = writeln!(
                 svg,
                 "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{fill}\"/>",
-                cell[0] - 1.0,
-                cell[1] - 1.0
+                (cell[0] - 1.0).max(0.5),
+                (cell[1] - 1.0).max(0.5)
             );
             if let (Some(value), Some(color)) = (value, color) {
                 let words = map.unit.text(value.value, false);
                 let at = [x + cell[0] / 2.0, y + cell[1] / 2.0 + 4.0];
-                text(svg, at, "middle", &color.text_color().hex(), &words);
+                if LEGEND_ENTRY.1 * words.len() as f64 <= cell[0] && cell[1] >= 12.0 {
+                    text(svg, at, "middle", &color.text_color().hex(), &words);
+                }
             }
         }
     }
-    for (column, name) in map.columns.iter().enumerate() {
+    for (column, name) in map.columns.iter().enumerate().step_by(every(cell[0], &map.columns)) {
         let x = left + cell[0] * (column as f64 + 0.5);
         text(svg, [x, PANEL.1 - bottom + 16.0], "middle", "#444444", name);
     }
@@ -301,8 +400,8 @@ fn draw_heatmap(svg: &mut String, map: &Heatmap) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::document::Series;
-    use crate::report::heatmap::{HeatCell, Scale as Colors, Unit};
+    use crate::export::palette::RAG;
+    use crate::report::heatmap::{HeatCell, Unit};
 
     fn chart(points: Vec<Point>, logarithmic: bool) -> Panel {
         let series = Series { name: "a < b & c".to_string(), color: 9, shape: Shape::Line, points };
@@ -324,7 +423,7 @@ mod tests {
     fn what_is_drawn_lies_in_the_picture_and_words_are_escaped() {
         let points =
             vec![Point::new(1.0, 5.0), Point { interval: Some((2.0, 9.0)), ..Point::new(1024.0, 3.0) }];
-        let svg = draw(&figure(vec![chart(points, true)]));
+        let svg = draw(&figure(vec![chart(points, true)]), RAG);
         assert!(svg.contains("a &lt; b &amp; c") && svg.contains("&quot;quoted&quot;"), "{svg}");
         assert!(svg.contains(">1k<") && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         let (_, line) = svg.split_once("<polyline").unwrap();
@@ -343,7 +442,7 @@ mod tests {
             Panel::Chart(chart)
         };
         let starts = |names: &[&str]| {
-            let svg = draw(&figure(names.iter().map(|name| named(name)).collect()));
+            let svg = draw(&figure(names.iter().map(|name| named(name)).collect()), RAG);
             let start = |name: &&str| {
                 let element =
                     svg.split(&format!(">{name}</text>")).next().unwrap().rsplit("<text").next().unwrap();
@@ -384,7 +483,7 @@ mod tests {
             [vec![], vec![Point::new(3.0, 1.0)], vec![Point::new(1.0, f64::NAN), Point::new(2.0, 1.0)]]
         {
             for logarithmic in [false, true] {
-                let svg = draw(&figure(vec![chart(points.clone(), logarithmic)]));
+                let svg = draw(&figure(vec![chart(points.clone(), logarithmic)]), RAG);
                 assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
             }
         }
@@ -406,7 +505,7 @@ mod tests {
             mark: None,
             notes: vec![],
         };
-        let svg = draw(&figure(vec![Panel::Heatmap(map)]));
+        let svg = draw(&figure(vec![Panel::Heatmap(map)]), RAG);
         assert_eq!((svg.matches("100%<").count(), svg.matches(&MISSING.hex()).count()), (1, 1), "{svg}");
     }
 

@@ -6,16 +6,16 @@ use serde_json::Value;
 
 use crate::checkpoint::{Checkpoint, RopeOverride};
 use crate::error::{Error, Result};
-use crate::export::loss::{LOSS_CSV, LOSS_JSON};
-use crate::export::speed::{BENCH_JSON, read_speeds};
 use crate::files;
 use crate::laboratory::report::rates::RateRun;
 use crate::laboratory::report::sizes::SizedModel;
 use crate::laboratory::report::{SeedRun, StepLoss};
 use crate::report::loss::{BucketLoss, mean_within};
 use crate::report::speed::LengthSpeed;
+use crate::store::bench::{BENCH_JSON, read_speeds};
 use crate::store::csv;
 use crate::store::directory::{ATTENTION_CSV, RESULTS_CSV};
+use crate::store::loss::{LOSS_CSV, LOSS_JSON};
 use crate::store::training::step_reports;
 use crate::train::StepReport;
 

@@ -15,6 +15,7 @@ use self::flags::Trials;
 use crate::cli::ExperimentArgs;
 use crate::commands::tell;
 use crate::error::{Error, Result};
+use crate::export::palette::VIRIDIS;
 use crate::export::{html, markdown, svg};
 use crate::laboratory::report::{Configuration, Experiment, Paper, document};
 use crate::registry::{self, Entry};
@@ -91,12 +92,12 @@ fn write(directory: &Path, document: &Document) -> Result<()> {
     };
     for block in &document.blocks {
         if let Block::Figure(figure) = block {
-            write(&figures.join(format!("{}.svg", figure.name)), svg::draw(figure))?;
+            write(&figures.join(format!("{}.svg", figure.name)), svg::draw(figure, VIRIDIS))?;
         }
     }
     write(&directory.join("report.md"), markdown::text(document))?;
     let page = directory.join("report.html");
-    write(&page, html::page(document))?;
+    write(&page, html::page(document, VIRIDIS))?;
     tell(format_args!("report: {} and report.md", page.display()));
     Ok(())
 }

@@ -19,10 +19,11 @@ use crate::stats::{Interval, PairedTrial, holm, mean, mean_interval, paired_inte
 use crate::trial::{Outcome, Status};
 
 /// What a row is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
     /// One length and depth.
+    #[default]
     Cell,
     /// All depths of one length.
     Length,
@@ -33,7 +34,7 @@ pub enum Level {
 }
 
 /// One row of the table of a comparison; `a` and `b` are the two runs, differences are B - A.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ComparisonRow {
     /// What the row is about.
     pub level: Level,

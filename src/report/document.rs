@@ -1,9 +1,9 @@
-//! A report as a document: headings, text, tables and figures, for every format to write.
+//! A report as a document: headings, text, tables and figures, for every format to write. What a format cannot show it leaves out.
 
 use super::heatmap::Heatmap;
 
 /// A document.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Document {
     /// Its title.
     pub title: String,
@@ -18,12 +18,24 @@ pub enum Block {
     Heading(String),
     /// A paragraph.
     Paragraph(String),
+    /// Sentences that begin a line each.
+    Lines(Vec<String>),
+    /// Names, and what is to be said of each; a name that stands again right away is not repeated.
+    Facts(Vec<(String, String)>),
     /// Lines of a terminal or a file, as they are.
     Code(String),
     /// A table.
     Table(Table),
+    /// A table that may be shown in parts, some columns at a time, where there is little room.
+    Wide(Table),
+    /// A table with a bar behind every row, for a share of the whole.
+    Bars(Table, Vec<f64>),
     /// A figure.
     Figure(Figure),
+    /// A prompt, shaded by the attention that its tokens received.
+    Prompt(Vec<ShadedToken>),
+    /// What belongs together, as a table and its notes do.
+    Together(Vec<Block>),
 }
 
 /// A table.
@@ -33,8 +45,35 @@ pub struct Table {
     pub caption: String,
     /// Names of the columns. The first holds names, the others numbers.
     pub header: Vec<String>,
-    /// As many cells a row as there are columns.
+    /// As many cells a row as there are columns, or one alone for a line across.
     pub rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table that needs no caption.
+    #[must_use]
+    pub fn new(header: &[&str], rows: Vec<Vec<String>>) -> Self {
+        Self { caption: String::new(), header: header.iter().map(ToString::to_string).collect(), rows }
+    }
+
+    /// The same with a caption.
+    #[must_use]
+    pub fn captioned(self, caption: &str) -> Self {
+        Self { caption: caption.to_string(), ..self }
+    }
+}
+
+/// A token of a prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShadedToken {
+    /// Its text.
+    pub text: String,
+    /// The attention it received.
+    pub mass: f64,
+    /// Whether it belongs to a needle.
+    pub in_needle: bool,
+    /// Whether it belongs to the value of a needle.
+    pub in_value: bool,
 }
 
 /// Pictures side by side.
@@ -55,6 +94,34 @@ pub enum Panel {
     Chart(Chart),
     /// A grid.
     Heatmap(Heatmap),
+}
+
+impl Figure {
+    /// One heatmap; what it means beyond its axes is the caption.
+    #[must_use]
+    pub fn heatmap(name: &str, map: Heatmap) -> Self {
+        Self::heatmaps(name, vec![map])
+    }
+
+    /// Heatmaps side by side.
+    #[must_use]
+    pub fn heatmaps(name: &str, maps: Vec<Heatmap>) -> Self {
+        let mut notes: Vec<String> = Vec::new();
+        let marks = maps.iter().filter_map(|map| map.mark.as_ref().map(|mark| &mark.label));
+        for note in marks.chain(maps.iter().flat_map(|map| &map.notes)) {
+            if !notes.contains(note) {
+                notes.push(note.clone());
+            }
+        }
+        let panels = maps.into_iter().map(Panel::Heatmap).collect();
+        Self { name: name.to_string(), caption: notes.join("; "), panels }
+    }
+
+    /// One chart.
+    #[must_use]
+    pub fn chart(name: &str, caption: &str, chart: Chart) -> Self {
+        Self { name: name.to_string(), caption: caption.to_string(), panels: vec![Panel::Chart(chart)] }
+    }
 }
 
 /// Curves or dots over an axis.

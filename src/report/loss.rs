@@ -7,10 +7,13 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use super::data::Data;
+use super::document::{Axis, Block, Chart, Document, Figure, Point, Series, Shape, Table};
+use super::{Report, or_missing};
 use crate::stats::{Interval, mean, mean_interval};
 
 /// The mean loss at some positions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct BucketLoss {
     /// The first position: tokens that the prediction is made from.
     pub position_start: usize,
@@ -89,6 +92,78 @@ pub fn mean_within(buckets: &[BucketLoss], end: usize) -> Option<f64> {
     let sum = within.filter_map(|bucket| Some((bucket.loss_mean? * bucket.n_tokens as f64, bucket.n_tokens)));
     let (loss, tokens) = sum.fold((0.0, 0), |(loss, tokens), (of, n)| (loss + of, tokens + n));
     (tokens > 0).then(|| loss / tokens as f64)
+}
+
+/// What there is to say of losses by position.
+pub struct LossReport {
+    /// What ran, in one line.
+    pub title: String,
+    /// The loss by position, ascending.
+    pub buckets: Vec<BucketLoss>,
+    /// Length the checkpoint was trained on.
+    pub training_length: Option<usize>,
+    /// How it was measured, in words.
+    pub notes: Vec<String>,
+}
+
+impl From<LossReport> for Report {
+    fn from(report: LossReport) -> Self {
+        let LossReport { title, buckets, training_length, notes } = report;
+        let blocks = vec![
+            Block::Paragraph(title),
+            bars(&buckets, training_length),
+            Block::Figure(curve(&buckets, training_length)),
+            Block::Lines(notes),
+        ];
+        let title = "Loss by position".to_string();
+        Self { document: Document { title, blocks }, data: Data::rows(buckets) }
+    }
+}
+
+/// Losses by position with bars from 0 up; a line of its own stands where the training length ends.
+fn bars(buckets: &[BucketLoss], training_length: Option<usize>) -> Block {
+    let largest = buckets.iter().filter_map(|bucket| bucket.loss_mean).fold(0.0, f64::max);
+    let (mut rows, mut shares) = (Vec::new(), Vec::new());
+    let mut trained = training_length.filter(|&length| length > 0);
+    for bucket in buckets {
+        if let Some(length) = trained.filter(|&length| bucket.position_end > length) {
+            rows.push(vec![format!("trained to {length}")]);
+            shares.push(0.0);
+            trained = None;
+        }
+        let positions = match (bucket.position_start, bucket.position_end) {
+            (start, end) if start == end => end.to_string(),
+            (start, end) => format!("{start}-{end}"),
+        };
+        let interval = bucket.loss_ci_low.zip(bucket.loss_ci_high);
+        rows.push(vec![
+            positions,
+            bucket.n_tokens.to_string(),
+            or_missing(bucket.loss_mean.map(|loss| format!("{loss:.3}"))),
+            or_missing(interval.map(|(low, high)| format!("{low:.3} to {high:.3}"))),
+        ]);
+        shares.push(bucket.loss_mean.map_or(0.0, |loss| loss / largest));
+    }
+    Block::Bars(Table::new(&["position", "tokens", "loss", "95% CI"], rows), shares)
+}
+
+/// The loss of every bucket over its last position.
+fn curve(buckets: &[BucketLoss], training_length: Option<usize>) -> Figure {
+    let point = |bucket: &BucketLoss| {
+        let interval = bucket.loss_ci_low.zip(bucket.loss_ci_high);
+        Some(Point { interval, ..Point::new(bucket.position_end as f64, bucket.loss_mean?) })
+    };
+    let points = buckets.iter().filter_map(point).collect();
+    let last = buckets.last().map_or(0, |bucket| bucket.position_end);
+    let mark = training_length.filter(|&length| length > 0 && length < last);
+    let chart = Chart {
+        title: "Loss by position".to_string(),
+        x: Axis::logarithmic("position (tokens)"),
+        y: Axis::linear("loss (nats per token)", None),
+        series: vec![Series { name: "mean over texts".to_string(), color: 1, shape: Shape::Line, points }],
+        marks: mark.map(|length| (length as f64, "training length".to_string())).into_iter().collect(),
+    };
+    Figure::chart("loss", "Mean loss by position, with 95 % intervals over texts", chart)
 }
 
 #[cfg(test)]

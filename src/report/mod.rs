@@ -1,12 +1,18 @@
-//! From outcomes to tables: one row a cell, one a length, one overall, and what became of the needles.
+//! From facts to a [`Report`]: a document for readers and typed rows for programs, whatever the format.
 //!
+//! Of outcomes first come tables: one row a cell, one a length, one overall, and what became of the needles.
 //! Missing stays missing: a value that no trial gave is `None`, never 0. Trials that failed or were skipped are counted and
 //! enter no mean. Two runs on identical prompts are compared pair by pair ([`comparison`]).
 
+pub mod attention;
+pub mod compared;
 pub mod comparison;
+pub mod data;
 pub mod document;
 pub mod heatmap;
+pub mod inspection;
 pub mod loss;
+pub mod run;
 pub mod speed;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,6 +24,19 @@ pub use crate::score::classify;
 use crate::grid::Cell;
 use crate::stats::{self, Interval};
 use crate::trial::{AttentionRow, Finding, Outcome, Status};
+
+/// What a command has to say, before any format.
+pub struct Report {
+    /// For readers.
+    pub document: document::Document,
+    /// For programs.
+    pub data: data::Data,
+}
+
+/// The text of a value that may be missing.
+fn or_missing(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "-".to_string())
+}
 
 /// Means over a set of trials.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,7 +103,7 @@ impl Tally {
 }
 
 /// One row of the cell table; its fields are those of [`Tally`], flat, in the order of the columns.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct CellSummary {
     /// Prompt length asked for, in tokens.
     pub context_length: usize,
@@ -154,7 +173,7 @@ pub fn cells(outcomes: &[Outcome], planned: &[Cell]) -> Vec<CellSummary> {
 }
 
 /// One head in one cell.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct HeadSummary {
     /// Layer, from 0.
     pub layer: usize,

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::data::{Data, Rows, Whole};
+use super::document::{Axis, Block, Chart, Document, Figure, Panel, Point, Series, Shape, Table};
+use super::{Report, or_missing};
+use crate::grid::ContextLength;
 use crate::speed::Speed;
 use crate::stats::median;
 
@@ -31,7 +35,7 @@ impl Spread {
 }
 
 /// The speed at one length. What could not be measured is missing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LengthSpeed {
     /// Tokens of the prompt.
     pub context_length: usize,
@@ -85,6 +89,107 @@ impl LengthSpeed {
 /// A duration in seconds, never 0.
 fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64().max(1e-9)
+}
+
+/// What there is to say of speeds.
+pub struct SpeedReport {
+    /// What ran, in one line.
+    pub title: String,
+    /// The speed at each length.
+    pub lengths: Vec<LengthSpeed>,
+    /// How it was measured, in words.
+    pub notes: Vec<String>,
+}
+
+/// The medians of a length, as a row.
+#[derive(Default, Serialize)]
+struct Medians {
+    context_length: usize,
+    prefill_tokens_per_second: Option<f64>,
+    decode_tokens_per_second: Option<f64>,
+    attention_share: Option<f64>,
+    gemm_peak_share: Option<f64>,
+    peak_memory_mib: Option<f64>,
+}
+
+impl From<&LengthSpeed> for Medians {
+    fn from(speed: &LengthSpeed) -> Self {
+        let median = |spread: Option<Spread>| spread.map(|spread| spread.median);
+        Self {
+            context_length: speed.context_length,
+            prefill_tokens_per_second: median(speed.prefill_tokens_per_second),
+            decode_tokens_per_second: median(speed.decode_tokens_per_second),
+            attention_share: median(speed.attention_share),
+            gemm_peak_share: median(speed.gemm_peak_share),
+            peak_memory_mib: speed.peak_memory_mib,
+        }
+    }
+}
+
+impl From<SpeedReport> for Report {
+    fn from(report: SpeedReport) -> Self {
+        let SpeedReport { title, lengths, notes } = report;
+        let blocks = vec![
+            Block::Paragraph(title),
+            Block::Table(table(&lengths)),
+            Block::Figure(curves(&lengths)),
+            Block::Lines(notes),
+        ];
+        let medians = lengths.iter().map(Medians::from).collect();
+        let data = Data { table: Rows::of::<Medians>(medians), whole: Some(Whole::Rows(Rows::of(lengths))) };
+        Self { document: Document { title: "Speed by prompt length".to_string(), blocks }, data }
+    }
+}
+
+/// Medians, with the range where there is one.
+fn table(lengths: &[LengthSpeed]) -> Table {
+    let number = |x: f64| if x < 10.0 { format!("{x:.1}") } else { format!("{x:.0}") };
+    let percent = |x: f64| format!("{:.0}", 100.0 * x);
+    let row = |speed: &LengthSpeed| {
+        vec![
+            ContextLength(speed.context_length).to_string(),
+            spread(speed.prefill_tokens_per_second, number, ""),
+            spread(speed.decode_tokens_per_second, number, ""),
+            spread(speed.attention_share, percent, "%"),
+            spread(speed.gemm_peak_share, percent, "%"),
+            or_missing(speed.peak_memory_mib.map(|mib| format!("{mib:.0} MiB"))),
+        ]
+    };
+    let header = ["length", "prefill tok/s", "decode tok/s", "attention", "GEMM", "peak memory"];
+    Table::new(&header, lengths.iter().map(row).collect())
+}
+
+/// The median, and in brackets the range when it can be seen at this precision.
+fn spread(spread: Option<Spread>, text: impl Fn(f64) -> String, unit: &str) -> String {
+    let Some(spread) = spread else { return or_missing(None) };
+    let [median, min, max] = [spread.median, spread.min, spread.max].map(text);
+    if min == max { median + unit } else { format!("{median}{unit} ({min}-{max})") }
+}
+
+/// Tokens a second of the prompt and behind it, over its length.
+fn curves(lengths: &[LengthSpeed]) -> Figure {
+    let panel = |name: &str, color, value: fn(&LengthSpeed) -> Option<Spread>| {
+        let point = |speed: &LengthSpeed| {
+            let Spread { median, min, max } = value(speed)?;
+            Some(Point { interval: Some((min, max)), ..Point::new(speed.context_length as f64, median) })
+        };
+        let points = lengths.iter().filter_map(point).collect();
+        Panel::Chart(Chart {
+            title: name.to_string(),
+            x: Axis::logarithmic("prompt length (tokens)"),
+            y: Axis::linear("tokens per second", None),
+            series: vec![Series { name: name.to_string(), color, shape: Shape::Line, points }],
+            marks: Vec::new(),
+        })
+    };
+    Figure {
+        name: "speed".to_string(),
+        caption: "Medians, with the range of all repetitions".to_string(),
+        panels: vec![
+            panel("prefill", 1, |speed| speed.prefill_tokens_per_second),
+            panel("decode", 0, |speed| speed.decode_tokens_per_second),
+        ],
+    }
 }
 
 #[cfg(test)]

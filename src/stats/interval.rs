@@ -88,6 +88,13 @@ pub enum Interval {
     Withheld(Withheld),
 }
 
+impl Default for Interval {
+    /// That of no value.
+    fn default() -> Self {
+        Self::Withheld(Withheld::NoValue)
+    }
+}
+
 impl Interval {
     /// Both ends, where there is an interval.
     #[must_use]

@@ -1,11 +1,8 @@
 //! The tables of a run as CSV: `results.csv`, `attention.csv` and `tokens.csv` grow while the run lasts and are read
-//! again later; the cell table is written in one go.
+//! again later.
 //!
 //! The format is RFC 4180 with `\n` line ends: fields with commas, quotes or line ends stand in quotes, a missing value
 //! is an empty field, and floats have as many digits as it takes to read the same number again.
-//!
-//! Cells hold exactly what a model or a text says: a spreadsheet may take one that begins with `=` for a formula. [`Style::csv_safe`] marks
-//! such cells in what goes to stdout ([`trials`], [`tokens`]); the tables of a run stay as they are.
 //!
 //! A table that another program has saved again is read where nothing was lost.
 //!
@@ -25,19 +22,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{self, Error, Result};
-use crate::export::style::Style;
 use crate::files;
-use crate::report::comparison::ComparisonRow;
+use crate::report::data::columns;
 use crate::report::loss::BucketLoss;
-use crate::report::speed::{LengthSpeed, Spread};
-use crate::report::{CellSummary, HeadSummary};
 use crate::trial::{AttentionRow, Outcome, TokenRow};
 
-/// A row of a table on disk.
-pub trait Row: Serialize + DeserializeOwned {
-    /// Names of the columns: the fields, in their order.
-    const COLUMNS: &'static [&'static str];
-
+/// A row of a table on disk. Its columns are its fields, in their order.
+pub trait Row: Serialize + DeserializeOwned + Default {
     /// Columns that older tables may lack: their fields are missing values there.
     const NEWER: &'static [&'static str] = &[];
 
@@ -58,13 +49,6 @@ pub trait Row: Serialize + DeserializeOwned {
 
 #[rustfmt::skip]
 impl Row for Outcome {
-    const COLUMNS: &'static [&'static str] = &[
-        "run_id", "model", "variant", "task", "context_length", "depth_percent", "trial", "seed", "prompt_tokens",
-        "actual_depth_percent", "needle_start", "needle_end", "needle", "question", "expected_answer",
-        "model_response", "score", "correct", "answer_logprob", "answer_rank", "outcome", "needle_mass_top",
-        "needle_mass_mean", "status", "error", "duration_seconds", "timestamp_utc", "config_hash", "row_id", "value_start",
-        "value_end", "prompt_hash", "total_mass_top", "control_spans", "control_mass_top",
-    ];
     const NEWER: &'static [&'static str] = &["total_mass_top", "control_spans", "control_mass_top"];
     const TEXT: &'static [&'static str] = &[
         "run_id", "model", "variant", "task", "needle", "question", "expected_answer", "model_response", "error",
@@ -97,11 +81,6 @@ impl Row for Outcome {
 
 #[rustfmt::skip]
 impl Row for AttentionRow {
-    const COLUMNS: &'static [&'static str] = &[
-        "run_id", "row_id", "layer", "head", "needle_mass", "value_mass", "total_mass", "sink_mass", "lift", "entropy",
-        "argmax_position", "answer_needle_mass", "answer_value_mass", "answer_total_mass", "answer_sink_mass",
-        "passed_keys", "passed_share", "zero_share", "effective_window",
-    ];
     const NEWER: &'static [&'static str] = &["run_id", "passed_keys", "passed_share", "zero_share", "effective_window"];
     const TEXT: &'static [&'static str] = &["run_id", "row_id"];
 
@@ -112,15 +91,10 @@ impl Row for AttentionRow {
 
 #[rustfmt::skip]
 impl Row for BucketLoss {
-    const COLUMNS: &'static [&'static str] = &[
-        "position_start", "position_end", "n_tokens", "n_texts", "loss_mean", "loss_ci_low", "loss_ci_high",
-    ];
     const TEXT: &'static [&'static str] = &[];
 }
 
 impl Row for TokenRow {
-    const COLUMNS: &'static [&'static str] =
-        &["run_id", "row_id", "position", "token", "mass_mean", "mass_top_head"];
     const NEWER: &'static [&'static str] = &["run_id"];
     const TEXT: &'static [&'static str] = &["run_id", "row_id", "token"];
 
@@ -167,7 +141,7 @@ impl<R: Row> Appender<R> {
         let dropped_bytes = file.metadata().map_err(cannot("read"))?.len().saturating_sub(len);
         layout::<R, _>(&path, &file, len)?;
         if len > 0 && !is_written_here::<R>(&file).map_err(cannot("read"))? {
-            let difference = format!("not {} in this order", R::COLUMNS.join(", "));
+            let difference = format!("not {} in this order", columns::<R>().join(", "));
             return Err(Error::Columns { path, difference });
         }
         if dropped_bytes > 0 {
@@ -175,7 +149,7 @@ impl<R: Row> Appender<R> {
         }
         let mut table = Self { path, file, len, dropped_bytes, rows: PhantomData };
         if len == 0 {
-            table.write(format!("{}\n", R::COLUMNS.join(",")).as_bytes())?;
+            table.write(header::<R>().as_bytes())?;
         }
         Ok(table)
     }
@@ -221,7 +195,7 @@ impl<R: Row> Appender<R> {
         if rows.is_empty() {
             return Ok(());
         }
-        let bytes = to_csv(rows, false)?;
+        let bytes = to_csv(rows)?;
         self.write(&bytes)
     }
 
@@ -317,7 +291,7 @@ pub fn rows<R: Row>(path: impl AsRef<Path>) -> Result<impl Iterator<Item = Resul
     let file = files::open(&path).map_err(cannot_read)?;
     let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
     let (layout, reader) = layout::<R, _>(&path, file, len)?;
-    let columns = StringRecord::from(R::COLUMNS);
+    let columns = StringRecord::from(columns::<R>());
     let rows = reader
         .into_records()
         .filter(|record| !record.as_ref().is_ok_and(|record| record.iter().all(str::is_empty)));
@@ -357,12 +331,12 @@ fn row<R: Row>(
     columns: &StringRecord,
 ) -> Result<R, String> {
     let found: Vec<&str> = record.iter().collect();
-    let plain = |(name, field)| match R::TEXT.contains(name) {
+    let plain = |(name, field)| match R::TEXT.contains(&name) {
         true => Cow::Borrowed(field),
         false => saved_again::plain(field),
     };
-    let mut fields: Vec<Cow<'_, str>> = R::COLUMNS.iter().zip(layout.fields(&found)).map(plain).collect();
-    let numbers = R::COLUMNS.iter().zip(&fields).filter(|(name, _)| !R::TEXT.contains(name));
+    let mut fields: Vec<Cow<'_, str>> = columns.iter().zip(layout.fields(&found)).map(plain).collect();
+    let numbers = columns.iter().zip(&fields).filter(|(name, _)| !R::TEXT.contains(name));
     if let Some((name, field)) = numbers.into_iter().find(|(_, field)| saved_again::is_rounded(field)) {
         return Err(format!(
             "column {name}: found {field:?}: numbers were rounded when the table was saved; restore it"
@@ -376,10 +350,10 @@ fn row<R: Row>(
         };
         let csv::ErrorKind::Deserialize { err, .. } = error.kind() else { return Err(error.to_string()) };
         let place = err.field().and_then(|place| usize::try_from(place).ok());
-        let field = place.and_then(|place| Some((R::COLUMNS.get(place)?, fields.get_mut(place)?)));
+        let field = place.and_then(|place| Some((columns.get(place)?, fields.get_mut(place)?)));
         let Some((name, field)) = field else { return Err(err.kind().to_string()) };
         match saved_again::whole(field) {
-            Some(whole) if !R::TEXT.contains(name) => *field = Cow::Owned(whole.to_string()),
+            Some(whole) if !R::TEXT.contains(&name) => *field = Cow::Owned(whole.to_string()),
             _ => return Err(format!("column {name}: found {field:?}: {}", err.kind())),
         }
     }
@@ -400,7 +374,7 @@ pub fn is_changed<R: Row>(path: impl AsRef<Path>) -> Result<bool> {
 
 /// Whether the file begins with the line that this program writes.
 fn is_written_here<R: Row>(mut file: &File) -> io::Result<bool> {
-    let header = format!("{}\n", R::COLUMNS.join(","));
+    let header = header::<R>();
     let mut found = Vec::new();
     file.rewind()?;
     file.take(header.len() as u64).read_to_end(&mut found)?;
@@ -423,8 +397,10 @@ fn layout<R: Row, F: Read + Seek>(
     file.rewind().map_err(cannot_read)?;
     let mut reader = csv::Reader::from_reader(file.take(len));
     let header = reader.headers().map_err(|e| bad_row(path, &e))?;
-    let header: Vec<&str> = if len == 0 { R::COLUMNS.to_vec() } else { header.iter().collect() };
-    let layout = saved_again::Layout::of(R::COLUMNS, R::NEWER, &header)
+    let columns = columns::<R>();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let header: Vec<&str> = if len == 0 { columns.clone() } else { header.iter().collect() };
+    let layout = saved_again::Layout::of(&columns, R::NEWER, &header)
         .map_err(|difference| Error::Columns { path: path.to_path_buf(), difference })?;
     Ok((layout, reader))
 }
@@ -470,126 +446,27 @@ fn whole_records(mut reader: impl BufRead) -> io::Result<u64> {
     }
 }
 
-fn to_csv<T: Serialize>(rows: &[T], header: bool) -> Result<Vec<u8>> {
+fn to_csv<R: Row>(rows: &[R]) -> Result<Vec<u8>> {
     let failed = |e: String| Error::Message(format!("a row cannot be written as CSV: {e}"));
-    let mut writer = csv::WriterBuilder::new().has_headers(header).from_writer(Vec::new());
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     for row in rows {
         writer.serialize(row).map_err(|e| failed(e.to_string()))?;
     }
     writer.into_inner().map_err(|e| failed(e.to_string()))
 }
 
-/// The rows of trials, as in `results.csv`.
+/// A whole table as text.
 ///
 /// # Errors
 /// When serialisation fails.
-pub fn trials(rows: &[Outcome], style: &Style) -> Result<String> {
-    shown(rows, style)
+pub fn text<R: Row>(rows: &[R]) -> Result<String> {
+    let body = String::from_utf8(to_csv(rows)?).map_err(|e| Error::Message(e.to_string()))?;
+    Ok(header::<R>() + &body)
 }
 
-/// The rows of tokens, as in `tokens.csv`.
-///
-/// # Errors
-/// When serialisation fails.
-pub fn tokens(rows: &[TokenRow], style: &Style) -> Result<String> {
-    shown(rows, style)
-}
-
-/// A table of a run for print. With [`Style::csv_safe`] a single quote stands before each text that a spreadsheet would take for a formula.
-fn shown<R: Row>(rows: &[R], style: &Style) -> Result<String> {
-    let written = to_csv(rows, false)?;
-    let failed = |e: String| Error::Message(format!("a row cannot be written as CSV: {e}"));
-    if !style.csv_safe {
-        return Ok(format!("{}\n", R::COLUMNS.join(",")) + &String::from_utf8_lossy(&written));
-    }
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(written.as_slice());
-    let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
-    writer.write_record(R::COLUMNS).map_err(|e| failed(e.to_string()))?;
-    for record in reader.records() {
-        let record = record.map_err(|e| failed(e.to_string()))?;
-        let safe = |(name, field)| match R::TEXT.contains(name) {
-            true => quoted(field),
-            false => Cow::Borrowed(field),
-        };
-        writer
-            .write_record(R::COLUMNS.iter().zip(&record).map(safe).map(Cow::into_owned))
-            .map_err(|e| failed(e.to_string()))?;
-    }
-    let bytes = writer.into_inner().map_err(|e| failed(e.to_string()))?;
-    String::from_utf8(bytes).map_err(|e| failed(e.to_string()))
-}
-
-/// The text, with a single quote before it where a spreadsheet would take it for a formula.
-fn quoted(text: &str) -> Cow<'_, str> {
-    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        true => Cow::Owned(format!("'{text}")),
-        false => Cow::Borrowed(text),
-    }
-}
-
-/// The cell table with its header; just the header when there is no cell.
-///
-/// # Errors
-/// When serialisation fails.
-pub fn cells(cells: &[CellSummary]) -> Result<String> {
-    const COLUMNS: &str = "context_length,depth_percent,n,n_correct,accuracy,ci_low,ci_high,ci_method,n_error,n_skipped,\
-                           needle_mass_top_mean,needle_mass_top_sd,answer_logprob_mean,total_mass_mean,needle_share_mean\n";
-    table(COLUMNS, cells)
-}
-
-/// The rows of a comparison; just the header when there is none.
-///
-/// # Errors
-/// When serialisation fails.
-pub fn comparison(rows: &[ComparisonRow]) -> Result<String> {
-    const COLUMNS: &str = "level,context_length,depth_percent,n,n_left_out,n_trials,n_correct_a,accuracy_a,ci_low_a,ci_high_a,\
-                           ci_method_a,n_correct_b,accuracy_b,ci_low_b,ci_high_b,ci_method_b,accuracy_difference,\
-                           accuracy_difference_low,accuracy_difference_high,accuracy_difference_method,only_a,only_b,mcnemar_p,mcnemar_p_holm,n_mass,needle_mass_a,needle_mass_b,\
-                           needle_mass_difference,needle_mass_difference_low,needle_mass_difference_high,\
-                           needle_mass_difference_method\n";
-    table(COLUMNS, rows)
-}
-
-/// The heads of a cell as CSV; the header is there even without a head.
-///
-/// # Errors
-/// When serialisation fails.
-pub fn heads(heads: &[HeadSummary]) -> Result<String> {
-    table("layer,head,n,needle_mass,total_mass\n", heads)
-}
-
-/// Speeds by length, medians; the header is there even without a length.
-///
-/// # Errors
-/// When serialisation fails.
-pub fn speeds(lengths: &[LengthSpeed]) -> Result<String> {
-    const COLUMNS: &str = "context_length,prefill_tokens_per_second,decode_tokens_per_second,attention_share,\
-                           gemm_peak_share,peak_memory_mib\n";
-    let median = |spread: Option<Spread>| spread.map(|spread| spread.median);
-    let row = |speed: &LengthSpeed| {
-        (
-            speed.context_length,
-            median(speed.prefill_tokens_per_second),
-            median(speed.decode_tokens_per_second),
-            median(speed.attention_share),
-            median(speed.gemm_peak_share),
-            speed.peak_memory_mib,
-        )
-    };
-    table(COLUMNS, &lengths.iter().map(row).collect::<Vec<_>>())
-}
-
-/// Losses by position; the header is there even without a bucket.
-///
-/// # Errors
-/// When serialisation fails.
-pub fn losses(buckets: &[BucketLoss]) -> Result<String> {
-    table("position_start,position_end,n_tokens,n_texts,loss_mean,loss_ci_low,loss_ci_high\n", buckets)
-}
-
-fn table<R: Serialize>(header: &str, rows: &[R]) -> Result<String> {
-    let body = String::from_utf8(to_csv(rows, false)?).map_err(|e| Error::Message(e.to_string()))?;
-    Ok(header.to_string() + &body)
+/// The line of the names of the columns.
+fn header<R: Row>() -> String {
+    format!("{}\n", columns::<R>().join(","))
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
-//! What lies on disk and survives a crash: the tables that grow while a run lasts, the record of what ran, and the directory of a training.
+//! What lies on disk and survives a crash: the tables that grow while a run lasts, the record of what ran, the directories of a training and
+//! of measurements. Reports are made of it elsewhere.
 
+pub mod bench;
 pub mod csv;
 pub mod directory;
+pub mod loss;
 pub mod stored;
 pub mod training;

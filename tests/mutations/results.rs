@@ -105,16 +105,17 @@ impl Readers {
 }
 
 fn nothing() -> Shown {
-    Shown { text: String::new(), warnings: Vec::new() }
+    Shown { output: Vec::new(), warnings: Vec::new() }
 }
 
 /// Whatever comes of it, it is shown in few words and without what a terminal would obey.
 fn harmless(shown: Result<Shown>, what: &str) {
     match shown {
         Ok(shown) => {
-            let raw = shown.text.chars().find(|&c| c != '\n' && is_hidden(c));
+            let text = String::from_utf8(shown.output).unwrap();
+            let raw = text.chars().find(|&c| c != '\n' && is_hidden(c));
             assert!(raw.is_none(), "{what}: {raw:?} is shown");
-            assert!(shown.text.len() < 4 << 20, "{what}: {} bytes are shown", shown.text.len());
+            assert!(text.len() < 4 << 20, "{what}: {} bytes are shown", text.len());
         }
         Err(error) => is_said(&error),
     }

@@ -1,8 +1,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::report;
-use crate::report::comparison::Comparison;
 use crate::report::tests::{failed, outcome};
 
 fn hostile() -> Outcome {
@@ -45,28 +43,44 @@ fn attention(head: usize) -> AttentionRow {
     }
 }
 
-fn header_of<T: Serialize>(row: T) -> String {
-    String::from_utf8(to_csv(&[row], true).unwrap()).unwrap().lines().next().unwrap().to_string()
+#[test]
+fn columns_are_the_fields_in_their_order() {
+    assert_eq!(
+        header::<Outcome>(),
+        "run_id,model,variant,task,context_length,depth_percent,trial,seed,prompt_tokens,actual_depth_percent,\
+         needle_start,needle_end,needle,question,expected_answer,model_response,score,correct,answer_logprob,\
+         answer_rank,outcome,needle_mass_top,needle_mass_mean,status,error,duration_seconds,timestamp_utc,config_hash,\
+         row_id,value_start,value_end,prompt_hash,total_mass_top,control_spans,control_mass_top\n"
+    );
+    assert_eq!(
+        header::<AttentionRow>(),
+        "run_id,row_id,layer,head,needle_mass,value_mass,total_mass,sink_mass,lift,entropy,argmax_position,\
+         answer_needle_mass,answer_value_mass,answer_total_mass,answer_sink_mass,passed_keys,passed_share,zero_share,\
+         effective_window\n"
+    );
+    assert_eq!(header::<TokenRow>(), "run_id,row_id,position,token,mass_mean,mass_top_head\n");
+    assert_eq!(
+        header::<BucketLoss>(),
+        "position_start,position_end,n_tokens,n_texts,loss_mean,loss_ci_low,loss_ci_high\n"
+    );
+    assert_eq!(
+        text(&[outcome(1024, 0.0, 0, true, None)]).unwrap().lines().next(),
+        header::<Outcome>().lines().next()
+    );
 }
 
 #[test]
-fn columns_are_the_fields_in_their_order() {
-    assert_eq!(header_of(hostile()), Outcome::COLUMNS.join(","));
-    assert_eq!(header_of(attention(0)), AttentionRow::COLUMNS.join(","));
-    let token = TokenRow {
-        run_id: String::new(),
-        row_id: String::new(),
-        position: 0,
-        token: "\n".into(),
-        mass_mean: 0.0,
-        mass_top_head: 0.0,
-    };
-    assert_eq!(header_of(token), TokenRow::COLUMNS.join(","));
-    let cell = report::cells(&[failed(1024, 0.0, 0)], &[]).remove(0);
-    assert_eq!(header_of(cell), cells(&[]).unwrap().trim_end());
-    let rows = [outcome(1024, 0.0, 0, true, None)];
-    let compared = Comparison::of(&rows, &rows, &[], None).unwrap();
-    assert_eq!(header_of(compared.all), comparison(&[]).unwrap().trim_end());
+fn columns_of_text_and_newer_ones_are_columns() {
+    fn check<R: Row>() {
+        let columns = columns::<R>();
+        for name in R::TEXT.iter().chain(R::NEWER) {
+            assert!(columns.iter().any(|column| column == name), "{name}");
+        }
+    }
+    check::<Outcome>();
+    check::<AttentionRow>();
+    check::<TokenRow>();
+    check::<BucketLoss>();
 }
 
 #[test]
@@ -80,12 +94,6 @@ fn hostile_texts_and_extreme_numbers_come_back_exactly() {
         table.append(std::slice::from_ref(outcome)).unwrap();
     }
     assert_eq!(read::<Outcome>(&path).unwrap(), outcomes);
-}
-
-#[test]
-fn missing_is_an_empty_field() {
-    let text = cells(&report::cells(&[failed(1024, 50.0, 0)], &[])).unwrap();
-    assert_eq!(text.lines().nth(1), Some("1024,50.0,0,0,,,,,1,0,,,,,"));
 }
 
 #[test]
@@ -146,7 +154,7 @@ fn other_columns_are_named_and_the_file_stays_as_it_is() {
 fn a_row_that_cannot_be_understood_is_named_by_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tokens.csv");
-    let header = TokenRow::COLUMNS.join(",");
+    let header = columns::<TokenRow>().join(",");
     for (line, expected) in [
         ("r,1:0:0,x,b,0,0", "line 4: column position: found \"x\": invalid digit"),
         ("r,1:0:0,1,b,0", "line 4: 5 fields instead of 6"),
@@ -185,11 +193,11 @@ fn a_table_that_another_program_saved_without_loss_is_the_same_and_is_written_an
         });
         lines.collect::<String>()
     };
-    let place = |name: &str| Outcome::COLUMNS.iter().position(|column| *column == name).unwrap();
+    let place = |name: &str| columns::<Outcome>().iter().position(|column| *column == name).unwrap();
     for saved in [
         format!("\u{feff}{text}"),
         text.replace('\n', "\r\n"),
-        format!("{text}{}\n", ",".repeat(Outcome::COLUMNS.len() - 1)),
+        format!("{text}{}\n", ",".repeat(columns::<Outcome>().len() - 1)),
         changed(&|_, _| ()),
         changed(&|_, fields| fields.rotate_left(5)),
         changed(&|line, fields| fields.insert(0, if line == 0 { String::new() } else { line.to_string() })),
@@ -245,27 +253,6 @@ fn a_table_that_a_spreadsheet_damaged_is_refused_and_the_change_is_named() {
     }
     std::fs::write(&path, text.replace('\n', "\r")).unwrap();
     assert!(read::<Outcome>(&path).unwrap_err().to_string().contains("carriage returns"));
-}
-
-#[test]
-fn formulas_are_marked_in_what_is_shown_when_asked_for_and_numbers_stay_numbers() {
-    let formula = Outcome { model_response: Some("=1+1".into()), needle: "@A1, \"b\"".into(), ..hostile() };
-    let (plain, safe) = (Style::plain(80), Style { csv_safe: true, ..Style::plain(80) });
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("results.csv");
-    Appender::open(&path).unwrap().append(std::slice::from_ref(&formula)).unwrap();
-    let rows = std::slice::from_ref(&formula);
-    assert_eq!(trials(rows, &plain).unwrap(), std::fs::read_to_string(&path).unwrap());
-    let shown = trials(rows, &safe).unwrap();
-    for part in [",'=1+1,", ",\"'@A1, \"\"b\"\"\",", "'=HYPERLINK", ",-1e-300,"] {
-        assert!(shown.contains(part), "{part} in {shown}");
-    }
-    for text in ["+1", "-1", "\t=1", "\r=1"] {
-        assert_eq!(quoted(text), format!("'{text}"));
-    }
-    for text in ["", "1", "'=1", "a=b", " =1"] {
-        assert_eq!(quoted(text), text);
-    }
 }
 
 #[test]

@@ -5,8 +5,9 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::palette::VIRIDIS;
-use super::style::{ColorMode, Style};
+use crate::export::palette::VIRIDIS;
+use crate::export::style::{ColorMode, Style};
+use crate::report::document::ShadedToken;
 
 /// Powers of ten between the faintest shade and the strongest.
 pub const DECADES: f64 = 3.0;
@@ -14,19 +15,6 @@ pub const DECADES: f64 = 3.0;
 const FOLD_AT_LEAST: usize = 24;
 /// Tokens shown on both sides of what is worth showing.
 const CONTEXT: usize = 8;
-
-/// One token of the prompt.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ShadedToken {
-    /// Its text.
-    pub text: String,
-    /// The attention it received.
-    pub mass: f64,
-    /// Whether it belongs to a needle.
-    pub in_needle: bool,
-    /// Whether it belongs to the value of a needle.
-    pub in_value: bool,
-}
 
 /// Draws the prompt with its legend.
 ///

@@ -5,8 +5,8 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::palette::{MISSING, Rgb};
-use super::style::{ColorMode, Style, visible};
+use crate::export::palette::{MISSING, Rgb};
+use crate::export::style::{ColorMode, Style, visible};
 use crate::report::heatmap::{HeatCell, Heatmap, Scale};
 
 /// Draws `map`; every line ends with a line end.

@@ -1,113 +1,91 @@
-//! A checkpoint on one page, or as JSON.
+//! A checkpoint as a report: a page of facts, what it has learned, and the memory of its runs.
 
 use serde::Serialize;
 
-use super::style::Style;
-use super::{table, terminal};
+use super::Report;
+use super::data::{Data, Rows, Whole};
+use super::document::{Axis, Block, Chart, Document, Figure, Point, Series, Shape, Table};
+use super::heatmap::Heatmap;
 use crate::attention::Window;
-use crate::error::{Error, Result};
 use crate::grid::ContextLength;
-use crate::plan::{Inspection, LearnedScreen, NamedToken, TokenizerFacts};
-use crate::registry::Entry;
-use crate::report::heatmap::Heatmap;
+use crate::plan::{Inspection, LearnedScreen, LengthMemory, NamedToken, TokenizerFacts};
 use crate::spec::MipePositions;
 use crate::spec::{DecoderSpec, LayerSpec, QkNorm, RopeScaling, RopeSpec};
 
-/// An inspection as text.
-pub type InspectionExporter = fn(&Inspection, &Style) -> Result<String>;
-
-/// The forms that an inspection takes, by the name that `--output-format` knows.
-pub const INSPECTION_EXPORTERS: &[Entry<InspectionExporter>] = &[
-    Entry { name: "table", about: "a page for the terminal", value: |found, style| Ok(page(found, style)) },
-    Entry { name: "json", about: "everything, as a JSON object", value: |found, _| json(found) },
-];
-
-fn json(found: &Inspection) -> Result<String> {
-    let text = serde_json::to_string_pretty(found);
-    Ok(text.map_err(|error| Error::Message(format!("JSON: {error}")))? + "\n")
+/// A fact of a checkpoint, as a row.
+#[derive(Default, Serialize)]
+struct Fact {
+    name: String,
+    value: String,
 }
 
-fn page(found: &Inspection, style: &Style) -> String {
+impl From<Inspection> for Report {
+    fn from(found: Inspection) -> Self {
+        let facts = facts(&found);
+        let row = |(name, value): &(String, String)| Fact { name: name.clone(), value: value.clone() };
+        let table = Rows::of(facts.iter().map(row).collect());
+        let mut blocks = vec![Block::Facts(facts)];
+        let attention = &found.attention;
+        for (name, numbers) in [("scale s", &attention.ssmax_scale), ("bias b", &attention.ssmax_bias)] {
+            if let Some(numbers) = numbers {
+                let map = Heatmap::of_heads(&format!("Learned {name}"), numbers);
+                blocks.push(Block::Figure(Figure::heatmap(&name.replace(' ', "-"), map)));
+            }
+        }
+        blocks.extend(attention.screens.iter().flat_map(|screens| windows(screens)).map(Block::Wide));
+        let memory = memory(&found.memory).captioned("Memory of a run");
+        blocks.push(Block::Together(vec![Block::Table(memory), Block::Lines(memory_notes(&found))]));
+        blocks.push(Block::Figure(memory_curve(&found.memory)));
+        let title = format!("Checkpoint {}", found.model);
+        let whole = Whole::Object(Box::new(move || serde_json::to_string_pretty(&found)));
+        let data = Data { table, whole: Some(whole) };
+        Self { document: Document { title, blocks }, data }
+    }
+}
+
+fn facts(found: &Inspection) -> Vec<(String, String)> {
     let (spec, attention) = (&found.spec, &found.attention);
-    let mut page = Page { style, lines: Vec::new() };
-    page.line("model", &found.model);
-    page.line("files", &files(found));
-    page.line("tensors", &tensors(found));
-    page.line("family", found.family);
-    page.line("parameters", &parameters(found));
-    page.line("sizes", &sizes(spec));
-    page.line("block", &block(spec));
+    let mut facts = Vec::new();
+    let mut line = |name: &str, text: &str| facts.push((name.to_string(), text.to_string()));
+    line("model", &found.model);
+    line("files", &files(found));
+    line("tensors", &tensors(found));
+    line("family", found.family);
+    line("parameters", &parameters(found));
+    line("sizes", &sizes(spec));
+    line("block", &block(spec));
     if spec.screening.is_none() {
         for group in layer_groups(spec) {
-            page.line("layers", &group);
+            line("layers", &group);
         }
     }
-    page.line("positions", &positions(spec));
+    line("positions", &positions(spec));
     if spec.screening.is_none() {
-        page.line("scores", &scores(spec));
+        line("scores", &scores(spec));
     }
     if let Some(largest) = attention.largest_score {
-        page.line("bound", &bound(largest));
+        line("bound", &bound(largest));
     }
-    page.line("training", &training(found));
-    page.line("variant", &format!("{} ({})", attention.variant, attention.description));
+    line("training", &training(found));
+    line("variant", &format!("{} ({})", attention.variant, attention.description));
     if let Some(swap) = &attention.swap {
-        page.line("swap", &format!("--variant ssmax would be a {swap}"));
+        line("swap", &format!("--variant ssmax would be a {swap}"));
     }
     match &found.tokenizer {
         Some(tokenizer) => {
-            page.line("tokenizer", &describe_tokenizer(tokenizer));
-            page.line("template", &template(tokenizer));
+            line("tokenizer", &describe_tokenizer(tokenizer));
+            line("template", &template(tokenizer));
         }
-        None if found.problems.is_empty() => page.line("tokenizer", "none found"),
-        None => page.line("tokenizer", "cannot be used"),
+        None if found.problems.is_empty() => line("tokenizer", "none found"),
+        None => line("tokenizer", "cannot be used"),
     }
     for warning in &found.warnings {
-        page.line("warning", warning);
+        line("warning", warning);
     }
     for problem in &found.problems {
-        page.line("problem", problem);
+        line("problem", problem);
     }
-    let mut text = page.lines.join("\n") + "\n";
-    for (name, numbers) in [("scale s", &attention.ssmax_scale), ("bias b", &attention.ssmax_bias)] {
-        if let Some(numbers) = numbers {
-            text += &format!(
-                "\n{}",
-                terminal::draw(&Heatmap::of_heads(&format!("Learned {name}"), numbers), style)
-            );
-        }
-    }
-    if let Some(screens) = &attention.screens {
-        text += &format!("\n{}", windows(screens, style));
-    }
-    text += &format!("\nMemory of a run\n{}", table::memory(&found.memory, style));
-    style.page(&(text + &memory_notes(found, style)))
-}
-
-/// Lines of a name and a text beside it.
-struct Page<'a> {
-    style: &'a Style,
-    lines: Vec<String>,
-}
-
-/// Width of the names.
-const NAMES: usize = 12;
-
-impl Page<'_> {
-    /// Adds a line, or several where the text is long; the name of the line before is not repeated.
-    fn line(&mut self, name: &str, text: &str) {
-        let narrow = Style { width: self.style.columns().saturating_sub(NAMES), ..*self.style };
-        let repeated = self
-            .lines
-            .iter()
-            .rev()
-            .find(|line| !line.starts_with(' '))
-            .is_some_and(|line| line.split_whitespace().next() == Some(name));
-        for (index, part) in narrow.wrap(text).into_iter().enumerate() {
-            let name = if index == 0 && !repeated { name } else { "" };
-            self.lines.push(format!("{name:<NAMES$}{part}"));
-        }
-    }
+    facts
 }
 
 /// The name of a choice as it stands in JSON.
@@ -137,7 +115,7 @@ fn thousands(number: usize) -> String {
 }
 
 /// Bytes in the unit that gives three digits or so.
-pub(super) fn bytes(count: f64) -> String {
+fn bytes(count: f64) -> String {
     let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     let (mut value, mut unit) = (count, 0);
     while value >= 1000.0 && unit + 1 < units.len() {
@@ -334,24 +312,17 @@ fn positions(spec: &DecoderSpec) -> String {
     }
 }
 
-/// Tables of windows and acceptance widths, layers down and tiles across, in parts that fit the width.
-fn windows(screens: &[Vec<LearnedScreen>], style: &Style) -> String {
-    const COLUMN: usize = 11;
+/// Windows and acceptance widths, layers down and tiles across.
+fn windows(screens: &[Vec<LearnedScreen>]) -> [Table; 2] {
     let tiles = screens.iter().map(Vec::len).max().unwrap_or(0);
-    let fitting = (style.columns() / COLUMN).saturating_sub(1).max(1);
-    let part = |first: usize, cell: &dyn Fn(&LearnedScreen) -> String| {
-        let tiles: Vec<usize> = (first..tiles.min(first + fitting)).collect();
-        let names: Vec<String> = tiles.iter().map(usize::to_string).collect();
-        let header: Vec<&str> = std::iter::once("layer").chain(names.iter().map(String::as_str)).collect();
+    let names: Vec<String> = (0..tiles).map(|tile| tile.to_string()).collect();
+    let header: Vec<&str> = std::iter::once("layer").chain(names.iter().map(String::as_str)).collect();
+    let table = |caption: &str, cell: &dyn Fn(&LearnedScreen) -> String| {
         let row = |(layer, screens): (usize, &Vec<LearnedScreen>)| {
-            let cells = tiles.iter().map(|&tile| screens.get(tile).map(cell).unwrap_or_default());
+            let cells = (0..tiles).map(|tile| screens.get(tile).map(cell).unwrap_or_default());
             std::iter::once(layer.to_string()).chain(cells).collect()
         };
-        table::table(&header, screens.iter().enumerate().map(row).collect(), style)
-    };
-    let parts = |title: &str, cell: &dyn Fn(&LearnedScreen) -> String| {
-        let parts: Vec<_> = (0..tiles).step_by(fitting).map(|first| part(first, cell)).collect();
-        format!("{title}\n{}\n", parts.join("\n\n"))
+        Table::new(&header, screens.iter().enumerate().map(row).collect()).captioned(caption)
     };
     let window = |screen: &LearnedScreen| {
         let window = screen.screen.window;
@@ -363,14 +334,49 @@ fn windows(screens: &[Vec<LearnedScreen>], style: &Style) -> String {
         true => "Windows w in tokens by layer and tile (* wider than the training length)",
         false => "Windows w in tokens by layer and tile (none is wider than the training length)",
     };
-    format!(
-        "{}\n{}",
-        parts(mark, &window),
-        parts(
+    [
+        table(mark, &window),
+        table(
             "Acceptance widths r by layer and tile (a key passes if its similarity is above 1 - r)",
-            &acceptance
-        )
-    )
+            &acceptance,
+        ),
+    ]
+}
+
+/// Memory of a run, one row a length.
+fn memory(lengths: &[LengthMemory]) -> Table {
+    let row = |memory: &LengthMemory| {
+        let LengthMemory { weights, copies, cache, working, loading, total, .. } = *memory;
+        let sizes = [weights, copies, cache, working, loading, total];
+        let fits = if memory.fits { "yes" } else { "no" };
+        let sizes = sizes.iter().map(|&size| bytes(size as f64));
+        [ContextLength(memory.context_length).to_string()]
+            .into_iter()
+            .chain(sizes)
+            .chain([fits.to_string()])
+            .collect()
+    };
+    let header = ["length", "weights", "copies", "cache", "working set", "loading", "total", "fits"];
+    Table::new(&header, lengths.iter().map(row).collect())
+}
+
+/// Memory of a run over its length.
+fn memory_curve(lengths: &[LengthMemory]) -> Figure {
+    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    let series = |name: &str, color, bytes: fn(&LengthMemory) -> usize| Series {
+        name: name.to_string(),
+        color,
+        shape: Shape::Line,
+        points: lengths.iter().map(|at| Point::new(at.context_length as f64, mib(bytes(at)))).collect(),
+    };
+    let chart = Chart {
+        title: "Memory of a run".to_string(),
+        x: Axis::logarithmic("prompt length (tokens)"),
+        y: Axis::linear("MiB", None),
+        series: vec![series("total", 1, |at| at.total), series("cache", 0, |at| at.cache)],
+        marks: Vec::new(),
+    };
+    Figure::chart("memory", "Memory of a run by the length of its prompts", chart)
 }
 
 /// What is done to scores, activations and logits.
@@ -442,7 +448,7 @@ fn template(tokenizer: &TokenizerFacts) -> String {
     format!("chat template of {}: {shown}{more}", plural(source.chars().count(), "character"))
 }
 
-fn memory_notes(found: &Inspection, style: &Style) -> String {
+fn memory_notes(found: &Inspection) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(available) = found.available_bytes {
         notes.push(format!("{} available on this machine", bytes(available as f64)));
@@ -454,7 +460,7 @@ fn memory_notes(found: &Inspection, style: &Style) -> String {
     if let Some(trained) = found.training_length.filter(longer) {
         notes.push(format!("training length {}: longer contexts were never seen", ContextLength(trained)));
     }
-    notes.iter().flat_map(|note| style.wrap(note)).map(|line| line + "\n").collect()
+    notes
 }
 
 #[cfg(test)]

@@ -1,0 +1,131 @@
+//! The attention that a prompt received, as a report.
+
+use serde::Serialize;
+
+use super::data::Data;
+use super::document::{Axis, Block, Chart, Document, Figure, Point, Series, ShadedToken, Shape, Table};
+use super::{Report, or_missing};
+use crate::trial::AttentionRow;
+
+/// What there is to say of a prompt.
+pub struct PromptReport {
+    /// What ran, what was asked and whose attention is shown, a line each.
+    pub lines: Vec<String>,
+    /// The prompt.
+    pub tokens: Vec<ShadedToken>,
+    /// What its heads did; none where there is no needle.
+    pub heads: Vec<AttentionRow>,
+    /// How many of the heads are listed.
+    pub top: usize,
+}
+
+/// A token of a prompt, as a row.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+struct TokenMass {
+    position: usize,
+    token: String,
+    mass: f64,
+    in_needle: bool,
+    in_value: bool,
+}
+
+impl From<PromptReport> for Report {
+    fn from(prompt: PromptReport) -> Self {
+        let PromptReport { lines, tokens, heads, top } = prompt;
+        let row = |(position, token): (usize, &ShadedToken)| TokenMass {
+            position,
+            token: token.text.clone(),
+            mass: token.mass,
+            in_needle: token.in_needle,
+            in_value: token.in_value,
+        };
+        let data = Data::rows(tokens.iter().enumerate().map(row).collect());
+        let values = tokens.iter().any(|token| token.in_value);
+        let figure = by_position(&tokens);
+        let mut blocks = vec![Block::Lines(lines), Block::Prompt(tokens), Block::Figure(figure)];
+        if !heads.is_empty() {
+            let table = self::heads(&heads, top, values).captioned("heads by needle mass");
+            blocks.push(Block::Table(table));
+        }
+        Self { document: Document { title: "Attention of a prompt".to_string(), blocks }, data }
+    }
+}
+
+/// The mass of every token as a curve, that of the needle in a colour of its own.
+fn by_position(tokens: &[ShadedToken]) -> Figure {
+    let points = |in_needle: bool| -> Vec<Point> {
+        let tokens = tokens.iter().enumerate().filter(|(_, token)| token.in_needle == in_needle);
+        tokens.map(|(position, token)| Point::new(position as f64, token.mass)).collect()
+    };
+    let series = |name: &str, color, in_needle| Series {
+        name: name.to_string(),
+        color,
+        shape: Shape::Dots,
+        points: points(in_needle),
+    };
+    let all = [series("other tokens", 1, false), series("needle", 0, true)];
+    let chart = Chart {
+        title: "Attention by position".to_string(),
+        x: Axis::linear("position (tokens)", None),
+        y: Axis::linear("attention mass", None),
+        series: all.into_iter().filter(|series| !series.points.is_empty()).collect(),
+        marks: Vec::new(),
+    };
+    Figure::chart("attention", "Attention that each token of the prompt received", chart)
+}
+
+/// The `top` heads by needle mass, `layer.head`, at the query that predicts the first answer token; ties in the order
+/// of layers and heads. `values`: the needles have one that is known; without it there is no column of its mass.
+#[must_use]
+pub fn heads(attention: &[AttentionRow], top: usize, values: bool) -> Table {
+    let mut sorted: Vec<&AttentionRow> = attention.iter().collect();
+    sorted.sort_by(|a, b| {
+        b.needle_mass.total_cmp(&a.needle_mass).then_with(|| (a.layer, a.head).cmp(&(b.layer, b.head)))
+    });
+    let absolute = attention.iter().any(|row| row.passed_keys.is_some());
+    let shown = sorted.iter().take(top);
+    let rows = shown.map(|row| if absolute { screened_head(row) } else { normalised_head(row) });
+    let mut rows: Vec<Vec<String>> = rows.collect();
+    let mut header = match absolute {
+        true => ["head", "needle", "total", "share", "value", "lift", "passed", "window", "zeros", "arg-max"]
+            .to_vec(),
+        false => ["head", "needle", "value", "total", "sink", "lift", "entropy", "arg-max"].to_vec(),
+    };
+    if let Some(column) = header.iter().position(|name| *name == "value").filter(|_| !values) {
+        header.remove(column);
+        rows.iter_mut().for_each(|row| drop(row.remove(column)));
+    }
+    Table::new(&header, rows)
+}
+
+/// A head whose rows sum to 1.
+fn normalised_head(row: &AttentionRow) -> Vec<String> {
+    vec![
+        format!("{}.{}", row.layer, row.head),
+        format!("{:.4}", row.needle_mass),
+        format!("{:.4}", row.value_mass),
+        format!("{:.4}", row.total_mass),
+        format!("{:.4}", row.sink_mass),
+        or_missing(row.lift.map(|lift| format!("{lift:.1}"))),
+        or_missing(row.entropy.map(|entropy| format!("{entropy:.2}"))),
+        row.argmax_position.to_string(),
+    ]
+}
+
+/// A tile: its needle mass is a part of a total that may be anything, 0 included.
+fn screened_head(row: &AttentionRow) -> Vec<String> {
+    let percent = |share: f64| format!("{:.1}%", 100.0 * share);
+    let any = row.total_mass > 0.0;
+    vec![
+        format!("{}.{}", row.layer, row.head),
+        format!("{:.4}", row.needle_mass),
+        format!("{:.4}", row.total_mass),
+        or_missing(any.then(|| percent(row.needle_mass / row.total_mass))),
+        format!("{:.4}", row.value_mass),
+        or_missing(row.lift.map(|lift| format!("{lift:.1}"))),
+        or_missing(row.passed_keys.map(|keys| keys.to_string())),
+        or_missing(row.effective_window.map(|keys| keys.to_string())),
+        or_missing(row.zero_share.map(percent)),
+        or_missing(any.then(|| row.argmax_position.to_string())),
+    ]
+}
