@@ -306,8 +306,8 @@ fn every_command_line_has_the_flags_of_its_command() {
 #[test]
 fn every_flag_in_the_text_is_one_of_a_command() {
     let mut known: BTreeSet<String> = flags().into_values().flatten().collect();
-    // Of cargo.
-    known.extend(["--path", "--features", "--release"].map(String::from));
+    // Of niah without a command, and of cargo.
+    known.extend(["--version", "--path", "--features", "--release"].map(String::from));
     for page in pages() {
         for line in page.prose() {
             let neighbours = page.path.ends_with("migrating.md") && line.starts_with('|');
