@@ -2,10 +2,8 @@
 
 #![allow(clippy::print_stdout)] // a program may print
 
-use niah::export::{palette::RAG, svg};
+use niah::export::{style::Style, svg};
 use niah::grid::{ContextLength, Depth, Grid};
-use niah::report::document::Figure;
-use niah::report::heatmap::Heatmap;
 use niah::{Device, ModelChoice, Settings};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,10 +11,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let grid = Grid::new([128, 512].map(ContextLength).to_vec(), depths)?;
     let model = ModelChoice::of("shipped:ssmax");
     let run = niah::evaluate(Settings { model, grid, ..Settings::default() }, &Device::Cpu)?;
+    run.check()?;
     for row in run.cells() {
         println!("{} tokens, depth {} %: {:?}", row.context_length, row.depth_percent, row.accuracy);
     }
-    let map = Heatmap::accuracy(&run.cells(), run.record.training_length);
-    std::fs::write("grid.svg", svg::draw(&Figure::heatmap("grid", map), RAG))?;
-    Ok(run.check()?)
+    std::fs::write("grid.svg", svg::write(&run.report(), &Style::plain(100))?)?;
+    Ok(())
 }

@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::grid::{Cell, Grid};
 use crate::plan::{Estimate, RunPlan, Settings};
 use crate::progress::{Progress, Silent};
-use crate::report::{self, CellSummary, latest};
+use crate::report::run::RunReport;
+use crate::report::{self, CellSummary, Report, Summary, latest};
 use crate::runner::{TrialRecord, TrialSink, run_trials};
 use crate::store::directory::{RunDirectory, RunRecord};
 use crate::trial::{Outcome, Status, Trial};
@@ -37,7 +39,7 @@ pub struct Watch<'a> {
 }
 
 /// Hashes of prompts by `row_id`.
-pub type Prompts = BTreeMap<String, String>;
+pub(crate) type Prompts = BTreeMap<String, String>;
 
 /// A plan that fits into memory and whose prompts can be built.
 pub struct Evaluation {
@@ -183,7 +185,13 @@ impl Finished {
     /// The cells of the grid, each with its accuracy and the attention on its needles.
     #[must_use]
     pub fn cells(&self) -> Vec<CellSummary> {
-        report::cells(&self.outcomes, &self.record.settings.grid.cells().collect::<Vec<_>>())
+        report::cells(&self.outcomes, &planned_cells(&self.record.settings.grid).0)
+    }
+
+    /// What there is to say of the run, for any of [`crate::export::EXPORTERS`].
+    #[must_use]
+    pub fn report(&self) -> Report {
+        Report::from(run_report(&self.outcomes, &self.record))
     }
 
     /// Refuses a run of whose trials some have failed.
@@ -221,4 +229,29 @@ pub(crate) fn failures(outcomes: &[Outcome], ran: &[Trial], planned: usize) -> R
             first.error.as_deref().unwrap_or("no reason recorded")
         ))),
     }
+}
+
+/// What is drawn of a run.
+pub(crate) fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport {
+    let (planned, note) = planned_cells(&record.settings.grid);
+    RunReport {
+        title: record.title(),
+        note,
+        cells: report::cells(outcomes, &planned),
+        summary: Summary::of(outcomes),
+        training_length: record.training_length,
+    }
+}
+
+/// Cells of a grid that are shown without a result, at most.
+const MOST_PLANNED: usize = 10_000;
+
+/// The cells of a grid; none of one that is too large to be shown, so that only cells with results are, with a note that says so.
+pub(crate) fn planned_cells(grid: &Grid) -> (Vec<Cell>, Option<String>) {
+    let count = grid.count();
+    if count <= MOST_PLANNED {
+        return (grid.cells().collect(), None);
+    }
+    let note = format!("{count} cells are planned, too many to show: those without a result are left out");
+    (Vec::new(), Some(note))
 }

@@ -84,7 +84,7 @@ pub mod rng;
 pub mod runner;
 pub mod score;
 pub mod spec;
-pub mod speed;
+mod speed;
 pub mod split;
 pub mod standing;
 pub mod stats;

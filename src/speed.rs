@@ -38,7 +38,7 @@ pub struct Speed {
 ///
 /// # Errors
 /// [`crate::error::Error::Compute`] when the computation fails.
-pub fn measure(
+pub(crate) fn measure(
     decoder: &Decoder,
     variant: &dyn AttentionVariant,
     request: SpeedRequest<'_>,
@@ -53,7 +53,7 @@ pub fn measure(
 ///
 /// # Errors
 /// [`crate::error::Error::Compute`] when the computation fails.
-pub fn peak_memory(
+pub(crate) fn peak_memory(
     decoder: &Decoder,
     variant: &dyn AttentionVariant,
     request: SpeedRequest<'_>,

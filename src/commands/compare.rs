@@ -6,12 +6,10 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 
 use super::telling::{Telling, stopped};
-use super::{
-    Shown, machine_record, planned_cells, prepare, print_bytes, settings, show, stop_on_interrupt, tell, warn,
-};
+use super::{Shown, machine_record, prepare, print_bytes, settings, show, stop_on_interrupt, tell, warn};
 use crate::cli::{AttentionArgs, CompareArgs, ModelArgs};
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, Finished, Prompts, Watch};
+use crate::evaluate::{Evaluation, Finished, Prompts, Watch, planned_cells};
 use crate::export::style::Style;
 use crate::plan::RunPlan;
 use crate::report::compared::ComparisonReport;

@@ -3,11 +3,11 @@
 
 use super::compare::{check_first_prompts, report};
 use super::telling::Telling;
-use super::{machine_record, prepare, print_bytes, run_report, stop_on_interrupt, warn};
+use super::{machine_record, prepare, print_bytes, stop_on_interrupt, warn};
 use crate::checkpoint::{Checkpoint, RopeOverride, SHIPPED_PREFIX};
 use crate::cli::DemoArgs;
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, Finished, Watch};
+use crate::evaluate::{Evaluation, Finished, Watch, run_report};
 use crate::export::style::Style;
 use crate::grid::{ContextLength, DepthSpacing, Grid, spaced_depths};
 use crate::plan::{ChatChoice, ModelChoice, RunPlan, Settings};

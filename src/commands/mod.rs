@@ -27,15 +27,15 @@ use serde_json::{Value, json};
 
 use crate::cli::{self, Drawing, GridArgs, MachineArgs, ModelArgs};
 use crate::error::{self, Error, Result};
+use crate::evaluate::run_report;
 use crate::export::Exporter;
 use crate::export::palette::PALETTES;
 use crate::export::style::{Style, detect};
-use crate::grid::{Cell, ContextLength, Depth, Grid, spaced_depths, spaced_lengths};
+use crate::grid::{ContextLength, Depth, Grid, spaced_depths, spaced_lengths};
 use crate::plan::Settings;
 use crate::printable;
 use crate::registry;
-use crate::report::run::RunReport;
-use crate::report::{self, Report, Summary};
+use crate::report::Report;
 use crate::store::directory::{RunRecord, replace};
 use crate::trial::Outcome;
 
@@ -151,31 +151,6 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
 /// The results of a run in the form that was asked for.
 fn results(outcomes: &[Outcome], record: &RunRecord, exporter: Exporter, style: &Style) -> Result<Vec<u8>> {
     (exporter.write)(&Report::from(run_report(outcomes, record)), style)
-}
-
-/// What is drawn of a run.
-fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport {
-    let (planned, note) = planned_cells(&record.settings.grid);
-    RunReport {
-        title: record.title(),
-        note,
-        cells: report::cells(outcomes, &planned),
-        summary: Summary::of(outcomes),
-        training_length: record.training_length,
-    }
-}
-
-/// Cells of a grid that are shown without a result, at most.
-const MOST_PLANNED: usize = 10_000;
-
-/// The cells of a grid; none of one that is too large to be shown, so that only cells with results are, with a note that says so.
-fn planned_cells(grid: &Grid) -> (Vec<Cell>, Option<String>) {
-    let count = grid.count();
-    if count <= MOST_PLANNED {
-        return (grid.cells().collect(), None);
-    }
-    let note = format!("{count} cells are planned, too many to show: those without a result are left out");
-    (Vec::new(), Some(note))
 }
 
 /// What was typed, as settings.

@@ -30,7 +30,7 @@ use crate::score::{SCORERS, Scorer};
 use crate::tokenizer::TextTokenizer;
 use crate::trial::Trial;
 
-use model::facts;
+use model::{Facts, facts};
 
 pub use bench::{BenchPlan, BenchSettings, BenchTokens, DEFAULT_LENGTHS};
 pub use estimate::Estimate;
@@ -38,7 +38,7 @@ pub use inspection::{AttentionFacts, Inspection, LearnedScreen, LengthMemory, Na
 pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};
 pub use loss::{LossPlan, LossSettings};
 pub use memory::MemoryPlan;
-pub use model::{Facts, ModelChoice, OpenModel, Precision};
+pub use model::{ModelChoice, OpenModel, Precision};
 pub use settings::{CHAT_CHOICES, ChatChoice, Settings};
 pub use text::{TextPlan, TextPrompt};
 pub use tokenizer::load_tokenizer;

@@ -10,8 +10,7 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 pub use precision::Precision;
-pub use record::Facts;
-pub(super) use record::facts;
+pub(super) use record::{Facts, facts};
 
 use super::MemoryPlan;
 use crate::attention::AttentionVariant;
@@ -232,7 +231,7 @@ impl OpenModel {
 
     /// The variant alone: what the checkpoint holds in memory is given back.
     #[must_use]
-    pub fn into_variant(self) -> Box<dyn AttentionVariant> {
+    pub(crate) fn into_variant(self) -> Box<dyn AttentionVariant> {
         self.variant
     }
 

@@ -13,7 +13,7 @@ use crate::spec::Dtype;
 use crate::spec::ScreeningSpec;
 
 /// Facts by their keys, in the order that they are stored in.
-pub type Facts = Map<String, Value>;
+pub(in crate::plan) type Facts = Map<String, Value>;
 
 /// The members of an object.
 pub(in crate::plan) fn facts(object: Value) -> Facts {
@@ -48,7 +48,7 @@ impl OpenModel {
 
     /// What `run.json` says of it; `form` is that of its prompts.
     #[must_use]
-    pub fn in_run(&self, form: &str) -> Value {
+    pub(crate) fn in_run(&self, form: &str) -> Value {
         json!({
             "family": self.checkpoint.family,
             "form": form,
@@ -67,7 +67,7 @@ impl OpenModel {
     ///
     /// # Errors
     /// When a file of weights cannot be read.
-    pub fn in_loss(&self) -> Result<Value> {
+    pub(crate) fn in_loss(&self) -> Result<Value> {
         let spec = self.spec();
         Ok(json!({
             "family": self.checkpoint.family,
@@ -86,7 +86,7 @@ impl OpenModel {
     ///
     /// # Errors
     /// When a file of weights cannot be read.
-    pub fn in_logits(&self) -> Result<Vec<(&'static str, String)>> {
+    pub(crate) fn in_logits(&self) -> Result<Vec<(&'static str, String)>> {
         Ok(vec![
             ("model", self.choice.name.clone()),
             ("model_sha256", self.checkpoint.sha256()?.to_string()),
@@ -98,7 +98,7 @@ impl OpenModel {
 
     /// What a file of logits says of positions and windows that were asked for.
     #[must_use]
-    pub fn changed_in_logits(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn changed_in_logits(&self) -> Vec<(&'static str, String)> {
         let choice = &self.choice;
         let screening = self.spec().screening.as_ref();
         let words = [
@@ -111,7 +111,7 @@ impl OpenModel {
 
     /// Checkpoint, family, variant and precision in one line.
     #[must_use]
-    pub fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         let dtype = self.precision.dtype;
         format!(
             "{} ({}), {}, weights {} ({}), cache {}",
@@ -127,7 +127,7 @@ impl OpenModel {
     /// A name for a directory: checkpoint and variant, and behind it windows as learned, the dtype when it is not f32, and that of
     /// the cache, where they were asked for.
     #[must_use]
-    pub fn file_name(&self) -> String {
+    pub(crate) fn file_name(&self) -> String {
         let name = &self.choice.name;
         let model = Path::new(name.strip_prefix(SHIPPED_PREFIX).unwrap_or(name));
         let model = model.file_name().map_or("model".into(), |name| name.to_string_lossy());
