@@ -27,7 +27,7 @@ pub fn run(args: &ViewArgs, style: &Style) -> Result<()> {
 /// What the command shows.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run()`].
 pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
     match args.by {
         By::Cell => {
