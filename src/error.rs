@@ -16,12 +16,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// A name that is in no table.
-    #[error("unknown {kind} {found:?}; known: {known}")]
+    #[error("unknown {kind} {found:?}{}; known: {known}", meant.as_ref().map_or(String::new(), |meant| format!(" (did you mean {meant}?)")))]
     UnknownChoice {
         /// What kind of thing was named.
         kind: &'static str,
         /// The name that was given.
         found: String,
+        /// The known name that is close to it.
+        meant: Option<String>,
         /// Every known name.
         known: String,
     },

@@ -5,11 +5,10 @@ use std::sync::LazyLock;
 
 use clap::FromArgMatches;
 use niah::checkpoint::DEFAULT_CHECKPOINT;
-use niah::cli::{Cli, Command};
+use niah::cli::Cli;
 use niah::commands;
 use niah::error::{Error, Result};
 use niah::isolation;
-use niah::laboratory;
 
 #[global_allocator]
 static ALLOCATOR: niah::allocator::Allocator = niah::allocator::Allocator;
@@ -56,27 +55,13 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let arguments = commands::config_file::expand(arguments()?)?;
     let command = niah::cli::command().version(VERSION.as_str());
-    let matches = command.try_get_matches_from(arguments).unwrap_or_else(|error| commands::refuse(&error));
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| commands::refuse(&error));
+    let matches = command.try_get_matches_from(arguments).unwrap_or_else(|error| commands::refuse(error));
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| commands::refuse(error));
     let style = commands::style(&cli.drawing)?;
     if niah::cli::takes_default_checkpoint(&matches) {
         commands::tell(format_args!("no model named: using {DEFAULT_CHECKPOINT}, which comes with niah"));
     }
-    match cli.command {
-        Command::Run(args) => commands::run::run(&args, &style),
-        Command::View(args) => commands::view::run(&args, &style),
-        Command::Compare(args) => commands::compare::run(&args, &niah::cli::given_flags(&matches), &style),
-        Command::Demo(args) => commands::demo::run(&args, &style),
-        Command::Attend(args) => commands::attend::run(&args, &style),
-        Command::Prompts(args) => commands::prompts::run(&args),
-        Command::Logits(args) => commands::logits::run(&args),
-        Command::Loss(args) => commands::loss::run(&args, &style),
-        Command::Bench(args) => commands::bench::run(&args, &style),
-        Command::Train(args) => commands::train::run(&args),
-        Command::Experiment(args) => laboratory::run(&args),
-        Command::Inspect(args) => commands::inspect::run(&args, &style),
-        Command::List(args) => commands::list::run(&args),
-    }
+    commands::run(&cli.command, &niah::cli::given_flags(&matches), &style)
 }
 
 fn arguments() -> Result<Vec<String>> {

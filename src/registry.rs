@@ -20,9 +20,39 @@ pub struct Entry<T> {
 /// [`Error::UnknownChoice`] naming `kind` and every known name.
 pub fn find<'t, T>(kind: &'static str, table: &'t [Entry<T>], name: &str) -> Result<&'t Entry<T>, Error> {
     let wanted = name.trim().to_lowercase().replace('_', "-");
-    table.iter().find(|entry| entry.name == wanted).ok_or_else(|| Error::UnknownChoice {
+    table.iter().find(|entry| entry.name == wanted).ok_or_else(|| {
+        let known: Vec<&str> = table.iter().map(|entry| entry.name).collect();
+        unknown(kind, name, &known)
+    })
+}
+
+/// The error for a `name` that is none of `known`, with the one that was probably meant.
+#[must_use]
+pub fn unknown(kind: &'static str, name: &str, known: &[&str]) -> Error {
+    let meant = known.iter().find(|known| is_close(name, known));
+    Error::UnknownChoice {
         kind,
         found: name.to_string(),
-        known: table.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", "),
-    })
+        meant: meant.map(ToString::to_string),
+        known: known.join(", "),
+    }
+}
+
+/// Whether `typed` may be a slip for `name`: at most one letter in three is wrong, missing, too many or swapped with its
+/// neighbour (always one), or `name` goes on where three letters or more were typed.
+///
+/// ```
+/// # use niah::registry::is_close;
+/// assert!(is_close("sofmax", "softmax") && is_close("trails", "trials") && is_close("syn", "synthetic"));
+/// assert!(!is_close("barn", "essays") && !is_close("f23", "bf16") && !is_close("s", "ssmax"));
+/// ```
+#[must_use]
+pub fn is_close(typed: &str, name: &str) -> bool {
+    let (typed, name) = (typed.to_lowercase().replace('_', "-"), name.to_lowercase());
+    let letters = typed.chars().count().min(name.chars().count());
+    // Nothing is close to a name of a thousand letters, and the search would take long.
+    let may_be = typed.len() <= 4 * name.len() && letters > 1;
+    may_be
+        && ((letters >= 3 && name.starts_with(&typed))
+            || strsim::osa_distance(&typed, &name) <= (letters / 3).max(1))
 }

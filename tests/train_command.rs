@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use common::bench::last_wins;
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::split::Split;
 use niah::stats::size_fit;
@@ -40,7 +43,11 @@ impl Place {
     }
 
     fn niah(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_niah")).args(arguments).current_dir(self.0.path()).output().unwrap()
+        Command::new(env!("CARGO_BIN_EXE_niah"))
+            .args(last_wins(arguments))
+            .current_dir(self.0.path())
+            .output()
+            .unwrap()
     }
 
     fn train(&self, output: &str, more: &[&str]) -> Output {
@@ -128,6 +135,7 @@ fn ctrl_c_saves_and_resume_ends_where_an_unbroken_training_does() {
     let place = Place::new();
     succeeds(&place.train("whole", &["--steps=30", "--threads=1"]));
     let arguments = [&["train", "-o", "parts"], SMALL, &["--steps=30", "--save-every=1"]].concat();
+    let arguments = last_wins(&arguments);
     let mut child =
         Command::new(env!("CARGO_BIN_EXE_niah")).args(arguments).current_dir(place.0.path()).spawn().unwrap();
     let state = place.path("parts/training-state.safetensors");
@@ -312,6 +320,48 @@ fn what_cannot_be_trained_is_refused_with_the_remedy() {
         changed.status.code() == Some(2) && told(&changed).contains("seed: 42 -> 7"),
         "{}",
         told(&changed)
+    );
+}
+
+#[test]
+fn a_training_goes_on_without_its_flags_and_refuses_those_that_contradict_it() {
+    let place = Place::new();
+    let odd =
+        ["--steps=2", "--beta1=0.8", "--mix=text=1", "--save-dtype=bf16", "--seed=9", "--haystack=synthetic"];
+    succeeds(&place.train("out", &odd));
+    let before = fs::read(place.path("out/model.safetensors")).unwrap();
+    let again = place.niah(&["train", "-o", "out", "--resume"]);
+    succeeds(&again);
+    assert!(told(&again).contains("all 2 steps are done"), "{}", told(&again));
+    assert!(before == fs::read(place.path("out/model.safetensors")).unwrap(), "bf16 stays bf16");
+    succeeds(&place.niah(&["train", "-o", "out", "--resume", "--beta1=0.8", "--hidden-size=32", "--seed=9"]));
+    for (flag, difference) in [
+        ("--seed=42", "seed: 9 -> 42"),
+        ("--hidden-size=128", "\"hidden_size\":128"),
+        ("--beta1=0.9", "\"betas\":[0.9,0.95]"),
+        ("--steps=2000", "\"steps\":2000"),
+        ("--curriculum-steps=7", "--curriculum-steps"),
+        ("--mix=needles=0.5,key-values=0.5", "mix: "),
+        ("--variant=softmax", "variant: "),
+    ] {
+        let refused = place.niah(&["train", "-o", "out", "--resume", flag]);
+        let said = told(&refused);
+        assert!(refused.status.code() == Some(2) && said.contains(difference), "{flag}: {said}");
+    }
+    assert!(before == fs::read(place.path("out/model.safetensors")).unwrap());
+}
+
+#[test]
+fn a_training_of_screening_tiles_goes_on_without_its_flags() {
+    let place = Place::new();
+    succeeds(&place.niah(&[&["train", "-o", "tiles"], TILES, &["--steps=1"]].concat()));
+    succeeds(&place.niah(&["train", "-o", "tiles", "--resume"]));
+    succeeds(&place.niah(&["train", "-o", "tiles", "--resume", "--family=multiscreen"]));
+    let refused = place.niah(&["train", "-o", "tiles", "--resume", "--family=niah"]);
+    assert!(
+        refused.status.code() == Some(2) && told(&refused).contains("another plan"),
+        "{}",
+        told(&refused)
     );
 }
 

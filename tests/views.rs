@@ -93,7 +93,7 @@ fn a_prompt_is_shaded_from_kept_tokens_and_from_the_model_alike() {
         (&["attend", "kept", "--head", "9.9"][..], "a head from 0.0 to 3.3"),
         (&["attend", "kept", "--head", "first"], "mean, top, or LAYER.HEAD"),
         (&["attend", "kept", "--trial", "5"], "trial"),
-        (&["attend"], "<DIRECTORY>"),
+        (&["attend"], "<RUN|MODEL>"),
     ] {
         bench.refused(arguments, &[message]);
     }

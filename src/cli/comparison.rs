@@ -5,33 +5,41 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::grid::GridArgs;
+use super::help::first;
 use super::model::{AttentionArgs, ChatArgs, MachineArgs};
-use super::values::exporter;
-use crate::export::Exporter;
+use super::values::{choice, named};
+use crate::attention::variant::VARIANTS;
+use crate::export::{EXPORTERS, Exporter};
 
 /// Flags of `niah compare`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-Stored runs are compared as they are, without flags of a grid. Models run first, on the grid and the task of the flags; a \
-stored run can stand beside a model. Prompts must be identical, which takes one tokenizer: else nothing is compared.
-
+#[command(
+    before_help = "\
 Examples:
-  niah compare shipped:softmax shipped:ssmax --context-lengths 256,1k,4k --split held-out
   niah compare out/softmax-run out/ssmax-run
-  niah compare model.gguf model.gguf --variant-b ssmax --context-lengths 1k,4k --trials 10 -o out/swap
-  niah compare out/softmax out/ssmax --split held-out --trials 20 --output-format csv")]
+  niah compare shipped:softmax shipped:ssmax --split held-out --trials 5
+  niah compare -m model.gguf --variant-b ssmax --context-lengths 1k,4k",
+    after_long_help = "\
+Stored runs are compared as they are, without flags of a grid. Models run first, on the grid and the task of \
+the flags; a stored run can stand beside a model. Prompts must be identical, which takes one tokenizer: else \
+nothing is compared.",
+    mut_args(first(&["model", "context_lengths", "depths", "trials", "output"]))
+)]
 pub struct CompareArgs {
-    /// Directory of a run (niah run -o), or a checkpoint as for --model
-    #[arg(value_name = "A")]
-    pub a: String,
+    /// Directory of a run (niah run -o), or a checkpoint
+    #[arg(value_name = "A", required_unless_present = "model")]
+    a: Option<String>,
     /// The same; differences are B - A
-    #[arg(value_name = "B")]
-    pub b: String,
+    #[arg(value_name = "B", required_unless_present = "model")]
+    b: Option<String>,
+    /// The checkpoint of a side not named
+    #[arg(long, short, value_name = "MODEL", alias = "model-name", help_heading = "Model")]
+    model: Option<String>,
     /// Attention variant of A [default: --variant]
-    #[arg(long, value_name = "VARIANT", help_heading = "Model")]
+    #[arg(long, value_name = "VARIANT", value_parser = named(VARIANTS), help_heading = "Model")]
     pub variant_a: Option<String>,
     /// Attention variant of B [default: --variant]
-    #[arg(long, value_name = "VARIANT", help_heading = "Model")]
+    #[arg(long, value_name = "VARIANT", value_parser = named(VARIANTS), help_heading = "Model")]
     pub variant_b: Option<String>,
     /// The attention of models.
     #[command(flatten)]
@@ -42,11 +50,19 @@ pub struct CompareArgs {
     /// The grid of models.
     #[command(flatten)]
     pub grid: GridArgs,
-    /// Directory to keep runs of models in, as DIR/a and DIR/b; the same command continues them [default: not kept]
-    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
+    /// Directory to keep runs of models in
+    ///
+    /// As DIR/a and DIR/b; the same command continues them. [default: not kept]
+    #[arg(long, short, value_name = "DIR", alias = "output-path", help_heading = "Output")]
     pub output: Option<PathBuf>,
-    /// What goes to stdout: table (heatmaps and tables), csv or json (rows of cells, lengths, all beyond the training length, all), markdown, html or svg
-    #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table", help_heading = "Output")]
+    /// What goes to stdout: of csv and json, rows of cells, lengths, all beyond the training length, all
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_parser = choice("form of output", EXPORTERS),
+        default_value = EXPORTERS[0].name,
+        help_heading = "Output"
+    )]
     pub output_format: Exporter,
     /// TOML file with any of these flags as keys; the command line wins
     #[arg(long, value_name = "FILE", help_heading = "Output")]
@@ -56,26 +72,64 @@ pub struct CompareArgs {
     pub machine: MachineArgs,
 }
 
+impl CompareArgs {
+    /// The run or the checkpoint that is A.
+    #[must_use]
+    pub fn a(&self) -> &str {
+        self.a.as_deref().or(self.model.as_deref()).unwrap_or_default()
+    }
+
+    /// The run or the checkpoint that is B.
+    #[must_use]
+    pub fn b(&self) -> &str {
+        self.b.as_deref().or(self.model.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether `-m` stands for neither side.
+    #[must_use]
+    pub fn model_is_idle(&self) -> bool {
+        self.model.is_some() && self.a.is_some() && self.b.is_some()
+    }
+}
+
 /// Flags of `niah demo`.
 #[derive(Debug, Clone, Args)]
+#[command(
+    before_help = "\
+Examples:
+  niah demo
+  niah demo --trials 8 --palette viridis
+  niah demo --softmax out/softmax --ssmax out/ssmax",
+    mut_args(first(&["softmax", "ssmax", "multiscreen", "trials", "seed"]))
+)]
 pub struct DemoArgs {
     /// Checkpoint trained with Softmax
     #[arg(long, value_name = "DIR", default_value = "shipped:softmax")]
     pub softmax: String,
-    /// Checkpoint trained with Scalable-Softmax, of the same tokenizer and training length
+    /// Checkpoint trained with Scalable-Softmax
+    ///
+    /// It has the tokenizer and the training length of the first.
     #[arg(long, value_name = "DIR", default_value = "shipped:ssmax")]
     pub ssmax: String,
-    /// Multiscreen checkpoint, likewise [default: beside the shipped two shipped:multiscreen, else none]
+    /// Multiscreen checkpoint, likewise
+    ///
+    /// [default: beside the shipped two shipped:multiscreen, else none]
     #[arg(long, value_name = "DIR")]
     pub multiscreen: Option<String>,
     /// Trials of each cell, each with a haystack and needles of its own
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 4)]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 4, alias = "n-runs")]
     pub trials: usize,
     /// Seed of every random choice
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
-    /// What goes to stdout: table (heatmaps and the results), csv or json (the cells of all), markdown, html or svg
-    #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table")]
+    /// What goes to stdout
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_parser = choice("form of output", EXPORTERS),
+        default_value = EXPORTERS[0].name,
+        help_heading = "Output"
+    )]
     pub output_format: Exporter,
     /// Where to compute.
     #[command(flatten)]

@@ -4,30 +4,44 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::help::first;
+use super::values::named;
 use crate::grid::ContextLength;
+use crate::laboratory::EXPERIMENTS;
 
 /// Flags of `niah experiment`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
+#[command(
+    before_help = "\
 Examples:
   niah experiment ssmax -o out/experiment --from-fixtures
-  niah experiment ssmax -o out/experiment
-  niah experiment ssmax -o out/quick --small --steps 100 --seeds 42 --trials 1 --longest 4
   niah experiment multiscreen -o out/experiment
-  niah experiment multiscreen -o out/quick --small --steps 100 --seeds 42 --trials 1 --longest 4")]
+  niah experiment ssmax -o out/quick --small --steps 100 --seeds 42",
+    mut_args(first(&["output", "from_fixtures", "small", "steps", "seeds"]))
+)]
 pub struct ExperimentArgs {
-    /// Which: ssmax, multiscreen
+    /// Which
+    #[arg(value_name = "NAME", value_parser = named(EXPERIMENTS))]
     pub name: String,
-    /// Directory of NAME/report.html, NAME/report.md, NAME/figures and of the stages, which experiments share; the same command goes on where it stopped
+    /// Directory of the report and the stages; the same command goes on
+    ///
+    /// NAME/report.html, NAME/report.md, NAME/figures, and the stages, which experiments share.
     #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     pub output: PathBuf,
-    /// Measure the checkpoints in fixtures/checkpoints instead of training them; of multiscreen, sizes, rates and the model without windows are trained all the same
+    /// Measure the checkpoints in fixtures/checkpoints instead of training them
+    ///
+    /// Of multiscreen, sizes, rates and the model without windows are trained all the same.
     #[arg(long, conflicts_with_all = ["small", "context_length"], help_heading = "Training")]
     pub from_fixtures: bool,
-    /// Steps of each training; of multiscreen, model sizes have a quarter of them and learning rates a fixed 100
+    /// Steps of each training
+    ///
+    /// Of multiscreen, model sizes have a quarter of them and learning rates a fixed 100.
     #[arg(long, value_name = "N", default_value_t = 2000, help_heading = "Training")]
     pub steps: usize,
-    /// Seeds of (a) and (b) of ssmax, and of multiscreen and its sizes; all others are trained with the first one
+    /// Seeds of the main configurations
+    ///
+    /// Those are (a) and (b) of ssmax, and of multiscreen itself and its sizes; all others are trained with the
+    /// first seed.
     #[arg(
         long,
         value_name = "SEEDS",
@@ -37,9 +51,15 @@ pub struct ExperimentArgs {
     )]
     pub seeds: Vec<u64>,
     /// Tokens of a training sequence
-    #[arg(long, value_name = "LENGTH", default_value = "256", help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "LENGTH",
+        default_value = "256",
+        aliases = ["context-lengths", "length"],
+        help_heading = "Training"
+    )]
     pub context_length: ContextLength,
-    /// Train a smaller model on smaller batches: to see the experiment run, not to learn from it
+    /// Train a smaller model on smaller batches: to see the experiment run
     #[arg(long, help_heading = "Training")]
     pub small: bool,
     /// Trials per cell [default: 20; of multiscreen, 100 with the first seed]

@@ -2,26 +2,68 @@
 
 use clap::Args;
 
-use super::values::{chat_choice, dtype, kv_dtype, window_expansion};
+use super::values::{choice, named};
+use crate::attention::variant::VARIANTS;
 use crate::checkpoint::DEFAULT_CHECKPOINT;
-use crate::model::kv_cache::KvDtype;
-use crate::plan::{ChatChoice, ModelChoice};
-use crate::spec::Dtype;
+use crate::model::kv_cache::{KV_DTYPES, KvDtype};
+use crate::plan::{CHAT_CHOICES, ChatChoice, ModelChoice};
+use crate::spec::{DTYPES, Dtype, WINDOW_EXPANSIONS};
+
+/// The checkpoint, behind `-m` or without a flag.
+#[derive(Debug, Clone, Args)]
+pub struct CheckpointArgs {
+    /// Checkpoint: a GGUF file, a directory, a hub id, or shipped:NAME [default: shipped:ssmax]
+    ///
+    /// A directory holds config.json and safetensors; niah list checkpoints names what is shipped.
+    #[arg(value_name = "MODEL", conflicts_with = "model")]
+    checkpoint: Option<String>,
+    /// The checkpoint, as a flag
+    #[arg(long, short, value_name = "MODEL", alias = "model-name", help_heading = "Model")]
+    model: Option<String>,
+}
+
+impl CheckpointArgs {
+    /// A checkpoint of this name.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        Self { checkpoint: None, model: Some(name.to_string()) }
+    }
+
+    /// The name that was given, or that of the checkpoint that runs where none is.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.model.as_ref().or(self.checkpoint.as_ref()).map_or(DEFAULT_CHECKPOINT, String::as_str)
+    }
+}
 
 /// The attention that a checkpoint runs with.
 #[derive(Debug, Clone, Args)]
 pub struct AttentionArgs {
-    /// Attention variant: auto (the checkpoint's own), softmax, ssmax, ssmax-fixed, ssmax-bias, softmax-scale, softmax1, logn, temperature, adaptive, screening
-    #[arg(long, default_value = "auto", help_heading = "Model")]
+    /// Attention variant
+    #[arg(
+        long,
+        default_value = "auto",
+        value_parser = named(VARIANTS).and("auto", "the checkpoint's own"),
+        help_heading = "Model"
+    )]
     pub variant: String,
-    /// Precision of the weights: f32 (exact), bf16 (weights and inputs rounded), f16 (weights rounded); sums are f32 [default: f32,
-    /// or f16 for quantised weights that do not fit into memory in f32]
-    #[arg(long, value_name = "DTYPE", value_parser = dtype, help_heading = "Model")]
+    /// Precision of the weights; sums are f32
+    ///
+    /// [default: f32, or f16 for quantised weights that do not fit into memory in f32]
+    #[arg(long, value_parser = choice("dtype", DTYPES), help_heading = "Model")]
     pub dtype: Option<Dtype>,
-    /// Precision of cached keys and values: f32, bf16 [default: bf16 beside weights in bf16 on the CPU, else f32]
-    #[arg(long, value_name = "DTYPE", value_parser = kv_dtype, help_heading = "Model")]
+    /// Precision of cached keys and values
+    ///
+    /// [default: bf16 beside weights in bf16 on the CPU, else f32]
+    #[arg(
+        long,
+        value_name = "DTYPE",
+        value_parser = choice("dtype of a cache", KV_DTYPES),
+        help_heading = "Model"
+    )]
     pub kv_dtype: Option<KvDtype>,
-    /// One scale s for all heads, with ssmax, ssmax-bias or softmax-scale: instead of the learned one or that of a zero-shot swap, 1 / mean(ln n) of the training length
+    /// One scale s for all heads, with ssmax, ssmax-bias or softmax-scale: instead of the learned one or
+    /// that of a zero-shot swap, 1 / mean(ln n) of the training length
     #[arg(long, value_name = "S", allow_hyphen_values = true, help_heading = "Model")]
     pub ssmax_scale: Option<f64>,
     /// Base of the rotary frequencies
@@ -30,11 +72,21 @@ pub struct AttentionArgs {
     /// Factor on the base of the rotary frequencies; the SSMax paper uses 50 past the training length
     #[arg(long, value_name = "FACTOR", help_heading = "Model")]
     pub rope_theta_scale: Option<f64>,
-    /// Whether the windows that Multiscreen has learned wider than its training length are unlimited beyond it: on, off [default: on]
-    #[arg(long, value_name = "ON|OFF", value_parser = window_expansion, help_heading = "Model")]
+    /// What becomes of windows that Multiscreen has learned wider than its training length, beyond it [default: on]
+    #[arg(
+        long,
+        value_name = "ON|OFF",
+        value_parser = choice("window expansion", WINDOW_EXPANSIONS),
+        help_heading = "Model"
+    )]
     pub screening_window_expansion: Option<bool>,
     /// Tokens that go through the decoder at once
-    #[arg(long, value_name = "N", default_value_t = crate::generate::DEFAULT_CHUNK, help_heading = "Model")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = crate::generate::DEFAULT_CHUNK,
+        help_heading = "Model"
+    )]
     pub chunk_size: usize,
 }
 
@@ -59,9 +111,9 @@ impl AttentionArgs {
 /// A checkpoint and how it is asked.
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
-    /// Checkpoint: a GGUF file, a directory with config.json and safetensors, a hub id, or shipped:NAME (niah list checkpoints)
-    #[arg(long, short, value_name = "FILE|DIR|ID", default_value = DEFAULT_CHECKPOINT, help_heading = "Model")]
-    pub model: String,
+    /// Which.
+    #[command(flatten)]
+    pub checkpoint: CheckpointArgs,
     /// Its attention.
     #[command(flatten)]
     pub attention: AttentionArgs,
@@ -73,12 +125,20 @@ pub struct ModelArgs {
 /// Whether prompts are conversations.
 #[derive(Debug, Clone, Args)]
 pub struct ChatArgs {
-    /// Put prompts into the checkpoint's chat template: always, auto (when it has one), never
-    #[arg(long, value_name = "WHEN", value_parser = chat_choice, num_args = 0..=1, default_value = "auto",
-          default_missing_value = "always", require_equals = true, help_heading = "Model")]
+    /// When prompts go into the checkpoint's chat template; the flag alone means always
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_parser = choice("choice", CHAT_CHOICES),
+        num_args = 0..=1,
+        default_value = "auto",
+        default_missing_value = "always",
+        require_equals = true,
+        help_heading = "Model"
+    )]
     pub apply_chat_template: ChatChoice,
     /// The system's turn of the conversation
-    #[arg(long, value_name = "TEXT", help_heading = "Model")]
+    #[arg(long, value_name = "TEXT", alias = "system-message", help_heading = "Model")]
     pub system_instruction: Option<String>,
 }
 

@@ -3,10 +3,8 @@
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command};
 
+use super::names;
 use crate::error::Error;
-
-/// Words of settings that flags have other words for.
-const OTHER_WORDS: &[(&str, &str)] = &[("context length", "length")];
 
 /// An error with flags in the place of settings, as they were typed.
 #[must_use]
@@ -65,22 +63,13 @@ fn spellings(words: &str) -> Option<Vec<String>> {
     if words.is_empty() || !words.chars().all(is_word) {
         return None;
     }
-    let other = OTHER_WORDS.iter().find(|(setting, _)| *setting == words).map(|(_, other)| *other);
-    let spelled = [words].into_iter().chain(other).flat_map(|words| {
-        let name = words.replace(' ', "-");
-        let one = name.strip_suffix('s').map(str::to_string);
-        [Some(name.clone()), Some(format!("{name}s")), one].into_iter().flatten().collect::<Vec<_>>()
-    });
-    Some(spelled.collect())
+    let name = words.replace(' ', "-");
+    let one = name.strip_suffix('s').map(str::to_string);
+    Some([Some(name.clone()), Some(format!("{name}s")), one].into_iter().flatten().collect())
 }
 
 fn find<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
     command.get_arguments().find(|arg| names(arg).any(|known| known == name))
-}
-
-/// Every name of a flag, without dashes.
-fn names(arg: &Arg) -> impl Iterator<Item = &str> {
-    arg.get_long().into_iter().chain(arg.get_all_aliases().into_iter().flatten())
 }
 
 #[cfg(test)]
@@ -99,6 +88,8 @@ mod tests {
             ("context lengths", "niah loss", "--context-length"),
             ("depth", "niah run", "--depths"),
             ("depth", "niah view out", "--depth"),
+            ("context length", "niah view out", "--context-length"),
+            ("context length", "niah view out --length 7", "--length"),
             ("apply chat template", "niah run", "--apply-chat-template"),
             ("lr", "niah train", "--lr"),
             // Of another command, where the own one has none.

@@ -1,8 +1,8 @@
-//! Texts as the values of flags: they may begin with a hyphen, as a line of a list does, and are given once.
+//! Texts as the values of flags: they may begin with a hyphen, as a line of a list does.
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, Command};
 
-use super::with_dashes;
+use super::{names, with_dashes};
 use crate::error::{Error, Result};
 
 /// How help names the value of a flag that takes any text.
@@ -12,11 +12,11 @@ const TEXT: &str = "TEXT";
 /// flags. `cli` is built.
 ///
 /// # Errors
-/// [`Error::InvalidValue`] when a flag of the command stands where a text should, or a text is given twice and only one counts.
+/// [`Error::InvalidValue`] when a flag of the command stands where a text should.
 pub fn join_texts(cli: &Command, arguments: Vec<String>) -> Result<Vec<String>> {
     let command = arguments.iter().skip(1).find_map(|name| cli.find_subcommand(name));
     let Some(command) = command else { return Ok(arguments) };
-    let (mut joined, mut given) = (Vec::with_capacity(arguments.len()), Vec::new());
+    let mut joined = Vec::with_capacity(arguments.len());
     let mut rest = arguments.into_iter();
     while let Some(argument) = rest.next() {
         if argument == "--" {
@@ -26,15 +26,7 @@ pub fn join_texts(cli: &Command, arguments: Vec<String>) -> Result<Vec<String>> 
         }
         let typed = with_dashes(&argument);
         let name = typed.split('=').next().unwrap_or_default();
-        let Some(flag) = text_flag(command, name) else {
-            joined.push(argument);
-            continue;
-        };
-        if given.contains(&flag.get_id()) && !matches!(flag.get_action(), ArgAction::Append) {
-            return Err(Error::invalid(name, "it twice", "one text"));
-        }
-        given.push(flag.get_id());
-        if typed.contains('=') {
+        if typed.contains('=') || !is_text_flag(command, name) {
             joined.push(argument);
             continue;
         }
@@ -52,14 +44,12 @@ pub fn join_texts(cli: &Command, arguments: Vec<String>) -> Result<Vec<String>> 
     Ok(joined)
 }
 
-/// The flag of this name that takes a text.
-fn text_flag<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
+/// Whether a flag of this name takes a text.
+fn is_text_flag(command: &Command, flag: &str) -> bool {
     let takes_text =
         |arg: &&Arg| arg.get_value_names().is_some_and(|names| names.len() == 1 && names[0] == TEXT);
-    command
-        .get_arguments()
-        .filter(takes_text)
-        .find(|arg| arg.get_long().is_some_and(|long| name == format!("--{long}")))
+    let mut texts = command.get_arguments().filter(takes_text);
+    flag.strip_prefix("--").is_some_and(|flag| texts.any(|arg| names(arg).any(|name| name == flag)))
 }
 
 /// Whether it would be read as a flag of the command, with its value or without.
@@ -70,8 +60,8 @@ fn is_flag(command: &Command, argument: &str) -> bool {
     let short = short.and_then(|name| name.chars().next());
     typed == "--"
         || command.get_arguments().any(|arg| {
-            let mut names = arg.get_long().into_iter().chain(arg.get_visible_aliases().into_iter().flatten());
-            names.any(|name| Some(name) == long) || (arg.get_short().is_some() && arg.get_short() == short)
+            names(arg).any(|name| Some(name) == long)
+                || (arg.get_short().is_some() && arg.get_short() == short)
         })
 }
 
@@ -132,18 +122,5 @@ mod tests {
             let message = joined(&["niah", "run", "--needle", text, "x"]).unwrap_err().to_string();
             assert!(message.contains(&format!("--needle='{text}'")), "{message}");
         }
-    }
-
-    #[test]
-    fn a_text_that_would_hide_another_is_refused() {
-        for line in [
-            &["niah", "run", "--needle", "a", "--needle", "b"][..],
-            &["niah", "run", "--needle=a", "--needle", "b"],
-            &["niah", "compare", "a", "b", "--system-instruction=a", "--system_instruction=b"],
-        ] {
-            assert!(joined(line).unwrap_err().to_string().contains("found it twice"), "{line:?}");
-        }
-        let several = ["niah", "attend", "--needle=a", "--needle=b"];
-        assert_eq!(joined(&several).unwrap(), several);
     }
 }

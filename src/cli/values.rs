@@ -1,58 +1,70 @@
-//! Values of flags that are names in a table of [`crate::registry`], or a pair.
+//! Values of flags that are names in a table of [`crate::registry`]: help and completions list what the table holds.
+
+use std::ffi::OsStr;
+
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::{Arg, Command};
 
 use crate::error::Error;
-use crate::export::{EXPORTERS, Exporter};
-use crate::grid::{DEPTH_SPACINGS, DepthSpacing};
-use crate::model::kv_cache::{KV_DTYPES, KvDtype};
-use crate::plan::{CHAT_CHOICES, ChatChoice};
-use crate::prompt::{SNAPS, Snap};
-use crate::registry;
-use crate::spec::WINDOW_EXPANSIONS;
-use crate::spec::{DTYPES, Dtype};
-use crate::split::{SPLITS, Split};
-use crate::train::{LAYER_KINDS, LayerKind, SCHEDULES, Schedule};
+use crate::registry::{self, Entry};
 
-pub(super) fn dtype(text: &str) -> Result<Dtype, Error> {
-    Ok(registry::find("dtype", DTYPES, text)?.value)
+/// A parser whose help lists names with their descriptions.
+#[derive(Clone)]
+pub(super) struct Listed<P> {
+    parser: P,
+    names: Vec<(&'static str, &'static str)>,
 }
 
-pub(super) fn kv_dtype(text: &str) -> Result<KvDtype, Error> {
-    Ok(registry::find("dtype of a cache", KV_DTYPES, text)?.value)
+impl<P> Listed<P> {
+    /// The same with a name in front that is in no table.
+    pub(super) fn and(mut self, name: &'static str, about: &'static str) -> Self {
+        self.names.insert(0, (name, about));
+        self
+    }
 }
 
-pub(super) fn window_expansion(text: &str) -> Result<bool, Error> {
-    Ok(registry::find("window expansion", WINDOW_EXPANSIONS, text)?.value)
+impl<P: TypedValueParser> TypedValueParser for Listed<P> {
+    type Value = P::Value;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        self.parser.parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.names.iter().map(|(name, about)| PossibleValue::new(*name).help(*about))))
+    }
 }
 
-pub(super) fn chat_choice(text: &str) -> Result<ChatChoice, Error> {
-    Ok(registry::find("choice", CHAT_CHOICES, text)?.value)
+/// A name of `table`, whose rows are each a `kind`; any other is refused.
+pub(super) fn choice<T: Copy + Send + Sync>(
+    kind: &'static str,
+    table: &'static [Entry<T>],
+) -> Listed<impl Fn(&str) -> Result<T, Error> + Clone + Send + Sync> {
+    Listed { parser: move |text: &str| Ok(registry::find(kind, table, text)?.value), names: rows(table) }
 }
 
-pub(super) fn exporter(text: &str) -> Result<Exporter, Error> {
-    Ok(registry::find("form of output", EXPORTERS, text)?.value)
+/// Any text, of which those in `table` have a meaning of their own. Whoever uses the text refuses what it cannot be.
+pub(super) fn named<T>(table: &'static [Entry<T>]) -> Listed<StringValueParser> {
+    Listed { parser: StringValueParser::new(), names: rows(table) }
 }
 
-pub(super) fn split(text: &str) -> Result<Split, Error> {
-    Ok(registry::find("part", SPLITS, text)?.value)
+/// A name of `table` and its share, as `needles=0.5`; without a number the share is 1.
+pub(super) fn shares<T>(
+    table: &'static [Entry<T>],
+) -> Listed<impl Fn(&str) -> Result<(String, f64), Error> + Clone + Send + Sync> {
+    Listed { parser: share, names: rows(table) }
 }
 
-pub(super) fn snap(text: &str) -> Result<Snap, Error> {
-    Ok(registry::find("cut", SNAPS, text)?.value)
+fn rows<T>(table: &'static [Entry<T>]) -> Vec<(&'static str, &'static str)> {
+    table.iter().map(|entry| (entry.name, entry.about)).collect()
 }
 
-pub(super) fn depth_spacing(text: &str) -> Result<DepthSpacing, Error> {
-    Ok(registry::find("spacing", DEPTH_SPACINGS, text)?.value)
-}
-
-pub(super) fn layer_kind(text: &str) -> Result<LayerKind, Error> {
-    Ok(registry::find("kind of layer", LAYER_KINDS, text)?.value)
-}
-
-pub(super) fn schedule(text: &str) -> Result<Schedule, Error> {
-    Ok(registry::find("schedule", SCHEDULES, text)?.value)
-}
-
-pub(super) fn share(text: &str) -> Result<(String, f64), Error> {
+fn share(text: &str) -> Result<(String, f64), Error> {
     let (name, share) = text.split_once('=').unwrap_or((text, "1"));
     let number = share.parse().map_err(|_| {
         Error::invalid("--mix", format!("{text:?}"), "a kind and its share, such as needles=0.5")

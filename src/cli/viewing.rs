@@ -1,36 +1,50 @@
 //! The commands that look into results: `view` and `attend`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::builder::ArgPredicate;
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::help::first;
 use super::model::MachineArgs;
-use super::values::{dtype, exporter, kv_dtype, window_expansion};
+use super::values::{choice, named};
+use crate::attention::variant::VARIANTS;
 use crate::checkpoint::DEFAULT_CHECKPOINT;
-use crate::export::Exporter;
+use crate::error::{Error, Result};
+use crate::export::{EXPORTERS, Exporter};
 use crate::grid::{ContextLength, Depth};
-use crate::model::kv_cache::KvDtype;
+use crate::model::kv_cache::{KV_DTYPES, KvDtype};
 use crate::plan::ModelChoice;
-use crate::spec::Dtype;
+use crate::spec::{DTYPES, Dtype, WINDOW_EXPANSIONS};
 
 /// Flags of `niah view`.
 #[derive(Debug, Clone, Args)]
+#[command(
+    before_help = "\
+Examples:
+  niah view out/model
+  niah view out/model --by layer --context-length 4k --depth 50
+  niah view out/model --by trial --output-format csv",
+    mut_args(first(&["by", "context_length", "depth", "output_format"]))
+)]
 pub struct ViewArgs {
     /// Directory of a run
     pub directory: PathBuf,
-    /// What to draw: cell (depth x length) or layer (layer x head of one cell); trial or token (rows of results.csv or tokens.csv, as csv or
-    /// json)
+    /// What to draw
     #[arg(long, value_enum, default_value = "cell")]
     pub by: By,
     /// Cell of --by layer: its length [default: the longest]
-    #[arg(long)]
-    pub length: Option<ContextLength>,
+    #[arg(long, value_name = "LENGTH", aliases = ["length", "context-lengths"])]
+    pub context_length: Option<ContextLength>,
     /// Cell of --by layer: its depth in per cent [default: the middle one]
-    #[arg(long)]
+    #[arg(long, value_name = "PERCENT", alias = "depths")]
     pub depth: Option<Depth>,
-    /// What goes to stdout: table (heatmaps), csv or json (the table of cells, or of the heads of one), markdown, html or svg
-    #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table")]
+    /// What goes to stdout
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_parser = choice("form of output", EXPORTERS),
+        default_value = EXPORTERS[0].name
+    )]
     pub output_format: Exporter,
 }
 
@@ -49,76 +63,145 @@ pub enum By {
 
 /// Flags of `niah attend`.
 #[derive(Debug, Clone, Args)]
+#[command(
+    before_help = "\
+Examples:
+  niah attend out/model --context-length 4k --depth 50
+  niah attend out/model --head top --trial 1
+  niah attend model.gguf --text notes.txt --query \"Who?\"",
+    mut_args(first(&["context_length", "depth", "head", "text", "query"]))
+)]
 pub struct AttendArgs {
-    /// Directory of a run
-    #[arg(required_unless_present = "text", conflicts_with = "text")]
-    pub directory: Option<PathBuf>,
+    /// Directory of a run, or a checkpoint for --text
+    ///
+    /// [default for --text: shipped:ssmax]
+    #[arg(value_name = "RUN|MODEL", required_unless_present = "text")]
+    place: Option<String>,
     /// Length of the cell [default: the longest]
-    #[arg(long, conflicts_with = "text")]
-    pub length: Option<ContextLength>,
+    #[arg(
+        long,
+        value_name = "LENGTH",
+        conflicts_with = "text",
+        aliases = ["length", "context-lengths"],
+        help_heading = "Cell"
+    )]
+    pub context_length: Option<ContextLength>,
     /// Depth of the cell in per cent [default: the middle one]
-    #[arg(long, conflicts_with = "text")]
+    #[arg(long, value_name = "PERCENT", conflicts_with = "text", alias = "depths", help_heading = "Cell")]
     pub depth: Option<Depth>,
     /// Trial of the cell
-    #[arg(long, default_value_t = 0, conflicts_with = "text")]
+    #[arg(long, default_value_t = 0, conflicts_with = "text", help_heading = "Cell")]
     pub trial: usize,
-    /// Whose attention: mean (over all heads), top (the head with the largest needle mass), or LAYER.HEAD
-    #[arg(long, default_value = "mean")]
+    /// mean, top or LAYER.HEAD
+    ///
+    /// Whose attention: the mean over all heads, the head with the largest needle mass, or this one.
+    #[arg(long, default_value = "mean", help_heading = "Heads")]
     pub head: String,
     /// How many heads to list [default: 10]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Heads")]
     pub top: Option<usize>,
-    /// What goes to stdout: table (the shaded prompt), csv or json (its tokens), markdown, html or svg (a curve)
-    #[arg(long, value_name = "FORM", value_parser = exporter, default_value = "table")]
+    /// What goes to stdout
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_parser = choice("form of output", EXPORTERS),
+        default_value = EXPORTERS[0].name,
+        help_heading = "Output"
+    )]
     pub output_format: Exporter,
-    /// A text of your own, read from a file (- for stdin), instead of a run
+    /// A text of your own, read from a file (- for stdin), not a run
     #[arg(long, value_name = "FILE", requires = "query", help_heading = "Own text")]
     pub text: Option<PathBuf>,
     /// What is asked about --text; its last token looks back
+    #[arg(long, value_name = "TEXT", requires = "text", help_heading = "Own text")]
+    pub query: Option<String>,
+    /// A passage of --text to measure and underline; may be given several times
     #[arg(
         long,
         value_name = "TEXT",
         requires = "text",
-        conflicts_with = "directory",
+        action = ArgAction::Append,
         help_heading = "Own text"
     )]
-    pub query: Option<String>,
-    /// A passage of --text to measure and underline; may be given several times
-    #[arg(long, value_name = "TEXT", requires = "text", conflicts_with = "directory", action = ArgAction::Append, help_heading = "Own text")]
     pub needle: Vec<String>,
-    /// Checkpoint for --text [default: shipped:ssmax], or that of the run: what a run names itself is never downloaded
-    #[arg(
-        long,
-        short,
-        value_name = "FILE|DIR|ID",
-        default_value_if("text", ArgPredicate::IsPresent, DEFAULT_CHECKPOINT),
-        help_heading = "Own text"
-    )]
-    pub model: Option<String>,
-    /// Attention variant for --text; see niah list variants
+    /// Checkpoint for --text, or that of the run: what a run names itself is never downloaded
+    #[arg(long, short, value_name = "MODEL", alias = "model-name", help_heading = "Model")]
+    model: Option<String>,
+    /// Attention variant for --text
     #[arg(
         long,
         default_value = "auto",
+        value_parser = named(VARIANTS).and("auto", "the checkpoint's own"),
         requires = "text",
-        conflicts_with = "directory",
-        help_heading = "Own text"
+        help_heading = "Model"
     )]
     pub variant: String,
-    /// Precision of the weights for --text: f32, bf16, f16 [default: as in niah run]
-    #[arg(long, value_name = "DTYPE", value_parser = dtype, requires = "text", conflicts_with = "directory", help_heading = "Own text")]
+    /// Precision of the weights for --text [default: as in niah run]
+    #[arg(long, value_parser = choice("dtype", DTYPES), requires = "text", help_heading = "Model")]
     pub dtype: Option<Dtype>,
-    /// Precision of cached keys and values for --text: f32, bf16 [default: bf16 beside weights in bf16 on the CPU, else f32]
-    #[arg(long, value_name = "DTYPE", value_parser = kv_dtype, requires = "text", conflicts_with = "directory", help_heading = "Own text")]
+    /// Precision of cached keys and values for --text
+    ///
+    /// [default: bf16 beside weights in bf16 on the CPU, else f32]
+    #[arg(
+        long,
+        value_name = "DTYPE",
+        value_parser = choice("dtype of a cache", KV_DTYPES),
+        requires = "text",
+        help_heading = "Model"
+    )]
     pub kv_dtype: Option<KvDtype>,
-    /// Whether Multiscreen's windows above the training length are unlimited beyond it, for --text: on, off [default: on]
-    #[arg(long, value_name = "ON|OFF", value_parser = window_expansion, requires = "text", conflicts_with = "directory", help_heading = "Own text")]
+    /// What becomes of windows that Multiscreen has learned wider than its training length, beyond it, for --text
+    /// [default: on]
+    #[arg(
+        long,
+        value_name = "ON|OFF",
+        value_parser = choice("window expansion", WINDOW_EXPANSIONS),
+        requires = "text",
+        help_heading = "Model"
+    )]
     pub screening_window_expansion: Option<bool>,
     /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,
 }
 
+/// What `niah attend` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attended<'a> {
+    /// A trial of the run in this directory.
+    Run(&'a Path),
+    /// A text of the user's own, in this file.
+    Text(&'a Path),
+}
+
 impl AttendArgs {
+    /// What is shown.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when a checkpoint for a text is named twice.
+    pub fn shown(&self) -> Result<Attended<'_>> {
+        match (&self.text, &self.place, &self.model) {
+            (Some(_), Some(place), Some(_)) => {
+                Err(Error::invalid("--model", format!("{place:?} beside it"), "one checkpoint for --text"))
+            }
+            (Some(text), ..) => Ok(Attended::Text(text)),
+            (None, Some(run), _) => Ok(Attended::Run(Path::new(run))),
+            (None, None, _) => Err(Error::invalid("niah attend", "nothing", "a run's directory, or --text")),
+        }
+    }
+
+    /// The checkpoint that was named for a run.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// The checkpoint for a text.
+    #[must_use]
+    pub fn model_for_text(&self) -> &str {
+        self.model.as_deref().or(self.place.as_deref()).unwrap_or(DEFAULT_CHECKPOINT)
+    }
+
     /// The checkpoint that reads a text of the user's own.
     #[must_use]
     pub fn choice(&self) -> ModelChoice {
@@ -127,7 +210,7 @@ impl AttendArgs {
             dtype: self.dtype,
             kv_dtype: self.kv_dtype,
             screening_window_expansion: self.screening_window_expansion,
-            ..ModelChoice::of(self.model.as_deref().unwrap_or_default())
+            ..ModelChoice::of(self.model_for_text())
         }
     }
 }

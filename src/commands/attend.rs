@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use super::view::find_cell;
 use super::{Shown, prepare, show, tell, warn};
 use crate::attention::probe::AttentionCapture;
-use crate::cli::AttendArgs;
+use crate::cli::{AttendArgs, Attended};
 use crate::error::{Error, Result};
 use crate::export::style::Style;
 use crate::files;
@@ -40,10 +40,9 @@ pub fn run(args: &AttendArgs, style: &Style) -> Result<()> {
 /// As [`run`].
 pub fn page(args: &AttendArgs, style: &Style) -> Result<Shown> {
     let head = Head::parse(&args.head)?;
-    let shown = match (&args.directory, &args.text) {
-        (Some(directory), _) => of_run(directory, args, head)?,
-        (None, Some(text)) => of_text(text, args, head)?,
-        (None, None) => return Err(Error::invalid("niah attend", "nothing", "a run's directory, or --text")),
+    let shown = match args.shown()? {
+        Attended::Run(directory) => of_run(directory, args, head)?,
+        Attended::Text(text) => of_text(text, args, head)?,
     };
     let report = PromptReport {
         lines: shown.title.iter().map(|line| printable::shortened(line).into_owned()).collect(),
@@ -134,7 +133,7 @@ struct Prompt {
 
 fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
     let StoredRun { record, outcomes, warnings } = StoredRun::read(directory)?;
-    let cell = find_cell(&record.settings.grid, args.length, args.depth)?;
+    let cell = find_cell(&record.settings.grid, args.context_length, args.depth)?;
     let trials = record.settings.trials;
     if args.trial >= trials {
         let expected = format!("a trial of the run: 0 to {}", trials.saturating_sub(1));
@@ -215,7 +214,7 @@ fn computed(
     head: Head,
 ) -> Result<(Vec<String>, Vec<f64>)> {
     let (device, _) = prepare(&args.machine)?;
-    let plan = RunPlan::resolve_again(&record.settings, &record.identity, args.model.as_deref(), &device)?;
+    let plan = RunPlan::resolve_again(&record.settings, &record.identity, args.model(), &device)?;
     warn(&plan.warnings);
     tell("running the trial again for its per-token attention");
     let spec = plan.model.spec();

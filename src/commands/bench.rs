@@ -128,7 +128,7 @@ impl Bench {
 
 fn settings(args: &BenchArgs) -> BenchSettings {
     BenchSettings {
-        model: args.attention.of(&args.model),
+        model: args.attention.of(args.checkpoint.name()),
         context_lengths: args.context_lengths.clone(),
         new_tokens: args.max_new_tokens,
         repeats: args.repeats,

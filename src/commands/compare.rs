@@ -7,7 +7,7 @@ use candle_core::Device;
 
 use super::telling::{Telling, stopped};
 use super::{Shown, machine_record, prepare, print_bytes, settings, show, stop_on_interrupt, tell, warn};
-use crate::cli::{AttentionArgs, CompareArgs, ModelArgs};
+use crate::cli::{AttentionArgs, CheckpointArgs, CompareArgs, ModelArgs};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Finished, Prompts, Watch, planned_cells};
 use crate::export::style::Style;
@@ -25,7 +25,7 @@ use crate::store::stored::StoredRun;
 /// and values, [`crate::cli::given_flags`]) that has nothing to run.
 pub fn run(args: &CompareArgs, given: &[(String, String)], style: &Style) -> Result<()> {
     check_flags(args, given)?;
-    let [a, b] = match is_run(&args.a) && is_run(&args.b) {
+    let [a, b] = match is_run(args.a()) && is_run(args.b()) {
         true => return show(&page_of_stored(args, style)?),
         false => with_models(args)?,
     };
@@ -38,7 +38,7 @@ pub fn run(args: &CompareArgs, given: &[(String, String)], style: &Style) -> Res
 /// # Errors
 /// When one cannot be read, or they were not asked the same.
 pub fn page_of_stored(args: &CompareArgs, style: &Style) -> Result<Shown> {
-    let [(a, of_a), (b, of_b)] = [stored(&args.a)?, stored(&args.b)?];
+    let [(a, of_a), (b, of_b)] = [stored(args.a())?, stored(args.b())?];
     let output = (args.output_format.write)(&Report::from(report(&a, &b)?), style)?;
     Ok(Shown { output, warnings: [of_a, of_b].concat() })
 }
@@ -53,8 +53,11 @@ const OF_STORED: &[&str] = &["--output-format", "--config", "--device", "--threa
 
 /// Refuses flags that say how to run what is stored already.
 fn check_flags(args: &CompareArgs, given: &[(String, String)]) -> Result<()> {
+    if args.model_is_idle() {
+        return Err(Error::invalid("--model", "a third", "no such flag: A and B are named already"));
+    }
     for (flag, variant, name) in
-        [("--variant-a", &args.variant_a, &args.a), ("--variant-b", &args.variant_b, &args.b)]
+        [("--variant-a", &args.variant_a, args.a()), ("--variant-b", &args.variant_b, args.b())]
     {
         if let Some(variant) = variant.as_ref().filter(|_| is_run(name)) {
             return Err(Error::invalid(
@@ -65,9 +68,9 @@ fn check_flags(args: &CompareArgs, given: &[(String, String)]) -> Result<()> {
         }
     }
     let decided = |variant: &Option<String>, name: &str| variant.is_some() || is_run(name);
-    let both_decided = decided(&args.variant_a, &args.a) && decided(&args.variant_b, &args.b);
+    let both_decided = decided(&args.variant_a, args.a()) && decided(&args.variant_b, args.b());
     let of_both = given.iter().find(|(flag, _)| flag == "--variant");
-    match of_both.filter(|_| both_decided && !(is_run(&args.a) && is_run(&args.b))) {
+    match of_both.filter(|_| both_decided && !(is_run(args.a()) && is_run(args.b()))) {
         None => {}
         Some((flag, value)) => {
             let expected = "no such flag beside --variant-a and --variant-b, which leave no model for it";
@@ -75,7 +78,7 @@ fn check_flags(args: &CompareArgs, given: &[(String, String)]) -> Result<()> {
         }
     }
     match given.iter().find(|(flag, _)| !OF_STORED.contains(&flag.as_str())) {
-        Some((flag, value)) if is_run(&args.a) && is_run(&args.b) => {
+        Some((flag, value)) if is_run(args.a()) && is_run(args.b()) => {
             let expected = "no such flag, or a model to run with it: A and B are stored already";
             Err(Error::invalid(flag, value, expected))
         }
@@ -100,7 +103,7 @@ fn with_models(args: &CompareArgs) -> Result<[Finished; 2]> {
         }
         false => Side::model(args, name, variant, (&device, threads)),
     };
-    let sides = [open(&args.a, &args.variant_a)?, open(&args.b, &args.variant_b)?];
+    let sides = [open(args.a(), &args.variant_a)?, open(args.b(), &args.variant_b)?];
     // One grid: what one model is told of its prompts holds for the other.
     if let Some(model) = sides.iter().find_map(Side::evaluation) {
         warn(&model.plan.prompt_warnings);
@@ -179,7 +182,7 @@ impl Side {
     ) -> Result<Self> {
         let variant = variant.as_ref().unwrap_or(&args.attention.variant).clone();
         let model = ModelArgs {
-            model: name.to_string(),
+            checkpoint: CheckpointArgs::of(name),
             attention: AttentionArgs { variant, ..args.attention.clone() },
             chat: args.chat.clone(),
         };

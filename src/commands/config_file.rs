@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory};
 use toml::{Table, Value};
 
-use crate::cli::{self, Cli, join_texts, takes_value, with_dashes};
+use crate::cli::{self, Cli, join_texts, names, takes_value, with_dashes};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -58,10 +58,6 @@ fn is_ruled_out(command: &Command, typed: &ArgMatches, flag: &str) -> bool {
         .any(|arg| arg.get_id() == own.get_id() || excludes(arg, own) || excludes(own, arg))
 }
 
-fn names(arg: &Arg) -> impl Iterator<Item = &str> {
-    arg.get_long().into_iter().chain(arg.get_visible_aliases().into_iter().flatten())
-}
-
 fn is_config(argument: &String) -> bool {
     argument == "--config" || argument.starts_with("--config=")
 }
@@ -96,7 +92,7 @@ fn flags(path: &Path, command: &clap::Command) -> Result<Vec<String>> {
                 format!("one of {}", known.join(", ")),
             )
         })?;
-        let is_list = |arg: &Arg| arg.get_long() == Some(&flag) && arg.get_value_delimiter().is_some();
+        let is_list = |arg: &Arg| names(arg).any(|name| name == flag) && arg.get_value_delimiter().is_some();
         match (takes_value, &value) {
             (true, Value::Array(_)) if !command.get_arguments().any(is_list) => {
                 return Err(wrong(path, &key, &value, "one value"));

@@ -1,5 +1,7 @@
 //! `niah list`: what can be named.
 
+use serde_json::{Map, Value, json};
+
 use super::print;
 use crate::attention::variant::VARIANTS;
 use crate::checkpoint::families::FAMILIES;
@@ -14,10 +16,13 @@ use crate::score::SCORERS;
 use crate::task::TASKS;
 use crate::train::data::KINDS as SEQUENCES;
 
-type Rows = fn() -> Vec<(&'static str, &'static str)>;
+/// The names of a table, with their descriptions.
+pub(crate) type Rows = Vec<(&'static str, &'static str)>;
+/// Writes kinds, each with its description and its names.
+pub(crate) type Form = fn(&[(&'static str, &'static str, Rows)]) -> Result<String>;
 
 /// Every table, by the name of its kind.
-const KINDS: &[Entry<Rows>] = &[
+pub(crate) const KINDS: &[Entry<fn() -> Rows>] = &[
     Entry { name: "variants", about: "attention variants, for --variant", value: || rows(VARIANTS) },
     Entry { name: "families", about: "model families that load (model_type)", value: || rows(FAMILIES) },
     Entry {
@@ -38,7 +43,21 @@ const KINDS: &[Entry<Rows>] = &[
     Entry { name: "exporters", about: "forms of results", value: || rows(EXPORTERS) },
 ];
 
-fn rows<T>(table: &'static [Entry<T>]) -> Vec<(&'static str, &'static str)> {
+/// The forms of the list, by the name that `--output-format` knows.
+pub(crate) const FORMS: &[Entry<Form>] = &[
+    Entry {
+        name: "table",
+        about: "names with their descriptions, for the terminal",
+        value: |kinds| Ok(page(kinds)),
+    },
+    Entry {
+        name: "json",
+        about: "an object of kinds, each an array of names with their descriptions",
+        value: json,
+    },
+];
+
+fn rows<T>(table: &'static [Entry<T>]) -> Rows {
     table.iter().map(|entry| (entry.name, entry.about)).collect()
 }
 
@@ -48,12 +67,26 @@ fn rows<T>(table: &'static [Entry<T>]) -> Vec<(&'static str, &'static str)> {
 /// [`crate::error::Error::UnknownChoice`] for a kind that is not in the table.
 pub fn run(args: &ListArgs) -> Result<()> {
     let chosen = args.kind.as_ref().map(|kind| registry::find("kind", KINDS, kind)).transpose()?;
+    let kinds = KINDS.iter().filter(|kind| chosen.is_none_or(|chosen| chosen.name == kind.name));
+    let kinds: Vec<_> = kinds.map(|kind| (kind.name, kind.about, (kind.value)())).collect();
+    print(&(args.output_format)(&kinds)?)
+}
+
+fn page(kinds: &[(&'static str, &'static str, Rows)]) -> String {
     let mut text = String::new();
-    for kind in KINDS.iter().filter(|kind| chosen.is_none_or(|chosen| chosen.name == kind.name)) {
-        text += &format!("{} ({})\n", kind.name, kind.about);
-        for (name, about) in (kind.value)() {
+    for (kind, about, names) in kinds {
+        text += &format!("{kind} ({about})\n");
+        for (name, about) in names {
             text += &format!("  {name:<15} {about}\n");
         }
     }
-    print(&text)
+    text
+}
+
+fn json(kinds: &[(&'static str, &'static str, Rows)]) -> Result<String> {
+    let names =
+        |rows: &Rows| rows.iter().map(|(name, about)| json!({"name": name, "about": about})).collect();
+    let object: Map<String, Value> =
+        kinds.iter().map(|(kind, _, rows)| (kind.to_string(), Value::Array(names(rows)))).collect();
+    Ok(format!("{:#}\n", Value::Object(object)))
 }

@@ -24,7 +24,11 @@ pub fn run(args: &LogitsArgs) -> Result<()> {
     warn(&plan.warnings);
     let (name, t) = (plan.model.variant.name(), plan.tokens.len());
     let bos = plan.bos.map(|bos| format!(" (BOS {bos} in front)")).unwrap_or_default();
-    tell(format_args!("{}: {t} tokens{bos}, variant {name} ({})", args.model, plan.variant_description));
+    tell(format_args!(
+        "{}: {t} tokens{bos}, variant {name} ({})",
+        args.checkpoint.name(),
+        plan.variant_description
+    ));
     let stop = stop_on_interrupt()?;
     let started = Instant::now();
     // The file is there before the weights load: where nothing can be written nothing is computed.
@@ -56,7 +60,10 @@ fn settings(args: &LogitsArgs) -> Result<LogitsSettings> {
         TokenArgs { text, .. } => TokenInput::Text(text.clone().unwrap_or_default()),
     };
     Ok(LogitsSettings {
-        model: ModelChoice { dtype: Some(attention.dtype.unwrap_or_default()), ..attention.of(&args.model) },
+        model: ModelChoice {
+            dtype: Some(attention.dtype.unwrap_or_default()),
+            ..attention.of(args.checkpoint.name())
+        },
         ssmax_scales: args.ssmax_scales.clone(),
         input,
         attentions: args.attentions.clone(),

@@ -77,7 +77,7 @@ fn measure(
 
 fn settings(args: &LossArgs) -> LossSettings {
     LossSettings {
-        model: args.attention.of(&args.model),
+        model: args.attention.of(args.checkpoint.name()),
         context_length: args.context_length.0,
         trials: args.trials,
         seed: args.seed,

@@ -11,11 +11,12 @@ pub mod logits;
 pub mod loss;
 pub mod prompts;
 pub mod run;
+mod shells;
 mod telling;
+mod told;
 pub mod train;
 pub mod view;
 
-use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -25,19 +26,45 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::Device;
 use serde_json::{Value, json};
 
-use crate::cli::{self, Drawing, GridArgs, MachineArgs, ModelArgs};
+use self::told::warn;
+pub use self::told::{refuse, tell};
+use crate::cli::{Command, Drawing, GridArgs, MachineArgs, ModelArgs};
 use crate::error::{self, Error, Result};
 use crate::evaluate::run_report;
 use crate::export::Exporter;
 use crate::export::palette::PALETTES;
 use crate::export::style::{Style, detect};
 use crate::grid::{ContextLength, Depth, Grid, spaced_depths, spaced_lengths};
+use crate::laboratory;
 use crate::plan::Settings;
-use crate::printable;
 use crate::registry;
 use crate::report::Report;
 use crate::store::directory::{RunRecord, replace};
 use crate::trial::Outcome;
+
+/// Runs a command; `given` are its flags that were typed ([`crate::cli::given_flags`]).
+///
+/// # Errors
+/// Those of the command.
+pub fn run(command: &Command, given: &[(String, String)], style: &Style) -> Result<()> {
+    match command {
+        Command::Run(args) => run::run(args, style),
+        Command::View(args) => view::run(args, style),
+        Command::Compare(args) => compare::run(args, given, style),
+        Command::Demo(args) => demo::run(args, style),
+        Command::Attend(args) => attend::run(args, style),
+        Command::Prompts(args) => prompts::run(args),
+        Command::Logits(args) => logits::run(args),
+        Command::Loss(args) => loss::run(args, style),
+        Command::Bench(args) => bench::run(args, style),
+        Command::Train(args) => train::run(args, given),
+        Command::Experiment(args) => laboratory::run(args),
+        Command::Inspect(args) => inspect::run(args, style),
+        Command::List(args) => list::run(args),
+        Command::Completions(args) => shells::completions(args),
+        Command::Man(args) => shells::man(args),
+    }
+}
 
 /// Width of drawings where no terminal says its own.
 const DEFAULT_WIDTH: usize = 100;
@@ -57,31 +84,6 @@ pub fn style(drawing: &Drawing) -> Result<Style> {
         width: drawing.width.or(terminal).unwrap_or(DEFAULT_WIDTH),
         csv_safe: drawing.csv_safe,
     })
-}
-
-/// Writes a line to stderr, hidden characters as escapes. Nothing depends on its arrival: a reader that has gone away must not end a run.
-pub fn tell(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{}", printable::line(&printable::shortened(&line.to_string())));
-}
-
-/// Ends the program with what is wrong with the command line, or with the help that it asks for. Values that a configuration file
-/// put into it may hold anything.
-pub fn refuse(error: &clap::Error) -> ! {
-    let rendered = error.render().to_string();
-    let text = cli::with_typed_flag(error, &rendered);
-    let shown = printable::lines(&text);
-    if shown == rendered {
-        error.exit();
-    }
-    let _ = write!(io::stderr(), "{shown}");
-    std::process::exit(error.exit_code());
-}
-
-/// Writes warnings to stderr, a line each.
-fn warn(warnings: &[String]) {
-    for warning in warnings {
-        tell(format_args!("warning: {warning}"));
-    }
 }
 
 /// Writes to stdout. A reader that has gone away (`| head`) is no error.
@@ -156,7 +158,7 @@ fn results(outcomes: &[Outcome], record: &RunRecord, exporter: Exporter, style: 
 /// What was typed, as settings.
 fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
     Ok(Settings {
-        model: model.attention.of(&model.model),
+        model: model.attention.of(model.checkpoint.name()),
         grid: Grid::new(context_lengths(grid)?, depths(grid)?)?,
         trials: grid.trials,
         seed: grid.seed,

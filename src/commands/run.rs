@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::telling::{Telling, stopped};
 use super::{machine_record, prepare, print, print_bytes, results, settings, stop_on_interrupt, tell, warn};
 use crate::cli::RunArgs;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Watch, failures};
 use crate::export::style::Style;
 use crate::plan::RunPlan;
@@ -25,7 +25,12 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     warn(&evaluation.plan.prompt_warnings);
     let plan = &evaluation.plan;
     if args.dry_run {
-        return print(&printable::lines(&evaluation.estimate.describe(plan, sharing, args.limit)?));
+        let dry = evaluation.estimate.dry_run(plan, sharing, args.limit)?;
+        return match args.output_format.name {
+            "table" => print(&printable::lines(&dry.to_string())),
+            "json" => print(&dry.json()?),
+            other => Err(Error::invalid("--output-format", other, "table or json beside --dry-run")),
+        };
     }
 
     let directory = args.output.clone().unwrap_or_else(|| default_directory(plan));

@@ -1,5 +1,7 @@
 //! `niah train`: a small decoder from scratch, or a checkpoint further.
 
+mod resumed;
+
 use std::io::{self, IsTerminal};
 use std::sync::atomic::Ordering;
 
@@ -17,14 +19,25 @@ use crate::train::{
     TrainingSettings, initializer_range,
 };
 
-/// Runs the command.
+/// Runs the command; `given` are the flags that were typed ([`crate::cli::given_flags`]).
 ///
 /// # Errors
 /// When the training cannot be made, its directory cannot be written, or the user stopped it.
-pub fn run(args: &TrainArgs) -> Result<()> {
+pub fn run(args: &TrainArgs, given: &[(String, String)]) -> Result<()> {
     let machine = MachineArgs { device: "cpu".to_string(), threads: args.threads };
     let (_, threads) = prepare(&machine)?;
-    let plan = TrainingPlan::resolve(options(args)?)?;
+    if !args.resume {
+        return go_on(args, options(args)?, &machine, threads);
+    }
+    let record = TrainingDirectory::record(&args.output)?;
+    let args = resumed::flags(args, given, &record["settings"], &record["about"]);
+    let options = resumed::options(&options(&args)?, given, &record["settings"])?;
+    go_on(&args, options, &machine, threads)
+}
+
+/// Trains from the beginning, or from where the directory stopped.
+fn go_on(args: &TrainArgs, options: TrainingOptions, machine: &MachineArgs, threads: usize) -> Result<()> {
+    let plan = TrainingPlan::resolve(options)?;
     warn(plan.warnings());
     let identity = plan.identity()?;
     let (mut directory, mut state) = if args.resume {
@@ -34,8 +47,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
             "niah": env!("CARGO_PKG_VERSION"),
             "command": std::env::args().collect::<Vec<_>>(),
             "started_utc": clock::now_utc(),
+            "save_every": args.save_every,
             "parameters": plan.model().layout().len(),
-            "machine": machine_record(&machine, threads),
+            "machine": machine_record(machine, threads),
         });
         let record = TrainingRecord { settings: identity, about, tokenizer: plan.tokenizer_json.clone() };
         (TrainingDirectory::create(&args.output, &record)?, plan.initial_state()?)
@@ -121,13 +135,13 @@ fn described(row: &StepReport) -> String {
 fn options(args: &TrainArgs) -> Result<TrainingOptions> {
     let screening = args.family == TrainedFamily::Multiscreen;
     // With --init the sizes are those of the checkpoint, which may be of either family.
-    let paper = screening || args.init.as_deref().is_some_and(is_multiscreen);
+    let paper = screening || args.init().is_some_and(is_multiscreen);
     let (lr, schedule, weight_decay, clip) = match paper {
         true => (0.0625, Schedule::Constant, 0.0, 0.0),
         false => (3e-3, Schedule::Cosine, 0.1, 1.0),
     };
     Ok(TrainingOptions {
-        init: args.init.clone(),
+        init: args.init().map(str::to_string),
         variant: args.variant.clone(),
         ssmax_init: args.ssmax_init,
         swap_at_step: args.swap_at_step,

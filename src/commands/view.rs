@@ -31,8 +31,8 @@ pub fn run(args: &ViewArgs, style: &Style) -> Result<()> {
 pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
     match args.by {
         By::Cell => {
-            let length = args.length.map(|length| ("--length", length.to_string()));
-            if let Some((flag, found)) = length.or(args.depth.map(|depth| ("--depth", depth.to_string()))) {
+            let length = args.context_length.map(|length| ("context length", length.to_string()));
+            if let Some((flag, found)) = length.or(args.depth.map(|depth| ("depth", depth.to_string()))) {
                 return Err(Error::invalid(flag, found, "--by layer beside it, which shows one cell"));
             }
             let StoredRun { record, outcomes, warnings } = StoredRun::read(&args.directory)?;
@@ -40,7 +40,7 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
         }
         By::Layer => {
             let record = RunRecord::read(&args.directory)?;
-            let cell = find_cell(&record.settings.grid, args.length, args.depth)?;
+            let cell = find_cell(&record.settings.grid, args.context_length, args.depth)?;
             let path = args.directory.join(ATTENTION_CSV);
             let belongs = |row: &AttentionRow| row.row_id.starts_with(&report::row_prefix(cell));
             let attention = csv::selected(path, MOST_HEADS, belongs)?;
@@ -95,10 +95,14 @@ pub(super) fn find_cell(grid: &Grid, length: Option<ContextLength>, depth: Optio
     let length = length.unwrap_or(lengths[lengths.len() - 1]);
     let depth = depth.unwrap_or(depths[depths.len() / 2]);
     if !lengths.contains(&length) {
-        return Err(Error::invalid("--length", length, format!("a length of the run: {}", listed(lengths))));
+        return Err(Error::invalid(
+            "context length",
+            length,
+            format!("a length of the run: {}", listed(lengths)),
+        ));
     }
     if !depths.contains(&depth) {
-        return Err(Error::invalid("--depth", depth, format!("a depth of the run: {}", listed(depths))));
+        return Err(Error::invalid("depth", depth, format!("a depth of the run: {}", listed(depths))));
     }
     Ok(Cell { context_length: length, depth })
 }

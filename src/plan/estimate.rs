@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 
-use super::{MemoryPlan, RunPlan};
+use super::{DryRun, MemoryPlan, RunPlan};
 use crate::error::Result;
 use crate::grid::ContextLength;
 use crate::prefix;
@@ -88,56 +88,37 @@ impl Estimate {
         })
     }
 
-    /// The plan in words; `sharing` says whether prompts share what they begin with, `limit` how many run now.
+    /// What a run of the plan takes; `sharing` says whether prompts share what they begin with, `limit` how many run now.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn describe(&self, plan: &RunPlan, sharing: bool, limit: Option<usize>) -> Result<String> {
-        let (trials, grid, model) = (plan.trials(), &plan.settings.grid, &plan.model);
-        let join = |items: Vec<String>| items.join(", ");
-        let lengths = join(grid.context_lengths().iter().map(ToString::to_string).collect());
-        let depths = join(grid.depths().iter().map(ToString::to_string).collect());
-        let cells = grid.cells().count();
-        let loops = match self.haystack_loops.values().max() {
-            None => String::new(),
-            Some(n) => format!(" (repeated: the longest prompt goes round {} times)", n + 1),
-        };
-        let now = match limit {
-            Some(limit) if limit < trials.len() => format!(" (--limit: {limit} of them now)"),
-            _ => String::new(),
-        };
+    pub fn dry_run(&self, plan: &RunPlan, sharing: bool, limit: Option<usize>) -> Result<DryRun> {
+        let (prompts, grid, model) = (plan.trials().len(), &plan.settings.grid, &plan.model);
         let (tokens, computed) = self.shared(plan);
-        let share = if sharing { computed as f64 / tokens.max(1) as f64 } else { 1.0 };
-        Ok([
-            format!("model      {} ({})", model.choice.name, model.checkpoint.family),
-            format!("variant    {}", model.describe_variant()),
-            format!(
-                "task       {}, {} form, haystack {}{loops}",
-                plan.prompts.task.name(),
-                plan.form_name(),
-                plan.prompts.haystack.name()
-            ),
-            format!("lengths    {lengths}"),
-            format!("depths     {depths}"),
-            format!(
-                "cells      {cells}, {} trials each: {} prompts{now}",
-                plan.settings.trials,
-                trials.len()
-            ),
-            format!(
-                "tokens     {} to read{}, at most {} to write",
-                tokens,
-                if sharing { format!(" ({computed} computed, the rest is shared)") } else { String::new() },
-                trials.len() * self.answer_tokens
-            ),
-            format!("memory     {}", self.memory),
-            format!(
-                "time       about {} (from this machine's matrix speed just now)",
-                duration(self.seconds(plan, share)?)
-            ),
-        ]
-        .join("\n")
-            + "\n")
+        let computed = if sharing { computed } else { tokens };
+        let share = computed as f64 / tokens.max(1) as f64;
+        Ok(DryRun {
+            model: model.choice.name.clone(),
+            family: model.checkpoint.family.to_string(),
+            variant: model.variant.name().to_string(),
+            variant_description: model.variant.description(),
+            task: plan.prompts.task.name().to_string(),
+            form: plan.form_name().to_string(),
+            haystack: plan.prompts.haystack.name().to_string(),
+            haystack_loops: self.haystack_loops.values().max().copied().unwrap_or(0),
+            context_lengths: grid.context_lengths().to_vec(),
+            depths_percent: grid.depths().to_vec(),
+            cells: grid.cells().count(),
+            trials: plan.settings.trials,
+            prompts,
+            prompts_now: limit.unwrap_or(prompts).min(prompts),
+            prompt_tokens: tokens,
+            computed_tokens: computed,
+            shares_prefixes: sharing,
+            new_tokens_at_most: prompts * self.answer_tokens,
+            memory: self.memory,
+            seconds: self.seconds(plan, share)?,
+        })
     }
 
     /// Expected wall time: the operations of all prompts at the speed of a matrix multiply of the model's own size.
@@ -197,12 +178,4 @@ fn matmul_rate(hidden: usize, intermediate: usize, device: &Device) -> Result<f6
         best = best.min(started.elapsed().as_secs_f64());
     }
     Ok(2.0 * (rows * hidden * intermediate) as f64 / best.max(1e-9))
-}
-
-fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 90.0 => format!("{:.0} s", s.max(1.0)),
-        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
-        s => format!("{:.1} h", s / 3600.0),
-    }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use candle_core::Device;
+use serde::Serialize;
 
 use super::Precision;
 use crate::error::{Error, Result};
@@ -11,7 +12,7 @@ use crate::spec::Dtype;
 use crate::spec::{DecoderSpec, LayerSpec};
 
 /// Bytes by purpose. Files of weights are read piece by piece, so they are not counted. Peak memory grows with the prompt, never with its square: scores exist for one block of keys at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MemoryPlan {
     /// The weights, in their dtype.
     pub weights: usize,

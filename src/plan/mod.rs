@@ -1,6 +1,7 @@
 //! The plan of a run: settings resolved and checked against the checkpoint, before any weight is loaded.
 
 mod bench;
+mod dry_run;
 mod estimate;
 mod inspection;
 mod logits;
@@ -33,6 +34,7 @@ use crate::trial::Trial;
 use model::{Facts, facts};
 
 pub use bench::{BenchPlan, BenchSettings, BenchTokens, DEFAULT_LENGTHS};
+pub use dry_run::DryRun;
 pub use estimate::Estimate;
 pub use inspection::{AttentionFacts, Inspection, LearnedScreen, LengthMemory, NamedToken, TokenizerFacts};
 pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};

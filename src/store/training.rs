@@ -122,14 +122,20 @@ impl TrainingDirectory {
     /// # Errors
     /// [`Error::File`] when there is none.
     pub fn settings(path: &Path) -> Result<Value> {
+        Ok(Self::record(path)?["settings"].take())
+    }
+
+    /// The whole record of the training that this directory holds: `settings`, and `about` the rest.
+    ///
+    /// # Errors
+    /// [`Error::File`] when there is none.
+    pub fn record(path: &Path) -> Result<Value> {
         let file = path.join(JSON);
         let read = files::read(&file, MOST_BYTES).map_err(|error| {
             Error::file(&file, format!("cannot be read: {error}; without `resume` a training begins"))
         })?;
-        let json: Value = serde_json::from_slice(&read).map_err(|error| {
-            Error::file(&file, format!("broken JSON ({error}); begin in another `output`"))
-        })?;
-        Ok(json["settings"].clone())
+        serde_json::from_slice(&read)
+            .map_err(|error| Error::file(&file, format!("broken JSON ({error}); begin in another `output`")))
     }
 
     /// Writes `config.json`. Where it says `bfloat16`, the weights of the checkpoint are rounded when they are written; what training

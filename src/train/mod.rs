@@ -18,7 +18,7 @@ mod trainer;
 
 pub use initial::{Initial, from_checkpoint, initial};
 pub use layout::{Layout, TensorLayout};
-pub use plan::{TrainingOptions, TrainingPlan};
+pub use plan::{TRAINED, TrainingOptions, TrainingPlan};
 pub use schedule::{SCHEDULES, Schedule};
 pub use sizes::{LAYER_KINDS, LayerKind, ModelSizes, ScreeningSizes, Sizes, initializer_range};
 pub use trainer::{State, StepReport, Trainer, TrainingSettings};

@@ -21,7 +21,7 @@ use crate::tokenizer::{TextTokenizer, train_tokenizer};
 use crate::{files, json};
 
 /// The attention variants that can be trained, by name.
-const TRAINED: &[registry::Entry<Multiplier>] = &[
+pub const TRAINED: &[registry::Entry<Multiplier>] = &[
     registry::Entry { name: "softmax", about: "m = 1", value: Multiplier::One },
     registry::Entry { name: "ssmax", about: "m = s ln n", value: Multiplier::Learned { bias: false } },
     registry::Entry { name: "ssmax-fixed", about: "m = ln n", value: Multiplier::Log },

@@ -23,13 +23,15 @@ fn names_that_are_in_no_table_get_the_table() {
         ("--needle x", &["--question", "found nothing"]),
         ("--needle cats --question why --answer dogs", &["dogs"]),
         ("--needle concatenate --question why --answer cat", &["--answer", "longer word", "put a space"]),
-        ("--needle cat --needle dog --question why --answer dog", &["--needle", "twice"]),
         ("--needle --question why --answer dog", &["--needle", "--needle='--question'"]),
         ("--task abcdigits --snap none", &["--snap", "abcdigits"]),
     ] {
         place.run(&format!("--dry-run {flags}")).refuses(USAGE, words);
     }
     place.niah("list barns").refuses(USAGE, &["unknown kind", "barns", "variants, families"]);
+    place
+        .run("--needle cat --needle dog --question why --answer dog")
+        .misuses(&["--needle", "multiple times"]);
     place.run("--output-format pdf").misuses(&["--output-format", "pdf", "table, csv, json"]);
     place.run("--apply-chat-template=maybe").misuses(&["maybe", "always, auto, never"]);
     place.run("--snap word").misuses(&["--snap", "word", "sentence, none"]);
@@ -81,14 +83,16 @@ fn a_flag_that_another_leaves_without_a_use_is_refused() {
         ),
         ("run --context-lengths-num 3", &["--context-lengths-min"]),
         ("run --depths 50 --depth-spacing sigmoid", &["--depth-spacing", "--depths"]),
-        ("run --dry-run --output-format json", &["--dry-run", "--output-format"]),
-        ("attend out --query x", &["DIRECTORY", "--query"]),
-        ("attend out --needle x", &["DIRECTORY", "--needle"]),
-        ("attend out --variant softmax", &["DIRECTORY", "--variant"]),
-        ("attend out --dtype f32", &["DIRECTORY", "--dtype"]),
-        ("attend out --kv-dtype f32", &["DIRECTORY", "--kv-dtype"]),
-        ("attend out --screening-window-expansion on", &["DIRECTORY", "--screening-window-expansion"]),
-        ("attend --text t --query q --length 400", &["--length", "--text"]),
+        ("attend out --query x", &["required", "--text"]),
+        ("attend out --needle x", &["required", "--text"]),
+        ("attend out --variant softmax", &["required", "--text"]),
+        ("attend out --dtype f32", &["required", "--text"]),
+        ("attend out --kv-dtype f32", &["required", "--text"]),
+        ("attend out --screening-window-expansion on", &["required", "--text"]),
+        ("attend --text t --query q --length 400", &["--context-length", "--text"]),
+        ("run model -m model", &["[MODEL]", "--model"]),
+        ("train -o out a -m b", &["[MODEL]", "--init"]),
+        ("train -o out a --hidden-size 32", &["[MODEL]", "--hidden-size"]),
         ("attend --text t --query q --depth 50", &["--depth", "--text"]),
         ("attend --text t --query q --trial 1", &["--trial", "--text"]),
         ("train -o out --init a --hidden-size 32", &["--init", "--hidden-size"]),
@@ -99,7 +103,10 @@ fn a_flag_that_another_leaves_without_a_use_is_refused() {
         place.niah(flags).misuses(words);
     }
     for (flags, words) in [
-        ("attend --text t --query q -m model --top 3", &["--top", "--needle"][..]),
+        ("attend model --text t --query q -m model", &["--model", "one checkpoint"][..]),
+        ("compare a b -m model", &["--model", "A and B are named"]),
+        ("run -m model --dry-run --output-format csv", &["--output-format", "csv", "table or json"]),
+        ("attend --text t --query q -m model --top 3", &["--top", "--needle"]),
         ("run -m model --config a.toml --config=b.toml", &["--config", "twice"]),
         ("train -o out --steps 1 --mix text --curriculum-steps 5", &["--curriculum-steps", "key-values"]),
         ("train -o out --steps 1 --mix text --task passkey", &["--task", "needles"]),

@@ -67,7 +67,9 @@ impl Place {
 
     /// Runs one small cell on the checkpoint, with more arguments.
     fn run(&self, arguments: &str) -> Ran {
-        self.niah(&format!("run -m model --context-lengths 400 --depths 50 -o out {arguments}"))
+        let line = format!("run -m model --context-lengths 400 --depths 50 -o out {arguments}");
+        let words: Vec<_> = line.split_whitespace().collect();
+        self.niah(&common::bench::last_wins(&words).join(" "))
     }
 
     fn edit_json(&self, name: &str, edit: impl FnOnce(&mut Value)) {

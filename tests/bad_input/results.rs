@@ -153,7 +153,7 @@ fn what_cannot_be_shown_is_said() {
     }
     place.niah("attend out --depth 0 --head 3.3").works(&["running the trial again"]);
     place.niah("attend out --depth 101").misuses(&["--depth", "101"]);
-    place.niah("attend").misuses(&["<DIRECTORY>"]);
+    place.niah("attend").misuses(&["<RUN|MODEL>"]);
 
     place.write("text", "The cat sleeps. The cat eats.");
     place.write("blank", " \n");

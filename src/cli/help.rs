@@ -1,0 +1,203 @@
+//! How help is laid out: examples and the flags that matter first, the rest in `--help` alone.
+
+use clap::{Arg, ArgAction, Command};
+
+/// What it is, how it is called, examples, and then flags. Examples stand in `before_help`.
+const TEMPLATE: &str = "{about-with-newline}{usage-heading} {usage}\n\n{before-help}{all-args}{after-help}";
+
+/// Takes the flags of these ids from under their headings to the top, in this order: `-h` shows no others.
+pub(super) fn first(ids: &'static [&'static str]) -> impl Fn(Arg) -> Arg {
+    move |arg| match ids.iter().position(|id| arg.get_id() == id) {
+        Some(place) => arg.help_heading(None).display_order(place),
+        None => arg,
+    }
+}
+
+/// The whole command line with its help laid out.
+pub(super) fn laid_out(command: Command) -> Command {
+    let version = Arg::new("version").long("version").short('V').action(ArgAction::Version);
+    let of_command =
+        |command: Command| command.arg(help_flag()).help_template(TEMPLATE).mut_args(behind_long_help);
+    // Those of the program stand under a heading, so that its `-h` has room for the commands.
+    command
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .arg(help_flag().help_heading("General"))
+        .arg(version.help("Print version").help_heading("General"))
+        .help_template(TEMPLATE)
+        .mut_args(behind_long_help)
+        .mut_subcommands(of_command)
+}
+
+fn help_flag() -> Arg {
+    let help = "-h: this summary; --help: all flags";
+    Arg::new("help").long("help").short('h').action(ArgAction::Help).help(help)
+}
+
+/// Leaves flags under a heading to `--help`.
+fn behind_long_help(arg: Arg) -> Arg {
+    let under_heading = arg.get_help_heading().is_some();
+    arg.hide_short_help(under_heading)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::attention::variant::VARIANTS;
+    use crate::checkpoint::families::FAMILIES;
+    use crate::checkpoint::{ARCHITECTURES, DEFAULT_CHECKPOINT, SHIPPED};
+    use crate::cli::{self, Cli};
+    use crate::commands::list;
+    use crate::export::EXPORTERS;
+    use crate::export::palette::PALETTES;
+    use crate::grid::DEPTH_SPACINGS;
+    use crate::haystack::HAYSTACKS;
+    use crate::laboratory::EXPERIMENTS;
+    use crate::model::kv_cache::KV_DTYPES;
+    use crate::plan::CHAT_CHOICES;
+    use crate::prompt::SNAPS;
+    use crate::registry::Entry;
+    use crate::score::SCORERS;
+    use crate::spec::{DTYPES, WINDOW_EXPANSIONS};
+    use crate::split::SPLITS;
+    use crate::task::TASKS;
+    use crate::train::data::KINDS as SEQUENCES;
+    use crate::train::{LAYER_KINDS, SCHEDULES, TRAINED};
+
+    /// The commands, built, each with its name.
+    fn commands() -> Vec<Command> {
+        let mut all = cli::command();
+        all.build();
+        all.get_subcommands().filter(|command| command.get_name() != "help").cloned().collect()
+    }
+
+    /// What `niah COMMAND --help` says of one argument, in one line.
+    fn help_of(command: &str, id: &str) -> String {
+        let found = commands().into_iter().find(|found| found.get_name() == command);
+        let mut found = found.unwrap_or_else(|| panic!("no command {command}"));
+        assert!(found.get_arguments().any(|arg| arg.get_id() == id), "no {id} in {command}");
+        let others: Vec<_> = found.get_arguments().map(|arg| arg.get_id().clone()).collect();
+        for other in others.iter().filter(|other| other.as_str() != id) {
+            found = found.mut_arg(other, |arg| arg.hide(true));
+        }
+        let help = found.before_help("").after_help("").render_long_help().to_string();
+        help.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    fn rows<T>(table: &'static [Entry<T>]) -> Vec<(&'static str, &'static str)> {
+        table.iter().map(|entry| (entry.name, entry.about)).collect()
+    }
+
+    #[test]
+    fn every_table_stands_in_the_help_of_the_flags_that_take_its_names() {
+        for (table, places) in [
+            (rows(VARIANTS), &["run variant", "loss variant", "attend variant", "compare variant_b"][..]),
+            (rows(DTYPES), &["run dtype", "inspect dtype", "attend dtype"]),
+            (rows(KV_DTYPES), &["run kv_dtype", "inspect kv_dtype", "attend kv_dtype"]),
+            (
+                rows(WINDOW_EXPANSIONS),
+                &["run screening_window_expansion", "attend screening_window_expansion"],
+            ),
+            (rows(CHAT_CHOICES), &["run apply_chat_template"]),
+            (rows(DEPTH_SPACINGS), &["run depth_spacing"]),
+            (rows(TASKS), &["run task", "prompts task", "compare task", "train task"]),
+            (rows(HAYSTACKS), &["run haystack", "loss haystack", "train haystack"]),
+            (rows(SPLITS), &["run split", "loss split"]),
+            (rows(SNAPS), &["run snap"]),
+            (rows(SCORERS), &["run scorer"]),
+            (rows(EXPORTERS), &["run output_format", "view output_format", "compare output_format"]),
+            (rows(PALETTES), &["run palette"]),
+            (rows(SEQUENCES), &["train mix"]),
+            (rows(LAYER_KINDS), &["train layer_pattern"]),
+            (rows(SCHEDULES), &["train schedule"]),
+            (rows(TRAINED), &["train variant"]),
+            (rows(EXPERIMENTS), &["experiment name"]),
+            (rows(list::KINDS), &["list kind"]),
+            (rows(list::FORMS), &["list output_format"]),
+        ] {
+            for place in places {
+                let (command, id) = place.split_once(' ').unwrap();
+                let help = help_of(command, id);
+                for (name, about) in &table {
+                    assert!(
+                        help.contains(&format!("- {name}: {about}")),
+                        "{name}: {about}\nin {place}: {help}"
+                    );
+                }
+            }
+        }
+        // What no flag takes by name is in `niah list`.
+        let listed: Vec<_> = list::KINDS.iter().map(|kind| (kind.value)()).collect();
+        for table in [rows(FAMILIES), rows(ARCHITECTURES), rows(SHIPPED)] {
+            assert!(listed.contains(&table));
+        }
+        assert!(help_of("run", "checkpoint").contains(&format!("[default: {DEFAULT_CHECKPOINT}]")));
+    }
+
+    #[test]
+    fn every_command_begins_with_two_or_three_examples_that_parse() {
+        let root = cli::command();
+        let all = commands();
+        for command in [&root].into_iter().chain(&all) {
+            let name = command.get_name();
+            let before = command.get_before_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> =
+                before.lines().filter_map(|line| line.strip_prefix("  niah ")).collect();
+            assert!((2..=3).contains(&examples.len()), "{name}: {before}");
+            for example in examples {
+                // What goes to another program is the shell's.
+                let example = example.split(['>', '|']).next().unwrap_or_default().trim_end();
+                assert!(example.len() <= 71, "{example} is wider than 80 columns");
+                let words: Vec<String> = ["niah"]
+                    .into_iter()
+                    .chain(example.split(' '))
+                    .map(|word| word.replace('"', ""))
+                    .collect();
+                let parsed = cli::command().try_get_matches_from(&words);
+                let parsed = parsed.unwrap_or_else(|error| panic!("niah {example}: {error}"));
+                let is_own = parsed.subcommand_name() == Some(name) || name == "niah";
+                assert!(is_own, "{example} in the help of {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_help_fits_a_screen_and_names_at_most_five_flags() {
+        let root = cli::command();
+        for command in [root].into_iter().chain(commands()) {
+            let name = command.get_name().to_string();
+            let mut command = command.term_width(80);
+            let (short, long) = (command.render_help().to_string(), command.render_long_help().to_string());
+            let lines = short.trim_end().lines().count();
+            assert!(lines <= 24, "{name}: {lines} lines\n{short}");
+            let is_flag = |line: &&str| line.starts_with("      --") || line.get(4..6) == Some(", ");
+            let flags = short.lines().filter(is_flag).filter(|line| !line.contains("--help"));
+            assert!(flags.count() <= 5, "{short}");
+            for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+                let flag = arg.get_long().map(|long| format!("--{long}"));
+                assert!(flag.is_none_or(|flag| long.contains(&flag)), "{name} {}", arg.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn no_line_of_help_is_wider_than_the_terminal_and_names_of_ids_are_right() {
+        for width in [80, 110] {
+            for command in commands() {
+                let name = command.get_name().to_string();
+                let help = command.term_width(width).render_long_help().to_string();
+                for line in help.lines() {
+                    assert!(line.chars().count() <= width, "{name} at {width}: {line}");
+                }
+            }
+        }
+        // A name that no flag has would silently stay where it was.
+        for command in Cli::command().get_subcommands() {
+            let shown = command.get_arguments().filter(|arg| arg.get_help_heading().is_none());
+            let flags = shown.filter(|arg| !arg.is_positional()).count();
+            assert!(flags <= 5, "{}: {flags} flags without a heading", command.get_name());
+        }
+    }
+}
