@@ -1,104 +1,55 @@
 //! The day that a template takes for today, at midnight.
 
+use jiff::civil;
+use jiff::fmt::strtime;
 use minijinja::{Error as TemplateError, ErrorKind};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+/// Directives that mean the same here and in Python's `strftime`.
+const DIRECTIVES: &str = "aAbBdeFHImMpSyY%";
 
 /// A day of the Gregorian calendar.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(in crate::tokenizer) struct Date {
-    year: u32,
-    month: u32,
-    day: u32,
+    year: i16,
+    month: i8,
+    day: i8,
 }
 
 impl Date {
     pub(super) fn new(year: u32, month: u32, day: u32) -> Result<Self> {
-        let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-        let days = match month {
-            2 if leap => 29,
-            2 => 28,
-            4 | 6 | 9 | 11 => 30,
-            _ => 31,
+        let wrong = || Error::invalid("date", format!("{year}-{month}-{day}"), "a day of the calendar");
+        let day = || {
+            let date = Self {
+                year: year.try_into().ok().filter(|year| *year > 0)?,
+                month: month.try_into().ok()?,
+                day: day.try_into().ok()?,
+            };
+            civil::Date::new(date.year, date.month, date.day).ok().map(|_| date)
         };
-        if !(1..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=days).contains(&day) {
-            return Err(Error::invalid("date", format!("{year}-{month}-{day}"), "a day of the calendar"));
-        }
-        Ok(Self { year, month, day })
+        day().ok_or_else(wrong)
     }
 
     /// What Python's `strftime` gives, for the directives that templates use.
     pub(super) fn format(self, format: &str) -> Result<String, TemplateError> {
-        let Self { year, month, day } = self;
-        let month_name = MONTHS[month as usize - 1];
-        let weekday = WEEKDAYS[self.weekday()];
-        let mut text = String::new();
+        let wrong = |problem: String| TemplateError::new(ErrorKind::InvalidOperation, problem);
         let mut characters = format.chars();
-        while let Some(character) = characters.next() {
-            if character != '%' {
-                text.push(character);
-                continue;
-            }
+        while characters.by_ref().any(|character| character == '%') {
             let mut directive = characters.next();
             // glibc's flag: no zeros in front.
-            let bare = directive == Some('-');
-            if bare {
+            if directive == Some('-') {
                 directive = characters.next();
             }
-            match directive {
-                Some('d' | 'e') if bare => text += &day.to_string(),
-                Some('m') if bare => text += &month.to_string(),
-                Some('y') if bare => text += &(year % 100).to_string(),
-                Some('H' | 'M' | 'S') if bare => text.push('0'),
-                Some('e') => text += &format!("{day:2}"),
-                Some('d') => text += &format!("{day:02}"),
-                Some('m') => text += &format!("{month:02}"),
-                Some('y') => text += &format!("{:02}", year % 100),
-                Some('Y') => text += &format!("{year:04}"),
-                Some('F') => text += &format!("{year:04}-{month:02}-{day:02}"),
-                Some('b') => text += &month_name[..3],
-                Some('B') => text += month_name,
-                Some('a') => text += &weekday[..3],
-                Some('A') => text += weekday,
-                Some('H' | 'M' | 'S') => text += "00",
-                Some('I') => text += "12",
-                Some('p') => text += "AM",
-                Some('%') => text.push('%'),
-                other => {
-                    let directive: String = other.into_iter().collect();
-                    return Err(TemplateError::new(
-                        ErrorKind::InvalidOperation,
-                        format!("strftime_now does not know %{directive}"),
-                    ));
-                }
+            if !directive.is_some_and(|directive| DIRECTIVES.contains(directive)) {
+                let directive: String = directive.into_iter().collect();
+                return Err(wrong(format!("strftime_now does not know %{directive}")));
             }
         }
-        Ok(text)
-    }
-
-    /// Days since a Sunday, modulo 7 (Sakamoto's rule: January and February count to the year before).
-    fn weekday(self) -> usize {
-        const SHIFTS: [u32; 12] = [0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4];
-        let year = if self.month < 3 { self.year - 1 } else { self.year };
-        let days = year + year / 4 - year / 100 + year / 400 + SHIFTS[self.month as usize - 1] + self.day;
-        days as usize % 7
+        let day = civil::Date::new(self.year, self.month, self.day);
+        day.and_then(|day| strtime::format(format, day.at(0, 0, 0, 0)))
+            .map_err(|error| wrong(format!("strftime_now: {error}")))
     }
 }
 
