@@ -1,5 +1,6 @@
 //! The depth x length grid: checked depths, context lengths as users write them, and their cells.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,9 +10,24 @@ use crate::error::Error;
 use crate::registry::Entry;
 
 /// Where in the haystack the needle goes: 0 = first, 100 = last, in per cent of the haystack's tokens.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Depth(f64);
+
+// Per cent are never NaN.
+impl Eq for Depth {}
+
+impl PartialOrd for Depth {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Depth {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
 
 impl Depth {
     /// A depth from per cent, 0 to 100, rounded to a thousandth so that it prints and hashes the same everywhere.
@@ -22,7 +38,8 @@ impl Depth {
         if !(0.0..=100.0).contains(&percent) {
             return Err(Error::invalid("depth", percent, "per cent between 0 (first) and 100 (last)"));
         }
-        Ok(Self((percent * 1000.0).round() / 1000.0))
+        // From -0 to 0: they are one depth.
+        Ok(Self((percent * 1000.0).round().abs() / 1000.0))
     }
 
     /// The depth in per cent, 0 to 100.
@@ -127,8 +144,8 @@ impl FromStr for ContextLength {
     }
 }
 
-/// One place of the grid: a context length and a depth.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// One place of the grid: a context length and a depth. By these it is known whatever grid it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cell {
     /// Prompt length in tokens, everything included.
     pub context_length: ContextLength,
@@ -137,9 +154,9 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// A key that orders and identifies a cell whatever grid it came from: length, then depth in thousandths of a per cent.
+    /// The cell in whole numbers, for seeds: length, and depth in thousandths of a per cent.
     #[must_use]
-    pub fn key(&self) -> (usize, u64) {
+    pub fn numbers(&self) -> (usize, u64) {
         (self.context_length.0, (self.depth.percent() * 1000.0).round() as u64)
     }
 }
@@ -309,7 +326,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            grid.cells().map(|c| c.key()).collect::<Vec<_>>(),
+            grid.cells().map(|c| c.numbers()).collect::<Vec<_>>(),
             [(1, 0), (1, 100_000), (2, 0), (2, 100_000)]
         );
     }

@@ -206,7 +206,7 @@ fn blank(context: &RunContext<'_>, trial: &Trial) -> Outcome {
         variant: labels.variant,
         task: context.prompts.task.name().to_string(),
         context_length: trial.cell.context_length.0,
-        depth_percent: trial.cell.depth.percent(),
+        depth_percent: trial.cell.depth,
         trial: trial.index,
         seed: trial.seed,
         prompt_tokens: None,

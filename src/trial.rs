@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::grid::Cell;
+use crate::grid::{Cell, ContextLength, Depth};
 use crate::rng::Rng;
 
 /// One prompt of one cell.
@@ -20,7 +20,7 @@ impl Trial {
     /// The generator of this trial's needles: it depends on the seed, the cell and the index, never on the grid around it.
     #[must_use]
     pub fn rng(&self, purpose: &str) -> Rng {
-        let (length, depth) = self.cell.key();
+        let (length, depth) = self.cell.numbers();
         Rng::for_purpose(
             self.seed,
             &[purpose, &length.to_string(), &depth.to_string(), &self.index.to_string()],
@@ -75,7 +75,7 @@ pub struct Outcome {
     /// Prompt length asked for, in tokens.
     pub context_length: usize,
     /// Depth asked for, in per cent.
-    pub depth_percent: f64,
+    pub depth_percent: Depth,
     /// Number of the trial in its cell, from 0.
     pub trial: usize,
     /// Seed of the run.
@@ -136,6 +136,14 @@ pub struct Outcome {
     pub control_spans: Option<usize>,
     /// Largest mass of any head on one of these spans, at the query of [`Outcome::needle_mass_top`]; missing where there is no room for them.
     pub control_mass_top: Option<f64>,
+}
+
+impl Outcome {
+    /// The cell that it is of.
+    #[must_use]
+    pub fn cell(&self) -> Cell {
+        Cell { context_length: ContextLength(self.context_length), depth: self.depth_percent }
+    }
 }
 
 /// One row of `attention.csv`: what one head did at the answering query (see [`Outcome::row_id`]).

@@ -282,7 +282,7 @@ fn a_row_says_what_was_asked_and_what_came_of_it() {
             variant: "softmax".to_string(),
             task: "magic".to_string(),
             context_length: trial.cell.context_length.0,
-            depth_percent: trial.cell.depth.percent(),
+            depth_percent: trial.cell.depth,
             trial: trial.index,
             seed: 7,
             prompt_tokens: Some(n),
@@ -472,7 +472,7 @@ fn a_trial_that_failed_is_recorded_and_tried_again() {
     assert_eq!((failed.status, failed.error.as_deref()), (Status::Error, Some("the script says so")));
     assert_eq!(
         (failed.context_length, failed.depth_percent, failed.row_id.as_str()),
-        (256, 50.0, "256:50:0")
+        (256, Depth::from_percent(50.0).unwrap(), "256:50:0")
     );
     assert_eq!(
         (failed.score, failed.correct, failed.prompt_tokens, failed.needle_mass_top, failed.outcome),

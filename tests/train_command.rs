@@ -382,7 +382,7 @@ fn abcdigits_runs_on_a_trained_checkpoint_with_values_that_were_held_out() {
         let room = row.context_length - 8 - row.prompt_tokens.unwrap();
         assert!(room < 9, "{} tokens are left at {}", room, row.row_id);
         let depth = row.actual_depth_percent.unwrap();
-        assert!((depth - row.depth_percent).abs() < 4.0, "{depth} at {}", row.row_id);
+        assert!((depth - row.depth_percent.percent()).abs() < 4.0, "{depth} at {}", row.row_id);
     }
     let stored = json(&place.path("results/run.json"));
     assert_eq!(

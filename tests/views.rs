@@ -254,7 +254,7 @@ fn prompts_are_lines_of_json_that_a_seed_decides() {
         assert_eq!((&line["haystack_loops"], &line["seed"]), (&0.into(), &3.into()));
         assert_eq!(line["row_id"], outcome.row_id.as_str());
         assert_eq!(line["context_length"], outcome.context_length);
-        assert_eq!(line["depth_percent"], outcome.depth_percent);
+        assert_eq!(line["depth_percent"], outcome.depth_percent.percent());
         assert_eq!(line["actual_depth_percent"], outcome.actual_depth_percent.unwrap());
         assert_eq!((&line["trial"], &line["question"]), (&outcome.trial.into(), &outcome.question.into()));
         let ids: Vec<u8> = prompt.bytes().flat_map(|byte| u32::from(byte).to_le_bytes()).collect();

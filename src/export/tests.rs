@@ -2,6 +2,7 @@
 
 use super::palette::RAG;
 use super::*;
+use crate::grid::Depth;
 use crate::printable;
 use crate::report::data::Data;
 use crate::report::document::{
@@ -174,7 +175,8 @@ fn hostile() -> Outcome {
         needle_mass_top: Some(f64::MIN_POSITIVE),
         needle_mass_mean: Some(f64::MAX),
         score: Some(1.0e16),
-        depth_percent: 0.1 + 0.2,
+        depth_percent: Depth::from_percent(0.1 + 0.2).unwrap(),
+        duration_seconds: Some(0.1 + 0.2),
         ..outcome(1024, 50.0, 0, true, None)
     }
 }

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 
 use super::{DryRun, MemoryPlan, RunPlan};
 use crate::error::Result;
-use crate::grid::ContextLength;
+use crate::grid::{Cell, ContextLength};
 use crate::prefix;
 use crate::prompt::Prompt;
 use crate::trial::Trial;
@@ -20,7 +20,7 @@ pub struct Estimate {
     pub longest_sequence: usize,
     /// Hash of the first prompt of every cell, by `row_id`.
     pub prompt_hashes: BTreeMap<String, String>,
-    prompt_tokens: BTreeMap<(usize, u64), usize>,
+    prompt_tokens: BTreeMap<Cell, usize>,
     shared_tokens: usize,
     answer_tokens: usize,
     /// How often the haystack begins again within a prompt, at most, by context length; none where it does not.
@@ -51,17 +51,14 @@ impl Estimate {
                 .collect(),
             answer_tokens: prompts.first().map_or(0, |(_, prompt)| prompt.answer_budget),
             haystack_loops: haystack_loops(&prompts),
-            prompt_tokens: prompts
-                .iter()
-                .map(|(trial, prompt)| (trial.cell.key(), prompt.tokens.len()))
-                .collect(),
+            prompt_tokens: prompts.iter().map(|(trial, prompt)| (trial.cell, prompt.tokens.len())).collect(),
         })
     }
 
     /// Prompt tokens of these trials, taking those of a cell to be as long as its first.
     #[must_use]
     pub fn tokens_of(&self, trials: &[Trial]) -> usize {
-        trials.iter().filter_map(|trial| self.prompt_tokens.get(&trial.cell.key())).sum()
+        trials.iter().filter_map(|trial| self.prompt_tokens.get(&trial.cell)).sum()
     }
 
     /// Prompt tokens of the whole plan, and how many of them are computed when prompts share what they begin with.
@@ -130,7 +127,7 @@ impl Estimate {
         let weights = spec.active_parameter_count().saturating_sub(embedding) as f64;
         let rate = matmul_rate(spec.hidden_size, spec.intermediate_size, plan.model.device())?;
         let operations = plan.trials().into_iter().map(|trial| {
-            let n = self.prompt_tokens.get(&trial.cell.key()).copied().unwrap_or(0) as f64;
+            let n = self.prompt_tokens.get(&trial.cell).copied().unwrap_or(0) as f64;
             let linear = 2.0 * weights * n;
             let attention = attention_operations(plan, n);
             let decode = 60.0 * 2.0 * (weights + embedding as f64) * self.answer_tokens as f64;

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::latest;
 use crate::error::{Error, Result};
-use crate::grid::Cell;
+use crate::grid::{Cell, Depth};
 use crate::stats::{Interval, PairedTrial, holm, mean, mean_interval, paired_interval, share_interval};
 use crate::trial::{Outcome, Status};
 
@@ -41,7 +41,7 @@ pub struct ComparisonRow {
     /// Prompt length asked for, in tokens.
     pub context_length: Option<usize>,
     /// Depth asked for, in per cent.
-    pub depth_percent: Option<f64>,
+    pub depth_percent: Option<Depth>,
     /// Pairs: prompts that both have run.
     pub n: usize,
     /// Prompts that are left out because a run lacks them or failed at them.
@@ -142,8 +142,8 @@ pub struct Comparison {
     pub training_length: Option<usize>,
 }
 
-/// Length, depth in thousandths of a per cent, trial.
-type Key = (usize, u64, usize);
+/// Cell and trial.
+type Key = (Cell, usize);
 
 impl Comparison {
     /// Compares the trials of `a` with those of `b`. `planned` are the cells of both; `training_length` is the one that both
@@ -167,27 +167,28 @@ impl Comparison {
             ));
         }
         // Grouped once: a run may have as many cells as prompts.
-        let mut cells: BTreeMap<(usize, u64), Vec<&Prompt<'_>>> =
-            planned.iter().map(|cell| (cell.key(), Vec::new())).collect();
+        let mut cells: BTreeMap<Cell, Vec<&Prompt<'_>>> =
+            planned.iter().map(|&cell| (cell, Vec::new())).collect();
         let mut lengths: BTreeMap<usize, Vec<&Prompt<'_>>> =
             planned.iter().map(|cell| (cell.context_length.0, Vec::new())).collect();
         for prompt in &prompts {
-            cells.entry((prompt.key.0, prompt.key.1)).or_default().push(prompt);
-            lengths.entry(prompt.key.0).or_default().push(prompt);
+            cells.entry(prompt.key.0).or_default().push(prompt);
+            lengths.entry(prompt.key.0.context_length.0).or_default().push(prompt);
         }
         let row = |level, holds: &dyn Fn(&Key) -> bool| {
             row(level, &prompts.iter().filter(|prompt| holds(&prompt.key)).collect::<Vec<_>>())
         };
-        let cell = |(&(length, depth), prompts): (&(usize, u64), &Vec<&Prompt<'_>>)| ComparisonRow {
-            context_length: Some(length),
-            depth_percent: Some(depth as f64 / 1000.0),
+        let cell = |(cell, prompts): (&Cell, &Vec<&Prompt<'_>>)| ComparisonRow {
+            context_length: Some(cell.context_length.0),
+            depth_percent: Some(cell.depth),
             ..self::row(Level::Cell, prompts)
         };
         let of_length = |(&length, prompts): (&usize, &Vec<&Prompt<'_>>)| ComparisonRow {
             context_length: Some(length),
             ..self::row(Level::Length, prompts)
         };
-        let beyond = training_length.map(|trained| row(Level::Beyond, &|key| key.0 > trained));
+        let beyond =
+            training_length.map(|trained| row(Level::Beyond, &|key| key.0.context_length.0 > trained));
         Ok(Self {
             cells: corrected(cells.iter().map(cell).collect()),
             lengths: corrected(lengths.iter().map(of_length).collect()),
@@ -224,8 +225,7 @@ impl<'a> Prompt<'a> {
 /// Every prompt that one of the runs knows, by length, depth and trial.
 fn paired<'a>(a: &'a [Outcome], b: &'a [Outcome]) -> Vec<Prompt<'a>> {
     let by_key = |outcomes: &'a [Outcome]| -> BTreeMap<Key, &'a Outcome> {
-        let key =
-            |row: &Outcome| (row.context_length, (row.depth_percent * 1000.0).round() as u64, row.trial);
+        let key = |row: &Outcome| (row.cell(), row.trial);
         latest(outcomes).into_iter().map(|row| (key(row), row)).collect()
     };
     let (a, b) = (by_key(a), by_key(b));
@@ -390,7 +390,10 @@ mod tests {
         let comparison = compare(&a, &b);
         assert_eq!((comparison.cells.len(), comparison.lengths.len()), (4, 2));
         let cell = &comparison.cells[0];
-        assert_eq!((cell.context_length, cell.depth_percent, cell.n), (Some(1024), Some(0.0), 3));
+        assert_eq!(
+            (cell.context_length, cell.depth_percent, cell.n),
+            (Some(1024), Some(Depth::default()), 3)
+        );
         assert_eq!((cell.n_correct_a, cell.n_correct_b, cell.only_a, cell.only_b), (3, 2, 1, 0));
         assert_eq!(cell.accuracy_difference, Some(-1.0 / 3.0));
         let all = &comparison.all;

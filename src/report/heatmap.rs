@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::comparison::{Comparison, ComparisonRow};
 use super::{CellSummary, HeadSummary};
-use crate::grid::{Cell, ContextLength};
+use crate::grid::{Cell, ContextLength, Depth};
 
 /// How values are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -270,15 +270,14 @@ fn of_comparison(comparison: &Comparison, value: impl Fn(&ComparisonRow) -> (Opt
 
 /// A heatmap of (length, depth in per cent, value, trials), without title.
 fn by_cell(
-    values: impl Iterator<Item = (usize, f64, Option<f64>, usize)>,
+    values: impl Iterator<Item = (usize, Depth, Option<f64>, usize)>,
     training_length: Option<usize>,
 ) -> Heatmap {
-    let by_key: BTreeMap<_, _> = values
-        .map(|(length, depth, value, n)| ((length, (depth * 1000.0).round() as u64), (value, n)))
-        .collect();
+    let by_key: BTreeMap<_, _> =
+        values.map(|(length, depth, value, n)| ((length, depth), (value, n))).collect();
     let mut lengths: Vec<usize> =
         by_key.keys().map(|&(length, _)| length).collect::<BTreeSet<_>>().into_iter().collect();
-    let mut depths: BTreeSet<u64> = by_key.keys().map(|&(_, depth)| depth).collect();
+    let mut depths: BTreeSet<Depth> = by_key.keys().map(|&(_, depth)| depth).collect();
     let too_large = too_large(depths.len(), lengths.len());
     if too_large.is_some() {
         (lengths, depths) = Default::default();
@@ -293,7 +292,7 @@ fn by_cell(
         x_label: "context length (tokens)".into(),
         y_label: "depth %".into(),
         columns: lengths.iter().map(|&length| ContextLength(length).to_string()).collect(),
-        rows: depths.iter().map(|&depth| (depth as f64 / 1000.0).to_string()).collect(),
+        rows: depths.iter().map(Depth::to_string).collect(),
         cells: depths.iter().map(|&d| lengths.iter().map(|&l| heat(l, d)).collect()).collect(),
         range: (0.0, 1.0),
         scale: Scale::Sequential,
@@ -314,7 +313,6 @@ mod tests {
     use super::super::tests::{failed, outcome};
     use super::super::{cells, heads};
     use super::*;
-    use crate::grid::Depth;
     use crate::trial::{AttentionRow, Outcome};
 
     #[test]

@@ -21,7 +21,7 @@ use serde::Serialize;
 
 pub use crate::score::classify;
 
-use crate::grid::Cell;
+use crate::grid::{Cell, Depth};
 use crate::stats::{self, Interval};
 use crate::trial::{AttentionRow, Finding, Outcome, Status};
 
@@ -108,7 +108,7 @@ pub struct CellSummary {
     /// Prompt length asked for, in tokens.
     pub context_length: usize,
     /// Depth asked for, in per cent.
-    pub depth_percent: f64,
+    pub depth_percent: Depth,
     /// Trials that ran.
     pub n: usize,
     /// Trials with a correct answer.
@@ -141,19 +141,17 @@ pub struct CellSummary {
 /// everything else missing.
 #[must_use]
 pub fn cells(outcomes: &[Outcome], planned: &[Cell]) -> Vec<CellSummary> {
-    let mut groups: BTreeMap<(usize, u64), Vec<&Outcome>> =
-        planned.iter().map(|cell| (cell.key(), Vec::new())).collect();
+    let mut groups: BTreeMap<Cell, Vec<&Outcome>> = planned.iter().map(|&cell| (cell, Vec::new())).collect();
     for outcome in latest(outcomes) {
-        let thousandths = (outcome.depth_percent * 1000.0).round() as u64;
-        groups.entry((outcome.context_length, thousandths)).or_default().push(outcome);
+        groups.entry(outcome.cell()).or_default().push(outcome);
     }
     groups
         .into_iter()
-        .map(|((context_length, thousandths), trials)| {
+        .map(|(cell, trials)| {
             let tally = Tally::of(&trials);
             CellSummary {
-                context_length,
-                depth_percent: thousandths as f64 / 1000.0,
+                context_length: cell.context_length.0,
+                depth_percent: cell.depth,
                 n: tally.n,
                 n_correct: tally.n_correct,
                 accuracy: tally.accuracy,
@@ -305,7 +303,7 @@ impl Summary {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::grid::{ContextLength, Depth};
+    use crate::grid::ContextLength;
 
     /// A trial that ran: its cell, its number, its answer and its needle mass.
     pub(crate) fn outcome(
@@ -321,7 +319,7 @@ pub(crate) mod tests {
             variant: "standard".into(),
             task: "magic".into(),
             context_length: length,
-            depth_percent: depth,
+            depth_percent: Depth::from_percent(depth).unwrap(),
             trial,
             seed: 42,
             prompt_tokens: Some(length - 10),

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::csv;
 use super::directory::{RESULTS_CSV, RunRecord};
 use crate::error::{Error, Result};
-use crate::grid::{Cell, ContextLength, Depth};
+use crate::grid::ContextLength;
 use crate::trial::Outcome;
 
 /// A run as its directory has it.
@@ -72,14 +72,14 @@ fn warnings(path: &Path, record: &RunRecord, outcomes: &[Outcome]) -> Result<Vec
     }
     let mut strangers = 0;
     for row in outcomes {
-        let cell = cell(row).map_err(|error| {
+        ContextLength::try_from(row.context_length).map_err(|error| {
             Error::file(
                 path,
                 format!("row {}: {error}; delete the line to have its trial run again", row.row_id),
             )
         })?;
         strangers +=
-            usize::from(!record.settings.grid.contains(&cell) || row.trial >= record.settings.trials);
+            usize::from(!record.settings.grid.contains(&row.cell()) || row.trial >= record.settings.trials);
     }
     if strangers > 0 {
         let all = outcomes.len();
@@ -87,9 +87,4 @@ fn warnings(path: &Path, record: &RunRecord, outcomes: &[Outcome]) -> Result<Vec
             .push(format!("{}: {strangers} of {all} rows are of no trial that was planned", path.display()));
     }
     Ok(warnings)
-}
-
-fn cell(row: &Outcome) -> Result<Cell> {
-    let context_length = ContextLength::try_from(row.context_length)?;
-    Ok(Cell { context_length, depth: Depth::from_percent(row.depth_percent)? })
 }

@@ -80,9 +80,9 @@ impl Asked {
     fn cells(&self, experiment: &Experiment, lengths: &[usize]) -> Table {
         let of = |configuration: &Configuration| {
             let trials = configuration.runs.first().map(self.trials).unwrap_or_default();
-            let mut rows: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+            let mut rows: BTreeMap<Depth, Vec<String>> = BTreeMap::new();
             for cell in cells(trials, &planned(trials)) {
-                let row = rows.entry((cell.depth_percent * 1000.0) as u64).or_insert_with(|| {
+                let row = rows.entry(cell.depth_percent).or_insert_with(|| {
                     let names = [configuration.name.clone(), format!("{} %", cell.depth_percent)];
                     names.into_iter().chain(lengths.iter().map(|_| "–".to_string())).collect()
                 });
@@ -183,8 +183,7 @@ fn with_interval(share: String, interval: Option<(f64, f64)>) -> String {
 fn planned(trials: &[Outcome]) -> Vec<Cell> {
     let mut cells: Vec<Cell> = Vec::new();
     for outcome in trials {
-        let Ok(depth) = Depth::from_percent(outcome.depth_percent) else { continue };
-        let cell = Cell { context_length: ContextLength(outcome.context_length), depth };
+        let cell = outcome.cell();
         if !cells.contains(&cell) {
             cells.push(cell);
         }

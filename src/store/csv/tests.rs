@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::grid::Depth;
 use crate::report::tests::{failed, outcome};
 
 fn hostile() -> Outcome {
@@ -11,7 +12,7 @@ fn hostile() -> Outcome {
         model_response: Some("\n\"\n".into()),
         model: " spaces \u{feff}é漢字🦀 ".into(),
         task: String::new(),
-        depth_percent: 0.1 + 0.2,
+        depth_percent: Depth::from_percent(0.1 + 0.2).unwrap(),
         answer_logprob: Some(-1.0e-300),
         needle_mass_top: Some(f64::MIN_POSITIVE),
         duration_seconds: Some(f64::MAX),
