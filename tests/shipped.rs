@@ -129,6 +129,13 @@ fn shipped_checkpoints_are_named_like_others_and_a_named_one_needs_no_note() {
         "{page}"
     );
     assert!(!told.contains("no model named"), "{told}");
+    let warned = |side: &str| {
+        told.lines().any(|line| {
+            line.starts_with(&format!("warning: {side} (")) && line.contains("scores are at most 5.657")
+        })
+    };
+    let [a, b] = ["A", "B"].map(warned);
+    assert!(a && !b, "{told}");
     fs::write(alone.0.path().join("model.toml"), "model = \"shipped:softmax\"\n").unwrap();
     let (prompts, told) =
         alone.niah(&["prompts", "--config=model.toml", "--context-lengths=256", "--limit=1"]);

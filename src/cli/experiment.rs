@@ -7,14 +7,14 @@ use clap::Args;
 use super::help::first;
 use super::values::named;
 use crate::grid::ContextLength;
-use crate::laboratory::EXPERIMENTS;
+use crate::laboratory::{EXPERIMENTS, PARTS};
 
 /// Flags of `niah experiment`.
 #[derive(Debug, Clone, Args)]
 #[command(
     before_help = "\
 Examples:
-  niah experiment ssmax -o out/experiment --from-fixtures
+  niah experiment ssmax -o out/experiment --parts norms,rotary
   niah experiment multiscreen -o out/experiment
   niah experiment ssmax -o out/quick --small --steps 100 --seeds 42",
     mut_args(first(&["output", "from_fixtures", "small", "steps", "seeds"]))
@@ -40,8 +40,8 @@ pub struct ExperimentArgs {
     pub steps: usize,
     /// Seeds of the main configurations
     ///
-    /// Those are (a) and (b) of ssmax, and of multiscreen itself and its sizes; all others are trained with the
-    /// first seed.
+    /// Those are softmax, ssmax and softmax-scale of ssmax, and of multiscreen itself and its sizes; all others are
+    /// trained with the first seed.
     #[arg(
         long,
         value_name = "SEEDS",
@@ -68,6 +68,14 @@ pub struct ExperimentArgs {
     /// The longest context, in training lengths; lengths double up to it
     #[arg(long, value_name = "FACTOR", default_value_t = 32, help_heading = "Measuring")]
     pub longest: usize,
+    /// The farthest context of needles, in training lengths
+    ///
+    /// Of ssmax and its main configurations; lengths double from --longest to it.
+    #[arg(long, value_name = "FACTOR", default_value_t = 512, help_heading = "Measuring")]
+    pub farthest: usize,
+    /// Parts of ssmax besides its main configurations [default: all]
+    #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = named(PARTS), help_heading = "Training")]
+    pub parts: Vec<String>,
     /// Threads [default: the processors this process may use]
     #[arg(long, value_name = "N", help_heading = "Machine")]
     pub threads: Option<usize>,

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Finished, Prompts, Watch, planned_cells};
 use crate::export::style::Style;
 use crate::plan::RunPlan;
+use crate::report::bound::bounded;
 use crate::report::compared::ComparisonReport;
 use crate::report::comparison::Comparison;
 use crate::report::{Report, latest};
@@ -30,6 +31,7 @@ pub fn run(args: &CompareArgs, given: &[(String, String)], style: &Style) -> Res
         false => with_models(args)?,
     };
     print_bytes(&(args.output_format.write)(&Report::from(report(&a, &b)?), style)?)?;
+    warn(&bounds([&a.record, &b.record]));
     [a, b].iter().try_for_each(Finished::check)
 }
 
@@ -40,7 +42,17 @@ pub fn run(args: &CompareArgs, given: &[(String, String)], style: &Style) -> Res
 pub fn page_of_stored(args: &CompareArgs, style: &Style) -> Result<Shown> {
     let [(a, of_a), (b, of_b)] = [stored(args.a())?, stored(args.b())?];
     let output = (args.output_format.write)(&Report::from(report(&a, &b)?), style)?;
-    Ok(Shown { output, warnings: [of_a, of_b].concat() })
+    Ok(Shown { output, warnings: [of_a, of_b, bounds([&a.record, &b.record])].concat() })
+}
+
+/// A warning for a side whose scores are bounded: what it loses may be owed to that alone.
+fn bounds(records: [&RunRecord; 2]) -> Vec<String> {
+    let of = |(side, record): (&str, &RunRecord)| {
+        // Other rules multiply scores, and some by more the more keys there are.
+        let words = bounded(record.largest_score().filter(|_| record.variant == "softmax")?);
+        Some(format!("{side} ({}): {words}; whatever it loses may be owed to that alone", record.title()))
+    };
+    ["A", "B"].into_iter().zip(records).filter_map(of).collect()
 }
 
 /// Whether this is the directory of a run. A checkpoint has no run.json.

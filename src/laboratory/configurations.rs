@@ -20,46 +20,75 @@ pub(super) fn grown() -> usize {
 }
 
 /// How a configuration comes by its weights.
+#[derive(Debug, Clone)]
 pub(super) enum Origin {
     /// Trained from scratch with these flags, sizes among them.
     Trained(Vec<String>),
-    /// Those of the first configuration, trained further with these flags.
-    Tuned(Vec<String>),
-    /// Those of the first configuration, as they are.
-    Swapped,
+    /// Those of the configuration of this name, trained further with these flags.
+    Tuned(String, Vec<String>),
+    /// Those of the configuration of this name as they are, evaluated with these flags.
+    Of(String, Vec<String>),
+}
+
+/// What is measured of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Measure {
+    /// A grid of needles in prose.
+    Needles,
+    /// Loss by position.
+    Losses,
+    /// A grid of key-value lines.
+    KeyValues,
+    /// Needles further out, few at each length.
+    Far,
+    /// Another task, on the lengths of the first grid.
+    Task(&'static str),
+}
+
+/// What every configuration is measured by that runs past its training length.
+pub(super) const GRIDS: &[Measure] = &[Measure::Needles, Measure::Losses, Measure::KeyValues];
+
+impl Measure {
+    /// A word for its stage, the command and its flags.
+    fn stage(self, args: &ExperimentArgs, trials: usize) -> (&'static str, &'static str, Vec<String>) {
+        match self {
+            Self::Needles => ("run", "run", args.needles(trials)),
+            Self::Losses => ("loss", "loss", args.texts()),
+            Self::KeyValues => ("key-values", "run", args.task("abcdigits", trials)),
+            Self::Far => ("far", "run", args.far()),
+            Self::Task(task) => (task, "run", args.task(task, trials)),
+        }
+    }
 }
 
 /// A configuration before it is trained.
+#[derive(Debug, Clone)]
 pub(super) struct Planned {
     /// Name in the report.
-    pub(super) name: &'static str,
+    pub(super) name: String,
     /// Name of the directory that ships it, and of the stage that trains it.
-    pub(super) shipped: &'static str,
+    pub(super) shipped: String,
     pub(super) origin: Origin,
     /// What the paper finds of its retrieval.
     pub(super) claim: Option<Claim>,
     pub(super) seeds: Vec<u64>,
     /// Whether `--from-fixtures` takes it from there; what serves another section alone is trained even then.
     pub(super) ships: bool,
-    /// Whether it runs past its training length.
-    pub(super) evaluated: bool,
+    pub(super) measures: Vec<Measure>,
 }
 
 impl Planned {
     /// Trained with the first seed only, and evaluated.
-    pub(super) fn once(
-        args: &ExperimentArgs,
-        name: &'static str,
-        shipped: &'static str,
-        origin: Origin,
-    ) -> Self {
-        Self { name, shipped, origin, claim: None, seeds: vec![args.seeds[0]], ships: true, evaluated: true }
-    }
-
-    /// A decoder from scratch under a variant: the same stages in every experiment.
-    pub(super) fn decoder(args: &ExperimentArgs, name: &'static str, variant: &'static str) -> Self {
-        let origin = Origin::Trained(decoder_flags(args, &["--variant", variant]));
-        Self::once(args, name, variant, origin)
+    pub(super) fn once(args: &ExperimentArgs, name: &str, shipped: &str, origin: Origin) -> Self {
+        Self {
+            name: name.to_string(),
+            shipped: shipped.to_string(),
+            origin,
+            claim: None,
+            seeds: vec![args.seeds[0]],
+            ships: true,
+            measures: GRIDS.to_vec(),
+        }
     }
 
     /// Trained with every seed instead.
@@ -74,9 +103,8 @@ impl Planned {
 
     /// How many stages it takes.
     fn stages(&self, args: &ExperimentArgs) -> usize {
-        let training = usize::from(!self.is_shipped(args) && !matches!(self.origin, Origin::Swapped));
-        let measuring = if self.evaluated { 3 } else { 0 };
-        self.seeds.len() * (training + measuring)
+        let training = usize::from(!self.is_shipped(args) && !matches!(self.origin, Origin::Of(..)));
+        self.seeds.len() * (training + self.measures.len())
     }
 }
 
@@ -106,25 +134,30 @@ pub(super) fn run(
     trials: Trials,
     stages: &mut Stages,
 ) -> Result<Vec<Trained>> {
-    let mut base: Option<PathBuf> = None;
-    let mut all = Vec::new();
+    let mut all: Vec<Trained> = Vec::new();
     for planned in plan {
         let (mut runs, mut checkpoints) = (Vec::new(), Vec::new());
         for &seed in &planned.seeds {
-            let Some(checkpoint) = checkpoint(args, planned, seed, base.as_ref(), stages)? else {
+            let Some(checkpoint) = checkpoint(args, planned, seed, &all, stages)? else {
                 continue;
             };
-            base.get_or_insert_with(|| checkpoint.clone());
             checkpoints.push(checkpoint.clone());
             let trials = if seed == args.seeds[0] { trials.first } else { trials.others };
             runs.push(measure(args, planned, (seed, trials), checkpoint, stages)?);
         }
         if !runs.is_empty() {
-            let configuration = Configuration { name: planned.name.to_string(), claim: planned.claim, runs };
+            let configuration = Configuration { name: planned.name.clone(), claim: planned.claim, runs };
             all.push(Trained { configuration, checkpoints });
         }
     }
     Ok(all)
+}
+
+/// The weights of the configuration of this name, of this seed.
+fn weights_of(name: &str, seed: u64, before: &[Trained]) -> Option<PathBuf> {
+    let trained = before.iter().find(|trained| trained.configuration.name == name)?;
+    let runs = trained.configuration.runs.iter().zip(&trained.checkpoints);
+    runs.into_iter().find(|(run, _)| run.seed == seed).map(|(_, checkpoint)| checkpoint.clone())
 }
 
 /// The weights of a configuration; `None` where they are not shipped.
@@ -132,12 +165,15 @@ fn checkpoint(
     args: &ExperimentArgs,
     planned: &Planned,
     seed: u64,
-    base: Option<&PathBuf>,
+    before: &[Trained],
     stages: &mut Stages,
 ) -> Result<Option<PathBuf>> {
+    if let Origin::Of(name, _) = &planned.origin {
+        return Ok(weights_of(name, seed, before));
+    }
     if planned.is_shipped(args) {
         let name = if seed == args.seeds[0] {
-            planned.shipped.to_string()
+            planned.shipped.clone()
         } else {
             format!("{}-{seed}", planned.shipped)
         };
@@ -153,27 +189,41 @@ fn checkpoint(
     let mut arguments = vec!["train".to_string()];
     let mut reads = Vec::new();
     match &planned.origin {
-        Origin::Swapped => return Ok(base.cloned()),
-        Origin::Tuned(flags) => {
-            let Some(base) = base else { return Ok(None) };
+        Origin::Of(..) => return Ok(None),
+        Origin::Tuned(name, flags) => {
+            let Some(base) = weights_of(name, seed, before) else { return Ok(None) };
             arguments.extend(["--init".to_string(), base.display().to_string()]);
             arguments.extend(flags.clone());
-            reads.push(base.clone());
+            reads.push(base);
         }
-        Origin::Trained(flags) => {
-            let curriculum = args.steps * CURRICULUM.0 / CURRICULUM.1;
-            let steps = ["--steps", &args.steps.to_string(), "--curriculum-steps", &curriculum.to_string()];
-            arguments.extend(steps.map(String::from));
-            arguments.extend(flags.clone());
-        }
+        Origin::Trained(flags) => arguments.extend(with_steps(flags, args.steps)),
     }
-    arguments.extend(args.sequences());
+    if !arguments.iter().any(|argument| argument == "--context-length") {
+        arguments.extend(args.sequences());
+    } else {
+        arguments.extend(args.batches());
+    }
     arguments.extend(["--seed".to_string(), seed.to_string(), "--save-every".to_string(), "50".to_string()]);
     let name = format!("train-{}-{seed}", planned.shipped);
     stages.run(&Stage::new(name, arguments, reads)).map(Some)
 }
 
-/// Runs the grid and the losses of a checkpoint.
+/// The flags of a training, with the steps of it and of its curriculum where they do not say themselves.
+fn with_steps(flags: &[String], steps: usize) -> Vec<String> {
+    let has = |name: &str| flags.iter().any(|flag| flag == name);
+    let mut all = Vec::new();
+    if !has("--steps") {
+        all.extend(["--steps".to_string(), steps.to_string()]);
+    }
+    if !has("--curriculum-steps") {
+        let curriculum = steps * CURRICULUM.0 / CURRICULUM.1;
+        all.extend(["--curriculum-steps".to_string(), curriculum.to_string()]);
+    }
+    all.extend(flags.iter().cloned());
+    all
+}
+
+/// Runs what is to be measured of a checkpoint.
 fn measure(
     args: &ExperimentArgs,
     planned: &Planned,
@@ -181,28 +231,31 @@ fn measure(
     checkpoint: PathBuf,
     stages: &mut Stages,
 ) -> Result<SeedRun> {
-    let mut measured = Measured { checkpoint, seed, needles: None, key_values: None, losses: None };
-    if planned.evaluated {
-        let variant = if matches!(planned.origin, Origin::Swapped) { "ssmax" } else { "auto" };
-        let mut evaluate = |name: &str, command: &str, flags: Vec<String>| {
-            let model = measured.checkpoint.display().to_string();
-            let mut arguments = [command, "--model", &model, "--variant", variant, "--split", "held-out"]
-                .map(String::from)
-                .to_vec();
-            arguments.extend(flags);
-            let name = format!("{name}-{}-{seed}", word(planned.name));
-            stages.run(&Stage::new(name, arguments, vec![measured.checkpoint.clone()]))
-        };
-        measured.needles = Some(evaluate("run", "run", args.needles(trials))?);
-        measured.losses = Some(evaluate("loss", "loss", args.texts())?);
-        measured.key_values = Some(evaluate("key-values", "run", args.key_values(trials))?);
+    let model = checkpoint.display().to_string();
+    let mut measured = Measured { checkpoint: checkpoint.clone(), seed, ..Measured::default() };
+    for &measure in &planned.measures {
+        let (word_of_it, command, flags) = measure.stage(args, trials);
+        let mut arguments = [command, "--model", &model, "--split", "held-out"].map(String::from).to_vec();
+        match &planned.origin {
+            Origin::Of(_, further) => arguments.extend(further.iter().cloned()),
+            _ => arguments.extend(["--variant", "auto"].map(String::from)),
+        }
+        arguments.extend(flags);
+        let name = format!("{word_of_it}-{}-{seed}", word(&planned.name));
+        let directory = stages.run(&Stage::new(name, arguments, vec![checkpoint.clone()]))?;
+        match measure {
+            Measure::Needles | Measure::Far => measured.needles.push(directory),
+            Measure::Losses => measured.losses = Some(directory),
+            Measure::KeyValues => measured.key_values = Some(directory),
+            Measure::Task(task) => measured.others.push((task, directory)),
+        }
     }
     let mut run = read(&measured)?;
-    if matches!(planned.origin, Origin::Swapped) {
+    if matches!(planned.origin, Origin::Of(..)) {
         run.steps.clear();
         run.scales.clear();
     }
-    run.further = matches!(planned.origin, Origin::Tuned(_));
+    run.further = matches!(planned.origin, Origin::Tuned(..));
     Ok(run)
 }
 
@@ -215,9 +268,9 @@ mod tests {
     fn what_does_not_ship_is_trained_beside_shipped_checkpoints() {
         let command = ["niah", "experiment", "multiscreen", "-o", "out", "--from-fixtures"];
         let Command::Experiment(args) = parsed(&command).command else { panic!("another command") };
-        let measured = Planned::decoder(&args, "(a) softmax", "softmax");
+        let measured = Planned::once(&args, "softmax", "softmax", Origin::Trained(vec![]));
         assert_eq!(measured.stages(&args), 3);
-        let unmeasured = Planned { evaluated: false, ..measured };
+        let unmeasured = Planned { measures: vec![], ..measured };
         assert_eq!(unmeasured.stages(&args), 0);
         assert_eq!(Planned { ships: false, ..unmeasured }.stages(&args), 1);
     }

@@ -22,6 +22,9 @@ const SMALL_BATCH: &str = "8";
 const DEPTHS: &str = "0,25,50,75,100";
 /// Trials of a cell.
 const TRIALS: usize = 20;
+/// Depths and trials of the farthest lengths.
+const FAR_DEPTHS: &str = "10,50,90";
+const FAR_TRIALS: &str = "4";
 /// Texts of the losses by position.
 const TEXTS: &str = "8";
 
@@ -46,8 +49,10 @@ impl ExperimentArgs {
     /// # Errors
     /// [`Error::InvalidValue`] naming the flag.
     pub(super) fn check(&self) -> Result<()> {
-        if !self.longest.is_power_of_two() {
-            return Err(Error::invalid("--longest", self.longest, "a power of two, such as 32"));
+        for (flag, factor) in [("--longest", self.longest), ("--farthest", self.farthest)] {
+            if !factor.is_power_of_two() {
+                return Err(Error::invalid(flag, factor, "a power of two, such as 32"));
+            }
         }
         let mut seeds = self.seeds.clone();
         seeds.sort_unstable();
@@ -70,36 +75,61 @@ impl ExperimentArgs {
 
     /// Lengths and batches of sequences, as flags of `niah train`.
     pub(super) fn sequences(&self) -> Vec<String> {
-        let mut flags = vec!["--context-length".to_string(), self.context_length.0.to_string()];
-        if self.small {
-            flags.extend(["--batch-size".to_string(), SMALL_BATCH.to_string()]);
-        }
-        flags
+        let length = ["--context-length".to_string(), self.context_length.0.to_string()];
+        length.into_iter().chain(self.batches()).collect()
+    }
+
+    /// Batches of sequences, likewise.
+    pub(super) fn batches(&self) -> Vec<String> {
+        let small = [("--batch-size", SMALL_BATCH)].into_iter().filter(|_| self.small);
+        small.flat_map(|(flag, value)| [flag.to_string(), value.to_string()]).collect()
     }
 
     /// A grid of needles in prose, as flags of `niah run`.
     pub(super) fn needles(&self, trials: usize) -> Vec<String> {
         let mut flags = ["--haystack", "synthetic"].map(String::from).to_vec();
-        flags.extend(self.grid(trials));
+        flags.extend(self.grid(0, trials));
         flags
     }
 
-    /// A grid of key-value lines, likewise.
-    pub(super) fn key_values(&self, trials: usize) -> Vec<String> {
-        let mut flags = ["--task", "abcdigits"].map(String::from).to_vec();
-        flags.extend(self.grid(trials));
+    /// A grid of another task, likewise; of prose where it has a haystack.
+    pub(super) fn task(&self, task: &str, trials: usize) -> Vec<String> {
+        let mut flags = ["--task", task].map(String::from).to_vec();
+        if task.starts_with("abcdigits") {
+            flags.extend(self.grid(0, trials));
+        } else {
+            // Needles and distractors leave little room at the training length.
+            flags.extend(["--haystack", "synthetic"].map(String::from));
+            flags.extend(self.grid(1, trials));
+        }
         flags
     }
 
-    /// Lengths from the training length on, doubling; depths and trials.
-    fn grid(&self, trials: usize) -> Vec<String> {
-        let factors = (0..=self.longest.ilog2()).map(|power| 1 << power);
+    /// Needles in prose from beyond the first grid to the farthest length, doubling: few at each, since a prompt takes minutes there.
+    pub(super) fn far(&self) -> Vec<String> {
+        let mut flags = ["--haystack", "synthetic"].map(String::from).to_vec();
+        flags.extend(self.lengths(self.longest.ilog2() + 1..=self.farthest.ilog2()));
+        flags.extend(["--depths", FAR_DEPTHS, "--trials", FAR_TRIALS].map(String::from));
+        flags
+    }
+
+    /// Whether there is anything beyond the first grid.
+    pub(super) fn has_far(&self) -> bool {
+        self.farthest > self.longest
+    }
+
+    /// Lengths from the training length times this power of two on, doubling; depths and trials.
+    fn grid(&self, first: u32, trials: usize) -> Vec<String> {
+        let mut flags = self.lengths(first..=self.longest.ilog2().max(first));
+        flags.extend(["--depths", DEPTHS, "--trials", &trials.to_string()].map(String::from));
+        flags
+    }
+
+    /// The training length times these powers of two.
+    fn lengths(&self, powers: impl Iterator<Item = u32>) -> Vec<String> {
         let lengths: Vec<String> =
-            factors.map(|factor: usize| (factor * self.context_length.0).to_string()).collect();
-        let trials = trials.to_string();
-        ["--context-lengths", &lengths.join(","), "--depths", DEPTHS, "--trials", &trials]
-            .map(String::from)
-            .to_vec()
+            powers.map(|power| ((1 << power) * self.context_length.0).to_string()).collect();
+        vec!["--context-lengths".to_string(), lengths.join(",")]
     }
 
     /// The text whose loss is measured, as flags of `niah loss`.
@@ -133,9 +163,18 @@ impl ExperimentArgs {
             "Retrieval is measured with the task magic on prose from a grammar whose sentences and values training never draws, at lengths up \
              to {} times the training length, at depths of {} %, {of_cells}, the same prompts for every configuration; and on \
              lines such as A=967892 (the task abcdigits, whose lines are drawn as those of the published generator, with values that \
-             training never draws). An answer counts when all its digits are right.",
+             training never draws). An answer counts when all its digits are right.{}",
             self.longest,
-            DEPTHS.replace(',', ", ")
+            DEPTHS.replace(',', ", "),
+            if self.name == "ssmax" && self.has_far() {
+                format!(
+                    " Main configurations go on to {} times the training length, at depths of {} %, {FAR_TRIALS} trials a cell.",
+                    self.farthest,
+                    FAR_DEPTHS.replace(',', ", ")
+                )
+            } else {
+                String::new()
+            }
         );
         vec![trained, measuring]
     }
@@ -151,12 +190,16 @@ impl ExperimentArgs {
             command += " --small";
         }
         command += &format!(
-            " --steps {} --seeds {} --context-length {} --longest {}",
+            " --steps {} --seeds {} --context-length {} --longest {} --farthest {}",
             self.steps,
             seeds.join(","),
             ContextLength(self.context_length.0),
-            self.longest
+            self.longest,
+            self.farthest
         );
+        if !self.parts.is_empty() {
+            command += &format!(" --parts {}", self.parts.join(","));
+        }
         if let Some(trials) = self.trials {
             command += &format!(" --trials {trials}");
         }

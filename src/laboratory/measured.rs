@@ -9,29 +9,31 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::laboratory::report::rates::RateRun;
 use crate::laboratory::report::sizes::SizedModel;
-use crate::laboratory::report::{SeedRun, StepLoss};
+use crate::laboratory::report::{SeedRun, Settings, StepLoss};
 use crate::report::loss::{BucketLoss, mean_within};
 use crate::report::speed::LengthSpeed;
 use crate::store::bench::{BENCH_JSON, read_speeds};
 use crate::store::csv;
 use crate::store::directory::{ATTENTION_CSV, RESULTS_CSV};
 use crate::store::loss::{LOSS_CSV, LOSS_JSON};
-use crate::store::training::step_reports;
+use crate::store::training::{TRAINING_JSON, step_reports};
 use crate::train::StepReport;
 
 /// Where the results of one training are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Measured {
     /// Directory of its checkpoint.
     pub checkpoint: PathBuf,
     /// Its seed.
     pub seed: u64,
-    /// Directory of its grid of needles in prose.
-    pub needles: Option<PathBuf>,
+    /// Directories of its grids of needles in prose, of different lengths.
+    pub needles: Vec<PathBuf>,
     /// Directory of its grid of key-value lines.
     pub key_values: Option<PathBuf>,
     /// Directory of its losses.
     pub losses: Option<PathBuf>,
+    /// Directories of grids of other tasks, by the task.
+    pub others: Vec<(&'static str, PathBuf)>,
 }
 
 /// Reads all of them.
@@ -45,10 +47,11 @@ pub fn read(measured: &Measured) -> Result<SeedRun> {
         own.scales.iter().flatten().map(|layer| layer.as_ref().map_or(vec![], |layer| layer.scale.clone()));
     let sizes = own.adaptive.iter().flat_map(|adaptive| &adaptive.sizes).map(|&p| f64::from(p));
     let (mut outcomes, mut attention, mut key_values, mut positions) = (vec![], vec![], vec![], vec![]);
-    if let Some(grid) = &measured.needles {
-        outcomes = csv::read(grid.join(RESULTS_CSV))?;
-        attention = csv::read(grid.join(ATTENTION_CSV))?;
+    for grid in &measured.needles {
+        outcomes.extend(csv::read(grid.join(RESULTS_CSV))?);
+        attention.extend(csv::read(grid.join(ATTENTION_CSV))?);
     }
+    let of = |(task, grid): &(&'static str, PathBuf)| Ok((*task, csv::read(grid.join(RESULTS_CSV))?));
     if let Some(grid) = &measured.key_values {
         key_values = csv::read(grid.join(RESULTS_CSV))?;
     }
@@ -63,9 +66,42 @@ pub fn read(measured: &Measured) -> Result<SeedRun> {
         outcomes,
         attention,
         key_values,
+        others: measured.others.iter().map(of).collect::<Result<_>>()?,
         scales: scales.collect(),
         sizes: sizes.collect(),
+        settings: settings(&measured.checkpoint)?,
     })
+}
+
+/// Everything that its `config.json` and `training.json` say, each with its path there; of the second only where it was trained here.
+fn settings(checkpoint: &Path) -> Result<Settings> {
+    let mut settings = Settings::new();
+    let config = checkpoint.join("config.json");
+    flatten("", &json(&config)?, &mut settings);
+    let training = checkpoint.join(TRAINING_JSON);
+    if training.is_file() {
+        flatten("", &json(&training)?, &mut settings);
+    }
+    Ok(settings)
+}
+
+/// Adds every value below `value`, lists as one.
+fn flatten(path: &str, value: &Value, settings: &mut Settings) {
+    match value {
+        Value::Object(entries) => {
+            for (name, value) in entries {
+                flatten(
+                    &if path.is_empty() { name.clone() } else { format!("{path}.{name}") },
+                    value,
+                    settings,
+                );
+            }
+        }
+        other => {
+            settings
+                .insert(path.to_string(), other.as_str().map_or_else(|| other.to_string(), str::to_string));
+        }
+    }
 }
 
 /// The steps of a training; none where their table does not stand beside the checkpoint.

@@ -12,6 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use self::flags::Trials;
+pub(crate) use self::ssmax::PARTS;
 use crate::cli::ExperimentArgs;
 use crate::commands::tell;
 use crate::error::{Error, Result};
@@ -31,6 +32,8 @@ pub(crate) struct Kind {
     main: usize,
     paper: Paper,
     run: fn(&ExperimentArgs) -> Result<Made>,
+    /// The sections of this experiment alone that come first.
+    first: fn(&Experiment) -> Vec<Block>,
 }
 
 /// What the stages of an experiment made.
@@ -39,7 +42,7 @@ struct Made {
     /// What the trainings have in common and what not, in words.
     training: String,
     trials: Trials,
-    /// Sections of this experiment alone.
+    /// Sections of this experiment alone that come last.
     further: Vec<Block>,
 }
 
@@ -77,7 +80,7 @@ pub fn run(args: &ExperimentArgs) -> Result<()> {
         paper: kind.paper,
         configurations: made.configurations,
     };
-    write(&args.output.join(&args.name), &document(&experiment, made.further))
+    write(&args.output.join(&args.name), &document(&experiment, (kind.first)(&experiment), made.further))
 }
 
 /// Writes `report.md`, `report.html` and `figures/*.svg`.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Report;
+use super::bound::{bounded, significant};
 use super::data::{Data, Rows, Whole};
 use super::document::{Axis, Block, Chart, Document, Figure, Point, Series, Shape, Table};
 use super::heatmap::Heatmap;
@@ -64,7 +65,7 @@ fn facts(found: &Inspection) -> Vec<(String, String)> {
         line("scores", &scores(spec));
     }
     if let Some(largest) = attention.largest_score {
-        line("bound", &bound(largest));
+        line("bound", &bounded(largest));
     }
     line("training", &training(found));
     line("variant", &format!("{} ({})", attention.variant, attention.description));
@@ -392,30 +393,6 @@ fn scores(spec: &DecoderSpec) -> String {
     let set = multipliers.iter().filter(|(_, factor)| *factor != 1.0);
     parts.extend(set.map(|(what, factor)| format!("{what} times {}", significant(*factor))));
     parts.join(", ")
-}
-
-/// What bounded scores mean for softmax: the weight of a key with the largest score `b` among `n - 1` others of score 0,
-/// `e^b / (e^b + n - 1)`.
-fn bound(largest: f64) -> String {
-    let weight = |n: f64| significant(largest.exp() / (largest.exp() + n - 1.0));
-    format!(
-        "scores are at most {} before any multiplier, as queries and keys are normalised without a gain: under softmax one key among \
-         others of score 0 gets at most {} of 1k keys, {} of 16k and {} of 256k",
-        significant(largest),
-        weight(1024.0),
-        weight(16_384.0),
-        weight(262_144.0)
-    )
-}
-
-/// Four significant digits at most.
-fn significant(number: f64) -> String {
-    let decimals = (3 - number.abs().log10().floor() as i32).clamp(0, 12) as usize;
-    let text = format!("{number:.decimals$}");
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
-        false => text,
-    }
 }
 
 fn training(found: &Inspection) -> String {

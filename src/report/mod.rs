@@ -5,6 +5,7 @@
 //! enter no mean. Two runs on identical prompts are compared pair by pair ([`comparison`]).
 
 pub mod attention;
+pub mod bound;
 pub mod compared;
 pub mod comparison;
 pub mod data;

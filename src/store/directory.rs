@@ -65,6 +65,12 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// The largest size of its scores before any multiplier, where that is bounded.
+    #[must_use]
+    pub fn largest_score(&self) -> Option<f64> {
+        self.model["largest_score"].as_f64()
+    }
+
     /// Reads `run.json` of a run's directory.
     ///
     /// # Errors

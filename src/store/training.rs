@@ -49,7 +49,8 @@ pub struct TrainingDirectory {
 const MOST_BYTES: u64 = 256 << 20;
 
 const CSV: &str = "training.csv";
-const JSON: &str = "training.json";
+/// Everything that is needed to repeat the training.
+pub const TRAINING_JSON: &str = "training.json";
 const TOKENIZER: &str = "tokenizer.json";
 const STATE: &str = "training-state.safetensors";
 
@@ -63,7 +64,7 @@ impl TrainingDirectory {
     /// # Errors
     /// [`Error::File`] when it holds one, or cannot be written.
     pub fn create(path: &Path, record: &TrainingRecord) -> Result<Self> {
-        for name in [JSON, STATE, "model.safetensors"] {
+        for name in [TRAINING_JSON, STATE, "model.safetensors"] {
             if path.join(name).exists() {
                 let problem = format!("holds {name} already; `resume` goes on, or choose another `output`");
                 return Err(Error::file(path, problem));
@@ -73,7 +74,7 @@ impl TrainingDirectory {
         let mut directory =
             Self { path: path.to_path_buf(), rows: vec![], rounded: false, fixed: vec![], lock: None };
         let whole = serde_json::json!({"settings": record.settings, "about": record.about});
-        directory.keep(JSON, format!("{whole:#}\n").into_bytes())?;
+        directory.keep(TRAINING_JSON, format!("{whole:#}\n").into_bytes())?;
         directory.lock = lock(path)?;
         directory.keep(TOKENIZER, record.tokenizer.clone().into_bytes())?;
         Ok(directory)
@@ -113,7 +114,7 @@ impl TrainingDirectory {
             })?;
             Ok::<_, Error>((name, bytes))
         };
-        let fixed = vec![read(JSON)?, read(TOKENIZER)?];
+        let fixed = vec![read(TRAINING_JSON)?, read(TOKENIZER)?];
         Ok((Self { path: path.to_path_buf(), rows, rounded: false, fixed, lock }, state))
     }
 
@@ -130,7 +131,7 @@ impl TrainingDirectory {
     /// # Errors
     /// [`Error::File`] when there is none.
     pub fn record(path: &Path) -> Result<Value> {
-        let file = path.join(JSON);
+        let file = path.join(TRAINING_JSON);
         let read = files::read(&file, MOST_BYTES).map_err(|error| {
             Error::file(&file, format!("cannot be read: {error}; without `resume` a training begins"))
         })?;
@@ -158,7 +159,7 @@ impl TrainingDirectory {
     /// Where to write, when the directory is no longer that of this training: again to its place when nothing is there, else
     /// beside it.
     fn other_place(&self) -> Result<Option<Self>> {
-        let found = files::read(&self.path.join(JSON), MOST_BYTES).ok();
+        let found = files::read(&self.path.join(TRAINING_JSON), MOST_BYTES).ok();
         if found.is_some() && found.as_ref() == self.fixed.first().map(|(_, bytes)| bytes) {
             return Ok(None);
         }
@@ -266,7 +267,7 @@ impl TrainingDirectory {
 
 /// Refuses a directory that another training is writing to. A file system without locks is no reason to stop.
 fn lock(directory: &Path) -> Result<Option<File>> {
-    let path = directory.join(JSON);
+    let path = directory.join(TRAINING_JSON);
     let file = File::open(&path).map_err(|error| Error::file(&path, format!("cannot be read: {error}")))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),

@@ -6,12 +6,13 @@ mod speed;
 
 use std::path::PathBuf;
 
-use super::configurations::{Origin, Planned, count, decoder_flags, grown, run as run_all};
+use super::configurations::{GRIDS, Origin, Planned, count, decoder_flags, grown, run as run_all};
+use super::ssmax::{Pair, pair, stages_of_pair};
 use super::stages::{Stage, Stages};
 use super::{Kind, Made};
 use crate::cli::ExperimentArgs;
 use crate::error::Result;
-use crate::laboratory::report::Paper;
+use crate::laboratory::report::{Paper, searches};
 
 pub(super) const KIND: Kind = Kind {
     title: "Multiscreen beside Softmax and Scalable-Softmax, in miniature",
@@ -22,9 +23,11 @@ pub(super) const KIND: Kind = Kind {
         positions: "The Multiscreen paper finds the loss of Multiscreen flat to far past the training length.",
     },
     run,
+    first: |_| Vec::new(),
 };
 
 const SOFTMAX: &str = "(a) softmax";
+const SSMAX: &str = "(b) ssmax";
 const NAME: &str = "multiscreen";
 /// The Transformer that sees everything in all layers.
 const FULL: &str = "softmax in all layers";
@@ -73,12 +76,20 @@ const FIRST_TRIALS: usize = 100;
 
 /// Runs every stage and reads what they made.
 fn run(args: &ExperimentArgs) -> Result<Made> {
-    let plan = planned(args);
-    let total = count(args, &plan) + sizes::count(args) + rates::count(args) + speed::count(args);
+    let own = planned(args);
+    let total = stages_of_pair(args)
+        + 2 * (usize::from(!args.from_fixtures) + GRIDS.len())
+        + count(args, &own)
+        + sizes::count(args)
+        + rates::count(args)
+        + speed::count(args);
     let mut stages = Stages::new(&args.output, args.threads, total);
     let trials = args.trials(Some(FIRST_TRIALS));
+    let Pair { planned: [softmax, ssmax], searches } = pair(args, &mut stages)?;
+    let named = |planned, name: &str| Planned { name: name.to_string(), ..planned };
+    let plan: Vec<_> = [named(softmax, SOFTMAX), named(ssmax, SSMAX)].into_iter().chain(own).collect();
     let trained = run_all(args, &plan, trials, &mut stages)?;
-    let mut further = Vec::new();
+    let mut further = searches::section(&searches);
     if !trained.is_empty() {
         let sizes = sizes::run(args, &mut stages)?;
         further.extend(sizes.section);
@@ -89,9 +100,9 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
         trials,
         configurations: trained.into_iter().map(|trained| trained.configuration).collect(),
         training: format!(
-            "All train on the same sequences, whose key-value lines grow over the first {} % of the steps. Softmax and \
-             Scalable-Softmax share matrices to begin with, optimiser and schedule as well; Multiscreen is another model with settings \
-             of its own, {}.",
+            "All train on the same sequences. Softmax and Scalable-Softmax are those of the experiment ssmax: they share matrices to begin with, \
+             optimiser and schedule, and have the learning rate and the curriculum that a search at the training length chose for each. \
+             Multiscreen is another model with settings of its own, {1}; its key-value lines grow over the first {0} % of the steps.",
             grown(),
             merged(&[MULTISCREEN, small(args)]).join(" ")
         ),
@@ -105,15 +116,13 @@ fn planned(args: &ExperimentArgs) -> Vec<Planned> {
     // What serves the section on speed alone.
     let timed = |name, shipped, flags| Planned {
         ships: false,
-        evaluated: false,
+        measures: vec![],
         ..Planned::once(args, name, shipped, Origin::Trained(flags))
     };
     let narrow = narrow(args);
     let flags_of_narrow =
         merged(&[small(args), &[("--variant", "softmax"), ("--layer-pattern", "rotary")], narrow.size]);
     vec![
-        Planned::decoder(args, SOFTMAX, "softmax"),
-        Planned::decoder(args, "(b) ssmax", "ssmax"),
         Planned::once(args, NAME, NAME, Origin::Trained(flags)).with_all_seeds(args),
         timed(FULL, "full", full),
         timed(narrow.name, narrow.stage, flags_of_narrow),

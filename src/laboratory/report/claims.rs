@@ -22,7 +22,7 @@ pub(super) fn headline(experiment: &Experiment) -> Option<&Configuration> {
     experiment.configurations.get(1).filter(|best| best.claim == Some(Claim::Better))
 }
 
-/// A sentence for every configuration that has trials past the training length: answers of its first seed against those of the first two on the
+/// A sentence for every configuration that is a main one or has a claim, and has trials past the training length: answers of its first seed against those of the first two on the
 /// same prompts, and whether that is what the paper finds.
 pub(super) fn claims(experiment: &Experiment, trials: fn(&SeedRun) -> &[Outcome]) -> Vec<String> {
     let [base, best, others @ ..] = experiment.configurations.as_slice() else { return Vec::new() };
@@ -71,7 +71,12 @@ pub(super) fn claims(experiment: &Experiment, trials: fn(&SeedRun) -> &[Outcome]
             verdict.unwrap_or_default()
         ))
     };
-    first.into_iter().chain(others.iter().filter_map(sentence)).collect()
+    let told = |(index, configuration): (usize, &Configuration)| {
+        (index + 2 < experiment.main || configuration.claim.is_some())
+            .then(|| sentence(configuration))
+            .flatten()
+    };
+    first.into_iter().chain(others.iter().enumerate().filter_map(told)).collect()
 }
 
 /// The difference in accuracy with its interval, or why there is none.
@@ -143,7 +148,7 @@ mod tests {
             method: vec![],
             command: String::new(),
             training_length: 64,
-            main: 2,
+            main: 3,
             paper: Paper::default(),
             configurations: vec![
                 configuration("(a)", pair[0], None),

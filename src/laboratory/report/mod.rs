@@ -3,14 +3,18 @@
 //! Every number is computed from the tables that the stages of the experiment left; words choose between what was found.
 
 mod claims;
+mod fading;
 mod heads;
+mod otherwise;
 mod positions;
 pub mod rates;
 mod retrieval;
 mod scales;
+pub mod searches;
 pub mod sizes;
 pub mod speed;
 mod training;
+pub mod verdicts;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -26,7 +30,7 @@ use crate::trial::{AttentionRow, Outcome};
 const FINAL: usize = 20;
 
 /// Everything that was measured.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Experiment {
     /// What it is about.
     pub title: String,
@@ -83,10 +87,24 @@ pub struct SeedRun {
     pub attention: Vec<AttentionRow>,
     /// Its grid of key-value lines.
     pub key_values: Vec<Outcome>,
+    /// Its grids of other tasks.
+    pub others: Vec<(&'static str, Vec<Outcome>)>,
+    /// What its configuration and its training say.
+    pub settings: Settings,
     /// Learned s, `[layers][heads]`; empty for layers or rules without one.
     pub scales: Vec<Vec<f32>>,
     /// Learned multipliers `p_n` of `adaptive`, from n = 1; empty for other rules.
     pub sizes: Vec<f64>,
+}
+
+/// Settings of a model and its training by their paths in the files that hold them, such as `training.lr`.
+pub type Settings = BTreeMap<String, String>;
+
+impl SeedRun {
+    /// Its grid of another task; empty where that was not run.
+    fn other(&self, task: &str) -> &[Outcome] {
+        self.others.iter().find(|(name, _)| *name == task).map_or(&[], |(_, outcomes)| outcomes)
+    }
 }
 
 /// The loss of a training step.
@@ -110,14 +128,17 @@ pub struct StepLoss {
     pub windows_beyond: Option<usize>,
 }
 
-/// The report as a document, with the sections that only this experiment has at its end.
+/// The report as a document, with the sections that only this experiment has at its beginning and its end.
 #[must_use]
-pub fn document(experiment: &Experiment, further: Vec<Block>) -> Document {
+pub fn document(experiment: &Experiment, first: Vec<Block>, further: Vec<Block>) -> Document {
     let sections = [
+        first,
+        otherwise::section(experiment),
         retrieval::section(experiment),
         training::section(experiment),
         positions::section(experiment),
         heads::section(experiment),
+        fading::section(experiment),
         scales::section(experiment),
         windows::section(experiment),
     ];
@@ -129,14 +150,14 @@ pub fn document(experiment: &Experiment, further: Vec<Block>) -> Document {
 }
 
 impl Experiment {
-    /// The series of every configuration that `points` finds something for, in its own colour.
+    /// The series of every main configuration that `points` finds something for, in its own colour.
     fn series(&self, points: impl Fn(&SeedRun) -> Vec<Point>) -> Vec<Series> {
         let of = |(color, configuration): (usize, &Configuration)| {
             let points = points(configuration.runs.first()?);
             let name = configuration.name.clone();
             (!points.is_empty()).then_some(Series { name, color, shape: Shape::Line, points })
         };
-        self.configurations.iter().enumerate().filter_map(of).collect()
+        self.main().enumerate().filter_map(of).collect()
     }
 
     /// The configurations that are told of in sentences.
@@ -164,7 +185,7 @@ fn by_length(outcomes: &[Outcome]) -> BTreeMap<usize, Vec<&Outcome>> {
 }
 
 /// The mean of a loss over the last steps: single batches differ more than models.
-fn final_loss(steps: &[StepLoss], of: fn(&StepLoss) -> Option<f64>) -> Option<f64> {
+pub(in crate::laboratory) fn final_loss(steps: &[StepLoss], of: fn(&StepLoss) -> Option<f64>) -> Option<f64> {
     let last = steps.len().div_ceil(FINAL);
     mean(&steps[steps.len() - last..].iter().filter_map(of).collect::<Vec<_>>())
 }
@@ -289,7 +310,7 @@ mod tests {
 
     #[test]
     fn differences_are_taken_seed_by_seed_and_answers_are_sorted_by_their_first_digit() {
-        let document = document(&experiment(), vec![]);
+        let document = document(&experiment(), vec![], vec![]);
         let tables = tables(&document);
         // Retrieval by length and by cell, training loss, loss by position, heads.
         assert_eq!(tables[0].rows[0][..4], ["(a) softmax", "1", "4", "0.250 [0.05, 0.70]"]);
@@ -304,12 +325,12 @@ mod tests {
     #[test]
     fn learned_windows_are_told_by_seed() {
         let mut experiment = experiment();
-        assert_eq!(tables(&document(&experiment, vec![])).len(), 5);
+        assert_eq!(tables(&document(&experiment, vec![], vec![])).len(), 5);
         for (step, window, beyond) in [(0, 60.0, 0), (19, 900.25, 3)] {
             let step = &mut experiment.configurations[1].runs[1].steps[step];
             (step.largest_window, step.windows_beyond) = (Some(window), Some(beyond));
         }
-        let document = document(&experiment, vec![]);
+        let document = document(&experiment, vec![], vec![]);
         assert_eq!(tables(&document)[5].rows, [["(b) ssmax", "2", "60.0", "900.2", "3"]]);
     }
 
@@ -318,7 +339,7 @@ mod tests {
         let mut experiment = experiment();
         let right = experiment.configurations[1].runs[0].outcomes[..2].to_vec();
         experiment.configurations[0].runs[1].outcomes = right;
-        let document = document(&experiment, vec![]);
+        let document = document(&experiment, vec![], vec![]);
         let rows = &tables(&document)[0].rows;
         assert_eq!(rows[0], ["(a) softmax", "1", "4", "0.250 [0.05, 0.70]"]);
         assert_eq!(rows[1], ["(a) softmax", "2", "2", "1.000 [0.34, 1.00]"]);
@@ -329,7 +350,7 @@ mod tests {
 
     #[test]
     fn what_is_found_is_said_in_words() {
-        let document = document(&experiment(), vec![]);
+        let document = document(&experiment(), vec![], vec![]);
         let words: String = document
             .blocks
             .iter()
@@ -351,7 +372,7 @@ mod tests {
         let rows = &mut experiment.configurations[1].runs[0].attention;
         (rows[0].needle_mass, rows[0].total_mass) = (3.0, 4.0);
         (rows[1].needle_mass, rows[1].total_mass) = (0.0, 0.0);
-        let document = document(&experiment, vec![]);
+        let document = document(&experiment, vec![], vec![]);
         let table = tables(&document)[4];
         assert_eq!(table.header[6..], ["total of that head", "its empty rows", "empty rows of all"]);
         // The shares are 0.75, none and twice 0.9.
@@ -372,7 +393,7 @@ mod tests {
         };
         let phantoms: Vec<_> = rows.iter().enumerate().map(phantom).collect();
         rows.extend(phantoms);
-        let document = document(&experiment, vec![]);
+        let document = document(&experiment, vec![], vec![]);
         let row = &tables(&document)[4].rows[1];
         assert_eq!(row[1..3], ["0.600", "0.600"], "the top head of a trial has the largest mass");
         assert_eq!(row[6..], ["2.000", "0 of 4", "3 of 8"]);
@@ -384,7 +405,7 @@ mod tests {
         let third = Configuration { name: "multiscreen".to_string(), ..experiment.configurations[1].clone() };
         experiment.configurations.push(third);
         let told = |experiment: &Experiment| {
-            let blocks = document(experiment, vec![]).blocks;
+            let blocks = document(experiment, vec![], vec![]).blocks;
             let words = blocks.iter().filter(|block| matches!(block, Block::Paragraph(_)));
             words.map(|block| format!("{block:?}")).collect::<String>()
         };
@@ -408,9 +429,9 @@ mod tests {
         let mut experiment = experiment();
         let runs = vec![SeedRun::default()];
         experiment.configurations.push(Configuration { name: "adaptive".to_string(), claim: None, runs });
-        let document = document(&experiment, vec![]);
+        let document = document(&experiment, vec![], vec![]);
         assert_eq!(tables(&document)[0].rows.len(), 2);
         experiment.configurations.clear();
-        assert!(!super::document(&experiment, vec![]).blocks.is_empty());
+        assert!(!super::document(&experiment, vec![], vec![]).blocks.is_empty());
     }
 }

@@ -68,6 +68,15 @@ fn point(bucket: &BucketLoss) -> Option<Point> {
     (bucket.position_start >= FIRST).then_some(point)
 }
 
+/// How much the loss of a run rises from the first bucket that ends behind the training length to the last one.
+pub(super) fn rise(run: &SeedRun, training_length: usize) -> Option<f64> {
+    let mut ends =
+        run.positions.iter().map(|bucket| bucket.position_end).filter(|end| *end >= training_length);
+    let first = ends.next()?;
+    let last = ends.next_back()?;
+    Some(loss_at(run, last)? - loss_at(run, first)?)
+}
+
 fn loss_at(run: &SeedRun, end: usize) -> Option<f64> {
     run.positions.iter().find(|bucket| bucket.position_end == end)?.loss_mean
 }
@@ -78,7 +87,7 @@ fn finding(experiment: &Experiment, ends: &[usize]) -> String {
     if first == last {
         return String::new();
     }
-    let rise = |run: &SeedRun| Some(loss_at(run, *last)? - loss_at(run, *first)?);
+    let rise = |run: &SeedRun| rise(run, experiment.training_length);
     let rises =
         |configuration: &Configuration| -> Vec<f64> { configuration.runs.iter().filter_map(rise).collect() };
     let told = experiment.main().filter_map(|configuration| {

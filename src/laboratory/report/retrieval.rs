@@ -174,7 +174,7 @@ impl Asked {
 }
 
 /// `0.950 [0.90, 0.98]`; the share alone where it has no interval.
-fn with_interval(share: String, interval: Option<(f64, f64)>) -> String {
+pub(super) fn with_interval(share: String, interval: Option<(f64, f64)>) -> String {
     let interval = interval.map_or(String::new(), |(low, high)| format!(" [{low:.2}, {high:.2}]"));
     share + &interval
 }

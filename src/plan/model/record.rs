@@ -49,7 +49,7 @@ impl OpenModel {
     /// What `run.json` says of it; `form` is that of its prompts.
     #[must_use]
     pub(crate) fn in_run(&self, form: &str) -> Value {
-        json!({
+        let mut model = json!({
             "family": self.checkpoint.family,
             "form": form,
             "own_variant": self.checkpoint.own_variant.name,
@@ -60,7 +60,11 @@ impl OpenModel {
             "files": self.checkpoint.files(),
             "file_bytes": self.checkpoint.file_bytes(),
             "spec": self.spec(),
-        })
+        });
+        if let Some(largest) = self.spec().largest_score() {
+            model["largest_score"] = json!(largest);
+        }
+        model
     }
 
     /// What `loss.json` says of it. The first call reads all of the weights, for their hash.

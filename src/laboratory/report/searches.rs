@@ -1,0 +1,64 @@
+//! How learning rate and curriculum of each configuration were chosen: every try, and what came of it.
+
+use super::number;
+use crate::report::document::{Block, Table};
+
+/// A try of a search.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tried {
+    /// Largest learning rate.
+    pub rate: &'static str,
+    /// Part of the steps over which key-value lines grew, in per cent.
+    pub curriculum: usize,
+    /// Mean loss of all tokens over the last steps.
+    pub loss: f64,
+    /// Of the answers' tokens.
+    pub answer_loss: Option<f64>,
+}
+
+/// The search of a configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Search {
+    /// Its name.
+    pub name: String,
+    /// Steps of a try.
+    pub steps: usize,
+    /// Every try, in order.
+    pub tried: Vec<Tried>,
+    /// Rate and curriculum of the try with the least loss.
+    pub chosen: (&'static str, usize),
+}
+
+/// The section of the searches; nothing where there were none.
+#[must_use]
+pub fn section(searches: &[Search]) -> Vec<Block> {
+    let Some(first) = searches.first() else { return Vec::new() };
+    let rows = searches.iter().flat_map(|search| {
+        search.tried.iter().map(|tried| {
+            let chosen = (tried.rate, tried.curriculum) == search.chosen;
+            vec![
+                search.name.clone(),
+                tried.rate.to_string(),
+                format!("{} %", tried.curriculum),
+                format!("{:.4}", tried.loss),
+                number(tried.answer_loss),
+                if chosen { "chosen" } else { "" }.to_string(),
+            ]
+        })
+    });
+    vec![
+        Block::Heading("Search for learning rate and curriculum".to_string()),
+        Block::Paragraph(format!(
+            "Each configuration is trained for {} steps with every learning rate, and with the best of these and every curriculum: the same tries for \
+             all, with one seed, at the training length. Chosen is the least loss of all tokens at the end. Sequences never come \
+             again, so that is a loss on what was not seen before; no context longer than in training is looked at.",
+            first.steps
+        )),
+        Block::Table(Table {
+            caption: "Every try: mean loss in nats a token over the last twentieth of its steps, of all tokens and of the answers'."
+                .to_string(),
+            header: ["configuration", "rate", "lines grow over", "loss", "answer loss", ""].map(String::from).to_vec(),
+            rows: rows.collect(),
+        }),
+    ]
+}

@@ -1,0 +1,329 @@
+//! The table of claims: what the SSMax paper (arXiv 2501.19399) claims, what was found here, with the interval over seeds, and a word for it.
+//!
+//! Seeds are the unit of what is said about training: without two of them nothing is claimed.
+
+use std::cmp::Ordering;
+
+use super::{
+    Configuration, Experiment, SeedRun, by_length, fading, final_loss, joined, over_seeds, positions, tokens,
+};
+use crate::report::Tally;
+use crate::report::document::{Block, Table};
+use crate::stats::{mean, size_fit};
+use crate::trial::Outcome;
+
+/// Times the training length that most rows are about.
+const FACTOR: usize = 16;
+
+/// How a difference is to come out for the claim to be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claimed {
+    More,
+    Less,
+}
+
+/// The section; nothing where the pair is not there.
+#[must_use]
+pub fn section(experiment: &Experiment) -> Vec<Block> {
+    let [softmax, ssmax, ..] = experiment.configurations.as_slice() else { return Vec::new() };
+    let (length, long) = (experiment.training_length, FACTOR * experiment.training_length);
+    let mut rows = Vec::new();
+    let needles: fn(&SeedRun) -> &[Outcome] = |run| &run.outcomes;
+    let lines: fn(&SeedRun) -> &[Outcome] = |run| &run.key_values;
+    let farthest =
+        softmax.runs.iter().flat_map(|run| run.outcomes.iter().map(|outcome| outcome.context_length)).max();
+    let mut grids = vec![
+        ("single needles in prose".to_string(), long, needles),
+        ("key-value lines".to_string(), length, lines),
+        ("key-value lines".to_string(), long, lines),
+        ("a needle among three distractors".to_string(), long, |run: &SeedRun| run.other("magic-multikey")),
+        ("key-value lines of 5 letters".to_string(), long, |run: &SeedRun| run.other("abcdigits-5x6")),
+        ("key-value lines of 5 letters and 2 digits".to_string(), long, |run: &SeedRun| {
+            run.other("abcdigits-5x2")
+        }),
+    ];
+    grids.extend(
+        farthest.filter(|&far| far > long).map(|far| ("single needles in prose".to_string(), far, needles)),
+    );
+    for (what, length, trials) in grids {
+        for base in std::iter::once(softmax).chain(experiment.configurations.get(2)) {
+            let accuracy = |run: &SeedRun| accuracy(trials(run), length);
+            let claim = format!(
+                "{} retrieves {what} at {} more often than {}",
+                ssmax.name,
+                tokens(length),
+                base.name
+            );
+            let paper = if base.name == softmax.name { "claimed" } else { "its control" };
+            rows.push(compared(claim, paper, base, ssmax, accuracy, Claimed::More));
+        }
+    }
+    for base in std::iter::once(softmax).chain(experiment.configurations.get(2)) {
+        let paper = if base.name == softmax.name { "claimed: 0.008 nats" } else { "its control" };
+        let claim = format!(
+            "the training loss of {} is lower than that of {}, at equal steps",
+            ssmax.name, base.name
+        );
+        rows.push(compared(
+            claim,
+            paper,
+            base,
+            ssmax,
+            |run| final_loss(&run.steps, |step| Some(step.loss)),
+            Claimed::Less,
+        ));
+    }
+    let claim = format!("the loss of {} rises less past the training length", ssmax.name);
+    rows.push(compared(claim, "claimed", softmax, ssmax, |run| positions::rise(run, length), Claimed::Less));
+    let claim =
+        format!("attention of {} fades less: the slope of the gap against ln n is larger", ssmax.name);
+    rows.push(compared(claim, "claimed", softmax, ssmax, |run| fading::slope(run, length), Claimed::More));
+    rows.extend(equal_loss(experiment, softmax, ssmax, long));
+    rows.push(sizes(experiment));
+    rows.extend(screened(experiment, softmax, ssmax, long));
+    for claim in ["larger models and other data", "tasks that are no retrieval"] {
+        rows.push(
+            [claim, "claimed", "not tested: no such training here", "not tested"].map(String::from).to_vec(),
+        );
+    }
+    vec![
+        Block::Heading("Claims".to_string()),
+        Block::Paragraph(
+            "Differences are taken seed by seed; an interval is Student's t over seeds. Found means that it lies on the side of the claim, not found that it \
+             holds zero or that no seed differs, and the reverse that it lies on the other side. With one seed there is no claim."
+                .to_string(),
+        ),
+        Block::Table(Table {
+            caption: "What the paper claims and what was found here.".to_string(),
+            header: ["claim", "paper", "here", "verdict"].map(String::from).to_vec(),
+            rows,
+        }),
+    ]
+}
+
+fn accuracy(trials: &[Outcome], length: usize) -> Option<f64> {
+    Tally::of(by_length(trials).get(&length)?).accuracy
+}
+
+/// The values of two configurations, by the seeds that both have.
+fn paired(
+    base: &Configuration,
+    other: &Configuration,
+    value: &impl Fn(&SeedRun) -> Option<f64>,
+) -> Vec<(f64, f64)> {
+    let same = |run: &SeedRun| base.runs.iter().find(|base| base.seed == run.seed);
+    other.runs.iter().filter_map(|run| Some((value(same(run)?)?, value(run)?))).collect()
+}
+
+fn compared(
+    claim: String,
+    paper: &str,
+    base: &Configuration,
+    other: &Configuration,
+    value: impl Fn(&SeedRun) -> Option<f64>,
+    claimed: Claimed,
+) -> Vec<String> {
+    let pairs = paired(base, other, &value);
+    let (of_base, of_other): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
+    let differences: Vec<f64> = pairs.iter().map(|(base, other)| other - base).collect();
+    let (Some(a), Some(b), Some(difference)) = (mean(&of_base), mean(&of_other), mean(&differences)) else {
+        return vec![claim, paper.to_string(), "not measured".to_string(), "not tested".to_string()];
+    };
+    let interval = over_seeds(&differences);
+    let told = interval.told(differences.len(), "seed", |value| format!("{value:+.3}"));
+    let here = format!("{b:.3} against {a:.3}: {difference:+.3} ({told})");
+    vec![claim, paper.to_string(), here, verdict(&differences, interval.side(), claimed).to_string()]
+}
+
+/// A word for it. Differences that are all alike have no interval; they are told by what they are.
+fn verdict(differences: &[f64], side: Option<Ordering>, claimed: Claimed) -> &'static str {
+    let alike = differences.len() > 1 && side.is_none();
+    let side = if alike { differences[0].partial_cmp(&0.0) } else { side };
+    match (side, claimed) {
+        (None, _) => "one seed: no claim",
+        (Some(Ordering::Equal), _) => "not found",
+        (Some(Ordering::Greater), Claimed::More) | (Some(Ordering::Less), Claimed::Less) if alike => {
+            "found: every seed alike"
+        }
+        (Some(Ordering::Greater), Claimed::More) | (Some(Ordering::Less), Claimed::Less) => "found",
+        _ => "the reverse",
+    }
+}
+
+/// SSMax against the shortest longer training of Softmax that ends at no larger loss.
+fn equal_loss(
+    experiment: &Experiment,
+    softmax: &Configuration,
+    ssmax: &Configuration,
+    length: usize,
+) -> Option<Vec<String>> {
+    let loss = |run: &SeedRun| final_loss(&run.steps, |step| Some(step.loss));
+    let run = ssmax.runs.first()?;
+    let wanted = loss(run)?;
+    let longer = experiment.configurations.iter().filter(|other| {
+        other.name == softmax.name
+            || (other.name.starts_with(&softmax.name) && other.name.ends_with("x steps"))
+    });
+    let of_seed = |other: &'_ Configuration| {
+        let found = other.runs.iter().find(|one| one.seed == run.seed)?;
+        (loss(found)? <= wanted).then(|| (other.name.clone(), found.clone()))
+    };
+    let claim = format!(
+        "at no larger loss of Softmax, {} retrieves key-value lines at {} more often",
+        ssmax.name,
+        tokens(length)
+    );
+    Some(match longer.filter_map(of_seed).next() {
+        Some((name, base)) => {
+            let [a, b] = [&base, run].map(|run| accuracy(&run.key_values, length));
+            let here = format!(
+                "{} against {} of {name} (loss {:.4} against {:.4}), seed {}",
+                super::number(b),
+                super::number(a),
+                wanted,
+                loss(&base)?,
+                run.seed
+            );
+            vec![claim, "its control".to_string(), here, "one seed: no claim".to_string()]
+        }
+        None => vec![
+            claim,
+            "its control".to_string(),
+            "no training of Softmax that was measured ends at so small a loss".to_string(),
+            "not tested".to_string(),
+        ],
+    })
+}
+
+/// Whether learned multipliers grow with the logarithm of the number of keys.
+fn sizes(experiment: &Experiment) -> Vec<String> {
+    let learned = experiment.configurations.iter().filter_map(|configuration| configuration.runs.first());
+    let fit = learned.filter(|run| !run.sizes.is_empty()).find_map(|run| size_fit(&run.sizes));
+    let (here, verdict) = match fit {
+        Some(fit) => (
+            format!(
+                "slope {:.3} with R² {:.3} over ln n (root of n: R² {:.3}), one seed",
+                fit.logarithm.slope, fit.logarithm.r_squared, fit.square_root.r_squared
+            ),
+            "one seed: no claim",
+        ),
+        None => ("not measured".to_string(), "not tested"),
+    };
+    vec!["learned multipliers p_n grow as ln n".to_string(), "claimed".to_string(), here, verdict.to_string()]
+}
+
+/// What was trained once: no claim, the numbers alone.
+fn screened(
+    experiment: &Experiment,
+    softmax: &Configuration,
+    ssmax: &Configuration,
+    length: usize,
+) -> Vec<Vec<String>> {
+    let told = |words: &str, claim: &str, holds: &dyn Fn(&str) -> bool| {
+        let found = experiment.configurations.iter().filter(|other| holds(&other.name));
+        let each: Vec<String> = found
+            .filter_map(|other| {
+                let run = other.runs.first()?;
+                let of = |trials: &[Outcome]| super::number(accuracy(trials, length));
+                Some(format!("{} {} and {}", other.name, of(&run.outcomes), of(&run.key_values)))
+            })
+            .collect();
+        let (here, verdict) = match each.is_empty() {
+            true => ("not measured".to_string(), "not tested"),
+            false => (
+                format!("needles and lines at {}, one seed: {}", tokens(length), joined(&each)),
+                "one seed: no claim",
+            ),
+        };
+        vec![words.to_string(), claim.to_string(), here, verdict.to_string()]
+    };
+    let main = [&softmax.name, &ssmax.name];
+    vec![
+        told("the learned s is needed, and a bias b harms", "claimed", &|name| {
+            name.starts_with("ssmax-") && !name.contains("rotary")
+        }),
+        told("swapping SSMax in late gives a part of its gain", "claimed", &|name| {
+            name.starts_with("swapped")
+        }),
+        told("the same with rotary positions on all layers, and theta x 50", "as in the paper", &|name| {
+            name.contains("rotary")
+        }),
+        told("the same with other norms on queries and keys", "its control", &|name| {
+            ["softmax, ", "ssmax, ", "softmax-scale, "].iter().any(|start| name.starts_with(start))
+                && name.contains("norm")
+                && !name.contains("rotary")
+                && !main.contains(&&name.to_string())
+        }),
+        told("the same trained longer", "its control", &|name| name.ends_with("x steps")),
+        told("the same trained on other lengths", "its control", &|name| name.contains("trained on")),
+        told("the same with answers weighing as other tokens", "its control", &|name| {
+            name.ends_with("answer weight 1")
+        }),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn experiment(losses: [[f64; 3]; 2]) -> Experiment {
+        let run = |seed: usize, loss: f64| SeedRun {
+            seed: seed as u64,
+            steps: vec![super::super::StepLoss {
+                step: 1,
+                loss,
+                answer_loss: None,
+                learning_rate: 0.1,
+                gradient_norm: 1.0,
+                scale: None,
+                largest_window: None,
+                windows_beyond: None,
+            }],
+            ..SeedRun::default()
+        };
+        let configuration = |name: &str, losses: [f64; 3]| Configuration {
+            name: name.to_string(),
+            claim: None,
+            runs: losses.into_iter().enumerate().map(|(seed, loss)| run(seed, loss)).collect(),
+        };
+        Experiment {
+            training_length: 64,
+            main: 2,
+            configurations: vec![
+                configuration("softmax, gain", losses[0]),
+                configuration("ssmax, gain", losses[1]),
+            ],
+            ..Experiment::default()
+        }
+    }
+
+    fn loss_row(experiment: &Experiment) -> Vec<String> {
+        let blocks = section(experiment);
+        let Block::Table(table) = &blocks[2] else { panic!("{blocks:?}") };
+        table.rows.iter().find(|row| row[0].contains("training loss")).unwrap().clone()
+    }
+
+    #[test]
+    fn a_claim_is_found_by_its_interval_and_not_by_its_sign() {
+        let clear = loss_row(&experiment([[1.0, 1.1, 1.2], [0.5, 0.59, 0.71]]));
+        assert_eq!(clear[3], "found");
+        assert!(clear[2].contains("95 % interval -0.") && clear[2].contains("over 3 seeds"), "{}", clear[2]);
+        let wide = loss_row(&experiment([[1.0, 1.1, 1.2], [0.5, 1.6, 0.9]]));
+        assert_eq!(wide[3], "not found");
+        let reverse = loss_row(&experiment([[0.5, 0.59, 0.71], [1.0, 1.1, 1.2]]));
+        assert_eq!(reverse[3], "the reverse");
+        let alike = loss_row(&experiment([[1.0; 3], [1.0; 3]]));
+        assert_eq!(alike[3], "not found");
+    }
+
+    #[test]
+    fn one_seed_claims_nothing_and_what_was_not_measured_is_not_tested() {
+        let mut one = experiment([[1.0; 3], [0.5; 3]]);
+        one.configurations.iter_mut().for_each(|configuration| configuration.runs.truncate(1));
+        let blocks = section(&one);
+        let Block::Table(table) = &blocks[2] else { panic!("{blocks:?}") };
+        let verdicts: std::collections::BTreeSet<&str> =
+            table.rows.iter().map(|row| row[3].as_str()).collect();
+        assert_eq!(verdicts.into_iter().collect::<Vec<_>>(), ["not tested", "one seed: no claim"]);
+    }
+}

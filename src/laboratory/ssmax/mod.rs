@@ -1,0 +1,341 @@
+//! The experiment `ssmax`: what Scalable-Softmax (arXiv 2501.19399) does that Softmax cannot, when Softmax has everything but `ln n`.
+//!
+//! Every configuration gets its learning rate and curriculum by the same search at the training length. The norm of the main
+//! configurations is the one that suits plain Softmax best; beside them stands `softmax-scale`, which has the parameters of SSMax without `ln n`.
+
+mod rows;
+mod search;
+
+use std::collections::BTreeMap;
+
+pub(crate) use self::rows::PARTS;
+use self::rows::{NORMS, Norm, Part, Positions, RULES, Row, VARIANTS, parts};
+use self::search::{Recipe, search, stages_of_one};
+use super::configurations::{GRIDS, Measure, Origin, Planned, count, decoder_flags, run as run_all};
+use super::stages::Stages;
+use super::{Kind, Made};
+use crate::cli::ExperimentArgs;
+use crate::error::Result;
+use crate::laboratory::report::{Claim, Paper, searches, verdicts};
+
+pub(super) const KIND: Kind = Kind {
+    title: "Scalable-Softmax against Softmax, in miniature",
+    main: VARIANTS.len(),
+    paper: Paper {
+        retrieval: "The paper finds retrieval to about ten times the training length with SSMax where Softmax fails.",
+        loss: "The paper finds about 0.008 nats less with SSMax for a model of 162 million parameters.",
+        positions: "The paper sees the loss of Softmax rise past the training length and that of SSMax stay low to about twenty \
+                    times of it.",
+    },
+    run,
+    first: verdicts::section,
+};
+
+/// Share of the steps that a swap during training leaves to the new variant, and that a swap after it is tuned for: an eighth.
+const SWAPPED: usize = 8;
+/// Learning rate of tuning.
+const TUNING_LR: &str = "3e-4";
+/// What the paper does to the base of rotary positions before it goes past the training length.
+const ROPE_THETA_SCALE: &str = "50";
+/// Tasks that tell what kind of retrieval is hard: distractors, and easier key-value lines.
+const TASKS: &[Measure] =
+    &[Measure::Task("magic-multikey"), Measure::Task("abcdigits-5x6"), Measure::Task("abcdigits-5x2")];
+/// What is measured of a configuration beside the main ones.
+const SHORT: &[Measure] = &[Measure::Needles, Measure::KeyValues];
+
+/// What the searches chose, by the name of the row.
+type Recipes = BTreeMap<String, Recipe>;
+
+/// Everything that the plan is made from.
+struct Choice<'a> {
+    args: &'a ExperimentArgs,
+    parts: Vec<Part>,
+    recipes: Recipes,
+    /// The norm that suits plain Softmax best.
+    norm: Norm,
+}
+
+/// Runs every stage and reads what they made.
+fn run(args: &ExperimentArgs) -> Result<Made> {
+    // Of what is shipped there are the main configurations and the swaps.
+    let parts = if args.from_fixtures { vec![Part::Swaps] } else { parts(&args.parts)? };
+    let trials = args.trials(None);
+    let mut choice = Choice { args, parts, recipes: Recipes::new(), norm: NORMS[0] };
+    let mut stages = Stages::new(&args.output, args.threads, choice.stages());
+    let mut found = Vec::new();
+    if !args.from_fixtures {
+        choice.find_norm(&mut stages, &mut found)?;
+        for row in choice.searched() {
+            choice.find(row, &mut stages, &mut found)?;
+        }
+    }
+    let plan = choice.plan();
+    let configurations = run_all(args, &plan, trials, &mut stages)?;
+    Ok(Made {
+        trials,
+        configurations: configurations.into_iter().map(|trained| trained.configuration).collect(),
+        training: format!(
+            "All are trained on the same sequences of a seed, in the same order, from the same matrices, by the same optimiser and schedule; \
+             learning rate and curriculum are chosen for each by the search below. The norm on queries and keys of the main \
+             configurations, \"{}\", is the one with which plain Softmax ends its search at the least loss. Swaps take the weights of plain Softmax \
+             after training, as they are or tuned for an eighth of the steps at {TUNING_LR}, or change the rule for the last eighth.",
+            choice.norm.name
+        ),
+        further: searches::section(&found),
+    })
+}
+
+/// Plain Softmax and SSMax as this experiment has them, for another one to stand beside: the same stages, with the first seed.
+pub(super) struct Pair {
+    pub(super) planned: [Planned; 2],
+    pub(super) searches: Vec<searches::Search>,
+}
+
+/// How many searches' stages the pair takes before it is known.
+pub(super) fn stages_of_pair(args: &ExperimentArgs) -> usize {
+    if args.from_fixtures { 0 } else { (NORMS.len() + 1) * stages_of_one(args) }
+}
+
+/// Searches for the pair.
+///
+/// # Errors
+/// When a stage fails.
+pub(super) fn pair(args: &ExperimentArgs, stages: &mut Stages) -> Result<Pair> {
+    let mut choice = Choice { args, parts: Vec::new(), recipes: Recipes::new(), norm: NORMS[0] };
+    let mut searches = Vec::new();
+    if !args.from_fixtures {
+        choice.find_norm(stages, &mut searches)?;
+        choice.find(choice.main()[1], stages, &mut searches)?;
+    }
+    let planned = [0, 1].map(|index| {
+        let row = choice.main()[index];
+        let planned = choice.once(&row.name(), choice.training(row, 1, &[]), GRIDS);
+        Planned { shipped: row.variant.to_string(), ..planned }
+    });
+    Ok(Pair { planned, searches })
+}
+
+impl Choice<'_> {
+    /// Searches for the recipe of plain Softmax with each norm, and takes the norm with which it does best.
+    fn find_norm(&mut self, stages: &mut Stages, found: &mut Vec<searches::Search>) -> Result<()> {
+        for &norm in NORMS {
+            self.find(Row { variant: VARIANTS[0], norm, positions: Positions::None }, stages, found)?;
+        }
+        self.norm = self.best_norm();
+        Ok(())
+    }
+
+    /// Searches for the recipe of a row unless it is known.
+    fn find(&mut self, row: Row, stages: &mut Stages, found: &mut Vec<searches::Search>) -> Result<()> {
+        if !self.recipes.contains_key(&row.name()) {
+            let (recipe, search) = search(self.args, &row.name(), &row.flags(), stages)?;
+            self.recipes.insert(row.name(), recipe);
+            found.push(search);
+        }
+        Ok(())
+    }
+
+    /// The norm with which plain Softmax has the least loss.
+    fn best_norm(&self) -> Norm {
+        let loss = |norm: &Norm| {
+            let row = Row { variant: VARIANTS[0], norm: *norm, positions: Positions::None };
+            self.recipes.get(&row.name()).map_or(f64::INFINITY, |recipe| recipe.loss)
+        };
+        NORMS.iter().copied().min_by(|a, b| loss(a).total_cmp(&loss(b))).unwrap_or(NORMS[0])
+    }
+
+    fn has(&self, part: Part) -> bool {
+        self.parts.contains(&part)
+    }
+
+    fn main(&self) -> Vec<Row> {
+        let of = |&variant: &&'static str| Row { variant, norm: self.norm, positions: Positions::None };
+        VARIANTS.iter().map(of).collect()
+    }
+
+    /// The rows besides the main ones that are trained with a recipe of their own, each with its part.
+    fn others(&self) -> Vec<(Part, Row)> {
+        let rows = |variants: &'static [&'static str], positions| {
+            NORMS
+                .iter()
+                .flat_map(move |&norm| variants.iter().map(move |&variant| Row { variant, norm, positions }))
+        };
+        let norms = rows(VARIANTS, Positions::None).filter(|row| row.norm != self.norm);
+        let norms = norms.map(|row| (Part::Norms, row));
+        let rules = rows(RULES, Positions::None).map(|row| (Part::Rules, row));
+        let rotary = rows(VARIANTS, Positions::Rotary).chain(rows(RULES, Positions::Rotary));
+        let rotary = rotary.map(|row| (Part::Rotary, row));
+        norms.chain(rules).chain(rotary).filter(|(part, _)| self.has(*part)).collect()
+    }
+
+    /// The rows that are searched for.
+    fn searched(&self) -> Vec<Row> {
+        self.main().into_iter().chain(self.others().into_iter().map(|(_, row)| row)).collect()
+    }
+
+    /// How many stages everything takes. It does not depend on what the searches choose.
+    fn stages(&self) -> usize {
+        let searches = if self.args.from_fixtures {
+            0
+        } else {
+            let by_softmax = if self.has(Part::Norms) { 0 } else { NORMS.len() - 1 };
+            (self.searched().len() + by_softmax) * stages_of_one(self.args)
+        };
+        searches + count(self.args, &self.plan())
+    }
+
+    /// The training of a row for `factor` times the steps, with further flags.
+    fn training(&self, row: Row, factor: usize, further: &[&str]) -> Origin {
+        let mut flags = match self.recipes.get(&row.name()) {
+            Some(recipe) => recipe.flags(self.args.steps * factor),
+            None => Vec::new(),
+        };
+        flags.extend(decoder_flags(self.args, &row.flags()));
+        flags.extend(further.iter().map(ToString::to_string));
+        Origin::Trained(flags)
+    }
+
+    /// A configuration that is trained with the first seed.
+    fn once(&self, name: &str, origin: Origin, measures: &[Measure]) -> Planned {
+        let stage = name.replace([',', ' '], "-").replace("--", "-");
+        Planned { measures: measures.to_vec(), ..Planned::once(self.args, name, &stage, origin) }
+    }
+
+    fn plan(&self) -> Vec<Planned> {
+        let mut plan = Vec::new();
+        let far = self.args.has_far().then_some(Measure::Far);
+        let measures: Vec<Measure> = GRIDS.iter().copied().chain(far).chain(TASKS.iter().copied()).collect();
+        for row in self.main() {
+            let claim = (row.variant == "ssmax").then_some(Claim::Better);
+            let planned = self.once(&row.name(), self.training(row, 1, &[]), &measures);
+            plan.push(Planned {
+                claim,
+                shipped: row.variant.to_string(),
+                ..planned.with_all_seeds(self.args)
+            });
+        }
+        for (part, row) in self.others() {
+            plan.push(self.once(&row.name(), self.training(row, 1, &[]), SHORT));
+            if part == Part::Rotary {
+                let scaled = Origin::Of(
+                    row.name(),
+                    ["--variant", "auto", "--rope-theta-scale", ROPE_THETA_SCALE].map(String::from).to_vec(),
+                );
+                plan.push(self.once(&format!("{}, theta x {ROPE_THETA_SCALE}", row.name()), scaled, SHORT));
+            }
+        }
+        for row in self.main() {
+            plan.extend(self.trained_otherwise(row));
+        }
+        if self.has(Part::Swaps) {
+            plan.extend(self.swaps());
+        }
+        plan
+    }
+
+    /// A main configuration trained longer, on other lengths and with another weight of answers.
+    fn trained_otherwise(&self, row: Row) -> Vec<Planned> {
+        let mut plan = Vec::new();
+        let mut add = |name: String, origin: Origin| plan.push(self.once(&name, origin, SHORT));
+        let trained = self.args.context_length.0;
+        if self.has(Part::Longer) {
+            for factor in [2, 4] {
+                add(format!("{}, {factor} x steps", row.name()), self.training(row, factor, &[]));
+            }
+        }
+        if self.has(Part::Lengths) {
+            for length in [trained / 2, trained * 2] {
+                let flag = length.to_string();
+                add(
+                    format!("{}, trained on {length}", row.name()),
+                    self.training(row, 1, &["--context-length", &flag]),
+                );
+            }
+        }
+        if self.has(Part::Weights) {
+            add(format!("{}, answer weight 1", row.name()), self.training(row, 1, &["--answer-weight", "1"]));
+        }
+        plan
+    }
+
+    /// SSMax put in the place of plain Softmax, and the multipliers p_n.
+    fn swaps(&self) -> Vec<Planned> {
+        let [softmax, ssmax] = [self.main()[0], self.main()[1]];
+        let steps = self.args.steps;
+        let (tuning, late) = ((steps / SWAPPED).max(1).to_string(), (steps - steps / SWAPPED).to_string());
+        let base = softmax.name();
+        let partly = |planned: Planned| Planned { claim: Some(Claim::Partly), ..planned };
+        let swapped = Origin::Of(base.clone(), ["--variant", "ssmax"].map(String::from).to_vec());
+        let tuned = ["--variant", "ssmax", "--steps", &tuning, "--lr", TUNING_LR].map(String::from).to_vec();
+        let during = self.training(ssmax, 1, &["--swap-at-step", &late]);
+        let adaptive = Row { variant: "adaptive", ..ssmax };
+        let adaptive = match (self.training(adaptive, 1, &[]), self.recipes.get(&ssmax.name())) {
+            (Origin::Trained(flags), Some(recipe)) => {
+                Origin::Trained(recipe.flags(steps).into_iter().chain(flags).collect())
+            }
+            (origin, _) => origin,
+        };
+        vec![
+            partly(self.once("swapped after training", swapped, GRIDS)),
+            partly(self.once("swapped and tuned", Origin::Tuned(base, tuned), GRIDS)),
+            partly(self.once("swapped during training", during, GRIDS)),
+            self.once("adaptive", adaptive, &[]),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Command, parsed};
+
+    fn args(words: &[&str]) -> ExperimentArgs {
+        let command =
+            ["niah", "experiment", "ssmax", "-o", "out"].iter().chain(words).copied().collect::<Vec<_>>();
+        let Command::Experiment(args) = parsed(&command).command else { panic!("another command") };
+        args
+    }
+
+    fn choice<'a>(args: &'a ExperimentArgs, losses: [f64; 3]) -> Choice<'a> {
+        let mut choice =
+            Choice { args, parts: parts(&args.parts).unwrap(), recipes: Recipes::new(), norm: NORMS[0] };
+        for (norm, loss) in NORMS.iter().zip(losses) {
+            let row = Row { variant: "softmax", norm: *norm, positions: Positions::None };
+            choice.recipes.insert(row.name(), Recipe::test(loss));
+        }
+        choice.norm = choice.best_norm();
+        choice
+    }
+
+    #[test]
+    fn the_norm_is_the_one_that_suits_plain_softmax_and_changes_no_count() {
+        let args = args(&[]);
+        let counts = [[1.0, 2.0, 3.0], [2.0, 1.0, 3.0]].map(|losses| {
+            let choice = choice(&args, losses);
+            assert_eq!(choice.norm, NORMS[usize::from(losses[0] > losses[1])]);
+            choice.stages()
+        });
+        assert_eq!(counts[0], counts[1]);
+    }
+
+    #[test]
+    fn every_configuration_has_a_name_and_stages_of_its_own() {
+        let args = args(&[]);
+        let choice = choice(&args, [1.0, 2.0, 3.0]);
+        let plan = choice.plan();
+        let names: std::collections::BTreeSet<_> = plan.iter().map(|planned| planned.name.clone()).collect();
+        let stages: std::collections::BTreeSet<_> =
+            plan.iter().map(|planned| planned.shipped.clone()).collect();
+        assert_eq!((names.len(), stages.len()), (plan.len(), plan.len()));
+        assert_eq!(plan[0].name, "softmax, gain");
+        assert_eq!(plan[1].claim, Some(Claim::Better));
+        assert!(plan[..3].iter().all(|planned| planned.seeds == [42, 43, 44]));
+        assert!(plan[3..].iter().all(|planned| planned.seeds == [42]));
+        let without = args_with_none();
+        assert_eq!(self::choice(&without, [1.0, 2.0, 3.0]).plan().len(), 3);
+    }
+
+    fn args_with_none() -> ExperimentArgs {
+        args(&["--parts", "none"])
+    }
+}
