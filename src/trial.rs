@@ -153,7 +153,6 @@ impl Outcome {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AttentionRow {
     /// Short hash that names the run, as in `results.csv`: with `row_id` the key over tables of several runs.
-    #[serde(default)]
     pub run_id: String,
     /// Key of the trial.
     pub row_id: String,
@@ -198,7 +197,6 @@ pub struct AttentionRow {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TokenRow {
     /// Short hash that names the run, as in `results.csv`: with `row_id` the key over tables of several runs.
-    #[serde(default)]
     pub run_id: String,
     /// Key of the trial.
     pub row_id: String,

@@ -373,10 +373,7 @@ mod tests {
             answer_value_mass: 0.0,
             answer_total_mass: 1.0,
             answer_sink_mass: 0.0,
-            passed_keys: None,
-            passed_share: None,
-            zero_share: None,
-            effective_window: None,
+            ..AttentionRow::default()
         };
         let cell = Cell { context_length: ContextLength(1024), depth: Depth::from_percent(50.0).unwrap() };
         let rows = [

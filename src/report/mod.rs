@@ -338,8 +338,6 @@ pub(crate) mod tests {
             outcome: Some(classify(correct, mass, mass.map(|_| 0.1))),
             needle_mass_top: mass,
             needle_mass_mean: mass.map(|m| m / 2.0),
-            status: Status::Ok,
-            error: None,
             duration_seconds: Some(0.25),
             timestamp_utc: "2026-01-02T03:04:05Z".into(),
             config_hash: "abc".into(),
@@ -347,9 +345,9 @@ pub(crate) mod tests {
             value_start: Some(7),
             value_end: Some(8),
             prompt_hash: Some(format!("{length}:{depth}:{trial}")),
-            total_mass_top: None,
             control_spans: mass.map(|_| 19),
             control_mass_top: mass.map(|_| 0.1),
+            ..Outcome::default()
         }
     }
 

@@ -29,9 +29,6 @@ use crate::trial::{AttentionRow, Outcome, TokenRow};
 
 /// A row of a table on disk. Its columns are its fields, in their order.
 pub trait Row: Serialize + DeserializeOwned + Default {
-    /// Columns that older tables may lack: their fields are missing values there.
-    const NEWER: &'static [&'static str] = &[];
-
     /// Columns of text, which no other program's spelling of a number, a truth value or a missing value is looked for in.
     const TEXT: &'static [&'static str];
 
@@ -49,7 +46,6 @@ pub trait Row: Serialize + DeserializeOwned + Default {
 
 #[rustfmt::skip]
 impl Row for Outcome {
-    const NEWER: &'static [&'static str] = &["total_mass_top", "control_spans", "control_mass_top"];
     const TEXT: &'static [&'static str] = &[
         "run_id", "model", "variant", "task", "needle", "question", "expected_answer", "model_response", "error",
         "timestamp_utc", "config_hash", "row_id", "prompt_hash",
@@ -81,7 +77,6 @@ impl Row for Outcome {
 
 #[rustfmt::skip]
 impl Row for AttentionRow {
-    const NEWER: &'static [&'static str] = &["run_id", "passed_keys", "passed_share", "zero_share", "effective_window"];
     const TEXT: &'static [&'static str] = &["run_id", "row_id"];
 
     fn problem(&self) -> Option<String> {
@@ -95,7 +90,6 @@ impl Row for BucketLoss {
 }
 
 impl Row for TokenRow {
-    const NEWER: &'static [&'static str] = &["run_id"];
     const TEXT: &'static [&'static str] = &["run_id", "row_id", "token"];
 
     fn problem(&self) -> Option<String> {
@@ -359,7 +353,7 @@ fn row<R: Row>(
     }
 }
 
-/// Whether a table must be written anew before it is continued: it lacks newer columns, or another program has saved it.
+/// Whether a table must be written anew before it is continued: another program has saved it.
 ///
 /// # Errors
 /// As [`rows`].
@@ -400,7 +394,7 @@ fn layout<R: Row, F: Read + Seek>(
     let columns = columns::<R>();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let header: Vec<&str> = if len == 0 { columns.clone() } else { header.iter().collect() };
-    let layout = saved_again::Layout::of(&columns, R::NEWER, &header)
+    let layout = saved_again::Layout::of(&columns, &header)
         .map_err(|difference| Error::Columns { path: path.to_path_buf(), difference })?;
     Ok((layout, reader))
 }

@@ -54,7 +54,6 @@ pub struct RunRecord {
     /// Family, sizes and form of the model, for readers.
     pub model: Value,
     /// Tokens of all prompts, and how many of them are computed when prompts share what they begin with.
-    #[serde(default)]
     pub tokens: Value,
     /// What the user was warned of.
     pub warnings: Vec<String>,
@@ -165,8 +164,8 @@ impl RunDirectory {
         let outcomes: Vec<Outcome> = csv::read(directory.join(RESULTS_CSV))?;
         check_own(directory, &outcomes, record)?;
         let kept = done(&outcomes);
-        prune::<AttentionRow>(&directory.join(ATTENTION_CSV), &kept, &record.run_id)?;
-        prune::<TokenRow>(&directory.join(TOKENS_CSV), &kept, &record.run_id)?;
+        prune::<AttentionRow>(&directory.join(ATTENTION_CSV), &kept)?;
+        prune::<TokenRow>(&directory.join(TOKENS_CSV), &kept)?;
         let tokens = directory.join(TOKENS_CSV);
         Ok(Self {
             path: directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf()),
@@ -316,16 +315,11 @@ fn done(outcomes: &[Outcome]) -> HashSet<String> {
 /// A row of a long table, which belongs to a trial.
 trait TrialRow: Row {
     fn row_id(&self) -> &str;
-    fn run_id(&mut self) -> &mut String;
 }
 
 impl TrialRow for AttentionRow {
     fn row_id(&self) -> &str {
         &self.row_id
-    }
-
-    fn run_id(&mut self) -> &mut String {
-        &mut self.run_id
     }
 }
 
@@ -333,18 +327,13 @@ impl TrialRow for TokenRow {
     fn row_id(&self) -> &str {
         &self.row_id
     }
-
-    fn run_id(&mut self) -> &mut String {
-        &mut self.run_id
-    }
 }
 
 /// Rows that are copied with one write.
 const PRUNE_BATCH: usize = 4096;
 
-/// Removes the rows of trials that are not in `kept`, if there are any, and gives a table that is older, or that another program has saved, the
-/// columns that it should have.
-fn prune<R: TrialRow>(path: &Path, kept: &HashSet<String>, run_id: &str) -> Result<()> {
+/// Removes the rows of trials that are not in `kept`, if there are any, and writes a table that another program has saved as it should be.
+fn prune<R: TrialRow>(path: &Path, kept: &HashSet<String>) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
@@ -355,12 +344,7 @@ fn prune<R: TrialRow>(path: &Path, kept: &HashSet<String>, run_id: &str) -> Resu
     if !changes {
         return Ok(());
     }
-    rewrite::<R>(path, |mut row| {
-        if row.run_id().is_empty() {
-            *row.run_id() = run_id.to_string();
-        }
-        kept.contains(row.row_id()).then_some(row)
-    })
+    rewrite::<R>(path, |row| kept.contains(row.row_id()).then_some(row))
 }
 
 /// Writes a table anew with what `keep` makes of its rows.

@@ -349,16 +349,20 @@ fn parsed(line: &str) -> Option<StepReport> {
     let numbers: Vec<Option<f64>> = fields
         .map(|field| if field.is_empty() { Some(None) } else { field.parse().ok().map(Some) })
         .collect::<Option<_>>()?;
-    // Tables of before windows were recorded end with the scales.
-    let (scales, windows) = numbers.split_at_checked(8)?;
-    let &[loss, answer_loss, learning_rate, tokens_per_second, gradient_norm, s_mean, s_min, s_max] = scales
+    let &[
+        loss,
+        answer_loss,
+        learning_rate,
+        tokens_per_second,
+        gradient_norm,
+        s_mean,
+        s_min,
+        s_max,
+        window_max,
+        windows_beyond,
+    ] = numbers.as_slice()
     else {
         return None;
-    };
-    let (window_max, windows_beyond) = match *windows {
-        [] => (None, None),
-        [largest, beyond] => (largest, beyond.map(|count| count as usize)),
-        _ => return None,
     };
     Some(StepReport {
         step,
@@ -371,7 +375,7 @@ fn parsed(line: &str) -> Option<StepReport> {
         s_min,
         s_max,
         window_max,
-        windows_beyond,
+        windows_beyond: windows_beyond.map(|count| count as usize),
     })
 }
 
@@ -396,9 +400,9 @@ mod tests {
         };
         assert_eq!(parsed(line(&row).trim_end()), Some(row));
         assert_eq!(line(&row).matches(',').count(), COLUMNS.matches(',').count());
-        let older = StepReport { window_max: None, windows_beyond: None, ..row };
-        assert_eq!(parsed(line(&row).trim_end().trim_end_matches(",300.5,2")), Some(older));
-        for wrong in ["", "1,2", "1,,1,1,1,1,1,1,1,,", "1,1,1,1,1,1,1,1,1,1"] {
+        let softmax = StepReport { s_mean: None, window_max: None, windows_beyond: None, ..row };
+        assert_eq!(parsed(line(&softmax).trim_end()), Some(softmax));
+        for wrong in ["", "1,2", "1,,1,1,1,1,1,1,1,,", "1,1,1,1,1,1,1,1,1,1", "1,1,1,1,1,1,1,1,1"] {
             assert_eq!(parsed(wrong), None, "{wrong}");
         }
     }

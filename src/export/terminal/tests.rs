@@ -94,10 +94,7 @@ fn heads_are_sorted_by_needle_mass() {
         answer_value_mass: 0.0,
         answer_total_mass: 1.0,
         answer_sink_mass: 0.0,
-        passed_keys: None,
-        passed_share: None,
-        zero_share: None,
-        effective_window: None,
+        ..AttentionRow::default()
     };
     let rows = [row(0, 1, 0.25), row(3, 0, 0.5), row(0, 0, 0.25), row(1, 1, 0.0)];
     let drawn = |values| blocks(&[Block::Table(attention::heads(&rows, 3, values))], &Style::plain(80));

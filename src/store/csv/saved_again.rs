@@ -10,11 +10,11 @@ use crate::printable::listed;
 
 /// Where the columns of a table stand in a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Layout(Vec<Option<usize>>);
+pub(super) struct Layout(Vec<usize>);
 
 impl Layout {
-    /// The place of every one of `columns` in a file with this header; those of `newer` may be missing.
-    pub(super) fn of(columns: &[&str], newer: &[&str], header: &[&str]) -> Result<Self, String> {
+    /// The place of every one of `columns` in a file with this header.
+    pub(super) fn of(columns: &[&str], header: &[&str]) -> Result<Self, String> {
         let header: Vec<&str> = header.iter().map(|name| name.trim_start_matches('\u{feff}')).collect();
         if let Some(separator) = other_separator(&header) {
             return Err(format!(
@@ -23,7 +23,7 @@ impl Layout {
         }
         let place = |name: &str| header.iter().position(|found| *found == name);
         let count = |name: &str| header.iter().filter(|found| **found == name).count();
-        let missing = columns.iter().filter(|name| place(name).is_none() && !newer.contains(name));
+        let missing = columns.iter().filter(|name| place(name).is_none());
         let unknown = header.iter().filter(|name| !columns.contains(name) && !is_row_number(name));
         let twice = columns.iter().filter(|name| count(name) > 1);
         let named =
@@ -35,18 +35,15 @@ impl Layout {
         ];
         let wrong: Vec<String> = wrong.into_iter().flatten().collect();
         if wrong.is_empty() {
-            Ok(Self(columns.iter().map(|name| place(name)).collect()))
+            Ok(Self(columns.iter().filter_map(|name| place(name)).collect()))
         } else {
             Err(wrong.join("; "))
         }
     }
 
-    /// The fields of a record in the order of the columns; a column that the file lacks is empty.
+    /// The fields of a record in the order of the columns.
     pub(super) fn fields<'a>(&self, record: &[&'a str]) -> Vec<&'a str> {
-        self.0
-            .iter()
-            .map(|place| place.and_then(|place| record.get(place).copied()).unwrap_or_default())
-            .collect()
+        self.0.iter().map(|&place| record.get(place).copied().unwrap_or_default()).collect()
     }
 }
 
@@ -142,12 +139,13 @@ mod tests {
 
     #[test]
     fn columns_are_found_in_any_order_and_row_numbers_are_passed_over() {
-        let layout = |header: &[&str]| Layout::of(COLUMNS, &["run_id"], header);
-        assert_eq!(layout(&["run_id", "n", "text"]), Ok(Layout(vec![Some(0), Some(1), Some(2)])));
-        let shuffled = layout(&["\u{feff}", "text", "Unnamed: 0", "n"]).unwrap();
-        assert_eq!(shuffled.fields(&["7", "words", "8", "1"]), ["", "1", "words"]);
+        let layout = |header: &[&str]| Layout::of(COLUMNS, header);
+        assert_eq!(layout(&["run_id", "n", "text"]), Ok(Layout(vec![0, 1, 2])));
+        let shuffled = layout(&["\u{feff}", "text", "Unnamed: 0", "n", "run_id"]).unwrap();
+        assert_eq!(shuffled.fields(&["7", "words", "8", "1", "a"]), ["a", "1", "words"]);
         for (header, problem) in [
             (&["run_id", "text"][..], "missing n"),
+            (&["n", "text"], "missing run_id"),
             (&["run_id", "n", "text", "note"], "unknown note"),
             (&["run_id", "n", "text", "n"], "twice n"),
             (&["run_id;n;text"], "separated by semicolons instead of commas"),
