@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::printable;
+use crate::registry::did_you_mean;
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -16,7 +17,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// A name that is in no table.
-    #[error("unknown {kind} {found:?}{}; known: {known}", meant.as_ref().map_or(String::new(), |meant| format!(" (did you mean {meant}?)")))]
+    #[error("unknown {kind} {found:?}{}; known: {known}", did_you_mean(meant.as_deref()))]
     UnknownChoice {
         /// What kind of thing was named.
         kind: &'static str,

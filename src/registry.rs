@@ -29,13 +29,25 @@ pub fn find<'t, T>(kind: &'static str, table: &'t [Entry<T>], name: &str) -> Res
 /// The error for a `name` that is none of `known`, with the one that was probably meant.
 #[must_use]
 pub fn unknown(kind: &'static str, name: &str, known: &[&str]) -> Error {
-    let meant = known.iter().find(|known| is_close(name, known));
     Error::UnknownChoice {
         kind,
         found: name.to_string(),
-        meant: meant.map(ToString::to_string),
+        meant: closest(name, known),
         known: known.join(", "),
     }
+}
+
+/// The name among `known` that `typed` is most probably a slip for.
+#[must_use]
+pub fn closest(typed: &str, known: &[&str]) -> Option<String> {
+    let close = known.iter().filter(|name| is_close(typed, name));
+    close.min_by_key(|name| strsim::osa_distance(typed, name)).map(ToString::to_string)
+}
+
+/// A question for a message, with a space in front; nothing where no name is close.
+#[must_use]
+pub fn did_you_mean(meant: Option<&str>) -> String {
+    meant.map_or(String::new(), |meant| format!(" (did you mean {meant}?)"))
 }
 
 /// Whether `typed` may be a slip for `name`: at most one letter in three is wrong, missing, too many or swapped with its

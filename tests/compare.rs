@@ -82,6 +82,7 @@ fn stored_runs_are_compared_pair_by_pair_without_their_models() {
     assert_eq!(bench.compared(&["a", "b"], "cell").len(), 4);
     let table = bench.stdout(&["compare", "a", "b", "--output-format", "csv"]);
     assert_eq!(table.lines().count(), 1 + 4 + 2 + 1);
+    assert_eq!(bench.stdout(&["compare", "a", "-m", "b", "--output-format", "csv"]), table);
     let page = bench.stdout(&["compare", "a", "b", "--width=80"]);
     for part in ["B - A in points", "+42", "not corrected", "not shown to differ", "paired score interval"] {
         assert!(page.contains(part), "{part} in {page}");

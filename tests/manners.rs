@@ -89,6 +89,10 @@ fn a_name_that_is_nearly_right_gets_the_right_one() {
         |flag: &str, name: &str| bench.refused(&["run", "tiny", "--dry-run", flag, name], &["known: "]);
     assert!(asked("--variant", "sofmax").contains("did you mean softmax?"));
     assert!(asked("--task", "paskey").contains("did you mean passkey?"));
+    let haystack = bench.refused(&["run", "tiny", "--dry-run", "--haystack", "esays"], &["no such haystack"]);
+    assert!(haystack.contains("did you mean essays?"), "{haystack}");
+    fs::write(bench.path("run.toml"), "trails = 3").unwrap();
+    bench.refused(&["run", "tiny", "--config", "run.toml"], &["key \"trails\"", "did you mean trials?"]);
     assert!(!asked("--variant", "hardmax-of-mine").contains("did you mean"));
     assert!(!asked("--task", "riddle").contains("did you mean"));
 }
@@ -139,8 +143,15 @@ fn the_manual_has_a_page_of_every_command_with_its_flags_and_examples() {
     assert_eq!(run, bench.text("pages/niah-run.1"));
     // In roff a hyphen is written with a backslash.
     let plain = run.replace('\\', "");
-    for word in [".TH niah-run 1", "--context-lengths", "--kv-dtype", "ssmax-fixed", "Examples:", "held-out"]
-    {
+    for word in [
+        ".TH niah-run 1",
+        "--context-lengths",
+        "--kv-dtype",
+        "ssmax-fixed",
+        ".SH EXAMPLES",
+        "held-out",
+        "The checkpoint, as a flag",
+    ] {
         assert!(plain.contains(word), "no {word} in {plain}");
     }
     let page = bench.text("pages/niah.1").replace('\\', "");

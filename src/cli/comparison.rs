@@ -36,10 +36,10 @@ pub struct CompareArgs {
     #[arg(long, short, value_name = "MODEL", alias = "model-name", help_heading = "Model")]
     model: Option<String>,
     /// Attention variant of A [default: --variant]
-    #[arg(long, value_name = "VARIANT", value_parser = named(VARIANTS), help_heading = "Model")]
+    #[arg(long, value_name = "VARIANT", value_parser = named(VARIANTS).and("auto", "the checkpoint's own"), help_heading = "Model")]
     pub variant_a: Option<String>,
     /// Attention variant of B [default: --variant]
-    #[arg(long, value_name = "VARIANT", value_parser = named(VARIANTS), help_heading = "Model")]
+    #[arg(long, value_name = "VARIANT", value_parser = named(VARIANTS).and("auto", "the checkpoint's own"), help_heading = "Model")]
     pub variant_b: Option<String>,
     /// The attention of models.
     #[command(flatten)]
@@ -52,7 +52,9 @@ pub struct CompareArgs {
     pub grid: GridArgs,
     /// Directory to keep runs of models in
     ///
-    /// As DIR/a and DIR/b; the same command continues them. [default: not kept]
+    /// As DIR/a and DIR/b; the same command continues them.
+    ///
+    /// [default: not kept]
     #[arg(long, short, value_name = "DIR", alias = "output-path", help_heading = "Output")]
     pub output: Option<PathBuf>,
     /// What goes to stdout: of csv and json, rows of cells, lengths, all beyond the training length, all
@@ -103,12 +105,12 @@ Examples:
     mut_args(first(&["softmax", "ssmax", "multiscreen", "trials", "seed"]))
 )]
 pub struct DemoArgs {
-    /// Checkpoint trained with Softmax
+    /// Trained with Softmax
     #[arg(long, value_name = "DIR", default_value = "shipped:softmax")]
     pub softmax: String,
-    /// Checkpoint trained with Scalable-Softmax
+    /// Trained with Scalable-Softmax
     ///
-    /// It has the tokenizer and the training length of the first.
+    /// A checkpoint that has the tokenizer and the training length of the first.
     #[arg(long, value_name = "DIR", default_value = "shipped:ssmax")]
     pub ssmax: String,
     /// Multiscreen checkpoint, likewise
@@ -116,7 +118,9 @@ pub struct DemoArgs {
     /// [default: beside the shipped two shipped:multiscreen, else none]
     #[arg(long, value_name = "DIR")]
     pub multiscreen: Option<String>,
-    /// Trials of each cell, each with a haystack and needles of its own
+    /// Trials of each cell
+    ///
+    /// Each has a haystack and needles of its own.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 4, alias = "n-runs")]
     pub trials: usize,
     /// Seed of every random choice

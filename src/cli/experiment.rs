@@ -20,7 +20,7 @@ Examples:
     mut_args(first(&["output", "from_fixtures", "small", "steps", "seeds"]))
 )]
 pub struct ExperimentArgs {
-    /// Which
+    /// The paper
     #[arg(value_name = "NAME", value_parser = named(EXPERIMENTS))]
     pub name: String,
     /// Directory of the report and the stages; the same command goes on

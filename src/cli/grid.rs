@@ -61,7 +61,7 @@ pub struct GridArgs {
         help_heading = "Grid"
     )]
     pub context_lengths_num: usize,
-    /// In per cent [default: 0,25,50,75,100]
+    /// Depths in % [default: 0,25,50,75,100]
     ///
     /// Where needles stand: 0 is the beginning of the haystack, 100 its end.
     #[arg(
@@ -126,9 +126,9 @@ pub struct GridArgs {
     /// The part of --needle that answers --question: a word or number of its own there
     #[arg(long, value_name = "TEXT", conflicts_with = "task", help_heading = "Task")]
     pub answer: Option<String>,
-    /// A name or a path [default: the task's]
+    /// Haystack: a name below, or a file or directory of text
     ///
-    /// The path is that of a file or a directory of text.
+    /// [default: the task's own]
     #[arg(
         long,
         value_name = "NAME|PATH",
@@ -187,7 +187,9 @@ pub struct RunArgs {
     pub grid: GridArgs,
     /// Directory of the results
     ///
-    /// The same command continues them. [default: niah-runs/MODEL-VARIANT-TASK]
+    /// The same command continues them.
+    ///
+    /// [default: niah-runs/MODEL-VARIANT-TASK]
     #[arg(long, short, value_name = "DIR", alias = "output-path", help_heading = "Output")]
     pub output: Option<PathBuf>,
     /// What goes to stdout; of --dry-run, table or json

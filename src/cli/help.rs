@@ -30,7 +30,7 @@ pub(super) fn laid_out(command: Command) -> Command {
 }
 
 fn help_flag() -> Arg {
-    let help = "-h: this summary; --help: all flags";
+    let help = "In short (-h) or whole (--help)";
     Arg::new("help").long("help").short('h').action(ArgAction::Help).help(help)
 }
 
@@ -64,7 +64,7 @@ mod tests {
     use crate::split::SPLITS;
     use crate::task::TASKS;
     use crate::train::data::KINDS as SEQUENCES;
-    use crate::train::{LAYER_KINDS, SCHEDULES, TRAINED};
+    use crate::train::{LAYER_KINDS, QK_NORMS, SCHEDULES, TRAINED};
 
     /// The commands, built, each with its name.
     fn commands() -> Vec<Command> {
@@ -112,6 +112,7 @@ mod tests {
             (rows(SEQUENCES), &["train mix"]),
             (rows(LAYER_KINDS), &["train layer_pattern"]),
             (rows(SCHEDULES), &["train schedule"]),
+            (rows(QK_NORMS), &["train qk_norm"]),
             (rows(TRAINED), &["train variant"]),
             (rows(EXPERIMENTS), &["experiment name"]),
             (rows(list::KINDS), &["list kind"]),
@@ -184,15 +185,24 @@ mod tests {
 
     #[test]
     fn no_line_of_help_is_wider_than_the_terminal_and_names_of_ids_are_right() {
+        let mut wrong = Vec::new();
         for width in [80, 110] {
             for command in commands() {
                 let name = command.get_name().to_string();
                 let help = command.term_width(width).render_long_help().to_string();
                 for line in help.lines() {
                     assert!(line.chars().count() <= width, "{name} at {width}: {line}");
+                    // A default that is as long as a line stands in a paragraph of its own.
+                    let broken = line
+                        .rsplit_once("[default")
+                        .is_some_and(|(before, default)| !default.contains(']') && !before.trim().is_empty());
+                    if broken {
+                        wrong.push(format!("{name} at {width}: {line}"));
+                    }
                 }
             }
         }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         // A name that no flag has would silently stay where it was.
         for command in Cli::command().get_subcommands() {
             let shown = command.get_arguments().filter(|arg| arg.get_help_heading().is_none());

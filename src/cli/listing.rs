@@ -26,7 +26,9 @@ pub struct InspectArgs {
     /// Which.
     #[command(flatten)]
     pub checkpoint: CheckpointArgs,
-    /// Precision of the weights of the runs whose memory is shown [default: as in niah run]
+    /// Precision of the weights [default: as in niah run]
+    ///
+    /// It is that of the runs whose memory is shown.
     #[arg(long, value_parser = choice("dtype", DTYPES))]
     pub dtype: Option<Dtype>,
     /// Precision of cached keys and values of those runs

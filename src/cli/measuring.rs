@@ -173,7 +173,9 @@ pub struct BenchArgs {
     pub attention: AttentionArgs,
     /// Prompt lengths in tokens
     ///
-    /// 4k,8k or 4096 or 2^12 [default: of 512,2k,4k,8k those within the model's positions]
+    /// 4k,8k or 4096 or 2^12
+    ///
+    /// [default: of 512,2k,4k,8k those within the model's positions]
     #[arg(
         long,
         value_name = "LENGTHS",
@@ -182,7 +184,7 @@ pub struct BenchArgs {
         help_heading = "Measurement"
     )]
     pub context_lengths: Vec<ContextLength>,
-    /// Tokens decoded after it
+    /// Tokens to decode
     ///
     /// One by one, after each prompt.
     #[arg(
@@ -193,9 +195,9 @@ pub struct BenchArgs {
         help_heading = "Measurement"
     )]
     pub max_new_tokens: usize,
-    /// Times each is measured
+    /// Repetitions
     ///
-    /// Medians are shown.
+    /// How often each length is measured; medians are shown.
     #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Measurement")]
     pub repeats: usize,
     /// Leave peak memory out

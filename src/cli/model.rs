@@ -72,7 +72,9 @@ pub struct AttentionArgs {
     /// Factor on the base of the rotary frequencies; the SSMax paper uses 50 past the training length
     #[arg(long, value_name = "FACTOR", help_heading = "Model")]
     pub rope_theta_scale: Option<f64>,
-    /// What becomes of windows that Multiscreen has learned wider than its training length, beyond it [default: on]
+    /// What becomes of windows that Multiscreen has learned wider than its training length, beyond it
+    ///
+    /// [default: on]
     #[arg(
         long,
         value_name = "ON|OFF",

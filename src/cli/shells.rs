@@ -13,7 +13,7 @@ Examples:
   niah completions zsh > ~/.zfunc/_niah
   niah completions fish > ~/.config/fish/completions/niah.fish")]
 pub struct CompletionsArgs {
-    /// Whose
+    /// The shell
     pub shell: Shell,
 }
 

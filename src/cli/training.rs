@@ -10,7 +10,7 @@ use crate::grid::ContextLength;
 use crate::haystack::HAYSTACKS;
 use crate::task::TASKS;
 use crate::train::data::KINDS as SEQUENCES;
-use crate::train::{LAYER_KINDS, LayerKind, SCHEDULES, Schedule, TRAINED};
+use crate::train::{LAYER_KINDS, LayerKind, QK_NORMS, SCHEDULES, Schedule, TRAINED};
 
 /// Precisions that a trained checkpoint is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -97,10 +97,14 @@ pub struct TrainArgs {
     /// What a model from scratch is made of
     #[arg(long, value_name = "FAMILY", value_enum, default_value = "niah", help_heading = "Model")]
     pub family: TrainedFamily,
-    /// Attention variant of the layers without a window [default: that of MODEL, or softmax]
+    /// Attention variant of the layers without a window
+    ///
+    /// [default: that of MODEL, or softmax]
     #[arg(long, value_name = "VARIANT", value_parser = named(TRAINED), help_heading = "Model")]
     pub variant: Option<String>,
-    /// The scale s that training begins with [default: 1 / mean(ln n) over the context length]
+    /// The scale s that training begins with
+    ///
+    /// [default: 1 / mean(ln n) over the context length]
     #[arg(long, value_name = "S", help_heading = "Model")]
     pub ssmax_init: Option<f64>,
     /// Train plain softmax up to this step and switch to --variant there
@@ -133,13 +137,20 @@ pub struct TrainArgs {
     /// Keys that a row of a local layer sees [default: 32]
     #[arg(long, value_name = "N", help_heading = "Model")]
     pub sliding_window: Option<usize>,
-    /// Norm on queries and keys: none, weightless, per_head [default: weightless]
-    #[arg(long, value_name = "NORM", help_heading = "Model")]
-    pub qk_norm: Option<String>,
+    /// Norm on queries and keys [default: weightless]
+    #[arg(
+        long,
+        value_name = "NORM",
+        value_parser = choice("norm", QK_NORMS),
+        help_heading = "Model"
+    )]
+    pub qk_norm: Option<&'static str>,
     /// Base of the rotary frequencies [default: 10000]
     #[arg(long, value_name = "THETA", help_heading = "Model")]
     pub rope_theta: Option<f64>,
-    /// Standard deviation of the matrices that training begins with [default: 1 / sqrt(hidden size)]
+    /// Standard deviation of the matrices that training begins with
+    ///
+    /// [default: 1 / sqrt(hidden size)]
     #[arg(long, value_name = "X", help_heading = "Model")]
     pub initializer_range: Option<f64>,
     /// Width of keys of multiscreen [default: 16]
@@ -152,10 +163,14 @@ pub struct TrainArgs {
     /// [default: 256]
     #[arg(long, value_name = "N", help_heading = "Model")]
     pub mipe_threshold: Option<f64>,
-    /// s_r that multiscreen begins with: tiles accept a width of sigmoid(s_r) [default: 0]
+    /// s_r that multiscreen begins with: tiles accept a width of sigmoid(s_r)
+    ///
+    /// [default: 0]
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Model")]
     pub acceptance_init: Option<f64>,
-    /// A tokenizer.json or its directory [default: that of MODEL, or one learned from the texts]
+    /// A tokenizer.json or its directory
+    ///
+    /// [default: that of MODEL, or one learned from the texts]
     #[arg(long, value_name = "PATH", conflicts_with = "vocab_size", help_heading = "Model")]
     pub tokenizer: Option<String>,
     /// Entries of a tokenizer that is learned: byte-level BPE, every digit a token
@@ -180,7 +195,9 @@ pub struct TrainArgs {
         help_heading = "Data"
     )]
     pub mix: Vec<(String, f64)>,
-    /// Steps over which key-value lines grow from 2 digits and 3 letters to 6 digits and 26 letters [default: none]
+    /// Steps over which key-value lines grow from 2 digits and 3 letters to 6 digits and 26 letters
+    ///
+    /// [default: none]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = "Data")]
     pub curriculum_steps: usize,
     /// Haystacks, of which only the training part is used
@@ -219,7 +236,9 @@ pub struct TrainArgs {
     /// Largest learning rate [default: 0.003; of multiscreen 0.0625]
     #[arg(long, value_name = "X", help_heading = "Optimiser")]
     pub lr: Option<f64>,
-    /// Schedule of the learning rate [default: cosine; of multiscreen constant]
+    /// Schedule of the learning rate
+    ///
+    /// [default: cosine; of multiscreen constant]
     #[arg(
         long,
         value_name = "NAME",
@@ -227,10 +246,14 @@ pub struct TrainArgs {
         help_heading = "Optimiser"
     )]
     pub schedule: Option<Schedule>,
-    /// Steps of linear warm-up of the learning rate [default: a twentieth of all, at most 100]
+    /// Steps of linear warm-up of the learning rate
+    ///
+    /// [default: a twentieth of all, at most 100]
     #[arg(long, value_name = "N", help_heading = "Optimiser")]
     pub warmup_steps: Option<usize>,
-    /// Weight decay of matrices; norms and scales have none [default: 0.1; of multiscreen 0]
+    /// Weight decay of matrices; norms and scales have none
+    ///
+    /// [default: 0.1; of multiscreen 0]
     #[arg(long, value_name = "X", help_heading = "Optimiser")]
     pub weight_decay: Option<f64>,
     /// Decay of the first moments
@@ -239,7 +262,9 @@ pub struct TrainArgs {
     /// Decay of the second moments
     #[arg(long, value_name = "X", default_value_t = 0.95, help_heading = "Optimiser")]
     pub beta2: f64,
-    /// Largest norm of the gradient; 0 for no limit [default: 1; of multiscreen 0]
+    /// Largest norm of the gradient; 0 for no limit
+    ///
+    /// [default: 1; of multiscreen 0]
     #[arg(long, value_name = "X", help_heading = "Optimiser")]
     pub clip: Option<f64>,
     /// A TOML file whose keys are flags; the command line wins

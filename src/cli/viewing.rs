@@ -92,9 +92,9 @@ pub struct AttendArgs {
     /// Trial of the cell
     #[arg(long, default_value_t = 0, conflicts_with = "text", help_heading = "Cell")]
     pub trial: usize,
-    /// mean, top or LAYER.HEAD
+    /// Whose attention: mean, top or LAYER.HEAD
     ///
-    /// Whose attention: the mean over all heads, the head with the largest needle mass, or this one.
+    /// The mean over all heads, the head with the largest needle mass, or this one.
     #[arg(long, default_value = "mean", help_heading = "Heads")]
     pub head: String,
     /// How many heads to list [default: 10]

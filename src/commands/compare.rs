@@ -61,7 +61,7 @@ fn is_run(name: &str) -> bool {
 }
 
 /// Flags that two stored runs have a use for, or that change nothing of what is shown of them.
-const OF_STORED: &[&str] = &["--output-format", "--config", "--device", "--threads"];
+const OF_STORED: &[&str] = &["--model", "--output-format", "--config", "--device", "--threads"];
 
 /// Refuses flags that say how to run what is stored already.
 fn check_flags(args: &CompareArgs, given: &[(String, String)]) -> Result<()> {

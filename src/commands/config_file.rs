@@ -10,6 +10,7 @@ use toml::{Table, Value};
 use crate::cli::{self, Cli, join_texts, names, takes_value, with_dashes};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::registry::{closest, did_you_mean};
 
 /// Bytes of a file of flags, at most.
 const MOST_BYTES: u64 = 1 << 20;
@@ -89,7 +90,7 @@ fn flags(path: &Path, command: &clap::Command) -> Result<Vec<String>> {
             Error::invalid(
                 path.display().to_string(),
                 format!("key {key:?}"),
-                format!("one of {}", known.join(", ")),
+                format!("one of {}{}", known.join(", "), did_you_mean(closest(&flag, &known).as_deref())),
             )
         })?;
         let is_list = |arg: &Arg| names(arg).any(|name| name == flag) && arg.get_value_delimiter().is_some();

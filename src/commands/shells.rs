@@ -63,11 +63,13 @@ fn pages() -> Result<Vec<(String, String)>> {
 
 /// A page in roff: what the long help says, examples last.
 fn page(name: &str, command: Command) -> Result<String> {
-    let notes = command.get_after_long_help().map(ToString::to_string);
-    let examples = command.get_before_help().map(ToString::to_string);
-    let extra: Vec<String> = notes.into_iter().chain(examples).collect();
-    let command = command.display_name(name.to_string()).after_long_help(extra.join("\n\n"));
+    let examples = command.get_before_help().map(ToString::to_string).unwrap_or_default();
+    // What short help leaves out has no words in a manual either.
+    let command = command.display_name(name.to_string()).mut_args(|arg| arg.hide_short_help(false));
     let mut page = Vec::new();
     Man::new(command).render(&mut page).map_err(|error| Error::Message(format!("man page: {error}")))?;
-    String::from_utf8(page).map_err(|error| Error::Message(format!("man page: {error}")))
+    let page = String::from_utf8(page).map_err(|error| Error::Message(format!("man page: {error}")))?;
+    let examples: Vec<&str> = examples.lines().skip(1).map(str::trim).collect();
+    let examples = examples.join("\n").replace('\\', "\\\\").replace('-', "\\-");
+    Ok(format!("{page}.SH EXAMPLES\n.nf\n{examples}\n.fi\n"))
 }

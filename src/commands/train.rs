@@ -225,7 +225,7 @@ fn sizes(args: &TrainArgs) -> Result<ModelSizes> {
                 num_key_value_heads: args.num_key_value_heads.unwrap_or(num_attention_heads),
                 layer_pattern: args.layer_pattern.clone().unwrap_or(default.layer_pattern),
                 sliding_window: args.sliding_window.unwrap_or(default.sliding_window),
-                qk_norm: args.qk_norm.clone().unwrap_or(default.qk_norm),
+                qk_norm: args.qk_norm.map_or(default.qk_norm, str::to_string),
                 rope_theta: args.rope_theta.unwrap_or(default.rope_theta),
                 initializer_range: args.initializer_range.unwrap_or_else(|| initializer_range(hidden_size)),
             })

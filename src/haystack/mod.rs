@@ -41,11 +41,6 @@ pub const HAYSTACKS: &[Entry<Open>] = &[
     },
 ];
 
-/// The names of [`HAYSTACKS`], for messages.
-fn known_names() -> String {
-    HAYSTACKS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ")
-}
-
 /// A haystack ready to be opened for any trial.
 #[derive(Debug, Clone)]
 pub struct Haystack {

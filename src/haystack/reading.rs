@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::known_names;
+use super::HAYSTACKS;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::registry::{closest, did_you_mean};
 
 /// All of a haystack, at most: it is held in memory, and no run reads that much.
 const MOST_BYTES: u64 = 1 << 30;
@@ -160,8 +161,13 @@ fn not_text(path: &Path, what: &str, offset: usize) -> Error {
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::NotFound {
-        let known = known_names();
-        return Error::file(path, format!("no such haystack: give a file, a directory, or one of {known}"));
+        let known: Vec<&str> = HAYSTACKS.iter().map(|entry| entry.name).collect();
+        let meant = did_you_mean(closest(&path.to_string_lossy(), &known).as_deref());
+        let known = known.join(", ");
+        return Error::file(
+            path,
+            format!("no such haystack{meant}: give a file, a directory, or one of {known}"),
+        );
     }
     Error::file(path, format!("cannot be read: {error}; give a readable file or directory of text"))
 }

@@ -20,7 +20,7 @@ pub use initial::{Initial, from_checkpoint, initial};
 pub use layout::{Layout, TensorLayout};
 pub use plan::{TRAINED, TrainingOptions, TrainingPlan};
 pub use schedule::{SCHEDULES, Schedule};
-pub use sizes::{LAYER_KINDS, LayerKind, ModelSizes, ScreeningSizes, Sizes, initializer_range};
+pub use sizes::{LAYER_KINDS, LayerKind, ModelSizes, QK_NORMS, ScreeningSizes, Sizes, initializer_range};
 pub use trainer::{State, StepReport, Trainer, TrainingSettings};
 
 use crate::error::{Error, Result};

@@ -25,6 +25,13 @@ pub const LAYER_KINDS: &[Entry<LayerKind>] = &[
     Entry { name: "rotary", about: "all keys, rotary positions", value: LayerKind::Rotary },
 ];
 
+/// The norms on queries and keys, by name, each with the value of `qk_norm` in `config.json`.
+pub const QK_NORMS: &[Entry<&str>] = &[
+    Entry { name: "none", about: "no norm", value: "none" },
+    Entry { name: "weightless", about: "over each head, without a gain", value: "weightless" },
+    Entry { name: "per-head", about: "over each head, with a learned gain", value: "per_head" },
+];
+
 /// What is trained from scratch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
