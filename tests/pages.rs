@@ -109,6 +109,13 @@ fn pages() -> Vec<Page> {
     paths.into_iter().map(page).collect()
 }
 
+/// The pages, and those that stand beside what they are about.
+fn all_pages() -> Vec<Page> {
+    let beside = ["fixtures/README.md", "benches/README.md"].map(PathBuf::from);
+    let page = |path: PathBuf| Page { text: fs::read_to_string(root().join(&path)).unwrap(), path };
+    pages().into_iter().chain(beside.map(page)).collect()
+}
+
 fn niah(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_niah")).args(arguments).output().unwrap();
     assert!(output.status.success(), "niah {}", arguments.join(" "));
@@ -178,7 +185,7 @@ fn the_readme_leads_to_every_page() {
 
 #[test]
 fn every_link_leads_to_a_file_and_a_heading() {
-    for page in pages() {
+    for page in all_pages() {
         let folder = root().join(page.path.parent().unwrap());
         let prose = page.prose().join("\n");
         for target in prose.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
@@ -282,7 +289,7 @@ fn every_table_of_columns_is_that_of_the_file() {
 #[test]
 fn every_command_line_has_the_flags_of_its_command() {
     let flags = flags();
-    for page in pages() {
+    for page in all_pages() {
         let shell = page.blocks().into_iter().filter(|(language, _)| *language == "sh");
         let lines: Vec<String> = shell
             .flat_map(|(_, block)| block.replace("\\\n", " ").lines().map(String::from).collect::<Vec<_>>())
