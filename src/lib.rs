@@ -33,7 +33,7 @@
 //!  0  allocator · registry · error · rng · hash · clock · files · json · isolation · process · progress · printable
 //! ```
 //!
-//! # Invariants, held by `tests/layers.rs`
+//! # Invariants, held by `tests/all/layers.rs`
 //!
 //! - Text, score, report and the drawing exports never import candle: results can be drawn again without a model.
 //! - `attention` and `model` know token ids and token ranges, never needles or tasks.

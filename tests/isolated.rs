@@ -1,11 +1,14 @@
 //! Tokenizers and templates made to end the process that reads them end another one, and the message says so.
 //!
-//! What the mutated inputs are and how to see one again is said in `tests/common/mutate.rs`.
+//! A process of its own, as the program that reads for others is named once a process.
+//!
+//! What the mutated inputs are and how to see one again is said in `tests/all/common/mutate.rs`.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#[path = "all/common/mod.rs"]
 mod common;
-#[path = "common/mutate.rs"]
+#[path = "all/common/mutate.rs"]
 mod mutate;
 
 use std::collections::BTreeMap;

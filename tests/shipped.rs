@@ -1,4 +1,6 @@
 //! The checkpoints in the binary: a copy of it alone in an empty directory, without a home or a hub, runs them.
+//!
+//! A process of its own, as a copy cannot be started while any child of this process that was forked meanwhile holds it open.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 

@@ -1,0 +1,143 @@
+//! `niah bench` through the binary, and what its numbers are made of.
+
+use crate::common;
+
+use std::time::Instant;
+
+use candle_core::Device;
+use common::bench::Bench;
+use niah::attention::variant::{VARIANTS, VariantInputs};
+use niah::checkpoint::{Checkpoint, RopeOverride};
+use niah::model::Spent;
+use niah::model::decoder::{Decoder, Forward};
+use niah::report::speed::LengthSpeed;
+use niah::spec::Dtype;
+use niah::store::bench::read_speeds;
+
+/// `niah bench` of the checkpoint with these.
+fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["bench", "--model", "tiny"], more].concat()
+}
+
+#[test]
+fn csv_has_a_row_a_length_with_speeds_and_shares() {
+    let bench = Bench::new();
+    for dtype in ["f32", "bf16"] {
+        let asked =
+            ["--context-lengths", "300,100,300", "--repeats", "2", "--max-new-tokens", "3", "--dtype", dtype];
+        let csv = bench.stdout(&arguments(&[&asked[..], &["--output-format", "csv"]].concat()));
+        let mut lines = csv.lines();
+        assert_eq!(
+            lines.next(),
+            Some(
+                "context_length,prefill_tokens_per_second,decode_tokens_per_second,attention_share,gemm_peak_share,\
+                 peak_memory_mib"
+            )
+        );
+        for length in ["100", "300"] {
+            let fields: Vec<&str> = lines.next().unwrap().split(',').collect();
+            assert_eq!((fields.len(), fields[0]), (6, length), "{csv}");
+            let number = |index: usize| fields[index].parse::<f64>().unwrap();
+            assert!(number(1) > 0.0 && number(2) > 0.0, "{csv}");
+            assert!(number(3) > 0.0 && number(3) < 1.0 && number(4) > 0.0, "{csv}");
+            assert!(fields[5].is_empty() || number(5) > 1.0, "{csv}");
+        }
+        assert_eq!(lines.next(), None);
+    }
+}
+
+#[test]
+fn what_was_measured_is_kept_and_can_be_read_again() {
+    let bench = Bench::new();
+    let asked = ["--context-lengths", "100,60", "--repeats", "2", "--max-new-tokens", "1", "-o", "kept"];
+    let printed = bench.stdout(&arguments(&[&asked[..], &["--output-format", "json"]].concat()));
+    let kept = read_speeds(&bench.path("kept")).unwrap();
+    assert_eq!(kept, serde_json::from_str::<Vec<LengthSpeed>>(&printed).unwrap());
+    assert_eq!(kept.iter().map(|length| length.context_length).collect::<Vec<_>>(), [60, 100]);
+    bench.refused(&arguments(&["--context-lengths", "60", "-o", "tiny/config.json"]), &["tiny/config.json"]);
+}
+
+#[test]
+fn peak_memory_can_be_left_out() {
+    let bench = Bench::new();
+    let asked = ["--context-lengths", "60,100", "--repeats", "1", "--max-new-tokens", "1"];
+    let csv =
+        |more: &[&str]| bench.stdout(&arguments(&[&asked[..], &["--output-format", "csv"], more].concat()));
+    let without = |csv: &str| csv.lines().skip(1).map(|line| line.ends_with(',')).collect::<Vec<_>>();
+    assert_eq!(without(&csv(&["--no-peak-memory"])), [true, true]);
+}
+
+#[test]
+fn the_table_names_what_ran_and_lengths_end_with_the_positions() {
+    let bench = Bench::new();
+    let page =
+        bench.stdout(&arguments(&["--repeats", "1", "--kv-dtype", "bf16", "--threads", "1", "--seed", "7"]));
+    // The checkpoint has 512 positions, so of the lengths that are measured by default one is left.
+    assert!(
+        page.starts_with("tiny (llama), softmax, weights f32 (gemm-f32), cache bf16, cpu with 1 thread"),
+        "{page}"
+    );
+    let rows: Vec<&str> = page.lines().skip_while(|line| !line.starts_with("---")).skip(1).collect();
+    assert!(rows[0].trim_start().starts_with("512 ") && rows[1].is_empty(), "{page}");
+    assert!(page.contains("random tokens (seed 7)") && page.contains("Measured once"), "{page}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_said_before_the_weights_load() {
+    let bench = Bench::new();
+    for (more, said) in [
+        (["--repeats", "0"], "--repeats: found 0"),
+        (["--max-new-tokens", "0"], "--max-new-tokens: found 0"),
+        (["--chunk-size", "0"], "--chunk-size: found 0"),
+        (["--context-lengths", "0"], "--context-lengths: found 0"),
+        (["--context-lengths", "1000000M"], "the run needs"),
+        (["--output-format", "pdf"], "table, csv, json"),
+        (["--kv-dtype", "int8"], "f32, bf16"),
+    ] {
+        bench.refused(&arguments(&more), &[said]);
+    }
+}
+
+#[test]
+fn the_time_spent_in_attention_and_linear_maps_is_part_of_a_forward_pass() {
+    for name in ["llama", "mixtral"] {
+        let folder = common::vector(name).unwrap();
+        let checkpoint = Checkpoint::open(folder.to_str().unwrap(), RopeOverride::default()).unwrap();
+        let decoder = checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap();
+        let softmax = niah::registry::find("variant", VARIANTS, "softmax").unwrap();
+        let variant = (softmax.value)(&VariantInputs::default()).unwrap();
+        let tokens: Vec<u32> = (0..60).collect();
+        let mut spent = Spent::default();
+        let started = Instant::now();
+        let forward = Forward { variant: variant.as_ref(), keep_logits: 1, probe: None };
+        decoder.forward_timed(&tokens, &mut decoder.new_cache(60), forward, &mut spent).unwrap();
+        let elapsed = started.elapsed();
+        assert!(!spent.attention.is_zero() && !spent.linear.is_zero(), "{name}: {spent:?}");
+        assert!(spent.attention + spent.linear <= elapsed, "{name}: {spent:?} of {elapsed:?}");
+    }
+}
+
+/// Counted from the tensors that the files hold, by their names.
+#[test]
+fn operations_are_those_of_the_matrices_that_a_token_goes_through() {
+    for (name, experts_met) in [("llama", None), ("gpt2", None), ("gemma3", None), ("mixtral", Some(2))] {
+        let folder = common::vector(name).unwrap();
+        let spec = Checkpoint::open(folder.to_str().unwrap(), RopeOverride::default()).unwrap().spec;
+        let tensors = candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu).unwrap();
+        let mut counted = 0;
+        for (tensor, values) in &tensors {
+            let of_a_block = tensor.contains("layers.") || tensor.contains("h.");
+            if !of_a_block || values.rank() < 2 {
+                continue;
+            }
+            let expert = tensor.split("experts.").nth(1);
+            let number = expert.map(|rest| rest.split('.').next().unwrap().parse::<usize>());
+            match (number, experts_met) {
+                (Some(Ok(number)), Some(met)) if number >= met => {}
+                (Some(Err(_)), Some(met)) => counted += values.elem_count() / values.dim(0).unwrap() * met,
+                _ => counted += values.elem_count(),
+            }
+        }
+        assert_eq!(spec.linear_weights_per_token(), counted, "{name}");
+    }
+}

@@ -1,0 +1,112 @@
+//! The precisions of weights: what `--dtype` changes, and how far.
+
+use crate::common;
+
+use std::process::Command;
+
+use candle_core::Device;
+use niah::attention::variant::{VARIANTS, VariantInputs};
+use niah::checkpoint::{Checkpoint, RopeOverride};
+use niah::model::decoder::{Decoder, Forward};
+use niah::model::kv_cache::{KV_DTYPES, KvDtype};
+use niah::spec::{DTYPES, Dtype};
+
+fn logits(dtype: Dtype) -> Vec<f32> {
+    logits_of(dtype, None, 50)
+}
+
+fn logits_of(dtype: Dtype, kv_dtype: Option<KvDtype>, tokens: u32) -> Vec<f32> {
+    let folder = common::vector("llama").unwrap();
+    let checkpoint = Checkpoint::open(folder.to_str().unwrap(), RopeOverride::default()).unwrap();
+    let decoder =
+        checkpoint.load(&Device::Cpu, dtype, Decoder::load).unwrap().with_kv_dtype(kv_dtype).unwrap();
+    let softmax = niah::registry::find("variant", VARIANTS, "softmax").unwrap();
+    let variant = (softmax.value)(&VariantInputs::default()).unwrap();
+    let tokens: Vec<u32> = (0..tokens).map(|token| token % 256).collect();
+    let forward = Forward { variant: variant.as_ref(), keep_logits: tokens.len(), probe: None };
+    let logits = decoder.forward(&tokens, &mut decoder.new_cache(tokens.len()), forward).unwrap();
+    logits.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn a_coarser_dtype_moves_logits_a_little_and_f16_less_than_bf16() {
+    let exact = logits(Dtype::F32);
+    let spread = exact.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+    let off = |dtype| {
+        let differences = logits(dtype).into_iter().zip(&exact).map(|(found, exact)| (found - exact).abs());
+        differences.fold(0f32, f32::max) / spread
+    };
+    let (bf16, f16) = (off(Dtype::Bf16), off(Dtype::F16));
+    // Mantissas of 8 and of 11 bits round by up to 2^-9 and 2^-12 at each of 28 maps, 8 times apart.
+    assert!(bf16 > 2e-3 && bf16 < 28.0 / 512.0, "bf16 is off by {bf16} of the largest logit");
+    assert!(f16 > 2e-4 && f16 < 28.0 / 4096.0, "f16 is off by {f16} of the largest logit");
+}
+
+/// The largest difference, as a share of the largest number of the second.
+fn off(found: &[f32], exact: &[f32]) -> f32 {
+    let largest = |numbers: &mut dyn Iterator<Item = f32>| numbers.fold(0f32, |a, b| a.max(b.abs()));
+    largest(&mut found.iter().zip(exact).map(|(a, b)| a - b)) / largest(&mut exact.iter().copied())
+}
+
+#[test]
+fn a_cache_in_bf16_moves_logits_a_little_whatever_the_weights() {
+    // More than one page of keys.
+    let logits = |dtype, kv_dtype| logits_of(dtype, Some(kv_dtype), 400);
+    for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
+        let off = off(&logits(dtype, KvDtype::Bf16), &logits(dtype, KvDtype::F32));
+        // In each of four layers queries, keys, weights and values are rounded by up to 2^-9.
+        assert!(off > 1e-4 && off < 16.0 / 512.0, "{}: off by {off} of the largest logit", dtype.name());
+    }
+}
+
+#[test]
+fn a_cache_follows_the_weights_unless_it_is_asked_for() {
+    for (dtype, followed) in
+        [(Dtype::F32, KvDtype::F32), (Dtype::Bf16, KvDtype::Bf16), (Dtype::F16, KvDtype::F32)]
+    {
+        assert_eq!(logits_of(dtype, None, 50), logits_of(dtype, Some(followed), 50), "{}", dtype.name());
+    }
+}
+
+#[test]
+fn run_json_says_which_cache_ran_and_another_one_is_another_run() {
+    for (dtype, asked, expected) in [("bf16", "f32", "f32"), ("f32", "bf16", "bf16"), ("f16", "f32", "f32")] {
+        let (ran, said) = niah(&["--dtype", dtype, "--kv-dtype", asked, "-o", "out"]);
+        let named = said.matches(&format!("\"kv_dtype\": \"{expected}\"")).count();
+        // Among the settings, of the model that ran, and in the identity of the results.
+        assert!(ran && named == 3, "{dtype} with a cache in {asked}: {said}");
+    }
+    let (_, said) = niah(&["--dtype", "bf16", "-o", "out"]);
+    assert_eq!(said.matches("\"kv_dtype\": \"bf16\"").count(), 2, "{said}");
+    let (ran, said) = niah(&["--kv-dtype", "f16", "--dry-run"]);
+    let known: Vec<_> = KV_DTYPES.iter().map(|entry| entry.name).collect();
+    assert!(!ran && said.contains("f16") && said.contains(&known.join(", ")), "{said}");
+}
+
+fn niah(arguments: &[&str]) -> (bool, String) {
+    let place = tempfile::tempdir().unwrap();
+    common::tiny_checkpoint(place.path());
+    let output = Command::new(env!("CARGO_BIN_EXE_niah"))
+        .args(["run", "--model", ".", "--context-lengths=200", "--depths=50", "--apply-chat-template=never"])
+        .args(arguments)
+        .current_dir(place.path())
+        .output()
+        .unwrap();
+    let record = std::fs::read_to_string(place.path().join("out/run.json")).unwrap_or_default();
+    (output.status.success(), String::from_utf8(output.stderr).unwrap() + &record)
+}
+
+#[test]
+fn every_dtype_runs_and_run_json_says_which() {
+    for entry in DTYPES {
+        let (ran, said) = niah(&["--dtype", entry.name, "-o", "out"]);
+        assert!(ran && said.contains(&format!("\"dtype\": \"{}\"", entry.name)), "{}: {said}", entry.name);
+        assert!(said.contains("\"matmul\""), "{said}");
+    }
+}
+
+#[test]
+fn an_unknown_dtype_is_answered_with_the_known_ones() {
+    let (ran, said) = niah(&["--dtype", "int3", "--dry-run"]);
+    assert!(!ran && said.contains("int3") && said.contains("f32, bf16, f16"), "{said}");
+}

@@ -1,0 +1,311 @@
+//! The decoder against golden tensors of the reference PyTorch implementation: every logit within 1e-4 absolute plus 1e-4
+//! relative, every attention weight within 1e-5, for softmax and ssmax, whole and in chunks, cached and uncached. What runs
+//! is what `niah logits` runs.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use crate::common;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use niah::attention::variant::{AttentionVariant, LayerScale, OwnVariant, VARIANTS, VariantInputs};
+use niah::checkpoint::{Checkpoint, RopeOverride};
+use niah::generate::{DecoderModel, LanguageModel, Request};
+use niah::logits::{Logits, LogitsRequest, logits};
+use niah::model::decoder::{Decoder, Forward};
+use niah::spec::Dtype;
+
+/// Every family that has vectors.
+const VECTORS: &[&str] = &[
+    "llama",
+    "llama3_rope",
+    "llama_yarn",
+    "llama_linear",
+    "llama_dynamic",
+    "llama4_text",
+    "llama4_text_tuned",
+    "mistral",
+    "mixtral",
+    "ministral3",
+    "qwen2",
+    "qwen3",
+    "qwen2_5_vl",
+    "qwen3_vl",
+    "qwen3_moe",
+    "gemma2",
+    "gemma3",
+    "phi3",
+    "phi3_longrope_short",
+    "phi3_longrope_long",
+    "phi",
+    "smollm3",
+    "cohere2",
+    "olmo2",
+    "granite",
+    "gpt_neox",
+    "stablelm",
+    "starcoder2",
+    "gpt2",
+];
+
+/// GGUF files that `fixtures/make_gguf.py` makes of them, with the vectors that they must reproduce.
+const GGUF_FILES: &[(&str, &str)] = &[
+    ("llama", "llama"),
+    ("llama-fused", "llama"),
+    ("llama-biased", "qwen2"),
+    ("llama3_rope", "llama3_rope"),
+    ("llama_yarn", "llama_yarn"),
+    ("llama_linear", "llama_linear"),
+    ("mistral", "mistral"),
+    ("qwen2", "qwen2"),
+    ("qwen3", "qwen3"),
+    ("gemma2", "gemma2"),
+    ("gemma3", "gemma3"),
+    ("phi3", "phi3"),
+    ("phi", "phi"),
+    ("cohere2", "cohere2"),
+    ("olmo2", "olmo2"),
+    ("granite", "granite"),
+    ("gpt_neox", "gpt_neox"),
+    ("stablelm", "stablelm"),
+    ("starcoder2", "starcoder2"),
+    ("gpt2", "gpt2"),
+];
+
+/// Variants with the key of their tensors: the checkpoint's own, and ssmax, which GPT-2 lacks.
+fn variants(golden: &Golden) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let ssmax = golden.expected.contains_key("ssmax_logits").then_some(("ssmax", "ssmax_"));
+    [Some((golden.own.name, "")), ssmax].into_iter().flatten()
+}
+
+struct Golden {
+    decoder: Decoder,
+    own: OwnVariant,
+    tokens: Vec<u32>,
+    expected: HashMap<String, Tensor>,
+}
+
+impl Golden {
+    fn open(folder: &Path) -> Self {
+        Self::of(folder, folder)
+    }
+
+    /// A checkpoint that must reproduce the vectors in `folder`.
+    fn of(checkpoint: &Path, folder: &Path) -> Self {
+        let checkpoint =
+            Checkpoint::open(&checkpoint.display().to_string(), RopeOverride::default()).unwrap();
+        let expected =
+            candle_core::safetensors::load(folder.join("expected.safetensors"), &Device::Cpu).unwrap();
+        let ids = expected["input_ids"].flatten_all().unwrap().to_vec1::<i64>().unwrap();
+        Self {
+            decoder: checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap(),
+            own: checkpoint.own_variant,
+            tokens: ids.into_iter().map(|id| id as u32).collect(),
+            expected,
+        }
+    }
+
+    fn variant(&self, name: &str) -> Box<dyn AttentionVariant> {
+        let spec = self.decoder.spec();
+        let scaled = |scale: &Tensor| {
+            let layers = scale.to_vec2::<f32>().unwrap().into_iter();
+            let scales = layers.map(|scale| Some(LayerScale { scale, bias: None })).collect();
+            OwnVariant { name: "ssmax", scales: Some(scales), ..OwnVariant::softmax(spec.num_hidden_layers) }
+        };
+        let own = if name == "ssmax" { scaled(&self.expected["ssmax_scale"]) } else { self.own.clone() };
+        let entry = niah::registry::find("variant", VARIANTS, name).unwrap();
+        (entry.value)(&VariantInputs {
+            layers: &spec.layers,
+            heads: spec.num_attention_heads,
+            own: Some(&own),
+            training_length: spec.training_length(),
+            ..VariantInputs::default()
+        })
+        .unwrap()
+    }
+
+    fn logits(&self, variant: &dyn AttentionVariant, chunk: usize, rows: Option<Range<usize>>) -> Logits {
+        let request = LogitsRequest { tokens: &self.tokens, attention_rows: rows, chunk };
+        let mut done = 0;
+        let progress = &mut |tokens| {
+            done += tokens;
+            true
+        };
+        let found = logits(&self.decoder, variant, &request, progress).unwrap();
+        assert_eq!(done, self.tokens.len());
+        found
+    }
+}
+
+fn assert_logits(found: &Logits, expected: &Tensor, what: &str) {
+    let expected = expected.squeeze(0).unwrap().to_vec2::<f32>().unwrap();
+    assert_eq!(found.logits.len(), expected.len() * expected[0].len(), "{what}");
+    for (row, (found, expected)) in found.logits.chunks_exact(found.vocab_size).zip(&expected).enumerate() {
+        for (f, e) in found.iter().zip(expected) {
+            assert!((f - e).abs() <= 1e-4 + 1e-4 * e.abs(), "{what}, row {row}: {f} instead of {e}");
+        }
+    }
+}
+
+#[test]
+fn logits_equal_the_reference_whatever_the_chunk_size() {
+    for folder in VECTORS.iter().filter_map(|name| common::vector(name)) {
+        let golden = Golden::open(&folder);
+        for (variant, prefix) in variants(&golden) {
+            let key = format!("{prefix}logits");
+            for chunk in [1, 7, golden.tokens.len()] {
+                let found = golden.logits(golden.variant(variant).as_ref(), chunk, None);
+                let what = format!("{} under {variant}, chunk {chunk}", folder.display());
+                assert_logits(&found, &golden.expected[&key], &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gguf_file_has_the_logits_of_the_reference() {
+    for (file, folder) in GGUF_FILES.iter().filter_map(|(file, name)| common::vector_as_gguf(file, name)) {
+        let golden = Golden::of(&file, &folder);
+        for (variant, prefix) in variants(&golden) {
+            let found = golden.logits(golden.variant(variant).as_ref(), 16, None);
+            let what = format!("{} under {variant}", file.display());
+            assert_logits(&found, &golden.expected[&format!("{prefix}logits")], &what);
+        }
+    }
+}
+
+/// Its golden checkpoint leaves rotary positions out where no GGUF file can say so.
+#[test]
+fn a_gguf_file_of_smollm3_has_no_rotary_positions_in_every_fourth_layer() {
+    let Some((file, folder)) = common::vector_as_gguf("smollm3", "smollm3") else { return };
+    let place = tempfile::tempdir().unwrap();
+    let config = std::fs::read(folder.join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    config["no_rope_layers"] = serde_json::json!([1, 1, 1, 0]);
+    std::fs::write(place.path().join("config.json"), config.to_string()).unwrap();
+    std::fs::copy(folder.join("model.safetensors"), place.path().join("model.safetensors")).unwrap();
+    let [directory, file] = [place.path(), &file].map(|path| {
+        let golden = Golden::of(path, &folder);
+        golden.logits(golden.variant("softmax").as_ref(), 64, None)
+    });
+    let shape = (1, directory.logits.len() / directory.vocab_size, directory.vocab_size);
+    let expected = Tensor::from_vec(directory.logits, shape, &Device::Cpu).unwrap();
+    assert_logits(&file, &expected, "smollm3.gguf");
+}
+
+#[test]
+fn attention_equals_the_reference() {
+    for folder in VECTORS.iter().filter_map(|name| common::vector(name)) {
+        let golden = Golden::open(&folder);
+        for (variant, prefix) in variants(&golden) {
+            let key = format!("{prefix}attentions");
+            let variant = golden.variant(variant);
+            let (layers, heads, t, _) = golden.expected[&key].dims4().unwrap();
+            let expected = golden.expected[&key].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            for chunk in [7, t] {
+                let found = golden.logits(variant.as_ref(), chunk, Some(0..t)).attentions.unwrap();
+                assert_eq!(found.shape(), [layers, heads, t, t]);
+                for (index, (f, e)) in found.weights().iter().zip(&expected).enumerate() {
+                    let (head, row, key_position) = (index / (t * t), index / t % t, index % t);
+                    assert!(
+                        (f - e).abs() <= 1e-5,
+                        "{} {key} head {}.{}, query {row}, key {key_position}, chunk {chunk}: {f} instead of {e}",
+                        folder.display(),
+                        head / heads,
+                        head % heads
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_of_attention_are_those_of_the_whole_picture() {
+    let Some(folder) = common::vector("llama") else { return };
+    let golden = Golden::open(&folder);
+    let variant = golden.variant("ssmax");
+    let t = golden.tokens.len();
+    let all = golden.logits(variant.as_ref(), 7, Some(0..t)).attentions.unwrap();
+    let some = golden.logits(variant.as_ref(), 7, Some(5..20)).attentions.unwrap();
+    let [layers, heads, rows, keys] = some.shape();
+    assert_eq!([layers, heads, rows, keys], [4, 4, 15, t]);
+    for (head, found) in some.weights().chunks_exact(rows * keys).enumerate() {
+        assert_eq!(found, &all.weights()[(head * t + 5) * t..][..rows * keys], "head {head}");
+    }
+}
+
+#[test]
+fn a_stop_between_two_chunks_is_heard() {
+    let Some(folder) = common::vector("llama") else { return };
+    let golden = Golden::open(&folder);
+    let request = LogitsRequest { tokens: &golden.tokens, attention_rows: None, chunk: 10 };
+    let mut calls = 0;
+    let stopped = logits(&golden.decoder, golden.variant("softmax").as_ref(), &request, &mut |_| {
+        calls += 1;
+        calls < 2
+    });
+    assert!(matches!(stopped, Err(niah::error::Error::Interrupted)) && calls == 2);
+}
+
+#[test]
+fn a_truncated_cache_gives_what_a_fresh_one_gives() {
+    let Some(folder) = common::vector("llama") else { return };
+    let golden = Golden::open(&folder);
+    let variant = golden.variant("ssmax");
+    let run = |cache: &mut _, tokens: &[u32]| {
+        let forward = Forward { variant: variant.as_ref(), keep_logits: 1, probe: None };
+        golden.decoder.forward(tokens, cache, forward).unwrap().to_vec2::<f32>().unwrap()
+    };
+    let mut cache = golden.decoder.new_cache(4);
+    run(&mut cache, &golden.tokens);
+    cache.truncate(20);
+    let reused = run(&mut cache, &golden.tokens[20..40]);
+    let fresh = run(&mut golden.decoder.new_cache(64), &golden.tokens[..40]);
+    let off = reused[0].iter().zip(&fresh[0]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-5, "off by {off}");
+}
+
+#[test]
+fn the_spec_counts_the_parameters_that_the_file_holds() {
+    for folder in VECTORS.iter().filter_map(|name| common::vector(name)) {
+        let tensors = candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu).unwrap();
+        let text = tensors.iter().filter(|(name, _)| !name.contains("visual."));
+        let stored: usize = text.map(|(_, tensor)| tensor.elem_count()).sum();
+        assert_eq!(Golden::open(&folder).decoder.spec().parameter_count(), stored, "{}", folder.display());
+    }
+}
+
+#[test]
+fn what_is_decoded_does_not_depend_on_the_expected_answer() {
+    let Some(folder) = common::vector("llama") else { return };
+    let decode = |answer: &[u32], sharing: bool| {
+        let golden = Golden::open(&folder);
+        let variant = golden.variant("ssmax");
+        let model = DecoderModel::new(golden.decoder, variant, 16);
+        let mut model = if sharing { model.sharing_prefixes(64) } else { model };
+        let request = Request {
+            tokens: &golden.tokens[..40],
+            answer,
+            max_new_tokens: 6,
+            end_tokens: &[],
+            spans: &[],
+            chosen_head: None,
+        };
+        // The second one meets the cache that the first has left.
+        [(); 2].map(|()| model.complete(request, &mut |_| true).unwrap().tokens)
+    };
+    let [tokens, _] = decode(&[], false);
+    assert_eq!(tokens.len(), 6);
+    let other = (tokens[2] + 1) % 8;
+    let wrong = [&tokens[..2], &[other], &tokens[3..]].concat();
+    let longer = [&tokens[..], &[other, other]].concat();
+    for answer in [&tokens[..1], &tokens[..3], &tokens, &longer, &wrong, &[other]] {
+        for sharing in [false, true] {
+            assert_eq!(decode(answer, sharing), [(); 2].map(|()| tokens.clone()), "{answer:?} of {tokens:?}");
+        }
+    }
+}

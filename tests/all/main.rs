@@ -1,0 +1,49 @@
+//! The integration tests, in one binary: a file a subject. Apart stand those that need a process of their own and say why:
+//! `isolated.rs`, `mutations` and `shipped.rs`.
+
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
+mod bad_config;
+mod bad_input;
+mod bench;
+mod chat_templates;
+mod cli;
+mod common;
+mod compare;
+mod config_cases;
+mod coverage;
+mod dtype;
+mod gemma3;
+mod gguf;
+mod golden;
+mod gradients;
+mod hub;
+mod hub_hostile;
+mod inspect;
+mod layers;
+mod layouts;
+mod logits;
+mod looked;
+mod loss;
+mod manners;
+mod multiscreen;
+mod multiscreen_command;
+mod multiscreen_gradients;
+mod oracle;
+mod pages;
+mod prefix_sharing;
+mod prompt_bytes;
+mod prompts;
+mod results;
+mod run;
+mod smollm2;
+mod standing;
+mod tensors;
+mod tokenizer;
+mod toys;
+mod train_command;
+mod training;
+mod variants;
+mod version;
+mod views;
+mod warnings;

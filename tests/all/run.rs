@@ -1,0 +1,677 @@
+//! A whole run without a model: a script answers, the runner scores, the directory keeps the rows, the report draws them.
+//! And what may befall a run: it is stopped, trials fail, files are torn, the plan changes.
+
+use crate::common;
+#[allow(dead_code, reason = "other tests use the rest")]
+use crate::toys;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::Device;
+use niah::attention::probe::ProbeRequest;
+use niah::attention::{AttentionProbe, AttentionRecorder, HeadRow};
+use niah::error::{Error, Result};
+use niah::export::style::Style;
+use niah::export::terminal::blocks;
+use niah::export::{csv as csv_form, json};
+use niah::generate::{Completion, LanguageModel, Request};
+use niah::grid::{ContextLength, Depth, Grid};
+use niah::haystack::Haystack;
+use niah::plan::{ChatChoice, ModelChoice, RunPlan, Settings};
+use niah::progress::Silent;
+use niah::prompt::{Form, Prompt, PromptPlan, Snap};
+use niah::report::data::Data;
+use niah::report::document::{Block, Document, Figure};
+use niah::report::heatmap::Heatmap;
+use niah::report::run::summary;
+use niah::report::{self, CellSummary, Report, Summary};
+use niah::runner::{Labels, RunContext, run_trials};
+use niah::score::SCORERS;
+use niah::spec::Dtype;
+use niah::store::csv;
+use niah::store::directory::{ATTENTION_CSV, RESULTS_CSV, RUN_JSON, RunDirectory, RunRecord, TOKENS_CSV};
+use niah::task::TASKS;
+use niah::tokenizer::Tokenize;
+use niah::trial::{AttentionRow, Finding, Outcome, Status, TokenRow, Trial};
+use toys::Toy;
+
+/// Shorter than this the script answers right.
+const RIGHT_BELOW: usize = 300;
+/// Shorter than this it looks at the needle.
+const LOOKS_BELOW: usize = 900;
+const LENGTHS: [usize; 3] = [256, 768, 1024];
+/// Needle mass of the script's heads where it looks, by layer and head; sums of powers of two, so that sums are exact.
+const MASS: [[f32; 2]; 2] = [[0.0, 0.25], [0.5, 0.125]];
+/// What is left of [`MASS`] where it does not look: no more than other spans get.
+const FAINT: f32 = 0.0;
+const LOGPROB: f64 = -0.5;
+
+/// A model by rule. Its answer and its attention depend on the prompt's length alone.
+#[derive(Default)]
+struct Script<'a> {
+    /// Tokens of the prompts that were asked, in order.
+    asked: Vec<usize>,
+    /// Set while the prompt of this number is read, from 0.
+    stop: Option<(usize, &'a AtomicBool)>,
+    /// Numbers of the prompts that fail.
+    fails: Vec<usize>,
+}
+
+impl LanguageModel for Script<'_> {
+    fn complete(
+        &mut self,
+        request: Request<'_>,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Completion> {
+        let (number, n) = (self.asked.len(), request.tokens.len());
+        self.asked.push(n);
+        if let Some((_, stop)) = self.stop.filter(|(at, _)| *at == number) {
+            stop.store(true, Ordering::Relaxed);
+        }
+        if !progress(n) {
+            return Err(Error::Interrupted);
+        }
+        if self.fails.contains(&number) {
+            return Err(Error::Compute("the script says so".to_string()));
+        }
+        let right = n < RIGHT_BELOW;
+        let tokens = if right { request.answer.to_vec() } else { request.answer[1..].to_vec() };
+        Ok(Completion {
+            tokens,
+            answer_logprobs: vec![LOGPROB; request.answer.len()],
+            answer_ranks: (1..=request.answer.len()).rev().collect(),
+            attention: attention(&request, n),
+        })
+    }
+}
+
+/// Every head puts half of its needle mass on the first token of the needle, half on the first of the value, and the
+/// rest on key 0. Only the first answering row looks.
+fn attention(request: &Request<'_>, n: usize) -> niah::attention::probe::AttentionCapture {
+    let (needle, value) = (request.spans[0][0].start, request.spans[1][0].start);
+    let mut probe = AttentionProbe::new(ProbeRequest {
+        rows: n - 1..n - 1 + request.answer.len(),
+        spans: request.spans.to_vec(),
+        chosen_head: request.chosen_head,
+    });
+    for (layer, heads) in MASS.iter().enumerate() {
+        for (head, &mass) in heads.iter().enumerate() {
+            for row in 0..request.answer.len() {
+                let mass = if row > 0 { 0.0 } else { mass * strength(n) };
+                let mut weights = vec![0.0; n + row];
+                weights[0] = 1.0 - mass;
+                weights[needle] += mass / 2.0;
+                weights[value] += mass / 2.0;
+                probe.record(HeadRow { layer, head, row: n - 1 + row, weights: &weights, window: None });
+            }
+        }
+    }
+    probe.finish()
+}
+
+fn strength(prompt_tokens: usize) -> f32 {
+    if prompt_tokens < LOOKS_BELOW { 1.0 } else { FAINT }
+}
+
+/// A grid of three lengths and two depths, two trials a cell, on a toy tokenizer.
+struct World {
+    tokenizer: Toy,
+    prompts: PromptPlan,
+    settings: Settings,
+}
+
+impl World {
+    fn new() -> Self {
+        let depths = [0.0, 50.0].map(|percent| Depth::from_percent(percent).unwrap()).to_vec();
+        let settings = Settings {
+            model: ModelChoice {
+                variant: "softmax".to_string(),
+                dtype: Some(Dtype::F32),
+                ..ModelChoice::of("script")
+            },
+            grid: Grid::new(LENGTHS.map(ContextLength).to_vec(), depths).unwrap(),
+            trials: 2,
+            seed: 7,
+            apply_chat_template: ChatChoice::Never,
+            ..Settings::default()
+        };
+        let prompts = PromptPlan {
+            task: (niah::registry::find("task", TASKS, "magic").unwrap().value)(),
+            haystack: Haystack::resolve("noise").unwrap(),
+            form: Form::Completion,
+            snap: Snap::Sentence,
+            answer_budget: None,
+        };
+        Self { tokenizer: toys::bytes(), prompts, settings }
+    }
+
+    fn trials(&self) -> Vec<Trial> {
+        let seed = self.settings.seed;
+        (0..self.settings.trials)
+            .flat_map(|index| self.settings.grid.cells().map(move |cell| Trial { cell, index, seed }))
+            .collect()
+    }
+
+    fn prompt(&self, trial: &Trial) -> Prompt {
+        self.prompts.build(trial, &self.tokenizer, &mut self.prompts.haystack_tokens(trial)).unwrap()
+    }
+
+    fn record(&self) -> RunRecord {
+        let identity: niah::plan::Identity =
+            serde_json::from_value(serde_json::to_value(&self.settings).unwrap()).unwrap();
+        let config_hash = identity.hash();
+        RunRecord {
+            niah: "test".to_string(),
+            run_id: config_hash[..8].to_string(),
+            config_hash,
+            command: vec!["niah".to_string()],
+            started_utc: niah::clock::now_utc(),
+            settings: self.settings.clone(),
+            variant: "softmax".to_string(),
+            variant_description: "m = 1".to_string(),
+            training_length: Some(300),
+            model: serde_json::Value::Null,
+            tokens: serde_json::Value::Null,
+            warnings: Vec::new(),
+            machine: serde_json::Value::Null,
+            identity,
+        }
+    }
+
+    fn open(&self, directory: &Path) -> Result<RunDirectory> {
+        RunDirectory::open(directory, &self.record(), true)
+    }
+
+    /// What `niah run` does: opens the directory and runs the trials that it does not hold yet.
+    fn run(&self, directory: &Path, model: &mut Script<'_>, stop: &AtomicBool) -> Result<Vec<Outcome>> {
+        let record = self.record();
+        let mut store = self.open(directory)?;
+        let done = store.done();
+        let missing: Vec<_> =
+            self.trials().into_iter().filter(|trial| !done.contains(&trial.row_id())).collect();
+        let context = RunContext {
+            prompts: &self.prompts,
+            tokenizer: &self.tokenizer,
+            scorer: niah::registry::find("scorer", SCORERS, &self.settings.scorer).unwrap().value,
+            end_tokens: &[],
+            keep_tokens: true,
+            labels: Labels {
+                run_id: record.run_id,
+                model: self.settings.model.name.clone(),
+                variant: record.variant,
+                config_hash: record.config_hash,
+            },
+        };
+        run_trials(&context, &missing, model, &mut store, &mut Silent, stop)?;
+        Ok(store.outcomes().to_vec())
+    }
+
+    fn run_all(&self, directory: &Path) -> Vec<Outcome> {
+        self.run(directory, &mut Script::default(), &AtomicBool::new(false)).unwrap()
+    }
+
+    fn cells(&self, outcomes: &[Outcome]) -> Vec<CellSummary> {
+        report::cells(outcomes, &self.settings.grid.cells().collect::<Vec<_>>())
+    }
+
+    fn cells_csv(&self, outcomes: &[Outcome]) -> String {
+        self.written(outcomes, csv_form::write)
+    }
+
+    /// The cells in a form.
+    fn written(&self, outcomes: &[Outcome], form: fn(&Report, &Style) -> Result<Vec<u8>>) -> String {
+        let report = Report { document: Document::default(), data: Data::rows(self.cells(outcomes)) };
+        String::from_utf8(form(&report, &Style::plain(100)).unwrap()).unwrap()
+    }
+
+    /// Both heatmaps and the summary.
+    fn drawn(&self, outcomes: &[Outcome]) -> String {
+        let (cells, style) = (self.cells(outcomes), Style::plain(100));
+        let maps = [Heatmap::accuracy(&cells, Some(300)), Heatmap::needle_mass(&cells, Some(300))];
+        let maps = maps.map(|map| Block::Figure(Figure::heatmap("map", map)));
+        blocks(&[&maps[..], &summary(&Summary::of(outcomes))].concat(), &style)
+    }
+}
+
+fn outcomes(directory: &Path) -> Vec<Outcome> {
+    csv::read(directory.join(RESULTS_CSV)).unwrap()
+}
+
+/// The rows without what the clock decides.
+fn timeless(directory: &Path) -> Vec<Outcome> {
+    let clockless = |row| Outcome { duration_seconds: None, timestamp_utc: String::new(), ..row };
+    outcomes(directory).into_iter().map(clockless).collect()
+}
+
+fn text(directory: &Path, file: &str) -> String {
+    fs::read_to_string(directory.join(file)).unwrap()
+}
+
+fn assert_same_run(one: &Path, other: &Path) {
+    assert_eq!(timeless(one), timeless(other));
+    assert_eq!(text(one, ATTENTION_CSV), text(other, ATTENTION_CSV));
+    assert_eq!(text(one, TOKENS_CSV), text(other, TOKENS_CSV));
+}
+
+#[test]
+fn a_row_says_what_was_asked_and_what_came_of_it() {
+    let world = World::new();
+    let directory = tempfile::tempdir().unwrap();
+    world.run_all(directory.path());
+    let (rows, trials, record) = (outcomes(directory.path()), world.trials(), world.record());
+    assert_eq!(rows.len(), trials.len());
+    for (row, trial) in rows.iter().zip(&trials) {
+        let prompt = world.prompt(trial);
+        let n = prompt.tokens.len();
+        let right = n < RIGHT_BELOW;
+        let answer = &prompt.expected[0];
+        let strength = f64::from(strength(n));
+        let finding = match () {
+            () if right => Finding::Found,
+            () if n < LOOKS_BELOW => Finding::Looked,
+            () => Finding::Missed,
+        };
+        let expected = Outcome {
+            run_id: record.run_id.clone(),
+            model: "script".to_string(),
+            variant: "softmax".to_string(),
+            task: "magic".to_string(),
+            context_length: trial.cell.context_length.0,
+            depth_percent: trial.cell.depth,
+            trial: trial.index,
+            seed: 7,
+            prompt_tokens: Some(n),
+            actual_depth_percent: Some(prompt.actual_depth.percent()),
+            needle_start: Some(prompt.needles[0].start),
+            needle_end: Some(prompt.needles[0].end),
+            needle: prompt.needle_texts[0].clone(),
+            question: prompt.question.clone(),
+            expected_answer: answer.clone(),
+            model_response: Some(if right { answer.clone() } else { answer[1..].to_string() }),
+            score: Some(if right { 1.0 } else { 0.0 }),
+            correct: Some(right),
+            answer_logprob: Some(LOGPROB * answer.len() as f64),
+            answer_rank: Some(answer.len()),
+            outcome: Some(finding),
+            needle_mass_top: Some(0.5 * strength),
+            needle_mass_mean: Some(0.875 / 4.0 * strength),
+            status: Status::Ok,
+            error: None,
+            duration_seconds: row.duration_seconds,
+            timestamp_utc: row.timestamp_utc.clone(),
+            config_hash: record.config_hash.clone(),
+            row_id: format!("{}:{}:{}", trial.cell.context_length.0, trial.cell.depth, trial.index),
+            value_start: Some(prompt.values[0].start),
+            value_end: Some(prompt.values[0].end),
+            prompt_hash: Some(prompt.prompt_hash.clone()),
+            total_mass_top: None,
+            control_spans: Some(prompt.controls().len()).filter(|spans| *spans > 0),
+            control_mass_top: Some(0.0).filter(|_| !prompt.controls().is_empty()),
+        };
+        assert_eq!(row, &expected);
+        assert_eq!(row.control_spans.is_some(), trial.cell.context_length.0 > 256, "room for the controls");
+        assert!(row.duration_seconds.is_some() && row.timestamp_utc.ends_with('Z'));
+        let span = |start: Option<usize>, end: Option<usize>| &prompt.tokens[start.unwrap()..end.unwrap()];
+        let decode = |tokens| world.tokenizer.decode(tokens).unwrap();
+        assert_eq!(decode(span(row.needle_start, row.needle_end)), row.needle);
+        assert_eq!(decode(span(row.value_start, row.value_end)), row.expected_answer);
+    }
+}
+
+#[test]
+fn every_head_of_every_trial_has_a_row_that_joins() {
+    let world = World::new();
+    let directory = tempfile::tempdir().unwrap();
+    world.run_all(directory.path());
+    let rows: Vec<AttentionRow> = csv::read(directory.path().join(ATTENTION_CSV)).unwrap();
+    let trials = world.trials();
+    assert_eq!(rows.len(), 4 * trials.len());
+    for (trial, rows) in trials.iter().zip(rows.chunks(4)) {
+        let prompt = world.prompt(trial);
+        let (n, answer) = (prompt.tokens.len() as f64, prompt.answer_tokens.len() as f64);
+        for (row, (layer, head)) in rows.iter().zip([(0, 0), (0, 1), (1, 0), (1, 1)]) {
+            assert_eq!((&row.row_id, row.layer, row.head), (&trial.row_id(), layer, head));
+            assert_eq!(row.run_id, world.record().run_id);
+            let mass = f64::from(MASS[layer][head] * strength(prompt.tokens.len()));
+            assert_eq!((row.needle_mass, row.value_mass, row.total_mass), (mass, mass / 2.0, 1.0));
+            assert_eq!((row.sink_mass, row.argmax_position), (1.0 - mass, 0));
+            let close = |found: f64, expected: f64| (found - expected).abs() < 1e-12;
+            assert!(close(row.lift.unwrap(), mass * n / prompt.needles[0].len() as f64));
+            let entropy: f64 =
+                [1.0 - mass, mass / 2.0, mass / 2.0].iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum();
+            assert!(close(row.entropy.unwrap(), entropy));
+            // One answering row of all looks at the needle.
+            assert!(close(row.answer_needle_mass, mass / answer));
+            assert!(close(row.answer_value_mass, mass / 2.0 / answer));
+            assert!(close(row.answer_total_mass, 1.0));
+            assert!(close(row.answer_sink_mass, 1.0 - mass / answer));
+        }
+    }
+}
+
+#[test]
+fn every_token_of_every_prompt_has_a_row_with_its_text_and_its_masses() {
+    let world = World::new();
+    let directory = tempfile::tempdir().unwrap();
+    world.run_all(directory.path());
+    let rows: Vec<TokenRow> = csv::read(directory.path().join(TOKENS_CSV)).unwrap();
+    let mut rows = rows.as_slice();
+    for trial in world.trials() {
+        let prompt = world.prompt(&trial);
+        let (own, others) = rows.split_at(prompt.tokens.len());
+        rows = others;
+        assert!(own.iter().all(|row| row.row_id == trial.row_id()));
+        assert!(own.iter().map(|row| row.position).eq(0..prompt.tokens.len()));
+        let texts: String = own.iter().map(|row| row.token.as_str()).collect();
+        assert_eq!(texts, world.tokenizer.decode(&prompt.tokens).unwrap());
+        let strength = f64::from(strength(prompt.tokens.len()));
+        let (needle, value) = (prompt.needles[0].start, prompt.values[0].start);
+        for (mass_mean, mass_top_head, position) in [
+            (1.0 - 0.875 / 4.0 * strength, 1.0 - 0.5 * strength, 0),
+            (0.875 / 8.0 * strength, 0.25 * strength, needle),
+            (0.875 / 8.0 * strength, 0.25 * strength, value),
+            (0.0, 0.0, value + 1),
+        ] {
+            assert_eq!((own[position].mass_mean, own[position].mass_top_head), (mass_mean, mass_top_head));
+        }
+    }
+    assert!(rows.is_empty());
+}
+
+#[test]
+fn the_report_is_drawn_from_the_rows() {
+    let world = World::new();
+    let directory = tempfile::tempdir().unwrap();
+    let outcomes = world.run_all(directory.path());
+    let header = "context_length,depth_percent,n,n_correct,accuracy,ci_low,ci_high,ci_method,n_error,n_skipped,\
+                  needle_mass_top_mean,needle_mass_top_sd,answer_logprob_mean,total_mass_mean,needle_share_mean";
+    let (all, none) = ("1.0,0.3423802275066531,1.0,wilson", "0.0,0.0,0.6576197724933469,wilson");
+    let lines = [
+        header.to_string(),
+        format!("256,0.0,2,2,{all},0,0,0.5,0.0,-3.5,,"),
+        format!("256,50.0,2,2,{all},0,0,0.5,0.0,-3.5,,"),
+        format!("768,0.0,2,0,{none},0,0,0.5,0.0,-3.5,,"),
+        format!("768,50.0,2,0,{none},0,0,0.5,0.0,-3.5,,"),
+        format!("1024,0.0,2,0,{none},0,0,0.0,0.0,-3.5,,"),
+        format!("1024,50.0,2,0,{none},0,0,0.0,0.0,-3.5,,"),
+    ];
+    assert_eq!(world.cells_csv(&outcomes), lines.join("\n") + "\n");
+    let drawn = world.drawn(&outcomes);
+    for line in [
+        "depth %   256    |  768       1k",
+        "     50  100% @@ |   0%       0%",
+        "     50  0.50 == | 0.50 ==  0.00",
+        "    256    4         4       100%   34-100%         0.500        0",
+        "    all   12         4        33%     5-84%         0.333        0",
+        "found 4, looked 4, missed 4",
+    ] {
+        assert!(drawn.lines().any(|drawn| drawn == line), "{line:?} in\n{drawn}");
+    }
+}
+
+#[test]
+fn cells_that_have_not_run_stay_missing() {
+    let world = World::new();
+    let directory = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    let mut model = Script { stop: Some((3, &stop)), ..Script::default() };
+    let error = world.run(directory.path(), &mut model, &stop).unwrap_err();
+    assert!(matches!(error, Error::Interrupted), "{error}");
+    let outcomes = outcomes(directory.path());
+    let csv = world.cells_csv(&outcomes);
+    assert!(csv.contains("\n768,50.0,0,0,,,,,0,0,,,,,\n1024,0.0,0,0,,,,,0,0,,,,,\n"), "{csv}");
+    let json: serde_json::Value = serde_json::from_str(&world.written(&outcomes, json::write)).unwrap();
+    assert_eq!(json[5]["accuracy"], serde_json::Value::Null);
+    let drawn = world.drawn(&outcomes);
+    for line in ["      0  100% @@ |   0%      .", "     50  100% @@ |  .        .", " .  missing: 3"] {
+        assert!(drawn.lines().any(|drawn| drawn == line), "{line:?} in\n{drawn}");
+    }
+}
+
+#[test]
+fn a_run_that_was_stopped_goes_on_to_the_same_end() {
+    let world = World::new();
+    let (whole, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    world.run_all(whole.path());
+    let trials = world.trials().len();
+    // Once before anything is done, once in the middle, once at the last trial.
+    for (done, more) in [(0, 0), (0, 5), (5, trials - 6)] {
+        let stop = AtomicBool::new(false);
+        let mut model = Script { stop: Some((more, &stop)), ..Script::default() };
+        let error = world.run(stopped.path(), &mut model, &stop).unwrap_err();
+        assert!(matches!(error, Error::Interrupted), "{error}");
+        assert_eq!(model.asked.len(), more + 1, "a trial that was done ran again");
+        assert_eq!(outcomes(stopped.path()).len(), done + more);
+        let attention: Vec<AttentionRow> = csv::read(stopped.path().join(ATTENTION_CSV)).unwrap();
+        assert_eq!(attention.len(), 4 * (done + more));
+    }
+    let mut model = Script::default();
+    world.run(stopped.path(), &mut model, &AtomicBool::new(false)).unwrap();
+    assert_eq!(model.asked.len(), 1);
+    assert_same_run(stopped.path(), whole.path());
+    // Nothing is left to do.
+    let before = text(stopped.path(), RESULTS_CSV);
+    world.run(stopped.path(), &mut model, &AtomicBool::new(true)).unwrap();
+    assert_eq!((model.asked.len(), text(stopped.path(), RESULTS_CSV)), (1, before));
+}
+
+#[test]
+fn a_trial_that_failed_is_recorded_and_tried_again() {
+    let world = World::new();
+    let (whole, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    world.run_all(whole.path());
+    let mut model = Script { fails: vec![1, 4], ..Script::default() };
+    let rows = world.run(other.path(), &mut model, &AtomicBool::new(false)).unwrap();
+    assert_eq!(rows.len(), world.trials().len(), "the run goes on behind a failed trial");
+    let failed = &rows[1];
+    assert_eq!((failed.status, failed.error.as_deref()), (Status::Error, Some("the script says so")));
+    assert_eq!(
+        (failed.context_length, failed.depth_percent, failed.row_id.as_str()),
+        (256, Depth::from_percent(50.0).unwrap(), "256:50:0")
+    );
+    assert_eq!(
+        (failed.score, failed.correct, failed.prompt_tokens, failed.needle_mass_top, failed.outcome),
+        (None, None, None, None, None)
+    );
+    assert_eq!(outcomes(other.path()), rows);
+    assert!(
+        world
+            .cells_csv(&rows)
+            .contains("\n256,50.0,1,1,1.0,0.20654931437723742,1.0,wilson,1,0,0.5,,-3.5,,\n")
+    );
+    assert!(world.drawn(&rows).contains("2 failed trials are left out"));
+
+    let mut model = Script::default();
+    let rows = world.run(other.path(), &mut model, &AtomicBool::new(false)).unwrap();
+    assert_eq!((model.asked.len(), rows.len()), (2, world.trials().len() + 2));
+    let again: Vec<_> = rows[rows.len() - 2..].iter().map(|row| row.row_id.as_str()).collect();
+    assert_eq!(again, ["256:50:0", "1024:0:0"]);
+    let untouched = csv::read(whole.path().join(RESULTS_CSV)).unwrap();
+    assert_eq!(world.cells_csv(&rows), world.cells_csv(&untouched));
+    let mut model = Script::default();
+    world.run(other.path(), &mut model, &AtomicBool::new(false)).unwrap();
+    assert!(model.asked.is_empty());
+}
+
+#[test]
+fn a_run_that_died_at_any_moment_of_a_trial_goes_on_to_the_same_end() {
+    /// Lines of a table that belong to the first `trials` trials, the header before them.
+    fn upto(table: &str, trials: usize) -> usize {
+        let Some(next) = World::new().trials().get(trials).map(Trial::row_id) else { return table.len() };
+        table.find(&format!(",{next},")).map_or(table.len(), |at| table[..at].rfind('\n').unwrap() + 1)
+    }
+    let world = World::new();
+    let (whole, torn) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    world.run_all(whole.path());
+    let [results, attention, tokens] =
+        [RESULTS_CSV, ATTENTION_CSV, TOKENS_CSV].map(|file| text(whole.path(), file));
+    for done in [0, 7] {
+        let results_end = results.split_inclusive('\n').take(1 + done).map(str::len).sum::<usize>();
+        let row = results.split_inclusive('\n').nth(1 + done).unwrap().len();
+        let (attention_end, tokens_end) = (upto(&attention, done), upto(&tokens, done));
+        let (attention_next, tokens_next) = (upto(&attention, done + 1), upto(&tokens, done + 1));
+        // The tables are written in this order: attention, tokens, results.
+        for (attention_cut, tokens_cut, results_cut) in [
+            (attention_end + 5, tokens_end, results_end),
+            (attention_next - 1, tokens_end, results_end),
+            (attention_next, tokens_end, results_end),
+            (attention_next, tokens_next - 20, results_end),
+            (attention_next, tokens_next, results_end),
+            (attention_next, tokens_next, results_end + 1),
+            (attention_next, tokens_next, results_end + row - 1),
+        ] {
+            fs::copy(whole.path().join(RUN_JSON), torn.path().join(RUN_JSON)).unwrap();
+            fs::write(torn.path().join(ATTENTION_CSV), &attention[..attention_cut]).unwrap();
+            fs::write(torn.path().join(TOKENS_CSV), &tokens[..tokens_cut]).unwrap();
+            fs::write(torn.path().join(RESULTS_CSV), &results[..results_cut]).unwrap();
+            let mut model = Script::default();
+            world.run(torn.path(), &mut model, &AtomicBool::new(false)).unwrap();
+            assert_eq!(model.asked.len(), world.trials().len() - done);
+            assert_same_run(torn.path(), whole.path());
+        }
+    }
+}
+
+#[test]
+fn a_run_that_died_before_its_first_row_begins_again() {
+    let world = World::new();
+    let (whole, torn) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    world.run_all(whole.path());
+    let header = text(whole.path(), RESULTS_CSV).lines().next().unwrap().to_string() + "\n";
+    for torn_header in ["", "run_", header.as_str()] {
+        for file in [RUN_JSON, ATTENTION_CSV, TOKENS_CSV] {
+            fs::remove_file(torn.path().join(file)).unwrap_or(());
+        }
+        fs::write(torn.path().join(RESULTS_CSV), torn_header).unwrap();
+        world.run_all(torn.path());
+        assert_same_run(torn.path(), whole.path());
+    }
+}
+
+#[test]
+fn rows_of_a_trial_that_never_ended_are_removed() {
+    let world = World::new();
+    let (whole, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    world.run_all(whole.path());
+    // As after a crash between the long tables and the row that makes them count.
+    let results = text(whole.path(), RESULTS_CSV);
+    let kept: String = results.split_inclusive('\n').take(1 + 7).collect();
+    for name in [RUN_JSON, ATTENTION_CSV, TOKENS_CSV] {
+        fs::copy(whole.path().join(name), other.path().join(name)).unwrap();
+    }
+    fs::write(other.path().join(RESULTS_CSV), kept).unwrap();
+    drop(world.open(other.path()).unwrap());
+    let attention: Vec<AttentionRow> = csv::read(other.path().join(ATTENTION_CSV)).unwrap();
+    let tokens: Vec<TokenRow> = csv::read(other.path().join(TOKENS_CSV)).unwrap();
+    let done: Vec<_> = world.trials()[..7].iter().map(Trial::row_id).collect();
+    assert_eq!(attention.len(), 4 * 7);
+    assert!(attention.iter().all(|row| done.contains(&row.row_id)));
+    assert!(tokens.iter().all(|row| done.contains(&row.row_id)));
+    world.run_all(other.path());
+    assert_same_run(other.path(), whole.path());
+    let mut files: Vec<_> =
+        fs::read_dir(other.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    files.sort();
+    assert_eq!(files, [ATTENTION_CSV, RESULTS_CSV, RUN_JSON, TOKENS_CSV]);
+}
+
+#[test]
+fn another_plan_is_refused_with_the_difference_named() {
+    let world = World::new();
+    let directory = tempfile::tempdir().unwrap();
+    world.run_all(directory.path());
+    let files = [RUN_JSON, RESULTS_CSV, ATTENTION_CSV, TOKENS_CSV];
+    let before = files.map(|file| text(directory.path(), file));
+    let mut other = World::new();
+    other.settings.seed = 8;
+    other.settings.model.variant = "ssmax".to_string();
+    let Err(error) = other.open(directory.path()) else { panic!("the plan has changed") };
+    assert!(matches!(error, Error::PlanChanged { .. }));
+    let message = error.to_string();
+    for part in ["seed: 7 -> 8", r#"variant: "softmax" -> "ssmax""#, "-o"] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+    assert_eq!(files.map(|file| text(directory.path(), file)), before);
+}
+
+#[test]
+fn a_plan_that_left_no_results_gives_way_to_another() {
+    let world = World::new();
+    let directory = tempfile::tempdir().unwrap();
+    drop(world.open(directory.path()).unwrap());
+    let mut other = World::new();
+    other.settings.seed = 8;
+    drop(other.open(directory.path()).unwrap());
+    assert_eq!(RunRecord::read(directory.path()).unwrap().settings.seed, 8);
+}
+
+#[test]
+fn of_plans_that_begin_at_once_one_gets_the_directory() {
+    const PLANS: u64 = 4;
+    for _ in 0..10 {
+        let directory = tempfile::tempdir().unwrap();
+        let together = Barrier::new(PLANS as usize);
+        let open = |seed| {
+            let mut world = World::new();
+            world.settings.seed = seed;
+            together.wait();
+            (seed, world.open(directory.path()))
+        };
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..PLANS).map(|seed| scope.spawn(move || open(seed))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let winners: Vec<u64> =
+            opened.iter().filter(|(_, store)| store.is_ok()).map(|(seed, _)| *seed).collect();
+        assert_eq!(winners.len(), 1);
+        assert_eq!(RunRecord::read(directory.path()).unwrap().settings.seed, winners[0]);
+    }
+}
+
+#[test]
+fn results_without_their_run_json_are_left_alone() {
+    let world = World::new();
+    let directory = tempfile::tempdir().unwrap();
+    world.run_all(directory.path());
+    fs::remove_file(directory.path().join(RUN_JSON)).unwrap();
+    let before = text(directory.path(), RESULTS_CSV);
+    let Err(error) = world.open(directory.path()) else { panic!("whose results are they?") };
+    assert!(error.to_string().contains("without run.json"), "{error}");
+    assert_eq!(text(directory.path(), RESULTS_CSV), before);
+    assert!(!directory.path().join(RUN_JSON).exists());
+}
+
+#[test]
+fn weights_are_read_for_their_hash_only_when_results_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    common::tiny_checkpoint(directory.path());
+    let model = ModelChoice::of(directory.path().display().to_string());
+    let plan = RunPlan::resolve(Settings { model, ..World::new().settings }, &Device::Cpu).unwrap();
+    fs::remove_file(directory.path().join("model.safetensors")).unwrap();
+    assert_eq!(plan.probe_prompts().unwrap().len(), 6, "prompts need no weights");
+    assert!(plan.identity().unwrap_err().to_string().contains("model.safetensors"));
+}
+
+#[test]
+fn another_program_evaluates_a_grid_in_one_call_and_without_a_word() {
+    let directory = tempfile::tempdir().unwrap();
+    common::tiny_checkpoint(directory.path());
+    let model = ModelChoice::of(directory.path().display().to_string());
+    let settings = Settings { model, max_new_tokens: Some(2), ..World::new().settings };
+    let run = niah::evaluate(settings, &niah::Device::Cpu).unwrap();
+    assert_eq!((run.cells().len(), run.outcomes.len(), run.planned()), (6, 12, 12));
+    assert!(run.cells().iter().all(|cell| cell.n == 2 && cell.needle_mass_top_mean.is_some()));
+    run.check().unwrap();
+    assert_eq!(run.record.settings.model.dtype, Some(Dtype::F32), "the precision is settled");
+}
+
+#[test]
+fn settings_without_a_word_run_the_checkpoint_that_comes_with_niah() {
+    let settings = Settings::default();
+    let plan = RunPlan::resolve(settings.clone(), &Device::Cpu).unwrap();
+    assert_eq!(plan.trials().len(), 15);
+    assert_eq!(settings.model.name, niah::checkpoint::DEFAULT_CHECKPOINT);
+}

@@ -1,0 +1,337 @@
+//! `niah view`, `niah attend` and `niah prompts` through the binary: a run and its prompts looked at.
+
+use crate::common;
+
+use std::fs;
+use std::process::Stdio;
+
+use common::bench::{Bench, stderr};
+use common::grid::{GRID, TRIALS, spoil};
+use serde_json::Value;
+
+#[test]
+fn a_run_is_viewed_without_its_model() {
+    let bench = Bench::new();
+    let drawn = bench.grid(&["-o", "out"]);
+    let csv = bench.grid(&["-o", "out", "--output-format", "csv"]);
+    fs::remove_dir_all(bench.path("tiny")).unwrap();
+    assert_eq!(bench.stdout(&["view", "out"]), drawn);
+    assert_eq!(bench.stdout(&["view", "out", "--output-format", "csv"]), csv);
+    let json: Value = serde_json::from_str(&bench.stdout(&["view", "out", "--output-format=json"])).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), 6);
+
+    let layers = bench.stdout(&["view", "out", "--by", "layer", "--length", "200", "--depth", "0"]);
+    assert!(layers.contains("Needle mass by layer and head, 200 tokens, depth 0%\n"), "{layers}");
+    let default = bench.stdout(&["view", "out", "--by", "layer"]);
+    assert!(default.contains("Needle mass by layer and head, 300 tokens, depth 50%\n"), "{default}");
+    let masses: Vec<f64> = bench
+        .attention("out")
+        .iter()
+        .filter(|row| row.row_id.starts_with("300:50:") && (row.layer, row.head) == (3, 3))
+        .map(|row| row.needle_mass)
+        .collect();
+    let last = format!("{:.2}", masses.iter().sum::<f64>() / 2.0);
+    let line = default.lines().find(|line| line.trim_start().starts_with("3 ")).unwrap();
+    assert!(line.contains(&last), "{last} in {line}");
+    let table = bench.stdout(&["view", "out", "--by", "layer", "--output-format", "csv"]);
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!((rows[0], rows.len()), ("layer,head,n,needle_mass,total_mass", 1 + 4 * 4));
+    let mean = masses.iter().sum::<f64>() / 2.0;
+    assert!(rows[16].starts_with(&format!("3,3,2,{mean},")), "{}", rows[16]);
+    let json = bench.stdout(&["view", "out", "--by", "layer", "--output-format", "json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let total = json[15]["total_mass"].as_f64().unwrap();
+    assert!((total - 1.0).abs() < 1e-5, "{total}");
+    let head = serde_json::json!({"layer": 3, "head": 3, "n": 2, "needle_mass": mean, "total_mass": total});
+    assert_eq!((json.as_array().unwrap().len(), &json[15]), (16, &head));
+
+    for (arguments, message) in [
+        (
+            &["view", "out", "--by", "layer", "--length", "250"][..],
+            "--length: found 250, expected a length of the run: 200, 300",
+        ),
+        (
+            &["view", "out", "--by", "layer", "--depth", "10"],
+            "--depth: found 10, expected a depth of the run: 0, 50, 100",
+        ),
+        (&["view", "tiny"], "no run here"),
+        (&["view", "out", "--output-format", "xml"], "table, csv, json"),
+    ] {
+        bench.refused(arguments, &[message]);
+    }
+}
+
+#[test]
+fn a_prompt_is_shaded_from_kept_tokens_and_from_the_model_alike() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "kept", "--tokens"]);
+    bench.grid(&["-o", "bare"]);
+    let cell = ["--length", "200", "--depth", "100", "--trial", "1"];
+    let attend = |directory: &str, more: &[&str]| {
+        let output = bench.output(&[&["attend", directory], &cell[..], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        (String::from_utf8(output.stdout.clone()).unwrap(), stderr(&output))
+    };
+    let again = "running the trial again";
+    for head in ["mean", "top"] {
+        let (stored, progress) = attend("kept", &["--head", head]);
+        assert!(!progress.contains(again), "{progress}");
+        let (computed, progress) = attend("bare", &["--head", head]);
+        assert!(progress.contains(again), "{progress}");
+        assert_eq!(stored, computed);
+        assert!(stored.starts_with("tiny, softmax: length 200 depth 100% trial 1\nexpected \""), "{stored}");
+    }
+    let (one, progress) = attend("kept", &["--head", "1.2", "--top", "3"]);
+    assert!(progress.contains(again) && one.contains("head 1.2\n"), "{one}");
+    let heads = one.split_once("heads by needle mass\n").unwrap().1;
+    assert_eq!(heads.lines().count(), 2 + 3, "{heads}");
+    assert_ne!(one, attend("kept", &["--head", "1.3", "--top", "3"]).0);
+
+    for (arguments, message) in [
+        (&["attend", "kept", "--head", "9.9"][..], "a head from 0.0 to 3.3"),
+        (&["attend", "kept", "--head", "first"], "mean, top, or LAYER.HEAD"),
+        (&["attend", "kept", "--trial", "5"], "trial"),
+        (&["attend"], "<RUN|MODEL>"),
+    ] {
+        bench.refused(arguments, &[message]);
+    }
+}
+
+#[test]
+fn a_model_that_has_changed_since_the_run_is_not_shown_for_it() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "out", "--limit", "12"]);
+    spoil(&bench.path("tiny"), "model.norm.weight", 2.0);
+    let output = bench.output(&["attend", "out"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("model_sha256"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_text_of_ones_own_is_shaded() {
+    let bench = Bench::new();
+    let needle = "The cat is called Maud.";
+    fs::write(bench.path("cat.txt"), format!("It rains today. {needle} The door is red.\n")).unwrap();
+    let ask = ["--model", "tiny", "--query", "What is the cat called?"];
+    let page = bench.stdout(&[&["attend", "--text", "cat.txt", "--needle", needle], &ask[..]].concat());
+    let first = page.lines().next().unwrap();
+    assert_eq!(first, "tiny, softmax (m = 1): 81 tokens of cat.txt");
+    assert!(page.contains("attention of the last token, mean over all heads"), "{page}");
+    assert!(page.contains("heads by needle mass") && !page.contains("-0.0000"), "{page}");
+    let heads = page.split_once("heads by needle mass\n").unwrap().1;
+    assert!(heads.starts_with(" head   needle    total     sink"), "a value mass of no value: {heads}");
+    let both = ["attend", "--text", "cat.txt", "--needle", needle, "--needle", "The door is red.", "--top=1"];
+    let two = bench.stdout(&[&both[..], &ask].concat());
+    let marks = |page: &str| page.matches("[[").count();
+    assert!(marks(&two) > marks(&page), "the second passage is not marked: {two}");
+    let bare = bench.stdout(&[&["attend", "--text", "cat.txt", "--head=0.0"], &ask[..]].concat());
+    assert!(bare.contains("head 0.0") && !bare.contains("heads by needle mass"), "{bare}");
+
+    let mut child = bench.command(&[&["attend", "--text", "-"], &ask[..]].concat());
+    let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.as_ref().unwrap(), b"A text from a pipe.").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("tokens of -"), "{}", stderr(&output));
+
+    for (more, message) in [
+        (&["--text", "cat.txt", "--needle", "The dog"][..], "letter by letter"),
+        (&["--text", "cat.txt", "--needle", "is"], "occurs once"),
+        (&["--text", "none.txt"], "none.txt"),
+        (&["--text", "cat.txt", "--needle", needle, "--needle", "The dog"], "The dog"),
+        (&["--text", "cat.txt", "--variant", "sofmax"], "known: softmax, ssmax"),
+    ] {
+        bench.refused(&[&["attend"], more, &ask[..]].concat(), &[message]);
+    }
+}
+
+#[test]
+fn a_needle_may_begin_with_a_hyphen() {
+    let bench = Bench::new();
+    let prompts = ["prompts", "-m", "tiny", "--context-lengths", "400", "--depths", "50"];
+    let text = "- The answer is five today.";
+    let line = bench
+        .stdout(&[&prompts[..], &["--needle", text, "--question", "- What?", "--answer", "five"]].concat());
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["needles"][0], &line["question"]), (&text.into(), &"- What?".into()));
+}
+
+#[test]
+fn a_haystack_that_begins_again_is_said_by_every_command_that_reads_it() {
+    let bench = Bench::new();
+    fs::write(bench.path("short.txt"), "The river carried a boat. Nobody saw it pass the mill.").unwrap();
+    let plan = ["-m", "tiny", "--context-lengths=300,500", "--depths=50", "--haystack=short.txt"];
+    let ran = |command: &[&str]| {
+        let output = bench.output(&[command, &plan].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        (String::from_utf8(output.stdout.clone()).unwrap(), stderr(&output))
+    };
+    let (_, said) = ran(&["run", "-o", "out"]);
+    assert_eq!(said.matches("begins again: 300 holds it 3 times, 500 holds it ").count(), 1, "{said}");
+    let record: Value = serde_json::from_str(&bench.text("out/run.json")).unwrap();
+    assert!(record["warnings"].to_string().contains("begins again"), "{record}");
+    assert_eq!(record["tokens"]["haystack_loops"]["300"], 2);
+    let (dry, said) = ran(&["run", "--dry-run"]);
+    assert!(dry.contains("the longest prompt goes round ") && said.contains("begins again"), "{dry}{said}");
+    let (limited, _) = ran(&["run", "--dry-run", "--limit=1"]);
+    assert!(limited.contains("2 prompts (--limit: 1 of them now)\n"), "{limited}");
+    let (lines, said) = ran(&["prompts"]);
+    assert!(lines.contains("\"haystack_loops\":2,") && said.contains("one of them holds it "), "{said}");
+}
+
+#[test]
+fn a_scorer_that_counts_a_part_of_a_word_is_warned_of_once() {
+    let bench = Bench::new();
+    let run = |scorer: &str, needle: &str, question: &str| {
+        let flags =
+            ["run", "-m", "tiny", "--context-lengths=400", "--depths=50", "--haystack=noise", "--dry-run"];
+        let own = ["--scorer", scorer, "--needle", needle, "--question", question, "--answer", "red"];
+        stderr(&bench.output(&[&flags[..], &own].concat())).matches("--scorer contains finds").count()
+    };
+    assert_eq!(run("contains", "Fred says the secret is red.", "Which?"), 1);
+    assert_eq!(run("contains", "The secret is red.", "Which colour is preferred?"), 1);
+    assert_eq!(run("contains", "The secret is red.", "Which?"), 0);
+    let compare = ["compare", "tiny", "tiny", "--context-lengths=400", "--depths=50", "--haystack=noise"];
+    let own = ["--scorer=contains", "--needle=Fred is red.", "--question=Which?", "--answer=red"];
+    let said = stderr(&bench.output(&[&compare[..], &own].concat()));
+    assert_eq!(said.matches("--scorer contains finds").count(), 1, "{said}");
+    assert_eq!(run("match", "Fred says the secret is red.", "Which?"), 0);
+}
+
+#[test]
+fn prompts_are_lines_of_json_that_a_seed_decides() {
+    let bench = Bench::new();
+    let prompts = |more: &[&str]| bench.stdout(&[&["prompts", "--model", "tiny"], &GRID[..], more].concat());
+    let all = prompts(&[]);
+    assert_eq!(all, prompts(&["-o", "all.jsonl"]) + &bench.text("all.jsonl"));
+    let two: String = all.split_inclusive('\n').take(2).collect();
+    assert_eq!(prompts(&["--limit", "2"]), two);
+    assert_ne!(prompts(&["--seed", "4"]), all);
+    bench.grid(&["-o", "out"]);
+    let outcomes = bench.outcomes("out");
+    assert_eq!(all.lines().count(), TRIALS);
+    for (line, outcome) in all.lines().zip(outcomes) {
+        let line: serde_json::Map<String, Value> = serde_json::from_str(line).unwrap();
+        let keys: Vec<_> = line.keys().map(String::as_str).collect();
+        assert_eq!(
+            keys,
+            [
+                "row_id",
+                "context_length",
+                "depth_percent",
+                "actual_depth_percent",
+                "trial",
+                "seed",
+                "prompt",
+                "prompt_tokens",
+                "special_tokens",
+                "answer_budget",
+                "needles",
+                "needle_spans",
+                "value_spans",
+                "question",
+                "expected",
+                "haystack_loops",
+                "haystack_sha256",
+                "prompt_sha256",
+            ]
+        );
+        let prompt = line["prompt"].as_str().unwrap();
+        let span = |key: &str| {
+            let ends = |at: usize| line[key][0][at].as_u64().unwrap() as usize;
+            (ends(0), ends(1))
+        };
+        let (needle, value) = (span("needle_spans"), span("value_spans"));
+        // A token a byte, and no BOS.
+        assert_eq!(&prompt[needle.0..needle.1], line["needles"][0].as_str().unwrap());
+        assert_eq!(&prompt[value.0..value.1], line["expected"][0].as_str().unwrap());
+        assert_eq!((needle.0, needle.1), (outcome.needle_start.unwrap(), outcome.needle_end.unwrap()));
+        assert_eq!((value.0, value.1), (outcome.value_start.unwrap(), outcome.value_end.unwrap()));
+        assert_eq!(line["prompt_tokens"], prompt.len());
+        assert_eq!(line["prompt_tokens"], outcome.prompt_tokens.unwrap());
+        assert_eq!((&line["special_tokens"], &line["answer_budget"]), (&0.into(), &16.into()));
+        assert_eq!((&line["haystack_loops"], &line["seed"]), (&0.into(), &3.into()));
+        assert_eq!(line["row_id"], outcome.row_id.as_str());
+        assert_eq!(line["context_length"], outcome.context_length);
+        assert_eq!(line["depth_percent"], outcome.depth_percent.percent());
+        assert_eq!(line["actual_depth_percent"], outcome.actual_depth_percent.unwrap());
+        assert_eq!((&line["trial"], &line["question"]), (&outcome.trial.into(), &outcome.question.into()));
+        let ids: Vec<u8> = prompt.bytes().flat_map(|byte| u32::from(byte).to_le_bytes()).collect();
+        assert_eq!(line["prompt_sha256"], niah::hash::sha256_hex(ids));
+        assert_eq!(line["haystack_sha256"].as_str().unwrap().len(), 64);
+    }
+}
+
+#[test]
+fn the_rows_of_a_run_are_shown_for_a_spreadsheet_with_no_cell_that_is_a_formula() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "out", "--tokens"]);
+    let stored = bench.text("out/results.csv");
+    let with_formula = |text: &str| text.replacen(",What", ",=1+1 What", 1);
+    assert_ne!(with_formula(&stored), stored);
+    fs::write(bench.path("out/results.csv"), with_formula(&stored)).unwrap();
+    let rows =
+        |more: &[&str]| bench.stdout(&[&["view", "out", "--by", "trial", "--output-format"], more].concat());
+    assert_eq!(rows(&["csv"]), with_formula(&stored), "to the letter unless asked otherwise");
+    let safe = rows(&["csv", "--csv-safe"]);
+    assert!(safe.contains(",'=1+1 What") && !safe.contains(",=1+1"), "{safe}");
+    let numbers = |text: &str| text.lines().nth(2).unwrap().matches(",-").count();
+    assert_eq!(numbers(&safe), numbers(&stored), "numbers stay numbers");
+    let json: Value = serde_json::from_str(&rows(&["json", "--csv-safe"])).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), TRIALS);
+
+    let tokens = ["view", "out", "--by", "token", "--output-format", "csv", "--csv-safe"];
+    let tokens = bench.stdout(&tokens);
+    assert!(tokens.starts_with("run_id,row_id,position,token,"), "{}", &tokens[..80]);
+    assert_eq!(tokens.lines().next(), bench.text("out/tokens.csv").lines().next());
+    bench.refused(&["view", "out", "--by", "trial"], &["--output-format", "csv or json"]);
+}
+
+#[test]
+fn regression_tables_of_two_runs_do_not_mix_where_they_are_joined() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "one", "--tokens", "--limit=1"]);
+    bench.grid(&["-o", "two", "--tokens", "--limit=1", "--variant=ssmax-fixed"]);
+    let keys = |directory: &str| {
+        let outcome = bench.outcomes(directory).remove(0);
+        let attention = bench.attention(directory);
+        assert!(attention.iter().all(|row| (&row.run_id, &row.row_id) == (&outcome.run_id, &outcome.row_id)));
+        let tokens = bench.text(&format!("{directory}/tokens.csv"));
+        assert!(
+            tokens
+                .lines()
+                .skip(1)
+                .all(|row| row.is_empty() || row.starts_with(&outcome.run_id) || !row.contains(':'))
+        );
+        (outcome.run_id, outcome.row_id)
+    };
+    let (one, two) = (keys("one"), keys("two"));
+    assert_eq!(one.1, two.1);
+    assert_ne!(one.0, two.0);
+}
+
+#[test]
+fn every_report_comes_in_every_form() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "out", "--tokens", "--limit=1"]);
+    let reports: &[&[&str]] = &[
+        &["view", "out"],
+        &["view", "out", "--by", "layer", "--length=200", "--depth=0"],
+        &["compare", "out", "out"],
+        &["attend", "out", "--length=200", "--depth=0"],
+        &["inspect", "tiny"],
+        &["loss", "-m", "tiny", "--context-length=64", "-n=1"],
+    ];
+    let beginnings =
+        [("csv", ""), ("json", ""), ("markdown", "# "), ("html", "<!DOCTYPE html>"), ("svg", "<svg ")];
+    for report in reports {
+        for (form, beginning) in beginnings {
+            let written = bench.stdout(&[report, &["--output-format", form][..]].concat());
+            assert!(
+                written.starts_with(beginning) && written.lines().count() > 1,
+                "{report:?} {form}: {written}"
+            );
+        }
+        let json = bench.stdout(&[report, &["--output-format", "json"][..]].concat());
+        serde_json::from_str::<Value>(&json).unwrap();
+    }
+}
