@@ -4,6 +4,7 @@ mod configurations;
 mod flags;
 pub mod measured;
 mod multiscreen;
+pub mod published;
 pub mod report;
 mod ssmax;
 mod stages;
@@ -31,6 +32,8 @@ pub(crate) struct Kind {
     /// How many configurations, from the first, are told of in sentences.
     main: usize,
     paper: Paper,
+    /// The published numbers that it is held against.
+    numbers: &'static [published::Published],
     run: fn(&ExperimentArgs) -> Result<Made>,
     /// The sections of this experiment alone that come first.
     first: fn(&Experiment) -> Vec<Block>,
@@ -71,6 +74,7 @@ pub fn run(args: &ExperimentArgs) -> Result<()> {
             "checkpoints in fixtures/checkpoints; without it they are trained",
         ));
     }
+    let further = made.further.into_iter().chain(published::section(kind.numbers)).collect();
     let experiment = Experiment {
         title: kind.title.to_string(),
         method: args.method(&made.training, made.trials),
@@ -80,7 +84,7 @@ pub fn run(args: &ExperimentArgs) -> Result<()> {
         paper: kind.paper,
         configurations: made.configurations,
     };
-    write(&args.output.join(&args.name), &document(&experiment, (kind.first)(&experiment), made.further))
+    write(&args.output.join(&args.name), &document(&experiment, (kind.first)(&experiment), further))
 }
 
 /// Writes `report.md`, `report.html` and `figures/*.svg`.

@@ -12,16 +12,14 @@ use super::stages::{Stage, Stages};
 use super::{Kind, Made};
 use crate::cli::ExperimentArgs;
 use crate::error::Result;
-use crate::laboratory::report::{Paper, searches};
+use crate::laboratory::published;
+use crate::laboratory::report::searches;
 
 pub(super) const KIND: Kind = Kind {
     title: "Multiscreen beside Softmax and Scalable-Softmax, in miniature",
     main: 3,
-    paper: Paper {
-        retrieval: "The Multiscreen paper finds key-value lines answered nearly always to far past the training length.",
-        loss: "The Multiscreen paper compares losses by the number of parameters, as a section below does.",
-        positions: "The Multiscreen paper finds the loss of Multiscreen flat to far past the training length.",
-    },
+    paper: published::MULTISCREEN,
+    numbers: &[published::MULTISCREEN_SAVING, published::MULTISCREEN_SPEEDUP],
     run,
     first: |_| Vec::new(),
 };

@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 
 use super::{number, over_seeds};
+use crate::laboratory::published::{MULTISCREEN_SAVING, Published};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Series, Shape, Table};
 use crate::stats::{Interval, LineFit, line_fit, mean};
 
 /// The share of parameters that the paper saves.
-const PUBLISHED: (f64, f64) = (0.30, 0.40);
+const PUBLISHED: Published = MULTISCREEN_SAVING;
 /// A line is believed up to this factor from the sizes that it was fitted to.
 const EXTENDED: f64 = 2.0;
 /// Points that a fitted curve is drawn with.
@@ -208,7 +209,7 @@ fn drawn(family: &Family, color: usize) -> Vec<Series> {
 
 fn finding(sizes: &Sizes) -> String {
     let (base, other) = (&sizes.base.name, &sizes.other.name);
-    let published = format!("{:.0} to {:.0} % fewer", 100.0 * PUBLISHED.0, 100.0 * PUBLISHED.1);
+    let published = format!("{:.0} to {:.0} % fewer", 100.0 * PUBLISHED.low, 100.0 * PUBLISHED.high);
     let Some(equal) = EqualLoss::of(sizes) else {
         return format!(
             "More parameters do not make the loss smaller in both families here, so nothing can be said of the parameters that they \
@@ -262,8 +263,8 @@ enum Side {
 fn side(saved: f64) -> Side {
     match saved {
         saved if saved < 0.0 => Side::None,
-        saved if saved < PUBLISHED.0 => Side::Smaller,
-        saved if saved > PUBLISHED.1 => Side::Larger,
+        saved if saved < PUBLISHED.low => Side::Smaller,
+        saved if saved > PUBLISHED.high => Side::Larger,
         _ => Side::Published,
     }
 }

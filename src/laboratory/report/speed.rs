@@ -6,14 +6,11 @@
 use std::cmp::Ordering;
 
 use super::{StepLoss, final_loss, number, tokens};
+use crate::laboratory::published::{MULTISCREEN_SPEEDUP, MULTISCREEN_SPEEDUP_LENGTH};
 use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Series, Shape, Table};
 use crate::report::loss::over_texts;
 use crate::report::speed::Spread;
 use crate::stats::{LineFit, line_fit, mean};
-
-/// The range of published ratios, at [`PUBLISHED_LENGTH`] tokens.
-const PUBLISHED: (f64, f64) = (2.3, 3.2);
-const PUBLISHED_LENGTH: usize = 100_000;
 
 /// A model and its times.
 #[derive(Debug, Clone, PartialEq)]
@@ -207,10 +204,10 @@ fn finding(base: &Timed, other: &Timed) -> String {
             fit.slope, fit.r_squared
         )
     });
-    let (published_low, published_high) = PUBLISHED;
+    let (published_low, published_high) = (MULTISCREEN_SPEEDUP.low, MULTISCREEN_SPEEDUP.high);
     let published = format!("{published_low} to {published_high}");
     let verdict = match *high {
-        _ if *last < PUBLISHED_LENGTH => {
+        _ if *last < MULTISCREEN_SPEEDUP_LENGTH => {
             format!("The published range, {published}, is at 100K tokens, which are not measured here.")
         }
         ratio if ratio.max < published_low => {

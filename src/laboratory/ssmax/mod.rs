@@ -16,17 +16,19 @@ use super::stages::Stages;
 use super::{Kind, Made};
 use crate::cli::ExperimentArgs;
 use crate::error::Result;
-use crate::laboratory::report::{Claim, Paper, searches, verdicts};
+use crate::laboratory::published;
+use crate::laboratory::report::{Claim, searches, verdicts};
 
 pub(super) const KIND: Kind = Kind {
     title: "Scalable-Softmax against Softmax, in miniature",
     main: VARIANTS.len(),
-    paper: Paper {
-        retrieval: "The paper finds retrieval to about ten times the training length with SSMax where Softmax fails.",
-        loss: "The paper finds about 0.008 nats less with SSMax for a model of 162 million parameters.",
-        positions: "The paper sees the loss of Softmax rise past the training length and that of SSMax stay low to about twenty \
-                    times of it.",
-    },
+    paper: published::SSMAX,
+    numbers: &[
+        published::SSMAX_RETRIEVAL,
+        published::SSMAX_LOSS,
+        published::SSMAX_POSITIONS,
+        published::ROPE_THETA_SCALE,
+    ],
     run,
     first: verdicts::section,
 };
@@ -35,8 +37,6 @@ pub(super) const KIND: Kind = Kind {
 const SWAPPED: usize = 8;
 /// Learning rate of tuning.
 const TUNING_LR: &str = "3e-4";
-/// What the paper does to the base of rotary positions before it goes past the training length.
-const ROPE_THETA_SCALE: &str = "50";
 /// Tasks that tell what kind of retrieval is hard: distractors, and easier key-value lines.
 const TASKS: &[Measure] =
     &[Measure::Task("magic-multikey"), Measure::Task("abcdigits-5x6"), Measure::Task("abcdigits-5x2")];
@@ -217,11 +217,10 @@ impl Choice<'_> {
         for (part, row) in self.others() {
             plan.push(self.once(&row.name(), self.training(row, 1, &[]), SHORT));
             if part == Part::Rotary {
-                let scaled = Origin::Of(
-                    row.name(),
-                    ["--variant", "auto", "--rope-theta-scale", ROPE_THETA_SCALE].map(String::from).to_vec(),
-                );
-                plan.push(self.once(&format!("{}, theta x {ROPE_THETA_SCALE}", row.name()), scaled, SHORT));
+                let factor = published::ROPE_THETA_SCALE.low.to_string();
+                let flags = ["--variant", "auto", "--rope-theta-scale", &factor].map(String::from).to_vec();
+                let scaled = Origin::Of(row.name(), flags);
+                plan.push(self.once(&format!("{}, theta x {factor}", row.name()), scaled, SHORT));
             }
         }
         for row in self.main() {
