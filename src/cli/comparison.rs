@@ -108,9 +108,9 @@ pub struct DemoArgs {
     /// Trained with Softmax
     #[arg(long, value_name = "DIR", default_value = "shipped:softmax")]
     pub softmax: String,
-    /// Trained with Scalable-Softmax
+    /// Trained with SSMax
     ///
-    /// A checkpoint that has the tokenizer and the training length of the first.
+    /// Scalable-Softmax; the checkpoint has the tokenizer and the training length of the first.
     #[arg(long, value_name = "DIR", default_value = "shipped:ssmax")]
     pub ssmax: String,
     /// Multiscreen checkpoint, likewise

@@ -54,7 +54,7 @@ mod tests {
     use crate::export::palette::PALETTES;
     use crate::grid::DEPTH_SPACINGS;
     use crate::haystack::HAYSTACKS;
-    use crate::laboratory::EXPERIMENTS;
+    use crate::laboratory::{EXPERIMENTS, PARTS};
     use crate::model::kv_cache::KV_DTYPES;
     use crate::plan::CHAT_CHOICES;
     use crate::prompt::SNAPS;
@@ -115,6 +115,7 @@ mod tests {
             (rows(QK_NORMS), &["train qk_norm"]),
             (rows(TRAINED), &["train variant"]),
             (rows(EXPERIMENTS), &["experiment name"]),
+            (rows(PARTS), &["experiment parts"]),
             (rows(list::KINDS), &["list kind"]),
             (rows(list::FORMS), &["list output_format"]),
         ] {

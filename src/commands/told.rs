@@ -76,8 +76,11 @@ fn keep_close_suggestions(error: &mut clap::Error) {
         };
         error.insert(suggested, kept);
     }
+    if error.kind() == ErrorKind::UnknownArgument && error.get(ContextKind::SuggestedArg).is_none() {
+        // The usage would be that of the flag that is not close. That a checkpoint could have such a name is never meant.
+        error.remove(ContextKind::Usage);
+    }
     if error.kind() == ErrorKind::UnknownArgument {
-        // That it could be a checkpoint of this name is true and never meant.
         error.remove(ContextKind::Suggested);
     }
 }
@@ -115,7 +118,7 @@ mod tests {
             &["niah", "view", "out", "--by", "picture"],
         ] {
             let said = refused(words);
-            assert!(!said.contains("tip: "), "{said}");
+            assert!(!said.contains("tip: ") && !said.contains("Usage: niah run --"), "{said}");
         }
     }
 

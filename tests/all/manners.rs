@@ -225,3 +225,35 @@ fn lines_on_a_terminal_are_broken_at_words() {
         assert_eq!(whole.split_whitespace().collect::<Vec<_>>().join(" "), flowing, "nothing is lost");
     }
 }
+
+/// The tables of names that code outside of their module can see.
+fn tables(folder: &std::path::Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            tables(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let code = fs::read_to_string(&path).unwrap();
+            let rows = ["&[Entry<", "&[registry::Entry<"];
+            let declared = code.lines().filter_map(|line| {
+                line.strip_prefix("pub ").or(line.strip_prefix("pub(crate) "))?.strip_prefix("const ")
+            });
+            let of_rows = declared
+                .filter_map(|line| line.split_once(": "))
+                .filter(|(_, of)| rows.iter().any(|row| of.starts_with(row)));
+            found.extend(of_rows.map(|(name, _)| name.to_string()));
+        }
+    }
+}
+
+#[test]
+fn no_table_is_forgotten_by_the_test_that_walks_them_against_help() {
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let walked = fs::read_to_string(source.join("cli/help.rs")).unwrap();
+    let mut found = Vec::new();
+    tables(&source, &mut found);
+    assert!(found.len() >= 20, "{found:?}");
+    for table in found {
+        assert!(walked.contains(&format!("{table})")) || walked.contains(&format!("{table} as")), "{table}");
+    }
+}
