@@ -1,7 +1,8 @@
 //! Tells `main.rs` in which file the commit stands that is being built (`NIAH_COMMIT_FILE`).
 //!
-//! Of a branch that is git's own file: a commit changes it and no other, so that only the binary is linked again and not the
-//! library compiled. A packaged crate has the commit in a file of cargo's; elsewhere it is unknown.
+//! Of a branch that is git's own file: a commit changes it and no other, so that only the binary is linked
+//! again and not the library compiled. A packaged crate has the commit in a file of cargo's; elsewhere it is
+//! unknown.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,8 +22,8 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// The file of the branch, or `HEAD` where no branch is checked out; `None` where `root` is not the top of a repository, or the branch
-/// has no file of its own.
+/// The file of the branch, or `HEAD` where no branch is checked out; `None` where `root` is not the top of a
+/// repository, or the branch has no file of its own.
 fn git_file(root: &Path) -> Option<PathBuf> {
     if !git(root, &["rev-parse", "--show-prefix"])?.is_empty() {
         return None;

@@ -1,5 +1,5 @@
-//! Attention of one layer by length: SmolLM2's shape (9 query heads, 3 key-value heads of width 64), the last 512 queries of a
-//! prompt against all of it.
+//! Attention of one layer by length: SmolLM2's shape (9 query heads, 3 key-value heads of width 64), the last
+//! 512 queries of a prompt against all of it.
 
 use std::hint::black_box;
 
@@ -37,7 +37,8 @@ fn attention_by_length(criterion: &mut Criterion) {
         let mut pages = Pages::new(KV_HEADS);
         pages.write(0, &[(&keys, &values)]).expect("pages");
         let caches = [("f32", Cached::Tensors { keys, values }), ("bf16", Cached::Pages(&pages))];
-        // Each query meets on average length - 256 keys, with a multiply and an add for its key and for its value.
+        // Each query meets on average length - 256 keys, with a multiply and an add for its key and for its
+        // value.
         let operations = 4 * HEADS * HEAD_DIM * QUERIES * (length - QUERIES / 2);
         group.throughput(Throughput::Elements(operations as u64));
         for name in ["softmax", "ssmax"] {

@@ -1,6 +1,6 @@
-//! A fork of a cache in pages by length: what a prompt that shares a prefix costs before its first own token is computed.
-//! SmolLM2's shape (3 key-value heads of width 64), one layer; the fork then writes one key and value of its own, which copies
-//! the last page of each head.
+//! A fork of a cache in pages by length: what a prompt that shares a prefix costs before its first own token
+//! is computed. SmolLM2's shape (3 key-value heads of width 64), one layer; the fork then writes one key and
+//! value of its own, which copies the last page of each head.
 
 use std::hint::black_box;
 

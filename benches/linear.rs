@@ -1,4 +1,5 @@
-//! Linear maps by shape, number of rows and dtype: those of SmolLM2-135M, and one of a model of 1B parameters.
+//! Linear maps by shape, number of rows and dtype: those of SmolLM2-135M, and one of a model of 1B
+//! parameters.
 
 use std::hint::black_box;
 

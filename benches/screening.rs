@@ -1,5 +1,6 @@
-//! Screening of one layer by window and acceptance width, against softmax in the kernel of the same kind: the last 512 queries
-//! of a prompt of 32k tokens. Eight tiles with keys of width 16 and values of width 64 stand beside eight heads of width 64.
+//! Screening of one layer by window and acceptance width, against softmax in the kernel of the same kind: the
+//! last 512 queries of a prompt of 32k tokens. Eight tiles with keys of width 16 and values of width 64 stand
+//! beside eight heads of width 64.
 //!
 //! Keys are random: of pairs of them 2 % pass at acceptance 0.5, 31 % at 0.88.
 

@@ -1,14 +1,17 @@
 //! The system's allocator, which says so when memory is out.
 //!
-//! Rust ends a process with an abort and a backtrace when an allocation fails, as under `ulimit -v`. What a run needs is checked
-//! before it begins ([`crate::plan::MemoryPlan`]); this is for the rest: tokenizers, templates, reports.
+//! Rust ends a process with an abort and a backtrace when an allocation fails, as under `ulimit -v`. What a
+//! run needs is checked before it begins ([`crate::plan::MemoryPlan`]); this is for the rest: tokenizers,
+//! templates, reports.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// [`System`], but an allocation that fails ends the process with a message and the exit code of a run that failed.
+/// [`System`], but an allocation that fails ends the process with a message and the exit code of a run that
+/// failed.
 pub struct Allocator;
 
-// SAFETY: every call is one of the system's allocator, whose results are handed on unless they are null, when nothing is.
+// SAFETY: every call is one of the system's allocator, whose results are handed on unless they are null, when
+// nothing is.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         given(unsafe { System.alloc(layout) }, layout.size())
@@ -50,7 +53,8 @@ fn out_of_memory(bytes: usize) {
     let _ = message.write_str(
         "; what was finished is kept: use less memory, or a higher limit, and repeat the command\n",
     );
-    // SAFETY: the bytes are the message's own. Nothing may allocate here, nor wait for what another thread holds.
+    // SAFETY: the bytes are the message's own. Nothing may allocate here, nor wait for what another thread
+    // holds.
     unsafe {
         libc::write(libc::STDERR_FILENO, message.text.as_ptr().cast(), message.length);
         libc::_exit(1)

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-/// Now, as RFC 3339 in UTC to the second. `SOURCE_DATE_EPOCH` (seconds since 1970), when set, stands in for the clock.
+/// Now, as RFC 3339 in UTC to the second. `SOURCE_DATE_EPOCH` (seconds since 1970), when set, stands in for
+/// the clock.
 #[must_use]
 pub fn now_utc() -> String {
     let fixed = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());

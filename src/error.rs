@@ -1,7 +1,9 @@
-//! Errors that a user can cause. Each message names what was found, what was expected and what to do about it.
+//! Errors that a user can cause. Each message names what was found, what was expected and what to do about
+//! it.
 //!
-//! A setting is called by its words, `context length`, which stand between backticks in the middle of a text. The command line puts
-//! the flag in their place that was typed ([`Error::renamed`]); other programs have none.
+//! A setting is called by its words, `context length`, which stand between backticks in the middle of a text.
+//! The command line puts the flag in their place that was typed ([`Error::renamed`]); other programs have
+//! none.
 
 use std::fmt::Display;
 use std::io;
@@ -55,7 +57,8 @@ pub enum Error {
         problem: String,
     },
     /// A table on disk whose columns are not those this version writes.
-    #[error("{path}: other columns than expected: {difference}; read it with the version of niah that wrote it, or use another directory with -o", path = path.display())]
+    #[error("{path}: other columns than expected: {difference}; read it with the version of niah that wrote \
+             it, or use another directory with -o", path = path.display())]
     Columns {
         /// The table.
         path: PathBuf,
@@ -91,7 +94,8 @@ pub enum Error {
     #[error("chat template: {0}")]
     ChatTemplate(String),
     /// Results of another plan in the output directory.
-    #[error("{path} holds results of another plan: {difference}; use another directory with -o, or repeat the old settings to continue it", path = path.display())]
+    #[error("{path} holds results of another plan: {difference}; use another directory with -o, or repeat \
+             the old settings to continue it", path = path.display())]
     PlanChanged {
         /// The output directory.
         path: PathBuf,
@@ -99,7 +103,9 @@ pub enum Error {
         difference: String,
     },
     /// Two runs that cannot be compared: trials of the same place had other prompts.
-    #[error("A and B were not asked the same: {differing} of {compared} prompts that both have run differ, the first of them (length:depth:trial) {first}{}; run both with the same tokenizer, task, haystack and seed", settings.as_ref().map_or(String::new(), |settings| format!(" ({settings})")))]
+    #[error("A and B were not asked the same: {differing} of {compared} prompts that both have run differ, \
+             the first of them (length:depth:trial) {first}{}; run both with the same tokenizer, task, \
+             haystack and seed", settings.as_ref().map_or(String::new(), |settings| format!(" ({settings})")))]
     PromptsDiffer {
         /// Prompts that differ.
         differing: usize,
@@ -124,7 +130,8 @@ pub enum Error {
     Message(String),
 }
 
-/// Why something could not be written, with the limit that was met where the system's own words do not name it.
+/// Why something could not be written, with the limit that was met where the system's own words do not name
+/// it.
 #[must_use]
 pub fn reason(error: &io::Error) -> String {
     match error.kind() {
@@ -194,8 +201,8 @@ impl Error {
         }
     }
 
-    /// The message on one line, without what a terminal would obey and without the middle of a name of a megabyte: names and
-    /// values out of files may hold anything.
+    /// The message on one line, without what a terminal would obey and without the middle of a name of a
+    /// megabyte: names and values out of files may hold anything.
     #[must_use]
     pub fn one_line(&self) -> String {
         printable::line(&printable::shortened(self.to_string().trim_end())).into_owned()

@@ -22,8 +22,8 @@ use crate::trial::{Outcome, Status, Trial};
 /// Runs a grid in silence and keeps its rows in memory.
 ///
 /// # Errors
-/// Those of [`RunPlan::resolve`], and when memory is too small, a prompt cannot be built or the weights are damaged. A trial that
-/// fails is no error here: its row says so, and [`Finished::check`].
+/// Those of [`RunPlan::resolve`], and when memory is too small, a prompt cannot be built or the weights are
+/// damaged. A trial that fails is no error here: its row says so, and [`Finished::check`].
 pub fn evaluate(settings: Settings, device: &Device) -> Result<Finished> {
     let evaluation = Evaluation::new(RunPlan::resolve(settings, device)?, true)?;
     let record = evaluation.record(Value::Null)?;
@@ -51,8 +51,8 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Checks memory and builds the first prompt of every cell; adds to the plan's warnings how often a haystack that is too short
-    /// begins again. `sharing`: prompts keep what they share with the one before.
+    /// Checks memory and builds the first prompt of every cell; adds to the plan's warnings how often a
+    /// haystack that is too short begins again. `sharing`: prompts keep what they share with the one before.
     ///
     /// # Errors
     /// When memory is too small, or a prompt cannot be built.
@@ -95,10 +95,12 @@ impl Evaluation {
         })
     }
 
-    /// Runs the trials that `store` lacks, at most `limit`, and returns these. What is done stays when the run is stopped.
+    /// Runs the trials that `store` lacks, at most `limit`, and returns these. What is done stays when the
+    /// run is stopped.
     ///
     /// # Errors
-    /// When results cannot be kept or the weights are damaged, and [`Error::Interrupted`] when the run is stopped.
+    /// When results cannot be kept or the weights are damaged, and [`Error::Interrupted`] when the run is
+    /// stopped.
     pub fn go_on(
         &self,
         store: &mut RunDirectory,
@@ -213,7 +215,8 @@ impl TrialSink for Outcomes {
     }
 }
 
-/// An error when some of the trials that ran have failed, with the reason of the first. `planned` is the number of all.
+/// An error when some of the trials that ran have failed, with the reason of the first. `planned` is the
+/// number of all.
 pub(crate) fn failures(outcomes: &[Outcome], ran: &[Trial], planned: usize) -> Result<()> {
     let ran: HashSet<String> = ran.iter().map(Trial::row_id).collect();
     let failed: Vec<_> = latest(outcomes)
@@ -246,7 +249,8 @@ pub(crate) fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport 
 /// Cells of a grid that are shown without a result, at most.
 const MOST_PLANNED: usize = 10_000;
 
-/// The cells of a grid; none of one that is too large to be shown, so that only cells with results are, with a note that says so.
+/// The cells of a grid; none of one that is too large to be shown, so that only cells with results are, with
+/// a note that says so.
 pub(crate) fn planned_cells(grid: &Grid) -> (Vec<Cell>, Option<String>) {
     let count = grid.count();
     if count <= MOST_PLANNED {

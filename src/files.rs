@@ -1,7 +1,8 @@
 //! Reading files that a user, a checkpoint or a record names.
 //!
-//! Regular files alone are read: a pipe waits until somebody writes, a device such as `/dev/zero` never ends. And none is read
-//! that is larger than files of its kind are, so that a name in a record or a damaged download costs no memory.
+//! Regular files alone are read: a pipe waits until somebody writes, a device such as `/dev/zero` never ends.
+//! And none is read that is larger than files of its kind are, so that a name in a record or a damaged
+//! download costs no memory.
 
 use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, ErrorKind, Read};
@@ -10,8 +11,8 @@ use std::path::Path;
 /// Opens a regular file.
 ///
 /// # Errors
-/// As of [`fs::metadata`] and [`File::open`]; [`ErrorKind::IsADirectory`] and [`ErrorKind::InvalidInput`] for what is no file,
-/// with a message that says what it is.
+/// As of [`fs::metadata`] and [`File::open`]; [`ErrorKind::IsADirectory`] and [`ErrorKind::InvalidInput`] for
+/// what is no file, with a message that says what it is.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     // Looked at first: opening a pipe waits for its other end.
     refuse_special(&fs::metadata(path)?)?;
@@ -23,7 +24,8 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 /// Reads a regular file of at most `limit` bytes.
 ///
 /// # Errors
-/// As of [`open`]; [`ErrorKind::FileTooLarge`] for a larger one, of which no more than the limit has been read.
+/// As of [`open`]; [`ErrorKind::FileTooLarge`] for a larger one, of which no more than the limit has been
+/// read.
 pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let too_large = |found: u64| {

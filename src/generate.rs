@@ -1,6 +1,8 @@
-//! One prompt through a language model: prefill, teacher-forced answer, attention of the answering rows, greedy decoding.
+//! One prompt through a language model: prefill, teacher-forced answer, attention of the answering rows,
+//! greedy decoding.
 //!
-//! [`LanguageModel`] is the seam behind which the slow thing sits: a scripted model drives the whole of a run in a test.
+//! [`LanguageModel`] is the seam behind which the slow thing sits: a scripted model drives the whole of a run
+//! in a test.
 
 use std::ops::Range;
 
@@ -12,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::model::decoder::{Decoder, Forward};
 use crate::model::kv_cache::KvCache;
 
-/// Tokens that go through the decoder at once: enough to use the machine well, few enough that activations stay small
-/// beside the weights and that Ctrl-C is heard soon.
+/// Tokens that go through the decoder at once: enough to use the machine well, few enough that activations
+/// stay small beside the weights and that Ctrl-C is heard soon.
 pub const DEFAULT_CHUNK: usize = 512;
 
 /// What is asked of a model.
@@ -48,7 +50,8 @@ pub struct Completion {
 
 /// Something that continues prompts and shows its attention.
 pub trait LanguageModel {
-    /// Answers one request. `progress` is told how many more prompt tokens are done and says whether to go on.
+    /// Answers one request. `progress` is told how many more prompt tokens are done and says whether to go
+    /// on.
     ///
     /// # Errors
     /// [`Error::Compute`] when the computation fails, and [`Error::Interrupted`] when `progress` says stop.
@@ -82,14 +85,15 @@ impl DecoderModel {
         Self { decoder, variant, chunk: chunk.max(1), sharing: None, held: None }
     }
 
-    /// The same model, which keeps the cache of each prompt for the next one: what the two share is computed once. It has
-    /// room for sequences of `longest` tokens from the start.
+    /// The same model, which keeps the cache of each prompt for the next one: what the two share is computed
+    /// once. It has room for sequences of `longest` tokens from the start.
     #[must_use]
     pub fn sharing_prefixes(self, longest: usize) -> Self {
         Self { sharing: Some(longest), ..self }
     }
 
-    /// A cache for a sequence of `length` tokens that begins with `context`, and how many of these it holds already.
+    /// A cache for a sequence of `length` tokens that begins with `context`, and how many of these it holds
+    /// already.
     fn cache_for(&mut self, context: &[u32], length: usize) -> (KvCache, usize) {
         let Some(longest) = self.sharing else { return (self.decoder.new_cache(length), 0) };
         let planned = self.decoder.spec().planned_length(length, longest);
@@ -164,7 +168,8 @@ impl LanguageModel for DecoderModel {
         while tokens.len() < request.max_new_tokens && !request.end_tokens.contains(&next) {
             tokens.push(next);
             if tokens.len() < request.max_new_tokens {
-                // As long as what comes out is what was expected, it has been computed with the forced answer.
+                // As long as what comes out is what was expected, it has been computed with the forced
+                // answer.
                 next = match logits.get(tokens.len()) {
                     Some(row) if request.answer.starts_with(&tokens) => argmax(row),
                     _ => {
@@ -201,7 +206,8 @@ fn argmax(logits: &[f32]) -> u32 {
 fn logprob_and_rank(logits: &[f32], token: u32) -> Result<(f64, usize)> {
     let Some(&own) = logits.get(token as usize) else {
         return Err(Error::Compute(format!(
-            "token {token} is outside the {} entries of the model's head: tokenizer and model do not belong together",
+            "token {token} is outside the {} entries of the model's head: tokenizer and model do not belong \
+             together",
             logits.len()
         )));
     };

@@ -30,7 +30,8 @@ impl Ord for Depth {
 }
 
 impl Depth {
-    /// A depth from per cent, 0 to 100, rounded to a thousandth so that it prints and hashes the same everywhere.
+    /// A depth from per cent, 0 to 100, rounded to a thousandth so that it prints and hashes the same
+    /// everywhere.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] outside 0..=100 or when not a number.
@@ -85,8 +86,8 @@ impl FromStr for Depth {
     }
 }
 
-/// A prompt length in tokens with everything inside it: special tokens, template, haystack, needles, question,
-/// answer prefix and answer budget.
+/// A prompt length in tokens with everything inside it: special tokens, template, haystack, needles,
+/// question, answer prefix and answer budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "usize", into = "usize")]
 pub struct ContextLength(pub usize);
@@ -167,7 +168,8 @@ impl Cell {
 pub enum DepthSpacing {
     /// Evenly.
     Linear,
-    /// Denser at both ends: the logistic curve with k = 6, renormalised so that it starts at 0 and ends at 100.
+    /// Denser at both ends: the logistic curve with k = 6, renormalised so that it starts at 0 and ends at
+    /// 100.
     Sigmoid,
 }
 

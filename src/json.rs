@@ -1,16 +1,17 @@
 //! JSON as Python writes it, read within limits.
 //!
-//! Files of checkpoints come from Python, whose `json` writes and reads `NaN`, `Infinity` and `-Infinity`, takes numbers beyond the
-//! range of f64 for infinite, and editors put a byte-order mark in front. None of this is JSON. Numbers that are not finite come
-//! out as texts, so that a key that nobody needs does no harm and one that must hold a number is refused with what it says.
+//! Files of checkpoints come from Python, whose `json` writes and reads `NaN`, `Infinity` and `-Infinity`,
+//! takes numbers beyond the range of f64 for infinite, and editors put a byte-order mark in front. None of
+//! this is JSON. Numbers that are not finite come out as texts, so that a key that nobody needs does no harm
+//! and one that must hold a number is refused with what it says.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::de::DeserializeOwned;
 
-/// Values in a configuration file, at most. The largest that are known, which describe every matrix of a mixture of experts, have
-/// some 150,000; one takes about 100 bytes of memory.
+/// Values in a configuration file, at most. The largest that are known, which describe every matrix of a
+/// mixture of experts, have some 150,000; one takes about 100 bytes of memory.
 pub(crate) const MOST_VALUES: usize = 500_000;
 
 /// Bytes of a configuration file, at most.
@@ -24,7 +25,8 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], most_values: usize) -> Re
     serde_json::from_slice(&plain(bytes, most_values)?).map_err(|error| error.to_string())
 }
 
-/// The text as plain JSON, if it has at most `most_values` values. Memory of what is read from it is bounded by these numbers.
+/// The text as plain JSON, if it has at most `most_values` values. Memory of what is read from it is bounded
+/// by these numbers.
 ///
 /// # Errors
 /// What is wrong, on one line without a remedy.

@@ -1,19 +1,25 @@
 //! `niah`: does a checkpoint really use its context, and what does its attention do about it?
 //!
-//! A needle is hidden at a depth of a haystack, a language model is asked for it, and both the answer and the attention of
-//! the answering query are recorded on the same cell. This library is what the `niah` binary is made of.
+//! A needle is hidden at a depth of a haystack, a language model is asked for it, and both the answer and the
+//! attention of the answering query are recorded on the same cell. This library is what the `niah` binary is
+//! made of.
 //!
 //! # How a run works
 //!
-//! 1. [`plan`] resolves what was asked for against a [`checkpoint`]: everything that can fail does so before weights load.
-//! 2. [`prompt`] builds each prompt from a [`task`] and a [`haystack`], exact to the token, as a pure function of its inputs.
-//! 3. [`generate`] runs it through the [`model`] under an [`attention`] variant, and probes the rows that predict the answer.
-//! 4. [`runner`] scores the answer ([`score`]) and hands one flat row ([`trial::Outcome`]) to the run's directory ([`store`]).
-//! 5. [`report`] sums rows up, with their uncertainty ([`stats`]), or compares two runs; [`export`] turns any report into bytes.
+//! 1. [`plan`] resolves what was asked for against a [`checkpoint`]: everything that can fail does so before
+//!    weights load.
+//! 2. [`prompt`] builds each prompt from a [`task`] and a [`haystack`], exact to the token, as a pure
+//!    function of its inputs.
+//! 3. [`generate`] runs it through the [`model`] under an [`attention`] variant, and probes the rows that
+//!    predict the answer.
+//! 4. [`runner`] scores the answer ([`score`]) and hands one flat row ([`trial::Outcome`]) to the run's
+//!    directory ([`store`]).
+//! 5. [`report`] sums rows up, with their uncertainty ([`stats`]), or compares two runs; [`export`] turns any
+//!    report into bytes.
 //!
-//! [`train`] makes checkpoints that load like any other; what it draws from, a run can leave out ([`split`]). [`loss`] measures
-//! how well any of them predicts text, by position.
-//! [`laboratory`] repeats a paper's claims: its stages are commands, and [`laboratory::report`] says what they found.
+//! [`train`] makes checkpoints that load like any other; what it draws from, a run can leave out ([`split`]).
+//! [`loss`] measures how well any of them predicts text, by position. [`laboratory`] repeats a paper's
+//! claims: its stages are commands, and [`laboratory::report`] says what they found.
 //!
 //! # From another program
 //!
@@ -35,20 +41,24 @@
 //!
 //! # Invariants, held by `tests/all/layers.rs`
 //!
-//! - Text, score, report and the drawing exports never import candle: results can be drawn again without a model.
+//! - Text, score, report and the drawing exports never import candle: results can be drawn again without a
+//!   model.
 //! - `attention` and `model` know token ids and token ranges, never needles or tasks.
-//! - `checkpoint` and `model` meet in [`spec`], which is data, and in [`weights`], tensors by name; neither names the other.
-//! - What is chosen about a model's attention and precision is told of in `cli` and in [`plan::ModelChoice`] alone.
-//! - clap stands only in `main`, `cli` and `commands`, comfy-table only in `export/terminal/table.rs`, the csv crate only in the two `csv.rs`,
-//!   ureq only in `checkpoint/hub/`.
-//! - One function, [`attention::attend`], turns scores into mixed values: masking, chunks, grouped heads and probing happen
-//!   there once, for the reference and for the fused kernel. What screens instead of normalising has one such function as well,
-//!   [`attention::screening::screen`].
+//! - `checkpoint` and `model` meet in [`spec`], which is data, and in [`weights`], tensors by name; neither
+//!   names the other.
+//! - What is chosen about a model's attention and precision is told of in `cli` and in [`plan::ModelChoice`]
+//!   alone.
+//! - clap stands only in `main`, `cli` and `commands`, comfy-table only in `export/terminal/table.rs`, the
+//!   csv crate only in the two `csv.rs`, ureq only in `checkpoint/hub/`.
+//! - One function, [`attention::attend`], turns scores into mixed values: masking, chunks, grouped heads and
+//!   probing happen there once, for the reference and for the fused kernel. What screens instead of
+//!   normalising has one such function as well, [`attention::screening::screen`].
 //! - What a download's tokenizer and template do happens in another process, under limits ([`isolation`]).
 //! - Sizes come from the configuration, never from code. Library code does not print.
-//! - What comes from outside is shown through [`printable`]: no name, answer or message reaches a terminal raw. Tables of data hold it
-//!   exactly.
-//! - The same seed gives the same prompts and rows on any number of threads, apart from duration and timestamp.
+//! - What comes from outside is shown through [`printable`]: no name, answer or message reaches a terminal
+//!   raw. Tables of data hold it exactly.
+//! - The same seed gives the same prompts and rows on any number of threads, apart from duration and
+//!   timestamp.
 
 pub mod allocator;
 pub mod attention;

@@ -28,7 +28,8 @@ pub struct Logits {
     pub attentions: Option<AttentionRows>,
 }
 
-/// Runs `request` under an attention variant. `progress` is told how many more tokens are done and says whether to go on.
+/// Runs `request` under an attention variant. `progress` is told how many more tokens are done and says
+/// whether to go on.
 ///
 /// Everything is kept in memory: `4 t vocab` bytes of logits, and [`AttentionRows::bytes`] of attention.
 ///

@@ -1,7 +1,7 @@
 //! The loss of every token of a text: how well a decoder predicts it from what stands before it.
 //!
-//! `loss_i = ln sum_v e^{z_v} - z_{token i+1}` of the logits `z` of row `i`, in nats. Logits exist for a few rows at a time, so
-//! memory does not grow with the text times the vocabulary.
+//! `loss_i = ln sum_v e^{z_v} - z_{token i+1}` of the logits `z` of row `i`, in nats. Logits exist for a few
+//! rows at a time, so memory does not grow with the text times the vocabulary.
 
 use rayon::prelude::*;
 
@@ -18,12 +18,13 @@ pub fn rows_at_once(chunk: usize, vocab_size: usize) -> usize {
     chunk.min(MOST_LOGITS / vocab_size.max(1)).max(1)
 }
 
-/// The loss of each of `tokens` after the first, in nats: `tokens.len() - 1` of them, of which number `i` (from 0) is
-/// predicted from the `i + 1` tokens before it. `progress` is told how many more tokens are done and says whether to go on.
+/// The loss of each of `tokens` after the first, in nats: `tokens.len() - 1` of them, of which number `i`
+/// (from 0) is predicted from the `i + 1` tokens before it. `progress` is told how many more tokens are done
+/// and says whether to go on.
 ///
 /// # Errors
-/// [`Error::Compute`] when the computation fails or a token is not in the vocabulary, and [`Error::Interrupted`] when
-/// `progress` says stop.
+/// [`Error::Compute`] when the computation fails or a token is not in the vocabulary, and
+/// [`Error::Interrupted`] when `progress` says stop.
 pub fn losses(
     decoder: &Decoder,
     variant: &dyn AttentionVariant,
@@ -37,7 +38,8 @@ pub fn losses(
     let mut cache = decoder.new_cache(read.len());
     for chunk in read.chunks(rows_at_once(chunk, vocab)) {
         let forward = Forward { variant, keep_logits: chunk.len(), probe: None };
-        let logits = decoder.forward(chunk, &mut cache, forward)?.flatten_all()?.to_vec1::<f32>()?; // [chunk * vocab]
+        // [chunk * vocab]
+        let logits = decoder.forward(chunk, &mut cache, forward)?.flatten_all()?.to_vec1::<f32>()?;
         let next = &tokens[losses.len() + 1..][..chunk.len()];
         let rows = logits.par_chunks(vocab).zip(next).map(|(row, &token)| cross_entropy(row, token));
         losses.extend(rows.collect::<Result<Vec<_>>>()?);
@@ -52,7 +54,8 @@ pub fn losses(
 fn cross_entropy(logits: &[f32], token: u32) -> Result<f64> {
     let Some(&wanted) = logits.get(token as usize) else {
         return Err(Error::Compute(format!(
-            "token {token} is outside the {} entries of the model's head: tokenizer and model do not belong together",
+            "token {token} is outside the {} entries of the model's head: tokenizer and model do not belong \
+             together",
             logits.len()
         )));
     };

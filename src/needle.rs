@@ -13,11 +13,12 @@ pub struct Needle {
 }
 
 impl Needle {
-    /// A needle in whose `text` `value` stands free ([`crate::standing`]), as it must in an answer to count. Where it does so
-    /// several times, the first place is the value's.
+    /// A needle in whose `text` `value` stands free ([`crate::standing`]), as it must in an answer to count.
+    /// Where it does so several times, the first place is the value's.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when the value is blank, or stands nowhere in the text but as a part of something longer.
+    /// [`Error::InvalidValue`] when the value is blank, or stands nowhere in the text but as a part of
+    /// something longer.
     pub fn new(text: impl Into<String>, value: &str) -> Result<Self, Error> {
         let text = text.into();
         if let Some(place) = occurrences(&text, value).into_iter().next() {
@@ -26,8 +27,8 @@ impl Needle {
         let expected = match is_contained(&text, value) {
             false => format!("text that occurs in the needle {text:?}"),
             true => format!(
-                "text that stands free in the needle {text:?}, where it is a part of a longer word or number: take all of that \
-                 as the answer, or put a space or a mark between them"
+                "text that stands free in the needle {text:?}, where it is a part of a longer word or \
+                 number: take all of that as the answer, or put a space or a mark between them"
             ),
         };
         Err(Error::invalid("answer", format!("{value:?}"), expected))

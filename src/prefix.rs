@@ -1,14 +1,17 @@
-//! Prompts of a trial share what stands before their needles: the order that makes the most of it, and how much that is.
+//! Prompts of a trial share what stands before their needles: the order that makes the most of it, and how
+//! much that is.
 //!
-//! All cells of a trial cut their haystack from one stream, so two prompts are equal up to the earlier of their needles. A
-//! grid is thus a tree, and walking it depth first needs one cache: what the next prompt shares with the last one is kept, the
-//! rest is computed. In the order of the needles' positions every token of the common stream is computed once.
+//! All cells of a trial cut their haystack from one stream, so two prompts are equal up to the earlier of
+//! their needles. A grid is thus a tree, and walking it depth first needs one cache: what the next prompt
+//! shares with the last one is kept, the rest is computed. In the order of the needles' positions every token
+//! of the common stream is computed once.
 
 use crate::generate::common_prefix;
 use crate::trial::Trial;
 
-/// The trials in the order in which they share most: the first trial of every cell, then the second; of these one kind of sequence
-/// behind the other ([`shared_tokens`]), by the place of the needle in tokens, and then by length. `kind` is that of a length.
+/// The trials in the order in which they share most: the first trial of every cell, then the second; of these
+/// one kind of sequence behind the other ([`shared_tokens`]), by the place of the needle in tokens, and then
+/// by length. `kind` is that of a length.
 #[must_use]
 pub(crate) fn order(mut trials: Vec<Trial>, kind: impl Fn(usize) -> usize) -> Vec<Trial> {
     let length = |trial: &Trial| trial.cell.context_length.0;
@@ -21,8 +24,8 @@ pub(crate) fn order(mut trials: Vec<Trial>, kind: impl Fn(usize) -> usize) -> Ve
     trials
 }
 
-/// Tokens that prompts in this order share, each with the one before it when both are of the same kind: positions that depend
-/// on the length of a sequence tell prompts apart that begin alike.
+/// Tokens that prompts in this order share, each with the one before it when both are of the same kind:
+/// positions that depend on the length of a sequence tell prompts apart that begin alike.
 #[must_use]
 pub(crate) fn shared_tokens<'a>(prompts: impl IntoIterator<Item = (usize, &'a [u32])>) -> usize {
     let mut last: (usize, &[u32]) = (0, &[]);

@@ -1,15 +1,18 @@
-//! Text from outside, made fit to be shown: what a terminal would obey, reorder or hide is written as an escape.
+//! Text from outside, made fit to be shown: what a terminal would obey, reorder or hide is written as an
+//! escape.
 //!
-//! Names of models and files, fields of stored results, prompts, answers and messages of servers are data of somebody else. Shown
-//! raw they could move the cursor, set the title, hide a part of a line or turn its order around. Tables that are data (CSV, JSON,
-//! JSONL) hold the exact text instead.
+//! Names of models and files, fields of stored results, prompts, answers and messages of servers are data of
+//! somebody else. Shown raw they could move the cursor, set the title, hide a part of a line or turn its
+//! order around. Tables that are data (CSV, JSON, JSONL) hold the exact text instead.
 
 use std::borrow::Cow;
 
-/// Whether a character is never shown as it is: control characters (C0, DEL, C1), line and paragraph separators, and what Unicode
-/// calls default ignorable: marks of direction, zero-width characters, fillers, variation selectors and tags.
+/// Whether a character is never shown as it is: control characters (C0, DEL, C1), line and paragraph
+/// separators, and what Unicode calls default ignorable: marks of direction, zero-width characters, fillers,
+/// variation selectors and tags.
 ///
-/// Source: `Default_Ignorable_Code_Point` of Unicode 16, `DerivedCoreProperties.txt`; interlinear annotations stand beside them.
+/// Source: `Default_Ignorable_Code_Point` of Unicode 16, `DerivedCoreProperties.txt`; interlinear annotations
+/// stand beside them.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
@@ -53,7 +56,8 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c == '\n')
 }
 
-/// A page that was drawn here: line ends stay, and so do the escape sequences that set colours when it was drawn in `colours`.
+/// A page that was drawn here: line ends stay, and so do the escape sequences that set colours when it was
+/// drawn in `colours`.
 ///
 /// Texts within it went through [`line()`] before; this is for those that somebody forgets.
 #[must_use]
@@ -92,7 +96,8 @@ fn escaped(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
 /// Characters of a part of a text that is too long to be shown whole, at both of its ends.
 const ENDS: usize = 1000;
 
-/// `text` without its middle when it is longer than a screen: a name of a megabyte hides what is said about it.
+/// `text` without its middle when it is longer than a screen: a name of a megabyte hides what is said about
+/// it.
 #[must_use]
 pub fn shortened(text: &str) -> Cow<'_, str> {
     let count = text.chars().count();

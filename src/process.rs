@@ -1,10 +1,11 @@
-//! This process and the operating system: how much memory it has taken and may still take, and which signal it outlives.
+//! This process and the operating system: how much memory it has taken and may still take, and which signal
+//! it outlives.
 
 use std::fs;
 use std::process::Command;
 
-/// Bytes this process may still take: the machine's available memory, and what is left of its control group's limit and of
-/// its own ones (`ulimit -v`, `ulimit -d`). `None` where the system does not say.
+/// Bytes this process may still take: the machine's available memory, and what is left of its control group's
+/// limit and of its own ones (`ulimit -v`, `ulimit -d`). `None` where the system does not say.
 #[must_use]
 pub fn available_memory() -> Option<usize> {
     let machine = kibibytes("/proc/meminfo", "MemAvailable:")?;
@@ -16,7 +17,8 @@ pub fn available_memory() -> Option<usize> {
     Some(own_limit().map_or(most, |(_, left)| left.min(most)))
 }
 
-/// The command that set the limit of this process which leaves least memory, and the bytes that it leaves; `None` without any.
+/// The command that set the limit of this process which leaves least memory, and the bytes that it leaves;
+/// `None` without any.
 #[must_use]
 pub fn own_limit() -> Option<(&'static str, usize)> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
@@ -30,14 +32,15 @@ pub fn own_limit() -> Option<(&'static str, usize)> {
     kinds.iter().filter_map(left).min_by_key(|(_, left)| *left)
 }
 
-/// Bytes of such a limit that are gone without being planned: stacks of threads, and what the allocator holds but cannot use.
+/// Bytes of such a limit that are gone without being planned: stacks of threads, and what the allocator holds
+/// but cannot use.
 const UNPLANNED: usize = 32 << 20;
 
 /// The command that limits the address space of a process.
 const ADDRESS_SPACE: &str = "ulimit -v";
 
-/// The most memory that this process has held since it began, or since [`forget_peak_memory`], in bytes. `None` where the
-/// system does not say.
+/// The most memory that this process has held since it began, or since [`forget_peak_memory`], in bytes.
+/// `None` where the system does not say.
 #[must_use]
 pub fn peak_memory() -> Option<usize> {
     kibibytes("/proc/self/status", "VmHWM:")
@@ -49,8 +52,8 @@ pub fn forget_peak_memory() -> bool {
     fs::write("/proc/self/clear_refs", "5").is_ok()
 }
 
-/// Has a write beyond the limit on the size of files (`ulimit -f`) fail with an error that can be told, where the signal that comes
-/// with it would end the process without a word.
+/// Has a write beyond the limit on the size of files (`ulimit -f`) fail with an error that can be told, where
+/// the signal that comes with it would end the process without a word.
 pub fn outlive_file_size_limit() {
     // SAFETY: the disposition of a signal is changed to "ignored", before any other thread runs.
     #[cfg(unix)]
@@ -59,8 +62,8 @@ pub fn outlive_file_size_limit() {
     }
 }
 
-/// Under a limit on address space (`ulimit -v`) has all threads share one arena of memory: each would set 64 MiB of the limit
-/// aside, whatever it uses. With glibc alone.
+/// Under a limit on address space (`ulimit -v`) has all threads share one arena of memory: each would set 64
+/// MiB of the limit aside, whatever it uses. With glibc alone.
 pub fn fit_into_address_space() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     if own_limit().is_some_and(|(command, _)| command == ADDRESS_SPACE) {
@@ -71,8 +74,8 @@ pub fn fit_into_address_space() {
     }
 }
 
-/// Has a child end with this process, also when it is killed and can tell nobody: what the child writes would be in the way of a new
-/// start. On Linux alone.
+/// Has a child end with this process, also when it is killed and can tell nobody: what the child writes would
+/// be in the way of a new start. On Linux alone.
 pub fn end_with_parent(command: &mut Command) {
     #[cfg(target_os = "linux")]
     {

@@ -75,7 +75,8 @@ impl Progress for Bar {
     }
 }
 
-/// A download: a bar on stderr with the speed and the time left; where stderr is no terminal, a line when it begins.
+/// A download: a bar on stderr with the speed and the time left; where stderr is no terminal, a line when it
+/// begins.
 #[derive(Debug)]
 pub struct Download(ProgressBar);
 

@@ -1,5 +1,5 @@
-//! Named choices. Every choice a user can make by name (variant, family, task, haystack, scorer, exporter)
-//! is one [`Entry`] of a constant table; parsing, help, `niah list` and the conformance tests walk the tables.
+//! Named choices. Every choice a user can make by name (variant, family, task, haystack, scorer, exporter) is
+//! one [`Entry`] of a constant table; parsing, help, `niah list` and the conformance tests walk the tables.
 
 use crate::error::Error;
 
@@ -50,8 +50,8 @@ pub fn did_you_mean(meant: Option<&str>) -> String {
     meant.map_or(String::new(), |meant| format!(" (did you mean {meant}?)"))
 }
 
-/// Whether `typed` may be a slip for `name`: at most one letter in three is wrong, missing, too many or swapped with its
-/// neighbour (always one), or `name` goes on where three letters or more were typed.
+/// Whether `typed` may be a slip for `name`: at most one letter in three is wrong, missing, too many or
+/// swapped with its neighbour (always one), or `name` goes on where three letters or more were typed.
 ///
 /// ```
 /// # use niah::registry::is_close;

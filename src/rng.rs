@@ -1,4 +1,5 @@
-//! The seeded generator behind every random choice: xoshiro256++ (Blackman and Vigna), seeded through SplitMix64.
+//! The seeded generator behind every random choice: xoshiro256++ (Blackman and Vigna), seeded through
+//! SplitMix64.
 //!
 //! It is our own so that a seed gives the same bytes for ever, on every platform and thread count.
 

@@ -224,8 +224,8 @@ fn needle_mass(head: &HeadMeasures) -> f64 {
     head.first.span_mass[0]
 }
 
-/// What a probe has captured as rows of `attention.csv` of the trial `(run_id, row_id)`, for needles of `needle_tokens` tokens in all in a
-/// prompt of `prompt_tokens`.
+/// What a probe has captured as rows of `attention.csv` of the trial `(run_id, row_id)`, for needles of
+/// `needle_tokens` tokens in all in a prompt of `prompt_tokens`.
 #[must_use]
 pub fn attention_rows(
     (run_id, row_id): (&str, &str),

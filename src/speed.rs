@@ -33,8 +33,8 @@ pub struct Speed {
     pub gemm_rate: f64,
 }
 
-/// Runs `request` and measures it. Before every chunk of the prompt `gemm` multiplies, outside the prompt's time, so that both
-/// meet the same machine.
+/// Runs `request` and measures it. Before every chunk of the prompt `gemm` multiplies, outside the prompt's
+/// time, so that both meet the same machine.
 ///
 /// # Errors
 /// [`crate::error::Error::Compute`] when the computation fails.
@@ -48,8 +48,8 @@ pub(crate) fn measure(
     Ok(Speed { prefill, decode, spent, gemm_rate: gemm.take_rate() })
 }
 
-/// Runs `request` and says how much memory the process has held at most meanwhile, in bytes; `None` where the system does not
-/// say.
+/// Runs `request` and says how much memory the process has held at most meanwhile, in bytes; `None` where the
+/// system does not say.
 ///
 /// # Errors
 /// [`crate::error::Error::Compute`] when the computation fails.
@@ -63,8 +63,8 @@ pub(crate) fn peak_memory(
     Ok(process::peak_memory().filter(|_| watched))
 }
 
-/// The times of prompt and answer of `request`, and where the prompt's went. `between` comes before every chunk of the prompt,
-/// outside its time.
+/// The times of prompt and answer of `request`, and where the prompt's went. `between` comes before every
+/// chunk of the prompt, outside its time.
 fn run(
     decoder: &Decoder,
     variant: &dyn AttentionVariant,

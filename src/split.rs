@@ -1,8 +1,8 @@
 //! What training draws from and what is held out for evaluation.
 //!
-//! A sentence, a paragraph, an essay or a needle's value belongs to one of the two by its SHA-256: the same everywhere and for
-//! every seed, and nothing in the form of a text gives its side away. A model that was trained on the one part is tested
-//! on what it has never seen by drawing from the other.
+//! A sentence, a paragraph, an essay or a needle's value belongs to one of the two by its SHA-256: the same
+//! everywhere and for every seed, and nothing in the form of a text gives its side away. A model that was
+//! trained on the one part is tested on what it has never seen by drawing from the other.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
 //! Statistics of few trials: intervals that hold, and the comparison of two runs on the same prompts.
 //!
-//! Every interval that is printed comes from one of three functions, [`share_interval`], [`paired_interval`] and [`mean_interval`], which give
-//! it with its method or say why there is none ([`Interval`]). `docs/statistics.md` says how often each holds the truth, and `tests/all/coverage.rs`
-//! counts it.
+//! Every interval that is printed comes from one of three functions, [`share_interval`], [`paired_interval`]
+//! and [`mean_interval`], which give it with its method or say why there is none ([`Interval`]).
+//! `docs/statistics.md` says how often each holds the truth, and `tests/all/coverage.rs` counts it.
 
 mod groups;
 mod holm;

@@ -17,7 +17,8 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// The generator of this trial's needles: it depends on the seed, the cell and the index, never on the grid around it.
+    /// The generator of this trial's needles: it depends on the seed, the cell and the index, never on the
+    /// grid around it.
     #[must_use]
     pub fn rng(&self, purpose: &str) -> Rng {
         let (length, depth) = self.cell.numbers();
@@ -61,7 +62,8 @@ pub enum Finding {
     Wrong,
 }
 
-/// One row of `results.csv`: everything that is kept of a trial. Missing values are `None` and stay empty in files.
+/// One row of `results.csv`: everything that is kept of a trial. Missing values are `None` and stay empty in
+/// files.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Short hash that names the run.
@@ -102,14 +104,15 @@ pub struct Outcome {
     pub correct: Option<bool>,
     /// Teacher-forced log-probability of the expected answer: natural log, summed over its tokens.
     pub answer_logprob: Option<f64>,
-    /// Worst rank (1 = arg-max) of an answer token under teacher forcing: 1 means greedy decoding gives the answer.
+    /// Worst rank (1 = arg-max) of an answer token under teacher forcing: 1 means greedy decoding gives the
+    /// answer.
     pub answer_rank: Option<usize>,
     /// Found, looked, missed or, where the last two cannot be told apart, wrong.
     pub outcome: Option<Finding>,
     /// Largest needle mass over all layers and heads, at the query that predicts the first answer token.
     pub needle_mass_top: Option<f64>,
-    /// Mean needle mass over all layers and heads, at the same query; the mean of [`Self::needle_mass_top`] over trials is
-    /// `needle_mass_top_mean` of the table of cells.
+    /// Mean needle mass over all layers and heads, at the same query; the mean of [`Self::needle_mass_top`]
+    /// over trials is `needle_mass_top_mean` of the table of cells.
     pub needle_mass_mean: Option<f64>,
     /// Whether the trial ran.
     pub status: Status,
@@ -129,12 +132,13 @@ pub struct Outcome {
     pub value_end: Option<usize>,
     /// SHA-256 of the prompt's token ids as little-endian u32, in hex: equal only for identical prompts.
     pub prompt_hash: Option<String>,
-    /// Under screening, the sum of the whole row of the head that [`Outcome::needle_mass_top`] is of; missing where rows sum to
-    /// 1.
+    /// Under screening, the sum of the whole row of the head that [`Outcome::needle_mass_top`] is of; missing
+    /// where rows sum to 1.
     pub total_mass_top: Option<f64>,
     /// Spans of the needles' length elsewhere in the haystack that [`Outcome::control_mass_top`] is of.
     pub control_spans: Option<usize>,
-    /// Largest mass of any head on one of these spans, at the query of [`Outcome::needle_mass_top`]; missing where there is no room for them.
+    /// Largest mass of any head on one of these spans, at the query of [`Outcome::needle_mass_top`]; missing
+    /// where there is no room for them.
     pub control_mass_top: Option<f64>,
 }
 
@@ -148,8 +152,8 @@ impl Outcome {
 
 /// One row of `attention.csv`: what one head did at the answering query (see [`Outcome::row_id`]).
 ///
-/// The first group is taken at the query that predicts the first answer token; the `answer_` group is the mean over
-/// the queries that predict each answer token under teacher forcing.
+/// The first group is taken at the query that predicts the first answer token; the `answer_` group is the
+/// mean over the queries that predict each answer token under teacher forcing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AttentionRow {
     /// Short hash that names the run, as in `results.csv`: with `row_id` the key over tables of several runs.
@@ -168,8 +172,9 @@ pub struct AttentionRow {
     pub total_mass: f64,
     /// Weight of key 0.
     pub sink_mass: f64,
-    /// Needle mass over what uniform attention to the whole prompt would give: `needle_mass / total_mass / (needle tokens / n)` with n the
-    /// tokens of the prompt, in layers with a window as well.
+    /// Needle mass over what uniform attention to the whole prompt would give:
+    /// `needle_mass / total_mass / (needle tokens / n)` with n the tokens of the prompt, in layers with a
+    /// window as well.
     pub lift: Option<f64>,
     /// Entropy of the normalised row in nats.
     pub entropy: Option<f64>,
@@ -183,7 +188,8 @@ pub struct AttentionRow {
     pub answer_total_mass: f64,
     /// `sink_mass`, mean over the answer's queries.
     pub answer_sink_mass: f64,
-    /// Under screening, the number of keys with a relevance above 0; this and what follows is missing for normalised rules.
+    /// Under screening, the number of keys with a relevance above 0; this and what follows is missing for
+    /// normalised rules.
     pub passed_keys: Option<usize>,
     /// `passed_keys` over `effective_window`.
     pub passed_share: Option<f64>,
@@ -193,7 +199,8 @@ pub struct AttentionRow {
     pub effective_window: Option<usize>,
 }
 
-/// One row of `tokens.csv`: the attention that one prompt token received at the query that predicts the first answer token.
+/// One row of `tokens.csv`: the attention that one prompt token received at the query that predicts the first
+/// answer token.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TokenRow {
     /// Short hash that names the run, as in `results.csv`: with `row_id` the key over tables of several runs.

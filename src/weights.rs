@@ -72,7 +72,8 @@ pub struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    /// The root of the names in `source`; tensors are put on `device`, and linear maps keep theirs as `dtype`.
+    /// The root of the names in `source`; tensors are put on `device`, and linear maps keep theirs as
+    /// `dtype`.
     #[must_use]
     pub fn new(source: &'a dyn TensorSource, device: &'a Device, dtype: Dtype) -> Self {
         Self { source, device, dtype, prefix: String::new() }
@@ -102,8 +103,8 @@ impl<'a> Weights<'a> {
         self.source.contains(&self.full(name))
     }
 
-    /// Refuses the tensor `name` here where it cannot be read, without reading it: that takes no memory, whatever sizes a
-    /// configuration claims.
+    /// Refuses the tensor `name` here where it cannot be read, without reading it: that takes no memory,
+    /// whatever sizes a configuration claims.
     ///
     /// # Errors
     /// [`Error::Tensor`] when it is missing, or has another shape or a dtype that is not known.
@@ -112,8 +113,8 @@ impl<'a> Weights<'a> {
         let wrong = |expected, found| Err(self.wrong(&full, expected, found));
         match self.source.shape(&full) {
             None => {
-                let found = "no such tensor: the weights are not complete, or not those of the configuration; \
-                             download both again";
+                let found = "no such tensor: the weights are not complete, or not those of the \
+                             configuration; download both again";
                 return wrong(format!("shape {shape:?}"), found.to_string());
             }
             Some(found) if found != shape => {
@@ -162,8 +163,8 @@ pub(crate) fn counted(names: impl Iterator<Item = String>) -> BTreeMap<String, u
     })
 }
 
-/// Whether every weight is finite. The sum of squares is exactly when they are (weights near f32's limit are damage as well); it
-/// is taken part by part, as the squares of a large matrix are as large again.
+/// Whether every weight is finite. The sum of squares is exactly when they are (weights near f32's limit are
+/// damage as well); it is taken part by part, as the squares of a large matrix are as large again.
 fn is_finite(tensor: &Tensor) -> Result<bool> {
     const PART: usize = 1 << 22;
     let numbers = tensor.flatten_all()?;

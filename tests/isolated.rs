@@ -64,11 +64,26 @@ fn a_template_that_ends_its_process_is_an_error_here() {
         ("brackets", format!("{{{{ {} }}}}", nested("(", 9000, ")"))),
         ("lists", format!("{{{{ {} }}}}", nested("[", 9000, "]"))),
         ("ifs", nested("{% if 1 %}", 9000, "{% endif %}")),
-        ("doubling", "{% set ns = namespace(x='aa') %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}".to_string()),
+        (
+            "doubling",
+            "{% set ns = namespace(x='aa') %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% \
+                      endfor %}"
+                .to_string(),
+        ),
         ("join", "{{ ('a' * 90000000, 'b' * 90000000, 'c' * 90000000) | join('d' * 90000000) }}".to_string()),
         ("replace", "{{ ('a' * 1000000).replace('a', 'b' * 100000) }}".to_string()),
-        ("loops", "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}".to_string()),
-        ("slow filters", "{% set x = range(99999) | list %}{% for i in range(99999) %}{{ x | sort | unique | length }}{% endfor %}".to_string()),
+        (
+            "loops",
+            "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor \
+                   %}"
+            .to_string(),
+        ),
+        (
+            "slow filters",
+            "{% set x = range(99999) | list %}{% for i in range(99999) %}{{ x | sort | unique | \
+                          length }}{% endfor %}"
+                .to_string(),
+        ),
     ] {
         let error = render(&source).expect_err(what).to_string();
         // How deep is too deep depends on how the program was compiled.

@@ -1,6 +1,8 @@
-//! The checkpoints in the binary: a copy of it alone in an empty directory, without a home or a hub, runs them.
+//! The checkpoints in the binary: a copy of it alone in an empty directory, without a home or a hub, runs
+//! them.
 //!
-//! A process of its own, as a copy cannot be started while any child of this process that was forked meanwhile holds it open.
+//! A process of its own, as a copy cannot be started while any child of this process that was forked
+//! meanwhile holds it open.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
@@ -14,8 +16,8 @@ use serde_json::Value;
 
 const NOTE: &str = "no model named: using shipped:ssmax";
 
-/// Held while the binary is copied and while a command starts: a child that another test forks in the meantime
-/// has the unfinished copy open for writing, and Linux does not run such a file ("Text file busy").
+/// Held while the binary is copied and while a command starts: a child that another test forks in the
+/// meantime has the unfinished copy open for writing, and Linux does not run such a file ("Text file busy").
 static COPYING_OR_STARTING: Mutex<()> = Mutex::new(());
 
 struct Alone(tempfile::TempDir);

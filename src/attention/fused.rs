@@ -1,9 +1,10 @@
 //! Attention on the CPU without a score matrix: query blocks against key blocks, with an online normaliser.
 //!
-//! For each row the running maximum `m`, the running sum `l` and the running mix `o` are updated a block of keys at a time
-//! (arXiv 1805.02867, arXiv 2205.14135): `m' = max(m, max z)`, `p = exp(z - m')`, `l' = l exp(m - m') + sum p`,
-//! `o' = o exp(m - m') + p v`; at the end `o / l`, with the sink of a head that has one in `l`. Memory is a block of scores a thread, whatever the length.
-//! [`super::reference`] says the same in plain operations; tests hold the two together.
+//! For each row the running maximum `m`, the running sum `l` and the running mix `o` are updated a block of
+//! keys at a time (arXiv 1805.02867, arXiv 2205.14135): `m' = max(m, max z)`, `p = exp(z - m')`,
+//! `l' = l exp(m - m') + sum p`, `o' = o exp(m - m') + p v`; at the end `o / l`, with the sink of a head that
+//! has one in `l`. Memory is a block of scores a thread, whatever the length. [`super::reference`] says the
+//! same in plain operations; tests hold the two together.
 
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
@@ -13,14 +14,16 @@ use super::storage::with_rows;
 use crate::kernel::gemm::{Into, Matrix, multiply};
 use crate::kernel::{Running, online_softmax};
 
-/// Rows in a block, queries of all heads that share keys: an eighth of the keys that a query sees, so that few are looked at in
-/// vain, within these bounds, but of every head the least. Many rows use a key well while it is in the cache.
+/// Rows in a block, queries of all heads that share keys: an eighth of the keys that a query sees, so that
+/// few are looked at in vain, within these bounds, but of every head the least. Many rows use a key well
+/// while it is in the cache.
 const ROWS: (usize, usize) = (32, 256);
 /// Keys in a block: its scores and keys stay in the second-level cache.
 const KEY_BLOCK: usize = 512;
 
-/// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values` `[kv_heads, s, d]`. All in f32
-/// on the CPU. Key blocks that no row of a query block sees are passed over, so a window costs its width.
+/// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values`
+/// `[kv_heads, s, d]`. All in f32 on the CPU. Key blocks that no row of a query block sees are passed over,
+/// so a window costs its width.
 pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'_>) -> Result<Tensor> {
     let (heads, t, d) = queries.dims3()?;
     let (kv_heads, _, _) = keys.dims3()?;
@@ -31,7 +34,8 @@ pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'
     with_rows(&queries, |query_rows| {
         with_rows(keys, |key_rows| {
             with_rows(values, |value_rows| {
-                // The longest blocks come first, and each is handed out by itself, so that the threads end together.
+                // The longest blocks come first, and each is handed out by itself, so that the threads end
+                // together.
                 let starts: Vec<usize> = (0..t).step_by(height).rev().collect();
                 let blocks: Vec<_> =
                     starts.iter().flat_map(|&start| (0..kv_heads).map(move |kv| (start, kv))).collect();
@@ -43,7 +47,8 @@ pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'
                         let block = Block { start, rows, first_head: kv * groups, groups, d, view };
                         let query =
                             |g: usize| &query_rows.matrix(kv * groups + g)[start * d..(start + rows) * d];
-                        let query: Vec<f32> = (0..groups).flat_map(query).copied().collect(); // [groups * rows, d]
+                        // [groups * rows, d]
+                        let query: Vec<f32> = (0..groups).flat_map(query).copied().collect();
                         (start, kv, block.mix(&query, key_rows.matrix(kv), value_rows.matrix(kv)))
                     })
                     .collect();

@@ -1,9 +1,10 @@
-//! From queries, keys and values to mixed values: the one place where scores become weights. Rules that normalise are here,
-//! the one that does not in [`screening`].
+//! From queries, keys and values to mixed values: the one place where scores become weights. Rules that
+//! normalise are here, the one that does not in [`screening`].
 //!
-//! Masking, chunks, grouped heads, variants and probing happen here. Row `i` (absolute position) sees the `n` keys from the
-//! first of its [`Window`] to itself: `n = i + 1` without one, `n = min(i + 1, w)` for a sliding one of width `w`. A chunk of
-//! queries begins at any position; nothing depends on how a prompt was cut.
+//! Masking, chunks, grouped heads, variants and probing happen here. Row `i` (absolute position) sees the `n`
+//! keys from the first of its [`Window`] to itself: `n = i + 1` without one, `n = min(i + 1, w)` for a
+//! sliding one of width `w`. A chunk of queries begins at any position; nothing depends on how a prompt was
+//! cut.
 
 mod fused;
 mod pages;
@@ -123,7 +124,8 @@ pub enum Cached<'a> {
 }
 
 impl Cached<'_> {
-    /// The weights of the one row of scaled `query` `[heads, 1, d]` over all keys up to its own, for each head.
+    /// The weights of the one row of scaled `query` `[heads, 1, d]` over all keys up to its own, for each
+    /// head.
     fn weights(&self, query: &Tensor, view: View<'_>) -> Result<Vec<Vec<f32>>> {
         match self {
             Self::Tensors { keys, .. } => {
@@ -203,6 +205,7 @@ fn scaled_queries(queries: &Tensor, context: AttentionContext<'_>) -> Result<Ten
         return Tensor::from_vec(scaled, (heads, t, d), queries.device());
     }
     let rows = if factors.len() < t { 1 } else { t };
-    let factors = Tensor::from_vec(factors.clone(), (factors.len() / rows, rows, 1), queries.device())?; // [heads or 1, t or 1, 1]
+    // [heads or 1, t or 1, 1]
+    let factors = Tensor::from_vec(factors.clone(), (factors.len() / rows, rows, 1), queries.device())?;
     queries.broadcast_mul(&factors)
 }

@@ -1,6 +1,7 @@
 //! Keys and values of a layer in pages of bf16, and attention over them on the CPU.
 //!
-//! Pages are shared: a clone holds the same ones, and whoever writes into a page that others hold copies that page alone.
+//! Pages are shared: a clone holds the same ones, and whoever writes into a page that others hold copies that
+//! page alone.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -31,8 +32,8 @@ impl Pages {
         tokens.div_ceil(PAGE).saturating_mul(kv_heads * Page::bytes(head_dim))
     }
 
-    /// Writes keys and values at the positions from `first` on, those of each of `parts` (`[kv_heads, rows, d]`) behind those
-    /// before; what stood there is gone.
+    /// Writes keys and values at the positions from `first` on, those of each of `parts`
+    /// (`[kv_heads, rows, d]`) behind those before; what stood there is gone.
     ///
     /// # Errors
     /// When a tensor is not f32 on the CPU.
@@ -70,8 +71,8 @@ impl Pages {
         })
     }
 
-    /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]`. Pages that no row of a block of queries sees are
-    /// passed over, so a window costs its width.
+    /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]`. Pages that no row of a block of
+    /// queries sees are passed over, so a window costs its width.
     pub(super) fn mix(&self, queries: &Tensor, view: View<'_>) -> Result<Tensor> {
         let (heads, t, d) = queries.dims3()?;
         let mut mixed = Vec::with_capacity(t * heads * d); // [t, heads * d]
@@ -109,7 +110,8 @@ impl Pages {
                 let (start, kv, rows) = (block / kv_heads * height, block % kv_heads, out.len());
                 let query = |group: usize| &queries[((kv * groups + group) * t + start) * d..][..rows * d];
                 if together {
-                    let queries: Vec<f32> = (0..groups).flat_map(query).copied().collect(); // [groups * rows, d]
+                    // [groups * rows, d]
+                    let queries: Vec<f32> = (0..groups).flat_map(query).copied().collect();
                     attention.begin([&queries[..]].into_iter());
                 } else {
                     attention.begin((0..groups).map(query));
@@ -131,8 +133,8 @@ impl Pages {
         );
     }
 
-    /// The weights of the one row of scaled `queries` `[heads, 1, d]` over all keys up to its own, for each head. Query and
-    /// keys are rounded as they are in [`Self::mix`].
+    /// The weights of the one row of scaled `queries` `[heads, 1, d]` over all keys up to its own, for each
+    /// head. Query and keys are rounded as they are in [`Self::mix`].
     pub(super) fn weights(&self, queries: &Tensor, view: View<'_>) -> Result<Vec<Vec<f32>>> {
         let (heads, _, d) = queries.dims3()?;
         let groups = heads / self.heads.len();
@@ -165,8 +167,8 @@ impl Pages {
     }
 }
 
-/// The softmax of a row's `scores`, capped where a cap is given, over the keys up to its last and the sink of its `head`; 0 before
-/// those it has `seen`.
+/// The softmax of a row's `scores`, capped where a cap is given, over the keys up to its last and the sink of
+/// its `head`; 0 before those it has `seen`.
 fn normalised(mut scores: Vec<f32>, view: View<'_>, head: usize, seen: &Range<usize>) -> Vec<f32> {
     if let Some(cap) = view.softcap {
         scores.iter_mut().for_each(|z| *z = (cap * (f64::from(*z) / cap).tanh()) as f32);
@@ -187,8 +189,8 @@ fn seen(view: View<'_>, row: usize) -> Range<usize> {
     view.first_key + seen.start..view.first_key + seen.end
 }
 
-/// What the queries of a strip, the `rows` from `start` on of one head or of several, see of the page whose first key is at
-/// `page`.
+/// What the queries of a strip, the `rows` from `start` on of one head or of several, see of the page whose
+/// first key is at `page`.
 fn visible(view: View<'_>, start: usize, rows: usize, strip_rows: usize, page: usize) -> Visible {
     let mut visible = Visible { start: [0; Attention::QUERIES], end: [0; Attention::QUERIES] };
     let place = |position: usize| {

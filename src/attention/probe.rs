@@ -1,4 +1,5 @@
-//! Attention measures of a few query rows, kept as sums: memory grows with the number of keys, never with its square.
+//! Attention measures of a few query rows, kept as sums: memory grows with the number of keys, never with its
+//! square.
 
 use std::ops::Range;
 

@@ -1,7 +1,9 @@
-//! The plain rule: `weights = softmax(q · kᵀ)` over the visible keys (and the sink of a head that has one, whose weight is dropped), `mixed = weights · v`, in candle's operations.
+//! The plain rule: `weights = softmax(q · kᵀ)` over the visible keys (and the sink of a head that has one,
+//! whose weight is dropped), `mixed = weights · v`, in candle's operations.
 //!
-//! Query heads that share a key-value head are folded into its rows, so keys are never repeated. Peak memory for a chunk
-//! of `t` queries over `s` keys is `heads x t x s` scores: linear in `s` for a fixed chunk. [`super::fused`] is the fast twin.
+//! Query heads that share a key-value head are folded into its rows, so keys are never repeated. Peak memory
+//! for a chunk of `t` queries over `s` keys is `heads x t x s` scores: linear in `s` for a fixed chunk.
+//! [`super::fused`] is the fast twin.
 
 use candle_core::{Device, Result, Tensor};
 
@@ -21,7 +23,8 @@ pub(super) fn weights(queries: &Tensor, keys: &Tensor, view: View<'_>) -> Result
     let scores = scores.broadcast_add(&mask(t, s, view, queries.device())?)?;
     let Some(sinks) = view.sinks else { return candle_nn::ops::softmax_last_dim(&scores) };
     let sinks = Tensor::from_slice(sinks, (heads, 1, 1), queries.device())?.to_dtype(scores.dtype())?;
-    let scores = Tensor::cat(&[&scores, &sinks.broadcast_as((heads, t, 1))?], 2)?.contiguous()?; // [heads, t, s + 1]
+    // [heads, t, s + 1]
+    let scores = Tensor::cat(&[&scores, &sinks.broadcast_as((heads, t, 1))?], 2)?.contiguous()?;
     candle_nn::ops::softmax_last_dim(&scores)?.narrow(2, 0, s)?.contiguous() // [heads, t, s]
 }
 

@@ -25,7 +25,8 @@ pub(super) fn refuse_unannounced(source: &dyn TensorSource) -> Result<()> {
     if !is_stored(source) {
         return Ok(());
     }
-    let expected = "no such tensor, or the rule that uses it in config.json: \"attention_variant\": {\"kind\": \"adaptive\"}";
+    let expected = "no such tensor, or the rule that uses it in config.json: \"attention_variant\": \
+                    {\"kind\": \"adaptive\"}";
     Err(wrong(source.file_of(SIZES), SIZES, expected, "multipliers that no rule uses"))
 }
 

@@ -1,4 +1,5 @@
-//! A configuration as key-value pairs, read with checks: every error names the file, the key, what was expected and found.
+//! A configuration as key-value pairs, read with checks: every error names the file, the key, what was
+//! expected and found.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -86,8 +87,9 @@ impl Config {
         self.dialect
     }
 
-    /// The part that describes the language model: `text_config` of a checkpoint that sees images as well, else all of it. The head
-    /// is tied when either says so, and where the part does not name its family, the type of the whole gives it.
+    /// The part that describes the language model: `text_config` of a checkpoint that sees images as well,
+    /// else all of it. The head is tied when either says so, and where the part does not name its family, the
+    /// type of the whole gives it.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when `text_config` is no object.
@@ -130,7 +132,8 @@ impl Config {
         self.of(self.section.clone(), kept.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
-    /// Keys that nothing has asked for and that say something: null, false, 0 and what is empty say that a thing is not in use.
+    /// Keys that nothing has asked for and that say something: null, false, 0 and what is empty say that a
+    /// thing is not in use.
     #[must_use]
     pub fn unread(&self) -> Vec<&str> {
         let read = self.read.borrow();

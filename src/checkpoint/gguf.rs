@@ -39,11 +39,12 @@ pub struct Metadata {
 }
 
 impl GgufFile {
-    /// Opens a file, with the other parts when it is the first of a split one, and checks that every tensor they
-    /// announce lies inside them.
+    /// Opens a file, with the other parts when it is the first of a split one, and checks that every tensor
+    /// they announce lies inside them.
     ///
     /// # Errors
-    /// [`Error::File`] when it is missing, no GGUF, cut short, not the first part, or uses a quantisation that cannot be read.
+    /// [`Error::File`] when it is missing, no GGUF, cut short, not the first part, or uses a quantisation
+    /// that cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
         let (first, values) = Part::open(path)?;
         let metadata = Metadata { path: path.to_path_buf(), values: Arc::new(values) };
@@ -202,16 +203,16 @@ pub(super) fn other_parts(first: &str) -> Vec<String> {
 
 fn not_the_first(count: u64) -> String {
     format!(
-        "one part of a split GGUF; name the first, ...-00001-of-{count:05}.gguf, with the others beside it, or merge them \
-         with: llama-gguf-split --merge"
+        "one part of a split GGUF; name the first, ...-00001-of-{count:05}.gguf, with the others beside it, \
+         or merge them with: llama-gguf-split --merge"
     )
 }
 
 fn unreadable(path: &Path, length: u64, problem: Problem) -> Error {
     let problem = match problem {
         Problem::Quantisation(kind) => format!(
-            "uses a quantisation that niah cannot read ({kind}); readable are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, \
-             Q8_0 and the K-quants Q2_K to Q6_K; quantise the model again to one of them"
+            "uses a quantisation that niah cannot read ({kind}); readable are F32, F16, BF16, Q4_0, Q4_1, \
+             Q5_0, Q5_1, Q8_0 and the K-quants Q2_K to Q6_K; quantise the model again to one of them"
         ),
         Problem::CutShort => format!("cut short in its header ({length} bytes found); download it again"),
         Problem::Read(error) => files::problem(&error),
@@ -245,7 +246,8 @@ impl Metadata {
         self.typed(key, "a string", text)
     }
 
-    /// A whole number of any width, at least 0. Of an array (one number a layer) whose entries agree, that number.
+    /// A whole number of any width, at least 0. Of an array (one number a layer) whose entries agree, that
+    /// number.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when the key holds something else.

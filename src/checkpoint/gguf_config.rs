@@ -1,7 +1,9 @@
-//! GGUF metadata in the words of `config.json`, so that a family is read by one function whatever the file format.
+//! GGUF metadata in the words of `config.json`, so that a family is read by one function whatever the file
+//! format.
 //!
-//! What the metadata leaves out is what llama.cpp, whose format this is, does in code. A window that llama.cpp does not know
-//! (of the first Mistral and of StarCoder 2) is not in its files: such a model sees everything here as it does there.
+//! What the metadata leaves out is what llama.cpp, whose format this is, does in code. A window that
+//! llama.cpp does not know (of the first Mistral and of StarCoder 2) is not in its files: such a model sees
+//! everything here as it does there.
 
 use candle_core::Device;
 use serde_json::{Map, Value, json};
@@ -16,7 +18,8 @@ use crate::registry::Entry;
 pub struct Architecture {
     /// The `model_type` of its family.
     model_type: &'static str,
-    /// Whether rows of q and k are stored in the order of interleaved rotary positions, though the family turns halves.
+    /// Whether rows of q and k are stored in the order of interleaved rotary positions, though the family
+    /// turns halves.
     pub(super) interleaved: bool,
     /// Whether the attention's output has a bias exactly when there is one, whatever those of q, k and v.
     pub(super) own_biases: bool,
@@ -79,8 +82,8 @@ const NUMBERS: &[(&str, &str)] = &[
 /// The configuration that the metadata of `file` describes, and how its architecture is read.
 ///
 /// # Errors
-/// [`Error::InvalidValue`] for an architecture that is not in the table, and for what its family does not know;
-/// [`Error::File`] when a key is missing.
+/// [`Error::InvalidValue`] for an architecture that is not in the table, and for what its family does not
+/// know; [`Error::File`] when a key is missing.
 pub(super) fn to_config(file: &GgufFile) -> Result<(Config, &'static Architecture)> {
     let Some(entry) = ARCHITECTURES.iter().find(|entry| entry.name == file.architecture()) else {
         let known = ARCHITECTURES.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ");
@@ -229,7 +232,8 @@ impl Translation<'_> {
         self.set("layer_types", sliding.map(name).collect::<Vec<_>>());
     }
 
-    /// What llama.cpp takes for keys that are not there: families have defaults of their own, which are not llama.cpp's.
+    /// What llama.cpp takes for keys that are not there: families have defaults of their own, which are not
+    /// llama.cpp's.
     fn complete(&mut self) {
         let (head_dim, heads) = (self.head_dim(), self.size("num_attention_heads"));
         for (key, value) in [
@@ -369,7 +373,8 @@ fn gemma3(of: &mut Translation<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Scores are scaled by the width of a head, in the models of 27B, told by their number of layers, by `hidden_size / heads`.
+/// Scores are scaled by the width of a head, in the models of 27B, told by their number of layers, by
+/// `hidden_size / heads`.
 fn gemma_scale(of: &mut Translation<'_>, layers_of_27b: u64) {
     let scalar = if of.size("num_hidden_layers") == Some(layers_of_27b) {
         let heads = of.size("num_attention_heads").unwrap_or(0);
@@ -414,7 +419,8 @@ fn granite(of: &mut Translation<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What a block is like follows from the tensors that it has: files say `use_parallel_residual` where there is none.
+/// What a block is like follows from the tensors that it has: files say `use_parallel_residual` where there
+/// is none.
 fn stablelm(of: &mut Translation<'_>) -> Result<()> {
     of.set("use_parallel_residual", !of.has("blk.0.ffn_norm.weight"));
     of.set("qk_layernorm", of.has("blk.0.attn_q_norm.weight"));
@@ -446,8 +452,8 @@ mod tests {
 
     use super::*;
 
-    /// What a file of this architecture is translated to, with these keys besides the sizes and these tensors besides the
-    /// embedding.
+    /// What a file of this architecture is translated to, with these keys besides the sizes and these tensors
+    /// besides the embedding.
     fn translated(architecture: &str, keys: &[(&str, Gguf)], tensors: &[&str]) -> Result<Config> {
         let mut metadata = vec![("general.architecture".to_string(), Gguf::String(architecture.to_string()))];
         for (name, value) in [

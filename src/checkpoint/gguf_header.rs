@@ -1,7 +1,7 @@
 //! The header of a GGUF file: its metadata and where its tensors lie.
 //!
-//! What a header claims is never believed before the bytes for it are known to be there, and lists are kept as they stand in the
-//! file, so that memory is in proportion to the header's own size.
+//! What a header claims is never believed before the bytes for it are known to be there, and lists are kept
+//! as they stand in the file, so that memory is in proportion to the header's own size.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -236,7 +236,8 @@ pub(super) fn read(file: impl BufRead, size: u64) -> Parsed<Header> {
     }
     let (tensors, keys) = (reader.length()?, reader.length()?);
     let length = reader.length_size as u64;
-    // A key takes its length, a kind and a byte; a tensor takes the length of its name, its dimensions, its kind and its place.
+    // A key takes its length, a kind and a byte; a tensor takes the length of its name, its dimensions, its
+    // kind and its place.
     reader.expect(keys, length + 4 + 1, MOST_KEYS, "keys")?;
     reader.expect(tensors, length + 4 + 4 + 8, MOST_TENSORS, "tensors")?;
     let mut metadata = HashMap::new();

@@ -1,8 +1,9 @@
 //! The tensors of a GGUF file under Llama's names in Hugging Face's layout.
 //!
-//! GGUF names are the same in every architecture, so one map serves all. Matrices that share an input may be stored as one
-//! (q, k and v; gate and up). Where an architecture turns neighbouring coordinates (`interleaved`), rows of q and k are
-//! stored in that order; they are put back into the half-split order here, so that there is one rope.
+//! GGUF names are the same in every architecture, so one map serves all. Matrices that share an input may be
+//! stored as one (q, k and v; gate and up). Where an architecture turns neighbouring coordinates
+//! (`interleaved`), rows of q and k are stored in that order; they are put back into the half-split order
+//! here, so that there is one rope.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

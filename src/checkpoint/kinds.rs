@@ -9,8 +9,9 @@ use super::config::Config;
 use super::gguf::{self, Metadata};
 use crate::error::{Error, Result};
 
-const PICKLES: &str = "PyTorch pickles can run code when they are read, so niah does not; convert the model with transformers: \
-                       AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW_DIR, safe_serialization=True)";
+const PICKLES: &str = "PyTorch pickles can run code when they are read, so niah does not; convert the model \
+                       with transformers: AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW_DIR, \
+                       safe_serialization=True)";
 
 /// How files of another kind begin, and what they are.
 const BEGINNINGS: &[(&[u8], &str)] = &[
@@ -31,7 +32,8 @@ const BEGINNINGS: &[(&[u8], &str)] = &[
     ),
     (
         b"\x89HDF",
-        "a TensorFlow file; convert the model with transformers: from_pretrained(DIR, from_tf=True).save_pretrained(NEW_DIR)",
+        "a TensorFlow file; convert the model with transformers: from_pretrained(DIR, \
+         from_tf=True).save_pretrained(NEW_DIR)",
     ),
 ];
 
@@ -45,8 +47,8 @@ pub(super) fn other_file(path: &Path, begins: &[u8]) -> Error {
         return Error::file(path, problem);
     }
     if begins.get(8) == Some(&b'{') {
-        let problem = "safetensors under another name; call it model.safetensors, put its config.json and tokenizer.json beside it, \
-                       and name the directory";
+        let problem = "safetensors under another name; call it model.safetensors, put its config.json and \
+                       tokenizer.json beside it, and name the directory";
         return Error::file(path, problem);
     }
     if ["config.json", "model.safetensors.index.json"].iter().any(|name| path.ends_with(name)) {
@@ -72,8 +74,8 @@ fn ollama_weights(path: &Path, begins: &[u8]) -> Option<String> {
     Some(layer["digest"].as_str()?.replace(':', "-"))
 }
 
-/// Refuses a directory that holds a LoRA adapter: it changes another model, whose weights are elsewhere. transformers loads
-/// that other model even where weights lie beside the adapter.
+/// Refuses a directory that holds a LoRA adapter: it changes another model, whose weights are elsewhere.
+/// transformers loads that other model even where weights lie beside the adapter.
 pub(super) fn refuse_adapter(directory: &Path) -> Result<()> {
     let file = directory.join("adapter_config.json");
     if !file.is_file() {
@@ -88,8 +90,8 @@ pub(super) fn refuse_adapter(directory: &Path) -> Result<()> {
         directory,
         format!(
             "a LoRA adapter (adapter_config.json){of}, not a whole model; merge it first, with peft: \
-             AutoPeftModelForCausalLM.from_pretrained(DIR).merge_and_unload().save_pretrained(NEW_DIR); where the weights are \
-             merged already, take adapter_config.json out"
+             AutoPeftModelForCausalLM.from_pretrained(DIR).merge_and_unload().save_pretrained(NEW_DIR); \
+             where the weights are merged already, take adapter_config.json out"
         ),
     ))
 }
@@ -125,7 +127,8 @@ pub(super) fn without_config(directory: &Path) -> Error {
     }
     if holds("params.json") {
         return wrong(
-            "a checkpoint in its maker's own format (params.json); download the one in the format of transformers, with config.json"
+            "a checkpoint in its maker's own format (params.json); download the one in the format of \
+             transformers, with config.json"
                 .to_string(),
         );
     }
@@ -135,7 +138,8 @@ pub(super) fn without_config(directory: &Path) -> Error {
     let weights = names(directory, |name| extension(Path::new(name)) == "safetensors");
     if !weights.is_empty() {
         return wrong(format!(
-            "holds weights ({}) and no config.json; download config.json and the tokenizer of the model beside them",
+            "holds weights ({}) and no config.json; download config.json and the tokenizer of the model \
+             beside them",
             shown(&weights)
         ));
     }
@@ -186,12 +190,16 @@ pub(super) fn refuse_other_gguf(path: &Path, metadata: &Metadata, tensors: usize
     let architecture = metadata.string("general.architecture")?;
     let problem = match (kind.as_deref(), architecture.as_deref()) {
         (Some("adapter"), _) => {
-            "a LoRA adapter (general.type), not a whole model; merge it into its base model with: llama-export-lora".to_string()
+            "a LoRA adapter (general.type), not a whole model; merge it into its base model with: \
+             llama-export-lora"
+                .to_string()
         }
         (Some("mmproj"), _) | (_, Some("clip")) => {
             "the part of a model that sees or hears (mmproj); name the file of its language model".to_string()
         }
-        (Some("imatrix"), _) => "an importance matrix, which quantisation uses; name the file of the model".to_string(),
+        (Some("imatrix"), _) => "an importance matrix, which quantisation uses; name the file of the \
+                                 model"
+            .to_string(),
         (_, Some("controlvector")) => "a control vector; name the file of the model".to_string(),
         (Some("vocab"), _) => VOCABULARY.to_string(),
         (Some(other), _) if other != "model" => {

@@ -1,4 +1,5 @@
-//! Checkpoints: where weights and configurations come from (a directory, a GGUF file, the hub, the binary itself).
+//! Checkpoints: where weights and configurations come from (a directory, a GGUF file, the hub, the binary
+//! itself).
 
 mod adaptive;
 mod config;
@@ -96,12 +97,14 @@ pub struct RopeOverride {
 pub enum Named {
     /// The user: it may be downloaded.
     ByUser,
-    /// A file, such as the record of a run that somebody else has made: it is taken from this machine or not at all.
+    /// A file, such as the record of a run that somebody else has made: it is taken from this machine or not
+    /// at all.
     ByFile,
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint named by a user: a GGUF file, a directory in Hugging Face's layout, a hub id, or `shipped:NAME`.
+    /// Opens a checkpoint named by a user: a GGUF file, a directory in Hugging Face's layout, a hub id, or
+    /// `shipped:NAME`.
     ///
     /// # Errors
     /// When it cannot be found, is damaged, or is of an unknown family; no weight has been read by then.
@@ -189,7 +192,8 @@ impl Checkpoint {
         let quantised = match Quantised::of(config, weights.kinds()) {
             Quantised::No => None,
             Quantised::OnlySaid(said) => Some(format!(
-                "the configuration says that the weights are quantised ({said}), but they are stored as plain numbers, and read so"
+                "the configuration says that the weights are quantised ({said}), but they are stored as \
+                 plain numbers, and read so"
             )),
             Quantised::Yes(error) => return Err(error),
         };
@@ -200,8 +204,8 @@ impl Checkpoint {
         let source = renamed::Renamed { inner: Box::new(weights), map: family.value.names(&spec) };
         let said_untied = !said_tied && config.optional_flag("tie_word_embeddings")? == Some(false);
         if said_untied && !source.contains("lm_head.weight") {
-            let expected = "true, or a head in the files: they hold no lm_head.weight, so they are not complete; download all of \
-                            them, or say true if the head is the embedding";
+            let expected = "true, or a head in the files: they hold no lm_head.weight, so they are not \
+                            complete; download all of them, or say true if the head is the embedding";
             return Err(config.wrong("tie_word_embeddings", expected, false));
         }
         let mut checkpoint = Self::assemble(family, spec, config, Box::new(source), tokenizer, files)?;
@@ -250,8 +254,8 @@ impl Checkpoint {
         Ok(Self { family, spec, own_variant, tokenizer, warnings, refusal, source, files, embedded, sha256 })
     }
 
-    /// Refuses a checkpoint that holds parameters of layers that run which none of them reads. All else about it can be
-    /// looked at.
+    /// Refuses a checkpoint that holds parameters of layers that run which none of them reads. All else about
+    /// it can be looked at.
     ///
     /// # Errors
     /// [`Error::File`] naming some of them, with what to do.
@@ -263,12 +267,12 @@ impl Checkpoint {
         }
     }
 
-    /// Hands the weights to what is made of them, to be kept and multiplied as `dtype` on `device`; for a decoder that is
-    /// [`Decoder::load`](crate::model::decoder::Decoder::load).
+    /// Hands the weights to what is made of them, to be kept and multiplied as `dtype` on `device`; for a
+    /// decoder that is [`Decoder::load`](crate::model::decoder::Decoder::load).
     ///
     /// # Errors
-    /// That of [`Self::check_all_read`], and those of `load`: [`Error::Tensor`] when a tensor is missing, has another shape or
-    /// dtype, or is not finite.
+    /// That of [`Self::check_all_read`], and those of `load`: [`Error::Tensor`] when a tensor is missing, has
+    /// another shape or dtype, or is not finite.
     pub fn load<T>(
         &self,
         device: &Device,
@@ -279,7 +283,8 @@ impl Checkpoint {
         load(self.spec.clone(), &Weights::new(self.source.as_ref(), device, dtype))
     }
 
-    /// The numbers of one tensor, by the name that Llama gives it; `None` when the checkpoint has none of this name.
+    /// The numbers of one tensor, by the name that Llama gives it; `None` when the checkpoint has none of
+    /// this name.
     ///
     /// # Errors
     /// [`Error::Tensor`] when it has another shape or dtype, or is not finite.
@@ -316,7 +321,8 @@ impl Checkpoint {
         &self.files
     }
 
-    /// SHA-256 of the weight files in order, in hex: what the results belong to. The first call reads all of them.
+    /// SHA-256 of the weight files in order, in hex: what the results belong to. The first call reads all of
+    /// them.
     ///
     /// # Errors
     /// [`Error::File`] when a file cannot be read.
@@ -338,8 +344,8 @@ impl Checkpoint {
     }
 }
 
-/// Decides whether the head is the embedding: one that the files hold counts, whatever the configuration says, and one that is
-/// nowhere must be tied.
+/// Decides whether the head is the embedding: one that the files hold counts, whatever the configuration
+/// says, and one that is nowhere must be tied.
 fn settle_head(spec: &mut DecoderSpec, source: &dyn TensorSource) -> Result<()> {
     const HEAD: &str = "lm_head.weight";
     // The head of screening tiles is their embedding, with rows of unit length.
@@ -354,8 +360,8 @@ fn settle_head(spec: &mut DecoderSpec, source: &dyn TensorSource) -> Result<()> 
                 path: source.file_of(HEAD),
                 tensor: HEAD.to_string(),
                 expected: "the head, which tie_word_embeddings says is not the embedding".to_string(),
-                found: "no such tensor: download the weights again, or write \"tie_word_embeddings\": true into config.json if \
-                        the embedding is the head"
+                found: "no such tensor: download the weights again, or write \"tie_word_embeddings\": true \
+                        into config.json if the embedding is the head"
                     .to_string(),
             });
         }

@@ -1,4 +1,5 @@
-//! Recognising the attention rule that a checkpoint was made with: by its configuration, or by the scales it holds.
+//! Recognising the attention rule that a checkpoint was made with: by its configuration, or by the scales it
+//! holds.
 //!
 //! | key of `config.json` | rule | layers |
 //! |---|---|---|
@@ -11,8 +12,9 @@
 //!
 //! Multiscreen checkpoints (`model_type`) have the rule `screening`, which no other has.
 //!
-//! Scales without any of these keys (BAM) are Scalable-Softmax on every layer. A checkpoint whose configuration or tensors name
-//! a rule must never run as plain Softmax in silence, so whatever contradicts itself is refused.
+//! Scales without any of these keys (BAM) are Scalable-Softmax on every layer. A checkpoint whose
+//! configuration or tensors name a rule must never run as plain Softmax in silence, so whatever contradicts
+//! itself is refused.
 
 use serde_json::Value;
 
@@ -98,7 +100,8 @@ pub(super) fn detect(config: &Config, spec: &DecoderSpec, source: &dyn TensorSou
     })
 }
 
-/// The rule that the configuration names; several keys must agree, and `attention_variant` says for which layers.
+/// The rule that the configuration names; several keys must agree, and `attention_variant` says for which
+/// layers.
 fn announced(config: &Config, spec: &DecoderSpec) -> Result<Option<Announced>> {
     let all = || vec![true; spec.num_hidden_layers];
     let global = || -> Vec<bool> { spec.layers.iter().map(|layer| layer.window == Window::Full).collect() };
@@ -186,7 +189,8 @@ fn refuse_denial(config: &Config, names: &ScaleNames) -> Result<()> {
     for key in ["scalable_softmax", "use_ssmax"] {
         if config.optional_flag(key)? == Some(false) {
             let expected = format!(
-                "true, or no such key: the weights hold learned scales in {}; `variant` softmax runs without them",
+                "true, or no such key: the weights hold learned scales in {}; `variant` softmax runs without \
+                 them",
                 names.scale
             );
             return Err(config.wrong(key, expected, false));
@@ -210,7 +214,8 @@ fn logn_length(config: &Config, spec: &DecoderSpec) -> Result<usize> {
     }
 }
 
-/// The parameters of `temperature`: Ministral 3's when they are there, or else Llama 4's, or else what those were published with.
+/// The parameters of `temperature`: Ministral 3's when they are there, or else Llama 4's, or else what those
+/// were published with.
 fn temperature(config: &Config, spec: &DecoderSpec) -> Result<Temperature> {
     match ministral3(config, spec)? {
         None => Ok(Temperature::Llama4 {
@@ -226,7 +231,8 @@ fn temperature(config: &Config, spec: &DecoderSpec) -> Result<Temperature> {
     }
 }
 
-/// Whether Llama 4's temperature is on: `true` or a number other than 0; in a Llama 4 also when the key is left out.
+/// Whether Llama 4's temperature is on: `true` or a number other than 0; in a Llama 4 also when the key is
+/// left out.
 fn is_tuned(config: &Config) -> Result<bool> {
     const KEY: &str = "attn_temperature_tuning";
     match config.get(KEY) {

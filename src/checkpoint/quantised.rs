@@ -1,7 +1,7 @@
 //! Weights that were quantised by tools whose formats are not read.
 //!
-//! What a configuration says is not enough: adapters merged into plain weights keep the `quantization_config` of the model that
-//! they were trained on. So the tensors decide, and the configuration gives the name.
+//! What a configuration says is not enough: adapters merged into plain weights keep the `quantization_config`
+//! of the model that they were trained on. So the tensors decide, and the configuration gives the name.
 
 use serde_json::Value;
 
@@ -27,7 +27,8 @@ const TENSORS: &[(&str, &str)] = &[
 /// Kinds of number that weights are stored as when they are not quantised.
 const PLAIN: &[&str] = &["F64", "F32", "F16", "BF16"];
 
-/// What a checkpoint of quantised weights is, from its whole configuration and the names and kinds of its tensors.
+/// What a checkpoint of quantised weights is, from its whole configuration and the names and kinds of its
+/// tensors.
 pub(super) enum Quantised {
     /// They are not.
     No,
@@ -62,15 +63,16 @@ impl Quantised {
                         .iter()
                         .any(|kind| said.contains(kind)) =>
                     {
-                        ", or write it back with transformers: from_pretrained(DIR).dequantize().save_pretrained(NEW_DIR)"
+                        ", or write it back with transformers: \
+                         from_pretrained(DIR).dequantize().save_pretrained(NEW_DIR)"
                     }
                     _ => "",
                 };
                 Self::Yes(Error::file(
                     config.path(),
                     format!(
-                        "the weights are quantised ({said}), which niah does not read; name the checkpoint in 16 bits that they \
-                         were made from, or a GGUF file{back}"
+                        "the weights are quantised ({said}), which niah does not read; name the checkpoint \
+                         in 16 bits that they were made from, or a GGUF file{back}"
                     ),
                 ))
             }

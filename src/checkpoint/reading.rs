@@ -14,7 +14,8 @@ pub type TensorsAndWords = (BTreeMap<String, Vec<f32>>, HashMap<String, String>)
 /// Reads all tensors of a file.
 ///
 /// # Errors
-/// [`Error::File`] when it cannot be read or is damaged, and [`Error::Tensor`] for a tensor that is not of f32.
+/// [`Error::File`] when it cannot be read or is damaged, and [`Error::Tensor`] for a tensor that is not of
+/// f32.
 pub fn read_safetensors(path: &Path) -> Result<TensorsAndWords> {
     let bytes = files::read(path, u64::MAX).map_err(|error| Error::file(path, files::problem(&error)))?;
     let damaged =

@@ -13,7 +13,8 @@ use crate::weights::TensorSource;
 pub struct Stored {
     /// Name in the file.
     pub name: String,
-    /// Whether a matrix is stored as `[in, out]` (GPT-2's Conv1D), or each of a stack of them (Llama 4's experts).
+    /// Whether a matrix is stored as `[in, out]` (GPT-2's Conv1D), or each of a stack of them (Llama 4's
+    /// experts).
     pub transposed: bool,
     /// The rows that belong to it.
     pub part: Part,
@@ -51,8 +52,9 @@ impl Stored {
 /// Where a family keeps the tensor that Llama would call by a name.
 pub type NameMap = Box<dyn Fn(&str) -> Stored + Send + Sync>;
 
-/// A source seen through a family's names. Read as well: files that leave out the leading `model.`, `transformer.` or `multiscreen.`, files of
-/// which only a part is the language model, and single tensors that stand under Llama's name whatever the family's own.
+/// A source seen through a family's names. Read as well: files that leave out the leading `model.`,
+/// `transformer.` or `multiscreen.`, files of which only a part is the language model, and single tensors
+/// that stand under Llama's name whatever the family's own.
 pub(super) struct Renamed {
     pub(super) inner: Box<dyn TensorSource>,
     pub(super) map: NameMap,
@@ -69,8 +71,8 @@ impl Renamed {
     }
 }
 
-/// The names under which a tensor may stand in a file: its own, without the leading `model.` or the like, or among the
-/// tensors of the text part of a checkpoint that sees images.
+/// The names under which a tensor may stand in a file: its own, without the leading `model.` or the like, or
+/// among the tensors of the text part of a checkpoint that sees images.
 fn places(name: &str) -> Vec<String> {
     let mut places = vec![name.to_string(), format!("language_model.{name}")];
     if let Some(short) =
@@ -97,7 +99,8 @@ impl TensorSource for Renamed {
         }
         // A single number has no rows.
         if let Some(rows) = shape.first_mut() {
-            // A part that reaches past the tensor keeps the whole shape, which then is reported as the wrong one.
+            // A part that reaches past the tensor keeps the whole shape, which then is reported as the wrong
+            // one.
             *rows = match stored.part {
                 Part::Rows { start, len } if start + len <= *rows => len,
                 Part::Interleaved { .. } if rows.is_multiple_of(3) => *rows / 3,

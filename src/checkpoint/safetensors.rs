@@ -26,7 +26,8 @@ struct OpenFile {
 }
 
 impl SafetensorsFiles {
-    /// The files of a directory: `model.safetensors`, or the shards of `model.safetensors.index.json`; none when it has neither.
+    /// The files of a directory: `model.safetensors`, or the shards of `model.safetensors.index.json`; none
+    /// when it has neither.
     pub(super) fn paths(directory: &Path) -> Result<Vec<PathBuf>> {
         let single = directory.join("model.safetensors");
         let index = directory.join("model.safetensors.index.json");

@@ -47,7 +47,8 @@ fn layer_screens(spec: &DecoderSpec, source: &dyn TensorSource, layer: usize) ->
         let acceptance = 1.0 / (1.0 + (-sign * f64::from(s_r)).exp());
         if !(1.0 / acceptance as f32).is_finite() {
             let found = format!(
-                "{s_r} for tile {tile}: nothing would ever pass; train the checkpoint further or write it again"
+                "{s_r} for tile {tile}: nothing would ever pass; train the checkpoint further or write it \
+                 again"
             );
             return Err(wrong(source, &name, "an acceptance width that is not 0", &found));
         }

@@ -1,5 +1,5 @@
-//! The checkpoints that come with the tool, named `shipped:NAME`: some in the binary, which needs no file then, the others in the
-//! source tree.
+//! The checkpoints that come with the tool, named `shipped:NAME`: some in the binary, which needs no file
+//! then, the others in the source tree.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,8 @@ macro_rules! embedded {
     };
 }
 
-/// The checkpoints, by name, with the files that are in the binary: none of one that lies in the source tree alone.
+/// The checkpoints, by name, with the files that are in the binary: none of one that lies in the source tree
+/// alone.
 pub const SHIPPED: &[Entry<Contents>] = &[
     Entry {
         name: "softmax",
@@ -101,7 +102,8 @@ pub(super) fn find(name: &str) -> Result<Place> {
     }
 }
 
-/// The directory of a shipped checkpoint, with the table of its training: beside the binary, or in the source tree.
+/// The directory of a shipped checkpoint, with the table of its training: beside the binary, or in the source
+/// tree.
 ///
 /// # Errors
 /// [`Error::File`] saying how to train it when it is in neither.

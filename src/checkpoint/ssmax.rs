@@ -1,5 +1,5 @@
-//! The learned scales that a checkpoint holds: those of Scalable-Softmax under any of the names that are in use, and those of
-//! `softmax-scale`.
+//! The learned scales that a checkpoint holds: those of Scalable-Softmax under any of the names that are in
+//! use, and those of `softmax-scale`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -45,9 +45,10 @@ impl ScaleNames {
 /// Refuses Step's scales. Neither their paper nor public code says which scores they multiply.
 pub(super) fn refuse_unknown(config: &Config, spec: &DecoderSpec, source: &dyn TensorSource) -> Result<()> {
     const KEY: &str = "sparse_indexer_softmax_variant";
-    const UNKNOWN: &str = "it is not published whether Step's ssmax_s scales the attention or its sparse indexer, and whether by \
-                           ln n; running it as another rule would be wrong. If you know that it is Scalable-Softmax's s, \
-                           rename the tensors to self_attn.ssmax_scale and take out the key";
+    const UNKNOWN: &str = "it is not published whether Step's ssmax_s scales the attention or its sparse \
+                           indexer, and whether by ln n; running it as another rule would be wrong. If you \
+                           know that it is Scalable-Softmax's s, rename the tensors to self_attn.ssmax_scale \
+                           and take out the key";
     let mut sections = vec![config.clone()];
     for name in ["sparse_config", "step3p5_sparse_config", "step4_sparse_config"] {
         sections.extend(config.optional_section(name)?);
@@ -135,7 +136,8 @@ pub(super) fn read(
     follows.iter().enumerate().map(layer).collect()
 }
 
-/// One number a query head: the tensor is `[heads]` with any axes of width 1, or a single number for all heads.
+/// One number a query head: the tensor is `[heads]` with any axes of width 1, or a single number for all
+/// heads.
 fn per_head(spec: &DecoderSpec, source: &dyn TensorSource, name: &str) -> Result<Vec<f32>> {
     let heads = spec.num_attention_heads;
     let wrong = |found: String| Error::Tensor {
@@ -166,8 +168,8 @@ const SCALES_TENSOR: &str = "ssmax_scale";
 /// Reads the scales `[layers][heads]` of a safetensors file with a tensor `ssmax_scale` of that shape.
 ///
 /// # Errors
-/// [`Error::File`] when the file cannot be read, and [`Error::Tensor`] when the tensor is missing, has another shape, is
-/// not in F32, F16 or BF16, or holds numbers that are not finite.
+/// [`Error::File`] when the file cannot be read, and [`Error::Tensor`] when the tensor is missing, has
+/// another shape, is not in F32, F16 or BF16, or holds numbers that are not finite.
 pub fn read_scales(path: &Path, layers: usize, heads: usize) -> Result<Vec<Vec<f32>>> {
     let file = SafetensorsFiles::open(&[path.to_path_buf()])?;
     let wrong = |found: String| Error::Tensor {

@@ -66,9 +66,9 @@ impl<'a> Recorded<'a> {
         kinds.remove(&Kind::Derived);
         let refusal = kinds.remove(&Kind::Parameter).map(|names| {
             format!(
-                "{}: the answers would be another model's. If the model has them, its config.json does not say so (biases \
-                 are announced by attention_bias and mlp_bias) or it is of another family; if it does not, take them out \
-                 of the file",
+                "{}: the answers would be another model's. If the model has them, its config.json does not \
+                 say so (biases are announced by attention_bias and mlp_bias) or it is of another family; if \
+                 it does not, take them out of the file",
                 listed(&names, "of layers that run, but not used")
             )
         });

@@ -1,7 +1,7 @@
 //! A file of weights, read piece by piece.
 //!
-//! It is never mapped into memory: a mapped file that another process cuts short ends this one with a signal, and counts against
-//! limits on address space, where a read gives an error.
+//! It is never mapped into memory: a mapped file that another process cuts short ends this one with a signal,
+//! and counts against limits on address space, where a read gives an error.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -101,7 +101,8 @@ impl WeightFile {
             io::ErrorKind::UnexpectedEof => Error::file(
                 &self.path,
                 format!(
-                    "cut short while it was being read ({} bytes before); let no other program write it, download it again",
+                    "cut short while it was being read ({} bytes before); let no other program write it, \
+                     download it again",
                     self.length
                 ),
             ),

@@ -1,8 +1,8 @@
-//! Writing safetensors. Unlike the library's own writer this one needs no second copy of a tensor, and the same tensors
-//! and words give the same bytes.
+//! Writing safetensors. Unlike the library's own writer this one needs no second copy of a tensor, and the
+//! same tensors and words give the same bytes.
 //!
-//! A file is the length of its header (8 bytes, little-endian), the header (JSON, padded with spaces to a multiple of 8),
-//! and the numbers of the tensors one after the other.
+//! A file is the length of its header (8 bytes, little-endian), the header (JSON, padded with spaces to a
+//! multiple of 8), and the numbers of the tensors one after the other.
 
 use std::io::{self, Write};
 
@@ -58,7 +58,8 @@ impl Numbers<'_> {
     }
 }
 
-/// Writes tensors with `metadata`, what is to be said about them. The widest dtypes go first, so that all are aligned.
+/// Writes tensors with `metadata`, what is to be said about them. The widest dtypes go first, so that all are
+/// aligned.
 ///
 /// # Errors
 /// When the output fails.

@@ -1,7 +1,7 @@
 //! Haystacks: the text that a needle is hidden in.
 //!
-//! A haystack is a name in [`HAYSTACKS`] or the path of a text file or directory. For every trial it gives one
-//! [`HaystackStream`], a pure function of the haystack, the seed and the trial's number.
+//! A haystack is a name in [`HAYSTACKS`] or the path of a text file or directory. For every trial it gives
+//! one [`HaystackStream`], a pure function of the haystack, the seed and the trial's number.
 
 mod essays;
 pub mod noise;
@@ -58,7 +58,8 @@ enum Kind {
 }
 
 impl Haystack {
-    /// The haystack of this name, else the file or directory at this path (`./essays` names a directory called `essays`).
+    /// The haystack of this name, else the file or directory at this path (`./essays` names a directory
+    /// called `essays`).
     ///
     /// # Errors
     /// [`crate::error::Error::File`] when it is neither, or when the path holds no UTF-8 text.
@@ -70,7 +71,8 @@ impl Haystack {
         Ok(Self { name: name_or_path.to_string(), notes, ..Self::from_text(&text) })
     }
 
-    /// A haystack of this text, begun anew when it ends. It is never empty: text without words becomes a full stop.
+    /// A haystack of this text, begun anew when it ends. It is never empty: text without words becomes a full
+    /// stop.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         let text = if text.trim().is_empty() { "." } else { text.trim() };
@@ -99,7 +101,8 @@ impl Haystack {
         }
     }
 
-    /// The part of it that `split` names: whole essays, sentences of the grammar, paragraphs of the user's text.
+    /// The part of it that `split` names: whole essays, sentences of the grammar, paragraphs of the user's
+    /// text.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when a part is asked for of a haystack that has none, or that part is empty.

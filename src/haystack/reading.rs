@@ -23,13 +23,15 @@ pub(super) struct Read {
     pub(super) notes: Vec<String>,
 }
 
-/// Reads a file, or all files below a directory that are not hidden, in the order of their names. Links are followed; what several
-/// names lead to counts once, at the first of them.
+/// Reads a file, or all files below a directory that are not hidden, in the order of their names. Links are
+/// followed; what several names lead to counts once, at the first of them.
 ///
-/// Byte order marks and outer white space are dropped, `\r\n` becomes `\n`, files are joined by an empty line.
+/// Byte order marks and outer white space are dropped, `\r\n` becomes `\n`, files are joined by an empty
+/// line.
 ///
 /// # Errors
-/// [`Error::File`] naming the path when it is missing, unreadable, empty, not text, no regular file, or a directory without text.
+/// [`Error::File`] naming the path when it is missing, unreadable, empty, not text, no regular file, or a
+/// directory without text.
 pub(super) fn read(path: &Path) -> Result<Read> {
     if !fs::metadata(path).map_err(|error| unreadable(path, &error))?.is_dir() {
         return match read_file(path)? {
@@ -76,7 +78,8 @@ struct Walk {
 }
 
 impl Walk {
-    /// Whether it is met for the first time. What the directory stands in is met with it: a link to that leads back.
+    /// Whether it is met for the first time. What the directory stands in is met with it: a link to that
+    /// leads back.
     fn is_new(&mut self, path: &Path) -> Result<bool> {
         let real = fs::canonicalize(path).map_err(|error| unreadable(path, &error))?;
         let around = self.root.as_ref().is_some_and(|root| root.starts_with(&real));
@@ -92,7 +95,8 @@ impl Walk {
         Ok(new)
     }
 
-    /// Adds what is below `directory`, sorted by name at every level: the order of a directory listing depends on the machine.
+    /// Adds what is below `directory`, sorted by name at every level: the order of a directory listing
+    /// depends on the machine.
     fn enter(&mut self, directory: &Path) -> Result<()> {
         if !self.is_new(directory)? {
             return Ok(());

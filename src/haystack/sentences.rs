@@ -6,10 +6,12 @@ const ABBREVIATIONS: &[&str] = &[
     "mr", "mrs", "ms", "mt", "prof", "rep", "rev", "sen", "sgt", "sr", "st", "viz", "vol", "vs",
 ];
 
-/// Byte offsets just past the end of every sentence of `text`, ascending, each before the white space that follows.
+/// Byte offsets just past the end of every sentence of `text`, ascending, each before the white space that
+/// follows.
 ///
-/// A sentence ends at `. ! ?` (with closing quotes and brackets) before white space or the end, at a CJK full stop,
-/// and at a paragraph break; not after an initial or a common abbreviation, nor where a lower-case letter follows.
+/// A sentence ends at `. ! ?` (with closing quotes and brackets) before white space or the end, at a CJK full
+/// stop, and at a paragraph break; not after an initial or a common abbreviation, nor where a lower-case
+/// letter follows.
 ///
 /// ```
 /// use niah::haystack::sentences::sentence_ends;
@@ -23,8 +25,8 @@ pub fn sentence_ends(text: &str) -> Vec<usize> {
             ends.push(end);
         }
     };
-    // Where the text before `from` ends, white space left out: it is kept, since looking back for it from every line break
-    // would take a time that grows with the square of a run of them.
+    // Where the text before `from` ends, white space left out: it is kept, since looking back for it from
+    // every line break would take a time that grows with the square of a run of them.
     let (mut from, mut content) = (0, 0);
     while let Some(found) = text[from..].find(|c| c == '\n' || is_stop(c)) {
         let start = from + found;
@@ -61,7 +63,8 @@ fn ends_sentence(before: &str, run: &str, rest: &str) -> bool {
     (rest.is_empty() || rest.starts_with(char::is_whitespace)) && !goes_on() && !abbreviated()
 }
 
-/// Whether the word that ends `before` is an initial (`J`), letters with dots (`e.g`) or a known abbreviation.
+/// Whether the word that ends `before` is an initial (`J`), letters with dots (`e.g`) or a known
+/// abbreviation.
 fn is_abbreviation(before: &str) -> bool {
     let word = before.rsplit(|c: char| !(c.is_alphanumeric() || c == '.')).next().unwrap_or_default();
     let last = word.rsplit('.').next().unwrap_or_default();

@@ -18,7 +18,8 @@ pub trait Source: Send + Sync {
     }
 }
 
-/// The text of one trial. All cells of the trial share it, so a longer haystack has every shorter one as its prefix.
+/// The text of one trial. All cells of the trial share it, so a longer haystack has every shorter one as its
+/// prefix.
 pub struct HaystackStream {
     source: Box<dyn Source>,
     text: String,

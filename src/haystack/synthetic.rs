@@ -1,8 +1,8 @@
 //! The synthetic haystack: plausible English prose from a seeded grammar.
 //!
-//! It is endless, repeats no sentence, and stands in no training set. A paragraph keeps to one topic, one town and two
-//! people; its sentences are drawn from a dozen forms over the words of the lexicon. Every sentence is remembered by
-//! its hash and drawn again when it was there before.
+//! It is endless, repeats no sentence, and stands in no training set. A paragraph keeps to one topic, one
+//! town and two people; its sentences are drawn from a dozen forms over the words of the lexicon. Every
+//! sentence is remembered by its hash and drawn again when it was there before.
 
 #[rustfmt::skip] // a word a line would hide the lists
 mod lexicon;

@@ -5,13 +5,15 @@ use crate::tokenizer::Tokenize;
 
 use super::{Haystack, HaystackStream};
 
-/// Bytes that are tokenised at a time. The pieces never depend on how much was asked for, so neither do the counts.
+/// Bytes that are tokenised at a time. The pieces never depend on how much was asked for, so neither do the
+/// counts.
 const PIECE: usize = 16 * 1024;
 
-/// A trial's stream with the byte at which each of its tokens ends; it is built once a trial and grows with the cells.
+/// A trial's stream with the byte at which each of its tokens ends; it is built once a trial and grows with
+/// the cells.
 ///
-/// The counts choose where a prompt is cut and where its needles go. Within a prompt the text is tokenised again as a
-/// whole, where pieces may merge differently by a token or two.
+/// The counts choose where a prompt is cut and where its needles go. Within a prompt the text is tokenised
+/// again as a whole, where pieces may merge differently by a token or two.
 #[derive(Debug)]
 pub struct HaystackTokens {
     stream: HaystackStream,
@@ -73,7 +75,8 @@ impl HaystackTokens {
         self.ends.partition_point(|&end| end <= bytes)
     }
 
-    /// The byte at which the first `tokens` tokens end, or fewer where the last of them would be part of a character.
+    /// The byte at which the first `tokens` tokens end, or fewer where the last of them would be part of a
+    /// character.
     #[must_use]
     pub fn boundary(&self, tokens: usize) -> usize {
         let mut tokens = tokens.min(self.ends.len());

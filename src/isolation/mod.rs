@@ -1,16 +1,17 @@
 //! Work on input that nobody vouches for, in a process of its own, where no fault of a library ends this one.
 //!
-//! Libraries that read tokenizers and templates panic, overflow the stack, ask for all memory or never end on files made to
-//! do so, and a panic alone can be caught. So the same program is started again with [`ARGUMENT`], under limits of memory and
-//! computing time that the operating system holds, and answers questions over its standard input and output:
+//! Libraries that read tokenizers and templates panic, overflow the stack, ask for all memory or never end on
+//! files made to do so, and a panic alone can be caught. So the same program is started again with
+//! [`ARGUMENT`], under limits of memory and computing time that the operating system holds, and answers
+//! questions over its standard input and output:
 //!
 //! ```text
 //! question   seconds u64 | length u64 | bytes           little-endian
 //! answer     0 or 1 u8   | length u64 | bytes           1: the library panicked
 //! ```
 //!
-//! `main` says that the program can do so ([`set_program`]); where none is named, as in tests of the library, callers do the
-//! work in their own process and catch what can be caught ([`caught`]).
+//! `main` says that the program can do so ([`set_program`]); where none is named, as in tests of the library,
+//! callers do the work in their own process and catch what can be caught ([`caught`]).
 
 mod limits;
 mod worker;

@@ -11,7 +11,8 @@ use super::{ARGUMENT, Failure, PROGRAM, caught};
 
 /// A busy machine gives a process a fraction of its time: how many seconds may pass for one of computing.
 const PATIENCE: u64 = 8;
-/// Stack of the thread that answers, in bytes: what nests more deeply than anybody writes overflows even this.
+/// Stack of the thread that answers, in bytes: what nests more deeply than anybody writes overflows even
+/// this.
 const STACK: usize = 64 << 20;
 /// Bytes of an answer, at most.
 const LONGEST_ANSWER: u64 = 1 << 30;
@@ -25,7 +26,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a process that may take so many bytes of memory. `None` where no program is named, or none can be started.
+    /// Starts a process that may take so many bytes of memory. `None` where no program is named, or none can
+    /// be started.
     #[must_use]
     pub fn start(memory: u64) -> Option<Self> {
         let memory = memory_within_limits(memory);
@@ -135,8 +137,8 @@ fn read_bytes(input: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// Answers questions until there are no more: what `main` does when its first argument is [`ARGUMENT`] and its second is
-/// `memory`.
+/// Answers questions until there are no more: what `main` does when its first argument is [`ARGUMENT`] and
+/// its second is `memory`.
 pub fn serve(memory: &str, answer: impl FnMut(&[u8]) -> Vec<u8> + Send + 'static) {
     if let Ok(bytes) = memory.parse() {
         limit_memory(bytes);

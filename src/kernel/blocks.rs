@@ -4,7 +4,8 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-/// `len` numbers, made block by block on all threads: `fill` gets the place of each block and its numbers, all 0.
+/// `len` numbers, made block by block on all threads: `fill` gets the place of each block and its numbers,
+/// all 0.
 pub(crate) fn in_blocks(len: usize, block: usize, fill: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
     let mut numbers = Vec::with_capacity(len);
     let blocks = numbers.spare_capacity_mut()[..len].par_chunks_mut(block.max(1));

@@ -2,7 +2,8 @@
 
 /// `e^x` for `x <= 0`, within 2 units in the last place; below -87 it is 0.
 ///
-/// `x = n ln 2 + r` with whole `n` and `|r| <= ln 2 / 2`; `e^r` by its Taylor series to degree 7, `2^n` by the exponent bits.
+/// `x = n ln 2 + r` with whole `n` and `|r| <= ln 2 / 2`; `e^r` by its Taylor series to degree 7, `2^n` by
+/// the exponent bits.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     // Adding 1.5 * 2^23 leaves the nearest whole number in the low bits.

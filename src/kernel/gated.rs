@@ -32,7 +32,8 @@ fn silu_gate_plain(gate: &mut [f32], up: &[f32]) {
 }
 
 for_every_instruction_set! {
-    /// A [`Gate`] with `gelu(x) = x / 2 (1 + tanh u)` for `u = sqrt(2 / pi) (x + 0.044715 x^3)`, which is `x sigmoid(2 u)`.
+    /// A [`Gate`] with `gelu(x) = x / 2 (1 + tanh u)` for `u = sqrt(2 / pi) (x + 0.044715 x^3)`, which is
+    /// `x sigmoid(2 u)`.
     fn gelu_tanh_gate = gelu_tanh_gate_plain(gate: &mut [f32], up: &[f32])
 }
 

@@ -1,4 +1,5 @@
-//! Rows of several heads side by side, taken apart head by head and turned by their positions (arXiv 2104.09864).
+//! Rows of several heads side by side, taken apart head by head and turned by their positions (arXiv
+//! 2104.09864).
 
 use super::blocks::in_blocks;
 use super::for_every_instruction_set;

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use super::for_every_instruction_set;
 use super::lanes::dot;
 
-/// Rows up to which this is faster than a blocked matrix multiply, which first copies the matrix into its own order.
+/// Rows up to which this is faster than a blocked matrix multiply, which first copies the matrix into its own
+/// order.
 pub(crate) const MOST_ROWS: usize = 16;
 
 /// Columns that a thread takes at once.

@@ -24,8 +24,8 @@ pub(crate) fn softmasks(window: f64, count: usize) -> Vec<f32> {
 }
 
 for_every_instruction_set! {
-    /// Turns similarities `z` into `max(1 - (1 - z) / r, 0)² m` with `inverse` = 1 / r and the masks `m`, or 1 where none are
-    /// given; returns how many are not 0.
+    /// Turns similarities `z` into `max(1 - (1 - z) / r, 0)² m` with `inverse` = 1 / r and the masks `m`, or
+    /// 1 where none are given; returns how many are not 0.
     fn relevances = relevances_plain(scores: &mut [f32], masks: &[f32], inverse: f32) -> usize
 }
 

@@ -9,8 +9,8 @@ use super::lanes::dot;
 /// Numbers that a thread takes at once, about.
 const BLOCK: usize = 1 << 14;
 
-/// `x [t, tiles, d]` as `[tiles, t, d]` in rows of unit length (a row of zeros stays one), on all threads; the first two
-/// coordinates of each turned by its `(cos, sin)` of `turns [tiles, t]`, where they are given.
+/// `x [t, tiles, d]` as `[tiles, t, d]` in rows of unit length (a row of zeros stays one), on all threads;
+/// the first two coordinates of each turned by its `(cos, sin)` of `turns [tiles, t]`, where they are given.
 pub(crate) fn unit_heads(x: &[f32], [t, tiles, d]: [usize; 3], turns: Option<&[(f32, f32)]>) -> Vec<f32> {
     assert_eq!(x.len(), t * tiles * d, "t rows of every tile");
     assert!(turns.is_none_or(|turns| turns.len() == t * tiles && d >= 2), "a turn for every row");
@@ -47,8 +47,8 @@ fn unit_plain(x: &mut [f32]) {
     }
 }
 
-/// `scale tanh(|y|) / |y| y tanh(silu(g))` of every row of `d` numbers of `mixed` and its gates, on all threads; the scales of
-/// the tiles begin anew when they are used up.
+/// `scale tanh(|y|) / |y| y tanh(silu(g))` of every row of `d` numbers of `mixed` and its gates, on all
+/// threads; the scales of the tiles begin anew when they are used up.
 pub(crate) fn gated_tanh_norm(mixed: &[f32], gates: &[f32], d: usize, scales: &[f32]) -> Vec<f32> {
     assert_eq!(mixed.len(), gates.len(), "each number has its gate");
     let rows = (BLOCK / d).max(1);

@@ -19,8 +19,8 @@ impl Default for Running {
 }
 
 for_every_instruction_set! {
-    /// Turns the first `shown` scores of a block into `exp(z - max)` and the others into 0; returns the factor that brings
-    /// what was summed before to the new maximum.
+    /// Turns the first `shown` scores of a block into `exp(z - max)` and the others into 0; returns the
+    /// factor that brings what was summed before to the new maximum.
     fn online_softmax = online_softmax_plain(scores: &mut [f32], shown: usize, running: &mut Running) -> f32
 }
 

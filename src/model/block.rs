@@ -202,7 +202,8 @@ impl Block {
     ) -> Result<Projected> {
         let normed = apply(self.before_attention.as_ref(), &block.x)?; // [rows, hidden]
         let table = rope.map(|rope| &block.tables[rope]);
-        let (queries, keys, values) = self.attention.project(spec, &normed, table, spent)?; // [heads, rows, head_dim]
+        // [heads, rows, head_dim]
+        let (queries, keys, values) = self.attention.project(spec, &normed, table, spent)?;
         Ok(Projected { beside: normed, queries, keys, values })
     }
 
@@ -217,7 +218,8 @@ impl Block {
         spent: &mut Spent,
     ) -> Result<Tensor> {
         let Projected { beside: normed, queries, .. } = projected;
-        let mixed = spent.on_attention(|| attention::attend(queries, cached, context))?; // [rows, heads * head_dim]
+        // [rows, heads * head_dim]
+        let mixed = spent.on_attention(|| attention::attend(queries, cached, context))?;
         let attended = spent.on_linear(|| self.attention.o_proj.forward(&mixed))?; // [rows, hidden]
         let attended = apply(self.after_attention.as_ref(), &attended)?;
         let attended = scaled(attended, spec.residual_multiplier)?; // [rows, hidden]

@@ -41,7 +41,8 @@ pub struct Forward<'a> {
 }
 
 impl Decoder {
-    /// Loads the decoder that `spec` describes from `weights`, whose names are those of Llama in Hugging Face's layout.
+    /// Loads the decoder that `spec` describes from `weights`, whose names are those of Llama in Hugging
+    /// Face's layout.
     ///
     /// # Errors
     /// [`Error::Tensor`] when a tensor is missing, has another shape or holds numbers that are not finite.
@@ -49,8 +50,8 @@ impl Decoder {
         let (hidden, vocab) = (spec.hidden_size, spec.vocab_size);
         let model = weights.pp("model");
         let spec = if spec.screening.is_some() { with_learned_multipliers(spec, &model)? } else { spec };
-        // The largest matrices come first and are left in the dtype of the weights before the next one is read, so that loading
-        // holds little more than what stays.
+        // The largest matrices come first and are left in the dtype of the weights before the next one is
+        // read, so that loading holds little more than what stays.
         let embed_tokens = model.pp("embed_tokens").get("weight", &[vocab, hidden])?;
         let embed_tokens = if spec.screening.is_some() { unit_rows(&embed_tokens)? } else { embed_tokens };
         let device = embed_tokens.device().clone();
@@ -117,8 +118,9 @@ impl Decoder {
 
     /// An empty cache for a sequence of `sequence_length` tokens, those that will be generated included.
     ///
-    /// Rotary scalings that depend on the length of the sequence go by this number from its first token to its last (see
-    /// [`super::rope`]). A sequence that turns out longer has room, but its positions keep the frequencies of the plan.
+    /// Rotary scalings that depend on the length of the sequence go by this number from its first token to
+    /// its last (see [`super::rope`]). A sequence that turns out longer has room, but its positions keep the
+    /// frequencies of the plan.
     #[must_use]
     pub fn new_cache(&self, sequence_length: usize) -> KvCache {
         KvCache::new(self.spec.num_hidden_layers, sequence_length, self.kv_dtype)
@@ -128,7 +130,8 @@ impl Decoder {
     /// `[keep_logits, vocab]`, in f32.
     ///
     /// # Errors
-    /// [`Error::Compute`] when memory is out, positions run past a learned embedding, or logits are not finite.
+    /// [`Error::Compute`] when memory is out, positions run past a learned embedding, or logits are not
+    /// finite.
     pub fn forward(&self, tokens: &[u32], cache: &mut KvCache, forward: Forward<'_>) -> Result<Tensor> {
         self.forward_timed(tokens, cache, forward, &mut Spent::default())
     }
@@ -147,7 +150,8 @@ impl Decoder {
         if !self.device.is_cpu() {
             return self.forward_here(tokens, cache, forward, spent);
         }
-        // On a thread of the pool, which joins in every loop; any other would wake one and wait, hundreds of times a pass.
+        // On a thread of the pool, which joins in every loop; any other would wake one and wait, hundreds of
+        // times a pass.
         rayon::scope(|_| self.forward_here(tokens, cache, forward, spent))
     }
 
@@ -230,14 +234,16 @@ impl Decoder {
         let (end, rows) = (first_position + tokens.len(), positions.dim(0)?);
         if end > rows {
             return Err(Error::Compute(format!(
-                "position {end} is past the {rows} that this checkpoint has learned; use shorter `context lengths`"
+                "position {end} is past the {rows} that this checkpoint has learned; use shorter `context \
+                 lengths`"
             )));
         }
         Ok((x + positions.narrow(0, first_position, tokens.len())?)?)
     }
 }
 
-/// The spec of screening tiles with the scales of embedding and logits that a checkpoint has learned, `e^{s_E}` and `e^{s_F}`.
+/// The spec of screening tiles with the scales of embedding and logits that a checkpoint has learned,
+/// `e^{s_E}` and `e^{s_F}`.
 fn with_learned_multipliers(spec: DecoderSpec, weights: &Weights<'_>) -> Result<DecoderSpec> {
     Ok(DecoderSpec {
         embedding_multiplier: load_scale(weights, "s_E")?,

@@ -7,11 +7,12 @@ use candle_core::{DType, Device, Result, Tensor};
 use super::linear::Linear;
 use crate::spec::Dtype;
 
-/// Rows of the left side, and numbers along and across of the right side: shapes on which kernels come close to their best.
-/// None has sides that are powers of two, whose strides fall on each other in the caches.
+/// Rows of the left side, and numbers along and across of the right side: shapes on which kernels come close
+/// to their best. None has sides that are powers of two, whose strides fall on each other in the caches.
 const SHAPES: [[usize; 3]; 3] = [[768, 768, 3072 + 96], [768, 1536 + 96, 1536 + 96], [768, 3072 + 96, 768]];
 
-/// Multiplies of favourable shapes by the kernel of one dtype, with the time that each shape has taken so far.
+/// Multiplies of favourable shapes by the kernel of one dtype, with the time that each shape has taken so
+/// far.
 #[derive(Debug)]
 pub struct GemmPeak {
     shapes: Vec<Shape>,

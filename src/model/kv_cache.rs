@@ -1,7 +1,7 @@
 //! Keys and values of the tokens seen so far.
 //!
-//! In f32, one buffer of each a layer, written in place and enlarged by an eighth when full; in bf16, pages. `truncate`
-//! forgets the newest tokens at no cost.
+//! In f32, one buffer of each a layer, written in place and enlarged by an eighth when full; in bf16, pages.
+//! `truncate` forgets the newest tokens at no cost.
 
 use candle_core::{Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -18,8 +18,8 @@ use crate::spec::Dtype;
 pub enum KvDtype {
     /// As they are computed.
     F32,
-    /// Rounded to bf16 (8 bits of mantissa), in pages for the kernels of the CPU, which also round scaled queries and attention
-    /// weights.
+    /// Rounded to bf16 (8 bits of mantissa), in pages for the kernels of the CPU, which also round scaled
+    /// queries and attention weights.
     Bf16,
 }
 
@@ -34,7 +34,8 @@ pub const KV_DTYPES: &[Entry<KvDtype>] = &[
 ];
 
 impl KvDtype {
-    /// What weights of `dtype` bring along on `device` when nothing else is asked for. Screening tiles read keys in f32 alone.
+    /// What weights of `dtype` bring along on `device` when nothing else is asked for. Screening tiles read
+    /// keys in f32 alone.
     #[must_use]
     pub fn following(spec: &DecoderSpec, dtype: Dtype, device: &Device) -> Self {
         let in_pages = dtype == Dtype::Bf16 && device.is_cpu() && spec.screening.is_none();
@@ -113,7 +114,8 @@ impl KvCache {
         Self { layers, len: 0, capacity: sequence_length, sequence_length }
     }
 
-    /// Number of tokens that the sequence was planned for. It never changes, so that all keys were rotated by one rule.
+    /// Number of tokens that the sequence was planned for. It never changes, so that all keys were rotated by
+    /// one rule.
     #[must_use]
     pub fn sequence_length(&self) -> usize {
         self.sequence_length
@@ -137,7 +139,8 @@ impl KvCache {
     }
 
     /// Writes the keys and values of new tokens of one layer behind the cached ones, those of each of `parts`
-    /// (`[kv_heads, rows, head_dim]`) behind those before, and returns all of them. [`Self::advance`] makes them count.
+    /// (`[kv_heads, rows, head_dim]`) behind those before, and returns all of them. [`Self::advance`] makes
+    /// them count.
     ///
     /// # Errors
     /// When shapes differ from those before, or memory is out.

@@ -33,8 +33,8 @@ fn gelu_gate(gate: &mut [f32], up: &[f32]) {
     }
 }
 
-/// A tensor of the shape of `x`, computed from the numbers of both, which are f32 on the CPU. Inference only: it has no
-/// backward pass.
+/// A tensor of the shape of `x`, computed from the numbers of both, which are f32 on the CPU. Inference only:
+/// it has no backward pass.
 fn computed(x: &Tensor, y: &Tensor, compute: impl FnOnce(&[f32], &[f32]) -> Vec<f32>) -> Result<Tensor> {
     let numbers = with_f32(x, |x| with_f32(y, |y| compute(x, y)))??;
     Tensor::from_vec(numbers, x.shape(), x.device())

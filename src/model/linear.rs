@@ -114,8 +114,8 @@ impl Input {
     }
 }
 
-/// The gate and the up projection of an MLP and its down projection, `down(act(gate x) * up x)`, packed for the bf16 kernels
-/// of the CPU.
+/// The gate and the up projection of an MLP and its down projection, `down(act(gate x) * up x)`, packed for
+/// the bf16 kernels of the CPU.
 #[derive(Debug, Clone)]
 pub(super) struct PackedMlp {
     gate_up: Arc<bf16::Matrix>,
@@ -204,10 +204,12 @@ mod tests {
     use crate::spec::DTYPES;
     use candle_core::Device;
 
-    /// candle 0.11.1 gives wrong numbers for a transposed view times a broadcast weight; rank 2 must stay right.
+    /// candle 0.11.1 gives wrong numbers for a transposed view times a broadcast weight; rank 2 must stay
+    /// right.
     #[test]
     fn a_transposed_view_multiplies_rightly() {
-        let x = Tensor::arange(0f32, 12.0, &Device::Cpu).unwrap().reshape((3, 4)).unwrap().t().unwrap(); // [4, 3]
+        // [4, 3]
+        let x = Tensor::arange(0f32, 12.0, &Device::Cpu).unwrap().reshape((3, 4)).unwrap().t().unwrap();
         let weight = Tensor::arange(0f32, 6.0, &Device::Cpu).unwrap().reshape((2, 3)).unwrap();
         for entry in DTYPES {
             let linear = Linear::new(&weight, None, entry.value).unwrap();

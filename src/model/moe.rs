@@ -1,13 +1,14 @@
 //! Mixture of experts (arXiv 1701.06538, arXiv 2401.04088): a router sends each token to a few of many MLPs.
 //!
-//! With `r = R x`, the router's number for each expert, and `E(x)` the experts of the `num_experts_per_tok` largest:
+//! With `r = R x`, the router's number for each expert, and `E(x)` the experts of the `num_experts_per_tok`
+//! largest:
 //!
-//! - softmax router: `y = sum over e in E(x) of p_e mlp_e(x)`, `p = softmax(r)` over all experts, or over `E(x)` alone with
-//!   `norm_topk_prob`;
+//! - softmax router: `y = sum over e in E(x) of p_e mlp_e(x)`, `p = softmax(r)` over all experts, or over
+//!   `E(x)` alone with `norm_topk_prob`;
 //! - sigmoid router (Llama 4): `y = sum over e in E(x) of mlp_e(sigmoid(r_e) x)`;
 //!
-//! and a shared expert, where there is one, adds `mlp(x)` for every token. An expert computes the rows of its own tokens
-//! alone, so the work follows `num_experts_per_tok`, not `num_experts`.
+//! and a shared expert, where there is one, adds `mlp(x)` for every token. An expert computes the rows of its
+//! own tokens alone, so the work follows `num_experts_per_tok`, not `num_experts`.
 
 use candle_core::{Result, Tensor};
 

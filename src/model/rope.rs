@@ -1,14 +1,16 @@
 //! Rotary position embedding (arXiv 2104.09864).
 //!
-//! Pairs of the first `d` coordinates of a head turn by the angle `position * f_j`, with `f_j = theta^(-2j/d)` before scaling:
-//! `(x_j, x_{j + d/2})` in the half-split layout, `(x_{2j}, x_{2j + 1})` in the interleaved one. The others stay.
-//! Positions are absolute, so chunks and cached keys need no correction.
+//! Pairs of the first `d` coordinates of a head turn by the angle `position * f_j`, with
+//! `f_j = theta^(-2j/d)` before scaling: `(x_j, x_{j + d/2})` in the half-split layout,
+//! `(x_{2j}, x_{2j + 1})` in the interleaved one. The others stay. Positions are absolute, so chunks and
+//! cached keys need no correction.
 //!
-//! Two scalings look at the length `s` of the sequence: `dynamic` (the base grows with `s`) and `longrope` (other divisors
-//! beyond the original context). Here `s` is the length that a sequence is planned for, prompt and answer together, and every
-//! token of it turns by the same frequencies: those of one forward pass of transformers over `s` tokens. While it generates,
-//! transformers goes by the tokens so far instead, so keys in the cache and new queries may turn by different frequencies
-//! (Phi-3 computes its prompt again at the border); vLLM decides once by the longest context it serves.
+//! Two scalings look at the length `s` of the sequence: `dynamic` (the base grows with `s`) and `longrope`
+//! (other divisors beyond the original context). Here `s` is the length that a sequence is planned for,
+//! prompt and answer together, and every token of it turns by the same frequencies: those of one forward pass
+//! of transformers over `s` tokens. While it generates, transformers goes by the tokens so far instead, so
+//! keys in the cache and new queries may turn by different frequencies (Phi-3 computes its prompt again at
+//! the border); vLLM decides once by the longest context it serves.
 
 use std::f64::consts::PI;
 
@@ -28,8 +30,8 @@ pub struct Rope {
 }
 
 impl Rope {
-    /// The frequencies that `spec` describes, for heads of which `head_dim` coordinates rotate and a sequence of
-    /// `sequence_length` tokens.
+    /// The frequencies that `spec` describes, for heads of which `head_dim` coordinates rotate and a sequence
+    /// of `sequence_length` tokens.
     #[must_use]
     pub fn new(spec: &RopeSpec, head_dim: usize, sequence_length: usize) -> Self {
         let pairs = head_dim / 2;
@@ -151,7 +153,8 @@ pub fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor, layout: RotaryLayout) -> R
     if rotary == d { Ok(turned) } else { Tensor::cat(&[&turned, &x.narrow(2, rotary, d - rotary)?], 2) }
 }
 
-/// `x` `[t, heads * d]` as `[heads, t, d]`, rotated as [`rotate`] rotates where a table `[t, rotary_dim / 2]` is given.
+/// `x` `[t, heads * d]` as `[heads, t, d]`, rotated as [`rotate`] rotates where a table `[t, rotary_dim / 2]`
+/// is given.
 ///
 /// # Errors
 /// When shapes do not fit together.
@@ -237,7 +240,8 @@ mod tests {
         for length in [1, 8] {
             assert_eq!(frequencies(length), [1.0, 0.01]);
         }
-        // Twice as long: the base is multiplied by (2 * 2 - 1)^(4 / 2) = 9, so the second pair turns a third as fast.
+        // Twice as long: the base is multiplied by (2 * 2 - 1)^(4 / 2) = 9, so the second pair turns a third
+        // as fast.
         assert!((frequencies(16)[1] - 0.01 / 3.0).abs() < 1e-15 && frequencies(16)[0] == 1.0);
     }
 

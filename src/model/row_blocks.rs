@@ -1,7 +1,8 @@
 //! The rows of a chunk in blocks, each of which one thread takes through half a layer.
 //!
-//! A thread that has a block to itself finds its numbers in its own cache from one operation to the next, and threads meet
-//! twice a layer instead of after every operation: a thread that waits is one that the system may take away.
+//! A thread that has a block to itself finds its numbers in its own cache from one operation to the next, and
+//! threads meet twice a layer instead of after every operation: a thread that waits is one that the system
+//! may take away.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -12,8 +13,8 @@ use rayon::prelude::*;
 use super::spent::Spent;
 use crate::error::Result;
 
-/// Rows of a block where weights are packed for the kernels of the CPU: enough to use a strip of weights while it is in the
-/// first-level cache, and few enough that the threads end together.
+/// Rows of a block where weights are packed for the kernels of the CPU: enough to use a strip of weights
+/// while it is in the first-level cache, and few enough that the threads end together.
 const ROWS: usize = 128;
 
 /// A block of the rows of a chunk.
@@ -29,7 +30,8 @@ pub(super) struct RowBlock {
 /// Cosines and sines, `[rows, rotary_dim / 2]` each.
 pub(super) type RopeTable = (Tensor, Tensor);
 
-/// The residual stream `x` `[t, hidden]` and its `tables` in blocks; in a single one unless `packed` for the CPU.
+/// The residual stream `x` `[t, hidden]` and its `tables` in blocks; in a single one unless `packed` for the
+/// CPU.
 pub(super) fn split(x: &Tensor, tables: &[RopeTable], packed: bool) -> candle_core::Result<Vec<RowBlock>> {
     let t = x.dim(0)?;
     let height = if packed { ROWS } else { t };
@@ -51,8 +53,8 @@ pub(super) fn last(blocks: &[RowBlock], count: usize) -> candle_core::Result<Ten
     Tensor::cat(&held, 0)?.narrow(0, first - blocks[from].rows.start, count)
 }
 
-/// What `work` makes of each of `items`, on all threads. The wall time of it all is divided among the parts of `spent` as the
-/// times of the threads are.
+/// What `work` makes of each of `items`, on all threads. The wall time of it all is divided among the parts
+/// of `spent` as the times of the threads are.
 pub(super) fn each<T: Send, U: Send>(
     items: Vec<T>,
     spent: &mut Spent,

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 /// Wall time inside the two heavy parts of the blocks, summed over layers and forward passes.
 ///
-/// On the CPU this is the time of the computation. Other devices compute later than they are asked to, so there it is not.
+/// On the CPU this is the time of the computation. Other devices compute later than they are asked to, so
+/// there it is not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
     /// Inside [`crate::attention::attend`].

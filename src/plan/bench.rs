@@ -1,4 +1,5 @@
-//! The plan of `niah bench`: lengths, variant and tokens resolved against a checkpoint, before any weight is loaded.
+//! The plan of `niah bench`: lengths, variant and tokens resolved against a checkpoint, before any weight is
+//! loaded.
 
 use candle_core::Device;
 
@@ -85,8 +86,8 @@ impl BenchTokens {
     }
 }
 
-/// The lengths asked for, ascending and each once; else those of [`DEFAULT_LENGTHS`] that fit the checkpoint's positions, or
-/// the longest that does.
+/// The lengths asked for, ascending and each once; else those of [`DEFAULT_LENGTHS`] that fit the
+/// checkpoint's positions, or the longest that does.
 fn lengths(spec: &DecoderSpec, settings: &BenchSettings) -> Vec<usize> {
     let mut lengths: Vec<usize> = settings.context_lengths.iter().map(|length| length.0).collect();
     if lengths.is_empty() {

@@ -23,7 +23,8 @@ pub struct Estimate {
     prompt_tokens: BTreeMap<Cell, usize>,
     shared_tokens: usize,
     answer_tokens: usize,
-    /// How often the haystack begins again within a prompt, at most, by context length; none where it does not.
+    /// How often the haystack begins again within a prompt, at most, by context length; none where it does
+    /// not.
     pub haystack_loops: BTreeMap<usize, usize>,
 }
 
@@ -61,7 +62,8 @@ impl Estimate {
         trials.iter().filter_map(|trial| self.prompt_tokens.get(&trial.cell)).sum()
     }
 
-    /// Prompt tokens of the whole plan, and how many of them are computed when prompts share what they begin with.
+    /// Prompt tokens of the whole plan, and how many of them are computed when prompts share what they begin
+    /// with.
     #[must_use]
     pub fn shared(&self, plan: &RunPlan) -> (usize, usize) {
         let tokens = self.tokens_of(&plan.trials());
@@ -77,15 +79,16 @@ impl Estimate {
             .collect();
         (!times.is_empty()).then(|| {
             format!(
-                "the haystack {} is shorter than the prompts and begins again: {}; what is read twice is told apart more easily, so \
-                 take a longer text, or --haystack synthetic",
+                "the haystack {} is shorter than the prompts and begins again: {}; what is read twice is \
+                 told apart more easily, so take a longer text, or --haystack synthetic",
                 plan.prompts.haystack.name(),
                 times.join(", ")
             )
         })
     }
 
-    /// What a run of the plan takes; `sharing` says whether prompts share what they begin with, `limit` how many run now.
+    /// What a run of the plan takes; `sharing` says whether prompts share what they begin with, `limit` how
+    /// many run now.
     ///
     /// # Errors
     /// When the device fails.
@@ -118,9 +121,10 @@ impl Estimate {
         })
     }
 
-    /// Expected wall time: the operations of all prompts at the speed of a matrix multiply of the model's own size.
-    /// Attention runs at a third of that speed; decoding reads every weight (of a mixture of experts, those that
-    /// a token meets) once a token, at 1/60 of the prefill's speed. `share` of the prompts' tokens are computed.
+    /// Expected wall time: the operations of all prompts at the speed of a matrix multiply of the model's own
+    /// size. Attention runs at a third of that speed; decoding reads every weight (of a mixture of experts,
+    /// those that a token meets) once a token, at 1/60 of the prefill's speed. `share` of the prompts' tokens
+    /// are computed.
     fn seconds(&self, plan: &RunPlan, share: f64) -> Result<f64> {
         let spec = plan.model.spec();
         let embedding = spec.vocab_size * spec.hidden_size * if spec.tie_word_embeddings { 1 } else { 2 };
@@ -147,8 +151,8 @@ fn haystack_loops(prompts: &[(Trial, Prompt)]) -> BTreeMap<usize, usize> {
     loops
 }
 
-/// Operations of the attention of a prompt of `n` tokens: a multiply and an add for every number of a key and of a value that a
-/// query meets. Windows of screening tiles count; those of other layers do not.
+/// Operations of the attention of a prompt of `n` tokens: a multiply and an add for every number of a key and
+/// of a value that a query meets. Windows of screening tiles count; those of other layers do not.
 fn attention_operations(plan: &RunPlan, n: f64) -> f64 {
     let spec = plan.model.spec();
     let pair = 2 * (spec.head_dim + spec.value_dim());

@@ -1,4 +1,5 @@
-//! What a checkpoint is, from its headers alone: no weight is read but learned scales, which are a few numbers.
+//! What a checkpoint is, from its headers alone: no weight is read but learned scales, which are a few
+//! numbers.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -128,12 +129,12 @@ pub struct LengthMemory {
 }
 
 impl Inspection {
-    /// Looks at a checkpoint, and at the memory of runs of these lengths in the precision that is chosen; of the rest of the choice,
-    /// nothing counts.
+    /// Looks at a checkpoint, and at the memory of runs of these lengths in the precision that is chosen; of
+    /// the rest of the choice, nothing counts.
     ///
     /// # Errors
-    /// When the checkpoint cannot be found, is damaged or of an unknown family. Trouble with its tokenizer is none: it goes
-    /// into [`Self::problems`].
+    /// When the checkpoint cannot be found, is damaged or of an unknown family. Trouble with its tokenizer is
+    /// none: it goes into [`Self::problems`].
     pub fn of(model: &ModelChoice, lengths: &[ContextLength]) -> Result<Self> {
         let checkpoint = Checkpoint::open(&model.name, RopeOverride::default())?;
         let precision = model.precision(&checkpoint);

@@ -1,4 +1,5 @@
-//! The plan of `niah logits`: tokens, variant and rows resolved against a checkpoint, before any weight is loaded.
+//! The plan of `niah logits`: tokens, variant and rows resolved against a checkpoint, before any weight is
+//! loaded.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -139,8 +140,8 @@ impl LogitsPlan {
         let remedy = match rows {
             0 | 1 => "give fewer tokens".to_string(),
             _ => format!(
-                "the attention of {rows} rows alone takes {attention} bytes: take fewer rows with `attentions`, or \
-                 fewer tokens"
+                "the attention of {rows} rows alone takes {attention} bytes: take fewer rows with \
+                 `attentions`, or fewer tokens"
             ),
         };
         MemoryPlan::of_logits(spec, self.model.precision, tokens, self.chunk, attention)
@@ -174,8 +175,9 @@ impl TokenInput {
     }
 }
 
-/// A text as the model reads it: BOS in front where the tokenizer puts one and the text has none, as in the plain prompts
-/// of a run. Special tokens written out in the text are recognised; the chat template is left out.
+/// A text as the model reads it: BOS in front where the tokenizer puts one and the text has none, as in the
+/// plain prompts of a run. Special tokens written out in the text are recognised; the chat template is left
+/// out.
 fn encode(text: &str, checkpoint: &Checkpoint) -> Result<(Option<u32>, Vec<u32>)> {
     let tokenizer = load_tokenizer(checkpoint)?;
     let ids = tokenizer.encode(text)?.ids;
@@ -248,8 +250,8 @@ fn open(settings: &LogitsSettings, device: &Device) -> Result<(OpenModel, String
     Ok((model, format!("s from {}, {}", path.display(), describe_scales(&scales))))
 }
 
-/// The checkpoint's rule with these scales `[layers][heads]` on the layers that follow it, with its biases, if that is
-/// Scalable-Softmax; else Scalable-Softmax on every layer.
+/// The checkpoint's rule with these scales `[layers][heads]` on the layers that follow it, with its biases,
+/// if that is Scalable-Softmax; else Scalable-Softmax on every layer.
 fn with_scales(own: &OwnVariant, scales: &[Vec<f32>]) -> OwnVariant {
     let learned = own.scales.as_ref();
     let layer = |(layer, scale): (usize, &Vec<f32>)| {

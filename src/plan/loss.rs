@@ -1,5 +1,5 @@
-//! The plan of `niah loss`: texts of one length in tokens and the variant, resolved against a checkpoint before any weight is
-//! loaded.
+//! The plan of `niah loss`: texts of one length in tokens and the variant, resolved against a checkpoint
+//! before any weight is loaded.
 
 use candle_core::Device;
 use serde::Serialize;
@@ -62,8 +62,8 @@ impl LossPlan {
     /// Resolves settings: everything that can be wrong with them is found here.
     ///
     /// # Errors
-    /// When anything named is unknown, missing, damaged or does not fit, memory is too small, or the haystack has fewer tokens
-    /// than asked for.
+    /// When anything named is unknown, missing, damaged or does not fit, memory is too small, or the haystack
+    /// has fewer tokens than asked for.
     pub fn resolve(settings: LossSettings, device: &Device) -> Result<Self> {
         settings.check()?;
         let haystack = Haystack::resolve(&settings.haystack)?.part(settings.split)?;
@@ -123,8 +123,8 @@ fn text(
         if new < wanted && new < encoded.ids.len() {
             let most = (new + usize::from(bos.is_some())).saturating_sub(1);
             let expected = format!(
-                "at most {most}: the text of `haystack` {} begins again there, and what was read before can be copied; \
-                 `haystack` synthetic never ends",
+                "at most {most}: the text of `haystack` {} begins again there, and what was read before can \
+                 be copied; `haystack` synthetic never ends",
                 haystack.name()
             );
             return Err(Error::invalid("context length", length, expected));

@@ -11,17 +11,19 @@ use crate::process::{available_memory, own_limit};
 use crate::spec::Dtype;
 use crate::spec::{DecoderSpec, LayerSpec};
 
-/// Bytes by purpose. Files of weights are read piece by piece, so they are not counted. Peak memory grows with the prompt, never with its square: scores exist for one block of keys at a time.
+/// Bytes by purpose. Files of weights are read piece by piece, so they are not counted. Peak memory grows
+/// with the prompt, never with its square: scores exist for one block of keys at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MemoryPlan {
     /// The weights, in their dtype.
     pub weights: usize,
-    /// Weights that are kept a second time: a tied head in bf16, as rows for the embedding and packed for the product.
+    /// Weights that are kept a second time: a tied head in bf16, as rows for the embedding and packed for the
+    /// product.
     pub copies: usize,
     /// Keys and values of the longest prompt.
     pub cache: usize,
-    /// Activations of one chunk, the logits and full attention rows of the answer's queries, the program and its
-    /// tokenizer.
+    /// Activations of one chunk, the logits and full attention rows of the answer's queries, the program and
+    /// its tokenizer.
     pub working: usize,
     /// Logits and attention that are kept whole; none in a run.
     pub output: usize,
@@ -45,8 +47,8 @@ impl MemoryPlan {
     #[must_use]
     pub fn new(spec: &DecoderSpec, precision: Precision, longest: usize, chunk: usize) -> Self {
         let chunk = chunk.min(longest);
-        // Scores and weights of one probed row of all heads, and the three rows that a probe keeps. Screening has a row for each
-        // step of its equations, and a softmask by distance for each tile.
+        // Scores and weights of one probed row of all heads, and the three rows that a probe keeps. Screening
+        // has a row for each step of its equations, and a softmask by distance for each tile.
         let of_heads = if spec.screening.is_some() { 7 } else { 2 };
         let rows = longest.saturating_mul(of_heads * spec.num_attention_heads + 4);
         let activations = chunk.saturating_mul(widest(spec) + 4 * spec.hidden_size);
@@ -56,8 +58,8 @@ impl MemoryPlan {
         let table = spec.vocab_size * spec.hidden_size;
         let weights = dtype.bytes() * spec.parameter_count();
         let copies = if spec.tie_word_embeddings && dtype == Dtype::Bf16 { dtype.bytes() * table } else { 0 };
-        // Embedding and head come first, in f32 beside what they are read from (quantised: a byte a weight, twice) or made
-        // into; then the matrices of the blocks, each in f32 for a while.
+        // Embedding and head come first, in f32 beside what they are read from (quantised: a byte a weight,
+        // twice) or made into; then the matrices of the blocks, each in f32 for a while.
         let first = if dtype == Dtype::F32 { F32 + 2 } else { F32 + 2 * dtype.bytes() };
         let blocks = weights.saturating_add(copies).saturating_add(F32 * largest_matrix(spec));
         let loading = first.saturating_mul(table).max(blocks).saturating_add(program);
@@ -74,7 +76,8 @@ impl MemoryPlan {
         }
     }
 
-    /// The memory of `tokens` tokens, `chunk` of them at a time, when all logits and `attention` bytes of weights are kept.
+    /// The memory of `tokens` tokens, `chunk` of them at a time, when all logits and `attention` bytes of
+    /// weights are kept.
     #[must_use]
     pub fn of_logits(
         spec: &DecoderSpec,
@@ -99,8 +102,8 @@ impl MemoryPlan {
         running.into_iter().fold(self.weights, usize::saturating_add).max(self.loading)
     }
 
-    /// Whether it fits into the memory that is available. Where the machine does not say how much that is, all fits that some
-    /// machine could hold.
+    /// Whether it fits into the memory that is available. Where the machine does not say how much that is,
+    /// all fits that some machine could hold.
     #[must_use]
     pub fn fits(&self) -> bool {
         self.total() <= available()
@@ -161,9 +164,10 @@ fn largest_matrix(spec: &DecoderSpec) -> usize {
     spec.hidden_size * spec.layers.iter().map(width).max().unwrap_or(0)
 }
 
-/// Numbers that one token takes beside the residual stream where a block is widest: in attention (queries as they are projected,
-/// rotated, scaled and cut into blocks, and what is mixed for them), or in the MLP. In screening tiles: queries, keys and values,
-/// gates, what is mixed in blocks, put together and gated, and what one map projects.
+/// Numbers that one token takes beside the residual stream where a block is widest: in attention (queries as
+/// they are projected, rotated, scaled and cut into blocks, and what is mixed for them), or in the MLP. In
+/// screening tiles: queries, keys and values, gates, what is mixed in blocks, put together and gated, and
+/// what one map projects.
 fn widest(spec: &DecoderSpec) -> usize {
     if let Some(screening) = &spec.screening {
         return spec.num_attention_heads * (2 * spec.head_dim + 6 * screening.value_dim);
@@ -172,8 +176,8 @@ fn widest(spec: &DecoderSpec) -> usize {
     (spec.head_dim * (7 * heads + 5 * kv_heads)).max(feed_forward_width(spec))
 }
 
-/// Numbers that one token takes in the widest MLP or mixture of experts. Of a mixture, one expert computes at a time, while the
-/// inputs and outputs of all that the token meets are there, by expert and by token.
+/// Numbers that one token takes in the widest MLP or mixture of experts. Of a mixture, one expert computes at
+/// a time, while the inputs and outputs of all that the token meets are there, by expert and by token.
 fn feed_forward_width(spec: &DecoderSpec) -> usize {
     let width = |layer: &LayerSpec| match layer.moe {
         None => 4 * spec.intermediate_size,
@@ -209,7 +213,8 @@ mod tests {
 
     #[test]
     fn the_cache_has_a_precision_of_its_own() {
-        // 4 layers, 2 heads of width 8: in pages of 256 tokens whose rows are 32 wide, or as many numbers as there are.
+        // 4 layers, 2 heads of width 8: in pages of 256 tokens whose rows are 32 wide, or as many numbers as
+        // there are.
         let (f32, pages) = (4 * 2 * 2 * 8 * 4, 4 * 2 * 2 * 32 * 2);
         for dtype in [Dtype::F32, Dtype::Bf16] {
             assert_eq!(plan(dtype, Some(KvDtype::F32), 300).cache, 300 * f32);

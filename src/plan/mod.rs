@@ -131,7 +131,8 @@ impl Identity {
 }
 
 impl RunPlan {
-    /// Resolves settings: finds the checkpoint, its tokenizer, template and variant, and checks that they fit together.
+    /// Resolves settings: finds the checkpoint, its tokenizer, template and variant, and checks that they fit
+    /// together.
     ///
     /// # Errors
     /// When anything named is unknown, missing, damaged or does not fit.
@@ -139,8 +140,9 @@ impl RunPlan {
         Self::resolve_as(settings, Named::ByUser, None, device)
     }
 
-    /// Resolves the settings of a stored run again, which are data: nothing that they name is downloaded, and no more is read of a
-    /// checkpoint than its weights when these are not the run's. A `model` that the user names takes the place of theirs.
+    /// Resolves the settings of a stored run again, which are data: nothing that they name is downloaded, and
+    /// no more is read of a checkpoint than its weights when these are not the run's. A `model` that the user
+    /// names takes the place of theirs.
     ///
     /// # Errors
     /// As [`Self::resolve`], and [`Error::Failed`] when the run was made with something else.
@@ -248,8 +250,8 @@ impl RunPlan {
         Ok(Identity(pairs))
     }
 
-    /// Every trial of the plan: the first trial of all cells, then the second, so that a run stopped early covers the grid; of
-    /// these in the order in which prompts share most.
+    /// Every trial of the plan: the first trial of all cells, then the second, so that a run stopped early
+    /// covers the grid; of these in the order in which prompts share most.
     #[must_use]
     pub fn trials(&self) -> Vec<Trial> {
         let seed = self.settings.seed;

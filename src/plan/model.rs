@@ -1,7 +1,8 @@
-//! One noun for "this checkpoint, under this variant, in this precision, on this device": [`ModelChoice`] as it is asked for and stored,
-//! [`OpenModel`] once it is found and fits together.
+//! One noun for "this checkpoint, under this variant, in this precision, on this device": [`ModelChoice`] as
+//! it is asked for and stored, [`OpenModel`] once it is found and fits together.
 //!
-//! Every plan holds it, so that what changes a model's attention or precision is told of here and in the command line, and nowhere else.
+//! Every plan holds it, so that what changes a model's attention or precision is told of here and in the
+//! command line, and nowhere else.
 
 mod precision;
 mod record;
@@ -32,7 +33,8 @@ pub struct ModelChoice {
     pub name: String,
     /// Attention variant, or `auto` for the checkpoint's own.
     pub variant: String,
-    /// Precision of the weights; that of the checkpoint ([`Self::precision`]) when absent, and settled in a plan.
+    /// Precision of the weights; that of the checkpoint ([`Self::precision`]) when absent, and settled in a
+    /// plan.
     #[serde(default = "exact")]
     pub dtype: Option<Dtype>,
     /// Precision of the cached keys and values; that which follows from the weights when absent.
@@ -94,7 +96,8 @@ impl ModelChoice {
         OpenModel::new(self, self.checkpoint(Named::ByUser)?, device)
     }
 
-    /// The checkpoint with what is chosen about its positions and windows; refuses choices that are not for its family.
+    /// The checkpoint with what is chosen about its positions and windows; refuses choices that are not for
+    /// its family.
     pub(super) fn checkpoint(&self, named: Named) -> Result<Checkpoint> {
         self.check()?;
         let mut checkpoint = Checkpoint::open_as(&self.name, named, self.rope())?;
@@ -115,8 +118,8 @@ impl ModelChoice {
             (None, Some(expansion)) => {
                 let found = if expansion { "on" } else { "off" };
                 let expected = format!(
-                    "a Multiscreen checkpoint, or no such flag: family {} has no screening windows; `rope theta scale` \
-                     stretches rotary positions",
+                    "a Multiscreen checkpoint, or no such flag: family {} has no screening windows; `rope \
+                     theta scale` stretches rotary positions",
                     checkpoint.family
                 );
                 return Err(Error::invalid("screening window expansion", found, expected));
@@ -243,8 +246,8 @@ impl OpenModel {
 
     /// Refuses sequences that the model has no positions for, or no rule. `what` is their number.
     ///
-    /// Learned positions end where their table ends: nothing stretches them. A rule that is learned for each number of keys knows
-    /// none beyond.
+    /// Learned positions end where their table ends: nothing stretches them. A rule that is learned for each
+    /// number of keys knows none beyond.
     pub(super) fn check_length(&self, what: &str, tokens: usize) -> Result<()> {
         let wrong = |expected| Err(Error::invalid(what, format!("{tokens} tokens"), expected));
         match (self.spec().learned_positions, self.variant.longest()) {
@@ -254,15 +257,17 @@ impl OpenModel {
             (_, Some(longest)) if tokens > longest => {
                 let name = self.variant.name();
                 wrong(format!(
-                    "at most {longest}, the training length: variant {name} has learned a multiplier for each number of keys \
-                     up to there and none beyond; `variant` ssmax or softmax runs without it"
+                    "at most {longest}, the training length: variant {name} has learned a multiplier for \
+                     each number of keys up to there and none beyond; `variant` ssmax or softmax runs \
+                     without it"
                 ))
             }
             _ => Ok(()),
         }
     }
 
-    /// What is told before anything runs: what the checkpoint warns of, and that this many tokens are more than it declares.
+    /// What is told before anything runs: what the checkpoint warns of, and that this many tokens are more
+    /// than it declares.
     pub(super) fn warnings(&self, tokens: usize) -> Vec<String> {
         self.checkpoint.warnings.iter().cloned().chain(positions_warning(self.spec(), tokens)).collect()
     }
@@ -274,7 +279,8 @@ fn positions_warning(spec: &DecoderSpec, tokens: usize) -> Option<String> {
     if let Some(screening) = &spec.screening {
         let windows = match screening.window_expansion {
             true => {
-                "windows wider than that are unlimited there; --screening-window-expansion off takes them as learned"
+                "windows wider than that are unlimited there; --screening-window-expansion off takes them as \
+                 learned"
             }
             false => "windows are taken as learned; --screening-window-expansion on widens those above it",
         };

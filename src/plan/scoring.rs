@@ -7,8 +7,8 @@ use crate::score::Scorer;
 use crate::standing::{is_contained, stands_free};
 use crate::task::Task;
 
-/// Warnings of answers that are no answers and yet score: `contains` finds a value within longer words, so also where a model
-/// only repeats the question or another part of the needle.
+/// Warnings of answers that are no answers and yet score: `contains` finds a value within longer words, so
+/// also where a model only repeats the question or another part of the needle.
 ///
 /// # Errors
 /// When the task cannot be drawn.
@@ -28,8 +28,8 @@ pub(super) fn warnings(settings: &Settings, task: &dyn Task, scorer: &dyn Scorer
         ];
         warnings.extend(said.iter().filter(|(_, said)| *said).map(|(what, _)| {
             format!(
-                "--scorer contains finds the answer {value:?} within a longer word of the {what} as well, so an answer that repeats \
-                 this word counts as right; --scorer match does not count it"
+                "--scorer contains finds the answer {value:?} within a longer word of the {what} as well, so \
+                 an answer that repeats this word counts as right; --scorer match does not count it"
             )
         }));
     }

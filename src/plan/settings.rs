@@ -1,4 +1,5 @@
-//! What a run is asked to do, in plain values: resolved from flags, stored in `run.json`, read back by `view` and `attend`.
+//! What a run is asked to do, in plain values: resolved from flags, stored in `run.json`, read back by `view`
+//! and `attend`.
 
 use serde::{Deserialize, Serialize};
 

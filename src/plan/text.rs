@@ -36,7 +36,8 @@ impl TextPlan {
         Ok(Self { tokenizer, model })
     }
 
-    /// The prompt `text`, empty line, `query`: one user's turn when the checkpoint has a chat template, plain text otherwise.
+    /// The prompt `text`, empty line, `query`: one user's turn when the checkpoint has a chat template, plain
+    /// text otherwise.
     ///
     /// # Errors
     /// When one of `needles` does not occur exactly once in the text, or the template fails.
@@ -69,8 +70,8 @@ impl TextPlan {
         &self.model.checkpoint.warnings
     }
 
-    /// Refuses a prompt and answer of `tokens` that do not fit into memory; the warning when they are beyond the
-    /// checkpoint's positions.
+    /// Refuses a prompt and answer of `tokens` that do not fit into memory; the warning when they are beyond
+    /// the checkpoint's positions.
     ///
     /// # Errors
     /// When there is not enough memory, or no position left of those that the checkpoint has learned.
@@ -81,7 +82,8 @@ impl TextPlan {
         let positions = self.model.spec().max_position_embeddings.filter(|&positions| tokens > positions);
         Ok(positions.map(|positions| {
             format!(
-                "{tokens} tokens are beyond the {positions} positions that the checkpoint declares; take a shorter --text"
+                "{tokens} tokens are beyond the {positions} positions that the checkpoint declares; take a \
+                 shorter --text"
             )
         }))
     }

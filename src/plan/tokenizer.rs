@@ -6,7 +6,8 @@ use crate::checkpoint::{Checkpoint, Metadata, TokenizerSource};
 use crate::error::{Error, Result};
 use crate::tokenizer::{GgufVocabulary, ReadFile, TextTokenizer, TokenizerOutline};
 
-/// Loads the tokenizer that belongs to `checkpoint`, and refuses one whose tokens have no rows in its embedding.
+/// Loads the tokenizer that belongs to `checkpoint`, and refuses one whose tokens have no rows in its
+/// embedding.
 ///
 /// # Errors
 /// When it is missing, damaged, of an unknown kind or of another model.
@@ -53,7 +54,8 @@ fn load<T>(
         }
         TokenizerSource::Gguf(metadata) => {
             let built = vocabulary(metadata).and_then(|vocabulary| from_gguf(&vocabulary));
-            // The remedy for a vocabulary that cannot be read: the model's own tokenizer.json, put beside the file.
+            // The remedy for a vocabulary that cannot be read: the model's own tokenizer.json, put beside the
+            // file.
             match (built, metadata.path().parent()) {
                 (Err(_), Some(beside)) if beside.join("tokenizer.json").is_file() => of_directory(beside),
                 (Ok(tokenizer), _) => Ok((tokenizer, metadata.path().to_path_buf())),
@@ -78,7 +80,8 @@ fn vocabulary(metadata: &Metadata) -> Result<GgufVocabulary> {
         Error::file(
             metadata.path(),
             format!(
-                "tokenizer.ggml.{name} is missing: the file holds no tokenizer; put the model's own tokenizer.json beside it"
+                "tokenizer.ggml.{name} is missing: the file holds no tokenizer; put the model's own \
+                 tokenizer.json beside it"
             ),
         )
     };

@@ -10,7 +10,8 @@ use crate::tokenizer::Tokenize;
 use super::Draft;
 use super::layout::Layout;
 
-/// Every answer must stand free ([`crate::standing`]) as often as needles with it were inserted; says where it does besides.
+/// Every answer must stand free ([`crate::standing`]) as often as needles with it were inserted; says where
+/// it does besides.
 pub(super) fn collision(question: &Question, layout: &Layout) -> Option<String> {
     let answers: BTreeSet<&str> = question
         .needles
@@ -21,27 +22,28 @@ pub(super) fn collision(question: &Question, layout: &Layout) -> Option<String> 
         .collect();
     let prompt = &layout.text[..layout.answer];
     answers.into_iter().find_map(|answer| {
-        let inserted: usize =
-            question.needles.iter().chain(&question.distractors).map(|needle| occurrences(needle.text(), answer).len()).sum();
+        let inserted = question.needles.iter().chain(&question.distractors);
+        let inserted: usize = inserted.map(|needle| occurrences(needle.text(), answer).len()).sum();
         let places = occurrences(prompt, answer);
-        let inside = |range: &Range<usize>, place: &Range<usize>| {
-            range.start <= place.start && place.end <= range.end
-        };
+        let inside =
+            |range: &Range<usize>, place: &Range<usize>| range.start <= place.start && place.end <= range.end;
         let besides = places.iter().find(|place| !layout.needles.iter().any(|needle| inside(needle, place)));
         match besides {
             None if places.len() == inserted => None,
             None => Some(format!(
-                "the answer {answer:?} does not stand free in the needle any more where it meets the haystack; begin and end the \
-                 needle with words around it"
+                "the answer {answer:?} does not stand free in the needle any more where it meets the \
+                 haystack; begin and end the needle with words around it"
             )),
             Some(place) => {
                 let near = excerpt(prompt, place.clone());
                 Some(match inside(&layout.haystack, place) {
                     true => format!(
-                        "the haystack says the answer {answer:?} besides the needle: {near:?}; use another `seed` or `haystack`"
+                        "the haystack says the answer {answer:?} besides the needle: {near:?}; use another \
+                         `seed` or `haystack`"
                     ),
                     false => format!(
-                        "the question or the template says the answer {answer:?}: {near:?}; ask without giving it away"
+                        "the question or the template says the answer {answer:?}: {near:?}; ask without \
+                         giving it away"
                     ),
                 })
             }
@@ -49,7 +51,8 @@ pub(super) fn collision(question: &Question, layout: &Layout) -> Option<String> 
     })
 }
 
-/// No special token may stand in the user's turn or the completion, and where the model wants a BOS there is exactly one.
+/// No special token may stand in the user's turn or the completion, and where the model wants a BOS there is
+/// exactly one.
 pub(super) fn special_tokens(draft: &Draft, tokenizer: &dyn Tokenize) -> Result<(), String> {
     let layout = &draft.layout;
     let encoded = draft.encoded.ids.iter().zip(&draft.encoded.spans);

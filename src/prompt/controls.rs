@@ -10,13 +10,15 @@ pub const MOST_CONTROLS: usize = 19;
 /// Spans at least. Of fewer, one would be the largest by chance too often to say anything.
 pub const LEAST_CONTROLS: usize = 9;
 
-/// Tokens at the beginning of a prompt that attention falls on whatever they say (attention sinks, Xiao et al. 2024).
+/// Tokens at the beginning of a prompt that attention falls on whatever they say (attention sinks, Xiao et
+/// al. 2024).
 const SINKS: usize = 4;
 
 impl Prompt {
-    /// Token ranges as long as all needles together, spread evenly over the haystack: [`LEAST_CONTROLS`] to [`MOST_CONTROLS`] of them, or none
-    /// where there is no room for so many. They touch neither each other nor a needle nor the first tokens, and what stands outside of
-    /// the haystack, as the question and the template, is none of them.
+    /// Token ranges as long as all needles together, spread evenly over the haystack: [`LEAST_CONTROLS`] to
+    /// [`MOST_CONTROLS`] of them, or none where there is no room for so many. They touch neither each other
+    /// nor a needle nor the first tokens, and what stands outside of the haystack, as the question and the
+    /// template, is none of them.
     #[must_use]
     pub fn controls(&self) -> Vec<Range<usize>> {
         controls(&self.haystack, &self.needles)
@@ -82,7 +84,9 @@ mod tests {
     proptest! {
         #[test]
         fn they_touch_neither_each_other_nor_a_needle_nor_the_first_tokens(
-            start in 0usize..40, length in 0usize..3000, needles in proptest::collection::vec((0usize..3000, 1usize..60), 0..4),
+            start in 0usize..40,
+            length in 0usize..3000,
+            needles in proptest::collection::vec((0usize..3000, 1usize..60), 0..4),
         ) {
             let haystack = start..start + length;
             let mut free = haystack.start;

@@ -1,4 +1,5 @@
-//! Documents to train on: a haystack with needles and questions with their answers, in the form that prompts have.
+//! Documents to train on: a haystack with needles and questions with their answers, in the form that prompts
+//! have.
 
 use std::ops::Range;
 
@@ -16,10 +17,11 @@ pub struct Document {
 }
 
 impl Document {
-    /// Puts `needles` into `haystack` at these bytes of it, ascending, and asks `questions` one after the other.
+    /// Puts `needles` into `haystack` at these bytes of it, ascending, and asks `questions` one after the
+    /// other.
     ///
-    /// Up to the answer of the first question this is the text of a completion prompt; each further question follows
-    /// in the same way.
+    /// Up to the answer of the first question this is the text of a completion prompt; each further question
+    /// follows in the same way.
     #[must_use]
     pub fn new(needles: &[Needle], questions: &[&Question], haystack: &str, positions: &[usize]) -> Self {
         let mut document = Self { text: String::new(), answers: Vec::new() };

@@ -1,7 +1,7 @@
 //! Cutting the haystack to length.
 //!
-//! The count of the haystack's own tokens says where to cut; the prompt is then encoded as a whole and the cut corrected
-//! by what merged differently there.
+//! The count of the haystack's own tokens says where to cut; the prompt is then encoded as a whole and the
+//! cut corrected by what merged differently there.
 
 use std::borrow::Cow;
 
@@ -71,7 +71,8 @@ impl Builder<'_> {
             );
             return Err(prompt_error(self.trial, problem));
         }
-        // Counts of haystack tokens: `fits` is known to fit and `too_many` not to, so every turn narrows the gap.
+        // Counts of haystack tokens: `fits` is known to fit and `too_many` not to, so every turn narrows the
+        // gap.
         let (mut fits, mut too_many) = (0, usize::MAX);
         let mut aim = target - minimum;
         while self.length(&best.1) < target {
@@ -118,8 +119,8 @@ impl Builder<'_> {
 
     /// A cut near `best` that gives the target exactly, at a token boundary or within a token; else `best`.
     ///
-    /// Where the count jumps over the target between two words, as at a paragraph break, the last few words are written
-    /// without what stands between them.
+    /// Where the count jumps over the target between two words, as at a paragraph break, the last few words
+    /// are written without what stands between them.
     fn exact_neighbour(&mut self, best: (Cut, Draft), target: usize) -> Result<(Cut, Draft)> {
         let best_end = best.0.end;
         let count = self.haystack.count(best_end);
@@ -149,8 +150,8 @@ impl Builder<'_> {
         Draft::new(layout, self.tokenizer)
     }
 
-    /// Bytes at which the needles go in, the first at the depth and the others evenly between it and the end, and then those of the
-    /// distractors, evenly over the whole haystack.
+    /// Bytes at which the needles go in, the first at the depth and the others evenly between it and the end,
+    /// and then those of the distractors, evenly over the whole haystack.
     ///
     /// Every place is counted in the haystack alone, so that needles that are there already move none.
     fn positions(&self, cut: usize) -> Vec<usize> {

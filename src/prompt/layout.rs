@@ -36,8 +36,8 @@ impl Frame {
         match rendered.split(PLACEHOLDER).collect::<Vec<_>>()[..] {
             [head, tail] => Ok(Self { head: head.to_string(), tail: tail.to_string(), chat: true }),
             ref parts => Err(Error::ChatTemplate(format!(
-                "shows the user's turn {} times instead of once; put another one into chat_template.jinja of the model's \
-                 directory, or give `apply chat template`=never for plain text",
+                "shows the user's turn {} times instead of once; put another one into chat_template.jinja of \
+                 the model's directory, or give `apply chat template`=never for plain text",
                 parts.len() - 1
             ))),
         }
@@ -63,10 +63,12 @@ pub(super) struct Layout {
     pub(super) answer: usize,
 }
 
-/// Puts the parts together; `positions` are the bytes of `haystack` at which the needles and, behind them, the distractors go in.
+/// Puts the parts together; `positions` are the bytes of `haystack` at which the needles and, behind them,
+/// the distractors go in.
 ///
 ///
-/// The user's turn has no outer white space, so that templates that trim it and those that do not give one text.
+/// The user's turn has no outer white space, so that templates that trim it and those that do not give one
+/// text.
 pub(super) fn lay_out(frame: &Frame, question: &Question, haystack: &str, positions: &[usize]) -> Layout {
     let mut text = String::with_capacity(haystack.len() + frame.head.len() + frame.tail.len() + 1024);
     text.push_str(&frame.head);
@@ -81,7 +83,8 @@ pub(super) fn lay_out(frame: &Frame, question: &Question, haystack: &str, positi
     let inserted = question.needles.iter().map(|needle| (needle, true));
     let inserted = inserted.chain(question.distractors.iter().map(|distractor| (distractor, false)));
     let mut inserted: Vec<_> = inserted.zip(positions).collect();
-    // A needle at the very beginning or end of the haystack stands there, whatever distractor falls on the same place.
+    // A needle at the very beginning or end of the haystack stands there, whatever distractor falls on the
+    // same place.
     inserted.sort_by_key(|((_, asked), at)| (**at, *asked == (**at > 0)));
     for ((needle, asked), &at) in inserted {
         pieces.push(push_apart(&mut text, region, &haystack[from..at]));
@@ -123,8 +126,8 @@ pub(super) fn lay_out(frame: &Frame, question: &Question, haystack: &str, positi
     Layout { text, content, haystack, pieces, needles, values, completion, answer }
 }
 
-/// Puts a text in lines together. In the completion form its last line, which asks, follows the others as they follow each other;
-/// in the chat form it begins the assistant's turn.
+/// Puts a text in lines together. In the completion form its last line, which asks, follows the others as
+/// they follow each other; in the chat form it begins the assistant's turn.
 pub(super) fn lay_out_listing(frame: &Frame, listed: &Listed) -> Layout {
     let question = &listed.question;
     let mut text = frame.head.clone();
@@ -155,8 +158,8 @@ pub(super) fn lay_out_listing(frame: &Frame, listed: &Listed) -> Layout {
     Layout { haystack: content.clone(), text, content, pieces, needles, values, completion, answer }
 }
 
-/// Adds a needle and returns the bytes of its text and of its value. White space of its own at the very beginning of
-/// the haystack is left out.
+/// Adds a needle and returns the bytes of its text and of its value. White space of its own at the very
+/// beginning of the haystack is left out.
 fn push_needle(text: &mut String, region: usize, needle: &Needle) -> (Range<usize>, Range<usize>) {
     let whole = needle.text();
     let lead = whole.len() - whole.trim_start().len();

@@ -36,7 +36,8 @@ pub(super) fn build(
             format!("template, {fewest} lines and answer take {minimum} tokens; ask for at least {minimum}");
         return Err(prompt_error(trial, problem));
     }
-    // `fits` lines are known to fit and `too_many` not to, so every turn narrows the gap; lines are about equally long.
+    // `fits` lines are known to fit and `too_many` not to, so every turn narrows the gap; lines are about
+    // equally long.
     let (mut fits, mut too_many) = (fewest, usize::MAX);
     while fits + 1 < too_many {
         let length = best.1.length(answer_budget);

@@ -1,17 +1,19 @@
 //! Building a prompt: haystack, needles, question and template, exact to the token.
 //!
-//! A prompt is a pure function of (task, cell, seed, tokenizer, haystack). Its text is put together as one string and
-//! encoded once, so the ids are those that any tool gets for that text. The bytes of every needle, value and answer are
-//! known as the text is put together, and the spans of the encoding turn them into token ranges; nothing is searched for.
+//! A prompt is a pure function of (task, cell, seed, tokenizer, haystack). Its text is put together as one
+//! string and encoded once, so the ids are those that any tool gets for that text. The bytes of every needle,
+//! value and answer are known as the text is put together, and the spans of the encoding turn them into token
+//! ranges; nothing is searched for.
 //!
 //! ```text
 //! completion form   [BOS] instruction \n haystack with needles \n\n question \n completion
 //! chat form         [BOS] template( system, instruction \n haystack with needles \n\n question suffix ) completion
 //! ```
 //!
-//! The expected answer stands after the prompt when the text is encoded. The first token that overlaps its bytes begins
-//! [`Prompt::answer_tokens`]; the tokens before it are [`Prompt::tokens`]. So a space that merges with the answer's
-//! first token belongs to the answer, and a space that is a token of its own stays in the prompt.
+//! The expected answer stands after the prompt when the text is encoded. The first token that overlaps its
+//! bytes begins [`Prompt::answer_tokens`]; the tokens before it are [`Prompt::tokens`]. So a space that
+//! merges with the answer's first token belongs to the answer, and a space that is a token of its own stays
+//! in the prompt.
 
 mod checks;
 mod controls;
@@ -83,13 +85,13 @@ pub struct Prompt {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Snap {
-    /// After a sentence: the prompt is at most one haystack sentence shorter than asked. A sentence longer than
-    /// [`Self::SENTENCE_BOUND`] tokens is cut at a token instead.
+    /// After a sentence: the prompt is at most one haystack sentence shorter than asked. A sentence longer
+    /// than [`Self::SENTENCE_BOUND`] tokens is cut at a token instead.
     #[default]
     Sentence,
-    /// At any character: the prompt is exactly as long as asked, unless the tokenizer has no cut that gives that length,
-    /// as when every character is several tokens. Where a paragraph break makes the count jump, a space
-    /// stands for it.
+    /// At any character: the prompt is exactly as long as asked, unless the tokenizer has no cut that gives
+    /// that length, as when every character is several tokens. Where a paragraph break makes the count jump,
+    /// a space stands for it.
     None,
 }
 
@@ -157,11 +159,13 @@ impl PromptPlan {
         HaystackTokens::new(&self.haystack, trial.seed, trial.index)
     }
 
-    /// Builds the prompt of one trial, a pure function of the arguments: how far `haystack` has grown makes no difference.
+    /// Builds the prompt of one trial, a pure function of the arguments: how far `haystack` has grown makes
+    /// no difference.
     ///
     /// # Errors
-    /// [`Error::Prompt`] when the length is too small for everything but the haystack, when the haystack holds the answer
-    /// or a special token, or when the template gives more than one BOS; errors of the template and the tokenizer.
+    /// [`Error::Prompt`] when the length is too small for everything but the haystack, when the haystack
+    /// holds the answer or a special token, or when the template gives more than one BOS; errors of the
+    /// template and the tokenizer.
     ///
     /// # Panics
     /// If `haystack` was opened for another trial.
@@ -308,7 +312,8 @@ impl Draft {
         })
     }
 
-    /// Haystack tokens before the first needle over all haystack tokens; the depth asked for when there are none.
+    /// Haystack tokens before the first needle over all haystack tokens; the depth asked for when there are
+    /// none.
     fn actual_depth(&self, trial: &Trial) -> Result<Depth> {
         let tokens = |bytes: &Range<usize>| if bytes.is_empty() { 0 } else { self.token_range(bytes).len() };
         let first = self.layout.needles.first().map_or(0, |needle| needle.start);

@@ -6,7 +6,8 @@ use crate::haystack::HaystackTokens;
 use crate::tokenizer::Tokenize;
 use crate::trial::Trial;
 
-/// Builds prompts and keeps the haystack of the trial it is at: all cells of a trial share one, which is tokenised once.
+/// Builds prompts and keeps the haystack of the trial it is at: all cells of a trial share one, which is
+/// tokenised once.
 pub struct PromptSequence<'a> {
     plan: &'a PromptPlan,
     tokenizer: &'a dyn Tokenize,

@@ -1,5 +1,5 @@
-//! The generator of CPython's `random.Random`: the Mersenne Twister MT19937 (Matsumoto and Nishimura 1998) with the methods that
-//! published benchmarks draw their texts by, bit for bit.
+//! The generator of CPython's `random.Random`: the Mersenne Twister MT19937 (Matsumoto and Nishimura 1998)
+//! with the methods that published benchmarks draw their texts by, bit for bit.
 
 /// Words of the state.
 const N: usize = 624;
@@ -80,8 +80,9 @@ impl PythonRandom {
         }
     }
 
-    /// `sample(range(bound), count)` of a range much larger than the sample (`bound > 21 + 4^⌈log4 3 count⌉`); numbers that
-    /// `accept` refuses are drawn again, as those that were drawn before are.
+    /// `sample(range(bound), count)` of a range much larger than the sample
+    /// (`bound > 21 + 4^⌈log4 3 count⌉`); numbers that `accept` refuses are drawn again, as those that were
+    /// drawn before are.
     pub fn sample(&mut self, bound: u32, count: usize, accept: impl Fn(u32) -> bool) -> Vec<u32> {
         let mut sample = Vec::with_capacity(count);
         while sample.len() < count {

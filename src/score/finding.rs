@@ -1,10 +1,11 @@
 use crate::trial::Finding;
 
-/// What became of the needle: *found* when the answer is right. When it is wrong, *looked* if the largest mass that any head puts on the
-/// needle exceeds `control_mass_top`, the largest that any head puts on one of several spans of the same length elsewhere in the same
-/// haystack ([`crate::prompt::Prompt::controls`]), and *missed* if it does not. Of hundreds of heads some put much on any span by chance,
-/// so that a mass on its own says little. *Wrong* when attention was not measured or there was no room for such spans: then the two cannot
-/// be told apart.
+/// What became of the needle: *found* when the answer is right. When it is wrong, *looked* if the largest
+/// mass that any head puts on the needle exceeds `control_mass_top`, the largest that any head puts on one of
+/// several spans of the same length elsewhere in the same haystack ([`crate::prompt::Prompt::controls`]), and
+/// *missed* if it does not. Of hundreds of heads some put much on any span by chance, so that a mass on its
+/// own says little. *Wrong* when attention was not measured or there was no room for such spans: then the two
+/// cannot be told apart.
 #[must_use]
 pub fn classify(correct: bool, needle_mass_top: Option<f64>, control_mass_top: Option<f64>) -> Finding {
     match needle_mass_top.zip(control_mass_top) {

@@ -1,8 +1,9 @@
 use super::{Scorer, share_found};
 use crate::standing::stands_free;
 
-/// `match`, the default: the value stands free in the answer, so that `12345` is found in `It is 12,345.` and `是12345。` but not
-/// in `9123456`, `12345th` or `12345.5`. What touches a value, and which forms of it are the same, is said in [`crate::standing`].
+/// `match`, the default: the value stands free in the answer, so that `12345` is found in `It is 12,345.` and
+/// `是12345。` but not in `9123456`, `12345th` or `12345.5`. What touches a value, and which forms of it are
+/// the same, is said in [`crate::standing`].
 #[derive(Debug, Clone, Copy)]
 pub struct Match;
 

@@ -1,6 +1,7 @@
 //! Scores: from what a model wrote to a number between 0 and 1. One file a scorer, one line in [`SCORERS`].
 //!
-//! A trial counts as *correct* when its score is 1 ([`is_correct`]): with several expected answers all of them must be there.
+//! A trial counts as *correct* when its score is 1 ([`is_correct`]): with several expected answers all of
+//! them must be there.
 
 mod contains;
 mod finding;
@@ -17,7 +18,8 @@ pub trait Scorer: Send + Sync {
     /// Its name, as in `--scorer`.
     fn name(&self) -> &'static str;
 
-    /// The score of `response`, 0 to 1. With several expected answers it is the share of them that is found; with none it is 0.
+    /// The score of `response`, 0 to 1. With several expected answers it is the share of them that is found;
+    /// with none it is 0.
     fn score(&self, response: &str, expected: &[String]) -> f64;
 }
 
@@ -41,7 +43,8 @@ pub fn is_correct(score: f64) -> bool {
     score >= 1.0
 }
 
-/// The share of `expected` for which `found` holds; 0 when nothing was expected. An empty value is never found.
+/// The share of `expected` for which `found` holds; 0 when nothing was expected. An empty value is never
+/// found.
 fn share_found(expected: &[String], found: impl Fn(&str) -> bool) -> f64 {
     let hits =
         expected.iter().map(|value| value.trim()).filter(|value| !value.is_empty() && found(value)).count();

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::kernel;
 use crate::registry::Entry;
 
-/// The precision that weights are kept and multiplied in. Whatever it is, products are summed in f32, and norms, positions,
-/// the residual stream and logits are f32. Keys and values have a precision of their own: [`crate::model::kv_cache::KvDtype`].
+/// The precision that weights are kept and multiplied in. Whatever it is, products are summed in f32, and
+/// norms, positions, the residual stream and logits are f32. Keys and values have a precision of their own:
+/// [`crate::model::kv_cache::KvDtype`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
@@ -15,7 +16,8 @@ pub enum Dtype {
     F32,
     /// Weights and what they are multiplied by are rounded to bf16 (8 bits of mantissa).
     Bf16,
-    /// Weights are rounded to f16 (11 bits of mantissa, largest 65504); on the CPU they are multiplied by f32.
+    /// Weights are rounded to f16 (11 bits of mantissa, largest 65504); on the CPU they are multiplied by
+    /// f32.
     F16,
 }
 

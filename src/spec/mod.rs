@@ -1,5 +1,5 @@
-//! What a decoder is made of: the description that every family turns its configuration into, as data. What reads checkpoints and
-//! what computes meet here, and nowhere else.
+//! What a decoder is made of: the description that every family turns its configuration into, as data. What
+//! reads checkpoints and what computes meet here, and nowhere else.
 
 mod dtype;
 mod rope;
@@ -114,8 +114,8 @@ pub enum QkNorm {
     PerHead,
     /// Over the whole projection (OLMo 2).
     Projection,
-    /// Over each head, without a weight, on layers with rotary positions (Llama 4; it normalises after rotating, which is the
-    /// same, as a rotation keeps the length).
+    /// Over each head, without a weight, on layers with rotary positions (Llama 4; it normalises after
+    /// rotating, which is the same, as a rotation keeps the length).
     WeightlessPerHead,
     /// Over each head, without a weight, on every layer.
     WeightlessOnAllLayers,
@@ -236,15 +236,17 @@ pub enum RotaryLayout {
 }
 
 impl DecoderSpec {
-    /// Length the weights were trained on: the rotary scaling's original context before the declared positions.
+    /// Length the weights were trained on: the rotary scaling's original context before the declared
+    /// positions.
     #[must_use]
     pub fn training_length(&self) -> Option<usize> {
         let original = |layer: &LayerSpec| layer.rope.as_ref()?.original_max_position_embeddings;
         self.layers.iter().find_map(original).or(self.max_position_embeddings)
     }
 
-    /// The largest size that a score `scale q·k` can have before any multiplier, where norms on queries and keys without a gain bound
-    /// it on every layer: both have at most length `sqrt(head_dim)` then, so that `|q·k| <= head_dim`. `None` without such a bound.
+    /// The largest size that a score `scale q·k` can have before any multiplier, where norms on queries and
+    /// keys without a gain bound it on every layer: both have at most length `sqrt(head_dim)` then, so that
+    /// `|q·k| <= head_dim`. `None` without such a bound.
     #[must_use]
     pub fn largest_score(&self) -> Option<f64> {
         let bounded = match self.qk_norm {
@@ -287,8 +289,8 @@ impl DecoderSpec {
         self.parameters(|moe| moe.num_experts_per_tok)
     }
 
-    /// Weights of the linear maps that a token goes through in all blocks, each one multiply and one add: of a mixture, those
-    /// of the router and of the experts that it meets. Biases and the head are left out.
+    /// Weights of the linear maps that a token goes through in all blocks, each one multiply and one add: of
+    /// a mixture, those of the router and of the experts that it meets. Biases and the head are left out.
     #[must_use]
     pub fn linear_weights_per_token(&self) -> usize {
         let h = self.hidden_size;
@@ -353,11 +355,11 @@ impl DecoderSpec {
         ropes
     }
 
-    /// The sequence that one of `length` tokens is planned as, so that it shares keys with as many sequences of at most
-    /// `longest` tokens as can be: with all of those that are planned as the same.
+    /// The sequence that one of `length` tokens is planned as, so that it shares keys with as many sequences
+    /// of at most `longest` tokens as can be: with all of those that are planned as the same.
     ///
-    /// Rotary positions that depend on the length of the sequence share with that length alone; screening windows that are
-    /// widened beyond the training length tell the sequences within it from those beyond it.
+    /// Rotary positions that depend on the length of the sequence share with that length alone; screening
+    /// windows that are widened beyond the training length tell the sequences within it from those beyond it.
     #[must_use]
     pub fn planned_length(&self, length: usize, longest: usize) -> usize {
         let depends = |rope: &RopeSpec| {

@@ -50,15 +50,16 @@ pub enum RopeScaling {
         /// The context length of pre-training.
         original_max_position_embeddings: usize,
     },
-    /// Dynamic NTK: a sequence of `s > max` tokens turns by the base `theta (factor s / max - factor + 1)^(d / (d - 2))`, `d` the
-    /// coordinates that rotate.
+    /// Dynamic NTK: a sequence of `s > max` tokens turns by the base
+    /// `theta (factor s / max - factor + 1)^(d / (d - 2))`, `d` the coordinates that rotate.
     Dynamic {
         /// How fast the base grows.
         factor: f64,
         /// The length `max` up to which nothing changes.
         max_position_embeddings: usize,
     },
-    /// LongRoPE (arXiv 2402.13753): one divisor per frequency, by the length of the sequence, and a temperature on cos and sin.
+    /// LongRoPE (arXiv 2402.13753): one divisor per frequency, by the length of the sequence, and a
+    /// temperature on cos and sin.
     LongRope {
         /// `rotary_dim / 2` divisors for sequences within the original context.
         short_factor: Vec<f32>,

@@ -9,7 +9,8 @@ use crate::registry::Entry;
 /// What a tile lets through.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Screen {
-    /// `w`, in tokens and not whole: a key `d` positions back is inside if `d < w`. Infinite for all keys alike.
+    /// `w`, in tokens and not whole: a key `d` positions back is inside if `d < w`. Infinite for all keys
+    /// alike.
     pub window: f64,
     /// `r`, in (0, 1): a key passes if its similarity with the query is above `1 - r`.
     pub acceptance: f64,
@@ -39,8 +40,8 @@ impl Screen {
 
 /// Screening tiles in place of attention, MLP and norms.
 ///
-/// Of a [`DecoderSpec`](crate::spec::DecoderSpec) that has them, `num_attention_heads` counts the tiles of a layer and
-/// `head_dim` is the width of keys; norms, MLP, rotary positions and multipliers say nothing.
+/// Of a [`DecoderSpec`](crate::spec::DecoderSpec) that has them, `num_attention_heads` counts the tiles of a
+/// layer and `head_dim` is the width of keys; norms, MLP, rotary positions and multipliers say nothing.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ScreeningSpec {
     /// Width of values.
@@ -51,7 +52,8 @@ pub struct ScreeningSpec {
     pub mipe_positions: MipePositions,
     /// Length the weights were trained on.
     pub training_length: usize,
-    /// Whether windows above the training length are unlimited in sequences longer than it (`--screening-window-expansion`).
+    /// Whether windows above the training length are unlimited in sequences longer than it
+    /// (`--screening-window-expansion`).
     pub window_expansion: bool,
 }
 
@@ -61,13 +63,13 @@ pub struct ScreeningSpec {
 pub enum MipePositions {
     /// The absolute one (`mipe_position_mode: paper_absolute`).
     Absolute,
-    /// The absolute one before the training length, and from there on the remainder by the tile's window (checkpoints whose
-    /// configuration names no mode).
+    /// The absolute one before the training length, and from there on the remainder by the tile's window
+    /// (checkpoints whose configuration names no mode).
     Wrapped,
 }
 
-/// What becomes of windows above the training length in sequences beyond it, by the name that `--screening-window-expansion`
-/// knows.
+/// What becomes of windows above the training length in sequences beyond it, by the name that
+/// `--screening-window-expansion` knows.
 pub const WINDOW_EXPANSIONS: &[Entry<bool>] = &[
     Entry { name: "on", about: "they are unlimited: a plain causal mask, and no positions", value: true },
     Entry { name: "off", about: "they are taken as learned", value: false },
@@ -99,8 +101,8 @@ impl ScreeningSpec {
         window < self.mipe_threshold
     }
 
-    /// The angle by which a tile of this window turns the first two coordinates of queries and keys at `position`:
-    /// `phi_i = pi i gamma / w` with `gamma = (cos(pi w / w_th) + 1) / 2` below `w_th`, else 0.
+    /// The angle by which a tile of this window turns the first two coordinates of queries and keys at
+    /// `position`: `phi_i = pi i gamma / w` with `gamma = (cos(pi w / w_th) + 1) / 2` below `w_th`, else 0.
     #[must_use]
     pub fn angle(&self, window: f64, position: usize) -> f64 {
         if !self.has_positions(window) {
@@ -114,7 +116,8 @@ impl ScreeningSpec {
         PI * position * gamma / window
     }
 
-    /// Numbers of a layer's tiles: q, k, v, gate and output maps, window, acceptance width and output scale of each tile.
+    /// Numbers of a layer's tiles: q, k, v, gate and output maps, window, acceptance width and output scale
+    /// of each tile.
     #[must_use]
     pub fn layer_parameters(&self, hidden_size: usize, tiles: usize, key_dim: usize) -> usize {
         tiles * (hidden_size * (2 * key_dim + 3 * self.value_dim) + 3)
@@ -156,7 +159,8 @@ mod tests {
 
     #[test]
     fn parameters_are_as_many_as_the_paper_counts() {
-        // Psi layers of Psi tiles, hidden size Psi², key 16, value 64, GPT-2's vocabulary; the embedding and its two scales.
+        // Psi layers of Psi tiles, hidden size Psi², key 16, value 64, GPT-2's vocabulary; the embedding and
+        // its two scales.
         for (psi, count) in [(8, 4_134_146), (16, 27_546_626), (32, 286_347_266)] {
             let hidden = psi * psi;
             let layers = psi * SPEC.layer_parameters(hidden, psi, 16);

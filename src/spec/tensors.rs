@@ -1,4 +1,5 @@
-//! The tensors that a decoder is made of: their names, as Llama has them in Hugging Face's layout, and their shapes.
+//! The tensors that a decoder is made of: their names, as Llama has them in Hugging Face's layout, and their
+//! shapes.
 
 use super::{BlockKind, DecoderSpec, LayerSpec, MlpKind, MoeSpec, NormKind, QkNorm, ScreeningSpec};
 
@@ -21,8 +22,9 @@ impl BlockKind {
 }
 
 impl DecoderSpec {
-    /// Hands every tensor to `visit`, in the order that a decoder loads them. `contains` says what there is where the same can be
-    /// stored in two ways. One after the other, as a configuration may claim more of them than any list could hold.
+    /// Hands every tensor to `visit`, in the order that a decoder loads them. `contains` says what there is
+    /// where the same can be stored in two ways. One after the other, as a configuration may claim more of
+    /// them than any list could hold.
     ///
     /// # Errors
     /// The first one that `visit` returns.

@@ -1,7 +1,8 @@
 //! The form in which texts are compared, with the bytes that each part of it comes from.
 //!
-//! Characters are decomposed canonically (NFD), and beyond that only where what is left out is the look of a letter: full
-//! width, ligatures, Arabic's joined shapes, mathematical alphabets. What NFKC would make of ² or ½ is another number.
+//! Characters are decomposed canonically (NFD), and beyond that only where what is left out is the look of a
+//! letter: full width, ligatures, Arabic's joined shapes, mathematical alphabets. What NFKC would make of ²
+//! or ½ is another number.
 
 use unicode_normalization_alignments::char::{
     canonical_combining_class, decompose_canonical, decompose_compatible,
@@ -30,7 +31,8 @@ impl Unit {
 /// `text` as it is compared.
 pub(super) fn fold(text: &str) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::with_capacity(text.len());
-    // Where the character that is being put together begins in `units`, and whether the next letter belongs to it.
+    // Where the character that is being put together begins in `units`, and whether the next letter belongs
+    // to it.
     let (mut open, mut takes_next) = (0, false);
     for (start, c) in text.char_indices() {
         if is_invisible(c) {

@@ -1,11 +1,12 @@
 //! Where a value *stands free* in a text: as a word or number of its own, not as part of a longer one.
 //!
-//! Needles (where is the value?), the checks of question and haystack (do they say it?) and the score `match` (does the
-//! answer?) all ask here, so that they cannot disagree.
+//! Needles (where is the value?), the checks of question and haystack (do they say it?) and the score `match`
+//! (does the answer?) all ask here, so that they cannot disagree.
 //!
-//! Text and value are compared in one form (see `folding`): upper and lower case, Unicode's normalisation forms, runs of
-//! white space, the shapes of quotes and dashes and the digits of all scripts are the same; soft hyphens and other
-//! characters that are not seen count for nothing. A number may be written in groups (see `numbers`): 7,743,219 is 7743219.
+//! Text and value are compared in one form (see `folding`): upper and lower case, Unicode's normalisation
+//! forms, runs of white space, the shapes of quotes and dashes and the digits of all scripts are the same;
+//! soft hyphens and other characters that are not seen count for nothing. A number may be written in groups
+//! (see `numbers`): 7,743,219 is 7743219.
 //!
 //! ```
 //! use niah::standing::occurrences;
@@ -15,12 +16,16 @@
 //!
 //! What touches a value and what does not:
 //!
-//! - Letters and digits do (12345 is not in 9123456 or 12345th); marks, spaces, hyphens and underscores do not.
-//! - Letters of scripts without spaces between words do not: 是7743219。 Of these, katakana touches katakana and numerals
-//!   touch numerals (5 is not in 5万). Korean writes particles behind its words, so there only what stands before touches.
+//! - Letters and digits do (12345 is not in 9123456 or 12345th); marks, spaces, hyphens and underscores do
+//!   not.
+//! - Letters of scripts without spaces between words do not: 是7743219。 Of these, katakana touches katakana
+//!   and numerals touch numerals (5 is not in 5万). Korean writes particles behind its words, so there only
+//!   what stands before touches.
 //! - A value never ends within a character, whatever that is made of: "Cafe" is not in "Café", nor กา in ก.
-//! - A decimal point or comma and a sign belong to their number: 5 is not in 5.5, 5,5, .5 or -5; but it is in 3-5 and x-5.
-//! - An apostrophe touches in contractions alone: "can" is not in "can't"; "Maud" is in "Maud's", "Roma" in "l'Roma".
+//! - A decimal point or comma and a sign belong to their number: 5 is not in 5.5, 5,5, .5 or -5; but it is in
+//!   3-5 and x-5.
+//! - An apostrophe touches in contractions alone: "can" is not in "can't"; "Maud" is in "Maud's", "Roma" in
+//!   "l'Roma".
 
 mod folding;
 mod numbers;
@@ -53,8 +58,8 @@ pub fn is_contained(text: &str, value: &str) -> bool {
     places(&text, &value).next().is_some()
 }
 
-/// Both as they are compared. A space may stand between the groups of a number only where a number of more than one group is
-/// looked for: 123 456 789 may as well be three numbers.
+/// Both as they are compared. A space may stand between the groups of a number only where a number of more
+/// than one group is looked for: 123 456 789 may as well be three numbers.
 fn both(text: &str, value: &str) -> (Vec<Unit>, Vec<Unit>) {
     let (mut text, mut value) = (fold(text), fold(value.trim()));
     let is_digit = |unit: &Unit| unit.c.is_ascii_digit();

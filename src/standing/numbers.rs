@@ -1,8 +1,8 @@
 //! Numbers: how they are grouped, and what belongs to one besides its digits.
 //!
-//! Groups of three digits behind one to three: 7,743,219, 7'743'219, 7_743_219, 7 743 219 (with spaces that do not break; with
-//! plain ones where it is asked for). Points need two groups, since 7.743 is a decimal number, and so do fullwidth commas, which
-//! Chinese writes between numbers of a list.
+//! Groups of three digits behind one to three: 7,743,219, 7'743'219, 7_743_219, 7 743 219 (with spaces that
+//! do not break; with plain ones where it is asked for). Points need two groups, since 7.743 is a decimal
+//! number, and so do fullwidth commas, which Chinese writes between numbers of a list.
 
 use super::folding::Unit;
 use super::scripts::{Script, is_word};
@@ -69,8 +69,8 @@ pub(super) fn starts_number(units: &[Unit]) -> bool {
     units.first().is_some_and(|unit| unit.c.is_ascii_digit())
 }
 
-/// Whether the point at `at` belongs to the digit behind it: 3.5, and .5 where nothing but a space, a bracket or a sign stands
-/// before it.
+/// Whether the point at `at` belongs to the digit behind it: 3.5, and .5 where nothing but a space, a bracket
+/// or a sign stands before it.
 pub(super) fn is_decimal_point(units: &[Unit], at: usize) -> bool {
     let before = at.checked_sub(1).map(|before| units[before].c);
     let begins =
@@ -78,8 +78,8 @@ pub(super) fn is_decimal_point(units: &[Unit], at: usize) -> bool {
     starts_number(&units[at + 1..]) && (begins || before.is_some_and(|c| c.is_ascii_digit()))
 }
 
-/// Whether the comma at `at` is that of a decimal number, as in 3,14. Of a list are 1111111,2222222 (four digits or more behind
-/// it), 5,7,9 (more commas), and what has a fullwidth comma.
+/// Whether the comma at `at` is that of a decimal number, as in 3,14. Of a list are 1111111,2222222 (four
+/// digits or more behind it), 5,7,9 (more commas), and what has a fullwidth comma.
 pub(super) fn is_decimal_comma(units: &[Unit], at: usize) -> bool {
     let behind = digits(&units[at + 1..]);
     let before = units[..at].iter().rev().take_while(|unit| unit.c.is_ascii_digit()).count();
@@ -94,8 +94,8 @@ pub(super) fn is_sign(units: &[Unit], at: usize) -> bool {
     !is_hyphen(units, at) && !matches!(units[at].written, '—' | '―')
 }
 
-/// Whether the hyphen at `at` stands behind a word, a number, a bracket or another hyphen. Scripts without spaces have a sign
-/// directly behind a word.
+/// Whether the hyphen at `at` stands behind a word, a number, a bracket or another hyphen. Scripts without
+/// spaces have a sign directly behind a word.
 pub(super) fn is_hyphen(units: &[Unit], at: usize) -> bool {
     let spaced = |c: char| is_word(c) && Script::of(c) == Script::Spaced;
     let before = at.checked_sub(1).map(|before| super::base(units, before));

@@ -1,4 +1,5 @@
-//! What kind of character one is: scripts without spaces between words, digits, and parts of what is seen as one character.
+//! What kind of character one is: scripts without spaces between words, digits, and parts of what is seen as
+//! one character.
 
 use unicode_normalization_alignments::char::{canonical_combining_class, is_combining_mark};
 
@@ -60,11 +61,11 @@ pub(super) fn is_numeral(c: char) -> bool {
 /// The zeros of the scripts that have digits of their own; nine digits follow each.
 #[rustfmt::skip]
 const ZEROS: &[u32] = &[
-    0x660, 0x6F0, 0x7C0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xB66, 0xBE6, 0xC66, 0xCE6, 0xD66, 0xDE6, 0xE50, 0xED0, 0xF20, 0x1040,
-    0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40, 0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0,
-    0xA9F0, 0xAA50, 0xABF0, 0x104A0, 0x10D30, 0x11066, 0x110F0, 0x11136, 0x111D0, 0x112F0, 0x11450, 0x114D0, 0x11650,
-    0x116C0, 0x11730, 0x118E0, 0x11950, 0x11C50, 0x11D50, 0x11DA0, 0x16A60, 0x16AC0, 0x16B50, 0x1E140, 0x1E2F0, 0x1E950,
-    0x1FBF0,
+    0x660, 0x6F0, 0x7C0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xB66, 0xBE6, 0xC66, 0xCE6, 0xD66, 0xDE6, 0xE50, 0xED0,
+    0xF20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40, 0x1C50,
+    0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0x104A0, 0x10D30, 0x11066, 0x110F0, 0x11136,
+    0x111D0, 0x112F0, 0x11450, 0x114D0, 0x11650, 0x116C0, 0x11730, 0x118E0, 0x11950, 0x11C50, 0x11D50,
+    0x11DA0, 0x16A60, 0x16AC0, 0x16B50, 0x1E140, 0x1E2F0, 0x1E950, 0x1FBF0,
 ];
 
 /// The ASCII digit of the same value.
@@ -74,35 +75,37 @@ pub(super) fn digit(c: char) -> Option<char> {
     char::from_digit(code - zero, 10)
 }
 
-/// Whether it differs from its compatibility decomposition by its look alone: ligatures, joined shapes, half and full width,
-/// mathematical alphabets, radicals, Roman numerals.
+/// Whether it differs from its compatibility decomposition by its look alone: ligatures, joined shapes, half
+/// and full width, mathematical alphabets, radicals, Roman numerals.
 pub(super) fn is_styled(c: char) -> bool {
     matches!(c,
-        '\u{132}'..='\u{133}' | '\u{1C4}'..='\u{1CC}' | '\u{1F1}'..='\u{1F3}' | '\u{2102}'..='\u{2116}' | '\u{2119}'..='\u{211D}'
-        | '\u{2124}'..='\u{2131}' | '\u{2160}'..='\u{217F}' | '\u{2E80}'..='\u{2FDF}' | '\u{FB00}'..='\u{FDFF}' | '\u{FE50}'..='\u{FEFC}' | '\u{FF01}'..='\u{FFEF}'
+        '\u{132}'..='\u{133}' | '\u{1C4}'..='\u{1CC}' | '\u{1F1}'..='\u{1F3}' | '\u{2102}'..='\u{2116}'
+        | '\u{2119}'..='\u{211D}' | '\u{2124}'..='\u{2131}' | '\u{2160}'..='\u{217F}'
+        | '\u{2E80}'..='\u{2FDF}' | '\u{FB00}'..='\u{FDFF}' | '\u{FE50}'..='\u{FEFC}' | '\u{FF01}'..='\u{FFEF}'
         | '\u{1D400}'..='\u{1D7FF}')
 }
 
-/// Whether nothing is seen of it: soft hyphens, joiners, directions, variation selectors, byte order marks; and the stroke that
-/// makes Arabic words longer.
+/// Whether nothing is seen of it: soft hyphens, joiners, directions, variation selectors, byte order marks;
+/// and the stroke that makes Arabic words longer.
 pub(super) fn is_invisible(c: char) -> bool {
     matches!(c,
-        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{640}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}'
-        | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{E0000}'..='\u{E0FFF}')
+        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{640}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
+        | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
+        | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
-/// Whether it is a part of the character before it: marks, sound marks of half width, Korean vowels and finals, and the vowels that Thai and Lao write
-/// behind a consonant.
+/// Whether it is a part of the character before it: marks, sound marks of half width, Korean vowels and
+/// finals, and the vowels that Thai and Lao write behind a consonant.
 pub(super) fn is_extending(c: char) -> bool {
     !c.is_ascii()
         && (is_combining_mark(c)
             || matches!(c,
-                '\u{1160}'..='\u{11FF}' | '\u{D7B0}'..='\u{D7FF}' | '\u{E30}' | '\u{E32}'..='\u{E33}' | '\u{E45}'
-                | '\u{EB0}' | '\u{EB2}'..='\u{EB3}' | '\u{FF9E}'..='\u{FF9F}'))
+                '\u{1160}'..='\u{11FF}' | '\u{D7B0}'..='\u{D7FF}' | '\u{E30}' | '\u{E32}'..='\u{E33}'
+                | '\u{E45}' | '\u{EB0}' | '\u{EB2}'..='\u{EB3}' | '\u{FF9E}'..='\u{FF9F}'))
 }
 
-/// Whether the letter behind it is a part of the same character: signs that stack consonants, and the vowels that Thai and Lao
-/// write before a consonant.
+/// Whether the letter behind it is a part of the same character: signs that stack consonants, and the vowels
+/// that Thai and Lao write before a consonant.
 pub(super) fn joins_next(c: char) -> bool {
     const VIRAMA: u8 = 9;
     matches!(c, '\u{E40}'..='\u{E44}' | '\u{EC0}'..='\u{EC4}')

@@ -8,8 +8,9 @@ pub(super) type Group = (f64, f64);
 
 /// The variance of the mean of all values, by the spread of the groups; `None` for fewer than two of them.
 ///
-/// With K groups of `n_k` values that sum to `s_k`, the mean is the ratio `R = Σ s_k / Σ n_k` and its variance, by linearisation,
-/// `K / (K - 1) Σ (s_k - R n_k)² / (Σ n_k)²` (Cochran 1977, section 6.4). Of groups of one size this is the variance of their means over K.
+/// With K groups of `n_k` values that sum to `s_k`, the mean is the ratio `R = Σ s_k / Σ n_k` and its
+/// variance, by linearisation, `K / (K - 1) Σ (s_k - R n_k)² / (Σ n_k)²` (Cochran 1977, section 6.4). Of
+/// groups of one size this is the variance of their means over K.
 pub(super) fn variance_of_mean(groups: &[Group]) -> Option<f64> {
     let k = groups.len();
     if k < 2 {
@@ -30,12 +31,13 @@ pub(super) fn total(groups: &[Group]) -> Group {
     groups.iter().fold((0.0, 0.0), |(sum, n), (more, values)| (sum + more, n + values))
 }
 
-/// How many independent values the values of these groups are worth for their mean; `plain` is the variance of one value. `None` of several
-/// values in one group.
+/// How many independent values the values of these groups are worth for their mean; `plain` is the variance
+/// of one value. `None` of several values in one group.
 ///
-/// Their number over the design effect (Kish 1965), times `(z / t)²` for K - 1 degrees of freedom (Korn and Graubard 1998). It is never more
-/// than the number of values, and never less than what they are worth when all values of a group are copies of one, `(Σ n_k)² / Σ n_k²`: K for
-/// groups of one size. It is that where groups do not differ: then nothing shows that they hold more.
+/// Their number over the design effect (Kish 1965), times `(z / t)²` for K - 1 degrees of freedom (Korn and
+/// Graubard 1998). It is never more than the number of values, and never less than what they are worth when
+/// all values of a group are copies of one, `(Σ n_k)² / Σ n_k²`: K for groups of one size. It is that where
+/// groups do not differ: then nothing shows that they hold more.
 pub(super) fn effective(groups: &[Group], plain: f64) -> Option<f64> {
     let (_, n) = total(groups);
     if groups.iter().all(|(_, values)| *values == 1.0) {

@@ -1,8 +1,9 @@
 //! p values that are looked at together.
 
-/// Holm's correction of p values that are looked at together, in their order (Holm 1979): the i-th smallest of m is multiplied by
-/// m - i + 1, is at least as large as those before it and at most 1. The chance that any of the corrected values falls below a level by
-/// chance is at most that level, however the tests depend on each other.
+/// Holm's correction of p values that are looked at together, in their order (Holm 1979): the i-th smallest
+/// of m is multiplied by m - i + 1, is at least as large as those before it and at most 1. The chance that
+/// any of the corrected values falls below a level by chance is at most that level, however the tests depend
+/// on each other.
 ///
 /// ```
 /// assert_eq!(niah::stats::holm(&[0.5, 0.125, 0.25]), [0.5, 0.375, 0.5]);

@@ -125,7 +125,8 @@ impl Interval {
         })
     }
 
-    /// `95 % interval +0.100 to +0.300, Student's t over 3 seeds`, the ends written by `text`; or `no interval: that takes two seeds`.
+    /// `95 % interval +0.100 to +0.300, Student's t over 3 seeds`, the ends written by `text`; or
+    /// `no interval: that takes two seeds`.
     #[must_use]
     pub fn told(self, groups: usize, group: &str, text: impl Fn(f64) -> String) -> String {
         match self {

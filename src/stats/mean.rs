@@ -5,19 +5,22 @@ use super::interval::{Interval, Method, Withheld};
 use super::student::t95;
 use crate::rng::Rng;
 
-/// Groups from which on the studentised bootstrap takes the place of Student's t. Fewer of them are too often drawn all alike; with as many
-/// it holds for skewed values, of which Student's interval misses too many.
+/// Groups from which on the studentised bootstrap takes the place of Student's t. Fewer of them are too often
+/// drawn all alike; with as many it holds for skewed values, of which Student's interval misses too many.
 pub const LARGE: usize = 10;
 
 /// Samples that the bootstrap draws.
 const RESAMPLES: usize = 4_000;
 
-/// The 95 % interval of the mean of all values, from the values of every group; `within` are the least and the most that a mean can be.
+/// The 95 % interval of the mean of all values, from the values of every group; `within` are the least and
+/// the most that a mean can be.
 ///
-/// Values of one group depend on each other (the cells of a trial share a haystack, the tokens of a text that text), so the groups are what is
-/// independent. Of fewer than [`LARGE`] groups it is Student's: the mean, a ratio of sums, ± t(0.975, K - 1) standard errors by linearisation
-/// (Cochran 1977, section 6.4), which for groups of one size is Student's t over their means. Of more it is the studentised bootstrap over
-/// groups (Efron and Tibshirani 1993, section 12.5), from a fixed seed. Withheld of one group, and where all have the same mean.
+/// Values of one group depend on each other (the cells of a trial share a haystack, the tokens of a text that
+/// text), so the groups are what is independent. Of fewer than [`LARGE`] groups it is Student's: the mean, a
+/// ratio of sums, ± t(0.975, K - 1) standard errors by linearisation (Cochran 1977, section 6.4), which for
+/// groups of one size is Student's t over their means. Of more it is the studentised bootstrap over groups
+/// (Efron and Tibshirani 1993, section 12.5), from a fixed seed. Withheld of one group, and where all have
+/// the same mean.
 ///
 /// ```
 /// use niah::stats::mean_interval;
@@ -59,7 +62,8 @@ pub fn mean_interval(groups: &[Vec<f64>], within: Option<(f64, f64)>) -> Interva
     Interval::Given { low, high, method }
 }
 
-/// The 2.5 and 97.5 percentiles of how far the mean of a sample lies from `mean`, in the sample's own standard errors.
+/// The 2.5 and 97.5 percentiles of how far the mean of a sample lies from `mean`, in the sample's own
+/// standard errors.
 fn studentised(groups: &[Group], mean: f64) -> (f64, f64) {
     let mut rng = Rng::for_purpose(0, &["bootstrap"]);
     let mut ratios: Vec<f64> = (0..RESAMPLES)

@@ -4,8 +4,8 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 /// The probability that a standard normal value is at least `z` away from 0: `erfc(z / √2)`.
 ///
-/// Near 0 by the series `erf x = 2/√π e^(-x²) Σ 2^k x^(2k+1) / (1·3·5 ... (2k+1))`, far out by the continued fraction of erfc (Abramowitz and
-/// Stegun 7.1.6 and 7.1.14).
+/// Near 0 by the series `erf x = 2/√π e^(-x²) Σ 2^k x^(2k+1) / (1·3·5 ... (2k+1))`, far out by the continued
+/// fraction of erfc (Abramowitz and Stegun 7.1.6 and 7.1.14).
 pub(super) fn two_sided(z: f64) -> f64 {
     let x = z.abs() * FRAC_1_SQRT_2;
     if x < 2.5 {

@@ -21,17 +21,19 @@ pub struct PairedTrial {
 pub struct PairedDifference {
     /// Its 95 % interval.
     pub interval: Interval,
-    /// The two-sided p of no difference. It is below 0.05 exactly where the interval does not hold 0; missing where that is.
+    /// The two-sided p of no difference. It is below 0.05 exactly where the interval does not hold 0; missing
+    /// where that is.
     pub p: Option<f64>,
 }
 
-/// The interval of the difference of two shares on the same prompts, B - A, and its p value. Prompts of a trial depend on each other: they
-/// share a haystack.
+/// The interval of the difference of two shares on the same prompts, B - A, and its p value. Prompts of a
+/// trial depend on each other: they share a haystack.
 ///
-/// Tango's score interval (1998) with a continuity correction, at the number of independent prompts that these are worth, n, as in
-/// [`super::share_interval`]. With b and c the prompts that B alone and A alone answer right, of n, it holds every Δ with
-/// `|b - c - nΔ| - 1 <= 1.96 √(n (2q + Δ(1 - Δ)))`, q the likeliest probability that A alone is right given Δ. At Δ = 0 that is McNemar's test
-/// with Edwards' correction, `(|b - c| - 1) / √(b + c)`, whose p is returned. Withheld of several prompts in one trial.
+/// Tango's score interval (1998) with a continuity correction, at the number of independent prompts that
+/// these are worth, n, as in [`super::share_interval`]. With b and c the prompts that B alone and A alone
+/// answer right, of n, it holds every Δ with `|b - c - nΔ| - 1 <= 1.96 √(n (2q + Δ(1 - Δ)))`, q the likeliest
+/// probability that A alone is right given Δ. At Δ = 0 that is McNemar's test with Edwards' correction,
+/// `(|b - c| - 1) / √(b + c)`, whose p is returned. Withheld of several prompts in one trial.
 ///
 /// ```
 /// use niah::stats::{PairedTrial, paired_interval};
@@ -92,7 +94,8 @@ impl Pairs {
     fn holds(&self, difference: f64) -> bool {
         let Self { only_a, only_b, n } = *self;
         let distance = (only_b - only_a - n * difference).abs() - 1.0;
-        // The root of the likelihood equation for the probability that A alone is right (Tango 1998, equation 4).
+        // The root of the likelihood equation for the probability that A alone is right (Tango 1998, equation
+        // 4).
         let linear = (2.0 * n - only_b + only_a) * difference - only_b - only_a;
         let constant = -only_a * difference * (1.0 - difference);
         let q = ((linear * linear - 8.0 * n * constant).max(0.0).sqrt() - linear) / (4.0 * n);

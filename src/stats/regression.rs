@@ -11,13 +11,13 @@ pub struct LineFit {
     pub slope: f64,
     /// y at x = 0.
     pub intercept: f64,
-    /// The share of the variance of y about its mean that the line explains, `1 - Σ(y - ŷ)² / Σ(y - ȳ)²`: 0 for a line that
-    /// is no better than a constant.
+    /// The share of the variance of y about its mean that the line explains, `1 - Σ(y - ŷ)² / Σ(y - ȳ)²`: 0
+    /// for a line that is no better than a constant.
     pub r_squared: f64,
 }
 
-/// The line with the least sum of squares, every point weighing the same. `None` when there are fewer than two different x, or
-/// y is constant and so has nothing to explain.
+/// The line with the least sum of squares, every point weighing the same. `None` when there are fewer than
+/// two different x, or y is constant and so has nothing to explain.
 ///
 /// ```
 /// let fit = niah::stats::line_fit(&[(0.0, 1.0), (1.0, 3.0), (2.0, 5.0)]).unwrap();
@@ -48,11 +48,12 @@ pub struct SizeFit {
     pub square_root: LineFit,
 }
 
-/// Fits `p_1, p_2, ..., p_N` by plain least squares over n = 2..=N: each n comes once in every training sequence, so each weighs the
-/// same. `p_1` is left out: a row that sees one key gives it all of its weight whatever the multiplier, so `p_1` is never learned.
+/// Fits `p_1, p_2, ..., p_N` by plain least squares over n = 2..=N: each n comes once in every training
+/// sequence, so each weighs the same. `p_1` is left out: a row that sees one key gives it all of its weight
+/// whatever the multiplier, so `p_1` is never learned.
 ///
-/// The bias b of a head takes up any constant, so `a2` says nothing on its own; `a1` and R² do not depend on it. `None` for fewer
-/// than three sizes, or sizes that are all alike.
+/// The bias b of a head takes up any constant, so `a2` says nothing on its own; `a1` and R² do not depend on
+/// it. `None` for fewer than three sizes, or sizes that are all alike.
 #[must_use]
 pub fn size_fit(sizes: &[f64]) -> Option<SizeFit> {
     let fit = |of: fn(f64) -> f64| {

@@ -4,12 +4,13 @@ use super::Z95;
 use super::groups::{Group, effective, total};
 use super::interval::{Interval, Method, Withheld};
 
-/// The 95 % interval of a share, from the `(right, all)` of every trial. Prompts of a trial depend on each other: they share a haystack.
+/// The 95 % interval of a share, from the `(right, all)` of every trial. Prompts of a trial depend on each
+/// other: they share a haystack.
 ///
-/// Wilson's (1927) at the number of independent prompts that these are worth, n: with p the share of all and z = 1.96,
-/// `(p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n)`. n is the number of prompts where every trial has one. Else it is their number over the
-/// design effect, with a factor for few trials, and at least that of the trials (Korn and Graubard 1998). Withheld of several prompts in one
-/// trial.
+/// Wilson's (1927) at the number of independent prompts that these are worth, n: with p the share of all and
+/// z = 1.96, `(p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n)`. n is the number of prompts where every
+/// trial has one. Else it is their number over the design effect, with a factor for few trials, and at least
+/// that of the trials (Korn and Graubard 1998). Withheld of several prompts in one trial.
 ///
 /// ```
 /// use niah::stats::share_interval;

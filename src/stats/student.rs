@@ -2,7 +2,8 @@
 
 use std::f64::consts::PI;
 
-/// The point that Student's t exceeds in absolute value with probability 5 %, for `freedom` degrees of freedom, at least 1.
+/// The point that Student's t exceeds in absolute value with probability 5 %, for `freedom` degrees of
+/// freedom, at least 1.
 pub(super) fn t95(freedom: usize) -> f64 {
     // The share within ±t rises with t, so halving the interval finds it; 12.7 for one degree is the largest.
     let (mut low, mut high) = (0.0, 16.0);
@@ -13,9 +14,9 @@ pub(super) fn t95(freedom: usize) -> f64 {
     0.5 * (low + high)
 }
 
-/// The probability that |t| is at most `t` (Abramowitz and Stegun 26.7.3 and 26.7.4): with θ = atan(t / √ν), for odd ν
-/// `2/π (θ + sin θ (cos θ + 2/3 cos³ θ + ... ))` and for even ν `sin θ (1 + 1/2 cos² θ + 1·3/(2·4) cos⁴ θ + ...)`, up to the
-/// power ν - 2.
+/// The probability that |t| is at most `t` (Abramowitz and Stegun 26.7.3 and 26.7.4): with θ = atan(t / √ν),
+/// for odd ν `2/π (θ + sin θ (cos θ + 2/3 cos³ θ + ... ))` and for even ν
+/// `sin θ (1 + 1/2 cos² θ + 1·3/(2·4) cos⁴ θ + ...)`, up to the power ν - 2.
 fn within(t: f64, freedom: usize) -> f64 {
     let angle = (t / (freedom as f64).sqrt()).atan();
     let (sin, cos) = angle.sin_cos();

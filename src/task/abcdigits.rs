@@ -1,13 +1,16 @@
-//! `abcdigits`: lines such as `A=967892`, of which one comes a single time among many others and is asked for at the end, as in
-//! the Multiscreen paper (arXiv 2604.01178). No prose, so what is measured is retrieval alone.
+//! `abcdigits`: lines such as `A=967892`, of which one comes a single time among many others and is asked for
+//! at the end, as in the Multiscreen paper (arXiv 2604.01178). No prose, so what is measured is retrieval
+//! alone.
 //!
-//! Letters have values of six digits. The last line is the target's without its digits. Of the other lines one is the target's,
-//! at `int((lines - 2) * depth)` among the rest; the other letters come once each and then as often as weights 1, 2, 4, ... 2^24
-//! say, which are theirs by chance. `--seed S` gives, trial by trial, the texts of the published generator under
-//! `random.Random(S)` with as many lines, byte for byte: 123 is its own seed.
+//! Letters have values of six digits. The last line is the target's without its digits. Of the other lines
+//! one is the target's, at `int((lines - 2) * depth)` among the rest; the other letters come once each and
+//! then as often as weights 1, 2, 4, ... 2^24 say, which are theirs by chance. `--seed S` gives, trial by
+//! trial, the texts of the published generator under `random.Random(S)` with as many lines, byte for byte:
+//! 123 is its own seed.
 //!
-//! The paper uses 50 lines and more. All 26 letters need 27 lines; where a length has room for fewer, there are as many letters as
-//! lines less one, the first of the alphabet, so that short training contexts can be tested as well.
+//! The paper uses 50 lines and more. All 26 letters need 27 lines; where a length has room for fewer, there
+//! are as many letters as lines less one, the first of the alphabet, so that short training contexts can be
+//! tested as well.
 
 use std::fmt::Write as _;
 
@@ -39,8 +42,8 @@ impl<const LETTERS: usize, const DIGITS: u32> Task for AbcDigits<LETTERS, DIGITS
     }
 
     fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
-        let expected = "a task with needles to hide in text: abcdigits has lines of its own, and niah train makes such with \
-                        `mix` key-values";
+        let expected = "a task with needles to hide in text: abcdigits has lines of its own, and niah train \
+                        makes such with `mix` key-values";
         Err(Error::invalid("task", self.name, expected))
     }
 
@@ -59,7 +62,8 @@ struct Text {
     target: usize,
 }
 
-/// The text that `random` draws next, of `lines` lines with the last and of `most` letters, with values from `smallest` to ten times as much.
+/// The text that `random` draws next, of `lines` lines with the last and of `most` letters, with values from
+/// `smallest` to ten times as much.
 fn draw(
     random: &mut PythonRandom,
     lines: usize,
@@ -82,7 +86,8 @@ fn draw(
     Text { letters: rest, values: values.iter().map(|offset| smallest + offset).collect(), target }
 }
 
-/// The text of a trial. Those of the trials before it are drawn and passed over: the generator makes one after the other.
+/// The text of a trial. Those of the trials before it are drawn and passed over: the generator makes one
+/// after the other.
 fn write<const LETTERS: usize, const DIGITS: u32>(request: &ListingRequest) -> Result<Listed, Error> {
     let ListingRequest { lines, depth, seed, trial, split } = *request;
     let mut random = PythonRandom::new(seed);

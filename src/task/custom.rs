@@ -16,9 +16,9 @@ impl Custom {
     /// Checks what the user gave.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] naming the setting when a text is missing or blank, when the answer does not stand free in the
-    /// needle, or when it does in the question. The needle never stands in for a missing question: it would give the
-    /// answer away.
+    /// [`Error::InvalidValue`] naming the setting when a text is missing or blank, when the answer does not
+    /// stand free in the needle, or when it does in the question. The needle never stands in for a missing
+    /// question: it would give the answer away.
     pub fn new(needle: &str, question: Option<&str>, answer: Option<&str>) -> Result<Self> {
         let given = |name: &str, text: Option<&str>, expected: &str| match text.map(str::trim) {
             Some(text) if !text.is_empty() => Ok(text.to_string()),

@@ -134,8 +134,8 @@ pub trait Task: Send + Sync {
     /// Draws one question.
     ///
     /// # Errors
-    /// When the task's own texts are inconsistent, such as an answer that is not in the needle, or when it has a
-    /// [`Self::listing`] and nothing to hide.
+    /// When the task's own texts are inconsistent, such as an answer that is not in the needle, or when it
+    /// has a [`Self::listing`] and nothing to hide.
     fn draw(&self, rng: &mut Rng) -> Result<Question, Error>;
 
     /// How its text is written, when it takes no haystack.
@@ -199,7 +199,8 @@ mod tests {
         let (gkamradt, budget) = draw("gkamradt");
         assert_eq!(
             gkamradt.needles[0].text(),
-            "\nThe best thing to do in San Francisco is eat a sandwich and sit in Dolores Park on a sunny day.\n"
+            "\nThe best thing to do in San Francisco is eat a sandwich and sit in Dolores Park on a sunny \
+             day.\n"
         );
         assert_eq!((gkamradt.expected[0].as_str(), budget), ("eat a sandwich and sit in Dolores Park", 64));
 

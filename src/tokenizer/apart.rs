@@ -1,7 +1,7 @@
 //! A tokenizer or a chat template in a process of its own: what is asked of it, and what it answers.
 //!
-//! Both ends are this program, so the questions are plain JSON and no version is negotiated. What a file does to the process
-//! that answers is a [`Failure`] here.
+//! Both ends are this program, so the questions are plain JSON and no version is negotiated. What a file does
+//! to the process that answers is a [`Failure`] here.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -125,7 +125,8 @@ impl Apart {
 }
 
 impl TextTokenizer {
-    /// [`Self::from_directory`], with everything that the files do happening in a process of its own where one can be had.
+    /// [`Self::from_directory`], with everything that the files do happening in a process of its own where
+    /// one can be had.
     ///
     /// # Errors
     /// Those of [`Self::from_directory`], and [`Error::File`] when the files end that process.

@@ -1,12 +1,15 @@
-//! Settings of a `tokenizer.json` on which the library panics, takes all memory or does not end, found before it sees them.
+//! Settings of a `tokenizer.json` on which the library panics, takes all memory or does not end, found before
+//! it sees them.
 //!
 //! What is not found here is the business of [`crate::isolation`]; these checks say what is wrong by name.
 
 use serde_json::Value;
 
-/// Steps of a normalizer, pre-tokenizer, decoder or post-processor, at most. Published ones have up to a dozen.
+/// Steps of a normalizer, pre-tokenizer, decoder or post-processor, at most. Published ones have up to a
+/// dozen.
 const MOST_STEPS: usize = 64;
-/// How much longer the steps of a normalizer could make a text, if each went on with all that the last one wrote.
+/// How much longer the steps of a normalizer could make a text, if each went on with all that the last one
+/// wrote.
 const MOST_GROWTH: f64 = 1e6;
 /// Bytes of a number that nothing repeats, at most.
 const LONGEST_PREFIX: usize = 256;

@@ -82,8 +82,8 @@ impl TextTokenizer {
             "llama" => (sentencepiece::build(vocabulary, vocab, with_merges)?, true),
             other => {
                 return Err(Error::Tokenizer(format!(
-                    "the GGUF file has tokenizer.ggml.model {other:?}; known: gpt2, llama, gemma4; put the model's own \
-                     tokenizer.json beside the file"
+                    "the GGUF file has tokenizer.ggml.model {other:?}; known: gpt2, llama, gemma4; put the \
+                     model's own tokenizer.json beside the file"
                 )));
             }
         };
@@ -239,8 +239,8 @@ fn parse_merges(merges: &[String], vocab: &Vocab) -> Result<Vec<(String, String)
                 Ok((left.to_string(), right.to_string()))
             }
             _ => Err(Error::Tokenizer(format!(
-                "the GGUF vocabulary is damaged: merge {rank} is {merge:?}, which is not two tokens that make \
-                 a third"
+                "the GGUF vocabulary is damaged: merge {rank} is {merge:?}, which is not two tokens that \
+                 make a third"
             ))),
         })
         .collect()

@@ -1,8 +1,8 @@
 //! The tokenizer of a model directory in Hugging Face's layout.
 //!
 //! `tokenizer.json` defines the ids. `tokenizer_config.json` and `special_tokens_map.json` name the special
-//! tokens, `generation_config.json` and `config.json` say which ids end a response, and the chat template is a
-//! file `chat_template.jinja` or an entry of `tokenizer_config.json`. Only the first has to be there.
+//! tokens, `generation_config.json` and `config.json` say which ids end a response, and the chat template is
+//! a file `chat_template.jinja` or an entry of `tokenizer_config.json`. Only the first has to be there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -152,7 +152,8 @@ fn check(json: &Value) -> Result<(), String> {
     check_merges(json)
 }
 
-/// Turns off what makes a byte-pair model cut the same text differently from call to call, and says so: it is for training.
+/// Turns off what makes a byte-pair model cut the same text differently from call to call, and says so: it is
+/// for training.
 fn without_dropout(inner: &mut Tokenizer) -> Option<String> {
     let ModelWrapper::BPE(model) = inner.get_model() else { return None };
     let dropout = model.dropout.filter(|dropout| *dropout > 0.0)?;
@@ -160,8 +161,8 @@ fn without_dropout(inner: &mut Tokenizer) -> Option<String> {
     model.dropout = None;
     inner.with_model(model);
     Some(format!(
-        "tokenizer.json drops merges at random ({dropout} of them), which is for training; they are all used here, so \
-         that a prompt is the same each time"
+        "tokenizer.json drops merges at random ({dropout} of them), which is for training; they are all used \
+         here, so that a prompt is the same each time"
     ))
 }
 
@@ -180,7 +181,8 @@ fn check_merges(json: &Value) -> Result<(), String> {
         let whole = halves.and_then(|(left, right)| Some([left, right.strip_prefix(prefix)?].concat()));
         if !whole.is_some_and(|whole| vocab.contains_key(&whole)) {
             return Err(format!(
-                "merge {rank} is {merge}, which does not make a token of the vocabulary; download the file again"
+                "merge {rank} is {merge}, which does not make a token of the vocabulary; download the file \
+                 again"
             ));
         }
     }
@@ -223,8 +225,8 @@ fn add_missing_tokens(inner: &mut Tokenizer, config: &Value) -> Result<()> {
         let given = inner.token_to_id(&token.content);
         if given != Some(id) {
             return Err(Error::Tokenizer(format!(
-                "tokenizer_config.json gives token {:?} id {id}, but after tokenizer.json it would be {given:?}; \
-                 the two files are not of one model",
+                "tokenizer_config.json gives token {:?} id {id}, but after tokenizer.json it would be \
+                 {given:?}; the two files are not of one model",
                 token.content
             )));
         }
@@ -253,8 +255,9 @@ fn leading_token(inner: &Tokenizer, config: &Value, bos: Option<&String>) -> Res
             [] => Ok(None),
             [token] => Ok(Some(token)),
             _ => Err(Error::Tokenizer(format!(
-                "the post-processor of tokenizer.json puts {before} tokens in front of a text, and one at most \
-                 can be handled; set add_bos_token in tokenizer_config.json to say whether BOS goes there alone"
+                "the post-processor of tokenizer.json puts {before} tokens in front of a text, and one at \
+                 most can be handled; set add_bos_token in tokenizer_config.json to say whether BOS goes \
+                 there alone"
             ))),
         };
     }

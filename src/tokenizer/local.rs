@@ -23,7 +23,8 @@ const END_OF_TURN: &[&str] = &[
     "<|end_of_text|>",
 ];
 
-/// Tokens that a byte of text makes, at most: one character of Arabic becomes eighteen when it is taken apart.
+/// Tokens that a byte of text makes, at most: one character of Arabic becomes eighteen when it is taken
+/// apart.
 const TOKENS_PER_BYTE: usize = 16;
 
 /// A tokenizer in this process.
@@ -82,7 +83,8 @@ impl Local {
         let ids = encoding.get_ids().to_vec();
         if ids.len() > text.len().saturating_mul(TOKENS_PER_BYTE) {
             return Err(Error::Tokenizer(format!(
-                "a text of {} bytes becomes {} tokens, so it is not only cut into tokens; download the file again",
+                "a text of {} bytes becomes {} tokens, so it is not only cut into tokens; download the file \
+                 again",
                 text.len(),
                 ids.len()
             )));
@@ -129,8 +131,8 @@ pub(super) fn short(message: &str) -> &str {
     message.char_indices().nth(CHARACTERS).map_or(message, |(end, _)| &message[..end])
 }
 
-/// Offsets as ranges whose starts and ends never decrease, at borders of characters: a normalizer that inserts or reorders
-/// characters may report them otherwise.
+/// Offsets as ranges whose starts and ends never decrease, at borders of characters: a normalizer that
+/// inserts or reorders characters may report them otherwise.
 fn monotone(offsets: &[(usize, usize)], text: &str) -> Vec<Range<usize>> {
     let (mut start, mut end) = (0, 0);
     offsets

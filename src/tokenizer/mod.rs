@@ -1,11 +1,12 @@
 //! Text to token ids and back, with the byte range behind every token.
 //!
 //! [`Tokenize`] is all that prompt building knows of a tokenizer, so that tests can drive it with a toy one.
-//! [`TextTokenizer`] is the real one: read from a directory with `tokenizer.json` (`huggingface`), or built from
-//! the vocabulary of a GGUF file (`gguf`), or made by [`train_tokenizer`]. [`TokenizerOutline`] is what can be said of one quickly. [`ChatTemplate`] puts a question into the form a model was tuned on.
+//! [`TextTokenizer`] is the real one: read from a directory with `tokenizer.json` (`huggingface`), or built
+//! from the vocabulary of a GGUF file (`gguf`), or made by [`train_tokenizer`]. [`TokenizerOutline`] is what
+//! can be said of one quickly. [`ChatTemplate`] puts a question into the form a model was tuned on.
 //!
-//! What a download says is read, and its templates are rendered, in another process (`apart`), which nothing in it can
-//! take further than [`crate::isolation`] allows.
+//! What a download says is read, and its templates are rendered, in another process (`apart`), which nothing
+//! in it can take further than [`crate::isolation`] allows.
 
 mod apart;
 mod chat_template;
@@ -40,8 +41,8 @@ use crate::error::Error;
 pub struct Encoded {
     /// Token ids, without any the tokenizer would add on its own (no BOS, no EOS).
     pub ids: Vec<u32>,
-    /// Byte range in the text of each id. Starts and ends never decrease; the pieces of a character that was split
-    /// over several tokens repeat that character's range.
+    /// Byte range in the text of each id. Starts and ends never decrease; the pieces of a character that was
+    /// split over several tokens repeat that character's range.
     pub spans: Vec<Range<usize>>,
 }
 

@@ -145,8 +145,8 @@ impl Parts {
         }
     }
 
-    /// The tokenizer, its model without merges. Byte-pair models, the large ones, get their words as they are; the library
-    /// would copy them four times.
+    /// The tokenizer, its model without merges. Byte-pair models, the large ones, get their words as they
+    /// are; the library would copy them four times.
     fn build(mut self) -> Result<Tokenizer, Box<dyn std::error::Error + Send + Sync>> {
         let model = self.json.get_mut("model").and_then(Value::as_object_mut);
         let (Some(words), Some(model)) = (self.words, model) else {

@@ -26,7 +26,8 @@ pub(super) struct Rule {
     pub(super) ignore_merges: bool,
     /// A BOS token is added unless the file says otherwise.
     pub(super) add_bos: bool,
-    /// Tokens are pieces of text with `▁` for a space, and bytes where there is no piece, instead of the byte alphabet.
+    /// Tokens are pieces of text with `▁` for a space, and bytes where there is no piece, instead of the byte
+    /// alphabet.
     pub(super) raw: bool,
 }
 
@@ -52,8 +53,8 @@ impl Rule {
         found.ok_or_else(|| {
             let known: Vec<_> = RULES.iter().flat_map(|rule| rule.names).copied().collect();
             Error::Tokenizer(format!(
-                "the GGUF file has tokenizer.ggml.pre {}; known: {}; put the model's own tokenizer.json beside \
-                 the file",
+                "the GGUF file has tokenizer.ggml.pre {}; known: {}; put the model's own tokenizer.json \
+                 beside the file",
                 pre.map_or("missing".to_string(), |pre| format!("{pre:?}")),
                 known.join(", ")
             ))

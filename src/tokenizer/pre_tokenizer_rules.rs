@@ -1,5 +1,5 @@
-//! The table of rules. Where a model's own `tokenizer.json` is known, the rule follows it step by step; the others are what
-//! llama.cpp does with a file that has the name (`llama-vocab.cpp`).
+//! The table of rules. Where a model's own `tokenizer.json` is known, the rule follows it step by step; the
+//! others are what llama.cpp does with a file that has the name (`llama-vocab.cpp`).
 
 use super::pre_tokenizer::{Rule, Step};
 use Step::{ByteLevel, ByteLevelWithRegex, DigitRuns, EachDigit, PunctuationRuns, Split};

@@ -1,8 +1,8 @@
 //! Where a model directory keeps its chat template.
 //!
 //! In the order in which transformers looks: `chat_template.jinja`, the entry of `tokenizer_config.json`, and
-//! `chat_template.json`, where models that also see images keep theirs. An entry may hold several templates by name; the one
-//! named `default` is used. Further ones lie in `additional_chat_templates`.
+//! `chat_template.json`, where models that also see images keep theirs. An entry may hold several templates
+//! by name; the one named `default` is used. Further ones lie in `additional_chat_templates`.
 
 use std::path::Path;
 

@@ -53,11 +53,12 @@ impl TextTokenizer {
         self.facts.vocab_size
     }
 
-    /// Refuses texts with tokens beyond the `rows` of an embedding from now on: the model has never seen them.
+    /// Refuses texts with tokens beyond the `rows` of an embedding from now on: the model has never seen
+    /// them.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] when words of the vocabulary, and not only tokens added to it, have no row, or when the
-    /// beginning of every text has none.
+    /// [`Error::Tokenizer`] when words of the vocabulary, and not only tokens added to it, have no row, or
+    /// when the beginning of every text has none.
     pub fn limit_to(&mut self, rows: usize) -> Result<()> {
         self.rows = rows;
         let Facts { vocab_size, added_ids, special_ids, bos, notes, .. } = &mut self.facts;
@@ -68,21 +69,22 @@ impl TextTokenizer {
             .collect();
         if !words.is_empty() {
             notes.push(format!(
-                "tokens added to the vocabulary have no row in the embedding, so a text that holds one is refused: {}",
+                "tokens added to the vocabulary have no row in the embedding, so a text that holds one is \
+                 refused: {}",
                 words[..words.len().min(10)].join(", ")
             ));
         }
         let added = |id: usize| u32::try_from(id).is_ok_and(|id| added_ids.contains(&id));
         if !(rows..*vocab_size).all(added) {
             return Err(Error::Tokenizer(format!(
-                "the tokenizer knows {vocab_size} tokens, but the embedding has {rows} rows: they belong to different models; put \
-                 the model's own tokenizer.json beside the weights"
+                "the tokenizer knows {vocab_size} tokens, but the embedding has {rows} rows: they belong to \
+                 different models; put the model's own tokenizer.json beside the weights"
             )));
         }
         match bos.filter(|bos| *bos as usize >= rows) {
             Some(bos) => Err(Error::Tokenizer(format!(
-                "its beginning-of-sequence token has id {bos}, but the embedding has {rows} rows; put the model's own \
-                 tokenizer.json beside the weights"
+                "its beginning-of-sequence token has id {bos}, but the embedding has {rows} rows; put the \
+                 model's own tokenizer.json beside the weights"
             ))),
             None => Ok(()),
         }
@@ -177,8 +179,8 @@ impl Tokenize for TextTokenizer {
         match encoded.ids.iter().position(|id| *id as usize >= self.rows) {
             None => Ok(encoded),
             Some(at) => Err(Error::Tokenizer(format!(
-                "the text holds {:?}, token {} of the tokenizer, and the model's embedding has only {} rows; take it out \
-                 of the text",
+                "the text holds {:?}, token {} of the tokenizer, and the model's embedding has only {} rows; \
+                 take it out of the text",
                 text.get(encoded.spans[at].clone()).unwrap_or_default(),
                 encoded.ids[at],
                 self.rows

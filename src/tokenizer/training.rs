@@ -1,4 +1,5 @@
-//! A small tokenizer of one's own: byte-level BPE (arXiv 1508.07909) with every digit a token, as a `tokenizer.json`.
+//! A small tokenizer of one's own: byte-level BPE (arXiv 1508.07909) with every digit a token, as a
+//! `tokenizer.json`.
 
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::TrainerWrapper;
@@ -20,8 +21,8 @@ const SMALLEST: usize = 257;
 
 /// Learns `vocab_size` entries from `texts` and returns the tokenizer as the contents of a `tokenizer.json`.
 ///
-/// The entries are [`END_OF_TEXT`], the 256 bytes, and the most frequent merges within words. A digit never merges, so a
-/// number is as many tokens as it has digits.
+/// The entries are [`END_OF_TEXT`], the 256 bytes, and the most frequent merges within words. A digit never
+/// merges, so a number is as many tokens as it has digits.
 ///
 /// # Errors
 /// [`Error::InvalidValue`] when the size has no room for all bytes or the texts are too few for it, and

@@ -1,5 +1,6 @@
-//! Configurations of mixtures of experts, chunks, nested language models and scaled positions that cannot be right are
-//! refused in one line that names file, key, what was expected and what was found, before any weight is read.
+//! Configurations of mixtures of experts, chunks, nested language models and scaled positions that cannot be
+//! right are refused in one line that names file, key, what was expected and what was found, before any
+//! weight is read.
 
 use crate::common;
 

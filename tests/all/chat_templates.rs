@@ -17,7 +17,8 @@ fn templates_render_as_transformers_renders_them() {
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
-/// For templates that are not part of the repository: `NIAH_CHAT_TEMPLATES` names a file like `fixtures/chat_templates.json`.
+/// For templates that are not part of the repository: `NIAH_CHAT_TEMPLATES` names a file like
+/// `fixtures/chat_templates.json`.
 #[test]
 fn further_templates_render_as_transformers_renders_them() {
     let Some(path) = std::env::var_os("NIAH_CHAT_TEMPLATES") else { return };

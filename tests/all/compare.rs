@@ -1,5 +1,5 @@
-//! `niah compare` and `niah demo` through the binary: stored runs without their models, models that are run for it, what is
-//! refused, and the demo on checkpoints that were trained for an instant.
+//! `niah compare` and `niah demo` through the binary: stored runs without their models, models that are run
+//! for it, what is refused, and the demo on checkpoints that were trained for an instant.
 
 use crate::common;
 
@@ -43,7 +43,8 @@ impl Bench {
 fn stored_runs_are_compared_pair_by_pair_without_their_models() {
     let bench = Bench::new();
     bench.run("source", &[]);
-    // A is right in every other row; B always but in the first, and its masses are larger by the trial's number.
+    // A is right in every other row; B always but in the first, and its masses are larger by the trial's
+    // number.
     bench.derive("source", "a", |i, row| Outcome {
         correct: Some(i % 2 == 0),
         needle_mass_top: Some(0.125),

@@ -1,5 +1,6 @@
-//! What a configuration means when a key is left out, changed or added, in every family, against the reference: the cases of
-//! `fixtures/make_config_cases.py`, every logit within 1e-4 absolute plus 1e-4 relative, or a refusal that names the key.
+//! What a configuration means when a key is left out, changed or added, in every family, against the
+//! reference: the cases of `fixtures/make_config_cases.py`, every logit within 1e-4 absolute plus 1e-4
+//! relative, or a refusal that names the key.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -132,7 +133,8 @@ fn what_the_families_checkpoints_say_gives_no_warning() {
         let family = Family::open(&name);
         let directory = tempfile::tempdir().unwrap();
         let checkpoint = family.checkpoint(directory.path(), &family.config).unwrap();
-        // That a checkpoint which sees images holds more than its language model is told, and no fault of its configuration.
+        // That a checkpoint which sees images holds more than its language model is told, and no fault of its
+        // configuration.
         let told: Vec<_> = checkpoint.warnings.iter().filter(|told| !told.contains("see or hear")).collect();
         assert_eq!(told, [""; 0], "{name}");
     }

@@ -1,5 +1,5 @@
-//! How often the 95 % intervals of `niah::stats` hold the truth, counted on drawn trials. `fixtures/coverage.py` counts the same in more
-//! cases, and `docs/statistics.md` has its table.
+//! How often the 95 % intervals of `niah::stats` hold the truth, counted on drawn trials.
+//! `fixtures/coverage.py` counts the same in more cases, and `docs/statistics.md` has its table.
 
 use niah::rng::Rng;
 use niah::stats::{Interval, PairedTrial, mean_interval, paired_interval, share_interval};
@@ -12,7 +12,8 @@ fn normal(rng: &mut Rng) -> f64 {
     (0..12).map(|_| rng.unit()).sum::<f64>() - 6.0
 }
 
-/// Answers of a trial, right with probability `p`; each copies the trial's common answer with probability `copied`.
+/// Answers of a trial, right with probability `p`; each copies the trial's common answer with probability
+/// `copied`.
 fn answers(p: f64, cells: usize, copied: f64, rng: &mut Rng) -> Vec<bool> {
     let common = rng.unit() < p;
     (0..cells).map(|_| if rng.unit() < copied { common } else { rng.unit() < p }).collect()
@@ -65,7 +66,8 @@ fn intervals_of_means_hold_the_truth_when_trials_differ_in_their_number_of_value
 #[test]
 fn intervals_of_shares_hold_the_truth_near_the_ends_and_in_trials_of_a_kind() {
     for k in TRIALS {
-        // Wilson's interval of three or four independent prompts holds 0.5 and 0.95 in 86 % of the cases; in the mean over p it holds 95 %.
+        // Wilson's interval of three or four independent prompts holds 0.5 and 0.95 in 86 % of the cases; in
+        // the mean over p it holds 95 %.
         for (p, cells, copied, least) in [
             (0.5, 1, 0.0, 0.86),
             (0.99, 1, 0.0, 0.88),

@@ -1,4 +1,5 @@
-//! Gemma 3 270M Q4_K_M, whose attention row lies beyond the window of most layers, against an independent implementation run on the same file (`fixtures/make_oracles.py`).
+//! Gemma 3 270M Q4_K_M, whose attention row lies beyond the window of most layers, against an independent
+//! implementation run on the same file (`fixtures/make_oracles.py`).
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

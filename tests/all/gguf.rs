@@ -1,4 +1,5 @@
-//! One model in several forms: the tiny checkpoint as a directory, as a GGUF file, and as a GGUF file in parts.
+//! One model in several forms: the tiny checkpoint as a directory, as a GGUF file, and as a GGUF file in
+//! parts.
 
 use crate::common;
 

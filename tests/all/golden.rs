@@ -1,6 +1,6 @@
-//! The decoder against golden tensors of the reference PyTorch implementation: every logit within 1e-4 absolute plus 1e-4
-//! relative, every attention weight within 1e-5, for softmax and ssmax, whole and in chunks, cached and uncached. What runs
-//! is what `niah logits` runs.
+//! The decoder against golden tensors of the reference PyTorch implementation: every logit within 1e-4
+//! absolute plus 1e-4 relative, every attention weight within 1e-5, for softmax and ssmax, whole and in
+//! chunks, cached and uncached. What runs is what `niah logits` runs.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -212,7 +212,8 @@ fn attention_equals_the_reference() {
                     let (head, row, key_position) = (index / (t * t), index / t % t, index % t);
                     assert!(
                         (f - e).abs() <= 1e-5,
-                        "{} {key} head {}.{}, query {row}, key {key_position}, chunk {chunk}: {f} instead of {e}",
+                        "{} {key} head {}.{}, query {row}, key {key_position}, chunk {chunk}: {f} instead of \
+                         {e}",
                         folder.display(),
                         head / heads,
                         head % heads

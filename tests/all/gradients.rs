@@ -1,5 +1,5 @@
-//! The gradients of training: against PyTorch's (`fixtures/torch_training.py`), against finite differences, and the forward
-//! pass against the decoder that evaluation runs.
+//! The gradients of training: against PyTorch's (`fixtures/torch_training.py`), against finite differences,
+//! and the forward pass against the decoder that evaluation runs.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -135,7 +135,8 @@ fn every_gradient_is_finite_not_zero_and_the_finite_difference() {
                     loss_and_gradient(&model, &moved, &tokens).0
                 };
                 let difference = |h: f64| (along(h) - along(-h)) / (2.0 * h);
-                // Far enough for the loss to change by more than rounding; by Richardson the error of second order cancels.
+                // Far enough for the loss to change by more than rounding; by Richardson the error of second
+                // order cancels.
                 let h = (0.1 / norm).clamp(1e-3, 1e-2);
                 let slope = (4.0 * difference(h) - difference(2.0 * h)) / 3.0;
                 assert!((slope - norm).abs() <= 2e-3 * norm + 2e-4, "{what}: {slope} instead of {norm}");
@@ -198,7 +199,8 @@ fn sequences_of_another_length_or_vocabulary_are_refused() {
     }
 }
 
-/// AdamW moves every parameter by the learning rate, whatever its gradient: s by it, and s ln n by ln n times it.
+/// AdamW moves every parameter by the learning rate, whatever its gradient: s by it, and s ln n by ln n times
+/// it.
 #[test]
 fn the_sharpness_of_softmax_scale_moves_as_fast_as_that_of_ssmax_in_the_mean() {
     const ROWS: usize = 7;

@@ -1,4 +1,5 @@
-//! The Hugging Face hub, played by a server of this test: what is asked of it, what is kept, what is said when it fails.
+//! The Hugging Face hub, played by a server of this test: what is asked of it, what is kept, what is said
+//! when it fails.
 
 use crate::common;
 

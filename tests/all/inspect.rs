@@ -71,7 +71,8 @@ fn a_page_says_what_a_checkpoint_is() {
             "training    512 tokens",
             "variant     softmax (m = 1)",
             "swap        --variant ssmax would be a zero-shot swap, s = 0.1906 from train length 512",
-            "tokenizer   byte-level BPE, 256 tokens (2 special), no BOS; answers end with \\u{2} (2), ~ (126)",
+            "tokenizer   byte-level BPE, 256 tokens (2 special), no BOS; answers end with \\u{2} (2), ~ \
+             (126)",
             "training length 512: longer contexts were never seen",
         ],
     );

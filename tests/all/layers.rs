@@ -1,5 +1,5 @@
-//! The layers of the crate, read from its `use` lines and paths: imports point down only, and some crates are let in at
-//! one place alone.
+//! The layers of the crate, read from its `use` lines and paths: imports point down only, and some crates are
+//! let in at one place alone.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -71,7 +71,8 @@ const MODULES: &[(&str, Layer)] = &[
     ("main", Command),
 ];
 
-/// Crates that are let in at some places alone: the crate, and the beginnings of the paths below `src/` that may name it.
+/// Crates that are let in at some places alone: the crate, and the beginnings of the paths below `src/` that
+/// may name it.
 const CONFINED: &[(&str, &[&str])] = &[
     ("candle_core", CANDLE),
     ("candle_nn", CANDLE),
@@ -108,7 +109,8 @@ fn layer(module: &str) -> Layer {
     found.unwrap_or_else(|| panic!("module {module} has no layer: add it to this test")).1
 }
 
-/// Whether code of layer `from` may name a module of layer `to`: the two columns of text and tensors do not see each other.
+/// Whether code of layer `from` may name a module of layer `to`: the two columns of text and tensors do not
+/// see each other.
 fn may_import(from: Layer, to: Layer) -> bool {
     match (from, to) {
         (Tensor, Text) => false,
@@ -333,7 +335,8 @@ fn an_attention_flag_is_told_of_in_the_command_line_and_the_one_noun_alone() {
     assert!(wrong.is_empty(), "{wrong:?} name kv_dtype; plan/model.rs is the place");
 }
 
-/// Whether the file has a module of this crate by the name `name`: declared (`mod csv;`) or used (`use super::csv::...`).
+/// Whether the file has a module of this crate by the name `name`: declared (`mod csv;`) or used
+/// (`use super::csv::...`).
 fn has_own(code: &str, name: &str) -> bool {
     let own =
         |line: &&str| ["mod ", "pub mod ", "use crate::", "use super::"].iter().any(|s| line.starts_with(s));
@@ -385,7 +388,8 @@ fn no_library_error_is_about_a_flag() {
 
 #[test]
 fn comments_and_texts_are_no_code_and_groups_are_taken_apart() {
-    let code = "use crate::{grid::{Cell, Depth}, task, rng as r};\n// crate::cli\nlet x = \"crate::cli\\\"\"; crate::plan::f('\"');\nr#\"crate::main\"#;";
+    let code = "use crate::{grid::{Cell, Depth}, task, rng as r};\n// crate::cli\nlet x \
+                = \"crate::cli\\\"\"; crate::plan::f('\"');\nr#\"crate::main\"#;";
     let modules: Vec<_> = imports(&bare(code), "crate").into_iter().collect();
     assert_eq!(modules, ["grid", "plan", "rng", "task"]);
     assert!(may_import(Score, Text) && may_import(Plan, Tensor) && may_import(Export, Plan));

@@ -1,5 +1,5 @@
-//! Checkpoints that say the same in another form compute the same: stacked experts, a language model inside one that sees
-//! images, and older keys of `config.json`.
+//! Checkpoints that say the same in another form compute the same: stacked experts, a language model inside
+//! one that sees images, and older keys of `config.json`.
 
 use crate::common;
 

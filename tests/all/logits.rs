@@ -1,4 +1,5 @@
-//! `niah logits` through the binary: what it writes is what the reference says, and bad input is refused before it computes.
+//! `niah logits` through the binary: what it writes is what the reference says, and bad input is refused
+//! before it computes.
 
 use crate::common;
 

@@ -1,4 +1,5 @@
-//! `niah loss`: the losses are those of the reference's logits, however the text was cut, and the command writes what it says.
+//! `niah loss`: the losses are those of the reference's logits, however the text was cut, and the command
+//! writes what it says.
 
 use crate::common;
 

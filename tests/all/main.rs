@@ -1,5 +1,5 @@
-//! The integration tests, in one binary: a file a subject. Apart stand those that need a process of their own and say why:
-//! `isolated.rs`, `mutations` and `shipped.rs`.
+//! The integration tests, in one binary: a file a subject. Apart stand those that need a process of their own
+//! and say why: `isolated.rs`, `mutations` and `shipped.rs`.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 

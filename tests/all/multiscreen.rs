@@ -1,6 +1,7 @@
-//! Multiscreen against golden tensors of an implementation that follows the paper equation by equation: every logit within
-//! 1e-4 absolute plus 1e-4 relative, every relevance within 1e-5; with windows as learned and widened, whole and in chunks,
-//! under every name and parametrisation that is in the wild. And what is refused.
+//! Multiscreen against golden tensors of an implementation that follows the paper equation by equation: every
+//! logit within 1e-4 absolute plus 1e-4 relative, every relevance within 1e-5; with windows as learned and
+//! widened, whole and in chunks, under every name and parametrisation that is in the wild. And what is
+//! refused.
 
 use crate::common;
 

@@ -69,7 +69,8 @@ fn a_run_records_what_passed_and_says_what_became_of_wide_windows() {
         assert_eq!(outcome.status, Status::Ok);
         let n = outcome.prompt_tokens.unwrap();
         let (passed, window) = (row.passed_keys.unwrap(), row.effective_window.unwrap());
-        // The last window of layer 1 is e^5.8 + 1 = 331.3 keys, and unlimited in prompts beyond the training length.
+        // The last window of layer 1 is e^5.8 + 1 = 331.3 keys, and unlimited in prompts beyond the training
+        // length.
         if (*layer, *head) == (1, 3) {
             assert_eq!(window, n, "{id}");
         }

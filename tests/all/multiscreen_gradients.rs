@@ -1,5 +1,5 @@
-//! The gradients of Multiscreen: against PyTorch's (`fixtures/torch_multiscreen.py`), against finite differences, and where norms
-//! and trims are 0.
+//! The gradients of Multiscreen: against PyTorch's (`fixtures/torch_multiscreen.py`), against finite
+//! differences, and where norms and trims are 0.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -32,7 +32,8 @@ fn tensors(file: &Path) -> ByName {
     tensors.into_iter().map(|(name, tensor)| (name, numbers(tensor))).collect()
 }
 
-/// The model of a vector's configuration for sequences of `rows` tokens, its parameters, and what is expected of it.
+/// The model of a vector's configuration for sequences of `rows` tokens, its parameters, and what is expected
+/// of it.
 fn golden(name: &str, rows: usize) -> Option<(TrainableMultiscreen, Vec<f32>, ByName)> {
     let folder = vector(name)?;
     let weights = tensors(&folder.join("model.safetensors"));

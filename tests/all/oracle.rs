@@ -1,4 +1,5 @@
-//! candle-transformers' Llama as an oracle: on random weights its last logits and ours agree, however the tokens are cut.
+//! candle-transformers' Llama as an oracle: on random weights its last logits and ours agree, however the
+//! tokens are cut.
 
 use std::collections::HashMap;
 use std::path::Path;

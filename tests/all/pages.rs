@@ -1,6 +1,6 @@
-//! README and the pages of `docs/` hold what the program has: flags, commands, names, columns, links. Lists of names and columns
-//! are marked by a comment before them, `<!-- names: tasks -->` or `<!-- columns: results.csv -->`: the names are the code in the
-//! first cells of a table, or in a paragraph.
+//! README and the pages of `docs/` hold what the program has: flags, commands, names, columns, links. Lists
+//! of names and columns are marked by a comment before them, `<!-- names: tasks -->` or
+//! `<!-- columns: results.csv -->`: the names are the code in the first cells of a table, or in a paragraph.
 
 use crate::common;
 
@@ -246,8 +246,8 @@ fn every_table_of_columns_is_that_of_the_file() {
     let csv = |arguments: &[&str]| head(&bench.stdout(&[arguments, &["--output-format", "csv"]].concat()));
     let file = |name: &str| head(&bench.text(name));
     bench.stdout(&["loss", "--model", "tiny", "--context-length", "64", "-n", "1", "-o", "loss"]);
-    let small = "--hidden-size 16 --num-attention-heads 2 --num-hidden-layers 2 --vocab-size 300 --context-length 128 \
-                 --batch-size 1 --steps 1";
+    let small = "--hidden-size 16 --num-attention-heads 2 --num-hidden-layers 2 --vocab-size 300 \
+                 --context-length 128 --batch-size 1 --steps 1";
     let small: Vec<&str> = small.split_whitespace().collect();
     bench.stdout(&[&["train", "-o", "trained"], &small[..]].concat());
     let bench_arguments = [

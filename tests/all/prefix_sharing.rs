@@ -120,7 +120,8 @@ fn a_dry_run_says_what_sharing_saves() {
         .map(|digits| digits.parse().unwrap())
         .collect();
     let (read, computed) = (numbers[0], numbers[1]);
-    // A token a byte leaves little haystack beside needle and question, but what stands before the needles is computed once.
+    // A token a byte leaves little haystack beside needle and question, but what stands before the needles is
+    // computed once.
     assert!(computed + 300 < read && computed > read / 3, "{shared}");
     assert!(alone.contains(&format!("{read} to read")), "{alone}");
 }

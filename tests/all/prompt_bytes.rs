@@ -1,4 +1,5 @@
-//! The prompts of the presets stay what they are, byte for byte: results of one version are compared with those of another.
+//! The prompts of the presets stay what they are, byte for byte: results of one version are compared with
+//! those of another.
 
 use crate::toys;
 

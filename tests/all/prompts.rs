@@ -1,5 +1,5 @@
-//! Prompts hold what they promise, whatever the tokenizer, haystack, task and cell; and none of the defects that needle
-//! tests are known for comes back.
+//! Prompts hold what they promise, whatever the tokenizer, haystack, task and cell; and none of the defects
+//! that needle tests are known for comes back.
 
 use crate::toys;
 
@@ -188,7 +188,8 @@ proptest! {
                     let short = length - prompt.tokens.len() - prompt.answer_budget;
                     let missing = match (toy.name, haystack_number, task_number) {
                         ("bytes", ..) | (_, 3, _) => 6, // characters of several tokens, spaces beside needles
-                        (_, _, 1) => 1,                 // a needle whose line breaks merge with its neighbour's
+                        // a needle whose line breaks merge with its neighbour's
+                        (_, _, 1) => 1,
                         _ => 0,
                     };
                     // With hardly any haystack there are too few cuts to choose from.
@@ -202,7 +203,8 @@ proptest! {
                 Err(Error::Prompt { problem, .. }) => {
                     let minimum = problem.rsplit(' ').next().unwrap().parse().unwrap();
                     prop_assert!(length < minimum, "{problem}");
-                    let at = |length| Trial { cell: Cell { context_length: ContextLength(length), ..trial.cell }, ..trial };
+                    let cell = |length| Cell { context_length: ContextLength(length), ..trial.cell };
+                    let at = |length| Trial { cell: cell(length), ..trial };
                     // Another length draws other needles, so the minimum may move by a few tokens.
                     prop_assert!(build(&plan, &at(minimum + 32), &toy).is_ok());
                 }
@@ -279,8 +281,8 @@ fn the_chat_form_puts_suffix_and_completion_where_the_task_says() {
     assert!(gkamradt.starts_with("<s>Be brief.\n<|user|>\n"), "{gkamradt}");
     assert!(
         gkamradt.ends_with(
-            "What is the best thing to do in San Francisco? Don't give information outside the document or repeat \
-             your findings</s>\n<|assistant|>\n"
+            "What is the best thing to do in San Francisco? Don't give information outside the document or \
+             repeat your findings</s>\n<|assistant|>\n"
         ),
         "{gkamradt}"
     );

@@ -1,5 +1,5 @@
-//! A whole run without a model: a script answers, the runner scores, the directory keeps the rows, the report draws them.
-//! And what may befall a run: it is stopped, trials fail, files are torn, the plan changes.
+//! A whole run without a model: a script answers, the runner scores, the directory keeps the rows, the report
+//! draws them. And what may befall a run: it is stopped, trials fail, files are torn, the plan changes.
 
 use crate::common;
 #[allow(dead_code, reason = "other tests use the rest")]
@@ -43,7 +43,8 @@ const RIGHT_BELOW: usize = 300;
 /// Shorter than this it looks at the needle.
 const LOOKS_BELOW: usize = 900;
 const LENGTHS: [usize; 3] = [256, 768, 1024];
-/// Needle mass of the script's heads where it looks, by layer and head; sums of powers of two, so that sums are exact.
+/// Needle mass of the script's heads where it looks, by layer and head; sums of powers of two, so that sums
+/// are exact.
 const MASS: [[f32; 2]; 2] = [[0.0, 0.25], [0.5, 0.125]];
 /// What is left of [`MASS`] where it does not look: no more than other spans get.
 const FAINT: f32 = 0.0;
@@ -88,8 +89,8 @@ impl LanguageModel for Script<'_> {
     }
 }
 
-/// Every head puts half of its needle mass on the first token of the needle, half on the first of the value, and the
-/// rest on key 0. Only the first answering row looks.
+/// Every head puts half of its needle mass on the first token of the needle, half on the first of the value,
+/// and the rest on key 0. Only the first answering row looks.
 fn attention(request: &Request<'_>, n: usize) -> niah::attention::probe::AttentionCapture {
     let (needle, value) = (request.spans[0][0].start, request.spans[1][0].start);
     let mut probe = AttentionProbe::new(ProbeRequest {

@@ -1,4 +1,5 @@
-//! SmolLM2-135M-Instruct Q4_1 against an independent implementation run on the same file (`fixtures/make_oracles.py`).
+//! SmolLM2-135M-Instruct Q4_1 against an independent implementation run on the same file
+//! (`fixtures/make_oracles.py`).
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

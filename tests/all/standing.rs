@@ -12,7 +12,8 @@ use niah::task::Custom;
 use niah::trial::Trial;
 use proptest::prelude::*;
 
-/// Pieces that meet in every way: parts of words, numbers and what belongs to them, marks, scripts without spaces.
+/// Pieces that meet in every way: parts of words, numbers and what belongs to them, marks, scripts without
+/// spaces.
 const PIECES: &[&str] = &[
     "12",
     "5",

@@ -62,7 +62,8 @@ impl TensorSource for Zeros {
     }
 }
 
-/// A decoder whose experts, if it has any, are stored one by one or stacked reads what its spec names, in that order.
+/// A decoder whose experts, if it has any, are stored one by one or stacked reads what its spec names, in
+/// that order.
 fn check(spec: &DecoderSpec, stacked: bool, what: &str) {
     let (mut names, mut shapes) = (Vec::new(), BTreeMap::new());
     let contains = |name: &str| stacked && name.ends_with(".gate_up_proj");

@@ -50,8 +50,9 @@ fn vocabulary_of(path: &Path) -> GgufVocabulary {
     }
 }
 
-/// For vocabularies that are not part of the repository: `NIAH_VOCABULARIES` names a folder of GGUF files as llama.cpp keeps them
-/// for its tests, each with texts (`.inp`) and the ids that the model's own tokenizer gives them (`.out`).
+/// For vocabularies that are not part of the repository: `NIAH_VOCABULARIES` names a folder of GGUF files as
+/// llama.cpp keeps them for its tests, each with texts (`.inp`) and the ids that the model's own tokenizer
+/// gives them (`.out`).
 #[test]
 fn further_vocabularies_give_the_ids_of_the_models_own_tokenizers() {
     let Some(folder) = std::env::var_os("NIAH_VOCABULARIES") else { return };

@@ -1,4 +1,5 @@
-//! `niah train` as a user runs it: the directory it writes, how it goes on, and that every command loads what it made.
+//! `niah train` as a user runs it: the directory it writes, how it goes on, and that every command loads what
+//! it made.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -117,7 +118,8 @@ fn a_training_whose_gradient_overflows_leaves_the_table_of_its_steps_and_nothing
     let place = Place::new();
     let calm = [&["train", "-o", "calm"], SMALL, &["--steps=1"]].concat();
     succeeds(&place.niah(&calm));
-    // The first step is as good as any; it throws the parameters out of all bounds, so that the second has no gradient.
+    // The first step is as good as any; it throws the parameters out of all bounds, so that the second has no
+    // gradient.
     let wild: Vec<&str> = SMALL.iter().copied().filter(|flag| !flag.starts_with("--lr")).collect();
     let output =
         place.niah(&[&["train", "-o", "wild"], &wild[..], &["--steps=9", "--lr=1e38", "--clip=0"]].concat());

@@ -1,5 +1,5 @@
-//! What is trained on, and that training learns: sequences are what they claim, share nothing with evaluation, and a batch
-//! can be over-fitted; the same on any number of threads.
+//! What is trained on, and that training learns: sequences are what they claim, share nothing with
+//! evaluation, and a batch can be over-fitted; the same on any number of threads.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

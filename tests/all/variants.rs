@@ -1,5 +1,6 @@
-//! Attention rules recognised in checkpoints as others write them: golden checkpoints with their scales under the names and
-//! in the shapes of each source, against the reference implementation's logits, within 1e-4 absolute plus 1e-4 relative.
+//! Attention rules recognised in checkpoints as others write them: golden checkpoints with their scales under
+//! the names and in the shapes of each source, against the reference implementation's logits, within 1e-4
+//! absolute plus 1e-4 relative.
 
 use crate::common;
 

@@ -1,4 +1,5 @@
-//! Damaged and hostile files, by the thousand: whatever their bytes are, reading them ends with a result or an error.
+//! Damaged and hostile files, by the thousand: whatever their bytes are, reading them ends with a result or
+//! an error.
 //!
 //! A process of its own, as the memory that it takes is measured.
 //!

@@ -216,9 +216,12 @@ fn tokens_csv_of_any_content_is_read_or_refused() {
 
 /// Flags of every kind, as a user writes them and in every form that TOML has for them.
 const FILES: [&str; 3] = [
-    "model = \"tiny\"\ncontext_lengths = [1024, \"2k\", 4096]\ndepths = [0, 50.5, 1e2]\ntrials = 3\nno-prefix-sharing = true\n",
-    "# a comment\ntask = 'magic'\nneedle = \"\"\"\nThe \\u00e9 \\\"thing\\\" is 7.\n\"\"\"\nquestion = \"What?\"\nanswer = \"7\"\nseed = 0x2a\n",
-    "\"variant\" = \"softmax\"\nsplit = \"held-out\"\nssmax-scale = 0.17\ntokens = false\nlimit = 1_000\nrope_theta = inf\n[table]\na = { b = [1, [2]] }\n[[list]]\nd = 1979-05-27T07:32:00Z\n",
+    "model = \"tiny\"\ncontext_lengths = [1024, \"2k\", 4096]\ndepths = [0, 50.5, 1e2]\ntrials = \
+     3\nno-prefix-sharing = true\n",
+    "# a comment\ntask = 'magic'\nneedle = \"\"\"\nThe \\u00e9 \\\"thing\\\" is 7.\n\"\"\"\nquestion \
+     = \"What?\"\nanswer = \"7\"\nseed = 0x2a\n",
+    "\"variant\" = \"softmax\"\nsplit = \"held-out\"\nssmax-scale = 0.17\ntokens = false\nlimit = \
+     1_000\nrope_theta = inf\n[table]\na = { b = [1, [2]] }\n[[list]]\nd = 1979-05-27T07:32:00Z\n",
 ];
 
 #[test]

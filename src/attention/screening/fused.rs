@@ -1,14 +1,16 @@
 //! Screening on the CPU without a relevance matrix: query blocks against key blocks, mixed as they come.
 //!
-//! Nothing is normalised, so nothing is kept of a block but its mix. Key blocks outside a tile's window are never looked at:
-//! a window costs its width, whatever the length. Values are read for the keys that pass: row by row where few do, as a matrix
-//! where many do, and not at all where none does. [`super::reference`] says the same in plain operations; tests hold the two
-//! together.
+//! Nothing is normalised, so nothing is kept of a block but its mix. Key blocks outside a tile's window are
+//! never looked at: a window costs its width, whatever the length. Values are read for the keys that pass:
+//! row by row where few do, as a matrix where many do, and not at all where none does. [`super::reference`]
+//! says the same in plain operations; tests hold the two together.
 //!
-//! Pages of keys are not bounded beforehand, by the angles between their mean, its keys and the query, because it does not pay. In
-//! the six unlimited tiles of a checkpoint trained as the shipped one, at a rate of 0.03, such a bound passes at 4k tokens over 0 to
-//! 0.6 % of the pages of 64 keys of a prompt of prose, and of one of key-value lines 0 to 3 %, in one tile 32 %: five tiles pass half of the
-//! keys of prose and more, and where hardly a key passes, as in the tile that retrieves, the keys of a page still point everywhere.
+//! Pages of keys are not bounded beforehand, by the angles between their mean, its keys and the query,
+//! because it does not pay. In the six unlimited tiles of a checkpoint trained as the shipped one, at a rate
+//! of 0.03, such a bound passes at 4k tokens over 0 to 0.6 % of the pages of 64 keys of a prompt of prose,
+//! and of one of key-value lines 0 to 3 %, in one tile 32 %: five tiles pass half of the keys of prose and
+//! more, and where hardly a key passes, as in the tile that retrieves, the keys of a page still point
+//! everywhere.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -21,16 +23,16 @@ use crate::attention::storage::with_rows;
 use crate::kernel::gemm::{Into, Matrix, multiply};
 use crate::kernel::{add_passed, relevances, softmasks};
 
-/// Queries of one tile in a block: an eighth of its window, so that few keys are looked at in vain, within these bounds. Many
-/// queries use a key well while it is in the cache.
+/// Queries of one tile in a block: an eighth of its window, so that few keys are looked at in vain, within
+/// these bounds. Many queries use a key well while it is in the cache.
 const QUERY_BLOCKS: (usize, usize) = (32, 128);
 /// Keys in a block: its relevances and values stay in the second-level cache.
 const KEY_BLOCK: usize = 512;
 /// A block of which fewer than one key in so many pass is mixed key by key.
 const FEW: usize = 100;
 
-/// Mixed values `[t, tiles * value_dim]` of `queries` `[tiles, t, key_dim]` over `keys` `[tiles, s, key_dim]` and `values`
-/// `[tiles, s, value_dim]`, which begin at position 0. All in f32 on the CPU.
+/// Mixed values `[t, tiles * value_dim]` of `queries` `[tiles, t, key_dim]` over `keys` `[tiles, s, key_dim]`
+/// and `values` `[tiles, s, value_dim]`, which begin at position 0. All in f32 on the CPU.
 pub(super) fn mix(
     queries: &Tensor,
     keys: &Tensor,
@@ -43,8 +45,8 @@ pub(super) fn mix(
     let queries = queries.contiguous()?;
     let masks: Vec<Vec<f32>> = screens.par_iter().map(|screen| mask(screen, first_position + t)).collect();
     let tile = |tile: usize| Tile { screen: screens[tile], mask: &masks[tile], key_dim, value_dim };
-    // The longest blocks come first, and each is handed out by itself, so that the threads end together: in a run of several
-    // blocks one thread would get most of the long ones.
+    // The longest blocks come first, and each is handed out by itself, so that the threads end together: in a
+    // run of several blocks one thread would get most of the long ones.
     let of_tile = |tile: usize| query_blocks(screens[tile].window, t).map(move |rows| (rows, tile));
     let mut blocks: Vec<_> = (0..tiles).flat_map(of_tile).collect();
     let keys_seen = |rows: &Range<usize>, tile: usize| screens[tile].visible(first_position + rows.end - 1);
@@ -71,8 +73,8 @@ pub(super) fn mix(
     Tensor::from_vec(mixed, (t, tiles * value_dim), queries.device())
 }
 
-/// The softmask of the distances that rows of the first `len` positions know, the farthest first, so that it lies as keys do;
-/// nothing for an infinite window, which masks no key.
+/// The softmask of the distances that rows of the first `len` positions know, the farthest first, so that it
+/// lies as keys do; nothing for an infinite window, which masks no key.
 fn mask(screen: &Screen, len: usize) -> Vec<f32> {
     match screen.window {
         f64::INFINITY => Vec::new(),

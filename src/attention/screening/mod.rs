@@ -1,4 +1,5 @@
-//! Screening (Multiscreen, arXiv 2604.01178): every key passes a tile's screen or is dropped, by itself. Nothing is normalised.
+//! Screening (Multiscreen, arXiv 2604.01178): every key passes a tile's screen or is dropped, by itself.
+//! Nothing is normalised.
 //!
 //! For unit queries `q_i` and keys `k_j` of a tile with window `w` and acceptance width `r`:
 //!
@@ -48,7 +49,8 @@ pub fn screen(queries: &Tensor, cached: &Cached<'_>, context: ScreeningContext<'
     mixed.transpose(0, 1)?.reshape((t, tiles * values.dim(2)?)) // [t, tiles * value_dim]
 }
 
-/// Records the relevances of those rows of a chunk that `recorder` asks for; `queries` as [`screen`] takes them.
+/// Records the relevances of those rows of a chunk that `recorder` asks for; `queries` as [`screen`] takes
+/// them.
 ///
 /// # Errors
 /// As of [`screen`].

@@ -1,10 +1,12 @@
-//! The plain rule, in candle's operations. Memory for a chunk of `t` queries over `s` keys is `tiles x t x s`.
+//! The plain rule, in candle's operations. Memory for a chunk of `t` queries over `s` keys is
+//! `tiles x t x s`.
 
 use candle_core::{Device, Result, Tensor};
 
 use super::{Screen, ScreeningContext};
 
-/// Relevances `[tiles, t, s]` of `queries` `[tiles, t, key_dim]` for `keys` `[tiles, s, key_dim]`, which begin at position 0.
+/// Relevances `[tiles, t, s]` of `queries` `[tiles, t, key_dim]` for `keys` `[tiles, s, key_dim]`, which
+/// begin at position 0.
 pub(super) fn relevance(queries: &Tensor, keys: &Tensor, context: ScreeningContext<'_>) -> Result<Tensor> {
     let ((tiles, t, _), (_, s, _)) = (queries.dims3()?, keys.dims3()?);
     super::check_tiles(tiles, context.screens)?;

@@ -1,5 +1,5 @@
-//! A learned multiplier for every number of keys: `m = p_n + b_h`, the experiment that led to Scalable-Softmax (arXiv 2501.19399,
-//! Figure 2).
+//! A learned multiplier for every number of keys: `m = p_n + b_h`, the experiment that led to
+//! Scalable-Softmax (arXiv 2501.19399, Figure 2).
 
 use super::{AttentionVariant, QueryRow, VariantInputs, on_layers};
 use crate::error::{Error, Result};
@@ -25,7 +25,8 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
     inputs.refuse_scale(NAME)?;
     let own = inputs.own_if(&[NAME]).and_then(|own| own.adaptive.as_ref());
     let learned = own.cloned().ok_or_else(|| {
-        let expected = "a checkpoint that was trained with it (niah train --variant adaptive): its multipliers are learned";
+        let expected = "a checkpoint that was trained with it (niah train --variant adaptive): its \
+                        multipliers are learned";
         Error::invalid("variant", NAME, expected)
     })?;
     let follows: Vec<bool> = learned.biases.iter().map(Option::is_some).collect();
@@ -50,7 +51,8 @@ impl AttentionVariant for Learned {
         Some(self.learned.sizes.len())
     }
 
-    /// Past [`Self::longest`] the multiplier is NaN, which the decoder refuses: no number stands for one that was never learned.
+    /// Past [`Self::longest`] the multiplier is NaN, which the decoder refuses: no number stands for one that
+    /// was never learned.
     fn multipliers(&self, layer: usize, rows: &[QueryRow]) -> Option<Vec<Vec<f32>>> {
         let biases = self.learned.biases[layer].as_ref()?;
         let size = |row: &QueryRow| self.learned.sizes.get(row.visible - 1).copied().unwrap_or(f32::NAN);

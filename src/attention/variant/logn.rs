@@ -1,4 +1,5 @@
-//! Qwen's log-n scaling: `m = max(1, ln n / ln L)`, 1 up to the training length `L` and slowly more beyond it.
+//! Qwen's log-n scaling: `m = max(1, ln n / ln L)`, 1 up to the training length `L` and slowly more beyond
+//! it.
 
 use super::{AttentionVariant, QueryRow, VariantInputs, on_layers};
 use crate::error::{Error, Result};

@@ -1,7 +1,7 @@
 //! Variants of the Softmax family: a per-row factor on the scores.
 //!
-//! All are `softmax_j( m(i) * q_i·k_j / sqrt(d) )` with a multiplier `m` for query head `h` and row `i` (from 0), which sees
-//! `n` keys:
+//! All are `softmax_j( m(i) * q_i·k_j / sqrt(d) )` with a multiplier `m` for query head `h` and row `i` (from
+//! 0), which sees `n` keys:
 //!
 //! | name | m(i) | |
 //! |---|---|---|
@@ -19,11 +19,12 @@
 //! and one beside it, `screening`, which normalises nothing and has no scores to multiply: Multiscreen's
 //! ([`super::screening`]).
 //!
-//! `n` is counted per row, never the length of the sequence. The factor goes on the query behind norms and rotary positions;
-//! `1 / sqrt(d)`, or what a family has in its place, stays. One variant is one file and one line of [`VARIANTS`].
+//! `n` is counted per row, never the length of the sequence. The factor goes on the query behind norms and
+//! rotary positions; `1 / sqrt(d)`, or what a family has in its place, stays. One variant is one file and one
+//! line of [`VARIANTS`].
 //!
-//! With all scores -2 but one +3 and s = 0.43, the largest weight over n = 1000 keys is 0.129346 under Softmax and
-//! 0.999646 under SSMax:
+//! With all scores -2 but one +3 and s = 0.43, the largest weight over n = 1000 keys is 0.129346 under
+//! Softmax and 0.999646 under SSMax:
 //! ```
 //! let weight = |m: f64, n: f64| 1.0 / (1.0 + (n - 1.0) * (-5.0 * m).exp());
 //! assert!((weight(1.0, 1000.0) - 0.129346).abs() < 1e-6);
@@ -59,7 +60,8 @@ pub trait AttentionVariant: Send + Sync {
     /// Its name in the table.
     fn name(&self) -> &'static str;
 
-    /// One sentence for the report: which scale, where it comes from, and what of the checkpoint is left aside for it.
+    /// One sentence for the report: which scale, where it comes from, and what of the checkpoint is left
+    /// aside for it.
     fn description(&self) -> String;
 
     /// The most keys that a row may see, when there is a limit to what the rule is known for.
@@ -67,14 +69,14 @@ pub trait AttentionVariant: Send + Sync {
         None
     }
 
-    /// The multiplier `m` of each query head and row, `[heads][rows]`, or `[1][rows]` for all heads alike. `None` stands for
-    /// 1 everywhere.
+    /// The multiplier `m` of each query head and row, `[heads][rows]`, or `[1][rows]` for all heads alike.
+    /// `None` stands for 1 everywhere.
     fn multipliers(&self, _layer: usize, _rows: &[QueryRow]) -> Option<Vec<Vec<f32>>> {
         None
     }
 
-    /// The logit of the sink of each query head, `[heads]`: `exp` of it stands in the normaliser beside those of the keys, and its
-    /// weight goes to no value. `None` without sinks.
+    /// The logit of the sink of each query head, `[heads]`: `exp` of it stands in the normaliser beside those
+    /// of the keys, and its weight goes to no value. `None` without sinks.
     fn sinks(&self, _layer: usize) -> Option<&[f32]> {
         None
     }
@@ -117,7 +119,8 @@ impl<'a> VariantInputs<'a> {
         self.own.filter(|own| names.contains(&own.name))
     }
 
-    /// Which layers variant `name` is for: those of the checkpoint's own rule, and [`swapped_layers`] at a zero-shot swap.
+    /// Which layers variant `name` is for: those of the checkpoint's own rule, and [`swapped_layers`] at a
+    /// zero-shot swap.
     fn follows(&self, name: &str) -> Result<Vec<bool>> {
         match self.own_if(&[name]) {
             Some(own) => Ok(own.layers.clone()),
@@ -191,7 +194,8 @@ pub const VARIANTS: &[Entry<Build>] = &[
     },
     Entry {
         name: "softmax1",
-        about: "softmax with a sink: exp(z) / (1 + sum), so that a head may attend to nothing (zero-shot swap)",
+        about: "softmax with a sink: exp(z) / (1 + sum), so that a head may attend to nothing (zero-shot \
+                swap)",
         value: softmax1::build,
     },
     Entry {
@@ -211,7 +215,8 @@ pub const VARIANTS: &[Entry<Build>] = &[
     },
     Entry {
         name: "screening",
-        about: "Multiscreen's: each key passes a tile's screen or is dropped, by itself; nothing is normalised",
+        about: "Multiscreen's: each key passes a tile's screen or is dropped, by itself; nothing is \
+                normalised",
         value: screening::build,
     },
 ];

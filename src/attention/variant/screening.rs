@@ -18,14 +18,15 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
     inputs.refuse_scale(NAME)?;
     let own = inputs.own_if(&[NAME]).and_then(|own| own.screens.as_ref());
     let (Some(screens), Some(spec)) = (own, inputs.screening) else {
-        let expected = "a Multiscreen checkpoint: screening takes the place of attention and MLP, and its windows are learned; \
-                        `variant` auto runs this checkpoint as it was made";
+        let expected = "a Multiscreen checkpoint: screening takes the place of attention and MLP, and its \
+                        windows are learned; `variant` auto runs this checkpoint as it was made";
         return Err(Error::invalid("variant", NAME, expected));
     };
     Ok(Box::new(Screening { description: describe(screens, spec), screens: screens.clone() }))
 }
 
-/// How many windows are wider than the training length and what becomes of them, and which positions there are.
+/// How many windows are wider than the training length and what becomes of them, and which positions there
+/// are.
 fn describe(screens: &[Vec<Screen>], spec: &ScreeningSpec) -> String {
     let windows = || screens.iter().flatten().map(|screen| screen.window);
     let length = spec.training_length;
@@ -40,7 +41,8 @@ fn describe(screens: &[Vec<Screen>], spec: &ScreeningSpec) -> String {
     let positions = match spec.mipe_positions {
         MipePositions::Absolute => "",
         MipePositions::Wrapped => {
-            "; from the training length on positions wrap at each tile's window, as this checkpoint's code does"
+            "; from the training length on positions wrap at each tile's window, as this checkpoint's code \
+             does"
         }
     };
     format!("{} learned windows, {expansion}{positions}", windows().count())

@@ -1,4 +1,5 @@
-//! Softmax with a sink of logit 0: `exp(z_j) / (1 + sum_k exp(z_k))`. A head whose scores are all low attends to nothing.
+//! Softmax with a sink of logit 0: `exp(z_j) / (1 + sum_k exp(z_k))`. A head whose scores are all low attends
+//! to nothing.
 
 use super::{AttentionVariant, VariantInputs};
 use crate::error::Result;

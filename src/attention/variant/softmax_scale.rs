@@ -1,5 +1,5 @@
-//! Softmax with a learned sharpness: `m = s_h`, whatever `n`. It has everything that Scalable-Softmax has but `ln n`, and so is its
-//! control: what both do better than plain Softmax is not owed to `n`.
+//! Softmax with a learned sharpness: `m = s_h`, whatever `n`. It has everything that Scalable-Softmax has but
+//! `ln n`, and so is its control: what both do better than plain Softmax is not owed to `n`.
 
 use super::{
     AttentionVariant, LayerScale, QueryRow, VariantInputs, describe_learned, on_layers, swapped_layers,
@@ -31,8 +31,8 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
         }
         (None, Some(own)) => (own.iter().map(learned).collect(), describe_learned(own)),
         (None, None) => {
-            let expected = "a checkpoint with learned scales (self_attn.softmax_scale), or a constant for all heads: \
-                            `ssmax scale` 2";
+            let expected = "a checkpoint with learned scales (self_attn.softmax_scale), or a constant for \
+                            all heads: `ssmax scale` 2";
             return Err(Error::invalid("variant", NAME, expected));
         }
     };

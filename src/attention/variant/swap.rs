@@ -1,18 +1,19 @@
-//! A swap: a checkpoint under a rule that it was not made with. Which layers change, and by which scale. The same for a run
-//! (`--variant`) and for training (`--init`, `--swap-at-step`).
+//! A swap: a checkpoint under a rule that it was not made with. Which layers change, and by which scale. The
+//! same for a run (`--variant`) and for training (`--init`, `--swap-at-step`).
 //!
-//! A rule in `ln n` is for layers whose `n` grows. Behind a sliding window shorter than the training length `n` stops at the
-//! window's width, where `s` of the training length would flatten scores that never had to be sharpened:
-//! `m = ln 32 / mean(ln n, n = 1..=256) = 0.76` for a window of 32. Such layers keep plain Softmax, as in public code of models that
-//! mix both kinds: BiBo turns the rule off behind windows, Dragon does by default, Llama 4 and Inkling scale layers
-//! without windows alone. A window that is as long as the training length never stood between a row and its keys, and counts as none.
+//! A rule in `ln n` is for layers whose `n` grows. Behind a sliding window shorter than the training length
+//! `n` stops at the window's width, where `s` of the training length would flatten scores that never had to
+//! be sharpened: `m = ln 32 / mean(ln n, n = 1..=256) = 0.76` for a window of 32. Such layers keep plain
+//! Softmax, as in public code of models that mix both kinds: BiBo turns the rule off behind windows, Dragon
+//! does by default, Llama 4 and Inkling scale layers without windows alone. A window that is as long as the
+//! training length never stood between a row and its keys, and counts as none.
 
 use crate::attention::Window;
 use crate::error::{Error, Result};
 use crate::spec::LayerSpec;
 
-/// `1 / mean(ln n, n = 1..=training_length)`: the scale that keeps the average temperature of a Softmax model at a swap (arXiv
-/// 2501.19399).
+/// `1 / mean(ln n, n = 1..=training_length)`: the scale that keeps the average temperature of a Softmax model
+/// at a swap (arXiv 2501.19399).
 ///
 /// ```
 /// use niah::attention::variant::swap_scale;
@@ -46,7 +47,8 @@ pub fn swapped_layers(name: &str, layers: &[LayerSpec], training_length: Option<
         false => Err(Error::invalid(
             "variant",
             name,
-            "a checkpoint with a layer that sees all keys: behind a window n stops growing, so a swap would change no layer of this one",
+            "a checkpoint with a layer that sees all keys: behind a window n stops growing, so a swap would \
+             change no layer of this one",
         )),
     }
 }

@@ -1,4 +1,5 @@
-//! Attention temperature in steps of the position: Llama 4's on layers without rotary positions, and Ministral 3's on all.
+//! Attention temperature in steps of the position: Llama 4's on layers without rotary positions, and
+//! Ministral 3's on all.
 
 use super::{AttentionVariant, QueryRow, VariantInputs, on_layers};
 use crate::error::{Error, Result};
@@ -75,7 +76,8 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
     }
     if own.is_none() && !follows.contains(&true) {
         let expected = "a checkpoint with layers without rotary positions, which this rule is for, or with \
-                        llama_4_scaling_beta in its configuration; `variant` logn and ssmax are for all layers";
+                        llama_4_scaling_beta in its configuration; `variant` logn and ssmax are for all \
+                        layers";
         return Err(Error::invalid("variant", NAME, expected));
     }
     let swap = if own.is_some() { "" } else { "zero-shot swap to Llama 4's published rule, " };
@@ -115,8 +117,8 @@ mod tests {
         assert_eq!(variant.multipliers(1, &rows(&[16384])), None);
         assert_eq!(
             variant.description(),
-            "zero-shot swap to Llama 4's published rule, m = 1 + 0.1 ln(1 + floor((i + 1) / 8192)) on layers 0 of 2 \
-             (the others: plain softmax)"
+            "zero-shot swap to Llama 4's published rule, m = 1 + 0.1 ln(1 + floor((i + 1) / 8192)) on layers \
+             0 of 2 (the others: plain softmax)"
         );
     }
 

@@ -1,5 +1,5 @@
-//! Cohere 2: one LayerNorm without bias for attention and MLP side by side; windows with interleaved rotary positions, and
-//! full layers without positions.
+//! Cohere 2: one LayerNorm without bias for attention and MLP side by side; windows with interleaved rotary
+//! positions, and full layers without positions.
 
 use super::common::{llama_like, ropes, sliding_layers, windows_of_types};
 use crate::checkpoint::Config;

@@ -11,8 +11,8 @@ use crate::spec::{
 
 /// A decoder like Llama with the sizes of `config`: families change what they do otherwise.
 ///
-/// `config` holds the keys that the family's own class reads, and its defaults where it was silent: a key of Llama's that the
-/// class does not have is not there.
+/// `config` holds the keys that the family's own class reads, and its defaults where it was silent: a key of
+/// Llama's that the class does not have is not there.
 pub(super) fn llama_like(config: &Config) -> Result<DecoderSpec> {
     like_llama(config, &ROPE_KEYS)
 }
@@ -124,8 +124,8 @@ pub(super) fn sliding_layers(
     layers_of_type(config, "sliding_attention", layers, otherwise)
 }
 
-/// Which layers are of this type, and not of `full_attention`: as `layer_types` says, else as `otherwise` does for a layer's
-/// index.
+/// Which layers are of this type, and not of `full_attention`: as `layer_types` says, else as `otherwise`
+/// does for a layer's index.
 pub(super) fn layers_of_type(
     config: &Config,
     limited: &str,
@@ -170,8 +170,8 @@ pub(super) fn ropes(spec: &mut DecoderSpec, choose: impl Fn(usize, RopeSpec) -> 
     }
 }
 
-/// Which layers have rotary positions: `no_rope_layers` holds 1 where one has them, and may be longer; where it is missing,
-/// every `no_rope_layer_interval`th layer has none.
+/// Which layers have rotary positions: `no_rope_layers` holds 1 where one has them, and may be longer; where
+/// it is missing, every `no_rope_layer_interval`th layer has none.
 pub(super) fn rotary_layers(config: &Config, layers: usize) -> Result<Vec<bool>> {
     match config.get("no_rope_layers") {
         Some(_) => {
@@ -184,8 +184,8 @@ pub(super) fn rotary_layers(config: &Config, layers: usize) -> Result<Vec<bool>>
     }
 }
 
-/// The mixture of experts of `config`, without a shared expert; `experts` is the key of their number, `inner` that of their
-/// inner width.
+/// The mixture of experts of `config`, without a shared expert; `experts` is the key of their number, `inner`
+/// that of their inner width.
 pub(super) fn moe(config: &Config, experts: &str, inner: &str, router: RouterKind) -> Result<MoeSpec> {
     let num_experts = config.size(experts)?;
     let num_experts_per_tok = config.size("num_experts_per_tok")?;

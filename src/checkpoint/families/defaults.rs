@@ -1,12 +1,14 @@
-//! What a configuration means where it is silent: every family's own defaults, and the keys that mean nothing here.
+//! What a configuration means where it is silent: every family's own defaults, and the keys that mean nothing
+//! here.
 //!
-//! `defaults.json` is one table by family. It holds the keys that the configuration class of transformers 5.24 (or the model
-//! behind it) reads and the value that it takes for a key that is not there; a key that the table does not have is not read
-//! by the family, whatever it says. A name that ends in `?` may be null, which is a value of its own; one that ends in `!`
-//! has no default. Tests hold the table against `fixtures/config_defaults.json`, which is written by the classes themselves.
+//! `defaults.json` is one table by family. It holds the keys that the configuration class of transformers
+//! 5.24 (or the model behind it) reads and the value that it takes for a key that is not there; a key that
+//! the table does not have is not read by the family, whatever it says. A name that ends in `?` may be null,
+//! which is a value of its own; one that ends in `!` has no default. Tests hold the table against
+//! `fixtures/config_defaults.json`, which is written by the classes themselves.
 //!
-//! Families of `niah train` and Multiscreen have no class; their defaults are their own. What a GGUF's metadata leaves out is
-//! filled in by its translation, as llama.cpp has it, before this table is asked.
+//! Families of `niah train` and Multiscreen have no class; their defaults are their own. What a GGUF's
+//! metadata leaves out is filled in by its translation, as llama.cpp has it, before this table is asked.
 
 use std::sync::LazyLock;
 
@@ -31,8 +33,8 @@ fn keys_of(family: &str) -> impl Iterator<Item = (&'static str, Option<&'static 
 /// The keys that `family` reads, each with what it has where `config` is silent.
 ///
 /// # Errors
-/// [`crate::error::Error::InvalidValue`] for a key that changes what runs in every family of transformers in a way that is
-/// not known here.
+/// [`crate::error::Error::InvalidValue`] for a key that changes what runs in every family of transformers in
+/// a way that is not known here.
 pub(super) fn completed(config: &Config, family: &str) -> Result<Config> {
     if config.dialect() == Dialect::LlamaCpp {
         return Ok(with_defaults(config, family));
@@ -43,14 +45,15 @@ pub(super) fn completed(config: &Config, family: &str) -> Result<Config> {
     Ok(completed)
 }
 
-/// All keys of `config`, and the defaults of `family` for those that are not there. Rotary parameters of null are not there
-/// either: no class takes that for a value.
+/// All keys of `config`, and the defaults of `family` for those that are not there. Rotary parameters of null
+/// are not there either: no class takes that for a value.
 pub(super) fn with_defaults(config: &Config, family: &str) -> Config {
     let there = |key: &str| key != "rope_parameters" || config.get(key).is_some();
     config.narrowed(there).with_defaults(keys_of(family).filter_map(|(key, value)| Some((key, value?))))
 }
 
-/// A warning for each key of `config` that nothing has read, that its family does not know and that is not harmless.
+/// A warning for each key of `config` that nothing has read, that its family does not know and that is not
+/// harmless.
 ///
 /// # Errors
 /// [`crate::error::Error::InvalidValue`] when a section of rotary positions is no object.
@@ -68,8 +71,8 @@ pub(super) fn warnings(config: &Config, family: &str) -> Result<Vec<String>> {
             shown += "...";
         }
         format!(
-            "{}: family {family} does not know this key, and it changes nothing here (found {shown}); take it out if it is \
-             not needed",
+            "{}: family {family} does not know this key, and it changes nothing here (found {shown}); take \
+             it out if it is not needed",
             config.name_of(key)
         )
     };
@@ -96,14 +99,15 @@ const MOST_SHOWN: usize = 60;
 
 const MODEL_TYPE: &str = "model_type";
 
-/// Refuses attention that also sees what comes later: no evaluation here would be of that model. One of the keys for it is read
-/// by some families (`completed`), the others by all.
+/// Refuses attention that also sees what comes later: no evaluation here would be of that model. One of the
+/// keys for it is read by some families (`completed`), the others by all.
 fn refuse_unknown_attention(config: &Config, completed: &Config) -> Result<()> {
     const BOTH_WAYS: &str = "use_bidirectional_attention";
     match completed.get(BOTH_WAYS) {
         None | Some(Value::Bool(false)) => {}
         Some(found) => {
-            let expected = "false: every token sees those before it alone, as a model that writes text does; take a causal checkpoint";
+            let expected = "false: every token sees those before it alone, as a model that writes text does; \
+                            take a causal checkpoint";
             return Err(config.wrong(BOTH_WAYS, expected, found));
         }
     }
@@ -120,8 +124,8 @@ fn refuse_unknown_attention(config: &Config, completed: &Config) -> Result<()> {
     }
 }
 
-/// Keys that say nothing about what a decoder computes from tokens, in any family: of training, tokens, generation, other
-/// parts of a model, and notes of tools.
+/// Keys that say nothing about what a decoder computes from tokens, in any family: of training, tokens,
+/// generation, other parts of a model, and notes of tools.
 #[rustfmt::skip]
 const HARMLESS: &[&str] = &[
     // Training and losses.

@@ -1,4 +1,5 @@
-//! Gemma 2 and 3: norms of `1 + w` before and after attention and MLP, scaled embeddings, alternating windows.
+//! Gemma 2 and 3: norms of `1 + w` before and after attention and MLP, scaled embeddings, alternating
+//! windows.
 
 use super::common::{llama_like, ropes, sliding_layers, windows_of_types};
 use super::rope_config;
@@ -18,8 +19,8 @@ pub(super) fn gemma2(config: &Config) -> Result<DecoderSpec> {
     Ok(spec)
 }
 
-/// Reads a Gemma 3 configuration: query and key norms, five layers with windows and a rotary base of their own for each one
-/// without. Its attention has no soft cap, whatever the configuration says.
+/// Reads a Gemma 3 configuration: query and key norms, five layers with windows and a rotary base of their
+/// own for each one without. Its attention has no soft cap, whatever the configuration says.
 pub(super) fn gemma3(config: &Config) -> Result<DecoderSpec> {
     // Both kinds of layers turn whole heads; what they turn by is read below.
     let whole = config.narrowed(|key| !["rope_parameters", "rope_scaling"].contains(&key));

@@ -1,5 +1,5 @@
-//! GPT-NeoX and Pythia: attention and MLP side by side with a LayerNorm each, q, k and v in one matrix by head, partial rotary
-//! positions.
+//! GPT-NeoX and Pythia: attention and MLP side by side with a LayerNorm each, q, k and v in one matrix by
+//! head, partial rotary positions.
 
 use super::common::{like_llama, refuse_other_heads};
 use super::rope_config::RopeKeys;

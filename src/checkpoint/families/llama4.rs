@@ -1,5 +1,6 @@
-//! Llama 4 (text): layers with interleaved rotary positions, norms on queries and keys, and attention within chunks; every
-//! few layers one without any of these; a mixture of experts with a shared one in some layers or all.
+//! Llama 4 (text): layers with interleaved rotary positions, norms on queries and keys, and attention within
+//! chunks; every few layers one without any of these; a mixture of experts with a shared one in some layers
+//! or all.
 
 use super::common::{layers_of_type, listed_layers, llama_like, moe, ropes, rotary_layers};
 use crate::checkpoint::{Config, Stored};
@@ -7,12 +8,13 @@ use crate::error::Result;
 use crate::spec::Window;
 use crate::spec::{DecoderSpec, MoeSpec, QkNorm, RotaryLayout, RouterKind};
 
-/// Reads the text part of a Llama 4 configuration. `intermediate_size` is the width of an expert, `intermediate_size_mlp`
-/// that of a layer without experts.
+/// Reads the text part of a Llama 4 configuration. `intermediate_size` is the width of an expert,
+/// `intermediate_size_mlp` that of a layer without experts.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     let spec = llama_like(config)?;
     let layers = spec.num_hidden_layers;
-    // An empty list says as little as none; one that is longer than there are layers has nothing to say of their windows.
+    // An empty list says as little as none; one that is longer than there are layers has nothing to say of
+    // their windows.
     let empty = config.get("no_rope_layers").and_then(|list| list.as_array()).is_some_and(Vec::is_empty);
     let config = &config.narrowed(|key| !empty || key != "no_rope_layers");
     if config.get("no_rope_layers").is_some() && config.get("layer_types").is_none() {

@@ -6,7 +6,8 @@ use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::spec::DecoderSpec;
 
-/// Reads a Ministral 3 configuration. The temperature is an attention variant, but here it must not be missing.
+/// Reads a Ministral 3 configuration. The temperature is an attention variant, but here it must not be
+/// missing.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     match section(config)? {
         Some(section) => section.number("llama_4_scaling_beta").map(drop)?,

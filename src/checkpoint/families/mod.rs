@@ -1,5 +1,5 @@
-//! Families: each is a function from a configuration to a [`DecoderSpec`] and a map of tensor names, one file and one line
-//! of the table.
+//! Families: each is a function from a configuration to a [`DecoderSpec`] and a map of tensor names, one file
+//! and one line of the table.
 
 mod cohere2;
 mod common;
@@ -52,7 +52,8 @@ const fn named_as_llama(describe: fn(&Config) -> Result<DecoderSpec>) -> Family 
 #[rustfmt::skip]
 pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "llama", about: "Llama 1 to 3, SmolLM, SmolLM2, TinyLlama and their like", value: named_as_llama(common::llama_like) },
-    Entry { name: "llama4_text", about: "Llama 4 (text): attention in chunks, mixture of experts, layers without rotary positions", value: Family { describe: llama4::spec, stored: llama4::stored } },
+    Entry { name: "llama4_text", about: "Llama 4 (text): attention in chunks, mixture of experts, layers \
+                                         without rotary positions", value: Family { describe: llama4::spec, stored: llama4::stored } },
     Entry { name: "mistral", about: "Mistral: a sliding window on every layer", value: named_as_llama(mistral::spec) },
     Entry { name: "mixtral", about: "Mixtral: Mistral with a mixture of experts", value: Family { describe: mixtral::spec, stored: mixtral::stored } },
     Entry { name: "ministral3", about: "Ministral 3: Mistral with YaRN and attention temperature", value: named_as_llama(ministral3::spec) },
@@ -62,18 +63,22 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "qwen2_5_vl_text", about: "Qwen 2.5 VL (text)", value: named_as_llama(qwen::qwen2_5_vl) },
     Entry { name: "qwen3_vl_text", about: "Qwen 3 VL (text)", value: named_as_llama(qwen::qwen3_vl) },
     Entry { name: "qwen3_moe", about: "Qwen 3 with a mixture of experts", value: named_as_llama(qwen::qwen3_moe) },
-    Entry { name: "gemma2", about: "Gemma 2: soft caps, norms before and after, alternating windows", value: named_as_llama(gemma::gemma2) },
+    Entry { name: "gemma2", about: "Gemma 2: soft caps, norms before and after, alternating \
+                                    windows", value: named_as_llama(gemma::gemma2) },
     Entry { name: "gemma3_text", about: "Gemma 3 (text): query and key norms, two rotary bases", value: named_as_llama(gemma::gemma3) },
     Entry { name: "phi3", about: "Phi 3 and 3.5: fused projections", value: Family { describe: phi3::spec, stored: phi3::stored } },
     Entry { name: "phi", about: "Phi 1.5 and 2: parallel block, partial rotary positions", value: Family { describe: phi::spec, stored: phi::stored } },
     Entry { name: "smollm3", about: "SmolLM3: layers without rotary positions", value: named_as_llama(smollm3::spec) },
-    Entry { name: "cohere2", about: "Command R7B: parallel block, interleaved rotary positions on windows", value: named_as_llama(cohere2::spec) },
+    Entry { name: "cohere2", about: "Command R7B: parallel block, interleaved rotary positions on \
+                                     windows", value: named_as_llama(cohere2::spec) },
     Entry { name: "olmo2", about: "OLMo 2: norms after attention and MLP", value: named_as_llama(olmo2::spec) },
     Entry { name: "granite", about: "Granite 3: four multipliers", value: named_as_llama(granite::spec) },
-    Entry { name: "gpt_neox", about: "GPT-NeoX, Pythia: parallel residual, fused projections by head", value: Family { describe: gpt_neox::spec, stored: gpt_neox::stored } },
+    Entry { name: "gpt_neox", about: "GPT-NeoX, Pythia: parallel residual, fused projections by \
+                                      head", value: Family { describe: gpt_neox::spec, stored: gpt_neox::stored } },
     Entry { name: "stablelm", about: "StableLM 2: LayerNorm, partial rotary positions", value: Family { describe: stablelm::spec, stored: stablelm::stored } },
     Entry { name: "starcoder2", about: "StarCoder 2: LayerNorm, plain MLP, biases", value: Family { describe: starcoder2::spec, stored: starcoder2::stored } },
-    Entry { name: "niah", about: "what niah train writes: windows, positions and norms on queries and keys layer by layer", value: named_as_llama(niah::spec) },
+    Entry { name: "niah", about: "what niah train writes: windows, positions and norms on queries and keys \
+                                  layer by layer", value: named_as_llama(niah::spec) },
     Entry { name: "multiscreen", about: "Multiscreen: screening tiles without softmax, MLP or norms", value: Family { describe: multiscreen::spec, stored: multiscreen::stored } },
     Entry { name: "gpt2", about: "GPT-2: learned positions", value: Family { describe: gpt2::spec, stored: gpt2::stored } },
 ];
@@ -83,7 +88,8 @@ pub(crate) use rope_config::section as rope_section;
 /// The family and the spec that a configuration describes.
 ///
 /// # Errors
-/// [`crate::error::Error::UnknownChoice`] for a `model_type` that is not in the table, before any weight is read.
+/// [`crate::error::Error::UnknownChoice`] for a `model_type` that is not in the table, before any weight is
+/// read.
 pub fn describe(config: &Config) -> Result<(&'static Entry<Family>, DecoderSpec)> {
     let family = find(config)?;
     Ok((family, (family.value.describe)(&defaults::completed(config, family.name)?)?))
@@ -95,8 +101,8 @@ pub fn with_defaults(config: &Config) -> Config {
     find(config).map_or_else(|_| config.clone(), |family| defaults::with_defaults(config, family.name))
 }
 
-/// What is told of a configuration that `describe` has read as `spec` before anything runs: keys that nothing has asked for, and
-/// a base of rotary positions that does not count.
+/// What is told of a configuration that `describe` has read as `spec` before anything runs: keys that nothing
+/// has asked for, and a base of rotary positions that does not count.
 ///
 /// # Errors
 /// Those of [`describe`].

@@ -1,5 +1,5 @@
-//! The decoders that `niah train` makes: Llama, with windows and rotary positions as the configuration gives them for each
-//! layer.
+//! The decoders that `niah train` makes: Llama, with windows and rotary positions as the configuration gives
+//! them for each layer.
 //!
 //! | key | |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! Phi 1.5 and 2: one LayerNorm for attention and MLP side by side, biases everywhere, partial rotary positions.
+//! Phi 1.5 and 2: one LayerNorm for attention and MLP side by side, biases everywhere, partial rotary
+//! positions.
 
 use super::common::like_llama;
 use super::rope_config::PARTIAL_ROPE_KEYS;

@@ -1,4 +1,5 @@
-//! Qwen 2 and 2.5 (biases on q, k and v) and Qwen 3 (norms on each query and key head), with an MLP or a mixture of experts.
+//! Qwen 2 and 2.5 (biases on q, k and v) and Qwen 3 (norms on each query and key head), with an MLP or a
+//! mixture of experts.
 
 use super::common::{
     listed_layers, llama_like, moe, refuse_other_heads, sliding_layers, windows, windows_of_types,
@@ -31,7 +32,8 @@ pub(super) fn qwen3_vl(config: &Config) -> Result<DecoderSpec> {
     Ok(DecoderSpec { qk_norm: QkNorm::PerHead, ..llama_like(config)? })
 }
 
-/// Reads a Qwen 3 configuration with experts: in every `decoder_sparse_step`th layer that `mlp_only_layers` does not name.
+/// Reads a Qwen 3 configuration with experts: in every `decoder_sparse_step`th layer that `mlp_only_layers`
+/// does not name.
 pub(super) fn qwen3_moe(config: &Config) -> Result<DecoderSpec> {
     let mut spec = DecoderSpec { qk_norm: QkNorm::PerHead, ..llama_like(config)? };
     let layers = spec.num_hidden_layers;

@@ -1,7 +1,9 @@
-//! Reads rotary positions from both generations of `config.json`: `rope_theta` + `rope_scaling`, and `rope_parameters`.
+//! Reads rotary positions from both generations of `config.json`: `rope_theta` + `rope_scaling`, and
+//! `rope_parameters`.
 //!
-//! As in transformers, a `rope_scaling` that says anything takes the place of `rope_parameters`; base and share of rotating
-//! coordinates come from that section, or else from the top of the configuration, where the family's default stands.
+//! As in transformers, a `rope_scaling` that says anything takes the place of `rope_parameters`; base and
+//! share of rotating coordinates come from that section, or else from the top of the configuration, where the
+//! family's default stands.
 
 use crate::checkpoint::{Config, Dialect};
 use crate::error::Result;
@@ -12,7 +14,8 @@ use crate::spec::{RopeScaling, RopeSpec};
 pub(super) struct RopeKeys {
     /// The key of the base.
     pub(super) theta: &'static str,
-    /// The key of the share of a head's coordinates that rotate; nothing where positions without scaling turn whole heads.
+    /// The key of the share of a head's coordinates that rotate; nothing where positions without scaling turn
+    /// whole heads.
     pub(super) share: Option<&'static str>,
     /// Whether it has LongRoPE alone, once under the names of others (Phi 3).
     pub(super) only_longrope: bool,
@@ -32,14 +35,15 @@ pub(crate) fn section(config: &Config) -> Result<Option<Config>> {
     config.optional_section(if legacy { "rope_scaling" } else { "rope_parameters" })
 }
 
-/// What is told where the section that counts hides a base that stands in the other one; `theta` is the one that counts.
+/// What is told where the section that counts hides a base that stands in the other one; `theta` is the one
+/// that counts.
 pub(super) fn hidden_theta(config: &Config, theta: f64) -> Result<Option<String>> {
     let (counts, other) = (section(config)?, config.optional_section("rope_parameters")?);
     let (Some(counts), Some(other)) = (counts, other) else { return Ok(None) };
     match other.optional_positive("rope_theta")? {
         Some(hidden) if hidden != theta && !counts.has("rope_theta") => Ok(Some(format!(
-            "{}: rope_scaling takes the place of rope_parameters, so the base is {theta} and not {hidden}; write rope_theta \
-             into rope_scaling if that is not meant",
+            "{}: rope_scaling takes the place of rope_parameters, so the base is {theta} and not {hidden}; \
+             write rope_theta into rope_scaling if that is not meant",
             other.name_of("rope_theta")
         ))),
         _ => Ok(None),
@@ -97,8 +101,8 @@ pub(super) fn read(config: &Config, keys: &RopeKeys, rotary_dim: usize) -> Resul
     scaled(config, &section, Positions { theta, rotary_dim, above, only_longrope: keys.only_longrope })
 }
 
-/// The rotary positions of layers without a sliding window and of those with one, in a family that tells them apart
-/// (Gemma 3). What stands in `rope_parameters` beside the two is not read there.
+/// The rotary positions of layers without a sliding window and of those with one, in a family that tells them
+/// apart (Gemma 3). What stands in `rope_parameters` beside the two is not read there.
 pub(super) fn by_window(config: &Config, rotary_dim: usize) -> Result<[RopeSpec; 2]> {
     let parameters = config.optional_section("rope_parameters")?;
     let scaling = config.optional_section("rope_scaling")?;
@@ -219,7 +223,8 @@ fn scaled(config: &Config, section: &Config, positions: Positions) -> Result<Rop
     Ok(RopeSpec { theta, scaling, original_max_position_embeddings })
 }
 
-/// The first of the frequencies of a whole head, as many as the share gives; the other coordinates keep still.
+/// The first of the frequencies of a whole head, as many as the share gives; the other coordinates keep
+/// still.
 fn proportional(section: &Config, head_dim: usize) -> Result<RopeScaling> {
     let share = section.optional_positive("partial_rotary_factor")?.unwrap_or(1.0);
     if share > 1.0 {
@@ -272,7 +277,8 @@ fn longrope_attention_factor(config: &Config, section: &Config, original: usize)
     }
 }
 
-/// YaRN's factor on cos and sin: as given, or `0.1 ln(factor) + 1` (with DeepSeek's `mscale` pair, their ratio).
+/// YaRN's factor on cos and sin: as given, or `0.1 ln(factor) + 1` (with DeepSeek's `mscale` pair, their
+/// ratio).
 fn yarn_attention_factor(section: &Config, factor: f64) -> Result<f64> {
     if let Some(given) = section.optional_positive("attention_factor")? {
         return Ok(given);

@@ -1,4 +1,5 @@
-//! SmolLM3: Llama with some layers without rotary positions. With windows, those are the layers that have them.
+//! SmolLM3: Llama with some layers without rotary positions. With windows, those are the layers that have
+//! them.
 
 use super::common::{llama_like, ropes, rotary_layers, sliding_layers, windows_of_types};
 use crate::checkpoint::Config;

@@ -8,8 +8,8 @@
 //! .locks/models--org--name/ETAG.lock            held while the contents are downloaded
 //! ```
 //!
-//! Nothing is written outside the cache: folders are made one by one, and a link that leads out is an error. What a
-//! user moved elsewhere and linked is still read.
+//! Nothing is written outside the cache: folders are made one by one, and a link that leads out is an error.
+//! What a user moved elsewhere and linked is still read.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -125,8 +125,8 @@ impl RepositoryCache {
         }
     }
 
-    /// Makes a commit's file from the contents of an etag, which are moved there when they are `new` and links are not
-    /// used, and copied when they are not new.
+    /// Makes a commit's file from the contents of an etag, which are moved there when they are `new` and
+    /// links are not used, and copied when they are not new.
     pub(super) fn link(&self, commit: &str, name: &str, etag: &str, new: bool) -> Result<PathBuf> {
         let path = self.place(&format!("{}/snapshots/{commit}/{name}", self.folder))?;
         let blob = self.repository().join("blobs").join(etag);

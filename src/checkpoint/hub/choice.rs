@@ -50,24 +50,25 @@ fn why_nothing(id: &HubId, files: &[String]) -> String {
             id.folder
         )
     } else if has(ADAPTER) {
-        "holds a LoRA adapter (adapter_config.json), not a whole model: merge it into the model it was made for with peft (merge_and_unload) and \
-         name the result"
+        "holds a LoRA adapter (adapter_config.json), not a whole model: merge it into the model it was made \
+         for with peft (merge_and_unload) and name the result"
             .to_string()
     } else if ends(".bin") || ends(".pt") || ends(".pth") {
-        "holds PyTorch pickles only, which can run code when they are read; convert the model with transformers: \
-         AutoModelForCausalLM.from_pretrained(ID).save_pretrained(NEW_DIR, safe_serialization=True)"
+        "holds PyTorch pickles only, which can run code when they are read; convert the model with \
+         transformers: AutoModelForCausalLM.from_pretrained(ID).save_pretrained(NEW_DIR, \
+         safe_serialization=True)"
             .to_string()
     } else {
         let beside = if has(CONFIG) { "weights are" } else { "config.json is" };
         format!(
-            "its {beside} not on the hub: it holds neither {CONFIG} with {WEIGHTS} or {INDEX}, nor a GGUF file; name the \
-             folder that does, if there is one"
+            "its {beside} not on the hub: it holds neither {CONFIG} with {WEIGHTS} or {INDEX}, nor a GGUF \
+             file; name the folder that does, if there is one"
         )
     }
 }
 
-/// Whether a GGUF file is a model, of a split one its first part: projectors of images and matrices of importance are
-/// stored beside models.
+/// Whether a GGUF file is a model, of a split one its first part: projectors of images and matrices of
+/// importance are stored beside models.
 pub(super) fn is_model(file: &str) -> bool {
     let name = file.rsplit('/').next().unwrap_or_default().to_lowercase();
     is_gguf(file) && !name.starts_with("mmproj") && !name.contains("imatrix") && !is_later_part(&name)

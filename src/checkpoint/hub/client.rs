@@ -1,7 +1,8 @@
 //! Requests to the hub: who may see the token, how often an answer may send on, how long it may take.
 //!
-//! The token goes to the endpoint's scheme, host and port alone: once a request has been sent on to another place, it
-//! travels without it. What a file is (its commit, its etag) is taken from the endpoint's answers alone as well.
+//! The token goes to the endpoint's scheme, host and port alone: once a request has been sent on to another
+//! place, it travels without it. What a file is (its commit, its etag) is taken from the endpoint's answers
+//! alone as well.
 
 use std::fmt::Display;
 use std::io::{self, Read};
@@ -161,7 +162,8 @@ impl Client {
         &self.limits
     }
 
-    /// Asks for what lies at `path` below the endpoint, from its byte `from` on; tries again when the failure may pass.
+    /// Asks for what lies at `path` below the endpoint, from its byte `from` on; tries again when the failure
+    /// may pass.
     pub(super) fn get(&self, path: &str, from: u64, expected: Expected) -> Result<Answer, Failure> {
         let mut pause = self.limits.backoff;
         let mut left = self.limits.retries;

@@ -1,5 +1,5 @@
-//! The contents of one file: received into the cache, taken up again where they broke off, checked, and only then given
-//! their name.
+//! The contents of one file: received into the cache, taken up again where they broke off, checked, and only
+//! then given their name.
 
 use std::fmt::Display;
 use std::fs::{self, File};
@@ -52,7 +52,8 @@ impl Contents {
     }
 }
 
-/// Brings contents into the cache; `answer` is one that begins with their first byte. Says whether they are new there.
+/// Brings contents into the cache; `answer` is one that begins with their first byte. Says whether they are
+/// new there.
 pub(super) fn receive(
     client: &Client,
     cache: &RepositoryCache,

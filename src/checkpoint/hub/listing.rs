@@ -44,7 +44,8 @@ struct Lfs {
 }
 
 impl Listing {
-    /// Asks for the list; `None` where there is none: no such repository, or a mirror without this part of the API.
+    /// Asks for the list; `None` where there is none: no such repository, or a mirror without this part of
+    /// the API.
     pub(super) fn fetch(client: &Client, id: &HubId, revision: &str) -> Result<Option<Self>, Failure> {
         let answer = match client.get(&id.listing_address(revision), 0, Expected::Small) {
             Ok(answer) => answer,

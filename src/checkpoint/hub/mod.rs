@@ -1,8 +1,8 @@
 //! The Hugging Face hub: a checkpoint's files from the local cache, or downloaded into it.
 //!
-//! A name is `org/name[@revision][/folder][/file.gguf]`. Of a repository only the files that a checkpoint is read from are
-//! fetched, never pickles. The cache is that of Python's `huggingface_hub`; a commit that it holds is used as it is, and a
-//! commit whose files are all there is not asked for again.
+//! A name is `org/name[@revision][/folder][/file.gguf]`. Of a repository only the files that a checkpoint is
+//! read from are fetched, never pickles. The cache is that of Python's `huggingface_hub`; a commit that it
+//! holds is used as it is, and a commit whose files are all there is not asked for again.
 
 mod address;
 mod cache;
@@ -47,8 +47,8 @@ const OPTIONAL: &[&str] = &[
 /// Where a repository keeps chat templates beside the first one.
 const MORE_TEMPLATES: &str = "additional_chat_templates/";
 
-/// Brings a checkpoint of the hub into the cache; returns its directory, or the GGUF file (the first part of a split one).
-/// `name` is what no file or directory is called.
+/// Brings a checkpoint of the hub into the cache; returns its directory, or the GGUF file (the first part of
+/// a split one). `name` is what no file or directory is called.
 pub(super) fn fetch(name: &str, named: Named) -> Result<PathBuf> {
     // A mistyped path must not fail for the hub's settings.
     if HubId::parse(name).is_none() {
@@ -66,7 +66,8 @@ pub(super) fn fetch(name: &str, named: Named) -> Result<PathBuf> {
 /// A checkpoint that a user has named, under these settings.
 ///
 /// # Errors
-/// When `name` is no hub id, the hub does not have it, refuses it or cannot be trusted, or the cache cannot be written.
+/// When `name` is no hub id, the hub does not have it, refuses it or cannot be trusted, or the cache cannot
+/// be written.
 pub fn fetch_with(settings: &Settings, name: &str) -> Result<PathBuf> {
     fetch_as(settings, name, Named::ByUser)
 }
@@ -146,8 +147,9 @@ impl Fetch<'_> {
         directory.ok_or_else(|| Error::file(&config, "no directory above it in the cache"))
     }
 
-    /// Takes every file from the commit that the cache knows the revision by, when `holds` says that it is begun there:
-    /// a repository that changes between two files, or between two attempts, must not give a mixture.
+    /// Takes every file from the commit that the cache knows the revision by, when `holds` says that it is
+    /// begun there: a repository that changes between two files, or between two attempts, must not give a
+    /// mixture.
     fn pin_cached(&mut self, holds: impl Fn(&Self, &str) -> Result<bool>) -> Result<()> {
         let Some(commit) = self.commit.is_none().then(|| self.cache.commit_of(&self.revision)).flatten()
         else {
@@ -278,7 +280,8 @@ impl Fetch<'_> {
         let place = match self.client {
             Some(_) => "on the hub; check the id or the path",
             None if self.named == Named::ByFile => {
-                "in the cache; what a run names is never downloaded, name it yourself with `model` to allow it"
+                "in the cache; what a run names is never downloaded, name it yourself with `model` to allow \
+                 it"
             }
             None => "in the cache; unset HF_HUB_OFFLINE to download it",
         };
@@ -354,13 +357,15 @@ impl Fetch<'_> {
             Kind::Local => return Error::Message(failure.problem.clone()),
             // The hub also answers so, lest it give away what is private, for what does not exist.
             Kind::Status(401 | 403) => {
-                "no access, or no such model: check the id, accept the model's terms on the hub and set HF_TOKEN"
+                "no access, or no such model: check the id, accept the model's terms on the hub and set \
+                 HF_TOKEN"
             }
             Kind::Status(429) => {
                 "the hub limits how often it is asked: wait, or set HF_TOKEN for a higher limit"
             }
             Kind::Status(_) | Kind::Broken | Kind::Network => {
-                "check the id and the network and run the same again, or set HF_HUB_OFFLINE=1 to use the cache alone"
+                "check the id and the network and run the same again, or set HF_HUB_OFFLINE=1 to use the \
+                 cache alone"
             }
             Kind::Untrusted | Kind::Damaged => {
                 "such an answer is not used: check the network and, if it is set, HF_ENDPOINT"

@@ -1,7 +1,7 @@
 //! Names: what a user calls a model of the hub, and which names of a server may become names of files.
 //!
-//! A server is not trusted with names: a commit, an etag or a file that could lead out of the cache is refused before
-//! anything is written.
+//! A server is not trusted with names: a commit, an etag or a file that could lead out of the cache is
+//! refused before anything is written.
 
 /// A model of the hub, as a user names it: `org/name[@revision][/folder][/file.gguf]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,8 +106,8 @@ pub(super) fn is_hex(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_hexdigit())
 }
 
-/// The name of a file's contents in the cache from an `ETag` header, without its quotes and the mark of a weak one;
-/// `None` when it could be anything but a plain name.
+/// The name of a file's contents in the cache from an `ETag` header, without its quotes and the mark of a
+/// weak one; `None` when it could be anything but a plain name.
 pub(super) fn etag(header: &str) -> Option<String> {
     let header = header.trim();
     let etag = header.strip_prefix("W/").unwrap_or(header).trim_matches('"');

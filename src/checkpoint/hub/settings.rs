@@ -1,4 +1,5 @@
-//! Where the hub is, who asks it and where its files are kept, from the variables that Python's `huggingface_hub` reads.
+//! Where the hub is, who asks it and where its files are kept, from the variables that Python's
+//! `huggingface_hub` reads.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -222,7 +223,9 @@ impl Variables<'_> {
 
 fn no_home() -> Error {
     Error::Message(
-        "no home directory to keep hub files in; set HF_HOME to a folder, or HF_HUB_CACHE to the cache itself".to_string(),
+        "no home directory to keep hub files in; set HF_HOME to a folder, or HF_HUB_CACHE to the cache \
+         itself"
+            .to_string(),
     )
 }
 

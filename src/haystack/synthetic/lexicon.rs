@@ -1,5 +1,5 @@
-//! The words of the synthetic haystack. Every list fits every slot that draws from it, in the past tense and in the
-//! third person, so that each sentence is grammatical whatever is drawn.
+//! The words of the synthetic haystack. Every list fits every slot that draws from it, in the past tense and
+//! in the third person, so that each sentence is grammatical whatever is drawn.
 
 /// What one paragraph is about.
 pub(super) struct Topic {

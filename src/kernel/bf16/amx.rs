@@ -1,4 +1,5 @@
-//! The kernel for processors with tile registers (AMX): a product of `[16, 32]` by `[32, 16]` in one instruction.
+//! The kernel for processors with tile registers (AMX): a product of `[16, 32]` by `[32, 16]` in one
+//! instruction.
 //!
 //! The instructions have no stable intrinsics, so they are written in assembly.
 
@@ -27,14 +28,16 @@ fn processor_has_tiles() -> bool {
     features & (1 << 22) != 0 && features & (1 << 24) != 0
 }
 
-/// Linux gives the tile registers to processes that ask: `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`.
+/// Linux gives the tile registers to processes that ask:
+/// `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`.
 #[cfg(target_os = "linux")]
 fn system_permits() -> bool {
     const ARCH_PRCTL: i64 = 158;
     const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
     const XFEATURE_XTILEDATA: i64 = 18;
     let result: i64;
-    // SAFETY: the call takes two numbers and touches no memory of this process; older kernels answer with an error.
+    // SAFETY: the call takes two numbers and touches no memory of this process; older kernels answer with an
+    // error.
     unsafe {
         asm!(
             "syscall",
@@ -76,7 +79,8 @@ static CONFIGURATION: Configuration = Configuration {
 /// Gives the tile registers of this thread their shape.
 pub(super) fn configure() {
     assert!(available(), "this kernel is chosen where its instructions are");
-    // SAFETY: the processor has the instruction and the system permits it; the 64 bytes of the configuration are read.
+    // SAFETY: the processor has the instruction and the system permits it; the 64 bytes of the configuration
+    // are read.
     unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly)) };
 }
 
@@ -91,9 +95,10 @@ pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, ad
     let steps = strip.len();
     assert!(steps > 0 && rows[0].len() == steps && rows[1].len() == steps);
     let out_row = out.stride * size_of::<f32>();
-    // SAFETY: each step reads one tile of 1 KiB from either row block and two from the strip, of which there are `steps`;
-    // four tiles of sixteen rows of 64 bytes are the 32 rows of 32 numbers of `out`. Only this module uses tile registers. Fetching ahead, half a KiB a step, reads
-    // nothing that the program sees and may pass the end of what was given.
+    // SAFETY: each step reads one tile of 1 KiB from either row block and two from the strip, of which there
+    // are `steps`; four tiles of sixteen rows of 64 bytes are the 32 rows of 32 numbers of `out`. Only this
+    // module uses tile registers. Fetching ahead, half a KiB a step, reads nothing that the program sees and
+    // may pass the end of what was given.
     unsafe {
         asm!(
             "test {add:e}, {add:e}",

@@ -1,7 +1,9 @@
-//! Few rows on a processor with tile registers: the sums of [`super::amx`] to the bit, without computing rows that are not there.
+//! Few rows on a processor with tile registers: the sums of [`super::amx`] to the bit, without computing rows
+//! that are not there.
 //!
-//! A tile product adds the products of even places along `k` apart from those of odd ones, each with one rounding, and adds both
-//! sums to what was there (`TDPBF16PS` in Intel's manual). Tile registers take numbers below 2^-126 for 0; this does not.
+//! A tile product adds the products of even places along `k` apart from those of odd ones, each with one
+//! rounding, and adds both sums to what was there (`TDPBF16PS` in Intel's manual). Tile registers take
+//! numbers below 2^-126 for 0; this does not.
 
 use std::arch::x86_64::{
     __m512, _mm512_add_ps, _mm512_and_si512, _mm512_castsi512_ps, _mm512_fmadd_ps, _mm512_loadu_si512,

@@ -1,7 +1,8 @@
 //! Attention of 32 queries, page by page, with an online normaliser (arXiv 1805.02867, arXiv 2205.14135).
 //!
-//! Everything is transposed, so that queries lie side by side in a register: scores `[keys, queries]` are keys times queries,
-//! `z = K qᵀ`; weights `exp(z - max)` go back to bf16; the mix `[d, queries]` is values times weights, `o = Vᵀ p`.
+//! Everything is transposed, so that queries lie side by side in a register: scores `[keys, queries]` are
+//! keys times queries, `z = K qᵀ`; weights `exp(z - max)` go back to bf16; the mix `[d, queries]` is values
+//! times weights, `o = Vᵀ p`.
 
 use std::mem::MaybeUninit;
 
@@ -88,8 +89,8 @@ impl Attention {
         }
     }
 
-    /// Lets every strip meet the pages in turn; `visible(page)` says what its queries, the same positions in all strips, see
-    /// of it.
+    /// Lets every strip meet the pages in turn; `visible(page)` says what its queries, the same positions in
+    /// all strips, see of it.
     pub(crate) fn meet<'p>(
         &mut self,
         pages: impl Iterator<Item = &'p Page>,
@@ -106,8 +107,8 @@ impl Attention {
         (self.kernel.end)();
     }
 
-    /// Writes the values that query `row` of strip `strip` has mixed, `[d]`. `sink(level)` is what its normaliser holds besides its
-    /// keys, relative to `exp(level)`.
+    /// Writes the values that query `row` of strip `strip` has mixed, `[d]`. `sink(level)` is what its
+    /// normaliser holds besides its keys, relative to `exp(level)`.
     pub(crate) fn finish(
         &self,
         strip: usize,

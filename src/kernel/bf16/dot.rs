@@ -1,4 +1,5 @@
-//! The kernel for processors with `vdpbf16ps`: sixteen sums of two products at a time (Zen 4, Cooper Lake and later).
+//! The kernel for processors with `vdpbf16ps`: sixteen sums of two products at a time (Zen 4, Cooper Lake and
+//! later).
 
 use std::arch::x86_64::{
     __m512, __m512bh, __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_dpbf16_ps, _mm512_loadu_ps,
@@ -11,7 +12,8 @@ use super::{Block, FEW, Out};
 /// Rows whose sums are kept in registers: with two columns of tiles, sixteen of thirty-two.
 const ROWS: usize = 8;
 
-/// Steps by which few rows fetch columns before they are needed: the processor itself stops at the end of a page of memory.
+/// Steps by which few rows fetch columns before they are needed: the processor itself stops at the end of a
+/// page of memory.
 const AHEAD: usize = 4;
 
 /// Whether this processor has the instructions.

@@ -6,8 +6,8 @@ use super::packed::{Matrix, Rows, STEP, STRIP, TILE_ROWS, Tile, round_into};
 use super::{Kernel, Shared, kernel};
 use crate::kernel::Gate;
 
-/// `act(x gᵀ) * (x uᵀ)`, `[m, n]` and rounded, for `x [m, k]` and the matrices `g` and `u` `[n, k]` that `gate_up` holds
-/// interleaved (see [`Matrix::interleaved`]).
+/// `act(x gᵀ) * (x uᵀ)`, `[m, n]` and rounded, for `x [m, k]` and the matrices `g` and `u` `[n, k]` that
+/// `gate_up` holds interleaved (see [`Matrix::interleaved`]).
 pub(crate) fn gated(x: &Rows, gate_up: &Matrix, n: usize, act: Gate) -> Rows {
     gated_with(kernel(), x, gate_up, n, act)
 }
@@ -33,7 +33,8 @@ fn gated_with(kernel: Kernel, x: &Rows, gate_up: &Matrix, n: usize, act: Gate) -
                     gate_block(act, &block, &mut inner, strip % 2 * TILE_ROWS);
                 }
                 for (half, tile) in inner.into_iter().enumerate().take(x.blocks() - first) {
-                    // SAFETY: the block and the step are in the tiles, and each task writes those of its own step.
+                    // SAFETY: the block and the step are in the tiles, and each task writes those of its own
+                    // step.
                     unsafe { (*tiles.at((first + half) * steps + step)).write(tile) };
                 }
             }
@@ -42,7 +43,8 @@ fn gated_with(kernel: Kernel, x: &Rows, gate_up: &Matrix, n: usize, act: Gate) -
     })
 }
 
-/// Gates the products of 32 rows, 16 gates and 16 numbers to be gated each, and rounds them into the columns from `column` on.
+/// Gates the products of 32 rows, 16 gates and 16 numbers to be gated each, and rounds them into the columns
+/// from `column` on.
 fn gate_block(act: Gate, block: &[[f32; STRIP]; 2 * TILE_ROWS], inner: &mut [Tile; 2], column: usize) {
     let mut gates = [0f32; 2 * TILE_ROWS * TILE_ROWS];
     let mut ups = gates;

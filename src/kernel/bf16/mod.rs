@@ -1,8 +1,10 @@
-//! Matrix multiplies with weights in bf16: half the memory of f32, and the processor's own instructions for it.
+//! Matrix multiplies with weights in bf16: half the memory of f32, and the processor's own instructions for
+//! it.
 //!
-//! `y = x Wᵀ` where both sides are rounded to bf16 (to nearest, ties to even) and products are summed in f32. Three kernels
-//! compute it over one order of the weights: [`amx`] (tile registers), [`dot`] (`vdpbf16ps`) and [`plain`], which any
-//! processor runs. They sum in different orders, so they agree within f32's rounding and not to the bit.
+//! `y = x Wᵀ` where both sides are rounded to bf16 (to nearest, ties to even) and products are summed in f32.
+//! Three kernels compute it over one order of the weights: [`amx`] (tile registers), [`dot`] (`vdpbf16ps`)
+//! and [`plain`], which any processor runs. They sum in different orders, so they agree within f32's rounding
+//! and not to the bit.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -32,18 +34,20 @@ use packed::{STRIP, TILE_ROWS, Tile};
 /// A part of a product: 32 rows of 32 columns.
 type Block = [[f32; STRIP]; 2 * TILE_ROWS];
 
-/// The products of two blocks of rows, `[steps]` tiles each, and a strip `[steps, 2]`; added to what `out` holds, or in its
-/// place.
+/// The products of two blocks of rows, `[steps]` tiles each, and a strip `[steps, 2]`; added to what `out`
+/// holds, or in its place.
 ///
-/// `ahead` are tiles that will be read soon: a kernel may fetch the first `steps / 2` of them into its cache meanwhile.
+/// `ahead` are tiles that will be read soon: a kernel may fetch the first `steps / 2` of them into its cache
+/// meanwhile.
 type Multiply = fn(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool, ahead: &[Tile]);
 
-/// Rows up to which [`Few`] is the faster one: then reading the weights takes longer than computing with them, and a kernel for
-/// whole blocks reads them no faster than it computes 32 rows.
+/// Rows up to which [`Few`] is the faster one: then reading the weights takes longer than computing with
+/// them, and a kernel for whole blocks reads them no faster than it computes 32 rows.
 const FEW: usize = 8;
 
-/// The products of the first rows of a block with a strip, of which no more than [`FEW`] are there; sets `count` rows at least. To the
-/// bit what the kernel's [`Multiply`] gives: a number must not depend on the rows that happen to be computed along with its own.
+/// The products of the first rows of a block with a strip, of which no more than [`FEW`] are there; sets
+/// `count` rows at least. To the bit what the kernel's [`Multiply`] gives: a number must not depend on the
+/// rows that happen to be computed along with its own.
 type Few = fn(rows: &[Tile], count: usize, strip: &[[Tile; 2]], block: &mut Block);
 
 /// Where a block is written: 32 rows of 32 numbers, which may stand apart.
@@ -60,15 +64,16 @@ impl<'a> Out<'a> {
     }
 
     /// # Safety
-    /// For `'a`, the 32 numbers from `first` on, and those `1..32` times `stride` numbers behind them, can be written and
-    /// belong to nobody else. A kernel that does not add does not read them.
+    /// For `'a`, the 32 numbers from `first` on, and those `1..32` times `stride` numbers behind them, can be
+    /// written and belong to nobody else. A kernel that does not add does not read them.
     unsafe fn rows(first: *mut f32, stride: usize) -> Self {
         Self { first, stride, numbers: PhantomData }
     }
 
     fn row(&mut self, index: usize) -> &mut [f32; STRIP] {
         assert!(index < 2 * TILE_ROWS, "a block has 32 rows");
-        // SAFETY: a block, or what was promised to `rows`; the borrow of `self` keeps rows from being held twice.
+        // SAFETY: a block, or what was promised to `rows`; the borrow of `self` keeps rows from being held
+        // twice.
         unsafe { &mut *self.first.add(index * self.stride).cast() }
     }
 }
@@ -165,14 +170,16 @@ fn multiply_with(kernel: Kernel, x: &Rows, w: &Matrix) -> Vec<f32> {
             // SAFETY: the first of the rows and columns of this block, which lie in the product.
             let at = unsafe { output.at(first * TILE_ROWS * n + index * STRIP) };
             if count == 2 * TILE_ROWS && columns == STRIP {
-                // SAFETY: all its rows and columns lie in the product, and the tasks write apart, each its columns.
+                // SAFETY: all its rows and columns lie in the product, and the tasks write apart, each its
+                // columns.
                 (kernel.multiply)(rows, strip, unsafe { Out::rows(at, n) }, false, ahead);
                 continue;
             }
             let mut block = [[0f32; STRIP]; 2 * TILE_ROWS];
             kernel.block(rows, count, strip, &mut block, ahead);
             for (row, numbers) in block[..count].iter().enumerate() {
-                // SAFETY: `count` rows and `columns` numbers of them lie in the product and belong to this task.
+                // SAFETY: `count` rows and `columns` numbers of them lie in the product and belong to this
+                // task.
                 unsafe { std::ptr::copy_nonoverlapping(numbers.as_ptr(), at.add(row * n), columns) };
             }
         }

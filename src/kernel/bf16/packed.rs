@@ -67,8 +67,8 @@ impl Rows {
         self.m.div_ceil(TILE_ROWS)
     }
 
-    /// Every two blocks: the number of the first, and the tiles of both, `[steps]` each. A last one without a second comes
-    /// twice.
+    /// Every two blocks: the number of the first, and the tiles of both, `[steps]` each. A last one without a
+    /// second comes twice.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (usize, [&[Tile]; 2])> {
         let last = self.blocks().saturating_sub(1);
         let pair = move |first: usize| (first, [first, (first + 1).min(last)].map(|index| self.block(index)));
@@ -106,7 +106,8 @@ impl Matrix {
         Self { n, k, tiles }
     }
 
-    /// Every 16 rows of `a` and then the same rows of `b`, both `[n, k]`: a strip of the product holds 16 columns of each.
+    /// Every 16 rows of `a` and then the same rows of `b`, both `[n, k]`: a strip of the product holds 16
+    /// columns of each.
     pub(crate) fn interleaved(a: &[f32], b: &[f32], n: usize, k: usize) -> Self {
         assert!(a.len() == n * k && b.len() == n * k, "n rows of k numbers");
         let steps = k.div_ceil(STEP);
@@ -134,7 +135,8 @@ impl Matrix {
         self.n.div_ceil(STRIP)
     }
 
-    /// A quarter of the tiles of a strip, that of `part` modulo 4; of the last strip where this one is past it.
+    /// A quarter of the tiles of a strip, that of `part` modulo 4; of the last strip where this one is past
+    /// it.
     pub(super) fn quarter(&self, strip: usize, part: usize) -> &[Tile] {
         let tiles = self.strip(strip.min(self.strips() - 1)).as_flattened();
         &tiles[tiles.len() / 4 * (part % 4)..]
@@ -147,7 +149,8 @@ impl Matrix {
     }
 }
 
-/// Packs up to 32 columns of `k` numbers each, stored one after the other, into the tiles `[steps, 2]` of a strip.
+/// Packs up to 32 columns of `k` numbers each, stored one after the other, into the tiles `[steps, 2]` of a
+/// strip.
 pub(super) fn pack_strip(tiles: &mut [[Tile; 2]], columns: &[f32], k: usize) {
     for (half, columns) in columns.chunks(TILE_ROWS * k).enumerate() {
         pack_half(tiles, half, columns, k);

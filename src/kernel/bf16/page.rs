@@ -2,7 +2,8 @@
 
 use super::packed::{STEP, STRIP, TILE_ROWS, Tile, round, round_into};
 
-/// Keys in a page. Its keys and values, in bf16, stay in the second-level cache while a block of queries meets them.
+/// Keys in a page. Its keys and values, in bf16, stay in the second-level cache while a block of queries
+/// meets them.
 pub(crate) const PAGE: usize = 256;
 
 /// Up to [`PAGE`] keys and values of one head, rounded to bf16. What is not filled yet is 0.
@@ -60,8 +61,8 @@ impl Page {
         [block(2 * index), block(2 * index + 1)]
     }
 
-    /// The tiles of the 32 coordinates from `32 * index` on, as two blocks of rows, for `steps` times 32 keys from the
-    /// `first`th 32 on.
+    /// The tiles of the 32 coordinates from `32 * index` on, as two blocks of rows, for `steps` times 32 keys
+    /// from the `first`th 32 on.
     pub(super) fn values(&self, index: usize, first: usize, steps: usize) -> [&[Tile]; 2] {
         let block = |block: usize| &self.values[block * (PAGE / STEP) + first..][..steps];
         [block(2 * index), block(2 * index + 1)]

@@ -6,7 +6,9 @@ use crate::kernel::for_every_instruction_set;
 
 for_every_instruction_set! {
     /// See [`super::Multiply`].
-    fn multiply = multiply_plain(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool, _ahead: &[Tile])
+    fn multiply = multiply_plain(
+        rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool, _ahead: &[Tile]
+    )
 }
 
 #[inline(always)]

@@ -30,13 +30,14 @@ impl Default for Running {
     }
 }
 
-/// The level follows the largest score only when that has risen by more. Otherwise one of 32 queries would have a new maximum at nearly
-/// every step, and all that was mixed would be multiplied by its factor. No precision is lost: weights are floating-point numbers, and
-/// `e^8` leaves room for sums.
+/// The level follows the largest score only when that has risen by more. Otherwise one of 32 queries would
+/// have a new maximum at nearly every step, and all that was mixed would be multiplied by its factor. No
+/// precision is lost: weights are floating-point numbers, and `e^8` leaves room for sums.
 const SLACK: f32 = 8.0;
 
-/// Turns scores `[keys, queries]` into weights `exp(z - level)`, 0 for keys that are not seen, and takes them into the running
-/// level and sum. The factors that come back bring what was summed before to the new level; exactly 1 where that is the old one.
+/// Turns scores `[keys, queries]` into weights `exp(z - level)`, 0 for keys that are not seen, and takes them
+/// into the running level and sum. The factors that come back bring what was summed before to the new level;
+/// exactly 1 where that is the old one.
 pub(super) fn weigh(
     scores: &mut [Block],
     weights: &mut [[Tile; 2]],

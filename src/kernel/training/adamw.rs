@@ -21,7 +21,8 @@ pub(crate) struct AdamW {
 }
 
 for_every_instruction_set! {
-    /// `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g²`, `w -= lr (m / c1 / (sqrt(v / c2) + eps) + decay w)`.
+    /// `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g²`,
+    /// `w -= lr (m / c1 / (sqrt(v / c2) + eps) + decay w)`.
     fn adamw = adamw_plain(w: &mut [f32], gradient: &[f32], m: &mut [f32], v: &mut [f32], step: AdamW)
 }
 
@@ -72,7 +73,8 @@ mod tests {
         adamw(&mut fast.0, &g, &mut fast.1, &mut fast.2, step);
         adamw_plain(&mut plain.0, &g, &mut plain.1, &mut plain.2, step);
         assert_eq!(fast, plain);
-        // The first step of a weight of 2 with gradient 0.5: m / c1 = 0.5, sqrt(v / c2) = 0.5, so 2 - 0.1 (1 + 1).
+        // The first step of a weight of 2 with gradient 0.5: m / c1 = 0.5 and sqrt(v / c2) = 0.5, so it is
+        // 2 - 0.1 (1 + 1).
         let (mut w, mut m, mut v) = ([2.0], [0.0], [0.0]);
         adamw(&mut w, &[1.0], &mut m, &mut v, step);
         assert!((w[0] - 1.8f32).abs() < 1e-6, "{w:?}");

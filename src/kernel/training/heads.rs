@@ -1,8 +1,8 @@
 //! From a projection to the queries or keys of one head: norm, rotary positions, and a factor on every row.
 //!
-//! `y = f R(w x r)` with `r = 1 / sqrt(mean(x²) + eps)` when there is a norm and 1 otherwise, the gain `w` of a norm or 1, the
-//! rotation `R` of the pairs `(j, j + rotary / 2)` of the first `rotary` coordinates, and a factor `f` of the row: the scale of
-//! attention and the multiplier of its variant for queries, 1 for keys.
+//! `y = f R(w x r)` with `r = 1 / sqrt(mean(x²) + eps)` when there is a norm and 1 otherwise, the gain `w` of
+//! a norm or 1, the rotation `R` of the pairs `(j, j + rotary / 2)` of the first `rotary` coordinates, and a
+//! factor `f` of the row: the scale of attention and the multiplier of its variant for queries, 1 for keys.
 
 use crate::kernel::for_every_instruction_set;
 use crate::kernel::lanes::dot;

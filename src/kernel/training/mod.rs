@@ -1,7 +1,9 @@
-//! Forward and backward passes of what a decoder does besides multiplying matrices, for one sequence on one thread.
+//! Forward and backward passes of what a decoder does besides multiplying matrices, for one sequence on one
+//! thread.
 //!
-//! A backward pass takes `dy`, the gradient of the loss by what the forward pass gave. It adds to the gradients of weights and of
-//! the residual stream, which get theirs from several places, and writes the others.
+//! A backward pass takes `dy`, the gradient of the loss by what the forward pass gave. It adds to the
+//! gradients of weights and of the residual stream, which get theirs from several places, and writes the
+//! others.
 
 mod adamw;
 mod attention;

@@ -1,4 +1,5 @@
-//! The backward pass of RMSNorm (arXiv 1910.07467): `y = w x r`, `r = 1 / sqrt(mean(x²) + eps)`, over rows of `w.len()` numbers.
+//! The backward pass of RMSNorm (arXiv 1910.07467): `y = w x r`, `r = 1 / sqrt(mean(x²) + eps)`, over rows of
+//! `w.len()` numbers.
 
 use crate::kernel::for_every_instruction_set;
 use crate::kernel::lanes::dot;

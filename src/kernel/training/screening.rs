@@ -1,5 +1,6 @@
-//! The screen of a tile with its backward pass (Multiscreen, arXiv 2604.01178): of a similarity `s` and the softmask `m` of the
-//! distance, trim `a = max(1 - (1 - s) / r, 0)` and relevance `a² m`; and the gate of what a tile gives.
+//! The screen of a tile with its backward pass (Multiscreen, arXiv 2604.01178): of a similarity `s` and the
+//! softmask `m` of the distance, trim `a = max(1 - (1 - s) / r, 0)` and relevance `a² m`; and the gate of
+//! what a tile gives.
 
 use std::ops::Range;
 
@@ -19,8 +20,8 @@ pub(crate) struct Screen<'a> {
 }
 
 for_every_instruction_set! {
-    /// Turns rows of similarities into `a` and writes `a² m` to `relevance`; keys outside of `visible`, one range a row whose last
-    /// key is the row's own, get 0.
+    /// Turns rows of similarities into `a` and writes `a² m` to `relevance`; keys outside of `visible`, one
+    /// range a row whose last key is the row's own, get 0.
     fn screen_rows = screen_rows_plain(
         similarities: &mut [f32],
         width: usize,
@@ -55,9 +56,9 @@ fn screen_rows_plain(
 }
 
 for_every_instruction_set! {
-    /// Turns the gradient `d` of relevances into that of similarities, and adds to `sums` what belongs to `r`, divided by `1 / r`,
-    /// and to `s_w`. `trims` are the `a` of [`screen_rows`]; where `a` is 0, so is the gradient. The
-    /// relevances are written to `relevance` once more.
+    /// Turns the gradient `d` of relevances into that of similarities, and adds to `sums` what belongs to
+    /// `r`, divided by `1 / r`, and to `s_w`. `trims` are the `a` of [`screen_rows`]; where `a` is 0, so is
+    /// the gradient. The relevances are written to `relevance` once more.
     fn screen_backward = screen_backward_plain(
         trims: &[f32],
         width: usize,
@@ -131,7 +132,8 @@ fn gate_row_plain(u: &[f32], g: &[f32], factor: f32, out: &mut [f32]) {
 }
 
 for_every_instruction_set! {
-    /// Of the gradient `d` of [`gate_row`]: writes that of `u` in its place, without the factor, and that of `g` to `dg`.
+    /// Of the gradient `d` of [`gate_row`]: writes that of `u` in its place, without the factor, and that of
+    /// `g` to `dg`.
     fn gate_backward = gate_backward_plain(u: &[f32], g: &[f32], factor: f32, d: &mut [f32], dg: &mut [f32])
 }
 

@@ -1,4 +1,5 @@
-//! The gate of a SwiGLU MLP (arXiv 2002.05202): `y = silu(g) u`, `silu(g) = g σ(g)`. Rows hold `g` and behind it `u`.
+//! The gate of a SwiGLU MLP (arXiv 2002.05202): `y = silu(g) u`, `silu(g) = g σ(g)`. Rows hold `g` and behind
+//! it `u`.
 
 use crate::kernel::gated::sigmoid;
 use crate::kernel::{LANES, for_every_instruction_set};

@@ -10,8 +10,8 @@ use crate::model::spent::Spent;
 use crate::spec::{DecoderSpec, ScreeningSpec};
 use crate::weights::Weights;
 
-/// The linear maps of a layer's tiles, and the scales of what they add. Windows and acceptance widths are with the attention
-/// variant.
+/// The linear maps of a layer's tiles, and the scales of what they add. Windows and acceptance widths are
+/// with the attention variant.
 #[derive(Debug)]
 pub(in crate::model) struct Tiles {
     spec: ScreeningSpec,
@@ -44,8 +44,8 @@ impl Tiles {
         })
     }
 
-    /// Gates `[rows, tiles * value_dim]`, queries and keys `[tiles, rows, key_dim]` and values `[tiles, rows, value_dim]` of `x`
-    /// `[rows, hidden]`, whose first row is at `first_position`.
+    /// Gates `[rows, tiles * value_dim]`, queries and keys `[tiles, rows, key_dim]` and values
+    /// `[tiles, rows, value_dim]` of `x` `[rows, hidden]`, whose first row is at `first_position`.
     pub(in crate::model) fn project(
         &self,
         screens: &[Screen],
@@ -72,12 +72,14 @@ impl Tiles {
         context: ScreeningContext<'_>,
         spent: &mut Spent,
     ) -> Result<Tensor> {
-        let mixed = spent.on_attention(|| screening::screen(queries, cached, context))?; // [rows, tiles * value_dim]
+        // [rows, tiles * value_dim]
+        let mixed = spent.on_attention(|| screening::screen(queries, cached, context))?;
         let gated = self.gated(&mixed, gates)?; // [rows, tiles * value_dim]
         spent.on_linear(|| self.o_proj.forward(&gated)) // [rows, hidden]
     }
 
-    /// `e^{s_O} tanh(|y|) / |y| y tanh(silu(g))` of each tile's part of `mixed` and `gates` `[rows, tiles * value_dim]`.
+    /// `e^{s_O} tanh(|y|) / |y| y tanh(silu(g))` of each tile's part of `mixed` and `gates`
+    /// `[rows, tiles * value_dim]`.
     fn gated(&self, mixed: &Tensor, gates: &Tensor) -> Result<Tensor> {
         let (tiles, (rows, width)) = (self.output_scales.len(), mixed.dims2()?);
         let value_dim = width / tiles;

@@ -14,9 +14,9 @@ use crate::spec::Dtype;
 impl ModelChoice {
     /// The precision that a checkpoint runs in.
     ///
-    /// Where nothing is asked for, f32: exact, and the same answers whatever the processor multiplies fast. Rounding weights and
-    /// activations to bf16 changes answers of small models (docs/models.md). Quantised weights that do not fit into
-    /// memory in f32 run in f16, which only rounds what was rounded before.
+    /// Where nothing is asked for, f32: exact, and the same answers whatever the processor multiplies fast.
+    /// Rounding weights and activations to bf16 changes answers of small models (docs/models.md). Quantised
+    /// weights that do not fit into memory in f32 run in f16, which only rounds what was rounded before.
     #[must_use]
     pub fn precision(&self, checkpoint: &Checkpoint) -> Precision {
         let quantised = checkpoint.is_quantised() && checkpoint.spec.screening.is_none();

@@ -30,8 +30,8 @@ impl OpenModel {
         self.precision.cache(self.spec(), self.device())
     }
 
-    /// What results depend on besides the weights; they are the same on every device. Behind it stands what is decided in some
-    /// families alone.
+    /// What results depend on besides the weights; they are the same on every device. Behind it stands what
+    /// is decided in some families alone.
     pub(in crate::plan) fn decisions(&self) -> (Facts, Facts) {
         let of_all = facts(json!({
             "dtype": self.precision.dtype,
@@ -128,8 +128,8 @@ impl OpenModel {
         )
     }
 
-    /// A name for a directory: checkpoint and variant, and behind it windows as learned, the dtype when it is not f32, and that of
-    /// the cache, where they were asked for.
+    /// A name for a directory: checkpoint and variant, and behind it windows as learned, the dtype when it is
+    /// not f32, and that of the cache, where they were asked for.
     #[must_use]
     pub(crate) fn file_name(&self) -> String {
         let name = &self.choice.name;

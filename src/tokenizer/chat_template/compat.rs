@@ -1,5 +1,5 @@
-//! What minijinja does otherwise than Jinja2 in the sandbox that transformers renders templates in, put right, and widths that
-//! would take all memory refused.
+//! What minijinja does otherwise than Jinja2 in the sandbox that transformers renders templates in, put
+//! right, and widths that would take all memory refused.
 
 use minijinja::filters;
 use minijinja::value::{Kwargs, Rest, StringInput, Value, ValueKind, ValueOrKwargs, from_args};

@@ -1,7 +1,8 @@
 //! Chat templates: the Jinja sources that Hugging Face models carry, rendered as transformers renders them.
 //!
-//! Three things differ. `strftime_now` gives a fixed date, so that a prompt is the same tomorrow, `{% generation %}`, which only
-//! marks tokens for training, has no effect, and a loop over `none` is empty, where Jinja2 refuses it.
+//! Three things differ. `strftime_now` gives a fixed date, so that a prompt is the same tomorrow,
+//! `{% generation %}`, which only marks tokens for training, has no effect, and a loop over `none` is empty,
+//! where Jinja2 refuses it.
 
 mod compat;
 mod date;
@@ -164,8 +165,8 @@ impl ChatTemplate {
         text
     }
 
-    /// How the template reads these messages: as texts, unless it then leaves out what the user says and shows it when it is
-    /// a part of a list.
+    /// How the template reads these messages: as texts, unless it then leaves out what the user says and
+    /// shows it when it is a part of a list.
     fn content(&self, messages: &[Message]) -> Content {
         let system = messages.first().is_some_and(|message| message.role == "system");
         *self.content[usize::from(system)].get_or_init(|| {
@@ -224,7 +225,8 @@ mod tests {
         template(source).render(None, "hi").unwrap()
     }
 
-    const TURNS: &str = "{{ bos_token }}{% for message in messages %}[{{ message.role }}] {{ message['content'] }}\n{% endfor %}";
+    const TURNS: &str = "{{ bos_token }}{% for message in messages %}[{{ message.role }}] {{ \
+                         message['content'] }}\n{% endfor %}";
 
     #[test]
     fn a_system_message_comes_first() {
@@ -261,7 +263,9 @@ mod tests {
 
     #[test]
     fn python_methods_loop_controls_and_namespaces_work() {
-        let source = "{% set ns = namespace(n=0) %}{% for x in 'a,b,c'.split(',') %}{% if x == 'c' %}{% break %}{% endif %}{% set ns.n = ns.n + 1 %}{{ x.upper() }}{% endfor %}{{ ns.n }}{{ messages[::-1][0].get('role') }}";
+        let source = "{% set ns = namespace(n=0) %}{% for x in 'a,b,c'.split(',') %}{% if x == 'c' %}{% \
+                      break %}{% endif %}{% set ns.n = ns.n + 1 %}{{ x.upper() }}{% endfor %}{{ ns.n }}{{ \
+                      messages[::-1][0].get('role') }}";
         assert_eq!(rendered(source), "AB2user");
     }
 
@@ -292,10 +296,12 @@ mod tests {
 
     #[test]
     fn a_template_that_reads_parts_is_given_parts() {
-        let parts = "{% for m in messages %}{{ m.role }}:{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %} {% endfor %}";
+        let parts = "{% for m in messages %}{{ m.role }}:{% for part in m.content %}{% if part.type == \
+                     'text' %}{{ part.text }}{% endif %}{% endfor %} {% endfor %}";
         assert_eq!(rendered(parts), "user:hi ");
         assert_eq!(template(parts).render(Some("Be brief."), "hi").unwrap(), "system:Be brief. user:hi ");
-        let mixed = "{% for m in messages %}{% if m.role == 'system' %}{{ m.content + '|' }}{% else %}{{ m.content[0].text }}{% endif %}{% endfor %}";
+        let mixed = "{% for m in messages %}{% if m.role == 'system' %}{{ m.content + '|' }}{% else %}{{ \
+                     m.content[0].text }}{% endif %}{% endfor %}";
         assert_eq!(template(mixed).render(Some("Be brief."), "hi").unwrap(), "Be brief.|hi");
         let either = "{% for m in messages %}{{ m.content if m.content is string else 'parts' }}{% endfor %}";
         assert_eq!(rendered(either), "hi");

@@ -1,4 +1,5 @@
-//! Files and directories that are something else than a checkpoint, named for what they are, with the way out.
+//! Files and directories that are something else than a checkpoint, named for what they are, with the way
+//! out.
 use std::fs;
 
 use candle_core::quantized::gguf_file::Value as Gguf;

@@ -87,7 +87,8 @@ fn a_torn_table_is_continued() {
     assert_eq!(rows, attention.lines().count());
 }
 
-/// A limit on the size of files stands for a full disk: it needs no privilege, and writes fail in the same way.
+/// A limit on the size of files stands for a full disk: it needs no privilege, and writes fail in the same
+/// way.
 #[test]
 #[cfg(unix)]
 fn a_full_disk_ends_the_run_and_keeps_what_was_finished() {

@@ -1,4 +1,5 @@
-//! Pipes, sockets, devices and folders in the place of files: refused before anything is read, which could wait for ever.
+//! Pipes, sockets, devices and folders in the place of files: refused before anything is read, which could
+//! wait for ever.
 #![cfg(unix)]
 
 use std::fs;

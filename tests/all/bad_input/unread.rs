@@ -99,8 +99,8 @@ fn other_tensors_are_named_in_a_warning_everywhere() {
         }
     });
     let expected = [
-        "2 tensors of parts that see or hear, not used (visual.blocks.*.attn.qkv.weight, visual.merger.weight): niah reads the \
-         language model alone",
+        "2 tensors of parts that see or hear, not used (visual.blocks.*.attn.qkv.weight, \
+         visual.merger.weight): niah reads the language model alone",
         "1 tensor of layers beyond the 4 of the configuration, not used (model.layers.*.mlp.up_proj.weight)",
         "2 tensors that no layer reads, not used (model.layers.*.self_attn.cache, v_head.summary.weight)",
     ];

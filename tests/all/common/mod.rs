@@ -11,7 +11,8 @@ pub(crate) mod server;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// A file of `fixtures/models/` (or of the folder that `NIAH_MODELS` names); `None`, with a word on stderr, when it is missing.
+/// A file of `fixtures/models/` (or of the folder that `NIAH_MODELS` names); `None`, with a word on stderr,
+/// when it is missing.
 pub(crate) fn model_file(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("NIAH_MODELS").map_or_else(|| fixture("models"), PathBuf::from);
     found(folder.join(name), "python3 fixtures/fetch_models.py")

@@ -1,15 +1,17 @@
 //! Seeded mutations of files, and the loop that feeds them to a reader.
 //!
-//! A target is a test that calls [`survives`] with a few whole inputs, a mutation of them and what reads the result:
+//! A target is a test that calls [`survives`] with a few whole inputs, a mutation of them and what reads the
+//! result:
 //!
 //! ```ignore
 //! let seeds = vec![fs::read("small.json").unwrap()];
 //! mutate::survives("my reader", 2000, |m| m.json_text(&seeds), |bytes| drop(my_reader(bytes)));
 //! ```
 //!
-//! Input number `n` of a target depends on `n` alone. A panic, an input that takes longer than [`MOST_SECONDS`] or one that takes
-//! more memory than [`MOST_MEMORY`] fails the test with the number; what ends the process leaves the number in a file named
-//! after the target in `CARGO_TARGET_TMPDIR`. To see one again, or to run for hours by hand:
+//! Input number `n` of a target depends on `n` alone. A panic, an input that takes longer than
+//! [`MOST_SECONDS`] or one that takes more memory than [`MOST_MEMORY`] fails the test with the number; what
+//! ends the process leaves the number in a file named after the target in `CARGO_TARGET_TMPDIR`. To see one
+//! again, or to run for hours by hand:
 //!
 //! ```text
 //! NIAH_FUZZ_FIRST=1234 NIAH_FUZZ_ITERATIONS=1 cargo test --test mutations my_target
@@ -33,8 +35,9 @@ pub(crate) const MOST_SECONDS: u64 = 60;
 /// The most memory that the process may have held after any input, in bytes.
 pub(crate) const MOST_MEMORY: usize = 3 << 29;
 
-/// Feeds mutated inputs to `read`: `iterations` of them, or as many as `NIAH_FUZZ_ITERATIONS` says, from number
-/// `NIAH_FUZZ_FIRST` on. What `read` returns as an error is fine; it must not panic, hang or take the process down.
+/// Feeds mutated inputs to `read`: `iterations` of them, or as many as `NIAH_FUZZ_ITERATIONS` says, from
+/// number `NIAH_FUZZ_FIRST` on. What `read` returns as an error is fine; it must not panic, hang or take the
+/// process down.
 pub(crate) fn survives(
     target: &str,
     iterations: u64,
@@ -179,7 +182,8 @@ impl Mutator {
         self.below(n) == 0
     }
 
-    /// One of `seeds` with a few changes of its bytes: flips, cuts, copies, extreme numbers, pieces of another.
+    /// One of `seeds` with a few changes of its bytes: flips, cuts, copies, extreme numbers, pieces of
+    /// another.
     pub(crate) fn bytes(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = self.pick(seeds).clone();
         for _ in 0..=self.below(4) {
@@ -251,8 +255,8 @@ impl Mutator {
         text
     }
 
-    /// `value` as text, now and then with what no [`Value`] can hold: deep nesting, numbers that are not finite or too long, keys
-    /// that stand twice.
+    /// `value` as text, now and then with what no [`Value`] can hold: deep nesting, numbers that are not
+    /// finite or too long, keys that stand twice.
     pub(crate) fn written(&mut self, value: &Value) -> Vec<u8> {
         let text = value.to_string();
         if !text.contains(MARK) {

@@ -54,8 +54,8 @@ impl RealModel {
             .unwrap()
     }
 
-    /// The likeliest token agrees at 99 % of the positions; every observed token's log-probability and every large logit
-    /// is within 2e-3.
+    /// The likeliest token agrees at 99 % of the positions; every observed token's log-probability and every
+    /// large logit is within 2e-3.
     pub(crate) fn assert_predictions(&self) {
         let (golden, variant) = (&self.golden, self.softmax());
         let mut cache = self.decoder.new_cache(golden.ids.len());

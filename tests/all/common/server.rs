@@ -34,8 +34,8 @@ impl Request {
     }
 }
 
-/// An answer: the status line and headers after `HTTP/1.1 `, what follows them, and what comes then. Without a head the
-/// body is all that is sent.
+/// An answer: the status line and headers after `HTTP/1.1 `, what follows them, and what comes then. Without
+/// a head the body is all that is sent.
 pub(crate) struct Reply {
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,

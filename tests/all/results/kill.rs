@@ -1,6 +1,8 @@
-//! A run that is killed at any moment and started again until it is complete has the rows of one that nobody disturbed.
+//! A run that is killed at any moment and started again until it is complete has the rows of one that nobody
+//! disturbed.
 //!
-//! `NIAH_KILLS=200 cargo test --test all results::kill` kills each command that often; without it a few times.
+//! `NIAH_KILLS=200 cargo test --test all results::kill` kills each command that often; without it a few
+//! times.
 
 use std::fs;
 use std::process::Stdio;
@@ -16,8 +18,8 @@ fn kills(few: usize) -> usize {
     std::env::var("NIAH_KILLS").ok().map_or(few, |kills| kills.parse().unwrap())
 }
 
-/// Runs a command again and again, `kills` times killed at a random moment, until it is complete. After every completion before that
-/// it begins anew. `check` sees each complete result, `clear` removes it.
+/// Runs a command again and again, `kills` times killed at a random moment, until it is complete. After every
+/// completion before that it begins anew. `check` sees each complete result, `clear` removes it.
 fn disturb(
     bench: &Bench,
     kills: usize,

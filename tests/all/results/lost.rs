@@ -1,4 +1,5 @@
-//! A run whose directory goes away, whose disk is full or whose streams are closed ends with an error, and what it computed is kept.
+//! A run whose directory goes away, whose disk is full or whose streams are closed ends with an error, and
+//! what it computed is kept.
 
 use std::fs;
 use std::process::{Child, Stdio};

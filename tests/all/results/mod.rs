@@ -1,5 +1,5 @@
-//! Directories of results as data of somebody else: what they hold is shown without being obeyed, what they name is not fetched, no size
-//! of theirs takes the machine, and what a run has computed is not lost.
+//! Directories of results as data of somebody else: what they hold is shown without being obeyed, what they
+//! name is not fetched, no size of theirs takes the machine, and what a run has computed is not lost.
 //!
 //! More of one of these tests by hand: `NIAH_KILLS=200` for [`kill`].
 

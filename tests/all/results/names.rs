@@ -9,10 +9,12 @@ use serde_json::Value;
 
 use super::common::bench::{Bench, stderr};
 
-/// Sets the title, colours, turns the direction, hides, begins lines, and means something to HTML, Markdown and spreadsheets.
+/// Sets the title, colours, turns the direction, hides, begins lines, and means something to HTML, Markdown
+/// and spreadsheets.
 const HOSTILE: &str = "\u{1b}]0;title\u{7}\u{1b}[31m\u{9b}X\u{202e}gpj\u{2066}\u{200b}\u{61c}\u{e0041}\u{2028}\u{ad}\r\n<b>&\"'|`*=1+1";
 
-/// Nothing but lines and the colours of drawings: backgrounds with their text, underlined, bold, faint and none.
+/// Nothing but lines and the colours of drawings: backgrounds with their text, underlined, bold, faint and
+/// none.
 #[track_caller]
 fn is_harmless(text: &str, what: &str) {
     for line in text.split('\n') {

@@ -1,5 +1,5 @@
-//! What a directory of results says is data: nothing is fetched for it, no size of it takes the machine, and what does not belong to the
-//! run is told.
+//! What a directory of results says is data: nothing is fetched for it, no size of it takes the machine, and
+//! what does not belong to the run is told.
 
 use std::fs;
 use std::io::ErrorKind;

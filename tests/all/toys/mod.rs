@@ -34,8 +34,8 @@ pub(crate) fn words() -> Toy {
     toy("words", None, |text| split_words(text, false), false)
 }
 
-/// Pieces of words; `.` and the line breaks after it are one token, a space before a digit is a token of its own, and
-/// characters beyond ASCII are several tokens.
+/// Pieces of words; `.` and the line breaks after it are one token, a space before a digit is a token of its
+/// own, and characters beyond ASCII are several tokens.
 pub(crate) fn merging() -> Toy {
     toy("merging", Some(0), |text| split_words(text, true), true)
 }

@@ -174,7 +174,8 @@ fn every_key_of_the_table_is_asked_for() {
         let config = config(all);
         describe(&config).unwrap();
         let unread: Vec<_> = config.unread();
-        // Those of the attention temperature are read with the attention rule, and a base where the section has none.
+        // Those of the attention temperature are read with the attention rule, and a base where the section
+        // has none.
         let mut later = vec!["attn_temperature_tuning", "attn_scale", "floor_scale"];
         later.extend((family == "ministral3").then_some("rope_theta"));
         let forgotten =
