@@ -24,6 +24,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
         ("cuda", cfg!(feature = "cuda")),
         ("metal", cfg!(feature = "metal")),
         ("accelerate", cfg!(feature = "accelerate")),
+        ("png", cfg!(feature = "png")),
     ];
     let features: Vec<&str> = features.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
     let features = if features.is_empty() { "none".to_string() } else { features.join(", ") };

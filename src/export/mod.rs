@@ -5,6 +5,8 @@ pub mod html;
 pub mod json;
 pub mod markdown;
 pub mod palette;
+#[cfg(feature = "png")]
+pub mod png;
 pub mod style;
 pub mod svg;
 pub mod terminal;
@@ -38,6 +40,8 @@ pub const EXPORTERS: &[Entry<Exporter>] = &[
     entry("markdown", "a document, with heatmaps as tables", markdown::write, false),
     entry("html", "a page that needs no other file, with pictures", html::write, false),
     entry("svg", "the pictures of the report in one", svg::write, false),
+    #[cfg(feature = "png")]
+    entry("png", "the same as pixels", png::write, false),
 ];
 
 const fn entry(

@@ -25,7 +25,7 @@ const LEGEND_ENTRY: (f64, f64) = (40.0, 6.8);
 /// Panels beside each other.
 const PANELS_A_ROW: usize = 2;
 
-/// All figures of the report under each other, below its title and what is said before the first of them.
+/// All figures of the report under each other, each above its caption, below the title and what is said before the first of them.
 ///
 /// # Errors
 /// When the report has no figure.
@@ -38,28 +38,42 @@ pub fn write(report: &Report, style: &Style) -> Result<Vec<u8>> {
         ));
     }
     let width = figures.iter().map(|figure| Size::of(figure).width).fold(0.0, f64::max);
-    let mut lines = vec![document.title.as_str()];
-    match document.blocks.first() {
-        Some(Block::Paragraph(words)) => lines.push(words),
-        Some(Block::Lines(words)) => lines.extend(words.iter().map(String::as_str)),
-        _ => {}
-    }
     let narrow = Style { width: (width / LEGEND_ENTRY.1) as usize, ..Style::unicode() };
-    let lines: Vec<String> = lines.iter().flat_map(|line| narrow.wrap(line)).collect();
-    let mut y = LEGEND_LINE * (lines.len() as f64 + 1.0);
-    let height = figures.iter().map(|figure| Size::of(figure).height).sum::<f64>() + y;
-    let mut svg = open([width, height], &document.title);
-    for (index, words) in lines.iter().enumerate() {
-        text(&mut svg, [8.0, LEGEND_LINE * (index as f64 + 1.0)], "start", "#222222", words);
-    }
+    let mut drawn = String::new();
+    let mut y = 0.0;
+    let head = std::iter::once(document.title.as_str()).chain(match document.blocks.first() {
+        Some(Block::Paragraph(words)) => std::slice::from_ref(words).iter().map(String::as_str),
+        Some(Block::Lines(words)) => words.iter().map(String::as_str),
+        _ => [].iter().map(String::as_str),
+    });
+    let words = |drawn: &mut String, y: &mut f64, words: &str| {
+        for line in narrow.wrap(words).iter().filter(|line| !line.is_empty()) {
+            *y += LEGEND_LINE;
+            text(drawn, [8.0, *y], "start", "#222222", line);
+        }
+    };
+    head.for_each(|line| words(&mut drawn, &mut y, line));
     for figure in figures {
-        let _ = writeln!(svg, "<g transform=\"translate(0 {y})\">");
-        draw_panels(&mut svg, figure, style.palette);
-        svg.push_str("</g>\n");
+        y += LEGEND_LINE;
+        let _ = writeln!(drawn, "<g transform=\"translate(0 {y})\">");
+        draw_panels(&mut drawn, figure, style.palette);
+        drawn.push_str("</g>\n");
         y += Size::of(figure).height;
+        words(&mut drawn, &mut y, &figure.caption);
+        words(&mut drawn, &mut y, if has_missing(figure) { "grey: missing" } else { "" });
     }
+    let mut svg = open([width, y + LEGEND_LINE], &document.title);
+    svg.push_str(&drawn);
     svg.push_str("</svg>\n");
     Ok(svg.into_bytes())
+}
+
+/// Whether a heatmap of the figure has a cell without a value.
+fn has_missing(figure: &Figure) -> bool {
+    figure.panels.iter().any(|panel| match panel {
+        Panel::Heatmap(map) => map.cells.iter().flatten().any(Option::is_none),
+        Panel::Chart(_) => false,
+    })
 }
 
 fn figures(blocks: &[Block]) -> impl Iterator<Item = &Figure> {
@@ -296,7 +310,9 @@ fn draw_chart(svg: &mut String, chart: &Chart) {
     for (at, words) in &chart.marks {
         let at = x.place(*at);
         line(svg, [at, top], [at, y_end], "stroke=\"#666666\" stroke-dasharray=\"2 3\"");
-        text(svg, [at + 4.0, top + 12.0], "start", "#666666", words);
+        let room = PANEL.0 - at - 4.0 >= LEGEND_ENTRY.1 * words.chars().count() as f64;
+        let (x, anchor) = if room { (at + 4.0, "start") } else { (at - 4.0, "end") };
+        text(svg, [x, top + 12.0], anchor, "#666666", words);
     }
     for series in &chart.series {
         let placed = |point: &Point| Point {
@@ -432,6 +448,21 @@ mod tests {
         assert_eq!(places.len(), 4);
         assert!((places[0] - MARGINS[0]).abs() < 0.1 && (places[2] - (PANEL.0 - MARGINS[2])).abs() < 0.1);
         assert!(places[1] < places[3], "the larger value is higher");
+    }
+
+    #[test]
+    fn regression_what_a_mark_means_is_not_cut_off_at_the_right_edge() {
+        let marked = |at: f64| {
+            let points = vec![Point::new(1.0, 1.0), Point::new(1024.0, 1.0)];
+            let Panel::Chart(chart) = chart(points, true) else { panic!("no chart") };
+            let chart = Chart { marks: vec![(at, "training length".to_string())], ..chart };
+            draw(&figure(vec![Panel::Chart(chart)]), RAG)
+        };
+        let anchor = |svg: &str| {
+            let element = svg.split(">training length<").next().unwrap().rsplit("<text").next().unwrap();
+            element.split("text-anchor=\"").nth(1).unwrap().split('"').next().unwrap().to_string()
+        };
+        assert_eq!([anchor(&marked(4.0)), anchor(&marked(1000.0))], ["start", "end"]);
     }
 
     #[test]

@@ -114,11 +114,12 @@ fn every_format_writes_every_kind_of_block_and_nothing_hidden() {
                 "together",
             ],
         ),
-        ("svg", &["title", "lines", "further", "map", "chart", "curve"]),
+        ("svg", &["title", "lines", "further", "map", "chart", "curve", "figure"]),
         ("csv", &["context_length,depth_percent,n,", "\n1024,0.0,1,"]),
         ("json", &["\"context_length\": 2048"]),
     ];
-    for entry in EXPORTERS {
+    // A PNG has no words to look for; it is the SVG in pixels, and tested as that.
+    for entry in EXPORTERS.iter().filter(|entry| entry.name != "png") {
         let written = text(entry.name, &report, &Style::plain(120));
         let (_, words) = words.iter().find(|(name, _)| *name == entry.name).unwrap();
         for word in *words {

@@ -83,6 +83,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("comfy_table", &["export/terminal/table.rs"]),
     ("csv", &["export/csv.rs", "store/csv.rs", "store/csv/"]),
     ("indicatif", &["progress.rs"]),
+    ("resvg", &["export/png.rs"]),
     ("safetensors", &["checkpoint/"]),
     ("sha1", &["checkpoint/hub/"]),
     ("strsim", &["registry.rs"]),

@@ -19,6 +19,7 @@ fn the_version_names_commit_and_features() {
         "cuda" => cfg!(feature = "cuda"),
         "metal" => cfg!(feature = "metal"),
         "accelerate" => cfg!(feature = "accelerate"),
+        "png" => cfg!(feature = "png"),
         other => panic!("niah --version does not know the feature {other}"),
     };
     let names: Vec<&str> =
