@@ -12,23 +12,9 @@ use niah::haystack::HAYSTACKS;
 use niah::task::TASKS;
 use serde_json::Value;
 
-const COMMANDS: [&str; 15] = [
-    "run",
-    "view",
-    "compare",
-    "demo",
-    "attend",
-    "prompts",
-    "logits",
-    "loss",
-    "bench",
-    "train",
-    "experiment",
-    "inspect",
-    "list",
-    "completions",
-    "man",
-];
+fn commands() -> Vec<String> {
+    niah::cli::command().get_subcommands().map(|command| command.get_name().to_string()).collect()
+}
 
 #[test]
 fn a_dry_run_as_json_says_what_the_words_say() {
@@ -100,8 +86,8 @@ fn every_shell_completes_commands_flags_and_names_of_tables() {
     let bench = Bench::new();
     for shell in ["bash", "zsh", "fish", "powershell"] {
         let script = bench.stdout(&["completions", shell]);
-        for command in COMMANDS {
-            assert!(script.contains(command), "{shell}: no {command}");
+        for command in commands() {
+            assert!(script.contains(&command), "{shell}: no {command}");
         }
         let names = VARIANTS.iter().map(|entry| entry.name).chain(HAYSTACKS.iter().map(|entry| entry.name));
         // Those of PowerShell end with flags.
@@ -132,7 +118,7 @@ fn the_manual_has_a_page_of_every_command_with_its_flags_and_examples() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     pages.sort();
-    let mut expected: Vec<_> = COMMANDS.iter().map(|command| format!("niah-{command}.1")).collect();
+    let mut expected: Vec<_> = commands().iter().map(|command| format!("niah-{command}.1")).collect();
     expected.push("niah.1".to_string());
     expected.sort();
     assert_eq!(pages, expected);
@@ -153,7 +139,7 @@ fn the_manual_has_a_page_of_every_command_with_its_flags_and_examples() {
         assert!(plain.contains(word), "no {word} in {plain}");
     }
     let page = bench.text("pages/niah.1").replace('\\', "");
-    assert!(COMMANDS.iter().all(|command| page.contains(&format!("niah-{command}(1)"))), "{page}");
+    assert!(commands().iter().all(|command| page.contains(&format!("niah-{command}(1)"))), "{page}");
     bench.refused(&["man", "rum"], &["unknown command", "did you mean run?"]);
 }
 
