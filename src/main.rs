@@ -16,8 +16,8 @@ static ALLOCATOR: niah::allocator::Allocator = niah::allocator::Allocator;
 /// Characters of a commit that tell it from others.
 const COMMIT_LENGTH: usize = 12;
 
-/// What `--version` says. The commit stands in a file that the binary alone is made of (`build.rs`), so that the library stays as it is
-/// compiled when a commit is made.
+/// What `--version` says. The commit stands in a file that the binary alone is made of (`build.rs`), so that
+/// the library stays as it is compiled when a commit is made.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let commit = include_str!(env!("NIAH_COMMIT_FILE")).trim();
     let features = [

@@ -40,8 +40,8 @@ pub struct ExperimentArgs {
     pub steps: usize,
     /// Seeds of the main configurations
     ///
-    /// Those are softmax, ssmax and softmax-scale of ssmax, and of multiscreen itself and its sizes; all others are
-    /// trained with the first seed.
+    /// Those are softmax, ssmax and softmax-scale of ssmax, and of multiscreen itself and its sizes; all
+    /// others are trained with the first seed.
     #[arg(
         long,
         value_name = "SEEDS",

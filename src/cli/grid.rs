@@ -20,8 +20,8 @@ use crate::task::TASKS;
 pub struct GridArgs {
     /// Prompt lengths [default: 1k,2k,4k]
     ///
-    /// In tokens: 4k,8k or 4096 or 2^12. Everything counts: special tokens, template, haystack, needle, question
-    /// and answer.
+    /// In tokens: 4k,8k or 4096 or 2^12. Everything counts: special tokens, template, haystack, needle,
+    /// question and answer.
     #[arg(
         long,
         value_name = "LENGTHS",

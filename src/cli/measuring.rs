@@ -23,8 +23,8 @@ Examples:
   niah logits DIR --ids 1,2,3 --attentions all -o out.safetensors
   niah logits DIR --ids-file ids.json --variant ssmax -o out.st",
     after_long_help = "\
-The file holds input_ids [t] (I64), logits [t, vocab] (F32) and, with --attentions, attentions [layers, heads, \
-rows, t] (F32); its metadata name the model, its hash, the variant and the rows.",
+The file holds input_ids [t] (I64), logits [t, vocab] (F32) and, with --attentions, attentions [layers, \
+heads, rows, t] (F32); its metadata name the model, its hash, the variant and the rows.",
     mut_args(first(&["output", "text", "ids", "ids_file", "attentions"]))
 )]
 pub struct LogitsArgs {
@@ -75,10 +75,10 @@ Examples:
   niah loss DIR --variant ssmax --haystack essays --split all
   niah loss DIR --context-length 8k --buckets 16 --output-format csv",
     after_long_help = "\
-A prediction's position is the number of tokens that it is made from. Positions are grouped into buckets that \
-double (1, 2, 3-4, 5-8, ...), as on a logarithmic axis, or with --buckets in that many of equal width. Texts all \
-have one length; one whose haystack would have to begin again is refused. Intervals are Student's t over the \
-means of the texts.",
+A prediction's position is the number of tokens that it is made from. Positions are grouped into buckets \
+that double (1, 2, 3-4, 5-8, ...), as on a logarithmic axis, or with --buckets in that many of equal width. \
+Texts all have one length; one whose haystack would have to begin again is refused. Intervals are Student's \
+t over the means of the texts.",
     mut_args(first(&["context_length", "trials", "seed", "buckets", "output"]))
 )]
 pub struct LossArgs {
@@ -159,9 +159,9 @@ Examples:
   niah bench model.gguf --dtype bf16
   niah bench DIR --context-lengths 4k,32k --repeats 9 --output-format csv",
     after_long_help = "\
-Each repetition reads a prompt of random tokens of every length and decodes after it. Between the chunks of a \
-prompt the best matrix multiply of the same dtype runs alone: GEMM is the share of its speed that linear maps \
-reach.",
+Each repetition reads a prompt of random tokens of every length and decodes after it. Between the chunks of \
+a prompt the best matrix multiply of the same dtype runs alone: GEMM is the share of its speed that linear \
+maps reach.",
     mut_args(first(&["context_lengths", "max_new_tokens", "repeats", "no_peak_memory", "output"]))
 )]
 pub struct BenchArgs {

@@ -1,4 +1,5 @@
-//! What a user may type, and its help. Names that are choices are checked against the tables of [`crate::registry`].
+//! What a user may type, and its help. Names that are choices are checked against the tables of
+//! [`crate::registry`].
 
 mod comparison;
 mod experiment;
@@ -179,7 +180,8 @@ pub fn takes_value(command: &clap::Command, flag: &str) -> Option<bool> {
     Some(!matches!(arg.get_action(), ArgAction::SetTrue | ArgAction::SetFalse))
 }
 
-/// The flags of a command that were typed, or stood in its configuration file, with their values; not those of [`Drawing`].
+/// The flags of a command that were typed, or stood in its configuration file, with their values; not those
+/// of [`Drawing`].
 #[must_use]
 pub fn given_flags(matches: &ArgMatches) -> Vec<(String, String)> {
     let Some((name, typed)) = matches.subcommand() else { return Vec::new() };
@@ -195,7 +197,8 @@ pub fn given_flags(matches: &ArgMatches) -> Vec<(String, String)> {
     arguments.filter_map(flag).collect()
 }
 
-/// Whether a command that needs a checkpoint was given none, so that it uses [`crate::checkpoint::DEFAULT_CHECKPOINT`].
+/// Whether a command that needs a checkpoint was given none, so that it uses
+/// [`crate::checkpoint::DEFAULT_CHECKPOINT`].
 #[must_use]
 pub fn takes_default_checkpoint(matches: &ArgMatches) -> bool {
     let Some((_, typed)) = matches.subcommand() else { return false };

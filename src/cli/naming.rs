@@ -13,7 +13,8 @@ pub fn with_flags(error: Error) -> Error {
     error.renamed(|words| flag_of(words, &typed))
 }
 
-/// A refusal of the command line as `rendered`, with the flag in the place of a setting whose value the library refuses.
+/// A refusal of the command line as `rendered`, with the flag in the place of a setting whose value the
+/// library refuses.
 #[must_use]
 pub fn with_typed_flag(error: &clap::Error, rendered: &str) -> String {
     match refused_value(error, &typed()) {
@@ -27,8 +28,8 @@ fn typed() -> Vec<String> {
     std::env::args_os().map(|word| super::with_dashes(&word.to_string_lossy())).collect()
 }
 
-/// The flag of a setting: of the command that was `typed` where it has one, by the name that was typed, or else of the first command
-/// that has. `None` for anything else.
+/// The flag of a setting: of the command that was `typed` where it has one, by the name that was typed, or
+/// else of the first command that has. `None` for anything else.
 fn flag_of(words: &str, typed: &[String]) -> Option<String> {
     let wanted = spellings(words)?;
     let commands = super::command();
@@ -44,8 +45,8 @@ fn flag_of(words: &str, typed: &[String]) -> Option<String> {
     names(arg).find(is_typed).or(arg.get_long()).map(|name| format!("--{name}"))
 }
 
-/// What is wrong with a value, when the library has said it, in the words of the library and with the flag that the value was
-/// given to.
+/// What is wrong with a value, when the library has said it, in the words of the library and with the flag
+/// that the value was given to.
 fn refused_value(error: &clap::Error, typed: &[String]) -> Option<(String, String)> {
     let said = std::error::Error::source(error)?.downcast_ref::<Error>()?;
     let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };

@@ -58,7 +58,8 @@ fn flags_of_other_programs_and_old_ones_mean_the_same() {
              --context-lengths-num 3 --depths-num 5 --depth-spacing sigmoid",
         ),
         (
-            "run --needle n --retrieval_question q --answer n --context_lengths 1k --document_depth_percents 0,50",
+            "run --needle n --retrieval_question q --answer n --context_lengths 1k --document_depth_percents \
+             0,50",
             "run --needle n --question q --answer n --context-lengths 1k --depths 0,50",
         ),
         // inspect's
@@ -70,8 +71,8 @@ fn flags_of_other_programs_and_old_ones_mean_the_same() {
         ),
         // lm-eval's
         (
-            "run --model m --tasks magic --output_path o --limit 3 --apply_chat_template --system_instruction s \
-             --max_gen_toks 8 --seed 1 --device cpu",
+            "run --model m --tasks magic --output_path o --limit 3 --apply_chat_template \
+             --system_instruction s --max_gen_toks 8 --seed 1 --device cpu",
             "run --model m --task magic --output o --limit 3 --apply-chat-template --system-instruction s \
              --max-new-tokens 8 --seed 1 --device cpu",
         ),

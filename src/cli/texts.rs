@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 /// How help names the value of a flag that takes any text.
 const TEXT: &str = "TEXT";
 
-/// The command line with texts that begin with a hyphen joined to their flag, as `--needle=- Buy milk`: clap would take them for
-/// flags. `cli` is built.
+/// The command line with texts that begin with a hyphen joined to their flag, as `--needle=- Buy milk`: clap
+/// would take them for flags. `cli` is built.
 ///
 /// # Errors
 /// [`Error::InvalidValue`] when a flag of the command stands where a text should.

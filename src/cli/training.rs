@@ -159,8 +159,8 @@ pub struct TrainArgs {
     /// Width of values of multiscreen [default: 64]
     #[arg(long, value_name = "N", help_heading = "Model")]
     pub value_dim: Option<usize>,
-    /// Windows of multiscreen begin between 2 and N + 1 tokens; tiles with windows below N have rotary positions
-    /// [default: 256]
+    /// Windows of multiscreen begin between 2 and N + 1 tokens; tiles with windows below N have rotary
+    /// positions [default: 256]
     #[arg(long, value_name = "N", help_heading = "Model")]
     pub mipe_threshold: Option<f64>,
     /// s_r that multiscreen begins with: tiles accept a width of sigmoid(s_r)

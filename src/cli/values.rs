@@ -1,4 +1,5 @@
-//! Values of flags that are names in a table of [`crate::registry`]: help and completions list what the table holds.
+//! Values of flags that are names in a table of [`crate::registry`]: help and completions list what the table
+//! holds.
 
 use std::ffi::OsStr;
 
@@ -48,7 +49,8 @@ pub(super) fn choice<T: Copy + Send + Sync>(
     Listed { parser: move |text: &str| Ok(registry::find(kind, table, text)?.value), names: rows(table) }
 }
 
-/// Any text, of which those in `table` have a meaning of their own. Whoever uses the text refuses what it cannot be.
+/// Any text, of which those in `table` have a meaning of their own. Whoever uses the text refuses what it
+/// cannot be.
 pub(super) fn named<T>(table: &'static [Entry<T>]) -> Listed<StringValueParser> {
     Listed { parser: StringValueParser::new(), names: rows(table) }
 }

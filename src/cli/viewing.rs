@@ -150,8 +150,8 @@ pub struct AttendArgs {
         help_heading = "Model"
     )]
     pub kv_dtype: Option<KvDtype>,
-    /// What becomes of windows that Multiscreen has learned wider than its training length, beyond it, for --text
-    /// [default: on]
+    /// What becomes of windows that Multiscreen has learned wider than its training length, beyond it, for
+    /// --text [default: on]
     #[arg(
         long,
         value_name = "ON|OFF",

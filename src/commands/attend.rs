@@ -195,7 +195,8 @@ fn stored_tokens(path: &Path, outcome: &Outcome) -> Result<Vec<TokenRow>> {
     let whole = outcome.prompt_tokens.is_none_or(|tokens| tokens == rows.len());
     if !rows.is_empty() && (!one_prompt || !whole) {
         let problem = format!(
-            "its {} rows of trial {} are not the tokens of its prompt; remove the file to have them computed again",
+            "its {} rows of trial {} are not the tokens of its prompt; remove the file to have them computed \
+             again",
             rows.len(),
             outcome.row_id
         );
@@ -206,7 +207,8 @@ fn stored_tokens(path: &Path, outcome: &Outcome) -> Result<Vec<TokenRow>> {
 
 /// Token texts and masses of a trial, run again: the run kept no per-token masses, or not those of this head.
 ///
-/// What `run.json` names is data: nothing is downloaded for it, and no tokenizer is read of a checkpoint that is not the run's.
+/// What `run.json` names is data: nothing is downloaded for it, and no tokenizer is read of a checkpoint that
+/// is not the run's.
 fn computed(
     record: &RunRecord,
     trial: &Trial,

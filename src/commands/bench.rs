@@ -21,8 +21,8 @@ use crate::stats::median;
 use crate::store::bench::write_speeds;
 use crate::store::directory::make;
 
-/// Tokens of a prompt that is read once to warm up the machine where peak memory is not asked for: the first use of its memory
-/// takes a part of the time of a short prompt that shows, and of a long one none.
+/// Tokens of a prompt that is read once to warm up the machine where peak memory is not asked for: the first
+/// use of its memory takes a part of the time of a short prompt that shows, and of a long one none.
 const WARM_UP: usize = 8 * 1024;
 
 /// Runs the command.
@@ -99,8 +99,9 @@ impl Bench {
         self.lengths.iter().copied().filter(|length| self.peak_memory || *length <= WARM_UP)
     }
 
-    /// All lengths. The first pass over them is for their memory, before anything else takes some, and warms the machine up.
-    /// Each further one goes through all lengths, so that a machine that is slower for a while is so for all of them.
+    /// All lengths. The first pass over them is for their memory, before anything else takes some, and warms
+    /// the machine up. Each further one goes through all lengths, so that a machine that is slower for a
+    /// while is so for all of them.
     fn run(&self, dtype: Dtype, device: &Device, bar: &mut dyn Progress) -> Result<Vec<Measured>> {
         let mut peaks = Vec::new();
         for length in self.first_pass() {
@@ -157,12 +158,13 @@ fn notes(args: &BenchArgs, lengths: &[LengthSpeed]) -> Vec<String> {
     let rate = median(&rates).map_or("-".to_string(), |rate| format!("{rate:.0}"));
     vec![
         format!(
-            "Prompts are random tokens (seed {seed}), and {max_new_tokens} more are decoded one by one after each. \
-             Measured {times}."
+            "Prompts are random tokens (seed {seed}), and {max_new_tokens} more are decoded one by one after \
+             each. Measured {times}."
         ),
         format!(
-            "attention = share of the prefill's time in attention. GEMM = speed of the blocks' linear maps during the \
-             prefill, over that of the best matrix multiply alone, which runs between its chunks: {rate} GFLOP/s."
+            "attention = share of the prefill's time in attention. GEMM = speed of the blocks' linear maps \
+             during the prefill, over that of the best matrix multiply alone, which runs between its chunks: \
+             {rate} GFLOP/s."
         ),
     ]
 }

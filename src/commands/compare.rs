@@ -22,8 +22,8 @@ use crate::store::stored::StoredRun;
 /// Runs the command.
 ///
 /// # Errors
-/// When a run cannot be read or a model cannot be run, when the two were not asked the same, and for a flag of `given` (flags
-/// and values, [`crate::cli::given_flags`]) that has nothing to run.
+/// When a run cannot be read or a model cannot be run, when the two were not asked the same, and for a flag
+/// of `given` (flags and values, [`crate::cli::given_flags`]) that has nothing to run.
 pub fn run(args: &CompareArgs, given: &[(String, String)], style: &Style) -> Result<()> {
     check_flags(args, given)?;
     let [a, b] = match is_run(args.a()) && is_run(args.b()) {

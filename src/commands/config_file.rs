@@ -1,5 +1,5 @@
-//! `--config FILE`: a TOML file whose keys are flags. They are put into the command line, but for those that the command
-//! line gives itself or rules out.
+//! `--config FILE`: a TOML file whose keys are flags. They are put into the command line, but for those that
+//! the command line gives itself or rules out.
 
 use std::path::Path;
 
@@ -15,11 +15,12 @@ use crate::registry::{closest, did_you_mean};
 /// Bytes of a file of flags, at most.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// The command line with `_` in flag names read as `-`, with texts joined to their flags, and with the flags of its configuration
-/// file put in.
+/// The command line with `_` in flag names read as `-`, with texts joined to their flags, and with the flags
+/// of its configuration file put in.
 ///
 /// # Errors
-/// Those of [`join_texts`], and when the file cannot be read, is no TOML, or holds a key that is no flag of the command.
+/// Those of [`join_texts`], and when the file cannot be read, is no TOML, or holds a key that is no flag of
+/// the command.
 pub fn expand(arguments: Vec<String>) -> Result<Vec<String>> {
     let mut known = cli::command();
     known.build();
@@ -29,7 +30,8 @@ pub fn expand(arguments: Vec<String>) -> Result<Vec<String>> {
     if arguments.iter().filter(|argument| is_config(argument)).count() > 1 {
         return Err(Error::invalid("--config", "it twice", "one file, with the keys of both"));
     }
-    // Built, so that flags of every command are flags of this one; without the help flag, which would end the parse.
+    // Built, so that flags of every command are flags of this one; without the help flag, which would end the
+    // parse.
     let mut cli = Cli::command().disable_help_flag(true).ignore_errors(true);
     cli.build();
     let found =

@@ -1,5 +1,5 @@
-//! `niah demo`: Softmax, Scalable-Softmax and Multiscreen on the same prompts, to sixteen times the length that all were trained
-//! on.
+//! `niah demo`: Softmax, Scalable-Softmax and Multiscreen on the same prompts, to sixteen times the length
+//! that all were trained on.
 
 use super::compare::{check_first_prompts, report};
 use super::telling::Telling;
@@ -27,7 +27,8 @@ const DEPTHS: usize = 5;
 /// Runs the command.
 ///
 /// # Errors
-/// When a checkpoint is missing or cannot be run, when the two do not share a training length or a tokenizer, and when a trial failed.
+/// When a checkpoint is missing or cannot be run, when the two do not share a training length or a tokenizer,
+/// and when a trial failed.
 pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
     let (device, threads) = prepare(&args.machine)?;
     let mut checkpoints = vec![("--softmax", args.softmax.as_str()), ("--ssmax", args.ssmax.as_str())];

@@ -107,7 +107,8 @@ fn notes(texts: usize) -> Vec<String> {
         ),
     };
     vec![
-        "position = tokens that a prediction is made from. loss = mean cross entropy of the next token, in nats."
+        "position = tokens that a prediction is made from. loss = mean cross entropy of the next token, in \
+         nats."
             .to_string(),
         interval,
     ]

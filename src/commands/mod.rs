@@ -114,8 +114,8 @@ fn show(shown: &Shown) -> Result<()> {
     print_bytes(&shown.output)
 }
 
-/// Hands `write` a new file that takes the place of `path` once all is written. A pipe or a device takes the bytes as they
-/// come.
+/// Hands `write` a new file that takes the place of `path` once all is written. A pipe or a device takes the
+/// bytes as they come.
 fn write_file(path: &Path, write: impl FnOnce(File) -> Result<()>) -> Result<()> {
     let create = |file: &Path| File::create(file).map_err(|error| Error::file(path, cannot_write(&error)));
     match path.exists() && !path.is_file() {
@@ -132,7 +132,8 @@ fn cannot_write(error: &io::Error) -> String {
 fn made_again(directory: &Path) -> Error {
     Error::output(
         directory,
-        "the directory was removed while the command ran; it was made again for the results, what else it held is lost",
+        "the directory was removed while the command ran; it was made again for the results, what else it \
+         held is lost",
     )
 }
 
@@ -217,8 +218,8 @@ fn prepare(machine: &MachineArgs) -> Result<(Device, usize)> {
     if !(1..=MOST_THREADS).contains(&threads) {
         return Err(Error::invalid("--threads", threads, format!("1 to {MOST_THREADS}")));
     }
-    // SAFETY: no other thread runs yet: this is called before the first tensor, bar or signal handler.
-    // candle reads both: the first sizes its matrix multiplies, the second turns off its spinning worker threads.
+    // SAFETY: no other thread runs yet: this is called before the first tensor, bar or signal handler. candle
+    // reads both: the first sizes its matrix multiplies, the second turns off its spinning worker threads.
     unsafe {
         std::env::set_var("RAYON_NUM_THREADS", threads.to_string());
         std::env::set_var("CANDLE_NUM_THREADS", "1");

@@ -15,7 +15,8 @@ use crate::store::directory::RunDirectory;
 /// Runs the command.
 ///
 /// # Errors
-/// When the plan cannot be made, when results cannot be kept, when a trial failed, or when the user stopped it.
+/// When the plan cannot be made, when results cannot be kept, when a trial failed, or when the user stopped
+/// it.
 pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let (device, threads) = prepare(&args.machine)?;
     let plan = RunPlan::resolve(settings(&args.model, &args.grid)?, &device)?;

@@ -1,4 +1,5 @@
-//! What is said on stderr: lines broken at words where a terminal shows them, and refusals of the command line.
+//! What is said on stderr: lines broken at words where a terminal shows them, and refusals of the command
+//! line.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -10,8 +11,8 @@ use crate::export::style::{Charset, Style};
 use crate::printable;
 use crate::registry::is_close;
 
-/// Writes a line to stderr, hidden characters as escapes. Nothing depends on its arrival: a reader that has gone away must not
-/// end a run.
+/// Writes a line to stderr, hidden characters as escapes. Nothing depends on its arrival: a reader that has
+/// gone away must not end a run.
 pub fn tell(line: impl Display) {
     let line = printable::line(&printable::shortened(&line.to_string())).into_owned();
     let _ = writeln!(io::stderr(), "{}", fitted(&line, width()));
@@ -24,8 +25,8 @@ pub(super) fn warn(warnings: &[String]) {
     }
 }
 
-/// Ends the program with what is wrong with the command line, or with the help that it asks for. Values that a configuration
-/// file put into it may hold anything.
+/// Ends the program with what is wrong with the command line, or with the help that it asks for. Values that
+/// a configuration file put into it may hold anything.
 pub fn refuse(mut error: clap::Error) -> ! {
     if !error.use_stderr() {
         error.exit();
@@ -77,7 +78,8 @@ fn keep_close_suggestions(error: &mut clap::Error) {
         error.insert(suggested, kept);
     }
     if error.kind() == ErrorKind::UnknownArgument && error.get(ContextKind::SuggestedArg).is_none() {
-        // The usage would be that of the flag that is not close. That a checkpoint could have such a name is never meant.
+        // The usage would be that of the flag that is not close. That a checkpoint could have such a name is
+        // never meant.
         error.remove(ContextKind::Usage);
     }
     if error.kind() == ErrorKind::UnknownArgument {

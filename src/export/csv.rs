@@ -1,8 +1,8 @@
-//! The rows of a report as CSV: RFC 4180 with `\n` line ends, missing values as empty fields, and floats with as many digits as it takes
-//! to read the same number again.
+//! The rows of a report as CSV: RFC 4180 with `\n` line ends, missing values as empty fields, and floats with
+//! as many digits as it takes to read the same number again.
 //!
-//! Cells hold exactly what a model or a text says: a spreadsheet may take one that begins with `=` for a formula. [`Style::csv_safe`] marks
-//! such cells.
+//! Cells hold exactly what a model or a text says: a spreadsheet may take one that begins with `=` for a
+//! formula. [`Style::csv_safe`] marks such cells.
 
 use std::borrow::Cow;
 

@@ -11,10 +11,12 @@ use crate::report::Report;
 use crate::report::document::{Block, Document, ShadedToken, Table};
 
 const STYLE: &str = "\
-body { font-family: sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; line-height: 1.5; color: #1a1a1a; background: #fff }
+body { font-family: sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; line-height: 1.5; \
+color: #1a1a1a; background: #fff }
 table { border-collapse: collapse; margin: 0.5rem 0 1.5rem }
 caption { text-align: left; color: #444; padding-bottom: 0.4rem }
-th, td { padding: 0.2rem 0.55rem; border-bottom: 1px solid #ddd; text-align: right; font-variant-numeric: tabular-nums }
+th, td { padding: 0.2rem 0.55rem; border-bottom: 1px solid #ddd; text-align: right; \
+font-variant-numeric: tabular-nums }
 th:first-child, td:first-child { text-align: left }
 figure { margin: 1.5rem 0 }
 figcaption { color: #444 }
@@ -81,7 +83,8 @@ fn of_facts(facts: &[(String, String)]) -> String {
     format!("<table>\n{}</table>", facts.iter().map(row).collect::<String>())
 }
 
-/// Tokens on a background that shows their mass, on the scale of the terminal: the needle underlined, its value bold.
+/// Tokens on a background that shows their mass, on the scale of the terminal: the needle underlined, its value
+/// bold.
 fn of_prompt(tokens: &[ShadedToken]) -> String {
     let largest = tokens.iter().map(|token| token.mass).fold(0.0, f64::max);
     let span = |token: &ShadedToken| {

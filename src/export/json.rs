@@ -1,5 +1,5 @@
-//! The data of a report as JSON: an array of objects with the columns of the CSV, or more where the flat table cannot hold all; missing is
-//! `null`.
+//! The data of a report as JSON: an array of objects with the columns of the CSV, or more where the flat
+//! table cannot hold all; missing is `null`.
 
 use serde::ser::{SerializeSeq, Serializer as _};
 use serde_json::Serializer;

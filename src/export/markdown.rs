@@ -104,14 +104,16 @@ fn of_heatmap(map: &Heatmap) -> Table {
     Table { caption: String::new(), header, rows }
 }
 
-/// Text that means itself in Markdown, on one line: no code, emphasis, link or HTML begins in it, and hidden characters can be read.
+/// Text that means itself in Markdown, on one line: no code, emphasis, link or HTML begins in it, and hidden
+/// characters can be read.
 fn escaped(text: &str) -> String {
     let text = printable::line(text);
     let mut escaped = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(c) = characters.next() {
         let begins = match c {
-            // A hidden character is an escape by now, whose backslash stands before a letter and means itself.
+            // A hidden character is an escape by now, whose backslash stands before a letter and means
+            // itself.
             '\\' => characters.peek().is_some_and(char::is_ascii_punctuation),
             ']' => characters.peek().is_some_and(|next| "([:".contains(*next)),
             _ => "`*<".contains(c),

@@ -1,4 +1,5 @@
-//! Reports as bytes: one file a format, and one line of [`EXPORTERS`]. Nothing here prints or touches the disk.
+//! Reports as bytes: one file a format, and one line of [`EXPORTERS`]. Nothing here prints or touches the
+//! disk.
 
 pub mod csv;
 pub mod html;

@@ -13,8 +13,8 @@ impl Rgb {
         format!("#{:02x}{:02x}{:02x}", self.0, self.1, self.2)
     }
 
-    /// Black or white, whichever is easier to read on this colour: the larger contrast ratio of WCAG 2, which is never
-    /// below 4.5.
+    /// Black or white, whichever is easier to read on this colour: the larger contrast ratio of WCAG 2, which
+    /// is never below 4.5.
     #[must_use]
     pub fn text_color(self) -> Self {
         let linear = |channel: u8| {
@@ -29,8 +29,8 @@ impl Rgb {
         }
     }
 
-    /// The nearest colour of the xterm palette, 16 to 255: the 6 x 6 x 6 cube and the greys. The first 16 are left out,
-    /// every terminal paints them differently.
+    /// The nearest colour of the xterm palette, 16 to 255: the 6 x 6 x 6 cube and the greys. The first 16 are
+    /// left out, every terminal paints them differently.
     #[must_use]
     pub fn xterm256(self) -> u8 {
         let distance = |index: u8| {
@@ -53,7 +53,8 @@ pub(super) fn xterm_color(index: u8) -> Rgb {
     Rgb(level(cube / 36), level(cube / 6 % 6), level(cube % 6))
 }
 
-/// Two ranges of colours, each given by evenly spaced anchors: from little to much, and from less to more with nearly white between.
+/// Two ranges of colours, each given by evenly spaced anchors: from little to much, and from less to more
+/// with nearly white between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Palette {
     anchors: &'static [Rgb],
@@ -61,7 +62,8 @@ pub struct Palette {
 }
 
 impl Palette {
-    /// The colour at `position`, 0 to 1: linear between the anchors in sRGB. Positions outside take the nearer end.
+    /// The colour at `position`, 0 to 1: linear between the anchors in sRGB. Positions outside take the
+    /// nearer end.
     #[must_use]
     pub fn color(&self, position: f64) -> Rgb {
         between(self.anchors, position)
@@ -84,15 +86,17 @@ fn between(anchors: &[Rgb], position: f64) -> Rgb {
     Rgb(mix(low.0, high.0), mix(low.1, high.1), mix(low.2, high.2))
 }
 
-/// Red, yellow, green: the colours in which the field draws its haystacks. Differences: red, nearly white, green.
+/// Red, yellow, green: the colours in which the field draws its haystacks. Differences: red, nearly white,
+/// green.
 pub const RAG: Palette = Palette {
     anchors: &[Rgb(0xf0, 0x49, 0x6e), Rgb(0xeb, 0xb8, 0x39), Rgb(0x0c, 0xd7, 0x9f)],
     diverging: &[Rgb(0xf0, 0x49, 0x6e), Rgb(0xf7, 0xf7, 0xf7), Rgb(0x0c, 0xd7, 0x9f)],
 };
 
-/// Viridis, purple to yellow, brighter all the way and never grey: it can be read with any colour blindness and in grey
-/// print (van der Walt and Smith 2015, matplotlib). Every 17th of its 256 colours. Differences: orange, nearly white, purple,
-/// ColorBrewer's PuOr turned round, which can be read with any colour blindness as well.
+/// Viridis, purple to yellow, brighter all the way and never grey: it can be read with any colour blindness
+/// and in grey print (van der Walt and Smith 2015, matplotlib). Every 17th of its 256 colours. Differences:
+/// orange, nearly white, purple, ColorBrewer's PuOr turned round, which can be read with any colour blindness
+/// as well.
 pub const VIRIDIS: Palette = Palette {
     anchors: &[
         Rgb(68, 1, 84),

@@ -1,7 +1,7 @@
 //! The pictures of a report as PNG: the SVG, painted at twice its size.
 //!
-//! An SVG leaves the font to who shows it; a PNG needs one, and brings it along (`png/LICENSE-DejaVu`), so that it looks the same
-//! everywhere. Letters that the font lacks are boxes.
+//! An SVG leaves the font to who shows it; a PNG needs one, and brings it along (`png/LICENSE-DejaVu`), so
+//! that it looks the same everywhere. Letters that the font lacks are boxes.
 
 use std::sync::Arc;
 

@@ -46,8 +46,8 @@ pub struct Style {
     pub charset: Charset,
     /// Colours of heatmaps.
     pub palette: Palette,
-    /// Columns of the terminal. No line of a heatmap or of a shaded prompt is wider; widths below 20 count as 20,
-    /// above 65535 as that.
+    /// Columns of the terminal. No line of a heatmap or of a shaded prompt is wider; widths below 20 count as
+    /// 20, above 65535 as that.
     pub width: usize,
     /// Whether tables of text as CSV mark what a spreadsheet would take for a formula with a single quote.
     pub csv_safe: bool,
@@ -107,8 +107,8 @@ impl Style {
         }
     }
 
-    /// `text` without what the terminal cannot show or would obey: hidden characters become escapes ([`printable::line`]), and
-    /// in ASCII anything else becomes `?`.
+    /// `text` without what the terminal cannot show or would obey: hidden characters become escapes
+    /// ([`printable::line`]), and in ASCII anything else becomes `?`.
     pub(super) fn clean(&self, text: &str) -> String {
         let text = printable::line(text);
         match self.charset {
@@ -146,12 +146,13 @@ impl Style {
     }
 }
 
-/// What colours and characters to use, from `--color`, `--ascii`, the environment and whether output goes to a terminal.
+/// What colours and characters to use, from `--color`, `--ascii`, the environment and whether output goes to
+/// a terminal.
 ///
-/// `Never` and `Always` win over the environment. Else a non-empty `NO_COLOR` forbids colours, `CLICOLOR_FORCE` (not
-/// `0`) asks for them even into a file, and otherwise they need a terminal that is not `TERM=dumb`. `COLORTERM` =
-/// `truecolor` or `24bit` gives 24 bits; any other terminal gets 256 colours. Characters are ASCII unless the locale
-/// (the first of `LC_ALL`, `LC_CTYPE`, `LANG` that is set) is UTF-8.
+/// `Never` and `Always` win over the environment. Else a non-empty `NO_COLOR` forbids colours,
+/// `CLICOLOR_FORCE` (not `0`) asks for them even into a file, and otherwise they need a terminal that is not
+/// `TERM=dumb`. `COLORTERM` = `truecolor` or `24bit` gives 24 bits; any other terminal gets 256 colours.
+/// Characters are ASCII unless the locale (the first of `LC_ALL`, `LC_CTYPE`, `LANG` that is set) is UTF-8.
 #[must_use]
 pub fn detect(
     choice: ColorChoice,

@@ -20,12 +20,14 @@ const PANEL: (f64, f64) = (460.0, 320.0);
 const MARGINS: [f64; 4] = [58.0, 30.0, 14.0, 44.0];
 /// Height of a line of the legend.
 const LEGEND_LINE: f64 = 18.0;
-/// Room for the sample of a series in the legend and for the gap behind its name, and for a letter of the name: fonts differ.
+/// Room for the sample of a series in the legend and for the gap behind its name, and for a letter of the
+/// name: fonts differ.
 const LEGEND_ENTRY: (f64, f64) = (40.0, 6.8);
 /// Panels beside each other.
 const PANELS_A_ROW: usize = 2;
 
-/// All figures of the report under each other, each above its caption, below the title and what is said before the first of them.
+/// All figures of the report under each other, each above its caption, below the title and what is said
+/// before the first of them.
 ///
 /// # Errors
 /// When the report has no figure.
@@ -96,9 +98,9 @@ pub fn draw(figure: &Figure, palette: Palette) -> String {
 /// The beginning of a picture.
 fn open([width, height]: [f64; 2], label: &str) -> String {
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
-         font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"{}\">\n<rect width=\"100%\" height=\"100%\" \
-         fill=\"#ffffff\"/>\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+         height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\" role=\"img\" \
+         aria-label=\"{}\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
         escaped(label)
     )
 }
@@ -153,7 +155,8 @@ fn draw_panels(svg: &mut String, figure: &Figure, palette: Palette) {
     }
 }
 
-/// Text that means itself in HTML and SVG, hidden characters as escapes that can be read: some of them may stand in no XML.
+/// Text that means itself in HTML and SVG, hidden characters as escapes that can be read: some of them may
+/// stand in no XML.
 #[must_use]
 pub fn escaped(text: &str) -> String {
     let text = printable::lines(text);
@@ -194,7 +197,8 @@ fn title(svg: &mut String, words: &str) {
     let words = escaped(words);
     let _ = writeln!(
         svg,
-        "<text x=\"{:.1}\" y=\"18.0\" text-anchor=\"middle\" font-size=\"{size:.1}\" fill=\"#000000\">{words}</text>",
+        "<text x=\"{:.1}\" y=\"18.0\" text-anchor=\"middle\" font-size=\"{size:.1}\" \
+         fill=\"#000000\">{words}</text>",
         PANEL.0 / 2.0
     );
 }
@@ -212,7 +216,8 @@ fn axis_label(svg: &mut String, y: f64, words: &str) {
     let words = escaped(words);
     let _ = writeln!(
         svg,
-        "<text transform=\"translate(14 {y:.1}) rotate(-90)\" text-anchor=\"middle\" fill=\"#222222\">{words}</text>"
+        "<text transform=\"translate(14 {y:.1}) rotate(-90)\" text-anchor=\"middle\" \
+         fill=\"#222222\">{words}</text>"
     );
 }
 

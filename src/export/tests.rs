@@ -23,7 +23,8 @@ fn rows<R: serde::Serialize + Default + 'static>(rows: Vec<R>) -> Report {
     Report { document: Document::default(), data: Data::rows(rows) }
 }
 
-/// A document with every kind of block, each with a word of its own, and with what a terminal or a page would obey in it.
+/// A document with every kind of block, each with a word of its own, and with what a terminal or a page would
+/// obey in it.
 fn every_block() -> Report {
     let word = |name: &str| format!("{name} <b>|\x1b[2J");
     let table = |name: &str| Table::new(&[&word(name), "n"], vec![vec![word("cell"), "1".to_string()]]);
@@ -134,7 +135,8 @@ fn every_format_writes_every_kind_of_block_and_nothing_hidden() {
 #[test]
 fn a_heatmap_in_markdown_is_a_table_with_the_training_length_marked() {
     let written = text("markdown", &every_block(), &Style::plain(80));
-    let table = "| depth % / context length (tokens) | 1k | \\| | 2k |\n|---|---:|---:|---:|\n| 0 | 100% | \\| | 100% |\n";
+    let table = "| depth % / context length (tokens) | 1k | \\| | 2k |\n|---|---:|---:|---:|\n| 0 | 100% \
+                 | \\| | 100% |\n";
     assert!(written.contains(table), "{written}");
 }
 

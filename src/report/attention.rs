@@ -74,8 +74,9 @@ fn by_position(tokens: &[ShadedToken]) -> Figure {
     Figure::chart("attention", "Attention that each token of the prompt received", chart)
 }
 
-/// The `top` heads by needle mass, `layer.head`, at the query that predicts the first answer token; ties in the order
-/// of layers and heads. `values`: the needles have one that is known; without it there is no column of its mass.
+/// The `top` heads by needle mass, `layer.head`, at the query that predicts the first answer token; ties in
+/// the order of layers and heads. `values`: the needles have one that is known; without it there is no column
+/// of its mass.
 #[must_use]
 pub fn heads(attention: &[AttentionRow], top: usize, values: bool) -> Table {
     let mut sorted: Vec<&AttentionRow> = attention.iter().collect();

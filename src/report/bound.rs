@@ -1,13 +1,13 @@
 //! What it means that a model's scores are bounded.
 
-/// What bounded scores mean for softmax, in words: the weight of a key with the largest score `b` among `n - 1` others of score 0,
-/// `e^b / (e^b + n - 1)`. `largest` is b, of scores before any multiplier.
+/// What bounded scores mean for softmax, in words: the weight of a key with the largest score `b` among
+/// `n - 1` others of score 0, `e^b / (e^b + n - 1)`. `largest` is b, of scores before any multiplier.
 #[must_use]
 pub fn bounded(largest: f64) -> String {
     let weight = |n: f64| significant(largest.exp() / (largest.exp() + n - 1.0));
     format!(
-        "scores are at most {} before any multiplier, as queries and keys are normalised without a gain: under softmax one key among \
-         others of score 0 gets at most {} of 1k keys, {} of 16k and {} of 256k",
+        "scores are at most {} before any multiplier, as queries and keys are normalised without a gain: \
+         under softmax one key among others of score 0 gets at most {} of 1k keys, {} of 16k and {} of 256k",
         significant(largest),
         weight(1024.0),
         weight(16_384.0),

@@ -1,5 +1,5 @@
-//! Two runs compared, and several side by side, as a report: where they differ, tables with their uncertainty, and the result in a
-//! sentence.
+//! Two runs compared, and several side by side, as a report: where they differ, tables with their
+//! uncertainty, and the result in a sentence.
 
 use std::cmp::Ordering;
 
@@ -54,8 +54,8 @@ struct NamedCell {
     cell: CellSummary,
 }
 
-/// Accuracy and needle mass of runs beside each other, and the results in a sentence each: the first run against every other one.
-/// `names` are those of the runs.
+/// Accuracy and needle mass of runs beside each other, and the results in a sentence each: the first run
+/// against every other one. `names` are those of the runs.
 #[must_use]
 pub fn side_by_side(runs: &[RunReport], names: &[&str], reports: &[ComparisonReport]) -> Report {
     let maps = |name: &str, map: &dyn Fn(&RunReport) -> Heatmap| {
@@ -87,8 +87,8 @@ pub fn sentence(comparison: &Comparison, [a, b]: [&str; 2]) -> Option<String> {
     let percent = |value| Unit::Percent.text(value, false);
     let points = |value| Unit::Points.text(value, false);
     Some(format!(
-        "Beyond the training length of {} tokens {a} answers {} and {b} {} of the same {n} prompts right: a difference \
-         of {} points ({}): {}.",
+        "Beyond the training length of {} tokens {a} answers {} and {b} {} of the same {n} prompts right: a \
+         difference of {} points ({}): {}.",
         ContextLength(comparison.training_length?),
         percent(row.accuracy_a?),
         percent(row.accuracy_b?),
@@ -111,12 +111,13 @@ fn found(interval: Interval, b: &str) -> String {
 /// How the numbers of the tables were found.
 fn rules() -> String {
     format!(
-        "Brackets: 95 % intervals over trials, since all cells of one share a haystack: {} for A and B, {} for B - A of accuracy, {} (of \
-         {LARGE} trials or more the {}) for that of needle mass. Prompts of trials that are \
-         all alike are worth one a trial; masses that are have no interval, nor has one trial. A only, B only: prompts \
-         that one alone answers right. p: McNemar's test, two-sided, corrected for continuity, for as many independent prompts as these are \
-         worth; below 0.05 where the interval of B - A does not hold 0, and not corrected for the other rows. Holm: p corrected for the number \
-         of lengths.",
+        "Brackets: 95 % intervals over trials, since all cells of one share a haystack: {} for A and B, {} \
+         for B - A of accuracy, {} (of {LARGE} trials or more the {}) for that of needle mass. Prompts of \
+         trials that are all alike are worth one a trial; masses that are have no interval, nor has one \
+         trial. A only, B only: prompts that one alone answers right. p: McNemar's test, two-sided, \
+         corrected for continuity, for as many independent prompts as these are worth; below 0.05 where the \
+         interval of B - A does not hold 0, and not corrected for the other rows. Holm: p corrected for the \
+         number of lengths.",
         Method::Wilson.words(),
         Method::PairedScore.words(),
         Method::Student.words(),

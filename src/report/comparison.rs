@@ -1,12 +1,14 @@
-//! Two runs, A and B, on identical prompts: who was right where, and how much more attention B put on the needles.
+//! Two runs, A and B, on identical prompts: who was right where, and how much more attention B put on the
+//! needles.
 //!
-//! Rows pair by length, depth and trial. A pair counts when both have run and the prompt and the expected answer are the
-//! same; a trial that failed or is missing on one side is left out and counted, never taken as wrong.
+//! Rows pair by length, depth and trial. A pair counts when both have run and the prompt and the expected
+//! answer are the same; a trial that failed or is missing on one side is left out and counted, never taken as
+//! wrong.
 //!
-//! All cells of a trial share one haystack, so trials are the independent unit of every interval: accuracies have that of
-//! [`share_interval`], differences of accuracy (B - A) that of [`paired_interval`], differences of needle mass that of [`mean_interval`].
-//! [`ComparisonRow::mcnemar_p`] belongs to the interval beside it and never contradicts it. It is not corrected for the other rows;
-//! `mcnemar_p_holm` is.
+//! All cells of a trial share one haystack, so trials are the independent unit of every interval: accuracies
+//! have that of [`share_interval`], differences of accuracy (B - A) that of [`paired_interval`], differences
+//! of needle mass that of [`mean_interval`]. [`ComparisonRow::mcnemar_p`] belongs to the interval beside it
+//! and never contradicts it. It is not corrected for the other rows; `mcnemar_p_holm` is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,7 +85,8 @@ pub struct ComparisonRow {
     pub only_a: usize,
     /// Prompts that B alone answered right.
     pub only_b: usize,
-    /// The two-sided p of McNemar's test that belongs to the interval ([`paired_interval`]), not corrected; missing without an interval.
+    /// The two-sided p of McNemar's test that belongs to the interval ([`paired_interval`]), not corrected;
+    /// missing without an interval.
     pub mcnemar_p: Option<f64>,
     /// The same, corrected by [`holm`] over the rows of the same level.
     pub mcnemar_p_holm: Option<f64>,
@@ -146,12 +149,12 @@ pub struct Comparison {
 type Key = (Cell, usize);
 
 impl Comparison {
-    /// Compares the trials of `a` with those of `b`. `planned` are the cells of both; `training_length` is the one that both
-    /// checkpoints share.
+    /// Compares the trials of `a` with those of `b`. `planned` are the cells of both; `training_length` is
+    /// the one that both checkpoints share.
     ///
     /// # Errors
-    /// [`Error::PromptsDiffer`] when a trial that both have run was not the same prompt in both; [`Error::Message`] when there is
-    /// no trial that both have run.
+    /// [`Error::PromptsDiffer`] when a trial that both have run was not the same prompt in both;
+    /// [`Error::Message`] when there is no trial that both have run.
     pub fn of(
         a: &[Outcome],
         b: &[Outcome],
@@ -162,7 +165,8 @@ impl Comparison {
         check_prompts(&prompts)?;
         if prompts.iter().all(|prompt| prompt.pair().is_none()) {
             return Err(Error::Message(
-                "A and B share no trial that ran in both: nothing to compare; run both on the same lengths, depths and trials"
+                "A and B share no trial that ran in both: nothing to compare; run both on the same lengths, \
+                 depths and trials"
                     .to_string(),
             ));
         }
@@ -407,7 +411,8 @@ mod tests {
             ("paired-score", Some(Ordering::Equal))
         );
         assert_eq!(all.needle_mass_difference, Some(0.25));
-        // Of three trials with the differences 0, 0.25 and 0.5, all alike in every cell: 0.25 ± 4.303 * 0.25 / √3.
+        // Of three trials with the differences 0, 0.25 and 0.5, all alike in every cell: 0.25 ± 4.303 * 0.25
+        // / √3.
         let half = 4.302_652_7 * 0.25 / 3f64.sqrt();
         let (low, high) = all.needle_mass_interval.ends().unwrap();
         assert!((low - 0.25 + half).abs() < 1e-6 && (high - 0.25 - half).abs() < 1e-6, "{low} {high}");

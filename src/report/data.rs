@@ -1,4 +1,5 @@
-//! The rows of a report for the formats that a program reads: typed values with named columns, and no form yet.
+//! The rows of a report for the formats that a program reads: typed values with named columns, and no form
+//! yet.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -8,7 +9,8 @@ use crate::error::{Error, Result};
 /// Takes one row: its values in the order of the columns, missing ones as null.
 pub type Visit<'a> = &'a mut dyn FnMut(&Map<String, Value>) -> Result<()>;
 
-/// Rows of one type. Values are made of a row when it is visited, so that a large table costs no more memory than its rows.
+/// Rows of one type. Values are made of a row when it is visited, so that a large table costs no more memory
+/// than its rows.
 pub struct Rows {
     columns: Vec<String>,
     visit: Box<dyn Fn(Visit<'_>) -> Result<()>>,

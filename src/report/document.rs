@@ -1,4 +1,5 @@
-//! A report as a document: headings, text, tables and figures, for every format to write. What a format cannot show it leaves out.
+//! A report as a document: headings, text, tables and figures, for every format to write. What a format
+//! cannot show it leaves out.
 
 use super::heatmap::Heatmap;
 

@@ -20,8 +20,8 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The value as text; `short` drops what can be spared. Per cent round to 0 and 100 only when they are exactly
-    /// that: one miss in a thousand is not 100%. So do points to 0 and 100.
+    /// The value as text; `short` drops what can be spared. Per cent round to 0 and 100 only when they are
+    /// exactly that: one miss in a thousand is not 100%. So do points to 0 and 100.
     #[must_use]
     pub fn text(self, value: f64, short: bool) -> String {
         match self {
@@ -57,14 +57,15 @@ pub enum Scale {
     Diverging,
 }
 
-/// The note that rows do not sum to 1, where they do not: then a mass says little without the total that it is part of.
+/// The note that rows do not sum to 1, where they do not: then a mass says little without the total that it
+/// is part of.
 fn absolute_note(heads: &[HeadSummary]) -> Option<String> {
     let totals = || heads.iter().filter_map(|head| head.total_mass);
     let (least, most) = totals().fold((f64::INFINITY, 0f64), |(low, high), x| (low.min(x), high.max(x)));
     (least < 0.99 || most > 1.01).then(|| {
         format!(
-            "masses are absolute: rows sum to {least:.3} to {most:.3} by head, not to 1; total_mass stands beside needle_mass with \
-             --output-format csv"
+            "masses are absolute: rows sum to {least:.3} to {most:.3} by head, not to 1; total_mass stands \
+             beside needle_mass with --output-format csv"
         )
     })
 }
@@ -126,16 +127,17 @@ fn too_large(rows: usize, columns: usize) -> Option<String> {
 }
 
 impl Heatmap {
-    /// Accuracy by length (x) and depth (y, 0 on top), colours fixed to 0-1. `training_length` is marked on the x axis.
+    /// Accuracy by length (x) and depth (y, 0 on top), colours fixed to 0-1. `training_length` is marked on
+    /// the x axis.
     #[must_use]
     pub fn accuracy(cells: &[CellSummary], training_length: Option<usize>) -> Self {
         let map = of_run(cells, training_length, |cell| cell.accuracy);
         Self { title: "Accuracy by context length and depth".into(), unit: Unit::Percent, ..map }
     }
 
-    /// Needle mass by length (x) and depth (y, 0 on top), colours fixed to 0-1: the mean over a cell's trials of
-    /// [`crate::trial::Outcome::needle_mass_top`]. Under screening, where masses are absolute and may exceed 1, its share of the
-    /// row's total mass.
+    /// Needle mass by length (x) and depth (y, 0 on top), colours fixed to 0-1: the mean over a cell's trials
+    /// of [`crate::trial::Outcome::needle_mass_top`]. Under screening, where masses are absolute and may
+    /// exceed 1, its share of the row's total mass.
     #[must_use]
     pub fn needle_mass(cells: &[CellSummary], training_length: Option<usize>) -> Self {
         let screening = cells.iter().any(|cell| cell.total_mass_mean.is_some());
@@ -167,7 +169,8 @@ impl Heatmap {
         Self { title: "Needle mass by context length and depth: B - A".into(), unit: Unit::Difference, ..map }
     }
 
-    /// Needle mass by layer (y, 0 on top) and query head (x) in one cell, mean over its trials, colours fixed to 0-1.
+    /// Needle mass by layer (y, 0 on top) and query head (x) in one cell, mean over its trials, colours fixed
+    /// to 0-1.
     #[must_use]
     pub fn by_layer(cell: Cell, heads: &[HeadSummary]) -> Self {
         let by_head: BTreeMap<_, _> = heads.iter().map(|head| ((head.layer, head.head), head)).collect();
@@ -200,8 +203,8 @@ impl Heatmap {
         }
     }
 
-    /// A number of every layer (y, 0 on top) and query head (x), `[layers][heads]`; a layer without numbers stays empty. The
-    /// colours reach from the smallest to the largest.
+    /// A number of every layer (y, 0 on top) and query head (x), `[layers][heads]`; a layer without numbers
+    /// stays empty. The colours reach from the smallest to the largest.
     #[must_use]
     pub fn of_heads(title: &str, numbers: &[Vec<f32>]) -> Self {
         let all = || numbers.iter().flatten().map(|&x| f64::from(x));

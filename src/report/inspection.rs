@@ -185,8 +185,8 @@ fn sizes(spec: &DecoderSpec) -> String {
 
 fn block(spec: &DecoderSpec) -> String {
     if spec.screening.is_some() {
-        return "screening tiles in place of attention, MLP and norms, head tied to the embedding, both with rows of \
-                unit length"
+        return "screening tiles in place of attention, MLP and norms, head tied to the embedding, both with \
+                rows of unit length"
             .to_string();
     }
     let mut parts = vec![

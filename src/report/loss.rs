@@ -1,7 +1,7 @@
 //! Losses of the tokens of several texts, summed up by position.
 //!
-//! The position of a prediction is the number of tokens that it is made from, from 1. Texts are the independent unit, so the
-//! interval of a mean is that of [`mean_interval`] over the means of the texts.
+//! The position of a prediction is the number of tokens that it is made from, from 1. Texts are the
+//! independent unit, so the interval of a mean is that of [`mean_interval`] over the means of the texts.
 
 use std::ops::RangeInclusive;
 
@@ -33,8 +33,8 @@ pub struct BucketLoss {
 
 /// Positions `1..=length` in buckets, ascending.
 ///
-/// Without a `count` they double, as a logarithmic axis shows them: 1, 2, 3-4, 5-8, 9-16 and so on, so that a training length
-/// that is a power of two ends one. With it they are that many of equal width, up to one.
+/// Without a `count` they double, as a logarithmic axis shows them: 1, 2, 3-4, 5-8, 9-16 and so on, so that a
+/// training length that is a power of two ends one. With it they are that many of equal width, up to one.
 #[must_use]
 pub fn position_buckets(length: usize, count: Option<usize>) -> Vec<RangeInclusive<usize>> {
     let ends: Vec<usize> = match count {
@@ -85,7 +85,8 @@ pub fn by_position(means: &[Vec<f64>], buckets: &[RangeInclusive<usize>]) -> Vec
     buckets.iter().zip(means).map(of_bucket).collect()
 }
 
-/// The mean loss of all tokens at positions up to `end`, of buckets that end there or before; `None` when there are none.
+/// The mean loss of all tokens at positions up to `end`, of buckets that end there or before; `None` when
+/// there are none.
 #[must_use]
 pub fn mean_within(buckets: &[BucketLoss], end: usize) -> Option<f64> {
     let within = buckets.iter().filter(|bucket| bucket.position_end <= end);

@@ -1,8 +1,8 @@
 //! From facts to a [`Report`]: a document for readers and typed rows for programs, whatever the format.
 //!
 //! Of outcomes first come tables: one row a cell, one a length, one overall, and what became of the needles.
-//! Missing stays missing: a value that no trial gave is `None`, never 0. Trials that failed or were skipped are counted and
-//! enter no mean. Two runs on identical prompts are compared pair by pair ([`comparison`]).
+//! Missing stays missing: a value that no trial gave is `None`, never 0. Trials that failed or were skipped
+//! are counted and enter no mean. Two runs on identical prompts are compared pair by pair ([`comparison`]).
 
 pub mod attention;
 pub mod bound;
@@ -52,7 +52,8 @@ pub struct Tally {
     pub n_skipped: usize,
     /// Share of correct answers among the trials that were scored.
     pub accuracy: Option<f64>,
-    /// Its 95 % interval: prompts of one trial number share a haystack, so these are the independent unit ([`stats::share_interval`]).
+    /// Its 95 % interval: prompts of one trial number share a haystack, so these are the independent unit
+    /// ([`stats::share_interval`]).
     pub interval: Interval,
     /// Mean of [`Outcome::needle_mass_top`].
     pub needle_mass_top_mean: Option<f64>,
@@ -138,8 +139,8 @@ pub struct CellSummary {
     pub needle_share_mean: Option<f64>,
 }
 
-/// Sums up each cell, by length and then by depth. Cells that were `planned` but have no trial yet come with `n` 0 and
-/// everything else missing.
+/// Sums up each cell, by length and then by depth. Cells that were `planned` but have no trial yet come with
+/// `n` 0 and everything else missing.
 #[must_use]
 pub fn cells(outcomes: &[Outcome], planned: &[Cell]) -> Vec<CellSummary> {
     let mut groups: BTreeMap<Cell, Vec<&Outcome>> = planned.iter().map(|&cell| (cell, Vec::new())).collect();
@@ -220,8 +221,8 @@ fn heads_of(prefix: &str, attention: &[AttentionRow]) -> Vec<HeadSummary> {
     heads.into_iter().map(summary).collect()
 }
 
-/// The last row of every trial, in order. A trial that failed is tried again by the next run, which appends a second
-/// row for it; only the last one counts.
+/// The last row of every trial, in order. A trial that failed is tried again by the next run, which appends a
+/// second row for it; only the last one counts.
 #[must_use]
 pub fn latest(outcomes: &[Outcome]) -> Vec<&Outcome> {
     let key = |outcome: &'_ Outcome| (outcome.config_hash.clone(), outcome.row_id.clone());
@@ -259,12 +260,15 @@ impl Summary {
         });
         let split = spans.map(|spans| {
             format!(
-                "looked = wrong answer, but the largest mass that a head has on the needle exceeds the largest on {spans} of its length in \
-                 the same haystack (of N spans chance does that once in N + 1); missed = wrong answer, and it does not"
+                "looked = wrong answer, but the largest mass that a head has on the needle exceeds the \
+                 largest on {spans} of its length in the same haystack (of N spans chance does that once in \
+                 N + 1); missed = wrong answer, and it does not"
             )
         });
         let wrong = (self.wrong > 0).then(|| {
-            "wrong = wrong answer, held against no such spans: its haystack has too little room for them, or they were not measured".to_string()
+            "wrong = wrong answer, held against no such spans: its haystack has too little room for them, or \
+             they were not measured"
+                .to_string()
         });
         split.into_iter().chain(wrong).collect()
     }
@@ -277,7 +281,8 @@ impl Summary {
         for outcome in &trials {
             lengths.entry(outcome.context_length).or_default().push(outcome);
         }
-        // Classified anew rather than read from the rows, so that the counts obey the rule that is printed with them.
+        // Classified anew rather than read from the rows, so that the counts obey the rule that is printed
+        // with them.
         let scored = trials.iter().filter(|outcome| outcome.status == Status::Ok);
         let findings: Vec<(Finding, &Outcome)> = scored
             .filter_map(|&outcome| {

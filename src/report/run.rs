@@ -83,7 +83,8 @@ fn intervals(summary: &Summary) -> Vec<String> {
     let given = all().any(|interval| interval.ends().is_some());
     let one = all().any(|interval| interval == Interval::Withheld(Withheld::OneGroup));
     let given = given.then(|| {
-        "95% CI: Wilson's, for as many independent prompts as those of a row are worth: the prompts of a trial share a haystack"
+        "95% CI: Wilson's, for as many independent prompts as those of a row are worth: the prompts of a \
+         trial share a haystack"
             .to_string()
     });
     let one = one.then(|| {

@@ -45,7 +45,8 @@ pub struct LengthSpeed {
     pub decode_tokens_per_second: Option<Spread>,
     /// Share of the prompt's time that was spent in attention, 0 to 1.
     pub attention_share: Option<Spread>,
-    /// Speed of the linear maps of the blocks while the prompt is read, over that of the best matrix multiply alone.
+    /// Speed of the linear maps of the blocks while the prompt is read, over that of the best matrix multiply
+    /// alone.
     pub gemm_peak_share: Option<Spread>,
     /// Operations a second of the best matrix multiply alone.
     pub gemm_rate: Option<Spread>,

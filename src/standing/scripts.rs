@@ -81,8 +81,8 @@ pub(super) fn is_styled(c: char) -> bool {
     matches!(c,
         '\u{132}'..='\u{133}' | '\u{1C4}'..='\u{1CC}' | '\u{1F1}'..='\u{1F3}' | '\u{2102}'..='\u{2116}'
         | '\u{2119}'..='\u{211D}' | '\u{2124}'..='\u{2131}' | '\u{2160}'..='\u{217F}'
-        | '\u{2E80}'..='\u{2FDF}' | '\u{FB00}'..='\u{FDFF}' | '\u{FE50}'..='\u{FEFC}' | '\u{FF01}'..='\u{FFEF}'
-        | '\u{1D400}'..='\u{1D7FF}')
+        | '\u{2E80}'..='\u{2FDF}' | '\u{FB00}'..='\u{FDFF}' | '\u{FE50}'..='\u{FEFC}'
+        | '\u{FF01}'..='\u{FFEF}' | '\u{1D400}'..='\u{1D7FF}')
 }
 
 /// Whether nothing is seen of it: soft hyphens, joiners, directions, variation selectors, byte order marks;

@@ -13,7 +13,8 @@ use crate::report::speed::LengthSpeed;
 /// Name of the file of a measurement.
 pub const BENCH_JSON: &str = "bench.json";
 
-/// Writes the file into a directory, in the place of one that is there: the lengths, and what was measured under `about`.
+/// Writes the file into a directory, in the place of one that is there: the lengths, and what was measured
+/// under `about`.
 ///
 /// # Errors
 /// [`Error::File`] or [`Error::Output`] when it cannot be written.

@@ -1,13 +1,13 @@
-//! The tables of a run as CSV: `results.csv`, `attention.csv` and `tokens.csv` grow while the run lasts and are read
-//! again later.
+//! The tables of a run as CSV: `results.csv`, `attention.csv` and `tokens.csv` grow while the run lasts and
+//! are read again later.
 //!
-//! The format is RFC 4180 with `\n` line ends: fields with commas, quotes or line ends stand in quotes, a missing value
-//! is an empty field, and floats have as many digits as it takes to read the same number again.
+//! The format is RFC 4180 with `\n` line ends: fields with commas, quotes or line ends stand in quotes, a
+//! missing value is an empty field, and floats have as many digits as it takes to read the same number again.
 //!
 //! A table that another program has saved again is read where nothing was lost.
 //!
-//! A crash can tear the last record. A record is whole when its line end stands outside quotes; what follows the last
-//! whole record is dropped when the table is opened to continue it, and passed over when it is read.
+//! A crash can tear the last record. A record is whole when its line end stands outside quotes; what follows
+//! the last whole record is dropped when the table is opened to continue it, and passed over when it is read.
 
 mod saved_again;
 
@@ -29,7 +29,8 @@ use crate::trial::{AttentionRow, Outcome, TokenRow};
 
 /// A row of a table on disk. Its columns are its fields, in their order.
 pub trait Row: Serialize + DeserializeOwned + Default {
-    /// Columns of text, which no other program's spelling of a number, a truth value or a missing value is looked for in.
+    /// Columns of text, which no other program's spelling of a number, a truth value or a missing value is
+    /// looked for in.
     const TEXT: &'static [&'static str];
 
     /// The row as it was before an empty text became an empty field.
@@ -38,7 +39,8 @@ pub trait Row: Serialize + DeserializeOwned + Default {
         self
     }
 
-    /// What another program has changed in the row so that it cannot be what was written; `None` where nothing shows.
+    /// What another program has changed in the row so that it cannot be what was written; `None` where
+    /// nothing shows.
     fn problem(&self) -> Option<String> {
         None
     }
@@ -70,7 +72,8 @@ impl Row for Outcome {
             .or_else(|| saved_again::digits_problem("expected_answer", &self.expected_answer, &self.needle))
             .or_else(|| {
                 let lost = self.config_hash.len() == HASH && !self.config_hash.starts_with(&self.run_id);
-                lost.then(|| format!("run_id {:?} does not begin config_hash: it was taken for a number", self.run_id))
+                lost.then(|| format!("run_id {:?} does not begin config_hash: it was taken for a \
+                                      number", self.run_id))
             })
     }
 }
@@ -97,8 +100,8 @@ impl Row for TokenRow {
     }
 }
 
-/// A table that grows: rows reach the disk before [`Self::append`] returns, and an interrupted write never spoils
-/// those before it. The file is locked against a second writer while this lives.
+/// A table that grows: rows reach the disk before [`Self::append`] returns, and an interrupted write never
+/// spoils those before it. The file is locked against a second writer while this lives.
 #[derive(Debug)]
 pub struct Appender<R> {
     path: PathBuf,
@@ -110,11 +113,12 @@ pub struct Appender<R> {
 }
 
 impl<R: Row> Appender<R> {
-    /// Opens the table to continue it, or begins it. A record torn by a crash is cut off (see [`Self::dropped_bytes`]).
+    /// Opens the table to continue it, or begins it. A record torn by a crash is cut off (see
+    /// [`Self::dropped_bytes`]).
     ///
     /// # Errors
-    /// [`Error::Columns`] when the table has other columns; [`Error::File`] when it cannot be read or written, or
-    /// another process is writing to it.
+    /// [`Error::Columns`] when the table has other columns; [`Error::File`] when it cannot be read or
+    /// written, or another process is writing to it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let cannot = |what: &str| {
@@ -160,7 +164,8 @@ impl<R: Row> Appender<R> {
         &self.path
     }
 
-    /// Whether the file still stands under its name. One that was removed or replaced takes rows that nobody will find.
+    /// Whether the file still stands under its name. One that was removed or replaced takes rows that nobody
+    /// will find.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
         self.file
@@ -184,7 +189,8 @@ impl<R: Row> Appender<R> {
     /// Appends `rows` with one write and one sync.
     ///
     /// # Errors
-    /// [`Error::Output`] when they cannot be written, as on a full disk; the table then ends with the row before them.
+    /// [`Error::Output`] when they cannot be written, as on a full disk; the table then ends with the row
+    /// before them.
     pub fn append(&mut self, rows: &[R]) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
@@ -195,13 +201,15 @@ impl<R: Row> Appender<R> {
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         write_whole(&mut self.file, &mut self.len, bytes).map_err(|e| {
-            let remedy = "everything before it is kept; make room or mend the disk, then run the same command again to go on";
+            let remedy = "everything before it is kept; make room or mend the disk, then run the same \
+                          command again to go on";
             Error::output(&self.path, format!("cannot append: {}; {remedy}", error::reason(&e)))
         })
     }
 }
 
-/// Refuses a name under which no table may be written: through a link rows would go to a file outside of the directory.
+/// Refuses a name under which no table may be written: through a link rows would go to a file outside of the
+/// directory.
 fn check_place(path: &Path) -> Result<()> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     let found = match metadata.file_type() {
@@ -275,8 +283,8 @@ pub fn read<R: Row>(path: impl AsRef<Path>) -> Result<Vec<R>> {
 /// Reads a table row by row, for those that do not fit into memory; a torn last record is passed over.
 ///
 /// # Errors
-/// [`Error::Columns`] when the table has other columns; [`Error::File`] when it cannot be read, and with the line when
-/// a row cannot be understood.
+/// [`Error::Columns`] when the table has other columns; [`Error::File`] when it cannot be read, and with the
+/// line when a row cannot be understood.
 pub fn rows<R: Row>(path: impl AsRef<Path>) -> Result<impl Iterator<Item = Result<R>>> {
     let path = path.as_ref().to_path_buf();
     let cannot_read = |e: io::Error| {
@@ -375,7 +383,8 @@ fn is_written_here<R: Row>(mut file: &File) -> io::Result<bool> {
     Ok(found == header.as_bytes())
 }
 
-/// A reader over the first `len` bytes and where its columns stand; a table that a crash left without a header has no rows.
+/// A reader over the first `len` bytes and where its columns stand; a table that a crash left without a
+/// header has no rows.
 fn layout<R: Row, F: Read + Seek>(
     path: &Path,
     mut file: F,
@@ -414,8 +423,8 @@ fn bad_row(path: &Path, error: &csv::Error) -> Error {
 /// Bytes of a record, at most: a whole one is in memory at a time.
 const LONGEST_RECORD: u64 = 16 << 20;
 
-/// Bytes up to and including the last line end outside quotes. A quote inside a quoted field is doubled, so counting
-/// quotes tells where a field ends.
+/// Bytes up to and including the last line end outside quotes. A quote inside a quoted field is doubled, so
+/// counting quotes tells where a field ends.
 fn whole_records(mut reader: impl BufRead) -> io::Result<u64> {
     let (mut position, mut whole, mut quoted) = (0, 0, false);
     loop {

@@ -1,7 +1,8 @@
-//! The directory of a run: `run.json` says what ran, `results.csv` is the record, `attention.csv` and `tokens.csv` go with it.
+//! The directory of a run: `run.json` says what ran, `results.csv` is the record, `attention.csv` and
+//! `tokens.csv` go with it.
 //!
-//! A trial's rows of the long tables reach the disk before its row of `results.csv`, which makes it count. Rows of a trial
-//! that a crash left without one are removed when the run goes on.
+//! A trial's rows of the long tables reach the disk before its row of `results.csv`, which makes it count.
+//! Rows of a trial that a crash left without one are removed when the run goes on.
 
 use std::collections::HashSet;
 use std::fs;
@@ -148,7 +149,8 @@ impl RunDirectory {
     /// Opens the directory to begin a run or to continue it.
     ///
     /// # Errors
-    /// [`Error::PlanChanged`] when it holds results of another plan; [`Error::File`] when it cannot be written.
+    /// [`Error::PlanChanged`] when it holds results of another plan; [`Error::File`] when it cannot be
+    /// written.
     pub fn open(directory: &Path, record: &RunRecord, keep_tokens: bool) -> Result<Self> {
         make(directory)?;
         is_known(directory, record)?;
@@ -203,7 +205,8 @@ impl TrialSink for RunDirectory {
 }
 
 impl RunDirectory {
-    /// Refuses to go on where what is written to no longer stands under its name, and saves the rows of the open files.
+    /// Refuses to go on where what is written to no longer stands under its name, and saves the rows of the
+    /// open files.
     fn check_in_place(&self) -> Result<()> {
         let tokens = self.tokens.as_ref().is_none_or(Appender::is_in_place);
         if self.results.is_in_place() && self.attention.is_in_place() && tokens {
@@ -237,7 +240,8 @@ impl RunDirectory {
     }
 }
 
-/// A new directory for what cannot stay in `directory`: beside it, or where that cannot be made among temporary files.
+/// A new directory for what cannot stay in `directory`: beside it, or where that cannot be made among
+/// temporary files.
 pub(crate) fn rescue_place(directory: &Path) -> io::Result<PathBuf> {
     let name = directory.file_name().map_or("results".into(), |name| name.to_string_lossy());
     let beside = directory.parent().map(Path::to_path_buf);
@@ -273,8 +277,8 @@ fn check_own(directory: &Path, outcomes: &[Outcome], record: &RunRecord) -> Resu
         Some(row) => Err(Error::file(
             directory.join(RESULTS_CSV),
             format!(
-                "{} of {} rows are of another run, the first of them {} (config_hash {}, this run has {own}); remove \
-                 them, or use another directory with -o",
+                "{} of {} rows are of another run, the first of them {} (config_hash {}, this run has \
+                 {own}); remove them, or use another directory with -o",
                 foreign.len(),
                 outcomes.len(),
                 row.row_id,
@@ -284,8 +288,8 @@ fn check_own(directory: &Path, outcomes: &[Outcome], record: &RunRecord) -> Resu
     }
 }
 
-/// Whether the directory is that of this plan already. It may also be new, or that of a plan without results, as when the
-/// weights turned out to be damaged: there is nothing to protect then.
+/// Whether the directory is that of this plan already. It may also be new, or that of a plan without results,
+/// as when the weights turned out to be damaged: there is nothing to protect then.
 ///
 /// # Errors
 /// When it holds results of another plan, or of one that cannot be known.
@@ -332,7 +336,8 @@ impl TrialRow for TokenRow {
 /// Rows that are copied with one write.
 const PRUNE_BATCH: usize = 4096;
 
-/// Removes the rows of trials that are not in `kept`, if there are any, and writes a table that another program has saved as it should be.
+/// Removes the rows of trials that are not in `kept`, if there are any, and writes a table that another
+/// program has saved as it should be.
 fn prune<R: TrialRow>(path: &Path, kept: &HashSet<String>) -> Result<()> {
     if !path.exists() {
         return Ok(());

@@ -1,4 +1,5 @@
-//! A run that is read to be shown: `run.json` and `results.csv` as data of somebody else, which may say anything.
+//! A run that is read to be shown: `run.json` and `results.csv` as data of somebody else, which may say
+//! anything.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -23,8 +24,8 @@ impl StoredRun {
     /// Reads a run's directory.
     ///
     /// # Errors
-    /// [`Error::File`] when it holds no run, is damaged, or mixes rows of several runs, and [`Error::Columns`] for a table with
-    /// other columns.
+    /// [`Error::File`] when it holds no run, is damaged, or mixes rows of several runs, and
+    /// [`Error::Columns`] for a table with other columns.
     pub fn read(directory: &Path) -> Result<Self> {
         let record = RunRecord::read(directory)?;
         let path = directory.join(RESULTS_CSV);

@@ -1,4 +1,5 @@
-//! The directory of a training: a checkpoint in Hugging Face's layout, the table of its steps, and what to go on from.
+//! The directory of a training: a checkpoint in Hugging Face's layout, the table of its steps, and what to go
+//! on from.
 //!
 //! | file | |
 //! |---|---|
@@ -7,8 +8,8 @@
 //! | `training.json` | everything that is needed to repeat the training |
 //! | `training-state.safetensors` | parameters, moments and step, for `--resume` |
 //!
-//! Each file takes the place of the one before it in a single step, so a training that ends at any moment goes on from the last
-//! state that was saved.
+//! Each file takes the place of the one before it in a single step, so a training that ends at any moment
+//! goes on from the last state that was saved.
 
 use std::fmt::Write as _;
 use std::fs::{File, TryLockError};
@@ -139,8 +140,8 @@ impl TrainingDirectory {
             .map_err(|error| Error::file(&file, format!("broken JSON ({error}); begin in another `output`")))
     }
 
-    /// Writes `config.json`. Where it says `bfloat16`, the weights of the checkpoint are rounded when they are written; what training
-    /// goes on from stays as it is.
+    /// Writes `config.json`. Where it says `bfloat16`, the weights of the checkpoint are rounded when they
+    /// are written; what training goes on from stays as it is.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -156,8 +157,8 @@ impl TrainingDirectory {
         Ok(())
     }
 
-    /// Where to write, when the directory is no longer that of this training: again to its place when nothing is there, else
-    /// beside it.
+    /// Where to write, when the directory is no longer that of this training: again to its place when nothing
+    /// is there, else beside it.
     fn other_place(&self) -> Result<Option<Self>> {
         let found = files::read(&self.path.join(TRAINING_JSON), MOST_BYTES).ok();
         if found.is_some() && found.as_ref() == self.fixed.first().map(|(_, bytes)| bytes) {
@@ -192,13 +193,14 @@ impl TrainingDirectory {
     /// Writes table, checkpoint and state.
     ///
     /// # Errors
-    /// When they cannot be written, and when the directory was removed or replaced meanwhile: what is to be saved is safe then.
+    /// When they cannot be written, and when the directory was removed or replaced meanwhile: what is to be
+    /// saved is safe then.
     pub fn save(&self, state: &State, layout: &Layout) -> Result<()> {
         let Some(other) = self.other_place()? else { return self.save_all(state, layout) };
         other.save_all(state, layout)?;
         let problem = format!(
-            "the directory was removed or replaced while the training went on; all {} steps are in {} now, where \
-             `resume` goes on",
+            "the directory was removed or replaced while the training went on; all {} steps are in {} now, \
+             where `resume` goes on",
             state.step,
             other.path.display()
         );

@@ -10,7 +10,8 @@ use crate::rng::Rng;
 /// Where training begins.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Initial {
-    /// Standard deviation of matrices; those that write to the residual stream get it over `sqrt(2 layers)` (GPT-2).
+    /// Standard deviation of matrices; those that write to the residual stream get it over `sqrt(2 layers)`
+    /// (GPT-2).
     pub range: f64,
     /// Number of layers.
     pub layers: usize,
@@ -18,14 +19,15 @@ pub struct Initial {
     pub ssmax_scale: f64,
 }
 
-/// Draws every parameter of `model`, each by a generator of its own: a tensor that two models have in common is the same in
-/// both.
+/// Draws every parameter of `model`, each by a generator of its own: a tensor that two models have in common
+/// is the same in both.
 #[must_use]
 pub fn initial(model: &dyn Trainable, seed: u64) -> Vec<f32> {
     model.layout().tensors().iter().flat_map(|tensor| model.initial(tensor, seed)).collect()
 }
 
-/// The parameters of a checkpoint; scales and multipliers that it does not have are drawn as for a training from scratch.
+/// The parameters of a checkpoint; scales and multipliers that it does not have are drawn as for a training
+/// from scratch.
 ///
 /// # Errors
 /// [`Error::Tensor`] when a tensor has another shape, and [`Error::InvalidValue`] when one is missing.

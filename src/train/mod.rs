@@ -1,10 +1,11 @@
-//! Training decoders and Multiscreen models from scratch or from a checkpoint, on needles and on key-value lines.
+//! Training decoders and Multiscreen models from scratch or from a checkpoint, on needles and on key-value
+//! lines.
 //!
-//! Gradients are computed by hand over plain f32 buffers: each forward pass ([`decoder`], [`multiscreen`]) has its
-//! backward pass beside it,
-//! so nothing can cut a gradient in silence, and finite differences and PyTorch's gradients hold both together in tests.
-//! Sequences are independent of each other, so each is one thread's; the gradients of a few groups of sequences are summed
-//! in a fixed order, which makes a training the same on any number of threads.
+//! Gradients are computed by hand over plain f32 buffers: each forward pass ([`decoder`], [`multiscreen`])
+//! has its backward pass beside it, so nothing can cut a gradient in silence, and finite differences and
+//! PyTorch's gradients hold both together in tests. Sequences are independent of each other, so each is one
+//! thread's; the gradients of a few groups of sequences are summed in a fixed order, which makes a training
+//! the same on any number of threads.
 
 pub mod data;
 pub mod decoder;
@@ -34,7 +35,8 @@ pub trait Trainable: Send + Sync {
     /// The values that a tensor has before training, drawn by `seed`.
     fn initial(&self, tensor: &TensorLayout, seed: u64) -> Vec<f32>;
 
-    /// What computes losses and gradients of one sequence after the other, each on as many tokens as the model is trained on.
+    /// What computes losses and gradients of one sequence after the other, each on as many tokens as the
+    /// model is trained on.
     fn worker(&self) -> Box<dyn Worker + '_>;
 
     /// The learned scales s in use, of all layers and heads.
@@ -51,7 +53,8 @@ pub trait Worker: Send {
     /// The cross entropy of each of `tokens` after the first, in nats.
     ///
     /// # Errors
-    /// [`Error::Compute`] when the number of tokens is not that of the model, or one is not in its vocabulary.
+    /// [`Error::Compute`] when the number of tokens is not that of the model, or one is not in its
+    /// vocabulary.
     fn losses(&mut self, parameters: &[f32], tokens: &[u32]) -> Result<Vec<f32>>;
 
     /// The same, and adds to `gradients` those of the sum of the losses, each times its factor.
@@ -80,8 +83,8 @@ fn check_tokens(tokens: &[u32], rows: usize, vocab: usize) -> Result<()> {
     }
 }
 
-/// The cross entropy of every token after the first; the rows of `logits`, `vocab` numbers each, become the gradient of the
-/// losses, each times its factor.
+/// The cross entropy of every token after the first; the rows of `logits`, `vocab` numbers each, become the
+/// gradient of the losses, each times its factor.
 fn cross_entropies(logits: &mut [f32], vocab: usize, tokens: &[u32], factors: &[f32]) -> Vec<f32> {
     let rows = logits.chunks_exact_mut(vocab).zip(&tokens[1..]);
     rows.zip(factors).map(|((row, &target), &factor)| cross_entropy(row, target as usize, factor)).collect()

@@ -45,7 +45,8 @@ pub struct TrainingOptions {
     pub init: Option<String>,
     /// Attention variant of the global layers; when absent that of the checkpoint, or softmax.
     pub variant: Option<String>,
-    /// `s` of every head at the beginning; when absent `1 / mean(ln n)` over the training length, the average temperature of Softmax.
+    /// `s` of every head at the beginning; when absent `1 / mean(ln n)` over the training length, the average
+    /// temperature of Softmax.
     pub ssmax_init: Option<f64>,
     /// Step behind which the variant is swapped in; the steps up to it train plain Softmax.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -186,7 +187,8 @@ impl TrainingPlan {
         }))
     }
 
-    /// The options with the hashes of everything that they name: what must be the same for a training to be the same.
+    /// The options with the hashes of everything that they name: what must be the same for a training to be
+    /// the same.
     ///
     /// # Errors
     /// When the checkpoint cannot be read.

@@ -164,8 +164,9 @@ impl Default for Sizes {
     }
 }
 
-/// The deviation at which a row of a matrix times a normed residual stream keeps its size: `1 / sqrt(hidden_size)`. Much less,
-/// such as the 0.02 that suits widths of thousands, makes a small model learn to retrieve several times later.
+/// The deviation at which a row of a matrix times a normed residual stream keeps its size:
+/// `1 / sqrt(hidden_size)`. Much less, such as the 0.02 that suits widths of thousands, makes a small model
+/// learn to retrieve several times later.
 #[must_use]
 pub fn initializer_range(hidden_size: usize) -> f64 {
     1.0 / (hidden_size as f64).sqrt()

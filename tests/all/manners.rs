@@ -1,4 +1,5 @@
-//! What the command line is like to live with: forms for programs, completions, the manual, and lines that fit.
+//! What the command line is like to live with: forms for programs, completions, the manual, and lines that
+//! fit.
 
 use crate::common;
 

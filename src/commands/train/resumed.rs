@@ -9,8 +9,8 @@ use crate::cli::{SaveDtype, TrainArgs, TrainedFamily};
 use crate::error::{Error, Result};
 use crate::train::TrainingOptions;
 
-/// The flags of the training that goes on in the directory: those that were typed, and else what is stored. `settings` and
-/// `about` are those of its record.
+/// The flags of the training that goes on in the directory: those that were typed, and else what is stored.
+/// `settings` and `about` are those of its record.
 pub(super) fn flags(
     args: &TrainArgs,
     given: &[(String, String)],
@@ -67,7 +67,8 @@ fn is_multiscreen(settings: &Value) -> bool {
     settings["sizes"].get("key_dim").is_some()
 }
 
-/// Sets an option, at the top or in one of its groups, to what was typed. A flag that is no option changes nothing.
+/// Sets an option, at the top or in one of its groups, to what was typed. A flag that is no option changes
+/// nothing.
 fn put(merged: &mut Value, typed: &Value, key: &str) {
     for group in ["", "/sizes", "/training"] {
         let typed = typed.pointer(group).and_then(Value::as_object);
@@ -85,7 +86,8 @@ fn set(options: &mut Map<String, Value>, key: &str, value: Option<&Value>) {
     };
 }
 
-/// Whether the weights in the directory are written in bf16. What is wrong with it is said where it is read to go on.
+/// Whether the weights in the directory are written in bf16. What is wrong with it is said where it is read
+/// to go on.
 fn is_rounded(directory: &Path) -> bool {
     let text = fs::read(directory.join("config.json")).unwrap_or_default();
     serde_json::from_slice::<Value>(&text).is_ok_and(|config| config["dtype"] == "bfloat16")

@@ -1,7 +1,8 @@
-//! A heatmap as text: coloured blocks with the values in them, or numbers and a ramp of characters without colours.
+//! A heatmap as text: coloured blocks with the values in them, or numbers and a ramp of characters without
+//! colours.
 //!
-//! The drawing is never wider than the terminal: first the cells get narrow, then the values lose digits, then the
-//! columns are broken into several blocks.
+//! The drawing is never wider than the terminal: first the cells get narrow, then the values lose digits,
+//! then the columns are broken into several blocks.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -35,7 +36,8 @@ pub fn draw(map: &Heatmap, style: &Style) -> String {
 /// Columns between heatmaps that stand side by side.
 const GAP: usize = 3;
 
-/// Draws heatmaps, as many side by side as have room for it and the others under them; every line ends with a line end.
+/// Draws heatmaps, as many side by side as have room for it and the others under them; every line ends with a
+/// line end.
 #[must_use]
 pub fn draw_beside(maps: &[Heatmap], style: &Style) -> String {
     let part = |count: usize| {
@@ -217,7 +219,8 @@ fn color(map: &Heatmap, position: f64, style: &Style) -> Rgb {
     }
 }
 
-/// The character whose ink grows with `position`; of a difference with its size, since the value shows the sign.
+/// The character whose ink grows with `position`; of a difference with its size, since the value shows the
+/// sign.
 fn ramp(map: &Heatmap, position: f64, style: &Style) -> char {
     let ink = match map.scale {
         Scale::Sequential => position,
@@ -309,11 +312,13 @@ n = 2 per cell
         assert_eq!(lines[3], "depth %    1k │   8k");
         assert_eq!(
             lines[4],
-            "      0 \x1b[48;2;12;215;159;38;2;0;0;0m 100% \x1b[0m│\x1b[48;2;240;73;110;38;2;0;0;0m   0% \x1b[0m"
+            "      0 \x1b[48;2;12;215;159;38;2;0;0;0m 100% \x1b[0m│\x1b[48;2;240;73;110;38;2;0;0;0m   \
+             0% \x1b[0m"
         );
         assert_eq!(
             lines[5],
-            "     50 \x1b[48;2;235;184;57;38;2;0;0;0m  50% \x1b[0m│\x1b[48;2;158;158;158;38;2;0;0;0m  ·   \x1b[0m"
+            "     50 \x1b[48;2;235;184;57;38;2;0;0;0m  50% \x1b[0m│\x1b[48;2;158;158;158;38;2;0;0;0m  \
+             ·   \x1b[0m"
         );
     }
 
@@ -435,13 +440,19 @@ n = 2 per cell
             width in 20usize..140,
             columns in 1usize..40,
             rows in 1usize..4,
-            seed in proptest::collection::vec((proptest::option::weighted(0.8, 0.0..20000.0f64), 0usize..2000), 160),
+            seed in proptest::collection::vec(
+                (proptest::option::weighted(0.8, 0.0..20000.0f64), 0usize..2000),
+                160,
+            ),
             mark in proptest::option::of(0usize..41),
             percent: bool,
             style in 0usize..6,
         ) {
             let (color, charset) = STYLES[style];
-            let cell = |i: usize| seed[i % seed.len()].0.map(|value| HeatCell { value, n: seed[i % seed.len()].1 });
+            let cell = |i: usize| {
+                let (value, n) = seed[i % seed.len()];
+                value.map(|value| HeatCell { value, n })
+            };
             let map = Heatmap {
                 title: "Needle mass of a title long enough to be wrapped on narrow terminals".into(),
                 x_label: "context length (tokens)".into(),
@@ -456,7 +467,8 @@ n = 2 per cell
                 notes: vec!["3 failed trials are left out of this picture".into()],
             };
             let style = Style { color, charset, palette: RAG, width, csv_safe: false };
-            for drawing in [draw(&map, &style), draw_beside(&[map.clone(), map.clone(), map.clone()], &style)] {
+            let three = [map.clone(), map.clone(), map.clone()];
+            for drawing in [draw(&map, &style), draw_beside(&three, &style)] {
                 for line in visible(&drawing).lines() {
                     prop_assert!(line.width() <= width, "{} > {width}: {line:?}", line.width());
                 }

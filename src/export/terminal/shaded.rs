@@ -1,7 +1,9 @@
-//! A prompt's text with every token shaded by the attention it received, so that one sees where the model looked.
+//! A prompt's text with every token shaded by the attention it received, so that one sees where the model
+//! looked.
 //!
-//! The scale is logarithmic over [`DECADES`] powers of ten below the largest mass: a needle that holds a hundredth of
-//! what the first token holds is still seen. Long stretches that hold little are folded into one line.
+//! The scale is logarithmic over [`DECADES`] powers of ten below the largest mass: a needle that holds a
+//! hundredth of what the first token holds is still seen. Long stretches that hold little are folded into one
+//! line.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -18,9 +20,9 @@ const CONTEXT: usize = 8;
 
 /// Draws the prompt with its legend.
 ///
-/// With colours the background is the mass (purple to yellow, whatever the palette of heatmaps: mass has no good or
-/// bad end), needles are underlined and values bold. Without, needles stand in `[[..]]`, values in `**..**`, and the mass
-/// of a token stands behind it in `{..}` when it is at least [`threshold`].
+/// With colours the background is the mass (purple to yellow, whatever the palette of heatmaps: mass has no
+/// good or bad end), needles are underlined and values bold. Without, needles stand in `[[..]]`, values in
+/// `**..**`, and the mass of a token stands behind it in `{..}` when it is at least [`threshold`].
 #[must_use]
 pub fn draw(tokens: &[ShadedToken], style: &Style) -> String {
     let threshold = threshold(tokens);
@@ -43,8 +45,8 @@ pub fn draw(tokens: &[ShadedToken], style: &Style) -> String {
     flow.lines.join("\n") + "\n"
 }
 
-/// The mass from which a token is worth showing: a hundredth of the largest, and at least twice the mean, which is what
-/// attention spread evenly would give.
+/// The mass from which a token is worth showing: a hundredth of the largest, and at least twice the mean,
+/// which is what attention spread evenly would give.
 #[must_use]
 pub fn threshold(tokens: &[ShadedToken]) -> f64 {
     let total: f64 = tokens.iter().map(|token| token.mass).sum();
@@ -179,8 +181,8 @@ impl Flow<'_> {
         }
     }
 
-    /// Adds `text`, which has no line ends, with the escape `codes`. It begins a new line when it does not fit, and is
-    /// broken when it does not fit into one.
+    /// Adds `text`, which has no line ends, with the escape `codes`. It begins a new line when it does not
+    /// fit, and is broken when it does not fit into one.
     fn put(&mut self, text: &str, codes: &str) {
         let text = self.style.clean(text);
         if self.used + text.width() > self.style.columns() && self.used > 0 {
@@ -329,7 +331,9 @@ Ask:
         ) {
             let tokens: Vec<_> = texts
                 .into_iter()
-                .map(|(text, mass, in_needle, in_value)| ShadedToken { text, mass: mass.powi(8), in_needle, in_value })
+                .map(|(text, mass, in_needle, in_value)| {
+                    ShadedToken { text, mass: mass.powi(8), in_needle, in_value }
+                })
                 .collect();
             let charset = if ascii { Charset::Ascii } else { Charset::Unicode };
             let drawing = draw(&tokens, &Style { color, charset, palette: RAG, width, csv_safe: false });

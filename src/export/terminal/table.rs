@@ -28,7 +28,8 @@ pub(super) fn draw(header: &[String], rows: &[Vec<String>], style: &Style) -> St
     }
 }
 
-/// A table whose columns stand in parts that fit the width, under each other; the first column stands in all of them.
+/// A table whose columns stand in parts that fit the width, under each other; the first column stands in all
+/// of them.
 pub(super) fn draw_parts(table: &Table, style: &Style) -> String {
     const COLUMN: usize = 11;
     let columns = table.header.len().saturating_sub(1);

@@ -1,8 +1,9 @@
 //! Tables that another program has read and saved again.
 //!
-//! What such a program does without loss is undone: a byte order mark, other line ends and quotes, columns in another order, a column of
-//! row numbers, `12.0` for 12, `True` for true, `NaN` for a missing value, empty rows at the end. What it may have lost is refused with
-//! a message that says what has changed. Digits that a program cut off without another trace are not seen.
+//! What such a program does without loss is undone: a byte order mark, other line ends and quotes, columns in
+//! another order, a column of row numbers, `12.0` for 12, `True` for true, `NaN` for a missing value, empty
+//! rows at the end. What it may have lost is refused with a message that says what has changed. Digits that a
+//! program cut off without another trace are not seen.
 
 use std::borrow::Cow;
 
@@ -64,7 +65,8 @@ fn is_row_number(name: &str) -> bool {
             .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// A field that is no text, as this program writes it: words for a missing value are empty, truth values are lower case.
+/// A field that is no text, as this program writes it: words for a missing value are empty, truth values are
+/// lower case.
 pub(super) fn plain(field: &str) -> Cow<'_, str> {
     match field.trim() {
         "NaN" | "nan" | "NA" | "N/A" | "#N/A" | "<NA>" | "NULL" | "null" | "None" => Cow::Borrowed(""),
@@ -75,7 +77,8 @@ pub(super) fn plain(field: &str) -> Cow<'_, str> {
     }
 }
 
-/// `12` of `12.0`: what programs without missing whole numbers make of a whole number. `None` where that is not all that has changed.
+/// `12` of `12.0`: what programs without missing whole numbers make of a whole number. `None` where that is
+/// not all that has changed.
 pub(super) fn whole(field: &str) -> Option<&str> {
     /// Digits that a double holds exactly.
     const DIGITS: usize = 15;
@@ -93,7 +96,8 @@ pub(super) fn key_problem(row_id: &str) -> Option<String> {
     match parts.as_slice() {
         [length, percent, trial] if whole(length) && depth(percent) && whole(trial) => None,
         _ => Some(format!(
-            "row_id is {row_id:?}, no length:depth:trial; a spreadsheet takes it for a time: restore the table, or import it as text"
+            "row_id is {row_id:?}, no length:depth:trial; a spreadsheet takes it for a time: restore the \
+             table, or import it as text"
         )),
     }
 }
@@ -103,11 +107,15 @@ pub(super) fn digits_problem(column: &str, found: &str, expected_in: &str) -> Op
     let number = |part: &str| !part.is_empty() && part.parse::<f64>().is_ok();
     let lost = found.split('|').all(|part| number(part) && !expected_in.contains(part));
     lost.then(|| {
-        format!("{column} is {found:?}, which is not in {expected_in:?}: its digits were changed; restore the table, or import it as text")
+        format!(
+            "{column} is {found:?}, which is not in {expected_in:?}: its digits were changed; restore \
+                 the table, or import it as text"
+        )
     })
 }
 
-/// Whether a number was rounded to a fixed number of digits, as `0.500` and `1.2E-05` were: this program writes as many digits as it takes.
+/// Whether a number was rounded to a fixed number of digits, as `0.500` and `1.2E-05` were: this program
+/// writes as many digits as it takes.
 pub(super) fn is_rounded(field: &str) -> bool {
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let fixed = |number: &str| {

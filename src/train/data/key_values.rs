@@ -14,7 +14,8 @@ const FEWEST: (f64, f64) = (2.0, 4.0);
 /// The most.
 const MOST: (f64, f64) = (3.0, 26.0);
 
-/// Lines of keys with one value each, every line with any of the keys: what a key was given last may stand far behind.
+/// Lines of keys with one value each, every line with any of the keys: what a key was given last may stand
+/// far behind.
 pub(super) fn make(make: &mut Make<'_>) -> Result<Sequence> {
     let grown = |(easy, full): (f64, f64)| (easy + (full - easy) * make.difficulty) as u64;
     let (fewest, most, digits) = (grown(FEWEST), grown(MOST), grown(DIGITS) as u32);

@@ -1,8 +1,8 @@
 //! What a model is trained on: a mixture of kinds of sequences in given shares.
 //!
-//! Sequence `i` of step `n` is a pure function of the seed, `n` and `i`, whatever was drawn before and on whichever thread, so a
-//! training goes on from any step. Texts and needle values are of [`Split::Training`] alone, from generators that evaluation
-//! never uses.
+//! Sequence `i` of step `n` is a pure function of the seed, `n` and `i`, whatever was drawn before and on
+//! whichever thread, so a training goes on from any step. Texts and needle values are of [`Split::Training`]
+//! alone, from generators that evaluation never uses.
 
 mod key_values;
 mod needles;
@@ -20,8 +20,8 @@ use crate::tokenizer::Tokenize;
 
 pub use needles::vocabulary_texts;
 
-/// Number of the recipe by which sequences are drawn. It is raised whenever the same seed gives other sequences, so that what is kept
-/// of an earlier recipe is not taken for this one's.
+/// Number of the recipe by which sequences are drawn. It is raised whenever the same seed gives other
+/// sequences, so that what is kept of an earlier recipe is not taken for this one's.
 pub const RECIPE: u32 = 2;
 
 /// One sequence to train on.
@@ -106,8 +106,9 @@ pub struct Mixture<'a> {
 }
 
 impl<'a> Mixture<'a> {
-    /// A mixture of sequences of `rows + 1` tokens; `shares` name kinds and their parts of the whole. Over the first
-    /// `curriculum` steps, values of key-value lines grow from 2 digits and 3 letters at most to what they are without one.
+    /// A mixture of sequences of `rows + 1` tokens; `shares` name kinds and their parts of the whole. Over
+    /// the first `curriculum` steps, values of key-value lines grow from 2 digits and 3 letters at most to
+    /// what they are without one.
     ///
     /// # Errors
     /// When a kind is unknown, shares are not numbers above 0, or sequences are too short for a kind.

@@ -1,5 +1,5 @@
-//! Attention of one sequence with its backward pass, over blocks of queries and the keys that they see together: what
-//! lies outside a window or in the future of a whole block is never computed.
+//! Attention of one sequence with its backward pass, over blocks of queries and the keys that they see
+//! together: what lies outside a window or in the future of a whole block is never computed.
 
 use std::ops::Range;
 

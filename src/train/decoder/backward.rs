@@ -1,5 +1,5 @@
-//! The backward pass: the forward pass from its end to its beginning, with the gradient of the loss by each value in the
-//! place of the value.
+//! The backward pass: the forward pass from its end to its beginning, with the gradient of the loss by each
+//! value in the place of the value.
 
 use super::TrainableDecoder;
 use super::workspace::Workspace;

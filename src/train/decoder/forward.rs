@@ -53,7 +53,8 @@ pub(super) fn forward(decoder: &TrainableDecoder, p: &[f32], tokens: &[u32], wor
 }
 
 impl super::Layer {
-    /// The factor on every query of every head, `[heads, t]`: the scale of attention times the multiplier of the row.
+    /// The factor on every query of every head, `[heads, t]`: the scale of attention times the multiplier of
+    /// the row.
     fn row_factors(&self, p: &[f32], attention_scale: f32, factors: &mut [f32]) {
         let (scale, bias, sizes) = (&p[self.scale.clone()], &p[self.bias.clone()], &p[self.sizes.clone()]);
         for (head, factors) in factors.chunks_exact_mut(self.logs.len()).enumerate() {

@@ -1,5 +1,5 @@
-//! The decoder of [`crate::model::decoder`] with gradients: pre-norm blocks with RMSNorm, SwiGLU, grouped heads, rotary
-//! positions, windows and norms on queries and keys as its spec says.
+//! The decoder of [`crate::model::decoder`] with gradients: pre-norm blocks with RMSNorm, SwiGLU, grouped
+//! heads, rotary positions, windows and norms on queries and keys as its spec says.
 
 mod attention;
 mod backward;
@@ -24,14 +24,16 @@ pub enum Multiplier {
     One,
     /// `ln n`.
     Log,
-    /// A learned `s` for each query head, which a step moves as far as it moves `s ln n` in the mean over the rows.
+    /// A learned `s` for each query head, which a step moves as far as it moves `s ln n` in the mean over the
+    /// rows.
     Constant,
     /// `s ln n` with a learned `s` for each query head, and `+ b` when there is a bias.
     Learned {
         /// Whether `b` is learned as well.
         bias: bool,
     },
-    /// `p_n + b` with a learned `p` for each `n`, shared by all layers and heads that have it, and a learned `b` for each query head.
+    /// `p_n + b` with a learned `p` for each `n`, shared by all layers and heads that have it, and a learned
+    /// `b` for each query head.
     Adaptive,
 }
 
@@ -77,8 +79,8 @@ struct Layer {
 }
 
 impl TrainableDecoder {
-    /// The decoder that `spec` describes, for sequences of `rows` tokens, with a multiplier for each layer; `from` says where training
-    /// begins.
+    /// The decoder that `spec` describes, for sequences of `rows` tokens, with a multiplier for each layer;
+    /// `from` says where training begins.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] naming what of the spec cannot be trained.
@@ -131,8 +133,8 @@ impl TrainableDecoder {
             let visible = |row: usize| described.window.first_visible(row)..row + 1;
             let logs: Vec<f64> = (0..rows).map(|row| (visible(row).len() as f64).ln()).collect();
             if multiplier == Multiplier::Constant {
-                // A step of AdamW moves s by the rate and s ln n by ln n times it. For the control of Scalable-Softmax to become
-                // sharp as fast as that, its multiplier moves by the mean of it.
+                // A step of AdamW moves s by the rate and s ln n by ln n times it. For the control of
+                // Scalable-Softmax to become sharp as fast as that, its multiplier moves by the mean of it.
                 layout.set_rate(&scale, (logs.iter().sum::<f64>() / rows as f64) as f32);
             }
             layers.push(Layer {
@@ -165,8 +167,8 @@ impl TrainableDecoder {
         Ok(Self { spec, rows, from, layout, embed_tokens, layers, norm, lm_head, ones: vec![1.0; rows] })
     }
 
-    /// The same parameters at the same places, with plain Softmax attention in every layer: the model before a swap. Parameters of
-    /// multipliers are there, unused, and get no gradient.
+    /// The same parameters at the same places, with plain Softmax attention in every layer: the model before
+    /// a swap. Parameters of multipliers are there, unused, and get no gradient.
     #[must_use]
     pub fn before_swap(mut self) -> Self {
         self.layers.iter_mut().for_each(|layer| layer.multiplier = Multiplier::One);

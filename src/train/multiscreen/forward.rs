@@ -40,7 +40,8 @@ pub(super) fn forward(model: &TrainableMultiscreen, p: &[f32], tokens: &[u32], w
     linear(&work.scaled, &work.table, hidden, vocab, &mut work.logits);
 }
 
-/// Rows of `width` numbers, one behind the other, over their norms; `factors` are `1 / sqrt(width)`, one a row.
+/// Rows of `width` numbers, one behind the other, over their norms; `factors` are `1 / sqrt(width)`, one a
+/// row.
 pub(super) fn unit_rows(width: usize, factors: &[f32]) -> Heads<'_> {
     Heads { stride: width, start: 0, width, norm: Some(0.0), gain: &[], rotation: (&[], &[]), factors }
 }

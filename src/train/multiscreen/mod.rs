@@ -1,4 +1,5 @@
-//! Multiscreen (arXiv 2604.01178) with gradients: layers of screening tiles between one normalised table of tokens.
+//! Multiscreen (arXiv 2604.01178) with gradients: layers of screening tiles between one normalised table of
+//! tokens.
 //!
 //! ```text
 //! x0     = e^{s_E} E[token] / |E[token]|
@@ -6,8 +7,8 @@
 //! logits = e^{s_F} x · E / |E|
 //! ```
 //!
-//! Parameters have the names and the parametrisation of public checkpoints: windows `w = e^{sw} + 1`, acceptance widths
-//! `r = 1 / (e^{sr} + 1)`.
+//! Parameters have the names and the parametrisation of public checkpoints: windows `w = e^{sw} + 1`,
+//! acceptance widths `r = 1 / (e^{sr} + 1)`.
 
 mod backward;
 mod forward;
@@ -53,7 +54,8 @@ struct Layer {
 }
 
 impl TrainableMultiscreen {
-    /// The model that `spec` describes, for sequences of `rows` tokens, whose acceptance widths begin at `sigmoid(acceptance_init)`.
+    /// The model that `spec` describes, for sequences of `rows` tokens, whose acceptance widths begin at
+    /// `sigmoid(acceptance_init)`.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when `spec` has no tiles.

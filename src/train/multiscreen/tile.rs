@@ -1,4 +1,5 @@
-//! One tile of one sequence with its backward pass, over blocks of queries and the keys within the window of one of them.
+//! One tile of one sequence with its backward pass, over blocks of queries and the keys within the window of
+//! one of them.
 
 use std::f64::consts::PI;
 use std::ops::Range;
@@ -36,8 +37,8 @@ impl Block {
         self.queries.len() * self.queries.end
     }
 
-    /// The keys that one of the queries has within a window of `reach` keys, and for each query those of its own, counted from the
-    /// first.
+    /// The keys that one of the queries has within a window of `reach` keys, and for each query those of its
+    /// own, counted from the first.
     fn keys(&self, reach: usize) -> (Range<usize>, Vec<Range<usize>>) {
         let first = |row: usize| (row + 1).saturating_sub(reach);
         let keys = first(self.queries.start)..self.queries.end;
@@ -86,7 +87,8 @@ impl Numbers {
         (PI * gamma / w, PI * (slope / w - gamma / (w * w)) * (w - 1.0))
     }
 
-    /// Softmasks `(cos(pi d / w) + 1) / 2` of distances `d < w` and their derivatives by `sw`, the nearest last; 0 beyond.
+    /// Softmasks `(cos(pi d / w) + 1) / 2` of distances `d < w` and their derivatives by `sw`, the nearest
+    /// last; 0 beyond.
     fn softmask(&self, now: &mut TileActivations) {
         let (w, t) = (self.window, now.mask.len());
         for (distance, (mask, slope)) in now.mask.iter_mut().rev().zip(now.slope.iter_mut().rev()).enumerate()
@@ -124,7 +126,8 @@ fn unit<'a>(model: &'a TrainableMultiscreen, start: usize, rotation: (&'a [f32],
     }
 }
 
-/// `tanh(n) / n` of a norm `n`, and `(1 - tanh² n - tanh(n) / n) / n²`: what TanhNorm and its derivative multiply by.
+/// `tanh(n) / n` of a norm `n`, and `(1 - tanh² n - tanh(n) / n) / n²`: what TanhNorm and its derivative
+/// multiply by.
 fn tanh_norm(n: f64) -> (f64, f64) {
     if n < 0.02 {
         let square = n * n;
