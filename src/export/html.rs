@@ -83,8 +83,8 @@ fn of_facts(facts: &[(String, String)]) -> String {
     format!("<table>\n{}</table>", facts.iter().map(row).collect::<String>())
 }
 
-/// Tokens on a background that shows their mass, on the scale of the terminal: the needle underlined, its value
-/// bold.
+/// Tokens on a background that shows their mass, on the scale of the terminal: the needle underlined, its
+/// value bold.
 fn of_prompt(tokens: &[ShadedToken]) -> String {
     let largest = tokens.iter().map(|token| token.mass).fold(0.0, f64::max);
     let span = |token: &ShadedToken| {
@@ -105,7 +105,8 @@ fn of_prompt(tokens: &[ShadedToken]) -> String {
 
 fn of_table(table: &Table, shares: &[f64]) -> String {
     let row = |tag: &str, cells: &[String], bar: &str| {
-        // No cell is broken behind a comma, so that an interval, which may stand on a line of its own, stays in one piece.
+        // No cell is broken behind a comma, so that an interval, which may stand on a line of its own, stays
+        // in one piece.
         let cell = |cell: &String| format!("<{tag}>{}</{tag}>", escaped(cell).replace(", ", ",&nbsp;"));
         let cells: String = cells.iter().map(cell).collect();
         format!("<tr>{cells}{bar}</tr>\n")
