@@ -105,10 +105,13 @@ fn of_prompt(tokens: &[ShadedToken]) -> String {
 
 fn of_table(table: &Table, shares: &[f64]) -> String {
     let row = |tag: &str, cells: &[String], bar: &str| {
-        // No cell is broken behind a comma, so that an interval, which may stand on a line of its own, stays
+        // No number is broken behind a comma, so that an interval, which may stand on a line of its own, stays
         // in one piece.
-        let cell = |cell: &String| format!("<{tag}>{}</{tag}>", escaped(cell).replace(", ", ",&nbsp;"));
-        let cells: String = cells.iter().map(cell).collect();
+        let cell = |(column, cell): (usize, &String)| match table.has_words(column) {
+            true => format!("<{tag} style=\"text-align: left\">{}</{tag}>", escaped(cell)),
+            false => format!("<{tag}>{}</{tag}>", escaped(cell).replace(", ", ",&nbsp;")),
+        };
+        let cells: String = cells.iter().enumerate().map(cell).collect();
         format!("<tr>{cells}{bar}</tr>\n")
     };
     let bar = |share: Option<&f64>| {

@@ -139,7 +139,8 @@ fn of_table(table: &Table, aligned: &str) -> String {
         let cells: Vec<_> = cells.iter().map(|cell| escaped(cell).replace('|', "\\|")).collect();
         format!("| {} |\n", cells.join(" | "))
     };
-    let aligned: String = (0..table.header.len()).map(|i| if i == 0 { "---|" } else { aligned }).collect();
+    let of_column = |column| if column == 0 || table.has_words(column) { "---|" } else { aligned };
+    let aligned: String = (0..table.header.len()).map(of_column).collect();
     let rows: String = table.rows.iter().map(|cells| row(cells)).collect();
     format!("{}|{aligned}\n{rows}", row(&table.header))
 }
@@ -155,6 +156,10 @@ mod tests {
             header: vec!["name".to_string(), "n".to_string()],
             rows: vec![vec!["a|b".to_string(), "1".to_string()]],
         };
+        let sentence = "more than any number with its interval takes";
+        let words = Table { rows: vec![vec!["a".to_string(), sentence.to_string()]], ..table.clone() };
+        let document = Document { title: "t".to_string(), blocks: vec![Block::Table(words)] };
+        assert!(text(&document).contains("|---|---|\n"), "a column of sentences is no column of numbers");
         let document = Document { title: "t".to_string(), blocks: vec![Block::Table(table)] };
         assert_eq!(text(&document), "# t\n\nwhat\n\n| name | n |\n|---|---:|\n| a\\|b | 1 |\n");
     }

@@ -57,6 +57,14 @@ impl Table {
         Self { caption: String::new(), header: header.iter().map(ToString::to_string).collect(), rows }
     }
 
+    /// Whether a column holds sentences and not numbers: one of its cells is longer than any number with its interval.
+    #[must_use]
+    pub fn has_words(&self, column: usize) -> bool {
+        const LONGEST_NUMBER: usize = 40;
+        let cells = self.rows.iter().filter_map(|row| row.get(column));
+        cells.into_iter().any(|cell| cell.chars().count() > LONGEST_NUMBER)
+    }
+
     /// The same with a caption.
     #[must_use]
     pub fn captioned(self, caption: &str) -> Self {

@@ -80,7 +80,7 @@ pub fn section(experiment: &Experiment) -> Vec<Block> {
     rows.push(compared(claim, "claimed", softmax, ssmax, |run| fading::slope(run, length), Claimed::More));
     rows.extend(equal_loss(experiment, softmax, ssmax, long));
     rows.push(sizes(experiment));
-    rows.extend(screened(experiment, softmax, ssmax, long));
+    rows.extend(screened(experiment, long));
     for claim in ["larger models and other data", "tasks that are no retrieval"] {
         rows.push(
             [claim, "claimed", "not tested: no such training here", "not tested"].map(String::from).to_vec(),
@@ -213,19 +213,16 @@ fn sizes(experiment: &Experiment) -> Vec<String> {
 }
 
 /// What was trained once: no claim, the numbers alone.
-fn screened(
-    experiment: &Experiment,
-    softmax: &Configuration,
-    ssmax: &Configuration,
-    length: usize,
-) -> Vec<Vec<String>> {
+fn screened(experiment: &Experiment, length: usize) -> Vec<Vec<String>> {
     let told = |words: &str, claim: &str, holds: &dyn Fn(&str) -> bool| {
         let found = experiment.configurations.iter().filter(|other| holds(&other.name));
         let each: Vec<String> = found
             .filter_map(|other| {
                 let run = other.runs.first()?;
-                let of = |trials: &[Outcome]| super::number(accuracy(trials, length));
-                Some(format!("{} {} and {}", other.name, of(&run.outcomes), of(&run.key_values)))
+                let [needles, lines] =
+                    [&run.outcomes, &run.key_values].map(|trials| accuracy(trials, length));
+                needles.or(lines)?;
+                Some(format!("{} {} and {}", other.name, super::number(needles), super::number(lines)))
             })
             .collect();
         let (here, verdict) = match each.is_empty() {
@@ -237,7 +234,7 @@ fn screened(
         };
         vec![words.to_string(), claim.to_string(), here, verdict.to_string()]
     };
-    let main = [&softmax.name, &ssmax.name];
+    let main: Vec<&str> = experiment.main().map(|configuration| configuration.name.as_str()).collect();
     vec![
         told("the learned s is needed, and a bias b harms", "claimed", &|name| {
             name.starts_with("ssmax-") && !name.contains("rotary")
@@ -252,7 +249,7 @@ fn screened(
             ["softmax, ", "ssmax, ", "softmax-scale, "].iter().any(|start| name.starts_with(start))
                 && name.contains("norm")
                 && !name.contains("rotary")
-                && !main.contains(&&name.to_string())
+                && !main.contains(&name)
         }),
         told("the same trained longer", "its control", &|name| name.ends_with("x steps")),
         told("the same trained on other lengths", "its control", &|name| name.contains("trained on")),
