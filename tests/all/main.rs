@@ -47,3 +47,4 @@ mod variants;
 mod version;
 mod views;
 mod warnings;
+mod width;
