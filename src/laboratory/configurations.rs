@@ -124,7 +124,8 @@ pub(super) struct Trained {
     pub(super) checkpoints: Vec<PathBuf>,
 }
 
-/// Runs every stage of a plan and reads what they made. What is to be measured as it was shipped and is not shipped is left out.
+/// Runs every stage of a plan and reads what they made. What is to be measured as it was shipped and is not
+/// shipped is left out.
 ///
 /// # Errors
 /// When a stage fails or its results cannot be read.

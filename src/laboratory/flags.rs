@@ -105,7 +105,8 @@ impl ExperimentArgs {
         flags
     }
 
-    /// Needles in prose from beyond the first grid to the farthest length, doubling: few at each, since a prompt takes minutes there.
+    /// Needles in prose from beyond the first grid to the farthest length, doubling: few at each, since a
+    /// prompt takes minutes there.
     pub(super) fn far(&self) -> Vec<String> {
         let mut flags = ["--haystack", "synthetic"].map(String::from).to_vec();
         flags.extend(self.lengths(self.longest.ilog2() + 1..=self.farthest.ilog2()));
@@ -142,10 +143,14 @@ impl ExperimentArgs {
     pub(super) fn method(&self, training: &str, trials: Trials) -> Vec<String> {
         let length = self.context_length;
         let trained = match (self.from_fixtures, self.small) {
-            (true, _) => "The checkpoints that niah ships are measured here; fixtures/README.md says how each was trained.".to_string(),
+            (true, _) => {
+                "The checkpoints that niah ships are measured here; fixtures/README.md says how each \
+                          was trained."
+                    .to_string()
+            }
             (false, true) => format!(
-                "Each configuration is trained for {} steps on sequences of {length} tokens, with a model and batches so small that the \
-                 numbers show that the experiment runs and nothing else.",
+                "Each configuration is trained for {} steps on sequences of {length} tokens, with a model and \
+                 batches so small that the numbers show that the experiment runs and nothing else.",
                 self.steps
             ),
             (false, false) => format!(
@@ -160,15 +165,17 @@ impl ExperimentArgs {
             }
         };
         let measuring = format!(
-            "Retrieval is measured with the task magic on prose from a grammar whose sentences and values training never draws, at lengths up \
-             to {} times the training length, at depths of {} %, {of_cells}, the same prompts for every configuration; and on \
-             lines such as A=967892 (the task abcdigits, whose lines are drawn as those of the published generator, with values that \
-             training never draws). An answer counts when all its digits are right.{}",
+            "Retrieval is measured with the task magic on prose from a grammar whose sentences and values \
+             training never draws, at lengths up to {} times the training length, at depths of {} %, \
+             {of_cells}, the same prompts for every configuration; and on lines such as A=967892 (the task \
+             abcdigits, whose lines are drawn as those of the published generator, with values that training \
+             never draws). An answer counts when all its digits are right.{}",
             self.longest,
             DEPTHS.replace(',', ", "),
             if self.name == "ssmax" && self.has_far() {
                 format!(
-                    " Main configurations go on to {} times the training length, at depths of {} %, {FAR_TRIALS} trials a cell.",
+                    "Main configurations go on to {} times the training length, at depths of {} %, \
+                     {FAR_TRIALS} trials a cell.",
                     self.farthest,
                     FAR_DEPTHS.replace(',', ", ")
                 )

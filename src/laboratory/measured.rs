@@ -73,7 +73,8 @@ pub fn read(measured: &Measured) -> Result<SeedRun> {
     })
 }
 
-/// Everything that its `config.json` and `training.json` say, each with its path there; of the second only where it was trained here.
+/// Everything that its `config.json` and `training.json` say, each with its path there; of the second only
+/// where it was trained here.
 fn settings(checkpoint: &Path) -> Result<Settings> {
     let mut settings = Settings::new();
     let config = checkpoint.join("config.json");

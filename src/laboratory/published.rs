@@ -1,4 +1,5 @@
-//! What the papers say: every published number and sentence that a report holds its own against, with its source.
+//! What the papers say: every published number and sentence that a report holds its own against, with its
+//! source.
 
 use super::report::Paper;
 use crate::report::document::{Block, Table};
@@ -53,15 +54,17 @@ pub const MULTISCREEN_SPEEDUP_LENGTH: usize = 100_000;
 
 /// What the SSMax paper finds, in sentences.
 pub const SSMAX: Paper = Paper {
-    retrieval: "The paper finds retrieval to about ten times the training length with SSMax where Softmax fails.",
+    retrieval: "The paper finds retrieval to about ten times the training length with SSMax where Softmax \
+                fails.",
     loss: "The paper finds about 0.008 nats less with SSMax for a model of 162 million parameters.",
-    positions: "The paper sees the loss of Softmax rise past the training length and that of SSMax stay low to about twenty \
-                times of it.",
+    positions: "The paper sees the loss of Softmax rise past the training length and that of SSMax stay low \
+                to about twenty times of it.",
 };
 
 /// What the Multiscreen paper finds, in sentences.
 pub const MULTISCREEN: Paper = Paper {
-    retrieval: "The Multiscreen paper finds key-value lines answered nearly always to far past the training length.",
+    retrieval: "The Multiscreen paper finds key-value lines answered nearly always to far past the training \
+                length.",
     loss: "The Multiscreen paper compares losses by the number of parameters, as a section below does.",
     positions: "The Multiscreen paper finds the loss of Multiscreen flat to far past the training length.",
 };

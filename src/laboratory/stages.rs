@@ -1,7 +1,9 @@
-//! The stages of an experiment: commands of this program, each with a directory of its own that holds what it made.
+//! The stages of an experiment: commands of this program, each with a directory of its own that holds what it
+//! made.
 //!
-//! The name of the directory ends in a hash of everything the stage depends on: the version of the program, the command, the
-//! checkpoints that it reads, and the recipe of the sequences that a training draws. A stage whose directory says that it is complete is not run again; one that was interrupted goes on.
+//! The name of the directory ends in a hash of everything the stage depends on: the version of the program,
+//! the command, the checkpoints that it reads, and the recipe of the sequences that a training draws. A stage
+//! whose directory says that it is complete is not run again; one that was interrupted goes on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,8 +32,9 @@ pub(super) struct Stage {
     pub(super) arguments: Vec<String>,
     /// Directories of checkpoints among the arguments.
     pub(super) reads: Vec<PathBuf>,
-    /// Whether it is a training that may find its gradient to be no number and is then complete with the steps before. It must
-    /// save nothing on the way: a state to go on from tells that it was interrupted, and it begins anew.
+    /// Whether it is a training that may find its gradient to be no number and is then complete with the
+    /// steps before. It must save nothing on the way: a state to go on from tells that it was interrupted,
+    /// and it begins anew.
     pub(super) may_end_early: bool,
 }
 

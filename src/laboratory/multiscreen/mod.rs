@@ -1,4 +1,5 @@
-//! The experiment `multiscreen`: screening tiles (arXiv 2604.01178) beside Softmax and Scalable-Softmax, in miniature.
+//! The experiment `multiscreen`: screening tiles (arXiv 2604.01178) beside Softmax and Scalable-Softmax, in
+//! miniature.
 
 mod rates;
 mod sizes;
@@ -37,7 +38,8 @@ struct Narrow {
     size: &'static [(&'static str, &'static str)],
 }
 
-/// Of those that were tried (`fixtures/README.md`) the one whose loss on text is nearest to that of Multiscreen.
+/// Of those that were tried (`fixtures/README.md`) the one whose loss on text is nearest to that of
+/// Multiscreen.
 const NARROW: Narrow = Narrow {
     name: "softmax in all layers, width 96",
     stage: "full-96",
@@ -98,9 +100,10 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
         trials,
         configurations: trained.into_iter().map(|trained| trained.configuration).collect(),
         training: format!(
-            "All train on the same sequences. Softmax and Scalable-Softmax are those of the experiment ssmax: they share matrices to begin with, \
-             optimiser and schedule, and have the learning rate and the curriculum that a search at the training length chose for each. \
-             Multiscreen is another model with settings of its own, {1}; its key-value lines grow over the first {0} % of the steps.",
+            "All train on the same sequences. Softmax and Scalable-Softmax are those of the experiment ssmax: \
+             they share matrices to begin with, optimiser and schedule, and have the learning rate and the \
+             curriculum that a search at the training length chose for each. Multiscreen is another model \
+             with settings of its own, {1}; its key-value lines grow over the first {0} % of the steps.",
             grown(),
             merged(&[MULTISCREEN, small(args)]).join(" ")
         ),

@@ -49,9 +49,10 @@ pub(super) fn run(args: &ExperimentArgs, stages: &mut Stages) -> Result<Vec<Bloc
     let tiles: Vec<_> = MULTISCREEN.iter().chain(small(args)).copied().collect();
     let other = family(NAME, vec![], &tiles)?;
     let method = format!(
-        "Both families, at the sizes of the main trainings, are trained for {steps} steps with seed {} on the same sequences of text at \
-         learning rates that are powers of two. So that it is the same test for both, neither has a decay of its rate after the warm-up, a limit on the gradient or \
-         a decay of weights.",
+        "Both families, at the sizes of the main trainings, are trained for {steps} steps with seed {} on the \
+         same sequences of text at learning rates that are powers of two. So that it is the same test for \
+         both, neither has a decay of its rate after the warm-up, a limit on the gradient or a decay of \
+         weights.",
         args.seeds[0]
     );
     Ok(rates::section(&method, &base, &other))

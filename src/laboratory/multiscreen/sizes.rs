@@ -70,9 +70,9 @@ pub(super) fn run(args: &ExperimentArgs, stages: &mut Stages) -> Result<Made> {
         MULTISCREEN.iter().copied().chain(own).collect()
     })?;
     let method = format!(
-        "{} sizes of each family are trained for {steps} steps with each of {} seeds on sequences of text from a grammar, the same for both \
-         families, each with its own optimiser settings, and the loss is measured on {TEXTS} texts of {} tokens whose sentences \
-         training never draws.",
+        "{} sizes of each family are trained for {steps} steps with each of {} seeds on sequences of text \
+         from a grammar, the same for both families, each with its own optimiser settings, and the loss is \
+         measured on {TEXTS} texts of {} tokens whose sentences training never draws.",
         SIZES.len(),
         args.seeds.len(),
         args.context_length

@@ -52,7 +52,8 @@ struct Group {
     others: Vec<Model>,
 }
 
-/// Times the models of the main trainings, and `nearest`, the Transformers and the Multiscreen models of two sizes of equal loss.
+/// Times the models of the main trainings, and `nearest`, the Transformers and the Multiscreen models of two
+/// sizes of equal loss.
 pub(super) fn run(
     args: &ExperimentArgs,
     trained: &[Trained],
@@ -104,8 +105,8 @@ fn of_equal_sizes(bases: Vec<Model>, screening: Model) -> Group {
         heading: "Time of one pass over a whole context",
         figure: "time-by-length",
         about: format!(
-            "The models are those of the main trainings: {SOFTMAX} sees everything in every other layer and a window in those between, {FULL} \
-             has its sizes and no window."
+            "The models are those of the main trainings: {SOFTMAX} sees everything in every other layer and a \
+             window in those between, {FULL} has its sizes and no window."
         ),
         bases,
         others: vec![screening],
@@ -118,9 +119,10 @@ fn of_equal_loss(narrow: Model, screening: Vec<Model>) -> Group {
         heading: "Time of one pass at equal loss",
         figure: "time-by-length-at-equal-loss",
         about: format!(
-            "The Transformer without windows is trained on the same main sequences once more, with fewer heads of the same size and narrower \
-             in proportion, for its loss on text to be that of Multiscreen; whether it is, is said below. Its time does not depend on its \
-             weights, so it has one seed, and {NAME} every one, since the lengths of its windows are learned."
+            "The Transformer without windows is trained on the same main sequences once more, with fewer \
+             heads of the same size and narrower in proportion, for its loss on text to be that of \
+             Multiscreen; whether it is, is said below. Its time does not depend on its weights, so it has \
+             one seed, and {NAME} every one, since the lengths of its windows are learned."
         ),
         bases: vec![again(narrow)],
         others: screening.into_iter().map(again).collect(),
@@ -133,10 +135,12 @@ fn of_text_alone(base: Sized, others: Vec<Sized>) -> Group {
         heading: "Time of one pass at equal loss, after training on text alone",
         figure: "time-by-length-after-text-alone",
         about: format!(
-            "The models are trained on text alone, and those two of the sizes above whose mean losses over seeds are nearest: one Transformer, since its time does \
-             not depend on its weights, and {NAME} with every seed, since the lengths of its windows are learned. The Transformer has windows \
-             in every other layer, as {SOFTMAX}. These texts hardly ask for long windows: a Transformer pays for what its layers could \
-             see, {NAME} for what it has learned to look at, and that is what these ratios show."
+            "The models are trained on text alone, and those two of the sizes above whose mean losses over \
+             seeds are nearest: one Transformer, since its time does not depend on its weights, and {NAME} \
+             with every seed, since the lengths of its windows are learned. The Transformer has windows in \
+             every other layer, as {SOFTMAX}. These texts hardly ask for long windows: a Transformer pays for \
+             what its layers could see, {NAME} for what it has learned to look at, and that is what these \
+             ratios show."
         ),
         bases: vec![model(base)],
         others: others.into_iter().map(model).collect(),
@@ -166,9 +170,9 @@ fn time(args: &ExperimentArgs, group: Group, stages: &mut Stages) -> Result<Vec<
     let others = bases.split_off(group.bases.len());
     let machines: Vec<String> = machines.into_iter().collect();
     let method = format!(
-        "{} Every model reads a prompt of random tokens in f32 by the kernels of this program, {} rounds by turns; the time is that of the \
-         prompt alone, on {}. The numbers are those of this machine and of these models. Losses are those of {TEXTS} held-out texts of {} \
-         tokens.",
+        "{} Every model reads a prompt of random tokens in f32 by the kernels of this program, {} rounds by \
+         turns; the time is that of the prompt alone, on {}. The numbers are those of this machine and of \
+         these models. Losses are those of {TEXTS} held-out texts of {} tokens.",
         group.about,
         rounds(args),
         machines.join("; and on "),

@@ -6,7 +6,8 @@ use super::{Configuration, Experiment, SeedRun};
 use crate::report::comparison::{Comparison, ComparisonRow};
 use crate::trial::Outcome;
 
-/// What the paper finds of a configuration's retrieval past the training length, beside the first two, (a) and (b).
+/// What the paper finds of a configuration's retrieval past the training length, beside the first two, (a)
+/// and (b).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
     /// Better than (a), with a lower loss that rises less past the training length: (b) itself.
@@ -22,8 +23,9 @@ pub(super) fn headline(experiment: &Experiment) -> Option<&Configuration> {
     experiment.configurations.get(1).filter(|best| best.claim == Some(Claim::Better))
 }
 
-/// A sentence for every configuration that is a main one or has a claim, and has trials past the training length: answers of its first seed against those of the first two on the
-/// same prompts, and whether that is what the paper finds.
+/// A sentence for every configuration that is a main one or has a claim, and has trials past the training
+/// length: answers of its first seed against those of the first two on the same prompts, and whether that is
+/// what the paper finds.
 pub(super) fn claims(experiment: &Experiment, trials: fn(&SeedRun) -> &[Outcome]) -> Vec<String> {
     let [base, best, others @ ..] = experiment.configurations.as_slice() else { return Vec::new() };
     let first = headline(experiment).and_then(|best| {
@@ -32,7 +34,8 @@ pub(super) fn claims(experiment: &Experiment, trials: fn(&SeedRun) -> &[Outcome]
         let sides = [side(&gain), side(&gain), Some(Ordering::Equal)];
         let verdict = verdict(best.claim?, sides, [&base.name, &best.name]);
         Some(format!(
-            "Past the training length {} with seed {} answers {:.3} exactly ({} of {}), {} against {}, on the same prompts: {verdict}.",
+            "Past the training length {} with seed {} answers {:.3} exactly ({} of {}), {} against {}, on the \
+             same prompts: {verdict}.",
             best.name,
             best.runs.first()?.seed,
             gain.accuracy_b?,
@@ -58,7 +61,8 @@ pub(super) fn claims(experiment: &Experiment, trials: fn(&SeedRun) -> &[Outcome]
             .claim
             .map(|claim| format!(": {}", verdict(claim, [&gain, &to_a, &to_b].map(side), names)));
         Some(format!(
-            "Past the training length {} with seed {} answers {:.3} exactly ({} of {}), {} against {} and {} against {}, on the same prompts{}.",
+            "Past the training length {} with seed {} answers {:.3} exactly ({} of {}), {} against {} and {} \
+             against {}, on the same prompts{}.",
             configuration.name,
             run.seed,
             to_a.accuracy_b?,
@@ -91,7 +95,8 @@ fn side(row: &ComparisonRow) -> Option<Ordering> {
     row.accuracy_interval.side()
 }
 
-/// Whether the claim holds. `sides` are those of (b) against (a), and of the configuration against (a) and against (b).
+/// Whether the claim holds. `sides` are those of (b) against (a), and of the configuration against (a) and
+/// against (b).
 fn verdict(claim: Claim, sides: [Option<Ordering>; 3], [a, b]: [&str; 2]) -> String {
     let [Some(gain), Some(to_a), Some(to_b)] = sides else {
         return "too few trials to hold it against the paper's finding".to_string();
@@ -109,7 +114,8 @@ fn verdict(claim: Claim, sides: [Option<Ordering>; 3], [a, b]: [&str; 2]) -> Str
         (Claim::Worse, _, Ordering::Greater) => format!("better than {b}, where the paper finds it worse"),
         (Claim::Partly, ..) if gain != Ordering::Greater => {
             format!(
-                "{b} is not clearly better than {a} here, so there is no gain of which a swap could bring a part"
+                "{b} is not clearly better than {a} here, so there is no gain of which a swap could bring a \
+                 part"
             )
         }
         (Claim::Partly, Ordering::Greater, Ordering::Less) => {
@@ -133,7 +139,8 @@ mod tests {
     use crate::laboratory::report::Paper;
     use crate::report::tests::outcome;
 
-    /// One trial at the training length of 64, always right, and twenty at 16 times of it, the first `right` of them right.
+    /// One trial at the training length of 64, always right, and twenty at 16 times of it, the first `right`
+    /// of them right.
     fn configuration(name: &str, right: usize, claim: Option<Claim>) -> Configuration {
         let beyond = (0..20).map(|trial| outcome(1024, 50.0, trial, trial < right, None));
         let outcomes = beyond.chain([outcome(64, 50.0, 0, true, None)]).collect();
@@ -210,7 +217,8 @@ mod tests {
     fn numbers_are_those_of_the_trials_past_the_training_length_and_no_claim_is_no_verdict() {
         let said = said([0, 20], 10, None);
         assert!(said.starts_with(
-            "Past the training length (x) with seed 1 answers 0.500 exactly (10 of 20), +0.500 (95 % interval +0."
+            "Past the training length (x) with seed 1 answers 0.500 exactly (10 of 20), +0.500 (95 % interval \
+             +0."
         ));
         assert!(said.contains(", paired score interval over 20 trials) against (a) and"), "{said}");
         assert!(said.ends_with("against (b), on the same prompts."), "{said}");

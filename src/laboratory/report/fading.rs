@@ -1,9 +1,10 @@
 //! Whether attention on a needle fades with length, and where retrieval is to fail if it does.
 //!
-//! A Softmax row over `n` keys whose needle stands `g` above the rest gives the needle the mass `1 / (1 + (n - 1) e^-g)`. So a measured mass `m`
-//! says the gap: `g = ln(m / (1 - m)) + ln(n - 1)`. A head whose gap does not grow with length loses the needle where `n = 1 + e^g`, at half of
-//! the mass; a head whose gap grows as `b ln n` with `b` of 1 or more never does. The line `g = a + b ln n` is fitted to each trial by
-//! itself, over its lengths, and the interval of `b` is that of the mean over trials.
+//! A Softmax row over `n` keys whose needle stands `g` above the rest gives the needle the mass `1 / (1 + (n
+//! - 1) e^-g)`. So a measured mass `m` says the gap: `g = ln(m / (1 - m)) + ln(n - 1)`. A head whose gap does
+//! not grow with length loses the needle where `n = 1 + e^g`, at half of the mass; a head whose gap grows as
+//! `b ln n` with `b` of 1 or more never does. The line `g = a + b ln n` is fitted to each trial by itself,
+//! over its lengths, and the interval of `b` is that of the mean over trials.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use crate::report::document::{Axis, Block, Chart, Figure, Panel, Point, Table};
 use crate::stats::{line_fit, mean, mean_interval};
 use crate::trial::AttentionRow;
 
-/// What is left beside the needle is taken for no less than this: masses are sums of single-precision weights.
+/// What is left beside the needle is taken for no less than this: masses are sums of single-precision
+/// weights.
 const LEAST_REST: f64 = 1e-7;
 
 /// The mass on the needle of one head in one prompt.
@@ -64,25 +66,40 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     };
     let rows = found.iter().map(|(name, run, fading)| row(name, run, fading, experiment.training_length));
     let table = Table {
-        caption: "The head with the largest mean mass on the needle at the training length, one for each seed. b is the slope of its gap against ln n, \
-                  with the 95 % interval of the mean over trials; mass fades for b below 1, and is then predicted to be half at the length named. Gaps \
-                  that single precision cannot tell from infinity are counted as capped and make b too small."
+        caption: "The head with the largest mean mass on the needle at the training length, one for each \
+                  seed. b is the slope of its gap against ln n, with the 95 % interval of the mean over \
+                  trials; mass fades for b below 1, and is then predicted to be half at the length named. \
+                  Gaps that single precision cannot tell from infinity are counted as capped and make b too \
+                  small."
             .to_string(),
-        header: ["configuration", "seed", "head", "mass", "mass at the longest", "gap", "b", "capped", "half of the mass at", "right there"]
-            .map(String::from)
-            .to_vec(),
+        header: [
+            "configuration",
+            "seed",
+            "head",
+            "mass",
+            "mass at the longest",
+            "gap",
+            "b",
+            "capped",
+            "half of the mass at",
+            "right there",
+        ]
+        .map(String::from)
+        .to_vec(),
         rows: rows.collect(),
     };
     vec![
         Block::Heading("Does attention fade?".to_string()),
         Block::Paragraph(
-            "A Softmax row over n keys whose needle stands g above the rest gives it the mass 1 / (1 + (n - 1) e^-g). A gap that stays as it is loses the \
-             needle at some length; one that grows by b ln n with b of at least 1 never does."
+            "A Softmax row over n keys whose needle stands g above the rest gives it the mass 1 / (1 + (n - \
+             1) e^-g). A gap that stays as it is loses the needle at some length; one that grows by b ln n \
+             with b of at least 1 never does."
                 .to_string(),
         ),
         Block::Figure(Figure {
             name: "fading".to_string(),
-            caption: "Mean mass on the needle of the head that is best at the training length, with 95 % intervals over trials; the first seed."
+            caption: "Mean mass on the needle of the head that is best at the training length, with 95 % \
+                      intervals over trials; the first seed."
                 .to_string(),
             panels: vec![Panel::Chart(chart)],
         }),

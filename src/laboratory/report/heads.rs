@@ -1,8 +1,9 @@
 //! Attention on the needle: every head, and the top head of every trial.
 //!
-//! The weights of screening need not sum to 1, so needle mass is taken here as a share of its row's total. A row whose total is 0 counts
-//! as a share of 0 for its head, so that a head that is nearly always empty is not judged by the rest. The top head of a trial is that
-//! with the largest needle mass, and has no share where it is empty.
+//! The weights of screening need not sum to 1, so needle mass is taken here as a share of its row's total. A
+//! row whose total is 0 counts as a share of 0 for its head, so that a head that is nearly always empty is
+//! not judged by the rest. The top head of a trial is that with the largest needle mass, and has no share
+//! where it is empty.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -34,8 +35,8 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     };
     let heads = Figure {
         name: "needle-mass-of-heads".to_string(),
-        caption: "Mean share of attention on the needle at the query that predicts the first answer token; the first seed of each \
-                  configuration."
+        caption: "Mean share of attention on the needle at the query that predicts the first answer token; \
+                  the first seed of each configuration."
             .to_string(),
         panels: vec![Panel::Chart(chart)],
     };
@@ -52,8 +53,8 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     let trials = Figure {
         name: "top-needle-mass-of-trials".to_string(),
         caption: format!(
-            "Top needle mass (largest of all heads) of every trial at {}, the first seed: right answers, answers whose first digit alone \
-             is right, and others.",
+            "Top needle mass (largest of all heads) of every trial at {}, the first seed: right answers, \
+             answers whose first digit alone is right, and others.",
             tokens(length)
         ),
         panels: panels.collect(),
@@ -91,8 +92,8 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
         rows: rows.collect(),
     };
     if absolute {
-        table.caption += " Needle mass is a share of the total of its row, which is not 1 where weights are absolute. A row is empty when \
-                          its total is 0, and counts as 0 for its head.";
+        table.caption += " Needle mass is a share of the total of its row, which is not 1 where weights are \
+                          absolute. A row is empty when its total is 0, and counts as 0 for its head.";
         table.header.extend(["total of that head", "its empty rows", "empty rows of all"].map(String::from));
     }
     vec![
@@ -123,7 +124,8 @@ fn share(row: &AttentionRow) -> Option<f64> {
     (row.total_mass > 0.0).then(|| row.needle_mass / row.total_mass)
 }
 
-/// The share of the head with the largest needle mass of every trial, by its row id; none where that head's row is empty.
+/// The share of the head with the largest needle mass of every trial, by its row id; none where that head's
+/// row is empty.
 fn tops(run: &SeedRun, length: usize) -> HashMap<String, f64> {
     let mut tops: HashMap<&str, &AttentionRow> = HashMap::new();
     for row in rows(run, length) {

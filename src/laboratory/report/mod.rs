@@ -1,6 +1,7 @@
 //! The report of an experiment: models trained on the same data, side by side. One file a section.
 //!
-//! Every number is computed from the tables that the stages of the experiment left; words choose between what was found.
+//! Every number is computed from the tables that the stages of the experiment left; words choose between what
+//! was found.
 
 mod claims;
 mod fading;
@@ -77,7 +78,8 @@ pub struct SeedRun {
     pub seed: u64,
     /// Loss by step; none for weights that were not trained further.
     pub steps: Vec<StepLoss>,
-    /// Whether its steps train weights of another run further: then step and loss are not those of a training from scratch.
+    /// Whether its steps train weights of another run further: then step and loss are not those of a training
+    /// from scratch.
     pub further: bool,
     /// Loss by position on held-out text.
     pub positions: Vec<BucketLoss>,
@@ -357,10 +359,12 @@ mod tests {
             .filter_map(|block| if let Block::Paragraph(words) = block { Some(words.as_str()) } else { None })
             .collect();
         for piece in [
-            "the loss of (b) ssmax is not shown to differ from that of (a) softmax: -0.7500 nats in the mean of 2 seeds (-1.0000 and -0.5000; \
-             95 % interval -3.9266 to +2.4266, Student's t over 2 seeds)",
-            "At 16 times of it, 1k tokens, (a) softmax answers 0.250 exactly (1 of 4) and (b) ssmax answers 1.000 exactly (4 of 4).",
-            "by +2.750 nats under (a) softmax (by seed +3.000, +2.500) and by +2.000 nats under (b) ssmax (by seed +2.000, +2.000)",
+            "the loss of (b) ssmax is not shown to differ from that of (a) softmax: -0.7500 nats in the mean \
+             of 2 seeds (-1.0000 and -0.5000; 95 % interval -3.9266 to +2.4266, Student's t over 2 seeds)",
+            "At 16 times of it, 1k tokens, (a) softmax answers 0.250 exactly (1 of 4) and (b) ssmax answers \
+             1.000 exactly (4 of 4).",
+            "by +2.750 nats under (a) softmax (by seed +3.000, +2.500) and by +2.000 nats under (b) ssmax (by \
+             seed +2.000, +2.000)",
         ] {
             assert!(words.contains(piece), "{piece}\nin\n{words}");
         }

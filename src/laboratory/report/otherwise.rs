@@ -34,7 +34,8 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     }
     let told: Vec<String> = main.iter().map(|(configuration, _)| configuration.name.clone()).collect();
     let table = Table {
-        caption: "Every setting of the model and of its training that is not the same, from config.json and training.json of the first seed."
+        caption: "Every setting of the model and of its training that is not the same, from config.json and \
+                  training.json of the first seed."
             .to_string(),
         header: std::iter::once("setting".to_string()).chain(told.clone()).collect(),
         rows: rows
@@ -45,7 +46,8 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     vec![
         Block::Heading("What else differs between them".to_string()),
         Block::Paragraph(format!(
-            "{alike} settings are the same for {}; these are not. What is found below may be owed to any of them.",
+            "{alike} settings are the same for {}; these are not. What is found below may be owed to any of \
+             them.",
             joined(&told)
         )),
         Block::Table(table),

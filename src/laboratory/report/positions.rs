@@ -25,8 +25,10 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     };
     let figure = Figure {
         name: "loss-by-position".to_string(),
-        caption: "Mean loss of a token by the number of tokens before it, with 95 % intervals over texts; the first seed of each configuration."
-            .to_string(),
+        caption:
+            "Mean loss of a token by the number of tokens before it, with 95 % intervals over texts; the \
+                  first seed of each configuration."
+                .to_string(),
         panels: vec![Panel::Chart(chart)],
     };
     let first = experiment.configurations.iter().find_map(|configuration| configuration.runs.first());
@@ -47,9 +49,10 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
         std::iter::once(configuration.name.clone()).chain(ends.iter().map(at)).collect()
     });
     let table = Table {
-        caption: "Mean loss in nats by the last position of a bucket, which begins after the one before; mean over seeds ± their standard \
-                  deviation, on the same texts."
-            .to_string(),
+        caption:
+            "Mean loss in nats by the last position of a bucket, which begins after the one before; mean \
+                  over seeds ± their standard deviation, on the same texts."
+                .to_string(),
         header: std::iter::once("configuration".to_string()).chain(header).collect(),
         rows: rows.collect(),
     };
@@ -68,7 +71,8 @@ fn point(bucket: &BucketLoss) -> Option<Point> {
     (bucket.position_start >= FIRST).then_some(point)
 }
 
-/// How much the loss of a run rises from the first bucket that ends behind the training length to the last one.
+/// How much the loss of a run rises from the first bucket that ends behind the training length to the last
+/// one.
 pub(super) fn rise(run: &SeedRun, training_length: usize) -> Option<f64> {
     let mut ends =
         run.positions.iter().map(|bucket| bucket.position_end).filter(|end| *end >= training_length);

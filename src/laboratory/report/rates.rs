@@ -10,7 +10,8 @@ const DRAWN: [i32; 6] = [-10, -8, -6, -4, -2, 0];
 const HIGHEST: f64 = 1.1;
 /// A loss that ends this far above the smallest one on the way was thrown back, in nats.
 const THROWN_BACK: f64 = 0.5;
-/// Norms of gradients count after this share of the steps: those of the first ones are the same at every rate.
+/// Norms of gradients count after this share of the steps: those of the first ones are the same at every
+/// rate.
 const RISEN: usize = 10;
 
 /// The trainings of a family.
@@ -42,8 +43,8 @@ enum End {
     Trained(f64),
     /// At this loss, no better than guessing, at a rate too small for the number of steps.
     Slow(f64),
-    /// At this loss: above that of the first step, thrown back after a smaller one, or no better than guessing at a rate above the best
-    /// one.
+    /// At this loss: above that of the first step, thrown back after a smaller one, or no better than
+    /// guessing at a rate above the best one.
     Diverged(f64),
     /// In this step, whose gradient was not a number.
     NotFinite(usize),
@@ -123,8 +124,8 @@ pub fn section(method: &str, base: &Family, other: &Family) -> Vec<Block> {
     panels.extend(families.iter().map(|family| norms(family)));
     let figure = Figure {
         name: "learning-rates".to_string(),
-        caption: "Loss at the end by learning rate, a cross at the upper edge where training diverged; and the norm of the gradient by \
-                  step, before any clipping, for some of the rates."
+        caption: "Loss at the end by learning rate, a cross at the upper edge where training diverged; and \
+                  the norm of the gradient by step, before any clipping, for some of the rates."
             .to_string(),
         panels,
     };
@@ -207,8 +208,8 @@ fn table(families: &[&Family]) -> Table {
     });
     Table {
         caption: format!(
-            "Loss at the end in nats a token, mean over the last {FINAL}th of the steps, and the largest norm of a gradient after the first \
-             {RISEN}th."
+            "Loss at the end in nats a token, mean over the last {FINAL}th of the steps, and the largest norm \
+             of a gradient after the first {RISEN}th."
         ),
         header,
         rows: rows.collect(),
@@ -253,9 +254,11 @@ fn finding(base: &Family, other: &Family) -> String {
             }
         };
     format!(
-        "A training counts as diverged when its gradient stops being a number, when its loss ends more than {THROWN_BACK} nats above the \
-         smallest on the way, or when it ends no better than {guessing:.3}, the loss of guessing all tokens alike, and above that of the \
-         first step or at a rate above the best one; below the best one it is merely slow. {} {} The paper finds Multiscreen stable at learning rates where a Transformer diverges: {verdict}.",
+        "A training counts as diverged when its gradient stops being a number, when its loss ends more than \
+         {THROWN_BACK} nats above the smallest on the way, or when it ends no better than {guessing:.3}, the \
+         loss of guessing all tokens alike, and above that of the first step or at a rate above the best one; \
+         below the best one it is merely slow. {} {} The paper finds Multiscreen stable at learning rates \
+         where a Transformer diverges: {verdict}.",
         told[0], told[1]
     )
 }
@@ -273,7 +276,8 @@ fn named(exponent: i32) -> String {
 mod tests {
     use super::*;
 
-    /// 20 steps were planned; the losses are those of the last ones that were trained, after others of 9 nats.
+    /// 20 steps were planned; the losses are those of the last ones that were trained, after others of 9
+    /// nats.
     fn run(exponent: i32, trained: usize, loss: f64) -> RateRun {
         let step = |step| StepLoss {
             step,

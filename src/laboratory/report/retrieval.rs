@@ -43,7 +43,10 @@ impl Asked {
         };
         let chart = Figure {
             name: format!("{}-by-length", self.name),
-            caption: "Share of exact answers over all depths, with 95 % intervals over trials (Wilson's); the first seed of each configuration.".to_string(),
+            caption:
+                "Share of exact answers over all depths, with 95 % intervals over trials (Wilson's); the \
+                      first seed of each configuration."
+                    .to_string(),
             panels: vec![Panel::Chart(chart)],
         };
         let maps = experiment.configurations.iter().filter_map(|configuration| {
@@ -55,14 +58,16 @@ impl Asked {
         let maps = Figure {
             name: format!("{}-grids", self.name),
             caption:
-                "Share of exact answers by context length and depth, of the first seed. The line marks the training length."
+                "Share of exact answers by context length and depth, of the first seed. The line marks the \
+                 training length."
                     .to_string(),
             panels: maps.collect(),
         };
         let header = lengths.iter().map(|length| ContextLength(*length).to_string());
         let table = Table {
-            caption: "Share of exact answers over all depths with its 95 % interval, of every seed: Wilson's, for as many independent prompts as these \
-                      are worth, since the depths of a trial share a haystack. Seeds answer the same prompts.".to_string(),
+            caption: "Share of exact answers over all depths with its 95 % interval, of every seed: Wilson's, \
+                      for as many independent prompts as these are worth, since the depths of a trial share a \
+                      haystack. Seeds answer the same prompts.".to_string(),
             header: ["configuration", "seed", "prompts a length"].map(String::from).into_iter().chain(header).collect(),
             rows: experiment.configurations.iter().flat_map(|configuration| self.rows(configuration, &lengths)).collect(),
         };

@@ -23,7 +23,8 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     if !panels.is_empty() {
         blocks.push(Block::Figure(Figure {
             name: "learned-scales".to_string(),
-            caption: "Learned s by layer and query head, of the first seed. Grey: a layer with a window, which has none."
+            caption: "Learned s by layer and query head, of the first seed. Grey: a layer with a window, \
+                      which has none."
                 .to_string(),
             panels,
         }));
@@ -31,8 +32,8 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     let moved: Vec<_> = runs().filter_map(|(name, run)| moved(&name, &run.steps)).collect();
     if !moved.is_empty() {
         blocks.push(Block::Table(Table {
-            caption: "The mean of s over layers and heads, in the steps that trained it. A swap late in training, or after it, leaves few steps \
-                      at low rates."
+            caption: "The mean of s over layers and heads, in the steps that trained it. A swap late in \
+                      training, or after it, leaves few steps at low rates."
                 .to_string(),
             header: ["configuration", "steps", "mean learning rate", "s after the first", "s after the last"]
                 .map(String::from)
@@ -97,19 +98,20 @@ fn fitted(name: &str, sizes: &[f64]) -> Vec<Block> {
     };
     vec![
         Block::Paragraph(format!(
-            "{name}: p_n = {:.3} ln n {:+.3} fits the learned multipliers with R² = {:.3}, {better} than a square root with R² = {:.3}; a \
-             constant has R² = 0. The paper finds the logarithm.",
+            "{name}: p_n = {:.3} ln n {:+.3} fits the learned multipliers with R² = {:.3}, {better} than a \
+             square root with R² = {:.3}; a constant has R² = 0. The paper finds the logarithm.",
             fit.logarithm.slope, fit.logarithm.intercept, fit.logarithm.r_squared, fit.square_root.r_squared
         )),
         Block::Figure(Figure {
             name: "learned-multipliers".to_string(),
-            caption: "The learned multiplier p_n of the variant adaptive by the number of keys n, and least-squares fits over n = 2 to the \
-                      training length."
+            caption: "The learned multiplier p_n of the variant adaptive by the number of keys n, and \
+                      least-squares fits over n = 2 to the training length."
                 .to_string(),
             panels: vec![Panel::Chart(chart)],
         }),
         Block::Table(Table {
-            caption: "Fits of p_n; R² is the share of the variance that a fit explains, 0 for a constant.".to_string(),
+            caption: "Fits of p_n; R² is the share of the variance that a fit explains, 0 for a constant."
+                .to_string(),
             header: ["fit", "a1", "a2", "R²"].map(String::from).to_vec(),
             rows: vec![row("a1 ln n + a2", fit.logarithm), row("a1 √n + a2", fit.square_root)],
         }),

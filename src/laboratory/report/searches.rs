@@ -49,15 +49,19 @@ pub fn section(searches: &[Search]) -> Vec<Block> {
     vec![
         Block::Heading("Search for learning rate and curriculum".to_string()),
         Block::Paragraph(format!(
-            "Each configuration is trained for {} steps with every learning rate, and with the best of these and every curriculum: the same tries for \
-             all, with one seed, at the training length. Chosen is the least loss of all tokens at the end. Sequences never come \
-             again, so that is a loss on what was not seen before; no context longer than in training is looked at.",
+            "Each configuration is trained for {} steps with every learning rate, and with the best of these \
+             and every curriculum: the same tries for all, with one seed, at the training length. Chosen is \
+             the least loss of all tokens at the end. Sequences never come again, so that is a loss on what \
+             was not seen before; no context longer than in training is looked at.",
             first.steps
         )),
         Block::Table(Table {
-            caption: "Every try: mean loss in nats a token over the last twentieth of its steps, of all tokens and of the answers'."
+            caption: "Every try: mean loss in nats a token over the last twentieth of its steps, of all \
+                      tokens and of the answers'."
                 .to_string(),
-            header: ["configuration", "rate", "lines grow over", "loss", "answer loss", ""].map(String::from).to_vec(),
+            header: ["configuration", "rate", "lines grow over", "loss", "answer loss", ""]
+                .map(String::from)
+                .to_vec(),
             rows: rows.collect(),
         }),
     ]

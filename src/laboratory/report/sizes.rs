@@ -1,8 +1,9 @@
 //! Parameters that two families need for the same loss.
 //!
-//! In each family the line `loss = a + b ln N` is fitted to its models, N their parameters. At a loss L it needs
-//! `N = exp((L - a) / b)` parameters, and the ratio of the families is taken in the middle of the losses that both reach. Every size is
-//! trained with every seed: the ratio of all models is given with those of each seed alone and with the interval of their logarithms over seeds.
+//! In each family the line `loss = a + b ln N` is fitted to its models, N their parameters. At a loss L it
+//! needs `N = exp((L - a) / b)` parameters, and the ratio of the families is taken in the middle of the
+//! losses that both reach. Every size is trained with every seed: the ratio of all models is given with those
+//! of each seed alone and with the interval of their logarithms over seeds.
 
 use std::collections::BTreeSet;
 
@@ -90,7 +91,8 @@ impl Family {
 }
 
 impl Sizes {
-    /// The two sizes, by their parameters, of the base and of the other family whose mean losses over seeds are nearest.
+    /// The two sizes, by their parameters, of the base and of the other family whose mean losses over seeds
+    /// are nearest.
     #[must_use]
     pub fn nearest(&self) -> Option<(usize, usize)> {
         let (bases, others) = (self.base.means(), self.other.means());
@@ -106,7 +108,8 @@ impl Sizes {
 #[derive(Debug, Clone, PartialEq)]
 struct EqualLoss {
     loss: f64,
-    /// Whether both families have models on both sides of the loss, or at it, and both numbers of parameters are near theirs.
+    /// Whether both families have models on both sides of the loss, or at it, and both numbers of parameters
+    /// are near theirs.
     reached: bool,
     /// Parameters of the base and of the other family.
     parameters: [f64; 2],
@@ -212,14 +215,15 @@ fn finding(sizes: &Sizes) -> String {
     let published = format!("{:.0} to {:.0} % fewer", 100.0 * PUBLISHED.low, 100.0 * PUBLISHED.high);
     let Some(equal) = EqualLoss::of(sizes) else {
         return format!(
-            "More parameters do not make the loss smaller in both families here, so nothing can be said of the parameters that they \
-             need for the same loss. The paper finds {published} for Multiscreen."
+            "More parameters do not make the loss smaller in both families here, so nothing can be said of \
+             the parameters that they need for the same loss. The paper finds {published} for Multiscreen."
         );
     };
     if !equal.reached {
         return format!(
-            "The models of the two families do not reach the same losses: a line would have to be extended far past its models, so nothing \
-             can be said of the parameters that they need for the same loss. The paper finds {published} for Multiscreen."
+            "The models of the two families do not reach the same losses: a line would have to be extended \
+             far past its models, so nothing can be said of the parameters that they need for the same loss. \
+             The paper finds {published} for Multiscreen."
         );
     }
     let ratio = equal.ratio();
@@ -245,8 +249,9 @@ fn finding(sizes: &Sizes) -> String {
     let verdict = ends.map(|(low, high)| (side(1.0 - high.exp()), side(1.0 - low.exp())));
     let verdict = verdict.filter(|(least, most)| least == most).map_or(open, |(least, _)| least.told());
     format!(
-        "At a loss of {} nats, in the middle of the losses that both families reach, {other} needs {of_other} parameters and {base} {of_base}: a \
-         ratio of {ratio:.3} ({spread}), {amount}. The paper finds {published}{verdict}.",
+        "At a loss of {} nats, in the middle of the losses that both families reach, {other} needs {of_other} \
+         parameters and {base} {of_base}: a ratio of {ratio:.3} ({spread}), {amount}. The paper finds \
+         {published}{verdict}.",
         number(Some(equal.loss))
     )
 }
@@ -309,8 +314,8 @@ mod tests {
         for (factor, words) in [
             (
                 0.65,
-                "a ratio of 0.650 (by seed 0.649, 0.651; 95 % interval 0.638 to 0.663, Student's t over 2 seeds), 35 % fewer. The paper finds \
-                 30 to 40 % fewer, as here.",
+                "a ratio of 0.650 (by seed 0.649, 0.651; 95 % interval 0.638 to 0.663, Student's t over 2 \
+                 seeds), 35 % fewer. The paper finds 30 to 40 % fewer, as here.",
             ),
             (0.50, "50 % fewer. The paper finds 30 to 40 % fewer: here it is a larger saving."),
             (0.90, "10 % fewer. The paper finds 30 to 40 % fewer: here it is a smaller saving."),

@@ -1,7 +1,7 @@
 //! The time of one pass over a whole context, by its length.
 //!
-//! The models are measured by turns, round after round, so that a machine that is slower for a while is so for all of them. Ratios
-//! are taken within a round; the median over rounds counts.
+//! The models are measured by turns, round after round, so that a machine that is slower for a while is so
+//! for all of them. Ratios are taken within a round; the median over rounds counts.
 
 use std::cmp::Ordering;
 
@@ -17,11 +17,13 @@ use crate::stats::{LineFit, line_fit, mean};
 pub struct Timed {
     /// Its name.
     pub name: String,
-    /// Its mean loss on each of some texts, the same for all models, in nats a token; none where it was not measured.
+    /// Its mean loss on each of some texts, the same for all models, in nats a token; none where it was not
+    /// measured.
     pub losses: Vec<f64>,
     /// The steps of its training.
     pub steps: Vec<StepLoss>,
-    /// Seconds of a pass, by rounds; in each a length and its time, lengths ascending and the same in all of them.
+    /// Seconds of a pass, by rounds; in each a length and its time, lengths ascending and the same in all of
+    /// them.
     pub rounds: Vec<Vec<(usize, f64)>>,
 }
 
@@ -134,9 +136,9 @@ fn figure(speeds: &Speeds) -> Figure {
     let chart = |title: String, y, series| Panel::Chart(Chart { title, x: x(), y, series, marks: vec![] });
     Figure {
         name: speeds.figure.clone(),
-        caption:
-            "Time of one pass over the context, and the ratios of times: medians over rounds, with the smallest and the largest."
-                .to_string(),
+        caption: "Time of one pass over the context, and the ratios of times: medians over rounds, with the \
+             smallest and the largest."
+            .to_string(),
         panels: vec![
             chart("Time of a pass".to_string(), Axis::logarithmic("seconds"), times.collect()),
             chart(title, Axis::linear("ratio", None), ratios.collect()),
@@ -199,8 +201,8 @@ fn finding(base: &Timed, other: &Timed) -> String {
             _ => "grows in some rounds and falls in others",
         };
         format!(
-            " With the length n the ratio {how}: about as n to the power of {:.3} (R² = {:.3}), so that doubling the length multiplies \
-             it by {factor:.3}.",
+            " With the length n the ratio {how}: about as n to the power of {:.3} (R² = {:.3}), so that \
+             doubling the length multiplies it by {factor:.3}.",
             fit.slope, fit.r_squared
         )
     });
@@ -256,8 +258,8 @@ fn in_training(base: &Timed, other: &Timed) -> String {
         final_loss(&base.steps, |step| Some(step.loss)).zip(final_loss(&other.steps, |step| Some(step.loss)));
     match answers(base).zip(answers(other)).and(losses) {
         Some((of_base, of_other)) => format!(
-            " Over all tokens of the sequences at the end of training, key-value lines among them, the loss of {} is {of_base:.3}, that of {} \
-             {of_other:.3}.",
+            " Over all tokens of the sequences at the end of training, key-value lines among them, the loss \
+             of {} is {of_base:.3}, that of {} {of_other:.3}.",
             base.name, other.name
         ),
         None => String::new(),
@@ -277,7 +279,7 @@ fn at_equal_loss(base: &Timed, other: &Timed) -> String {
         None => "nothing is shown of which is the better one",
     };
     format!(
-        " The loss of {} is {}, that of {} {}, a difference of {difference:+.3} nats a token ({}): {meaning}.",
+        "The loss of {} is {}, that of {} {}, a difference of {difference:+.3} nats a token ({}): {meaning}.",
         base.name,
         number(mean(&base.losses)),
         other.name,
@@ -352,7 +354,8 @@ mod tests {
         for (losses, words) in [
             (
                 [1.5, 2.5, 3.6],
-                "a difference of +0.533 nats a token (95 % interval +0.390 to +0.677, Student's t over 3 texts): it is the worse model",
+                "a difference of +0.533 nats a token (95 % interval +0.390 to +0.677, Student's t over 3 \
+                 texts): it is the worse model",
             ),
             ([0.5, 1.5, 2.4], "it is the better model, and one of equal loss would be smaller and faster."),
             ([0.5, 2.5, 3.0], "the two are not shown to differ."),

@@ -24,8 +24,8 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     let figure = Figure {
         name: "training-loss".to_string(),
         caption: format!(
-            "Training loss by step, mean over windows of a {SMOOTHED}th of the steps; the first seed of each configuration that was \
-             trained from scratch."
+            "Training loss by step, mean over windows of a {SMOOTHED}th of the steps; the first seed of each \
+             configuration that was trained from scratch."
         ),
         panels: vec![
             chart("Loss of all tokens", curve(ALL)),
@@ -53,9 +53,11 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     });
     let table = Table {
         caption: format!(
-            "Final training loss in nats a token, of all tokens and of the answers': mean over the last {FINAL}th of the steps, then over \
-             seeds; differences to the first line are taken seed by seed, with those seeds that both have, and sd is their standard deviation. \
-             Weights that were trained further from those of another configuration are left out: their steps are not the same sequences."
+            "Final training loss in nats a token, of all tokens and of the answers': mean over the last \
+             {FINAL}th of the steps, then over seeds; differences to the first line are taken seed by seed, \
+             with those seeds that both have, and sd is their standard deviation. Weights that were trained \
+             further from those of another configuration are left out: their steps are not the same \
+             sequences."
         ),
         header: ["configuration", "seeds", "loss", "difference", "sd", "answer loss", "difference"]
             .map(String::from)

@@ -1,4 +1,5 @@
-//! The table of claims: what the SSMax paper (arXiv 2501.19399) claims, what was found here, with the interval over seeds, and a word for it.
+//! The table of claims: what the SSMax paper (arXiv 2501.19399) claims, what was found here, with the
+//! interval over seeds, and a word for it.
 //!
 //! Seeds are the unit of what is said about training: without two of them nothing is claimed.
 
@@ -89,8 +90,9 @@ pub fn section(experiment: &Experiment) -> Vec<Block> {
     vec![
         Block::Heading("Claims".to_string()),
         Block::Paragraph(
-            "Differences are taken seed by seed; an interval is Student's t over seeds. Found means that it lies on the side of the claim, not found that it \
-             holds zero or that no seed differs, and the reverse that it lies on the other side. With one seed there is no claim."
+            "Differences are taken seed by seed; an interval is Student's t over seeds. Found means that it \
+             lies on the side of the claim, not found that it holds zero or that no seed differs, and the \
+             reverse that it lies on the other side. With one seed there is no claim."
                 .to_string(),
         ),
         Block::Table(Table {

@@ -21,8 +21,9 @@ pub(super) fn section(experiment: &Experiment) -> Vec<Block> {
     }
     let table = Table {
         caption: format!(
-            "The largest learned window in tokens after the first step and after the last one, and how many windows are then larger than the \
-             training length, {} tokens: those are unlimited in longer sequences.",
+            "The largest learned window in tokens after the first step and after the last one, and how many \
+             windows are then larger than the training length, {} tokens: those are unlimited in longer \
+             sequences.",
             experiment.training_length
         ),
         header: [

@@ -1,7 +1,9 @@
-//! The experiment `ssmax`: what Scalable-Softmax (arXiv 2501.19399) does that Softmax cannot, when Softmax has everything but `ln n`.
+//! The experiment `ssmax`: what Scalable-Softmax (arXiv 2501.19399) does that Softmax cannot, when Softmax
+//! has everything but `ln n`.
 //!
-//! Every configuration gets its learning rate and curriculum by the same search at the training length. The norm of the main
-//! configurations is the one that suits plain Softmax best; beside them stands `softmax-scale`, which has the parameters of SSMax without `ln n`.
+//! Every configuration gets its learning rate and curriculum by the same search at the training length. The
+//! norm of the main configurations is the one that suits plain Softmax best; beside them stands
+//! `softmax-scale`, which has the parameters of SSMax without `ln n`.
 
 mod rows;
 mod search;
@@ -33,7 +35,8 @@ pub(super) const KIND: Kind = Kind {
     first: verdicts::section,
 };
 
-/// Share of the steps that a swap during training leaves to the new variant, and that a swap after it is tuned for: an eighth.
+/// Share of the steps that a swap during training leaves to the new variant, and that a swap after it is
+/// tuned for: an eighth.
 const SWAPPED: usize = 8;
 /// Learning rate of tuning.
 const TUNING_LR: &str = "3e-4";
@@ -75,17 +78,20 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
         trials,
         configurations: configurations.into_iter().map(|trained| trained.configuration).collect(),
         training: format!(
-            "All are trained on the same sequences of a seed, in the same order, from the same matrices, by the same optimiser and schedule; \
-             learning rate and curriculum are chosen for each by the search below. The norm on queries and keys of the main \
-             configurations, \"{}\", is the one with which plain Softmax ends its search at the least loss. Swaps take the weights of plain Softmax \
-             after training, as they are or tuned for an eighth of the steps at {TUNING_LR}, or change the rule for the last eighth.",
+            "All are trained on the same sequences of a seed, in the same order, from the same matrices, by \
+             the same optimiser and schedule; learning rate and curriculum are chosen for each by the search \
+             below. The norm on queries and keys of the main configurations, \"{}\", is the one with which \
+             plain Softmax ends its search at the least loss. Swaps take the weights of plain Softmax after \
+             training, as they are or tuned for an eighth of the steps at {TUNING_LR}, or change the rule for \
+             the last eighth.",
             choice.norm.name
         ),
         further: searches::section(&found),
     })
 }
 
-/// Plain Softmax and SSMax as this experiment has them, for another one to stand beside: the same stages, with the first seed.
+/// Plain Softmax and SSMax as this experiment has them, for another one to stand beside: the same stages,
+/// with the first seed.
 pub(super) struct Pair {
     pub(super) planned: [Planned; 2],
     pub(super) searches: Vec<searches::Search>,

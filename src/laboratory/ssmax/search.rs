@@ -1,4 +1,5 @@
-//! The search for a learning rate and a curriculum, the same for every configuration and at the training length alone.
+//! The search for a learning rate and a curriculum, the same for every configuration and at the training
+//! length alone.
 
 use crate::cli::ExperimentArgs;
 use crate::error::Result;
@@ -52,8 +53,9 @@ pub(super) fn stages_of_one(args: &ExperimentArgs) -> usize {
     rates(args).len() + CURRICULA.len() - 1
 }
 
-/// Tries every rate with the first curriculum and then the other curricula with the best rate, with the first seed. What it goes by is the mean
-/// loss of all tokens over the last steps: every sequence is new, so that is the loss on what was never seen, at the training length.
+/// Tries every rate with the first curriculum and then the other curricula with the best rate, with the first
+/// seed. What it goes by is the mean loss of all tokens over the last steps: every sequence is new, so that
+/// is the loss on what was never seen, at the training length.
 pub(super) fn search(
     args: &ExperimentArgs,
     name: &str,
