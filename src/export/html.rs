@@ -39,7 +39,8 @@ pub fn page(document: &Document, palette: Palette) -> String {
     let title = escaped(&document.title);
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         content=\"width=device-width, \
+         initial-scale=1\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <h1>{title}</h1>\n"
     );
     for block in &document.blocks {
@@ -105,8 +106,8 @@ fn of_prompt(tokens: &[ShadedToken]) -> String {
 
 fn of_table(table: &Table, shares: &[f64]) -> String {
     let row = |tag: &str, cells: &[String], bar: &str| {
-        // No number is broken behind a comma, so that an interval, which may stand on a line of its own, stays
-        // in one piece.
+        // No number is broken behind a comma, so that an interval, which may stand on a line of its own,
+        // stays in one piece.
         let cell = |(column, cell): (usize, &String)| match table.has_words(column) {
             true => format!("<{tag} style=\"text-align: left\">{}</{tag}>", escaped(cell)),
             false => format!("<{tag}>{}</{tag}>", escaped(cell).replace(", ", ",&nbsp;")),
@@ -117,7 +118,10 @@ fn of_table(table: &Table, shares: &[f64]) -> String {
     let bar = |share: Option<&f64>| {
         share.map_or(String::new(), |share| {
             let width = 12.0 * share.clamp(0.0, 1.0);
-            format!("<td style=\"text-align: left\"><div style=\"width: {width:.2}rem; height: 0.8rem; background: #0072b2\"></div></td>")
+            format!(
+                "<td style=\"text-align: left\"><div style=\"width: {width:.2}rem; height: 0.8rem; \
+                     background: #0072b2\"></div></td>"
+            )
         })
     };
     let rows = table.rows.iter().enumerate();

@@ -57,7 +57,8 @@ impl Table {
         Self { caption: String::new(), header: header.iter().map(ToString::to_string).collect(), rows }
     }
 
-    /// Whether a column holds sentences and not numbers: one of its cells is longer than any number with its interval.
+    /// Whether a column holds sentences and not numbers: one of its cells is longer than any number with its
+    /// interval.
     #[must_use]
     pub fn has_words(&self, column: usize) -> bool {
         const LONGEST_NUMBER: usize = 40;

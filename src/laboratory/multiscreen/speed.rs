@@ -105,8 +105,8 @@ fn of_equal_sizes(bases: Vec<Model>, screening: Model) -> Group {
         heading: "Time of one pass over a whole context",
         figure: "time-by-length",
         about: format!(
-            "The models are those of the main trainings: {SOFTMAX} sees everything in every other layer and a \
-             window in those between, {FULL} has its sizes and no window."
+            "The models are those of the main trainings: {SOFTMAX} sees everything in every other layer and \
+             a window in those between, {FULL} has its sizes and no window."
         ),
         bases,
         others: vec![screening],
@@ -138,9 +138,9 @@ fn of_text_alone(base: Sized, others: Vec<Sized>) -> Group {
             "The models are trained on text alone, and those two of the sizes above whose mean losses over \
              seeds are nearest: one Transformer, since its time does not depend on its weights, and {NAME} \
              with every seed, since the lengths of its windows are learned. The Transformer has windows in \
-             every other layer, as {SOFTMAX}. These texts hardly ask for long windows: a Transformer pays for \
-             what its layers could see, {NAME} for what it has learned to look at, and that is what these \
-             ratios show."
+             every other layer, as {SOFTMAX}. These texts hardly ask for long windows: a Transformer pays \
+             for what its layers could see, {NAME} for what it has learned to look at, and that is what \
+             these ratios show."
         ),
         bases: vec![model(base)],
         others: others.into_iter().map(model).collect(),

@@ -208,8 +208,8 @@ fn table(families: &[&Family]) -> Table {
     });
     Table {
         caption: format!(
-            "Loss at the end in nats a token, mean over the last {FINAL}th of the steps, and the largest norm \
-             of a gradient after the first {RISEN}th."
+            "Loss at the end in nats a token, mean over the last {FINAL}th of the steps, and the largest \
+             norm of a gradient after the first {RISEN}th."
         ),
         header,
         rows: rows.collect(),
@@ -256,9 +256,9 @@ fn finding(base: &Family, other: &Family) -> String {
     format!(
         "A training counts as diverged when its gradient stops being a number, when its loss ends more than \
          {THROWN_BACK} nats above the smallest on the way, or when it ends no better than {guessing:.3}, the \
-         loss of guessing all tokens alike, and above that of the first step or at a rate above the best one; \
-         below the best one it is merely slow. {} {} The paper finds Multiscreen stable at learning rates \
-         where a Transformer diverges: {verdict}.",
+         loss of guessing all tokens alike, and above that of the first step or at a rate above the best \
+         one; below the best one it is merely slow. {} {} The paper finds Multiscreen stable at learning \
+         rates where a Transformer diverges: {verdict}.",
         told[0], told[1]
     )
 }

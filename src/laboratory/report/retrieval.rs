@@ -65,11 +65,20 @@ impl Asked {
         };
         let header = lengths.iter().map(|length| ContextLength(*length).to_string());
         let table = Table {
-            caption: "Share of exact answers over all depths with its 95 % interval, of every seed: Wilson's, \
-                      for as many independent prompts as these are worth, since the depths of a trial share a \
-                      haystack. Seeds answer the same prompts.".to_string(),
-            header: ["configuration", "seed", "prompts a length"].map(String::from).into_iter().chain(header).collect(),
-            rows: experiment.configurations.iter().flat_map(|configuration| self.rows(configuration, &lengths)).collect(),
+            caption: "Share of exact answers over all depths with its 95 % interval, of every seed: \
+                      Wilson's, for as many independent prompts as these are worth, since the depths of a \
+                      trial share a haystack. Seeds answer the same prompts."
+                .to_string(),
+            header: ["configuration", "seed", "prompts a length"]
+                .map(String::from)
+                .into_iter()
+                .chain(header)
+                .collect(),
+            rows: experiment
+                .configurations
+                .iter()
+                .flat_map(|configuration| self.rows(configuration, &lengths))
+                .collect(),
         };
         let mut blocks = vec![
             Block::Heading(self.heading.to_string()),

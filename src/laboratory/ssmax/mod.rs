@@ -82,8 +82,8 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
              the same optimiser and schedule; learning rate and curriculum are chosen for each by the search \
              below. The norm on queries and keys of the main configurations, \"{}\", is the one with which \
              plain Softmax ends its search at the least loss. Swaps take the weights of plain Softmax after \
-             training, as they are or tuned for an eighth of the steps at {TUNING_LR}, or change the rule for \
-             the last eighth.",
+             training, as they are or tuned for an eighth of the steps at {TUNING_LR}, or change the rule \
+             for the last eighth.",
             choice.norm.name
         ),
         further: searches::section(&found),
