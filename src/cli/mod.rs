@@ -201,8 +201,14 @@ pub fn given_flags(matches: &ArgMatches) -> Vec<(String, String)> {
 /// [`crate::checkpoint::DEFAULT_CHECKPOINT`].
 #[must_use]
 pub fn takes_default_checkpoint(matches: &ArgMatches) -> bool {
-    let Some((_, typed)) = matches.subcommand() else { return false };
-    let given = |id: &str| typed.try_contains_id(id).ok();
+    let Some((name, typed)) = matches.subcommand() else { return false };
+    let command = Cli::command();
+    let takes = |id: &str| {
+        let mut arguments = command.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
+        arguments.any(|argument| argument.get_id() == id)
+    };
+    // What a command does not take, an optimised build of clap tells of as not given.
+    let given = |id: &str| takes(id).then(|| typed.contains_id(id));
     let absent = |id: &str| given(id) == Some(false);
     // `niah attend` needs one for a text alone.
     absent("model") && (absent("checkpoint") || (absent("place") && given("text") == Some(true)))

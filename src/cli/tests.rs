@@ -150,3 +150,29 @@ fn a_model_is_named_with_a_flag_or_without_one_by_every_command_that_takes_one()
         assert_eq!(takes_default_checkpoint(&matches(&format!("niah {line}")).unwrap()), told, "{line}");
     }
 }
+
+#[test]
+fn the_default_checkpoint_is_taken_where_a_command_needs_one_and_none_is_named() {
+    let takes = |line: &str| takes_default_checkpoint(&matches(line).unwrap());
+    for line in [
+        "niah run",
+        "niah prompts",
+        "niah loss",
+        "niah bench",
+        "niah inspect",
+        "niah attend --text t --query q",
+    ] {
+        assert!(takes(line), "{line}");
+    }
+    for line in [
+        "niah view out",
+        "niah attend out",
+        "niah compare a b",
+        "niah demo",
+        "niah list",
+        "niah run m",
+        "niah run -m m",
+    ] {
+        assert!(!takes(line), "{line}");
+    }
+}
