@@ -50,7 +50,10 @@ fn git(root: &Path, arguments: &[&str]) -> Option<String> {
 
 /// The commit that a crate was packaged from.
 fn packaged_commit(root: &Path) -> Option<String> {
-    let text = fs::read_to_string(root.join(PACKAGED)).ok()?;
+    let file = root.join(PACKAGED);
+    // By its whole path: what was built here may be built elsewhere next, into the same target directory.
+    println!("cargo::rerun-if-changed={}", file.display());
+    let text = fs::read_to_string(file).ok()?;
     text.split_once("\"sha1\": \"")?.1.split('"').next().map(String::from)
 }
 
