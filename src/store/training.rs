@@ -196,7 +196,14 @@ impl TrainingDirectory {
     /// When they cannot be written, and when the directory was removed or replaced meanwhile: what is to be
     /// saved is safe then.
     pub fn save(&self, state: &State, layout: &Layout) -> Result<()> {
-        let Some(other) = self.other_place()? else { return self.save_all(state, layout) };
+        let other = match self.other_place()? {
+            Some(other) => other,
+            // It may also go while it is written to.
+            None => match self.save_all(state, layout) {
+                Ok(()) => return Ok(()),
+                Err(error) => self.other_place()?.ok_or(error)?,
+            },
+        };
         other.save_all(state, layout)?;
         let problem = format!(
             "the directory was removed or replaced while the training went on; all {} steps are in {} now, \
