@@ -68,6 +68,8 @@ pub(super) struct Planned {
     pub(super) name: String,
     /// Name of the directory that ships it, and of the stage that trains it.
     pub(super) shipped: String,
+    /// The part of its experiment that it belongs to; empty for a main one.
+    pub(super) part: &'static str,
     pub(super) origin: Origin,
     /// What the paper finds of its retrieval.
     pub(super) claim: Option<Claim>,
@@ -83,6 +85,7 @@ impl Planned {
         Self {
             name: name.to_string(),
             shipped: shipped.to_string(),
+            part: "",
             origin,
             claim: None,
             seeds: vec![args.seeds[0]],
@@ -96,14 +99,19 @@ impl Planned {
         Self { seeds: args.seeds.clone(), ..self }
     }
 
+    /// Whether its weights are those of a configuration before it.
+    fn is_of_another(&self) -> bool {
+        matches!(self.origin, Origin::Of(..))
+    }
+
     /// Whether its weights are to be those that are shipped.
     fn is_shipped(&self, args: &ExperimentArgs) -> bool {
-        args.from_fixtures && self.ships
+        args.from_fixtures && self.ships && !self.is_of_another()
     }
 
     /// How many stages it takes.
     fn stages(&self, args: &ExperimentArgs) -> usize {
-        let training = usize::from(!self.is_shipped(args) && !matches!(self.origin, Origin::Of(..)));
+        let training = usize::from(!self.is_shipped(args) && !self.is_of_another());
         self.seeds.len() * (training + self.measures.len())
     }
 }
@@ -147,7 +155,8 @@ pub(super) fn run(
             runs.push(measure(args, planned, (seed, trials), checkpoint, stages)?);
         }
         if !runs.is_empty() {
-            let configuration = Configuration { name: planned.name.clone(), claim: planned.claim, runs };
+            let (name, part, claim) = (planned.name.clone(), planned.part, planned.claim);
+            let configuration = Configuration { name, part, claim, runs };
             all.push(Trained { configuration, checkpoints });
         }
     }
@@ -169,9 +178,6 @@ fn checkpoint(
     before: &[Trained],
     stages: &mut Stages,
 ) -> Result<Option<PathBuf>> {
-    if let Origin::Of(name, _) = &planned.origin {
-        return Ok(weights_of(name, seed, before));
-    }
     if planned.is_shipped(args) {
         let name = if seed == args.seeds[0] {
             planned.shipped.clone()
@@ -190,38 +196,30 @@ fn checkpoint(
     let mut arguments = vec!["train".to_string()];
     let mut reads = Vec::new();
     match &planned.origin {
-        Origin::Of(..) => return Ok(None),
+        Origin::Of(name, _) => return Ok(weights_of(name, seed, before)),
         Origin::Tuned(name, flags) => {
             let Some(base) = weights_of(name, seed, before) else { return Ok(None) };
             arguments.extend(["--init".to_string(), base.display().to_string()]);
             arguments.extend(flags.clone());
             reads.push(base);
         }
-        Origin::Trained(flags) => arguments.extend(with_steps(flags, args.steps)),
+        Origin::Trained(flags) => {
+            let curriculum = args.steps * CURRICULUM.0 / CURRICULUM.1;
+            arguments.extend(lacking(flags, &[("--steps", args.steps), ("--curriculum-steps", curriculum)]));
+            arguments.extend(flags.iter().cloned());
+        }
     }
-    if !arguments.iter().any(|argument| argument == "--context-length") {
-        arguments.extend(args.sequences());
-    } else {
-        arguments.extend(args.batches());
-    }
+    arguments.extend(lacking(&arguments, &[("--context-length", args.context_length.0)]));
+    arguments.extend(args.batches());
     arguments.extend(["--seed".to_string(), seed.to_string(), "--save-every".to_string(), "50".to_string()]);
     let name = format!("train-{}-{seed}", planned.shipped);
     stages.run(&Stage::new(name, arguments, reads)).map(Some)
 }
 
-/// The flags of a training, with the steps of it and of its curriculum where they do not say themselves.
-fn with_steps(flags: &[String], steps: usize) -> Vec<String> {
-    let has = |name: &str| flags.iter().any(|flag| flag == name);
-    let mut all = Vec::new();
-    if !has("--steps") {
-        all.extend(["--steps".to_string(), steps.to_string()]);
-    }
-    if !has("--curriculum-steps") {
-        let curriculum = steps * CURRICULUM.0 / CURRICULUM.1;
-        all.extend(["--curriculum-steps".to_string(), curriculum.to_string()]);
-    }
-    all.extend(flags.iter().cloned());
-    all
+/// Those of `defaults` that `flags` do not give themselves.
+fn lacking(flags: &[String], defaults: &[(&str, usize)]) -> Vec<String> {
+    let lacks = |(name, _): &&(&str, usize)| !flags.iter().any(|flag| flag == name);
+    defaults.iter().filter(lacks).flat_map(|(name, value)| [(*name).to_string(), value.to_string()]).collect()
 }
 
 /// Runs what is to be measured of a checkpoint.
@@ -252,7 +250,7 @@ fn measure(
         }
     }
     let mut run = read(&measured)?;
-    if matches!(planned.origin, Origin::Of(..)) {
+    if planned.is_of_another() {
         run.steps.clear();
         run.scales.clear();
     }

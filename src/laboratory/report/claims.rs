@@ -145,7 +145,7 @@ mod tests {
         let beyond = (0..20).map(|trial| outcome(1024, 50.0, trial, trial < right, None));
         let outcomes = beyond.chain([outcome(64, 50.0, 0, true, None)]).collect();
         let run = SeedRun { seed: 1, outcomes, ..SeedRun::default() };
-        Configuration { name: name.to_string(), claim, runs: vec![run] }
+        Configuration { name: name.to_string(), part: "", claim, runs: vec![run] }
     }
 
     /// A configuration with `right` answers beside a pair with these.

@@ -65,6 +65,8 @@ pub struct Paper {
 pub struct Configuration {
     /// Its name, such as `(b) ssmax`.
     pub name: String,
+    /// The part of its experiment that it belongs to, as `--parts` names it; empty for a main one.
+    pub part: &'static str,
     /// What the paper finds of its retrieval, where that is held against what was found.
     pub claim: Option<Claim>,
     /// One for each seed; the first is the one whose details are drawn.
@@ -172,8 +174,19 @@ impl Experiment {
         let (Some(base), Some(other)) = (self.configurations.first(), self.configurations.get(other)) else {
             return Vec::new();
         };
-        let same = |run: &SeedRun| base.runs.iter().find(|base| base.seed == run.seed);
-        other.runs.iter().filter_map(|run| Some((same(run)?, run))).collect()
+        base.beside(other)
+    }
+}
+
+impl Configuration {
+    /// Its run with this seed.
+    fn of_seed(&self, seed: u64) -> Option<&SeedRun> {
+        self.runs.iter().find(|run| run.seed == seed)
+    }
+
+    /// Its runs, each with the one of `other` that has the same seed.
+    fn beside<'a>(&'a self, other: &'a Self) -> Vec<(&'a SeedRun, &'a SeedRun)> {
+        other.runs.iter().filter_map(|run| Some((self.of_seed(run.seed)?, run))).collect()
     }
 }
 
@@ -290,7 +303,8 @@ mod tests {
         let base =
             vec![run(1, 3.0, &[("1234567", 0.9), ("1000000", 0.2), ("7", 0.1), ("", 0.0)]), run(2, 2.5, &[])];
         let other = vec![run(1, 2.0, &[("1234567", 0.9); 4]), run(2, 2.0, &[])];
-        let configuration = |name: &str, runs| Configuration { name: name.to_string(), claim: None, runs };
+        let configuration =
+            |name: &str, runs| Configuration { name: name.to_string(), part: "", claim: None, runs };
         Experiment {
             title: "t".to_string(),
             method: vec!["m".to_string()],
@@ -432,7 +446,12 @@ mod tests {
     fn a_configuration_that_was_not_measured_has_no_row() {
         let mut experiment = experiment();
         let runs = vec![SeedRun::default()];
-        experiment.configurations.push(Configuration { name: "adaptive".to_string(), claim: None, runs });
+        experiment.configurations.push(Configuration {
+            name: "adaptive".to_string(),
+            part: "",
+            claim: None,
+            runs,
+        });
         let document = document(&experiment, vec![], vec![]);
         assert_eq!(tables(&document)[0].rows.len(), 2);
         experiment.configurations.clear();

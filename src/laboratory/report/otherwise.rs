@@ -69,7 +69,7 @@ mod tests {
     fn configuration(name: &str, settings: &[(&str, &str)]) -> Configuration {
         let settings = settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let run = SeedRun { settings, ..SeedRun::default() };
-        Configuration { name: name.to_string(), claim: None, runs: vec![run] }
+        Configuration { name: name.to_string(), part: "", claim: None, runs: vec![run] }
     }
 
     #[test]

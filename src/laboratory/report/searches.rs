@@ -25,8 +25,14 @@ pub struct Search {
     pub steps: usize,
     /// Every try, in order.
     pub tried: Vec<Tried>,
-    /// Rate and curriculum of the try with the least loss.
-    pub chosen: (&'static str, usize),
+}
+
+impl Search {
+    /// The try with the least loss, of several the first.
+    #[must_use]
+    pub fn chosen(&self) -> Option<&Tried> {
+        self.tried.iter().min_by(|a, b| a.loss.total_cmp(&b.loss))
+    }
 }
 
 /// The section of the searches; nothing where there were none.
@@ -35,7 +41,7 @@ pub fn section(searches: &[Search]) -> Vec<Block> {
     let Some(first) = searches.first() else { return Vec::new() };
     let rows = searches.iter().flat_map(|search| {
         search.tried.iter().map(|tried| {
-            let chosen = (tried.rate, tried.curriculum) == search.chosen;
+            let chosen = search.chosen() == Some(tried);
             vec![
                 search.name.clone(),
                 tried.rate.to_string(),

@@ -8,18 +8,17 @@
 mod rows;
 mod search;
 
-use std::collections::BTreeMap;
-
 pub(crate) use self::rows::PARTS;
 use self::rows::{NORMS, Norm, Part, Positions, RULES, Row, VARIANTS, parts};
-use self::search::{Recipe, search, stages_of_one};
+use self::search::{flags_of, search, stages_of_one};
 use super::configurations::{GRIDS, Measure, Origin, Planned, count, decoder_flags, run as run_all};
 use super::stages::Stages;
 use super::{Kind, Made};
 use crate::cli::ExperimentArgs;
 use crate::error::Result;
 use crate::laboratory::published;
-use crate::laboratory::report::{Claim, searches, verdicts};
+use crate::laboratory::report::searches::{self, Search, Tried};
+use crate::laboratory::report::{Claim, verdicts};
 
 pub(super) const KIND: Kind = Kind {
     title: "Scalable-Softmax against Softmax, in miniature",
@@ -46,14 +45,11 @@ const TASKS: &[Measure] =
 /// What is measured of a configuration beside the main ones.
 const SHORT: &[Measure] = &[Measure::Needles, Measure::KeyValues];
 
-/// What the searches chose, by the name of the row.
-type Recipes = BTreeMap<String, Recipe>;
-
 /// Everything that the plan is made from.
 struct Choice<'a> {
     args: &'a ExperimentArgs,
     parts: Vec<Part>,
-    recipes: Recipes,
+    searches: Vec<Search>,
     /// The norm that suits plain Softmax best.
     norm: Norm,
 }
@@ -63,14 +59,11 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
     // Of what is shipped there are the main configurations and the swaps.
     let parts = if args.from_fixtures { vec![Part::Swaps] } else { parts(&args.parts)? };
     let trials = args.trials(None);
-    let mut choice = Choice { args, parts, recipes: Recipes::new(), norm: NORMS[0] };
+    let mut choice = Choice { args, parts, searches: Vec::new(), norm: NORMS[0] };
     let mut stages = Stages::new(&args.output, args.threads, choice.stages());
-    let mut found = Vec::new();
-    if !args.from_fixtures {
-        choice.find_norm(&mut stages, &mut found)?;
-        for row in choice.searched() {
-            choice.find(row, &mut stages, &mut found)?;
-        }
+    choice.find_norm(&mut stages)?;
+    for row in choice.searched() {
+        choice.find(row, &mut stages)?;
     }
     let plan = choice.plan();
     let configurations = run_all(args, &plan, trials, &mut stages)?;
@@ -86,7 +79,7 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
              for the last eighth.",
             choice.norm.name
         ),
-        further: searches::section(&found),
+        further: searches::section(&choice.searches),
     })
 }
 
@@ -94,7 +87,7 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
 /// with the first seed.
 pub(super) struct Pair {
     pub(super) planned: [Planned; 2],
-    pub(super) searches: Vec<searches::Search>,
+    pub(super) searches: Vec<Search>,
 }
 
 /// How many searches' stages the pair takes before it is known.
@@ -107,47 +100,49 @@ pub(super) fn stages_of_pair(args: &ExperimentArgs) -> usize {
 /// # Errors
 /// When a stage fails.
 pub(super) fn pair(args: &ExperimentArgs, stages: &mut Stages) -> Result<Pair> {
-    let mut choice = Choice { args, parts: Vec::new(), recipes: Recipes::new(), norm: NORMS[0] };
-    let mut searches = Vec::new();
-    if !args.from_fixtures {
-        choice.find_norm(stages, &mut searches)?;
-        choice.find(choice.main()[1], stages, &mut searches)?;
-    }
+    let mut choice = Choice { args, parts: Vec::new(), searches: Vec::new(), norm: NORMS[0] };
+    choice.find_norm(stages)?;
+    choice.find(choice.main()[1], stages)?;
     let planned = [0, 1].map(|index| {
         let row = choice.main()[index];
         let planned = choice.once(&row.name(), choice.training(row, 1, &[]), GRIDS);
         Planned { shipped: row.variant.to_string(), ..planned }
     });
-    Ok(Pair { planned, searches })
+    Ok(Pair { planned, searches: choice.searches })
+}
+
+/// Plain Softmax with each norm.
+fn by_norm() -> impl Iterator<Item = Row> {
+    NORMS.iter().map(|&norm| Row { variant: VARIANTS[0], norm, positions: Positions::None })
 }
 
 impl Choice<'_> {
     /// Searches for the recipe of plain Softmax with each norm, and takes the norm with which it does best.
-    fn find_norm(&mut self, stages: &mut Stages, found: &mut Vec<searches::Search>) -> Result<()> {
-        for &norm in NORMS {
-            self.find(Row { variant: VARIANTS[0], norm, positions: Positions::None }, stages, found)?;
+    fn find_norm(&mut self, stages: &mut Stages) -> Result<()> {
+        for row in by_norm() {
+            self.find(row, stages)?;
         }
         self.norm = self.best_norm();
         Ok(())
     }
 
-    /// Searches for the recipe of a row unless it is known.
-    fn find(&mut self, row: Row, stages: &mut Stages, found: &mut Vec<searches::Search>) -> Result<()> {
-        if !self.recipes.contains_key(&row.name()) {
-            let (recipe, search) = search(self.args, &row.name(), &row.flags(), stages)?;
-            self.recipes.insert(row.name(), recipe);
-            found.push(search);
+    /// Searches for the recipe of a row unless it is known, or what is shipped needs none.
+    fn find(&mut self, row: Row, stages: &mut Stages) -> Result<()> {
+        if !self.args.from_fixtures && self.recipe(row).is_none() {
+            self.searches.push(search(self.args, &row.name(), &row.flags(), stages)?);
         }
         Ok(())
     }
 
+    /// What the search for a row chose.
+    fn recipe(&self, row: Row) -> Option<&Tried> {
+        self.searches.iter().find(|search| search.name == row.name())?.chosen()
+    }
+
     /// The norm with which plain Softmax has the least loss.
     fn best_norm(&self) -> Norm {
-        let loss = |norm: &Norm| {
-            let row = Row { variant: VARIANTS[0], norm: *norm, positions: Positions::None };
-            self.recipes.get(&row.name()).map_or(f64::INFINITY, |recipe| recipe.loss)
-        };
-        NORMS.iter().copied().min_by(|a, b| loss(a).total_cmp(&loss(b))).unwrap_or(NORMS[0])
+        let loss = |row: &Row| self.recipe(*row).map_or(f64::INFINITY, |recipe| recipe.loss);
+        by_norm().min_by(|a, b| loss(a).total_cmp(&loss(b))).map_or(NORMS[0], |row| row.norm)
     }
 
     fn has(&self, part: Part) -> bool {
@@ -176,26 +171,30 @@ impl Choice<'_> {
 
     /// The rows that are searched for.
     fn searched(&self) -> Vec<Row> {
-        self.main().into_iter().chain(self.others().into_iter().map(|(_, row)| row)).collect()
+        let mut rows: Vec<Row> = by_norm().collect();
+        for row in self.main().into_iter().chain(self.others().into_iter().map(|(_, row)| row)) {
+            if !rows.contains(&row) {
+                rows.push(row);
+            }
+        }
+        rows
     }
 
     /// How many stages everything takes. It does not depend on what the searches choose.
     fn stages(&self) -> usize {
-        let searches = if self.args.from_fixtures {
-            0
-        } else {
-            let by_softmax = if self.has(Part::Norms) { 0 } else { NORMS.len() - 1 };
-            (self.searched().len() + by_softmax) * stages_of_one(self.args)
-        };
-        searches + count(self.args, &self.plan())
+        let searched = if self.args.from_fixtures { 0 } else { self.searched().len() };
+        searched * stages_of_one(self.args) + count(self.args, &self.plan())
     }
 
-    /// The training of a row for `factor` times the steps, with further flags.
+    /// The training of a row with its recipe for `factor` times the steps, with further flags.
     fn training(&self, row: Row, factor: usize, further: &[&str]) -> Origin {
-        let mut flags = match self.recipes.get(&row.name()) {
-            Some(recipe) => recipe.flags(self.args.steps * factor),
-            None => Vec::new(),
-        };
+        self.trained(row, row, factor, further)
+    }
+
+    /// The same with the recipe that was found for row `searched`.
+    fn trained(&self, row: Row, searched: Row, factor: usize, further: &[&str]) -> Origin {
+        let recipe = self.recipe(searched).map(|recipe| flags_of(recipe, self.args.steps * factor));
+        let mut flags = recipe.unwrap_or_default();
         flags.extend(decoder_flags(self.args, &row.flags()));
         flags.extend(further.iter().map(ToString::to_string));
         Origin::Trained(flags)
@@ -205,6 +204,11 @@ impl Choice<'_> {
     fn once(&self, name: &str, origin: Origin, measures: &[Measure]) -> Planned {
         let stage = name.replace([',', ' '], "-").replace("--", "-");
         Planned { measures: measures.to_vec(), ..Planned::once(self.args, name, &stage, origin) }
+    }
+
+    /// The same as a part of the experiment.
+    fn part(&self, part: Part, name: &str, origin: Origin, measures: &[Measure]) -> Planned {
+        Planned { part: part.name(), ..self.once(name, origin, measures) }
     }
 
     fn plan(&self) -> Vec<Planned> {
@@ -221,12 +225,12 @@ impl Choice<'_> {
             });
         }
         for (part, row) in self.others() {
-            plan.push(self.once(&row.name(), self.training(row, 1, &[]), SHORT));
+            plan.push(self.part(part, &row.name(), self.training(row, 1, &[]), SHORT));
             if part == Part::Rotary {
                 let factor = published::ROPE_THETA_SCALE.low.to_string();
                 let flags = ["--variant", "auto", "--rope-theta-scale", &factor].map(String::from).to_vec();
                 let scaled = Origin::Of(row.name(), flags);
-                plan.push(self.once(&format!("{}, theta x {factor}", row.name()), scaled, SHORT));
+                plan.push(self.part(part, &format!("{}, theta x {factor}", row.name()), scaled, SHORT));
             }
         }
         for row in self.main() {
@@ -241,24 +245,24 @@ impl Choice<'_> {
     /// A main configuration trained longer, on other lengths and with another weight of answers.
     fn trained_otherwise(&self, row: Row) -> Vec<Planned> {
         let mut plan = Vec::new();
-        let mut add = |name: String, origin: Origin| plan.push(self.once(&name, origin, SHORT));
+        let mut add = |part: Part, name: String, origin: Origin| {
+            plan.push(self.part(part, &format!("{}, {name}", row.name()), origin, SHORT));
+        };
         let trained = self.args.context_length.0;
         if self.has(Part::Longer) {
             for factor in [2, 4] {
-                add(format!("{}, {factor} x steps", row.name()), self.training(row, factor, &[]));
+                add(Part::Longer, format!("{factor} x steps"), self.training(row, factor, &[]));
             }
         }
         if self.has(Part::Lengths) {
-            for length in [trained / 2, trained * 2] {
-                let flag = length.to_string();
-                add(
-                    format!("{}, trained on {length}", row.name()),
-                    self.training(row, 1, &["--context-length", &flag]),
-                );
+            for length in [trained / 2, trained * 2].map(|length| length.to_string()) {
+                let origin = self.training(row, 1, &["--context-length", &length]);
+                add(Part::Lengths, format!("trained on {length}"), origin);
             }
         }
         if self.has(Part::Weights) {
-            add(format!("{}, answer weight 1", row.name()), self.training(row, 1, &["--answer-weight", "1"]));
+            let origin = self.training(row, 1, &["--answer-weight", "1"]);
+            add(Part::Weights, "answer weight 1".to_string(), origin);
         }
         plan
     }
@@ -274,17 +278,12 @@ impl Choice<'_> {
         let tuned = ["--variant", "ssmax", "--steps", &tuning, "--lr", TUNING_LR].map(String::from).to_vec();
         let during = self.training(ssmax, 1, &["--swap-at-step", &late]);
         let adaptive = Row { variant: "adaptive", ..ssmax };
-        let adaptive = match (self.training(adaptive, 1, &[]), self.recipes.get(&ssmax.name())) {
-            (Origin::Trained(flags), Some(recipe)) => {
-                Origin::Trained(recipe.flags(steps).into_iter().chain(flags).collect())
-            }
-            (origin, _) => origin,
-        };
+        let adaptive = self.trained(adaptive, ssmax, 1, &[]);
         vec![
-            partly(self.once("swapped after training", swapped, GRIDS)),
-            partly(self.once("swapped and tuned", Origin::Tuned(base, tuned), GRIDS)),
-            partly(self.once("swapped during training", during, GRIDS)),
-            self.once("adaptive", adaptive, &[]),
+            partly(self.part(Part::Swaps, "swapped after training", swapped, GRIDS)),
+            partly(self.part(Part::Swaps, "swapped and tuned", Origin::Tuned(base, tuned), GRIDS)),
+            partly(self.part(Part::Swaps, "swapped during training", during, GRIDS)),
+            self.part(Part::Swaps, "adaptive", adaptive, &[]),
         ]
     }
 }
@@ -303,10 +302,10 @@ mod tests {
 
     fn choice<'a>(args: &'a ExperimentArgs, losses: [f64; 3]) -> Choice<'a> {
         let mut choice =
-            Choice { args, parts: parts(&args.parts).unwrap(), recipes: Recipes::new(), norm: NORMS[0] };
-        for (norm, loss) in NORMS.iter().zip(losses) {
-            let row = Row { variant: "softmax", norm: *norm, positions: Positions::None };
-            choice.recipes.insert(row.name(), Recipe::test(loss));
+            Choice { args, parts: parts(&args.parts).unwrap(), searches: Vec::new(), norm: NORMS[0] };
+        for (row, loss) in by_norm().zip(losses) {
+            let tried = vec![Tried { rate: "3e-3", curriculum: 80, loss, answer_loss: None }];
+            choice.searches.push(Search { name: row.name(), steps: 1000, tried });
         }
         choice.norm = choice.best_norm();
         choice

@@ -89,6 +89,13 @@ pub(crate) const PARTS: &[Entry<Part>] = &[
     Entry { name: "none", about: "the main configurations alone", value: Part::None },
 ];
 
+impl Part {
+    /// Its name in [`PARTS`].
+    pub(super) fn name(self) -> &'static str {
+        PARTS.iter().find(|entry| entry.value == self).map_or("", |entry| entry.name)
+    }
+}
+
 /// What was asked for by name: all of them where nothing was.
 pub(super) fn parts(asked: &[String]) -> Result<Vec<Part>> {
     match asked {

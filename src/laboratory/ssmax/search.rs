@@ -16,31 +16,11 @@ const CURRICULA: &[usize] = &[80, 40];
 /// Part of the steps of a training that a try has.
 const PART: usize = 2;
 
-/// What a search chose.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Recipe {
-    rate: &'static str,
-    /// In per cent of the steps.
-    curriculum: usize,
-    /// The loss that it was chosen for.
-    pub(super) loss: f64,
-}
-
-impl Recipe {
-    /// As flags of a training of `steps`.
-    pub(super) fn flags(&self, steps: usize) -> Vec<String> {
-        let curriculum = (steps * self.curriculum / 100).to_string();
-        let steps = steps.to_string();
-        ["--steps", &steps, "--curriculum-steps", &curriculum, "--lr", self.rate].map(String::from).to_vec()
-    }
-}
-
-#[cfg(test)]
-impl Recipe {
-    /// One that was chosen for this loss.
-    pub(super) fn test(loss: f64) -> Self {
-        Self { rate: RATES[0], curriculum: CURRICULA[0], loss }
-    }
+/// A recipe as flags of a training of `steps`.
+pub(super) fn flags_of(recipe: &Tried, steps: usize) -> Vec<String> {
+    let curriculum = (steps * recipe.curriculum / 100).to_string();
+    let steps = steps.to_string();
+    ["--steps", &steps, "--curriculum-steps", &curriculum, "--lr", recipe.rate].map(String::from).to_vec()
 }
 
 /// The rates of a training whose numbers mean something, or one where it is to be seen running.
@@ -61,41 +41,31 @@ pub(super) fn search(
     name: &str,
     flags: &[&str],
     stages: &mut Stages,
-) -> Result<(Recipe, Search)> {
-    let steps_of_one = (args.steps / PART).max(1);
-    let mut tried: Vec<(Recipe, Tried)> = Vec::new();
-    let mut attempt = |rate: &'static str, curriculum: usize| -> Result<Recipe> {
-        let mut recipe = Recipe { rate, curriculum, loss: f64::INFINITY };
+) -> Result<Search> {
+    let mut search = Search { name: name.to_string(), steps: (args.steps / PART).max(1), tried: Vec::new() };
+    let mut attempt = |search: &mut Search, rate: &'static str, curriculum: usize| -> Result<()> {
+        let mut tried = Tried { rate, curriculum, loss: f64::INFINITY, answer_loss: None };
         let mut arguments = vec!["train".to_string()];
-        arguments.extend(recipe.flags(steps_of_one));
+        arguments.extend(flags_of(&tried, search.steps));
         arguments.extend(decoder_flags(args, flags));
         arguments.extend(args.sequences());
         arguments.extend(["--seed".to_string(), args.seeds[0].to_string()]);
         arguments.extend(["--save-every", "50"].map(String::from));
         let stage = Stage::new(format!("search-{}-{rate}-{curriculum}", word(name)), arguments, vec![]);
         let steps = steps(&stages.run(&stage)?)?;
-        recipe.loss = final_loss(&steps, |step| Some(step.loss)).unwrap_or(f64::INFINITY);
-        let answer_loss = final_loss(&steps, |step| step.answer_loss);
-        tried.push((recipe.clone(), Tried { rate, curriculum, loss: recipe.loss, answer_loss }));
-        Ok(recipe)
+        tried.loss = final_loss(&steps, |step| Some(step.loss)).unwrap_or(f64::INFINITY);
+        tried.answer_loss = final_loss(&steps, |step| step.answer_loss);
+        search.tried.push(tried);
+        Ok(())
     };
-    let mut best: Option<Recipe> = None;
-    let mut keep = |recipe: Recipe| {
-        if best.as_ref().is_none_or(|best| recipe.loss < best.loss) {
-            best = Some(recipe.clone());
-        }
-        best.clone().unwrap_or(recipe)
-    };
-    let mut chosen = keep(attempt(rates(args)[0], CURRICULA[0])?);
-    for rate in &rates(args)[1..] {
-        chosen = keep(attempt(rate, CURRICULA[0])?);
+    for rate in rates(args) {
+        attempt(&mut search, rate, CURRICULA[0])?;
     }
+    let best = search.chosen().map_or(RATES[0], |tried| tried.rate);
     for &curriculum in &CURRICULA[1..] {
-        chosen = keep(attempt(chosen.rate, curriculum)?);
+        attempt(&mut search, best, curriculum)?;
     }
-    let tried = tried.into_iter().map(|(_, tried)| tried).collect();
-    let chosen_of = (chosen.rate, chosen.curriculum);
-    Ok((chosen, Search { name: name.to_string(), steps: steps_of_one, tried, chosen: chosen_of }))
+    Ok(search)
 }
 
 #[cfg(test)]
@@ -104,8 +74,8 @@ mod tests {
 
     #[test]
     fn a_recipe_scales_with_the_steps() {
-        let recipe = Recipe { rate: "6e-3", curriculum: 40, loss: 1.0 };
-        let flags = recipe.flags(500).join(" ");
+        let recipe = Tried { rate: "6e-3", curriculum: 40, loss: 1.0, answer_loss: None };
+        let flags = flags_of(&recipe, 500).join(" ");
         assert_eq!(flags, "--steps 500 --curriculum-steps 200 --lr 6e-3");
     }
 }
