@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::FormArgs;
 use super::grid::GridArgs;
 use super::help::first;
 use super::model::{AttentionArgs, ChatArgs, MachineArgs};
@@ -126,15 +127,9 @@ pub struct DemoArgs {
     /// Seed of every random choice
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
-    /// What goes to stdout
-    #[arg(
-        long,
-        value_name = "FORM",
-        value_parser = choice("form of output", EXPORTERS),
-        default_value = EXPORTERS[0].name,
-        help_heading = "Output"
-    )]
-    pub output_format: Exporter,
+    /// The form of what goes to stdout.
+    #[command(flatten)]
+    pub form: FormArgs,
     /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::FormArgs;
 use super::help::first;
 use super::model::{AttentionArgs, CheckpointArgs, MachineArgs};
 use super::values::{choice, named};
-use crate::export::{EXPORTERS, Exporter};
 use crate::grid::ContextLength;
 use crate::haystack::HAYSTACKS;
 use crate::plan::RowChoice;
@@ -134,15 +134,9 @@ pub struct LossArgs {
     /// The latter says what was measured, and the means of each text.
     #[arg(long, short, value_name = "DIR", alias = "output-path", help_heading = "Output")]
     pub output: Option<PathBuf>,
-    /// What goes to stdout
-    #[arg(
-        long,
-        value_name = "FORM",
-        value_parser = choice("form of output", EXPORTERS),
-        default_value = EXPORTERS[0].name,
-        help_heading = "Output"
-    )]
-    pub output_format: Exporter,
+    /// The form of what goes to stdout.
+    #[command(flatten)]
+    pub form: FormArgs,
     /// TOML file with any of these flags as keys; the command line wins
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub config: Option<PathBuf>,
@@ -213,15 +207,9 @@ pub struct BenchArgs {
     /// It holds medians and ranges, and what was measured.
     #[arg(long, short, value_name = "DIR", alias = "output-path", help_heading = "Output")]
     pub output: Option<PathBuf>,
-    /// What goes to stdout
-    #[arg(
-        long,
-        value_name = "FORM",
-        value_parser = choice("form of output", EXPORTERS),
-        default_value = EXPORTERS[0].name,
-        help_heading = "Output"
-    )]
-    pub output_format: Exporter,
+    /// The form of what goes to stdout.
+    #[command(flatten)]
+    pub form: FormArgs,
     /// TOML file with any of these flags as keys; the command line wins
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub config: Option<PathBuf>,

@@ -20,9 +20,10 @@ mod viewing;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use self::values::named;
+use self::values::{choice, named};
 use crate::export::palette::PALETTES;
 use crate::export::style::ColorChoice;
+use crate::export::{EXPORTERS, Exporter};
 
 pub use comparison::{CompareArgs, DemoArgs};
 pub use experiment::ExperimentArgs;
@@ -119,6 +120,20 @@ pub struct Drawing {
     /// They begin with = + - @, tab or return; numbers stay.
     #[arg(long, global = true, help_heading = "Drawing")]
     pub csv_safe: bool,
+}
+
+/// The form of a report.
+#[derive(Debug, Clone, Args)]
+pub struct FormArgs {
+    /// What goes to stdout
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_parser = choice("form of output", EXPORTERS),
+        default_value = EXPORTERS[0].name,
+        help_heading = "Output"
+    )]
+    pub output_format: Exporter,
 }
 
 /// When to use colours.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::FormArgs;
 use super::help::first;
 use super::model::MachineArgs;
 use super::values::{choice, named};
@@ -100,15 +101,9 @@ pub struct AttendArgs {
     /// How many heads to list [default: 10]
     #[arg(long, value_name = "N", help_heading = "Heads")]
     pub top: Option<usize>,
-    /// What goes to stdout
-    #[arg(
-        long,
-        value_name = "FORM",
-        value_parser = choice("form of output", EXPORTERS),
-        default_value = EXPORTERS[0].name,
-        help_heading = "Output"
-    )]
-    pub output_format: Exporter,
+    /// The form of what goes to stdout.
+    #[command(flatten)]
+    pub form: FormArgs,
     /// A text of your own, read from a file (- for stdin), not a run
     #[arg(long, value_name = "FILE", requires = "query", help_heading = "Own text")]
     pub text: Option<PathBuf>,

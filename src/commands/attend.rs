@@ -50,7 +50,10 @@ pub fn page(args: &AttendArgs, style: &Style) -> Result<Shown> {
         heads: shown.heads,
         top: args.top.unwrap_or(LISTED_HEADS),
     };
-    Ok(Shown { output: (args.output_format.write)(&Report::from(report), style)?, warnings: shown.warnings })
+    Ok(Shown {
+        output: (args.form.output_format.write)(&Report::from(report), style)?,
+        warnings: shown.warnings,
+    })
 }
 
 /// Heads that are listed where the user asks for no number.

@@ -72,7 +72,10 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
         write_speeds(directory, &lengths, &about)?;
     }
     let notes = notes(args, &lengths);
-    print_bytes(&(args.output_format.write)(&Report::from(SpeedReport { title, lengths, notes }), style)?)?;
+    print_bytes(&(args.form.output_format.write)(
+        &Report::from(SpeedReport { title, lengths, notes }),
+        style,
+    )?)?;
     removed.map_or(Ok(()), |directory| Err(made_again(directory)))
 }
 

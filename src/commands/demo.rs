@@ -65,7 +65,7 @@ pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
     let reports = reports.collect::<Result<Vec<_>>>()?;
     let runs: Vec<_> = finished.iter().map(|run| run_report(&run.outcomes, &run.record)).collect();
     let names: Vec<_> = finished.iter().map(|run| run.record.variant.as_str()).collect();
-    print_bytes(&(args.output_format.write)(&side_by_side(&runs, &names, &reports), style)?)?;
+    print_bytes(&(args.form.output_format.write)(&side_by_side(&runs, &names, &reports), style)?)?;
     finished.iter().try_for_each(Finished::check)
 }
 

@@ -51,7 +51,7 @@ pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
     let training_length = plan.model.spec().training_length();
     let report =
         LossReport { title: title(&plan), buckets, training_length, notes: notes(plan.settings.trials) };
-    print_bytes(&(args.output_format.write)(&Report::from(report), style)?)?;
+    print_bytes(&(args.form.output_format.write)(&Report::from(report), style)?)?;
     if let Some(directory) = &args.output {
         tell(format_args!("results: {}", directory.display()));
     }

@@ -64,6 +64,10 @@ fn succeeds(output: &Output) {
     assert!(output.status.success(), "{}", told(output));
 }
 
+fn refuses(output: &Output, words: &str) {
+    assert!(output.status.code() == Some(2) && told(output).contains(words), "{}", told(output));
+}
+
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
@@ -316,13 +320,9 @@ fn what_cannot_be_trained_is_refused_with_the_remedy() {
     }
     succeeds(&place.train("out", &["--steps=1"]));
     let again = place.train("out", &["--steps=1"]);
-    assert!(again.status.code() == Some(2) && told(&again).contains("--resume"), "{}", told(&again));
+    refuses(&again, "--resume");
     let changed = place.train("out", &["--steps=1", "--seed=7", "--resume"]);
-    assert!(
-        changed.status.code() == Some(2) && told(&changed).contains("seed: 42 -> 7"),
-        "{}",
-        told(&changed)
-    );
+    refuses(&changed, "seed: 42 -> 7");
 }
 
 #[test]
@@ -360,11 +360,7 @@ fn a_training_of_screening_tiles_goes_on_without_its_flags() {
     succeeds(&place.niah(&["train", "-o", "tiles", "--resume"]));
     succeeds(&place.niah(&["train", "-o", "tiles", "--resume", "--family=multiscreen"]));
     let refused = place.niah(&["train", "-o", "tiles", "--resume", "--family=niah"]);
-    assert!(
-        refused.status.code() == Some(2) && told(&refused).contains("another plan"),
-        "{}",
-        told(&refused)
-    );
+    refuses(&refused, "another plan");
 }
 
 #[test]
@@ -400,11 +396,7 @@ fn abcdigits_runs_on_a_trained_checkpoint_with_values_that_were_held_out() {
         assert!(words.iter().all(|word| told(&refused).contains(word)), "{more:?}: {}", told(&refused));
     }
     let trained = place.train("other", &["--steps=1", "--task=abcdigits"]);
-    assert!(
-        trained.status.code() == Some(2) && told(&trained).contains("--mix key-values"),
-        "{}",
-        told(&trained)
-    );
+    refuses(&trained, "--mix key-values");
 }
 
 #[test]
@@ -452,7 +444,7 @@ fn adaptive_multipliers_are_learned_and_kept_and_known_up_to_the_training_length
     silent.as_object_mut().unwrap().remove("attention_variant");
     fs::write(place.path("out/config.json"), silent.to_string()).unwrap();
     let refused = run("128");
-    assert!(refused.status.code() == Some(2) && told(&refused).contains("adaptive"), "{}", told(&refused));
+    refuses(&refused, "adaptive");
 }
 
 #[test]
