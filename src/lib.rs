@@ -36,7 +36,8 @@
 //!  1  TEXT  grid needle haystack split  | TENSOR  spec weights attention model
 //!           standing task prompt trial  |         checkpoint generate logits loss speed kernel
 //!           tokenizer                   |
-//!  0  allocator · registry · error · rng · hash · clock · files · json · isolation · process · progress · printable
+//!  0  allocator · registry · error · escape · rng · hash · clock · files · json · isolation · process ·
+//!     progress · printable
 //! ```
 //!
 //! # Invariants, held by `tests/all/layers.rs`
@@ -67,6 +68,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod error;
+pub mod escape;
 pub mod evaluate;
 pub mod export;
 mod files;

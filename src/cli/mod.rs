@@ -117,7 +117,7 @@ pub struct Drawing {
     pub width: Option<usize>,
     /// In CSV on stdout put ' before texts that a spreadsheet would take for a formula
     ///
-    /// They begin with = + - @, tab or return; numbers stay.
+    /// They begin with = + - @ or a tab; numbers stay.
     #[arg(long, global = true, help_heading = "Drawing")]
     pub csv_safe: bool,
 }

@@ -1,8 +1,9 @@
 //! The rows of a report as CSV: RFC 4180 with `\n` line ends, missing values as empty fields, and floats with
 //! as many digits as it takes to read the same number again.
 //!
-//! Cells hold exactly what a model or a text says: a spreadsheet may take one that begins with `=` for a
-//! formula. [`Style::csv_safe`] marks such cells.
+//! Cells hold exactly what a model or a text says, with line ends as escapes ([`crate::escape`]), so that a
+//! row is a line. A spreadsheet may take one that begins with `=` for a formula. [`Style::csv_safe`] marks
+//! such cells.
 
 use std::borrow::Cow;
 
@@ -10,6 +11,7 @@ use serde_json::Value;
 
 use super::style::Style;
 use crate::error::{Error, Result};
+use crate::escape::escaped;
 use crate::report::Report;
 
 /// The table of the report, its header first, also where there is no row.
@@ -28,13 +30,16 @@ pub fn write(report: &Report, style: &Style) -> Result<Vec<u8>> {
     writer.into_inner().map_err(|error| failed(error.to_string()))
 }
 
-/// The value; with `safe` a single quote stands before a text that a spreadsheet would take for a formula.
+/// The value, a text in one line; with `safe` a single quote stands before a text that a spreadsheet would
+/// take for a formula.
 fn field(value: &Value, safe: bool) -> Cow<'_, Value> {
-    match value {
-        Value::String(text) if safe && text.starts_with(['=', '+', '-', '@', '\t', '\r']) => {
-            Cow::Owned(Value::String(format!("'{text}")))
+    let Value::String(text) = value else { return Cow::Borrowed(value) };
+    match escaped(text) {
+        line if safe && line.starts_with(['=', '+', '-', '@', '\t']) => {
+            Cow::Owned(Value::String(format!("'{line}")))
         }
-        other => Cow::Borrowed(other),
+        Cow::Owned(line) => Cow::Owned(Value::String(line)),
+        Cow::Borrowed(_) => Cow::Borrowed(value),
     }
 }
 
@@ -45,7 +50,7 @@ mod tests {
     #[test]
     fn text_that_begins_like_a_formula_is_marked_and_numbers_are_not() {
         let shown = |text: &str, safe| field(&Value::from(text), safe).into_owned();
-        for text in ["+1", "-1", "=1+1", "@A1", "\t=1", "\r=1"] {
+        for text in ["+1", "-1", "=1+1", "@A1", "\t=1"] {
             assert_eq!(shown(text, true), format!("'{text}"));
             assert_eq!(shown(text, false), text);
         }
@@ -53,5 +58,12 @@ mod tests {
             assert_eq!(shown(text, true), text);
         }
         assert_eq!(field(&Value::from(-0.5), true).into_owned(), -0.5);
+    }
+
+    #[test]
+    fn a_text_with_line_ends_is_a_field_of_one_line_and_no_formula() {
+        for safe in [true, false] {
+            assert_eq!(field(&Value::from("\r=1\n\\"), safe).into_owned(), "\\r=1\\n\\\\");
+        }
     }
 }

@@ -179,7 +179,7 @@ fn what_is_shown_of_a_table_is_what_stands_in_its_file() {
 fn formulas_are_marked_in_what_is_shown_when_asked_for_and_numbers_stay_numbers() {
     let safe = Style { csv_safe: true, ..Style::plain(80) };
     let shown = text("csv", &rows(vec![hostile()]), &safe);
-    for part in [",'=1+1,", ",\"'@A1, \"\"b\"\"\n", "'=HYPERLINK", ",-1e-300,"] {
+    for part in [",'=1+1,", ",\"'@A1, \"\"b\"\"\\n", "'=HYPERLINK", ",-1e-300,"] {
         assert!(shown.contains(part), "{part} in {shown}");
     }
 }

@@ -1,12 +1,14 @@
 //! The tables of a run as CSV: `results.csv`, `attention.csv` and `tokens.csv` grow while the run lasts and
 //! are read again later.
 //!
-//! The format is RFC 4180 with `\n` line ends: fields with commas, quotes or line ends stand in quotes, a
-//! missing value is an empty field, and floats have as many digits as it takes to read the same number again.
+//! The format is RFC 4180 with `\n` line ends: fields with commas or quotes stand in quotes, line ends in a
+//! text are escapes ([`crate::escape`]), so that a row is a line, a missing value is an empty field, and
+//! floats have as many digits as it takes to read the same number again.
 //!
 //! A table that another program has saved again is read where nothing was lost.
 //!
-//! A crash can tear the last record. A record is whole when its line end stands outside quotes; what follows
+//! A crash can tear the last record. A record is whole when its line end stands outside quotes, as another
+//! program may have written a line end within them; what follows
 //! the last whole record is dropped when the table is opened to continue it, and passed over when it is read.
 
 mod saved_again;
@@ -22,6 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{self, Error, Result};
+use crate::escape::{escaped, unescaped};
 use crate::files;
 use crate::report::data::columns;
 use crate::report::loss::BucketLoss;
@@ -334,7 +337,7 @@ fn row<R: Row>(
 ) -> Result<R, String> {
     let found: Vec<&str> = record.iter().collect();
     let plain = |(name, field)| match R::TEXT.contains(&name) {
-        true => Cow::Borrowed(field),
+        true => unescaped(field),
         false => saved_again::plain(field),
     };
     let mut fields: Vec<Cow<'_, str>> = columns.iter().zip(layout.fields(&found)).map(plain).collect();
@@ -455,7 +458,22 @@ fn to_csv<R: Row>(rows: &[R]) -> Result<Vec<u8>> {
     for row in rows {
         writer.serialize(row).map_err(|e| failed(e.to_string()))?;
     }
-    writer.into_inner().map_err(|e| failed(e.to_string()))
+    let bytes = writer.into_inner().map_err(|e| failed(e.to_string()))?;
+    in_lines(bytes, rows.len()).map_err(|e| failed(e.to_string()))
+}
+
+/// The same `rows` with line ends and backslashes in their fields as escapes. Most rows have neither.
+fn in_lines(bytes: Vec<u8>, rows: usize) -> csv::Result<Vec<u8>> {
+    let line_ends = bytes.iter().filter(|&&byte| byte == b'\n').count();
+    if line_ends == rows && !bytes.iter().any(|byte| matches!(byte, b'\\' | b'\r')) {
+        return Ok(bytes);
+    }
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(bytes.as_slice());
+    let mut writer = csv::Writer::from_writer(Vec::with_capacity(bytes.len()));
+    for record in reader.records() {
+        writer.write_record(record?.iter().map(|field| escaped(field).into_owned()))?;
+    }
+    writer.into_inner().map_err(|e| e.into_error().into())
 }
 
 /// A whole table as text.

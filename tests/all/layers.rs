@@ -27,6 +27,7 @@ const MODULES: &[(&str, Layer)] = &[
     ("allocator", Base),
     ("clock", Base),
     ("error", Base),
+    ("escape", Base),
     ("files", Base),
     ("hash", Base),
     ("isolation", Base),
