@@ -8,9 +8,8 @@ use super::FormArgs;
 use super::grid::GridArgs;
 use super::help::first;
 use super::model::{AttentionArgs, ChatArgs, MachineArgs};
-use super::values::{choice, named};
+use super::values::named;
 use crate::attention::variant::VARIANTS;
-use crate::export::{EXPORTERS, Exporter};
 
 /// Flags of `niah compare`.
 #[derive(Debug, Clone, Args)]
@@ -24,7 +23,10 @@ Examples:
 Stored runs are compared as they are, without flags of a grid. Models run first, on the grid and the task of \
 the flags; a stored run can stand beside a model. Prompts must be identical, which takes one tokenizer: else \
 nothing is compared.",
-    mut_args(first(&["model", "context_lengths", "depths", "trials", "output"]))
+    mut_args(first(&["model", "context_lengths", "depths", "trials", "output"])),
+    mut_arg("output_format", |arg| arg.help(
+        "What goes to stdout: of csv and json, rows of cells, lengths, all beyond the training length, all"
+    ))
 )]
 pub struct CompareArgs {
     /// Directory of a run (niah run -o), or a checkpoint
@@ -58,15 +60,9 @@ pub struct CompareArgs {
     /// [default: not kept]
     #[arg(long, short, value_name = "DIR", alias = "output-path", help_heading = "Output")]
     pub output: Option<PathBuf>,
-    /// What goes to stdout: of csv and json, rows of cells, lengths, all beyond the training length, all
-    #[arg(
-        long,
-        value_name = "FORM",
-        value_parser = choice("form of output", EXPORTERS),
-        default_value = EXPORTERS[0].name,
-        help_heading = "Output"
-    )]
-    pub output_format: Exporter,
+    /// The forms of the report.
+    #[command(flatten)]
+    pub form: FormArgs,
     /// TOML file with any of these flags as keys; the command line wins
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub config: Option<PathBuf>,

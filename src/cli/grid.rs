@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::FormArgs;
 use super::help::first;
 use super::model::{MachineArgs, ModelArgs};
 use super::values::{choice, named};
-use crate::export::{EXPORTERS, Exporter};
 use crate::grid::{ContextLength, DEPTH_SPACINGS, Depth, DepthSpacing};
 use crate::haystack::HAYSTACKS;
 use crate::prompt::{SNAPS, Snap};
@@ -176,7 +176,8 @@ Examples:
   niah run --split held-out --haystack synthetic --context-lengths 256,1k,4k
   niah run model.gguf --context-lengths 4k,8k,16k --trials 5 -o out/model
   niah run ORG/NAME --variant ssmax --dry-run",
-    mut_args(first(&["context_lengths", "depths", "trials", "output", "dry_run"]))
+    mut_args(first(&["context_lengths", "depths", "trials", "output", "dry_run"])),
+    mut_arg("output_format", |arg| arg.help("What goes to stdout; of --dry-run, table or json"))
 )]
 pub struct RunArgs {
     /// The checkpoint.
@@ -192,15 +193,9 @@ pub struct RunArgs {
     /// [default: niah-runs/MODEL-VARIANT-TASK]
     #[arg(long, short, value_name = "DIR", alias = "output-path", help_heading = "Output")]
     pub output: Option<PathBuf>,
-    /// What goes to stdout; of --dry-run, table or json
-    #[arg(
-        long,
-        value_name = "FORM",
-        value_parser = choice("form of output", EXPORTERS),
-        default_value = EXPORTERS[0].name,
-        help_heading = "Output"
-    )]
-    pub output_format: Exporter,
+    /// The forms of the report.
+    #[command(flatten)]
+    pub form: FormArgs,
     /// Also keep the attention mass of every prompt token, in tokens.csv
     #[arg(long, help_heading = "Output")]
     pub tokens: bool,
@@ -213,7 +208,7 @@ pub struct RunArgs {
     /// Say what the run takes, and stop
     ///
     /// Cells, tokens, time and memory of the whole plan.
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, conflicts_with_all = ["export", "figure"], help_heading = "Output")]
     pub dry_run: bool,
     /// TOML file with any of these flags as keys; the command line wins
     #[arg(long, value_name = "FILE", help_heading = "Output")]

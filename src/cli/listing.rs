@@ -2,11 +2,11 @@
 
 use clap::Args;
 
+use super::FormArgs;
 use super::help::first;
 use super::model::CheckpointArgs;
 use super::values::{choice, named};
 use crate::commands::list;
-use crate::export::{EXPORTERS, Exporter};
 use crate::grid::ContextLength;
 use crate::model::kv_cache::{KV_DTYPES, KvDtype};
 use crate::plan::ModelChoice;
@@ -45,14 +45,9 @@ pub struct InspectArgs {
         aliases = ["context-length", "lengths", "length"]
     )]
     pub context_lengths: Vec<ContextLength>,
-    /// What goes to stdout
-    #[arg(
-        long,
-        value_name = "FORM",
-        value_parser = choice("form of output", EXPORTERS),
-        default_value = EXPORTERS[0].name
-    )]
-    pub output_format: Exporter,
+    /// The forms of the report.
+    #[command(flatten)]
+    pub form: FormArgs,
 }
 
 impl InspectArgs {

@@ -3,6 +3,7 @@
 
 mod comparison;
 mod experiment;
+mod form;
 mod grid;
 mod help;
 mod listing;
@@ -20,13 +21,13 @@ mod viewing;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use self::values::{choice, named};
+use self::values::named;
 use crate::export::palette::PALETTES;
 use crate::export::style::ColorChoice;
-use crate::export::{EXPORTERS, Exporter};
 
 pub use comparison::{CompareArgs, DemoArgs};
 pub use experiment::ExperimentArgs;
+pub use form::{Export, FormArgs};
 pub use grid::{GridArgs, PromptsArgs, RunArgs};
 pub use listing::{InspectArgs, ListArgs};
 pub use measuring::{BenchArgs, LogitsArgs, LossArgs, TokenArgs};
@@ -120,20 +121,6 @@ pub struct Drawing {
     /// They begin with = + - @ or a tab; numbers stay.
     #[arg(long, global = true, help_heading = "Drawing")]
     pub csv_safe: bool,
-}
-
-/// The form of a report.
-#[derive(Debug, Clone, Args)]
-pub struct FormArgs {
-    /// What goes to stdout
-    #[arg(
-        long,
-        value_name = "FORM",
-        value_parser = choice("form of output", EXPORTERS),
-        default_value = EXPORTERS[0].name,
-        help_heading = "Output"
-    )]
-    pub output_format: Exporter,
 }
 
 /// When to use colours.

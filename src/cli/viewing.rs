@@ -11,7 +11,6 @@ use super::values::{choice, named};
 use crate::attention::variant::VARIANTS;
 use crate::checkpoint::DEFAULT_CHECKPOINT;
 use crate::error::{Error, Result};
-use crate::export::{EXPORTERS, Exporter};
 use crate::grid::{ContextLength, Depth};
 use crate::model::kv_cache::{KV_DTYPES, KvDtype};
 use crate::plan::ModelChoice;
@@ -24,8 +23,8 @@ use crate::spec::{DTYPES, Dtype, WINDOW_EXPANSIONS};
 Examples:
   niah view out/model
   niah view out/model --by layer --context-length 4k --depth 50
-  niah view out/model --by trial --output-format csv",
-    mut_args(first(&["by", "context_length", "depth", "output_format"]))
+  niah view out/model --export report.html --export cells.csv",
+    mut_args(first(&["by", "context_length", "depth", "export"]))
 )]
 pub struct ViewArgs {
     /// Directory of a run
@@ -39,14 +38,9 @@ pub struct ViewArgs {
     /// Cell of --by layer: its depth in per cent [default: the middle one]
     #[arg(long, value_name = "PERCENT", alias = "depths")]
     pub depth: Option<Depth>,
-    /// What goes to stdout
-    #[arg(
-        long,
-        value_name = "FORM",
-        value_parser = choice("form of output", EXPORTERS),
-        default_value = EXPORTERS[0].name
-    )]
-    pub output_format: Exporter,
+    /// The forms of the report.
+    #[command(flatten)]
+    pub form: FormArgs,
 }
 
 /// Axes of a picture.

@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use super::shown::{Shown, check};
 use super::view::find_cell;
-use super::{Shown, prepare, show, tell, warn};
+use super::{prepare, tell, warn};
 use crate::attention::probe::AttentionCapture;
 use crate::cli::{AttendArgs, Attended};
 use crate::error::{Error, Result};
@@ -31,7 +32,7 @@ use crate::trial::{AttentionRow, Outcome, Status, TokenRow, Trial};
 /// # Errors
 /// When the run, the cell or the head does not exist, or the model cannot be run.
 pub fn run(args: &AttendArgs, style: &Style) -> Result<()> {
-    show(&page(args, style)?)
+    page(args, style)?.out()
 }
 
 /// What the command shows.
@@ -39,6 +40,7 @@ pub fn run(args: &AttendArgs, style: &Style) -> Result<()> {
 /// # Errors
 /// As [`run`].
 pub fn page(args: &AttendArgs, style: &Style) -> Result<Shown> {
+    check(&args.form, &["tokens"])?;
     let head = Head::parse(&args.head)?;
     let shown = match args.shown()? {
         Attended::Run(directory) => of_run(directory, args, head)?,
@@ -50,10 +52,7 @@ pub fn page(args: &AttendArgs, style: &Style) -> Result<Shown> {
         heads: shown.heads,
         top: args.top.unwrap_or(LISTED_HEADS),
     };
-    Ok(Shown {
-        output: (args.form.output_format.write)(&Report::from(report), style)?,
-        warnings: shown.warnings,
-    })
+    Ok(Shown::of(&args.form, &Report::from(report), None, style)?.warning(shown.warnings))
 }
 
 /// Heads that are listed where the user asks for no number.

@@ -3,7 +3,8 @@
 use candle_core::Device;
 use serde_json::json;
 
-use super::{machine_record, made_again, prepare, print_bytes, warn};
+use super::shown::{Shown, check};
+use super::{machine_record, made_again, prepare, warn};
 use crate::attention::AttentionVariant;
 use crate::cli::BenchArgs;
 use crate::clock;
@@ -30,6 +31,7 @@ const WARM_UP: usize = 8 * 1024;
 /// # Errors
 /// When the plan cannot be made, or the computation fails.
 pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
+    check(&args.form, &["speed"])?;
     let (device, threads) = prepare(&args.machine)?;
     let plan = BenchPlan::resolve(&settings(args), &device)?;
     warn(&plan.warnings);
@@ -72,10 +74,8 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
         write_speeds(directory, &lengths, &about)?;
     }
     let notes = notes(args, &lengths);
-    print_bytes(&(args.form.output_format.write)(
-        &Report::from(SpeedReport { title, lengths, notes }),
-        style,
-    )?)?;
+    let report = Report::from(SpeedReport { title, lengths, notes });
+    Shown::of(&args.form, &report, None, style)?.out()?;
     removed.map_or(Ok(()), |directory| Err(made_again(directory)))
 }
 

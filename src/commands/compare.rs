@@ -5,8 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 
+use super::shown::{Shown, check};
 use super::telling::{Telling, stopped};
-use super::{Shown, machine_record, prepare, print_bytes, settings, show, stop_on_interrupt, tell, warn};
+use super::{machine_record, prepare, settings, stop_on_interrupt, tell, warn};
 use crate::cli::{AttentionArgs, CheckpointArgs, CompareArgs, ModelArgs};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Finished, Prompts, Watch, planned_cells};
@@ -26,11 +27,12 @@ use crate::store::stored::StoredRun;
 /// of `given` (flags and values, [`crate::cli::given_flags`]) that has nothing to run.
 pub fn run(args: &CompareArgs, given: &[(String, String)], style: &Style) -> Result<()> {
     check_flags(args, given)?;
+    check(&args.form, &["difference"])?;
     let [a, b] = match is_run(args.a()) && is_run(args.b()) {
-        true => return show(&page_of_stored(args, style)?),
+        true => return page_of_stored(args, style)?.out(),
         false => with_models(args)?,
     };
-    print_bytes(&(args.output_format.write)(&Report::from(report(&a, &b)?), style)?)?;
+    Shown::of(&args.form, &Report::from(report(&a, &b)?), None, style)?.out()?;
     warn(&bounds([&a.record, &b.record]));
     [a, b].iter().try_for_each(Finished::check)
 }
@@ -41,8 +43,8 @@ pub fn run(args: &CompareArgs, given: &[(String, String)], style: &Style) -> Res
 /// When one cannot be read, or they were not asked the same.
 pub fn page_of_stored(args: &CompareArgs, style: &Style) -> Result<Shown> {
     let [(a, of_a), (b, of_b)] = [stored(args.a())?, stored(args.b())?];
-    let output = (args.output_format.write)(&Report::from(report(&a, &b)?), style)?;
-    Ok(Shown { output, warnings: [of_a, of_b, bounds([&a.record, &b.record])].concat() })
+    let shown = Shown::of(&args.form, &Report::from(report(&a, &b)?), None, style)?;
+    Ok(shown.warning([of_a, of_b, bounds([&a.record, &b.record])].concat()))
 }
 
 /// A warning for a side whose scores are bounded: what it loses may be owed to that alone.
@@ -61,7 +63,8 @@ fn is_run(name: &str) -> bool {
 }
 
 /// Flags that two stored runs have a use for, or that change nothing of what is shown of them.
-const OF_STORED: &[&str] = &["--model", "--output-format", "--config", "--device", "--threads"];
+const OF_STORED: &[&str] =
+    &["--model", "--output-format", "--export", "--figure", "--config", "--device", "--threads"];
 
 /// Refuses flags that say how to run what is stored already.
 fn check_flags(args: &CompareArgs, given: &[(String, String)]) -> Result<()> {

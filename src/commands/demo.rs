@@ -2,8 +2,9 @@
 //! that all were trained on.
 
 use super::compare::{check_first_prompts, report};
+use super::shown::{Shown, check};
 use super::telling::Telling;
-use super::{machine_record, prepare, print_bytes, stop_on_interrupt, warn};
+use super::{machine_record, prepare, stop_on_interrupt, warn};
 use crate::checkpoint::{Checkpoint, RopeOverride, SHIPPED_PREFIX};
 use crate::cli::DemoArgs;
 use crate::error::{Error, Result};
@@ -30,6 +31,7 @@ const DEPTHS: usize = 5;
 /// When a checkpoint is missing or cannot be run, when the two do not share a training length or a tokenizer,
 /// and when a trial failed.
 pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
+    check(&args.form, &["accuracy", "needle-mass"])?;
     let (device, threads) = prepare(&args.machine)?;
     let mut checkpoints = vec![("--softmax", args.softmax.as_str()), ("--ssmax", args.ssmax.as_str())];
     let shipped = checkpoints.iter().all(|(_, checkpoint)| checkpoint.starts_with(SHIPPED_PREFIX));
@@ -65,7 +67,7 @@ pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
     let reports = reports.collect::<Result<Vec<_>>>()?;
     let runs: Vec<_> = finished.iter().map(|run| run_report(&run.outcomes, &run.record)).collect();
     let names: Vec<_> = finished.iter().map(|run| run.record.variant.as_str()).collect();
-    print_bytes(&(args.form.output_format.write)(&side_by_side(&runs, &names, &reports), style)?)?;
+    Shown::of(&args.form, &side_by_side(&runs, &names, &reports), None, style)?.out()?;
     finished.iter().try_for_each(Finished::check)
 }
 

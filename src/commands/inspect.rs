@@ -1,6 +1,6 @@
 //! `niah inspect`: what a checkpoint is, from its headers.
 
-use super::print_bytes;
+use super::shown::{Shown, check};
 use crate::cli::InspectArgs;
 use crate::error::Result;
 use crate::export::style::Style;
@@ -12,6 +12,7 @@ use crate::report::Report;
 /// # Errors
 /// When the checkpoint cannot be found, is damaged or of an unknown family.
 pub fn run(args: &InspectArgs, style: &Style) -> Result<()> {
+    check(&args.form, &["memory"])?;
     let found = Inspection::of(&args.choice(), &args.context_lengths)?;
-    print_bytes(&(args.output_format.write)(&Report::from(found), style)?)
+    Shown::of(&args.form, &Report::from(found), None, style)?.out()
 }

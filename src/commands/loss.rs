@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use super::{machine_record, made_again, prepare, print_bytes, stop_on_interrupt, tell, warn};
+use super::shown::{Shown, check};
+use super::{machine_record, made_again, prepare, stop_on_interrupt, tell, warn};
 use crate::cli::LossArgs;
 use crate::clock;
 use crate::error::Result;
@@ -25,6 +26,7 @@ use crate::store::loss::write_losses;
 /// # Errors
 /// When the plan cannot be made, the computation fails, or results cannot be written.
 pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
+    check(&args.form, &["loss"])?;
     let (device, threads) = prepare(&args.machine)?;
     let started = clock::now_utc();
     let plan = LossPlan::resolve(settings(args), &device)?;
@@ -51,10 +53,11 @@ pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
     let training_length = plan.model.spec().training_length();
     let report =
         LossReport { title: title(&plan), buckets, training_length, notes: notes(plan.settings.trials) };
-    print_bytes(&(args.form.output_format.write)(&Report::from(report), style)?)?;
+    let shown = Shown::of(&args.form, &Report::from(report), None, style)?.out();
     if let Some(directory) = &args.output {
         tell(format_args!("results: {}", directory.display()));
     }
+    shown?;
     removed.map_or(Ok(()), |directory| Err(made_again(directory)))
 }
 

@@ -12,6 +12,7 @@ pub mod loss;
 pub mod prompts;
 pub mod run;
 mod shells;
+mod shown;
 mod telling;
 mod told;
 pub mod train;
@@ -26,21 +27,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::Device;
 use serde_json::{Value, json};
 
+pub use self::shown::Shown;
 use self::told::warn;
 pub use self::told::{refuse, tell};
 use crate::cli::{Command, Drawing, GridArgs, MachineArgs, ModelArgs};
 use crate::error::{self, Error, Result};
-use crate::evaluate::run_report;
-use crate::export::Exporter;
 use crate::export::palette::PALETTES;
 use crate::export::style::{Style, detect};
 use crate::grid::{ContextLength, Depth, Grid, spaced_depths, spaced_lengths};
 use crate::laboratory;
 use crate::plan::Settings;
 use crate::registry;
-use crate::report::Report;
-use crate::store::directory::{RunRecord, replace};
-use crate::trial::Outcome;
+use crate::store::directory::replace;
 
 /// Runs a command; `given` are its flags that were typed ([`crate::cli::given_flags`]).
 ///
@@ -101,19 +99,6 @@ fn print_bytes(bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// What a command shows of something that is stored.
-pub struct Shown {
-    /// For stdout.
-    pub output: Vec<u8>,
-    /// For stderr, a line each.
-    pub warnings: Vec<String>,
-}
-
-fn show(shown: &Shown) -> Result<()> {
-    warn(&shown.warnings);
-    print_bytes(&shown.output)
-}
-
 /// Hands `write` a new file that takes the place of `path` once all is written. A pipe or a device takes the
 /// bytes as they come.
 fn write_file(path: &Path, write: impl FnOnce(File) -> Result<()>) -> Result<()> {
@@ -149,11 +134,6 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     ctrlc::set_handler(handler)
         .map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))?;
     Ok(stop)
-}
-
-/// The results of a run in the form that was asked for.
-fn results(outcomes: &[Outcome], record: &RunRecord, exporter: Exporter, style: &Style) -> Result<Vec<u8>> {
-    (exporter.write)(&Report::from(run_report(outcomes, record)), style)
 }
 
 /// What was typed, as settings.

@@ -2,15 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use super::shown::{Shown, check};
 use super::telling::{Telling, stopped};
-use super::{machine_record, prepare, print, print_bytes, results, settings, stop_on_interrupt, tell, warn};
+use super::{machine_record, prepare, print, settings, stop_on_interrupt, tell, warn};
 use crate::cli::RunArgs;
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, Watch, failures};
+use crate::evaluate::{Evaluation, Watch, failures, run_report};
 use crate::export::style::Style;
 use crate::plan::RunPlan;
 use crate::printable;
+use crate::report::Report;
 use crate::store::directory::RunDirectory;
+
+/// Figures of a run.
+pub(super) const FIGURES: &[&str] = &["accuracy", "needle-mass"];
 
 /// Runs the command.
 ///
@@ -18,6 +23,7 @@ use crate::store::directory::RunDirectory;
 /// When the plan cannot be made, when results cannot be kept, when a trial failed, or when the user stopped
 /// it.
 pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
+    check(&args.form, FIGURES)?;
     let (device, threads) = prepare(&args.machine)?;
     let plan = RunPlan::resolve(settings(&args.model, &args.grid)?, &device)?;
     warn(&plan.warnings);
@@ -27,7 +33,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let plan = &evaluation.plan;
     if args.dry_run {
         let dry = evaluation.estimate.dry_run(plan, sharing, args.limit)?;
-        return match args.output_format.name {
+        return match args.form.output_format.name {
             "table" => print(&printable::lines(&dry.to_string())),
             "json" => print(&dry.json()?),
             other => Err(Error::invalid("--output-format", other, "table or json beside --dry-run")),
@@ -41,8 +47,10 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let watch = Watch { progress: &mut Telling::default(), stop: &stop };
     let ran = evaluation.go_on(&mut store, &record, args.tokens, args.limit, watch);
     let ran = ran.map_err(|error| stopped(error, &store, plan.trials().len(), &directory))?;
-    print_bytes(&results(store.outcomes(), &record, args.output_format, style)?)?;
+    let report = Report::from(run_report(store.outcomes(), &record));
+    let shown = Shown::of(&args.form, &report, None, style)?.out();
     tell(format_args!("results: {}", directory.display()));
+    shown?;
     failures(store.outcomes(), &ran, plan.trials().len())
 }
 

@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
-use super::{Shown, results, show};
+use super::run::FIGURES;
+use super::shown::{Shown, check};
 use crate::cli::{By, ViewArgs};
 use crate::error::{Error, Result};
+use crate::evaluate::run_report;
 use crate::export::style::Style;
 use crate::grid::{Cell, ContextLength, Depth, Grid};
 use crate::printable::listed;
@@ -21,7 +23,7 @@ use crate::trial::{AttentionRow, TokenRow};
 /// # Errors
 /// When the directory holds no run, or not the cell that was asked for.
 pub fn run(args: &ViewArgs, style: &Style) -> Result<()> {
-    show(&page(args, style)?)
+    page(args, style)?.out()
 }
 
 /// What the command shows.
@@ -29,6 +31,12 @@ pub fn run(args: &ViewArgs, style: &Style) -> Result<()> {
 /// # Errors
 /// As [`run()`].
 pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
+    let figures = match args.by {
+        By::Cell => FIGURES,
+        By::Layer => &["heads"],
+        By::Trial | By::Token => &[],
+    };
+    check(&args.form, figures)?;
     match args.by {
         By::Cell => {
             let length = args.context_length.map(|length| ("context length", length.to_string()));
@@ -36,7 +44,8 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
                 return Err(Error::invalid(flag, found, "--by layer beside it, which shows one cell"));
             }
             let StoredRun { record, outcomes, warnings } = StoredRun::read(&args.directory)?;
-            Ok(Shown { output: results(&outcomes, &record, args.output_format, style)?, warnings })
+            let report = Report::from(run_report(&outcomes, &record));
+            Ok(Shown::of(&args.form, &report, None, style)?.warning(warnings))
         }
         By::Layer => {
             let record = RunRecord::read(&args.directory)?;
@@ -51,18 +60,17 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
                     format!("no trial of length {} and depth {} has run", cell.context_length, cell.depth),
                 ));
             }
-            let output = (args.output_format.write)(&run::cell(cell, heads), style)?;
-            Ok(Shown { output, warnings: Vec::new() })
+            Shown::of(&args.form, &run::cell(cell, heads), None, style)
         }
         By::Trial => {
             check_rows(args)?;
             let StoredRun { outcomes, warnings, .. } = StoredRun::read(&args.directory)?;
-            Ok(Shown { output: rows(args, outcomes, style)?, warnings })
+            Ok(rows(args, outcomes, style)?.warning(warnings))
         }
         By::Token => {
             check_rows(args)?;
             let tokens: Vec<TokenRow> = csv::read(args.directory.join(TOKENS_CSV))?;
-            Ok(Shown { output: rows(args, tokens, style)?, warnings: Vec::new() })
+            rows(args, tokens, style)
         }
     }
 }
@@ -72,18 +80,19 @@ const MOST_HEADS: usize = 1_000_000;
 
 /// Refuses forms for readers of rows that are for programs.
 fn check_rows(args: &ViewArgs) -> Result<()> {
-    match args.output_format.rows {
-        true => Ok(()),
-        false => Err(Error::invalid(
+    match args.form.forms().find(|form| !form.rows) {
+        None => Ok(()),
+        Some(form) => Err(Error::invalid(
             "--output-format",
-            args.output_format.name,
+            form.name,
             "csv or json, for the rows of --by trial and --by token",
         )),
     }
 }
 
-fn rows<R: Serialize + Default + 'static>(args: &ViewArgs, rows: Vec<R>, style: &Style) -> Result<Vec<u8>> {
-    (args.output_format.write)(&Report { document: Document::default(), data: Data::rows(rows) }, style)
+fn rows<R: Serialize + Default + 'static>(args: &ViewArgs, rows: Vec<R>, style: &Style) -> Result<Shown> {
+    let report = Report { document: Document::default(), data: Data::rows(rows) };
+    Shown::of(&args.form, &report, None, style)
 }
 
 /// The cell of the grid at this length and depth; without them the longest length and the middle depth.

@@ -2,6 +2,7 @@
 //! disk.
 
 pub mod csv;
+pub mod figures;
 pub mod html;
 pub mod json;
 pub mod markdown;
@@ -13,9 +14,13 @@ pub mod svg;
 pub mod terminal;
 
 use crate::error::Result;
-use crate::registry::Entry;
+use crate::registry::{Entry, unknown};
 use crate::report::Report;
+use crate::report::document::Figure;
 use style::Style;
+
+type Write = fn(&Report, &Style) -> Result<Vec<u8>>;
+type Draw = fn(&Figure, &Style) -> Result<Vec<u8>>;
 
 /// A form of output.
 #[derive(Debug, Clone, Copy)]
@@ -23,35 +28,71 @@ pub struct Exporter {
     /// What it is called.
     pub name: &'static str,
     /// Any report in this form.
-    pub write: fn(&Report, &Style) -> Result<Vec<u8>>,
+    pub write: Write,
     /// Whether it holds the rows of a report rather than its pages.
     pub rows: bool,
+    /// What the names of its files end with; the first is the usual one.
+    pub extensions: &'static [&'static str],
+    /// A figure alone, as a paper takes it, where the form is a picture.
+    pub figure: Option<Draw>,
 }
 
 /// The forms that a report takes, by the name that `--output-format` knows; the first is the default.
 pub const EXPORTERS: &[Entry<Exporter>] = &[
-    entry("table", "heatmaps, tables and words for the terminal", terminal::write, false),
-    entry("csv", "the rows of the report", csv::write, true),
-    entry(
+    pages("table", "heatmaps, tables and words for the terminal", terminal::write, &["txt"]),
+    rows("csv", "the rows of the report", csv::write, &["csv"]),
+    rows(
         "json",
         "the rows of the report, or all that there is to say where a table cannot hold it",
         json::write,
-        true,
+        &["json"],
     ),
-    entry("markdown", "a document, with heatmaps as tables", markdown::write, false),
-    entry("html", "a page that needs no other file, with pictures", html::write, false),
-    entry("svg", "the pictures of the report in one", svg::write, false),
+    pages("markdown", "a document, with heatmaps as tables", markdown::write, &["md", "markdown"]),
+    pages("html", "a page that needs no other file, with pictures", html::write, &["html", "htm"]),
+    picture("svg", "the pictures of the report in one", svg::write, svg::alone, &["svg"]),
     #[cfg(feature = "png")]
-    entry("png", "the same as pixels", png::write, false),
+    picture("png", "the same as pixels", png::write, png::alone, &["png"]),
 ];
 
-const fn entry(
+const fn pages(
     name: &'static str,
     about: &'static str,
-    write: fn(&Report, &Style) -> Result<Vec<u8>>,
-    rows: bool,
+    write: Write,
+    extensions: &'static [&'static str],
 ) -> Entry<Exporter> {
-    Entry { name, about, value: Exporter { name, write, rows } }
+    Entry { name, about, value: Exporter { name, write, rows: false, extensions, figure: None } }
+}
+
+const fn rows(
+    name: &'static str,
+    about: &'static str,
+    write: Write,
+    extensions: &'static [&'static str],
+) -> Entry<Exporter> {
+    Entry { name, about, value: Exporter { name, write, rows: true, extensions, figure: None } }
+}
+
+const fn picture(
+    name: &'static str,
+    about: &'static str,
+    write: Write,
+    figure: Draw,
+    extensions: &'static [&'static str],
+) -> Entry<Exporter> {
+    Entry { name, about, value: Exporter { name, write, rows: false, extensions, figure: Some(figure) } }
+}
+
+/// The form of files whose names end so.
+///
+/// # Errors
+/// [`crate::error::Error::UnknownChoice`] with every extension that is known.
+pub fn by_extension(extension: &str) -> Result<Exporter> {
+    let has = |entry: &&Entry<Exporter>| entry.value.extensions.contains(&extension);
+    let found = EXPORTERS.iter().find(has).map(|entry| entry.value);
+    found.ok_or_else(|| {
+        let known: Vec<&str> = EXPORTERS.iter().flat_map(|entry| entry.value.extensions).copied().collect();
+        unknown("extension", extension, &known)
+    })
 }
 
 #[cfg(test)]

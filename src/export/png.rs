@@ -12,29 +12,43 @@ use super::style::Style;
 use super::svg;
 use crate::error::{Error, Result};
 use crate::report::Report;
+use crate::report::document::Figure;
 
 const FONT: &[u8] = include_bytes!("png/DejaVuSansCondensed.ttf");
 /// What the font calls itself.
 const FAMILY: &str = "DejaVu Sans";
 /// Pixels of the PNG for one of the SVG.
 const SCALE: f32 = 2.0;
+/// The same for a figure of a paper: 600 dots an inch, of the 96 that SVG counts.
+const SCALE_IN_PRINT: f32 = 600.0 / 96.0;
 
 /// The picture as bytes.
 ///
 /// # Errors
 /// When the report has no figure, or more than fit into a picture.
 pub fn write(report: &Report, style: &Style) -> Result<Vec<u8>> {
+    painted(&svg::write(report, style)?, SCALE)
+}
+
+/// The figure as a picture of its own, for print.
+///
+/// # Errors
+/// When it is larger than a picture can be.
+pub fn alone(figure: &Figure, style: &Style) -> Result<Vec<u8>> {
+    painted(&svg::alone(figure, style)?, SCALE_IN_PRINT)
+}
+
+fn painted(svg: &[u8], scale: f32) -> Result<Vec<u8>> {
     let failed = |problem: String| Error::Message(format!("no PNG can be made: {problem}; take svg or html"));
-    let svg = svg::write(report, style)?;
     let mut fonts = fontdb::Database::new();
     fonts.load_font_data(FONT.to_vec());
     fonts.set_sans_serif_family(FAMILY);
     let options = Options { fontdb: Arc::new(fonts), font_family: FAMILY.to_string(), ..Options::default() };
-    let tree = Tree::from_data(&svg, &options).map_err(|error| failed(error.to_string()))?;
-    let size = [tree.size().width(), tree.size().height()].map(|side| (SCALE * side).ceil() as u32);
+    let tree = Tree::from_data(svg, &options).map_err(|error| failed(error.to_string()))?;
+    let size = [tree.size().width(), tree.size().height()].map(|side| (scale * side).ceil() as u32);
     let mut picture =
         Pixmap::new(size[0], size[1]).ok_or_else(|| failed(format!("{} x {} pixels", size[0], size[1])))?;
-    resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut picture.as_mut());
+    resvg::render(&tree, Transform::from_scale(scale, scale), &mut picture.as_mut());
     picture.encode_png().map_err(|error| failed(error.to_string()))
 }
 
@@ -42,7 +56,7 @@ pub fn write(report: &Report, style: &Style) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::report::data::Data;
-    use crate::report::document::{Block, Document, Figure};
+    use crate::report::document::{Block, Document};
     use crate::report::heatmap::Heatmap;
     use crate::report::tests::outcome;
 

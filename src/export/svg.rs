@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::figures;
 use super::palette::{MISSING, Palette};
 use super::style::Style;
 use crate::error::{Error, Result};
@@ -33,7 +34,7 @@ const PANELS_A_ROW: usize = 2;
 /// When the report has no figure.
 pub fn write(report: &Report, style: &Style) -> Result<Vec<u8>> {
     let document = &report.document;
-    let figures: Vec<&Figure> = figures(&document.blocks).collect();
+    let figures = figures::of(document);
     if figures.is_empty() {
         return Err(Error::Message(
             "this report has no picture to draw; take another form of output, such as html".to_string(),
@@ -78,13 +79,6 @@ fn has_missing(figure: &Figure) -> bool {
     })
 }
 
-fn figures(blocks: &[Block]) -> impl Iterator<Item = &Figure> {
-    blocks.iter().filter_map(|block| match block {
-        Block::Figure(figure) => Some(figure),
-        _ => None,
-    })
-}
-
 /// The figure, without its caption.
 #[must_use]
 pub fn draw(figure: &Figure, palette: Palette) -> String {
@@ -93,6 +87,14 @@ pub fn draw(figure: &Figure, palette: Palette) -> String {
     draw_panels(&mut svg, figure, palette);
     svg.push_str("</svg>\n");
     svg
+}
+
+/// The figure as a picture of its own.
+///
+/// # Errors
+/// None.
+pub fn alone(figure: &Figure, style: &Style) -> Result<Vec<u8>> {
+    Ok(draw(figure, style.palette).into_bytes())
 }
 
 /// The beginning of a picture.

@@ -71,7 +71,7 @@ fn by_position(tokens: &[ShadedToken]) -> Figure {
         series: all.into_iter().filter(|series| !series.points.is_empty()).collect(),
         marks: Vec::new(),
     };
-    Figure::chart("attention", "Attention that each token of the prompt received", chart)
+    Figure::chart("tokens", "Attention that each token of the prompt received", chart)
 }
 
 /// The `top` heads by needle mass, `layer.head`, at the query that predicts the first answer token; ties in

@@ -34,7 +34,7 @@ impl From<ComparisonReport> for Report {
             Block::Lines(
                 [Some(format!("A  {a}")), Some(format!("B  {b}")), note].into_iter().flatten().collect(),
             ),
-            Block::Figure(Figure::heatmaps("differences", maps)),
+            Block::Figure(Figure::heatmaps("difference", maps)),
         ];
         blocks.extend(tables(&comparison).map(Block::Table));
         blocks.push(Block::Lines(

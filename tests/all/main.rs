@@ -13,6 +13,7 @@ mod compare;
 mod config_cases;
 mod coverage;
 mod dtype;
+mod exports;
 mod gemma3;
 mod gguf;
 mod golden;

@@ -105,7 +105,7 @@ impl Readers {
 }
 
 fn nothing() -> Shown {
-    Shown { output: Vec::new(), warnings: Vec::new() }
+    Shown::default()
 }
 
 /// Whatever comes of it, it is shown in few words and without what a terminal would obey.
