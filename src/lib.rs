@@ -35,7 +35,7 @@
 //!  2  score                             (response, expected) to 0..1
 //!  1  TEXT  grid needle haystack split  | TENSOR  spec weights attention model
 //!           standing task prompt trial  |         checkpoint generate logits loss speed kernel
-//!           tokenizer                   |
+//!           tokenizer span              |
 //!  0  allocator · registry · error · escape · rng · hash · clock · files · json · isolation · process ·
 //!     progress · printable
 //! ```
@@ -95,6 +95,7 @@ pub mod report;
 pub mod rng;
 pub mod runner;
 pub mod score;
+pub mod span;
 pub mod spec;
 mod speed;
 pub mod split;

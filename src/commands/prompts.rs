@@ -10,6 +10,7 @@ use crate::cli::PromptsArgs;
 use crate::error::{Error, Result};
 use crate::plan::RunPlan;
 use crate::prompt::{Prompt, PromptSequence};
+use crate::span::Span;
 use crate::trial::Trial;
 
 /// Runs the command.
@@ -85,6 +86,7 @@ fn line(trial: &Trial, prompt: &Prompt) -> serde_json::Value {
         "prompt_tokens": prompt.tokens.len(),
         "special_tokens": prompt.special_tokens,
         "answer_budget": prompt.answer_budget,
+        "spans": prompt.spans.iter().map(span).collect::<Vec<_>>(),
         "needles": prompt.needle_texts,
         "needle_spans": spans(&prompt.needles),
         "value_spans": spans(&prompt.values),
@@ -93,5 +95,14 @@ fn line(trial: &Trial, prompt: &Prompt) -> serde_json::Value {
         "haystack_loops": prompt.haystack_loops,
         "haystack_sha256": prompt.haystack_hash,
         "prompt_sha256": prompt.prompt_hash,
+    })
+}
+
+fn span(span: &Span) -> serde_json::Value {
+    json!({
+        "kind": span.kind.to_string(),
+        "tokens": [span.tokens.start, span.tokens.end],
+        "value_tokens": [span.value.start, span.value.end],
+        "text": span.text,
     })
 }

@@ -19,7 +19,7 @@ pub(super) fn warnings(settings: &Settings, task: &dyn Task, scorer: &dyn Scorer
     let question = task.draw(&mut Rng::new(0))?;
     let within = |text: &str, value: &str| is_contained(text, value) && !stands_free(text, value);
     let mut warnings = Vec::new();
-    for needle in &question.needles {
+    for needle in question.targets() {
         let (value, place) = (needle.value(), needle.value_range());
         let (before, after) = (&needle.text()[..place.start], &needle.text()[place.end..]);
         let said = [

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use crate::span::SpanKind;
 use crate::standing::occurrences;
 use crate::task::Question;
 use crate::tokenizer::Tokenize;
@@ -10,24 +11,25 @@ use crate::tokenizer::Tokenize;
 use super::Draft;
 use super::layout::Layout;
 
-/// Every answer must stand free ([`crate::standing`]) as often as needles with it were inserted; says where
-/// it does besides.
+/// Every answer must stand free ([`crate::standing`]) as often as what was planted says it; says where it does
+/// besides.
 pub(super) fn collision(question: &Question, layout: &Layout) -> Option<String> {
-    let answers: BTreeSet<&str> = question
-        .needles
-        .iter()
-        .map(|needle| needle.value())
+    if question.said_elsewhere {
+        return None;
+    }
+    let targets = layout.spans.iter().filter(|span| span.kind == SpanKind::Target);
+    let answers: BTreeSet<&str> = targets
+        .map(|span| &layout.text[span.value.clone()])
         .chain(question.expected.iter().map(String::as_str))
         .filter(|answer| !answer.is_empty())
         .collect();
     let prompt = &layout.text[..layout.answer];
     answers.into_iter().find_map(|answer| {
-        let inserted = question.needles.iter().chain(&question.distractors);
-        let inserted: usize = inserted.map(|needle| occurrences(needle.text(), answer).len()).sum();
+        let inserted: usize = layout.spans.iter().map(|span| occurrences(&span.planted, answer).len()).sum();
         let places = occurrences(prompt, answer);
         let inside =
             |range: &Range<usize>, place: &Range<usize>| range.start <= place.start && place.end <= range.end;
-        let besides = places.iter().find(|place| !layout.needles.iter().any(|needle| inside(needle, place)));
+        let besides = places.iter().find(|place| !layout.spans.iter().any(|span| inside(&span.bytes, place)));
         match besides {
             None if places.len() == inserted => None,
             None => Some(format!(
@@ -58,7 +60,7 @@ pub(super) fn special_tokens(draft: &Draft, tokenizer: &dyn Tokenize) -> Result<
     let encoded = draft.encoded.ids.iter().zip(&draft.encoded.spans);
     for (id, span) in encoded.clone().filter(|(id, _)| tokenizer.special_ids().contains(id)) {
         let overlaps = |bytes: &Range<usize>| span.start < bytes.end && bytes.start < span.end;
-        let place = if layout.needles.iter().any(overlaps) {
+        let place = if layout.spans.iter().any(|planted| overlaps(&planted.bytes)) {
             "needle"
         } else if overlaps(&layout.haystack) {
             "haystack"

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::layout::{Frame, lay_out};
 use crate::needle::Needle;
-use crate::task::Question;
+use crate::task::{Piece, Question};
 
 /// The text of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,8 @@ impl Document {
         let mut document = Self { text: String::new(), answers: Vec::new() };
         for (number, question) in questions.iter().enumerate() {
             let (needles, haystack) = if number == 0 { (needles, haystack) } else { (&[][..], "") };
-            let asked = Question { needles: needles.to_vec(), ..(*question).clone() };
+            let pieces = needles.iter().cloned().map(Piece::target).collect();
+            let asked = Question { pieces, ..(*question).clone() };
             let layout = lay_out(&Frame::completion(), &asked, haystack, positions);
             let start = document.text.len();
             document.text.push_str(&layout.text);
@@ -43,7 +44,7 @@ mod tests {
 
     fn question(name: &str, value: &str) -> Question {
         Question {
-            needles: vec![Needle::new(format!("{name} is {value}."), value).unwrap()],
+            pieces: vec![Piece::target(Needle::new(format!("{name} is {value}."), value).unwrap())],
             question: format!("What is {name}?"),
             completion: format!("{name} is "),
             expected: vec![value.to_string()],
@@ -54,7 +55,7 @@ mod tests {
     #[test]
     fn questions_follow_each_other_as_a_prompt_has_them() {
         let (a, b) = (question("A", "12"), question("B", "34"));
-        let needles = [b.needles[0].clone(), a.needles[0].clone()];
+        let needles = [&b, &a].map(|question| question.pieces[0].needle.clone());
         let document = Document::new(&needles, &[&a, &b], "One. Two.", &[0, 4]);
         let text = "B is 34. One. A is 12. Two.\n\nWhat is A?\nA is 12\n\nWhat is B?\nB is 34";
         assert_eq!(document.text, text);

@@ -150,17 +150,14 @@ impl Builder<'_> {
         Draft::new(layout, self.tokenizer)
     }
 
-    /// Bytes at which the needles go in, the first at the depth and the others evenly between it and the end,
-    /// and then those of the distractors, evenly over the whole haystack.
+    /// Bytes at which the question's pieces go in.
     ///
     /// Every place is counted in the haystack alone, so that needles that are there already move none.
     fn positions(&self, cut: usize) -> Vec<usize> {
-        let depth = self.trial.cell.depth.fraction();
-        let (tokens, needles) = (self.haystack.count(cut), self.question.needles.len());
-        let distractors = self.question.distractors.len();
-        (0..needles)
-            .map(|i| depth + (1.0 - depth) * i as f64 / needles as f64)
-            .chain((0..distractors).map(|i| (i as f64 + 0.5) / distractors as f64))
+        let tokens = self.haystack.count(cut);
+        let shares = self.question.shares(self.trial.cell.depth.fraction());
+        shares
+            .into_iter()
             .map(|share| match share {
                 1.0.. => cut,
                 share => {

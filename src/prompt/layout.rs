@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::needle::Needle;
-use crate::task::{Listed, Question};
+use crate::span::SpanKind;
+use crate::task::{Listed, Place, Question};
 
 use super::Form;
 
@@ -49,28 +50,58 @@ pub(super) struct Layout {
     pub(super) text: String,
     /// The user's turn: instruction, haystack and question.
     pub(super) content: Range<usize>,
-    /// The haystack with its needles, without outer white space.
+    /// The haystack with all that is planted, without outer white space.
     pub(super) haystack: Range<usize>,
-    /// The haystack's own text before each needle or distractor and after the last.
+    /// The haystack's own text before each span and after the last.
     pub(super) pieces: Vec<Range<usize>>,
-    /// Each needle, without outer white space.
-    pub(super) needles: Vec<Range<usize>>,
-    /// Each needle's value.
-    pub(super) values: Vec<Range<usize>>,
+    /// What is planted, in the order of the text.
+    pub(super) spans: Vec<LaidSpan>,
     /// Where the completion begins.
     pub(super) completion: usize,
     /// Where the expected answer begins.
     pub(super) answer: usize,
+    /// Where each item of the expected answer begins.
+    pub(super) items: Vec<usize>,
 }
 
-/// Puts the parts together; `positions` are the bytes of `haystack` at which the needles and, behind them,
-/// the distractors go in.
-///
+/// Something planted.
+pub(super) struct LaidSpan {
+    pub(super) kind: SpanKind,
+    /// Its bytes, without outer white space.
+    pub(super) bytes: Range<usize>,
+    /// The bytes of its value.
+    pub(super) value: Range<usize>,
+    /// What was planted, outer white space included.
+    pub(super) planted: String,
+}
+
+/// The part of a prompt that is read for the answer.
+struct Body {
+    pieces: Vec<Range<usize>>,
+    spans: Vec<LaidSpan>,
+}
+
+/// Puts the parts together; `positions` are the bytes of `haystack` at which the question's pieces go in.
 ///
 /// The user's turn has no outer white space, so that templates that trim it and those that do not give one
 /// text.
 pub(super) fn lay_out(frame: &Frame, question: &Question, haystack: &str, positions: &[usize]) -> Layout {
-    let mut text = String::with_capacity(haystack.len() + frame.head.len() + frame.tail.len() + 1024);
+    lay_out_around(frame, question, haystack.len(), |text| hide(text, question, haystack, positions))
+}
+
+/// Puts a text that a task writes itself together.
+pub(super) fn lay_out_listing(frame: &Frame, listed: &Listed) -> Layout {
+    let bytes = listed.items.iter().map(|item| item.text.len() + listed.between.len()).sum();
+    lay_out_around(frame, &listed.question, bytes, |text| list(text, listed))
+}
+
+fn lay_out_around(
+    frame: &Frame,
+    question: &Question,
+    bytes: usize,
+    push_body: impl FnOnce(&mut String) -> Body,
+) -> Layout {
+    let mut text = String::with_capacity(bytes + frame.head.len() + frame.tail.len() + 1024);
     text.push_str(&frame.head);
     let content = text.len();
     text.push_str(question.instruction.trim_start());
@@ -78,29 +109,16 @@ pub(super) fn lay_out(frame: &Frame, question: &Question, haystack: &str, positi
         text.push('\n');
     }
     let region = text.len();
-    let (mut pieces, mut needles, mut values) = (Vec::new(), Vec::new(), Vec::new());
-    let mut from = 0;
-    let inserted = question.needles.iter().map(|needle| (needle, true));
-    let inserted = inserted.chain(question.distractors.iter().map(|distractor| (distractor, false)));
-    let mut inserted: Vec<_> = inserted.zip(positions).collect();
-    // A needle at the very beginning or end of the haystack stands there, whatever distractor falls on the
-    // same place.
-    inserted.sort_by_key(|((_, asked), at)| (**at, *asked == (**at > 0)));
-    for ((needle, asked), &at) in inserted {
-        pieces.push(push_apart(&mut text, region, &haystack[from..at]));
-        from = at;
-        let (bytes, value) = push_needle(&mut text, region, needle);
-        if asked {
-            needles.push(bytes);
-            values.push(value);
-        }
-    }
-    pieces.push(push_apart(&mut text, region, &haystack[from..]));
+    let Body { mut pieces, spans } = push_body(&mut text);
     let haystack = region..text.trim_end().len().max(region);
-    if question.question.is_empty() {
+    let asked = !question.question.is_empty() && !question.completion_asks;
+    if !asked {
         text.truncate(haystack.end);
+        for piece in &mut pieces {
+            *piece = piece.start.min(haystack.end)..piece.end.min(haystack.end);
+        }
     } else {
-        text.push_str("\n\n");
+        text.push_str(question.breaks.question);
         text.push_str(question.question.trim());
         if frame.chat && !question.chat_suffix.is_empty() {
             text.push(' ');
@@ -111,51 +129,67 @@ pub(super) fn lay_out(frame: &Frame, question: &Question, haystack: &str, positi
     if frame.chat {
         text.push_str(&frame.tail);
     } else {
-        text.push_str(if question.question.is_empty() { "\n\n" } else { "\n" });
+        text.push_str(if asked { question.breaks.completion } else { question.breaks.question });
     }
     let completion = text.len();
-    let expected = question.expected.first().map_or("", String::as_str);
+    let (expected, items) = question.answer();
     if !frame.chat || question.completion_in_chat {
         text.push_str(&question.completion);
         if !question.completion.is_empty() && !expected.is_empty() {
-            set_apart(&mut text, expected);
+            set_apart(&mut text, &expected, question.breaks.answer);
         }
     }
     let answer = text.len();
-    text.push_str(expected);
-    Layout { text, content, haystack, pieces, needles, values, completion, answer }
+    text.push_str(&expected);
+    let items = items.into_iter().map(|at| answer + at).collect();
+    Layout { text, content, haystack, pieces, spans, completion, answer, items }
 }
 
-/// Puts a text in lines together. In the completion form its last line, which asks, follows the others as
-/// they follow each other; in the chat form it begins the assistant's turn.
-pub(super) fn lay_out_listing(frame: &Frame, listed: &Listed) -> Layout {
-    let question = &listed.question;
-    let mut text = frame.head.clone();
+/// Plants the pieces of a question in a haystack, at these bytes of it.
+fn hide(text: &mut String, question: &Question, haystack: &str, positions: &[usize]) -> Body {
     let region = text.len();
-    text.push_str(&listed.before);
-    let before = region..text.len();
-    let (mut needles, mut values) = (Vec::new(), Vec::new());
-    for needle in &question.needles {
-        let (start, value) = (text.len(), needle.value_range());
-        text.push_str(needle.text());
-        needles.push(start..text.len());
-        values.push(start + value.start..start + value.end);
-        text.push('\n');
+    let (mut pieces, mut spans) = (Vec::new(), Vec::new());
+    let mut from = 0;
+    let mut planted: Vec<_> = question.pieces.iter().zip(positions).collect();
+    // What the depth puts at the very beginning or end of the haystack stands there, whatever is spread over
+    // it and falls on the same place.
+    planted.sort_by_key(|(piece, at)| (**at, (piece.place == Place::FromDepth) == (**at > 0)));
+    for (piece, &at) in planted {
+        pieces.push(push_apart(text, region, &haystack[from..at]));
+        from = at;
+        let (bytes, value) = push_needle(text, region, &piece.needle);
+        spans.push(LaidSpan { kind: piece.kind, bytes, value, planted: piece.needle.text().to_string() });
     }
-    let after = text.len();
-    text.push_str(&listed.after);
-    let after = after..text.len();
-    let content = region..text.trim_end().len();
-    if frame.chat {
-        text.truncate(content.end);
-        text.push_str(&frame.tail);
+    pieces.push(push_apart(text, region, &haystack[from..]));
+    Body { pieces, spans }
+}
+
+/// Writes the items of a text that a task writes itself. What stands behind an item that is marked up to its
+/// end belongs to no piece.
+fn list(text: &mut String, listed: &Listed) -> Body {
+    let (mut pieces, mut spans) = (Vec::new(), Vec::new());
+    let mut from = text.len();
+    text.push_str(&listed.head);
+    for (number, item) in listed.items.iter().enumerate() {
+        if number > 0 {
+            text.push_str(listed.between);
+        }
+        let start = text.len();
+        text.push_str(&item.text);
+        if let Some(mark) = &item.mark {
+            let at = |bytes: &Range<usize>| start + bytes.start..start + bytes.end;
+            let bytes = at(&mark.bytes);
+            pieces.push(from..bytes.start);
+            let ends = mark.bytes.end == item.text.len() && number + 1 < listed.items.len();
+            from = bytes.end + if ends { listed.between.len() } else { 0 };
+            let planted = item.text[mark.bytes.clone()].to_string();
+            spans.push(LaidSpan { kind: mark.kind, bytes, value: at(&mark.value), planted });
+        }
     }
-    let completion = text.len();
-    text.push_str(&question.completion);
-    let answer = text.len();
-    text.push_str(question.expected.first().map_or("", String::as_str));
-    let pieces = vec![before, after.start.min(content.end)..after.end.min(content.end)];
-    Layout { haystack: content.clone(), text, content, pieces, needles, values, completion, answer }
+    text.push_str(&listed.tail);
+    let piece = from..text.len();
+    pieces.push(piece);
+    Body { pieces, spans }
 }
 
 /// Adds a needle and returns the bytes of its text and of its value. White space of its own at the very
@@ -174,15 +208,15 @@ fn push_needle(text: &mut String, region: usize, needle: &Needle) -> (Range<usiz
 /// Adds a piece so that it never touches what stands before it in the haystack, and returns its bytes.
 fn push_apart(text: &mut String, region: usize, piece: &str) -> Range<usize> {
     if text.len() > region && !piece.is_empty() {
-        set_apart(text, piece);
+        set_apart(text, piece, " ");
     }
     text.push_str(piece);
     text.len() - piece.len()..text.len()
 }
 
-fn set_apart(text: &mut String, next: &str) {
+fn set_apart(text: &mut String, next: &str, between: &str) {
     if !text.ends_with(char::is_whitespace) && !next.starts_with(char::is_whitespace) {
-        text.push(' ');
+        text.push_str(between);
     }
 }
 
@@ -191,10 +225,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::task::{Item, Piece};
 
     fn question(needles: &[&str]) -> Question {
         Question {
-            needles: needles.iter().map(|text| Needle::new(*text, "x1").unwrap()).collect(),
+            pieces: needles.iter().map(|text| Piece::target(Needle::new(*text, "x1").unwrap())).collect(),
             question: "Which?".to_string(),
             completion: "It is".to_string(),
             completion_in_chat: true,
@@ -213,11 +248,12 @@ mod tests {
         let frame = Frame::of(&Form::Completion).unwrap();
         let layout = lay_out(&frame, &question, "One. Two.\n\nThree.", &[4, 9]);
         assert_eq!(layout.text, "One. Mid x1. Two.\nOwn x1 lines.\n\n\nThree.\n\nWhich?\nIt is x1");
-        let slices = |ranges: &[Range<usize>]| {
-            ranges.iter().map(|r| layout.text[r.clone()].to_string()).collect::<Vec<_>>()
+        let slices = |of: fn(&LaidSpan) -> Range<usize>| {
+            layout.spans.iter().map(|span| layout.text[of(span)].to_string()).collect::<Vec<_>>()
         };
-        assert_eq!(slices(&layout.needles), ["Mid x1.", "Own x1 lines."]);
-        assert_eq!(slices(&layout.values), ["x1", "x1"]);
+        assert_eq!(slices(|span| span.bytes.clone()), ["Mid x1.", "Own x1 lines."]);
+        assert_eq!(slices(|span| span.value.clone()), ["x1", "x1"]);
+        assert_eq!(layout.items, [layout.answer]);
         assert!(layout.text[layout.haystack.clone()].ends_with("Three."));
         assert_eq!(&layout.text[layout.completion..], "It is x1");
         assert_eq!(&layout.text[layout.answer..], "x1");
@@ -237,10 +273,33 @@ mod tests {
         let frame = Frame::of(&chat("<u>{}</u>")).unwrap();
         let layout = lay_out(&frame, &question(&["\nA x1.\n"]), "abcd", &[0]);
         assert_eq!(layout.text, "<u>A x1.\nabcd\n\nWhich?</u>It is x1");
-        assert_eq!(&layout.text[layout.needles[0].clone()], "A x1.");
-        assert_eq!(&layout.text[layout.values[0].clone()], "x1");
+        assert_eq!(&layout.text[layout.spans[0].bytes.clone()], "A x1.");
+        assert_eq!(&layout.text[layout.spans[0].value.clone()], "x1");
         for template in ["<u></u>", "{}{}"] {
             assert!(Frame::of(&chat(template)).is_err(), "{template}");
         }
+    }
+
+    #[test]
+    fn items_stand_between_head_and_tail_and_marks_are_where_they_say() {
+        let needle = Needle::new("\"b\": \"x1\"", "x1").unwrap();
+        let listed = Listed {
+            head: "{".to_string(),
+            items: vec![
+                Item::plain("\"a\": 0"),
+                Item::needle(&needle, SpanKind::Target),
+                Item::ending_in("\"c\": ", "2", SpanKind::Other),
+            ],
+            between: ", ",
+            tail: "}".to_string(),
+            question: Question { instruction: "Read:".to_string(), ..question(&[]) },
+        };
+        let layout = lay_out_listing(&Frame::of(&Form::Completion).unwrap(), &listed);
+        assert_eq!(layout.text, "Read:\n{\"a\": 0, \"b\": \"x1\", \"c\": 2}\n\nWhich?\nIt is x1");
+        let spans: Vec<_> =
+            layout.spans.iter().map(|span| (span.kind, &layout.text[span.bytes.clone()])).collect();
+        assert_eq!(spans, [(SpanKind::Target, "\"b\": \"x1\""), (SpanKind::Other, "2")]);
+        let pieces: Vec<_> = layout.pieces.iter().map(|bytes| &layout.text[bytes.clone()]).collect();
+        assert_eq!(pieces, ["{\"a\": 0, ", "\"c\": ", "}"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Prompts of a task that writes its text itself: as many lines as fit.
+//! Prompts of a task that writes its text itself: as many items as fit.
 
 use super::layout::{Frame, lay_out_listing};
 use super::{Draft, HaystackUse, Prompt, checks, prompt_error};
@@ -7,7 +7,7 @@ use crate::task::{Listed, Listing, ListingRequest};
 use crate::tokenizer::Tokenize;
 use crate::trial::Trial;
 
-/// The prompt with the most lines that fit into the length: a line more would be too long.
+/// The prompt with the most items that fit into the length: an item more would be too long.
 pub(super) fn build(
     listing: Listing,
     trial: &Trial,
@@ -16,45 +16,40 @@ pub(super) fn build(
     answer_budget: usize,
 ) -> Result<Prompt> {
     let target = trial.cell.context_length.0;
-    let of = |lines: usize| -> Result<(Listed, Draft)> {
-        let request = ListingRequest {
-            lines,
-            depth: trial.cell.depth,
-            seed: trial.seed,
-            trial: trial.index,
-            split: listing.split,
-        };
+    let of = |items: usize| -> Result<(Listed, Draft)> {
+        let request = ListingRequest { items, trial: *trial, split: listing.split };
         let listed = (listing.write)(&request)?;
         let draft = Draft::new(lay_out_listing(frame, &listed), tokenizer)?;
         Ok((listed, draft))
     };
-    let fewest = listing.fewest_lines;
+    let (fewest, name) = (listing.fewest, listing.items);
     let mut best = of(fewest)?;
     let minimum = best.1.length(answer_budget);
     if minimum > target {
         let problem =
-            format!("template, {fewest} lines and answer take {minimum} tokens; ask for at least {minimum}");
+            format!("template, {fewest} {name} and answer take {minimum} tokens; ask for at least {minimum}");
         return Err(prompt_error(trial, problem));
     }
-    // `fits` lines are known to fit and `too_many` not to, so every turn narrows the gap; lines are about
+    // `fits` items are known to fit and `too_many` not to, so every turn narrows the gap; items are about
     // equally long.
     let (mut fits, mut too_many) = (fewest, usize::MAX);
     while fits + 1 < too_many {
         let length = best.1.length(answer_budget);
-        let per_line = (length as f64 / fits as f64).max(1.0);
-        let aim = fits + ((target - length) as f64 / per_line) as usize;
-        let lines = aim.clamp(fits + 1, too_many - 1);
-        let next = of(lines)?;
+        let per_item = (length as f64 / fits as f64).max(1.0);
+        let aim = fits + ((target - length) as f64 / per_item) as usize;
+        let items = aim.clamp(fits + 1, too_many - 1);
+        let next = of(items)?;
         if next.1.length(answer_budget) > target {
-            too_many = lines;
+            too_many = items;
         } else {
-            (fits, best) = (lines, next);
+            (fits, best) = (items, next);
         }
     }
     let (listed, draft) = best;
     if let Some(collision) = checks::collision(&listed.question, &draft.layout) {
         return Err(prompt_error(trial, collision));
     }
-    let text = format!("{}{}", listed.before, listed.after);
+    let unmarked = listed.items.iter().filter(|item| item.mark.is_none());
+    let text: String = unmarked.flat_map(|item| [item.text.as_str(), listed.between]).collect();
     draft.finish(trial, tokenizer, &listed.question, answer_budget, HaystackUse { loops: 0, text: &text })
 }

@@ -34,13 +34,14 @@ use crate::grid::Depth;
 use crate::hash::sha256_hex;
 use crate::haystack::{Haystack, HaystackTokens};
 use crate::registry::Entry;
+use crate::span::{Span, SpanKind};
 use crate::task::{Question, Task};
 use crate::tokenizer::{Encoded, Tokenize};
 use crate::trial::Trial;
 pub use controls::{LEAST_CONTROLS, MOST_CONTROLS};
 pub use document::Document;
 use fit::Cut;
-use layout::{Frame, Layout};
+use layout::{Frame, LaidSpan, Layout};
 pub use sequence::PromptSequence;
 
 /// How often a question is drawn again because the haystack happens to hold its answer.
@@ -51,11 +52,17 @@ const DRAWS: usize = 100;
 pub struct Prompt {
     /// Token ids, up to and including the query that predicts the first answer token.
     pub tokens: Vec<u32>,
-    /// Ids of the first expected answer as they continue `tokens` (teacher forcing).
+    /// Ids of the expected answer as they continue `tokens` (teacher forcing): all of its items, in the
+    /// task's words.
     pub answer_tokens: Vec<u32>,
+    /// The token of `answer_tokens` with which each item of the answer begins.
+    pub answer_items: Vec<usize>,
     /// The text behind `tokens` (BOS apart).
     pub text: String,
-    /// Token range of each needle, in order of insertion.
+    /// What matters of the text, in its order.
+    pub spans: Vec<Span>,
+    /// Token range of each needle, in the order of the text: the spans of kind `target`, or the steps of the
+    /// chain where all of it is asked for.
     pub needles: Vec<Range<usize>>,
     /// Token range of each needle's value, in the same order.
     pub values: Vec<Range<usize>>,
@@ -181,7 +188,7 @@ impl PromptPlan {
             let answer_budget = self.answer_budget.unwrap_or(self.task.answer_budget());
             return listing::build(listing, trial, &frame, tokenizer, answer_budget);
         }
-        let mut rng = trial.rng("question");
+        let mut rng = trial.rng(&self.task.purpose());
         let mut question = self.task.draw(&mut rng)?;
         for _ in 0..DRAWS {
             let mut builder = Builder {
@@ -276,6 +283,11 @@ impl Draft {
         self.prompt_tokens().saturating_add(answer_budget.max(self.answer_tokens()))
     }
 
+    /// The token of the answer that the item at this byte begins with.
+    fn answer_item(&self, byte: usize) -> usize {
+        self.encoded.spans[self.answer..].partition_point(|span| span.end <= byte)
+    }
+
     /// Turns it into a prompt, once every check has passed.
     fn finish(
         self,
@@ -287,7 +299,19 @@ impl Draft {
     ) -> Result<Prompt> {
         checks::special_tokens(&self, tokenizer).map_err(|problem| prompt_error(trial, problem))?;
         let layout = &self.layout;
-        let needles: Vec<_> = layout.needles.iter().map(|bytes| self.token_range(bytes)).collect();
+        let span = |laid: &LaidSpan| Span {
+            kind: laid.kind,
+            tokens: self.token_range(&laid.bytes),
+            value: self.token_range(&laid.value),
+            text: laid.planted.clone(),
+        };
+        let spans: Vec<Span> = layout.spans.iter().map(span).collect();
+        let is_target = |span: &&Span| span.kind == SpanKind::Target;
+        let is_step = |span: &&Span| matches!(span.kind, SpanKind::Hop(_));
+        let needles: Vec<&Span> = match spans.iter().any(|span| is_target(&span)) {
+            true => spans.iter().filter(is_target).collect(),
+            false => spans.iter().filter(is_step).collect(),
+        };
         let haystack = self.token_range(&layout.haystack);
         let (before_answer, answer_tokens) = self.encoded.ids.split_at(self.answer);
         let tokens: Vec<u32> = self.bos.into_iter().chain(before_answer.iter().copied()).collect();
@@ -295,12 +319,14 @@ impl Draft {
         let text_end = self.encoded.spans.get(self.answer).map_or(layout.answer, |span| span.start);
         Ok(Prompt {
             answer_tokens: answer_tokens.to_vec(),
+            answer_items: layout.items.iter().map(|&byte| self.answer_item(byte)).collect(),
             text: layout.text[..text_end].to_string(),
-            values: layout.values.iter().map(|bytes| self.token_range(bytes)).collect(),
+            values: needles.iter().map(|needle| needle.value.clone()).collect(),
+            needle_texts: needles.iter().map(|needle| needle.text.clone()).collect(),
+            needles: needles.iter().map(|needle| needle.tokens.clone()).collect(),
             actual_depth: self.actual_depth(trial)?,
             haystack,
-            needles,
-            needle_texts: question.needles.iter().map(|needle| needle.text().to_string()).collect(),
+            spans,
             question: question.question.clone(),
             expected: question.expected.clone(),
             special_tokens: tokens.iter().filter(special).count(),
@@ -312,11 +338,12 @@ impl Draft {
         })
     }
 
-    /// Haystack tokens before the first needle over all haystack tokens; the depth asked for when there are
-    /// none.
+    /// Haystack tokens before the first span that is needed over all haystack tokens; the depth asked for when
+    /// there are none of either.
     fn actual_depth(&self, trial: &Trial) -> Result<Depth> {
         let tokens = |bytes: &Range<usize>| if bytes.is_empty() { 0 } else { self.token_range(bytes).len() };
-        let first = self.layout.needles.first().map_or(0, |needle| needle.start);
+        let needed = self.layout.spans.iter().find(|span| span.kind.is_needed());
+        let Some(first) = needed.map(|span| span.bytes.start) else { return Ok(trial.cell.depth) };
         let (mut before, mut all) = (0, 0);
         for piece in &self.layout.pieces {
             all += tokens(piece);

@@ -12,12 +12,11 @@
 //! are as many letters as lines less one, the first of the alphabet, so that short training contexts can be
 //! tested as well.
 
-use std::fmt::Write as _;
-
-use super::{Listed, Listing, ListingRequest, Question, Task};
+use super::{Breaks, Item, Listed, Listing, ListingRequest, Question, Task};
 use crate::error::Error;
 use crate::needle::Needle;
 use crate::rng::{PythonRandom, Rng};
+use crate::span::SpanKind;
 use crate::split::Split;
 
 /// Lines of up to `LETTERS` letters with values of `DIGITS` digits.
@@ -48,7 +47,8 @@ impl<const LETTERS: usize, const DIGITS: u32> Task for AbcDigits<LETTERS, DIGITS
     }
 
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { fewest_lines: 5, split: Split::All, write: write::<LETTERS, DIGITS> })
+        let write = write::<LETTERS, DIGITS>;
+        Some(Listing { items: "lines", fewest: 4, split: Split::All, write })
     }
 }
 
@@ -87,36 +87,36 @@ fn draw(
 }
 
 /// The text of a trial. Those of the trials before it are drawn and passed over: the generator makes one
-/// after the other.
+/// after the other. The last line is the completion, so that its lines are one more than its items.
 fn write<const LETTERS: usize, const DIGITS: u32>(request: &ListingRequest) -> Result<Listed, Error> {
-    let ListingRequest { lines, depth, seed, trial, split } = *request;
-    let mut random = PythonRandom::new(seed);
-    let mut next = || draw(&mut random, lines, depth.fraction(), (LETTERS, 10u32.pow(DIGITS - 1)), split);
-    for _ in 0..trial {
+    let ListingRequest { items, trial, split } = *request;
+    let depth = trial.cell.depth.fraction();
+    let mut random = PythonRandom::new(trial.seed);
+    let mut next = || draw(&mut random, items + 1, depth, (LETTERS, 10u32.pow(DIGITS - 1)), split);
+    for _ in 0..trial.index {
         next();
     }
     let text = next();
     let name = |letter: usize| char::from(b'A' + letter as u8);
-    let mut before = String::new();
-    let mut after = String::new();
-    for (line, &letter) in text.letters.iter().enumerate() {
-        let part = if line < text.target { &mut before } else { &mut after };
-        if line != text.target {
-            let _ = writeln!(part, "{}={}", name(letter), text.values[letter]);
-        }
-    }
+    let line = |&letter: &usize| Item::plain(format!("{}={}", name(letter), text.values[letter]));
+    let mut items: Vec<Item> = text.letters.iter().map(line).collect();
     let letter = text.letters[text.target];
     let (completion, value) = (format!("{}=", name(letter)), text.values[letter].to_string());
+    items[text.target] =
+        Item::needle(&Needle::new(format!("{completion}{value}"), &value)?, SpanKind::Target);
     Ok(Listed {
-        before,
-        after,
+        items,
+        between: "\n",
         question: Question {
-            needles: vec![Needle::new(format!("{completion}{value}"), &value)?],
             question: completion.clone(),
+            completion_asks: true,
             completion,
+            completion_in_chat: true,
+            breaks: Breaks { question: "\n", answer: "", ..Breaks::default() },
             expected: vec![value],
             ..Question::default()
         },
+        ..Listed::default()
     })
 }
 
@@ -125,8 +125,26 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::grid::Depth;
+    use crate::grid::{Cell, ContextLength, Depth};
     use crate::hash::sha256_hex;
+    use crate::trial::Trial;
+
+    /// A text of so many lines, the completion counted.
+    fn request(lines: usize, percent: f64, seed: u64, index: usize, split: Split) -> ListingRequest {
+        let depth = Depth::from_percent(percent).unwrap();
+        let cell = Cell { context_length: ContextLength(1000), depth };
+        ListingRequest { items: lines - 1, trial: Trial { cell, index, seed }, split }
+    }
+
+    /// The number of the line that is asked for.
+    fn target(listed: &Listed) -> usize {
+        listed.items.iter().position(|item| item.mark.is_some()).unwrap()
+    }
+
+    /// The other lines.
+    fn others(listed: &Listed) -> Vec<&str> {
+        listed.items.iter().filter(|item| item.mark.is_none()).map(|item| item.text.as_str()).collect()
+    }
 
     /// `fixtures/abcdigits.json`, made by `fixtures/make_abcdigits.py`.
     #[test]
@@ -157,26 +175,22 @@ mod tests {
 
     #[test]
     fn a_trial_is_the_one_of_its_number_and_short_texts_have_fewer_letters() {
-        let request = |lines, trial, percent| ListingRequest {
-            lines,
-            depth: Depth::from_percent(percent).unwrap(),
-            seed: 123,
-            trial,
-            split: Split::All,
-        };
+        let request = |lines, index, percent| request(lines, percent, 123, index, Split::All);
         let first = write::<26, 6>(&request(64, 0, 50.0)).unwrap();
-        assert!(first.before.starts_with("V=835775\nV=835775\nW=357072\nH=979234\nZ=557468\n"));
-        assert_eq!((first.before.lines().count(), first.after.lines().count()), (31, 31));
+        let beginning: Vec<&str> = first.items[..5].iter().map(|item| item.text.as_str()).collect();
+        assert_eq!(beginning, ["V=835775", "V=835775", "W=357072", "H=979234", "Z=557468"]);
+        assert_eq!((first.items.len(), target(&first)), (63, 31));
         assert_eq!(first.question.completion, "U=");
         assert_eq!(first.question.expected, ["450010"]);
         assert_ne!(write::<26, 6>(&request(64, 1, 50.0)).unwrap(), first);
         for lines in 5..60 {
             for percent in [0.0, 40.0, 100.0] {
                 let listed = write::<26, 6>(&request(lines, 2, percent)).unwrap();
-                let others = format!("{}{}", listed.before, listed.after);
-                assert_eq!(others.lines().count(), lines - 2);
-                assert!(!others.contains(&listed.question.completion), "the target comes once");
-                let letters: std::collections::BTreeSet<_> = others.lines().map(|line| &line[..1]).collect();
+                let others = others(&listed);
+                assert_eq!(others.len(), lines - 2);
+                let target = listed.question.completion.as_str();
+                assert!(!others.iter().any(|line| line.contains(target)), "the target comes once");
+                let letters: std::collections::BTreeSet<_> = others.iter().map(|line| &line[..1]).collect();
                 assert_eq!(letters.len(), (lines - 2).min(25));
             }
         }
@@ -188,12 +202,11 @@ mod tests {
             [(Box::new(FEW_LETTERS) as Box<dyn Task>, 5, 6), (Box::new(EASY), 5, 2)]
         {
             assert_eq!(task.name(), format!("abcdigits-{letters}x{digits}"));
-            let depth = Depth::from_percent(50.0).unwrap();
-            let request = ListingRequest { lines: 40, depth, seed: 1, trial: 3, split: Split::HeldOut };
+            let request = request(40, 50.0, 1, 3, Split::HeldOut);
             let listed = (task.listing().unwrap().write)(&request).unwrap();
-            let others = format!("{}{}", listed.before, listed.after);
-            let different: std::collections::BTreeSet<_> = others.lines().collect();
-            assert_eq!((others.lines().count(), different.len()), (38, letters - 1));
+            let others = others(&listed);
+            let different: std::collections::BTreeSet<_> = others.iter().collect();
+            assert_eq!((others.len(), different.len()), (38, letters - 1));
             assert!(different.iter().all(|line| line.len() == 2 + digits), "{different:?}");
             assert_eq!(listed.question.expected[0].len(), digits);
         }

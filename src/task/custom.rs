@@ -1,6 +1,6 @@
 //! A task of the user's own: `--needle`, `--question`, `--answer`.
 
-use super::{Question, Task};
+use super::{Piece, Question, Task};
 use crate::error::{Error, Result};
 use crate::needle::Needle;
 use crate::rng::Rng;
@@ -37,7 +37,7 @@ impl Custom {
         }
         Ok(Self {
             question: Question {
-                needles: vec![Needle::new(needle, &answer)?],
+                pieces: vec![Piece::target(Needle::new(needle, &answer)?)],
                 question,
                 expected: vec![answer],
                 ..Question::default()
@@ -49,6 +49,10 @@ impl Custom {
 impl Task for Custom {
     fn name(&self) -> &'static str {
         "custom"
+    }
+
+    fn purpose(&self) -> String {
+        super::FIRST_PURPOSE.to_string()
     }
 
     fn answer_budget(&self) -> usize {

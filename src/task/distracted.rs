@@ -1,8 +1,9 @@
 //! A task among distractors: further needles of its own form, about something else, that are not asked for.
 
-use super::{Listing, Question, Task};
+use super::{Listing, Piece, Question, Task};
 use crate::error::Error;
 use crate::rng::Rng;
+use crate::span::SpanKind;
 
 /// Draws, at most, until a question about something else comes.
 const DRAWS: usize = 1000;
@@ -22,7 +23,7 @@ impl Distracted {
     /// A question about something else with other values.
     fn other(&self, rng: &mut Rng, drawn: &[Question]) -> Result<Question, Error> {
         let values = |question: &Question| {
-            question.needles.iter().map(|needle| needle.value().to_string()).collect::<Vec<_>>()
+            question.targets().map(|needle| needle.value().to_string()).collect::<Vec<_>>()
         };
         for _ in 0..DRAWS {
             let other = self.task.draw(rng)?;
@@ -56,8 +57,15 @@ impl Task for Distracted {
         for _ in 0..self.count {
             drawn.push(self.other(rng, &drawn)?);
         }
-        let distractors = drawn[1..].iter().flat_map(|other| other.needles.clone()).collect();
-        Ok(Question { distractors, ..drawn.swap_remove(0) })
+        let others = drawn[1..].iter().flat_map(Question::targets).cloned();
+        let distractors: Vec<_> = others.map(|needle| Piece::spread(needle, SpanKind::Distractor)).collect();
+        let mut question = drawn.swap_remove(0);
+        question.pieces.extend(distractors);
+        Ok(question)
+    }
+
+    fn purpose(&self) -> String {
+        self.task.purpose()
     }
 }
 
@@ -71,12 +79,13 @@ mod tests {
         let task = (crate::registry::find("task", TASKS, "magic-multikey").unwrap().value)();
         for seed in 0..300 {
             let question = task.draw(&mut Rng::new(seed)).unwrap();
-            assert_eq!((question.needles.len(), question.distractors.len()), (1, 3));
-            let all = || question.needles.iter().chain(&question.distractors);
+            let distractors = question.of_kind(SpanKind::Distractor).count();
+            assert_eq!((question.targets().count(), distractors), (1, 3));
+            let all = || question.pieces.iter().map(|piece| &piece.needle);
             let values: std::collections::BTreeSet<_> = all().map(|needle| needle.value()).collect();
             let asked = all().filter(|needle| needle.text().starts_with(&question.completion)).count();
             assert_eq!((values.len(), asked), (4, 1));
-            assert_eq!(question.expected, [question.needles[0].value()]);
+            assert_eq!(question.expected, [question.pieces[0].needle.value()]);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `gkamradt`: the needle that the first public tests hid, in San Francisco.
 
-use super::{Question, Task};
+use super::{Piece, Question, Task};
 use crate::error::Error;
 use crate::needle::Needle;
 use crate::rng::Rng;
@@ -14,6 +14,10 @@ impl Task for Gkamradt {
         "gkamradt"
     }
 
+    fn purpose(&self) -> String {
+        super::FIRST_PURPOSE.to_string()
+    }
+
     fn answer_budget(&self) -> usize {
         64
     }
@@ -21,7 +25,7 @@ impl Task for Gkamradt {
     fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
         let needle = format!("\nThe best thing to do in San Francisco is {ANSWER} on a sunny day.\n");
         Ok(Question {
-            needles: vec![Needle::new(needle, ANSWER)?],
+            pieces: vec![Piece::target(Needle::new(needle, ANSWER)?)],
             question: "What is the best thing to do in San Francisco?".to_string(),
             chat_suffix: "Don't give information outside the document or repeat your findings".to_string(),
             completion: "The best thing to do in San Francisco is".to_string(),

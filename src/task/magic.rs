@@ -1,6 +1,6 @@
 //! `magic`: a city's number of seven digits, as in the SSMax paper and Arize's test.
 
-use super::{Question, Task};
+use super::{Piece, Question, Task};
 use crate::error::Error;
 use crate::needle::Needle;
 use crate::rng::Rng;
@@ -25,6 +25,10 @@ impl Task for Magic {
         "magic"
     }
 
+    fn purpose(&self) -> String {
+        super::FIRST_PURPOSE.to_string()
+    }
+
     fn answer_budget(&self) -> usize {
         16
     }
@@ -33,7 +37,10 @@ impl Task for Magic {
         let city = rng.choose(CITIES);
         let number = rng.between(1_000_000, 9_999_999).to_string();
         Ok(Question {
-            needles: vec![Needle::new(format!("The special magic {city} number is: {number}."), &number)?],
+            pieces: vec![Piece::target(Needle::new(
+                format!("The special magic {city} number is: {number}."),
+                &number,
+            )?)],
             question: format!("What is the special magic {city} number?"),
             completion: format!("The special magic {city} number is: "),
             completion_in_chat: true,

@@ -4,18 +4,20 @@ mod abcdigits;
 mod custom;
 mod distracted;
 mod gkamradt;
+mod listing;
 mod magic;
 mod passkey;
+mod question;
 mod split;
 
 use crate::error::Error;
-use crate::grid::Depth;
-use crate::needle::Needle;
 use crate::registry::Entry;
 use crate::rng::Rng;
 use crate::split::Split;
 
 pub use custom::Custom;
+pub use listing::{Item, Listed, Listing, ListingRequest, Mark};
+pub use question::{Breaks, Piece, Place, Question, Wording};
 pub use split::OfSplit;
 
 /// Makes the task of a preset.
@@ -60,63 +62,8 @@ pub const TASKS: &[Entry<MakeTask>] = &[
     },
 ];
 
-/// Everything a prompt says besides the haystack.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Question {
-    /// Text before the haystack; may be empty.
-    pub instruction: String,
-    /// The needles; the first goes in at the cell's depth.
-    pub needles: Vec<Needle>,
-    /// Needles of the same form that are not asked for, spread over the whole haystack.
-    pub distractors: Vec<Needle>,
-    /// What is asked after the haystack; empty when the completion alone asks.
-    pub question: String,
-    /// What the user's turn adds to the question in the chat form; may be empty.
-    pub chat_suffix: String,
-    /// How the answer begins in the completion form; the model continues it.
-    pub completion: String,
-    /// Whether the completion also begins the assistant's turn in the chat form.
-    pub completion_in_chat: bool,
-    /// The expected answers; the first is the one scored by teacher forcing.
-    pub expected: Vec<String>,
-}
-
-/// What a task needs that writes its text itself, in lines, instead of hiding needles in a haystack.
-#[derive(Debug, Clone, Copy)]
-pub struct Listing {
-    /// The fewest lines that it can write.
-    pub fewest_lines: usize,
-    /// The part that values are drawn from.
-    pub split: Split,
-    /// Writes a text.
-    pub write: fn(&ListingRequest) -> Result<Listed, Error>,
-}
-
-/// Which text is to be written.
-#[derive(Debug, Clone, Copy)]
-pub struct ListingRequest {
-    /// Its lines, the last and unfinished one included.
-    pub lines: usize,
-    /// Where the line that is asked for stands among the others.
-    pub depth: Depth,
-    /// Seed of the run.
-    pub seed: u64,
-    /// Number of the trial in its cell.
-    pub trial: usize,
-    /// The part that values are drawn from.
-    pub split: Split,
-}
-
-/// A text in lines, each with its line end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// The lines before the one that is asked for.
-    pub before: String,
-    /// The lines behind it.
-    pub after: String,
-    /// The one that is asked for, as the only needle, and how the last line begins, as the completion.
-    pub question: Question,
-}
+/// What the generator of the first tasks is called, so that their prompts stay what they were.
+const FIRST_PURPOSE: &str = "question";
 
 /// A kind of question, drawn anew for every trial.
 pub trait Task: Send + Sync {
@@ -138,6 +85,24 @@ pub trait Task: Send + Sync {
     /// has a [`Self::listing`] and nothing to hide.
     fn draw(&self, rng: &mut Rng) -> Result<Question, Error>;
 
+    /// Draws one question all of whose values are of `split`.
+    ///
+    /// # Errors
+    /// As [`Self::draw`], and when its values are never of that part.
+    fn draw_of(&self, rng: &mut Rng, split: Split) -> Result<Question, Error> {
+        split::draw_until(self.name(), split, || self.draw(rng))
+    }
+
+    /// What the generator of its questions is called: tasks of other names draw apart from each other.
+    fn purpose(&self) -> String {
+        format!("question {}", self.name())
+    }
+
+    /// Why the depth of a cell makes no difference to it, when it makes none.
+    fn without_depth(&self) -> Option<&'static str> {
+        None
+    }
+
     /// How its text is written, when it takes no haystack.
     fn listing(&self) -> Option<Listing> {
         None
@@ -147,6 +112,10 @@ pub trait Task: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn target(question: &Question) -> &crate::needle::Needle {
+        question.targets().next().unwrap()
+    }
 
     #[test]
     fn presets_keep_their_names_and_hide_what_they_ask_for() {
@@ -164,10 +133,11 @@ mod tests {
                     task.draw(&mut Rng::new(seed)).unwrap(),
                     "a draw is a function of its generator"
                 );
-                assert_eq!(question.needles.len(), 1);
-                assert_eq!(question.expected, [question.needles[0].value()]);
-                for asked in [&question.question, &question.completion] {
-                    assert!(!asked.is_empty() && !asked.contains(question.needles[0].value()), "{asked}");
+                let values: Vec<&str> = question.targets().map(|needle| needle.value()).collect();
+                assert!(!values.is_empty());
+                assert_eq!(question.expected, values);
+                for (asked, value) in [&question.question, &question.completion].iter().zip(values) {
+                    assert!(!asked.is_empty() && !asked.contains(value), "{asked}");
                 }
             }
             assert!(
@@ -185,9 +155,9 @@ mod tests {
             (task.draw(&mut Rng::new(1)).unwrap(), task.answer_budget())
         };
         let (magic, budget) = draw("magic");
-        let value = magic.needles[0].value().to_string();
+        let value = target(&magic).value().to_string();
         assert_eq!(value.len(), 7);
-        assert_eq!(magic.needles[0].text(), format!("{}{value}.", magic.completion));
+        assert_eq!(target(&magic).text(), format!("{}{value}.", magic.completion));
         assert!(
             magic.completion.starts_with("The special magic ") && magic.completion.ends_with(" number is: ")
         );
@@ -198,7 +168,7 @@ mod tests {
 
         let (gkamradt, budget) = draw("gkamradt");
         assert_eq!(
-            gkamradt.needles[0].text(),
+            target(&gkamradt).text(),
             "\nThe best thing to do in San Francisco is eat a sandwich and sit in Dolores Park on a sunny \
              day.\n"
         );
@@ -207,7 +177,7 @@ mod tests {
         let (passkey, budget) = draw("passkey");
         let n = &passkey.expected[0];
         assert_eq!(
-            passkey.needles[0].text(),
+            target(&passkey).text(),
             format!(" The pass key is {n}. Remember it. {n} is the pass key.")
         );
         assert_eq!((passkey.question.as_str(), budget), ("What is the pass key?", 16));

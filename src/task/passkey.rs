@@ -1,6 +1,6 @@
 //! `passkey`: a number in lines of noise, said twice, as in the Landmark Attention paper.
 
-use super::{Question, Task};
+use super::{Piece, Question, Task};
 use crate::error::Error;
 use crate::needle::Needle;
 use crate::rng::Rng;
@@ -10,6 +10,10 @@ pub(super) struct Passkey;
 impl Task for Passkey {
     fn name(&self) -> &'static str {
         "passkey"
+    }
+
+    fn purpose(&self) -> String {
+        super::FIRST_PURPOSE.to_string()
     }
 
     fn default_haystack(&self) -> &'static str {
@@ -28,7 +32,7 @@ impl Task for Passkey {
                 "There is an important info hidden inside a lot of irrelevant text. Find it and memorize \
                           them. I will quiz you about the important information there."
                     .to_string(),
-            needles: vec![Needle::new(needle, &n)?],
+            pieces: vec![Piece::target(Needle::new(needle, &n)?)],
             question: "What is the pass key?".to_string(),
             completion: "The pass key is".to_string(),
             completion_in_chat: true,

@@ -40,17 +40,35 @@ impl Task for OfSplit {
     }
 
     fn draw(&self, rng: &mut Rng) -> Result<Question, Error> {
-        for _ in 0..DRAWS {
-            let question = self.task.draw(rng)?;
-            let mut needles = question.needles.iter().chain(&question.distractors);
-            if needles.all(|needle| self.split.holds(needle.value())) {
-                return Ok(question);
-            }
-        }
-        let expected =
-            "one that draws its values: those of this task are never of the part that is asked for";
-        Err(Error::invalid("task", self.name(), expected))
+        self.task.draw_of(rng, self.split)
     }
+
+    fn purpose(&self) -> String {
+        self.task.purpose()
+    }
+
+    fn without_depth(&self) -> Option<&'static str> {
+        self.task.without_depth()
+    }
+}
+
+/// Draws until every value is of `split`.
+///
+/// # Errors
+/// When they never are.
+pub(super) fn draw_until(
+    task: &str,
+    split: Split,
+    mut draw: impl FnMut() -> Result<Question, Error>,
+) -> Result<Question, Error> {
+    for _ in 0..DRAWS {
+        let question = draw()?;
+        if question.pieces.iter().all(|piece| split.holds(piece.needle.value())) {
+            return Ok(question);
+        }
+    }
+    let expected = "one that draws its values: those of this task are never of the part that is asked for";
+    Err(Error::invalid("task", task, expected))
 }
 
 #[cfg(test)]
@@ -66,7 +84,7 @@ mod tests {
             let mut rng = Rng::new(3);
             for _ in 0..100 {
                 let question = task("magic", split).draw(&mut rng).unwrap();
-                assert!(split.holds(question.needles[0].value()));
+                assert!(question.targets().all(|needle| split.holds(needle.value())));
             }
         }
         let fixed =

@@ -41,6 +41,7 @@ const MODULES: &[(&str, Layer)] = &[
     ("haystack", Text),
     ("needle", Text),
     ("prompt", Text),
+    ("span", Text),
     ("split", Text),
     ("standing", Text),
     ("task", Text),

@@ -11,7 +11,8 @@ use niah::haystack::{Haystack, HaystackTokens};
 use niah::needle::Needle;
 use niah::prompt::{Form, Prompt, PromptPlan, Snap};
 use niah::rng::Rng;
-use niah::task::{Custom, Question, TASKS, Task};
+use niah::span::SpanKind;
+use niah::task::{Custom, Piece, Question, TASKS, Task};
 use niah::tokenizer::Tokenize;
 use niah::trial::Trial;
 use proptest::prelude::*;
@@ -36,9 +37,9 @@ impl Task for Three {
         let values: Vec<String> = (0..3).map(|i| format!("{i}{}", rng.between(1000, 9999))).collect();
         Ok(Question {
             instruction: "Read this.".to_string(),
-            needles: values
+            pieces: values
                 .iter()
-                .map(|value| Needle::new(format!("One code is {value}."), value))
+                .map(|value| Ok(Piece::target(Needle::new(format!("One code is {value}."), value)?)))
                 .collect::<Result<_>>()?,
             question: "Which codes are there?".to_string(),
             expected: values,
@@ -92,7 +93,12 @@ fn check(plan: &PromptPlan, trial: &Trial, toy: &Toy, prompt: &Prompt) {
     let with_answer = [&prompt.tokens[..], &prompt.answer_tokens].concat();
     let whole = toy.decode(&with_answer).unwrap();
     assert!(prompt.answer_tokens.len() <= prompt.answer_budget);
-    assert!(whole.ends_with(&prompt.expected[0]) && !prompt.text.ends_with(&prompt.expected[0]));
+    assert!(whole.ends_with(&prompt.expected.join(", ")) && !prompt.text.ends_with(&prompt.expected[0]));
+    assert_eq!(prompt.answer_items.len(), prompt.expected.len());
+    for (&item, expected) in prompt.answer_items.iter().zip(&prompt.expected) {
+        let rest = toy.decode(&prompt.answer_tokens[item..]).unwrap();
+        assert!(rest.trim_start().starts_with(expected), "{rest} for {expected}");
+    }
     let bos = if toy.bos.is_some() && !prompt.text.starts_with("<s>") { "<s>" } else { "" };
     assert_eq!(toy.decode(&prompt.tokens).unwrap(), format!("{bos}{}", prompt.text));
     let special = prompt.tokens.iter().filter(|&id| toy.special_ids().contains(id)).count();
@@ -120,9 +126,9 @@ fn check(plan: &PromptPlan, trial: &Trial, toy: &Toy, prompt: &Prompt) {
         }
         assert_eq!(prompt.text.matches(text.trim()).count(), 1);
     }
-    let drawn = plan.task.draw(&mut trial.rng("question")).unwrap();
-    let distractors =
-        drawn.distractors.iter().map(|needle| toy.encode(needle.text()).unwrap().ids.len()).sum::<usize>();
+    let drawn = plan.task.draw(&mut trial.rng(&plan.task.purpose())).unwrap();
+    let distractors = drawn.of_kind(SpanKind::Distractor);
+    let distractors = distractors.map(|needle| toy.encode(needle.text()).unwrap().ids.len()).sum::<usize>();
     let needles: usize = prompt.needles.iter().map(ExactSizeIterator::len).sum();
     let all = (prompt.haystack.len() - needles).saturating_sub(distractors);
     let depth = trial.cell.depth.percent();

@@ -35,7 +35,7 @@ impl Drawn {
                 questions.push(drawn);
             }
         }
-        let mut needles: Vec<_> = questions.iter().flat_map(|question| question.needles.clone()).collect();
+        let mut needles: Vec<_> = questions.iter().flat_map(Question::targets).cloned().collect();
         rng.shuffle(&mut needles);
         Ok(Self { asked: asked.min(questions.len()), questions, needles })
     }
@@ -51,7 +51,7 @@ impl Drawn {
             self.asked -= 1;
         } else if self.questions.len() > 1 {
             self.questions.pop();
-            self.needles = self.questions.iter().flat_map(|question| question.needles.clone()).collect();
+            self.needles = self.questions.iter().flat_map(Question::targets).cloned().collect();
         } else {
             return false;
         }
