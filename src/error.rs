@@ -95,7 +95,8 @@ pub enum Error {
     ChatTemplate(String),
     /// Results of another plan in the output directory.
     #[error("{path} holds results of another plan: {difference}; use another directory with -o, or repeat \
-             the old settings to continue it", path = path.display())]
+             the old settings to continue it, with more trials, lengths or depths beside the old ones to add \
+             to it", path = path.display())]
     PlanChanged {
         /// The output directory.
         path: PathBuf,

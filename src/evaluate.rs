@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::grid::{Cell, Grid};
 use crate::plan::{Estimate, RunPlan, Settings};
 use crate::progress::{Progress, Silent};
-use crate::report::run::RunReport;
+use crate::report::run::{Ran, RunReport};
 use crate::report::{self, CellSummary, Report, Summary, latest};
 use crate::runner::{TrialRecord, TrialSink, run_trials};
 use crate::store::directory::{RunDirectory, RunRecord};
@@ -104,16 +104,17 @@ impl Evaluation {
     pub fn go_on(
         &self,
         store: &mut RunDirectory,
-        record: &RunRecord,
         keep_tokens: bool,
         limit: Option<usize>,
         watch: Watch<'_>,
     ) -> Result<Vec<Trial>> {
         let done = store.done();
-        let mut todo = self.plan.trials();
+        let (plan, record) = (self.plan.trials(), store.run_record().clone());
+        let mut todo = plan.clone();
         todo.retain(|trial| !done.contains(&trial.row_id()));
         todo.truncate(limit.unwrap_or(usize::MAX));
-        self.run(&todo, record, Rows { kept: keep_tokens, done: done.len() }, store, watch)?;
+        self.run(&todo, &record, Rows { kept: keep_tokens, done: done.len() }, store, watch)?;
+        store.settle(&plan)?;
         Ok(todo)
     }
 
@@ -152,7 +153,10 @@ impl Evaluation {
             model = model.sharing_prefixes(self.estimate.longest_sequence);
         }
         watch.progress.expects(self.estimate.tokens_of(todo));
-        let context = self.plan.context(rows.kept)?;
+        let mut context = self.plan.context(rows.kept)?;
+        // A run that has grown keeps the name that it began with.
+        context.labels.run_id.clone_from(&record.run_id);
+        context.labels.config_hash.clone_from(&record.config_hash);
         let ran = run_trials(&context, todo, &mut model, sink, watch.progress, watch.stop);
         watch.progress.finish();
         ran
@@ -234,12 +238,33 @@ pub(crate) fn failures(outcomes: &[Outcome], ran: &[Trial], planned: usize) -> R
     }
 }
 
+/// What a report says ran.
+pub(crate) fn ran(record: &RunRecord) -> Ran {
+    let settings = &record.settings;
+    Ran {
+        title: record.title(),
+        run_id: record.run_id.clone(),
+        config_hash: record.config_hash.clone(),
+        niah: record.niah.clone(),
+        started_utc: record.started_utc.clone(),
+        variant: record.variant.clone(),
+        variant_description: record.variant_description.clone(),
+        training_length: record.training_length,
+        planned_trials: settings.grid.count().saturating_mul(settings.trials),
+        settings: settings.clone(),
+    }
+}
+
 /// What is drawn of a run.
 pub(crate) fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport {
     let (planned, note) = planned_cells(&record.settings.grid);
+    let ran = ran(record);
+    let done = report::latest(outcomes).len();
+    let unfinished =
+        (done < ran.planned_trials).then(|| format!("{done} of {} trials have run", ran.planned_trials));
     RunReport {
-        title: record.title(),
-        note,
+        ran,
+        notes: unfinished.into_iter().chain(note).collect(),
         cells: report::cells(outcomes, &planned),
         summary: Summary::of(outcomes),
         training_length: record.training_length,

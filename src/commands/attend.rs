@@ -5,12 +5,15 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use serde_json::{Value, json};
+
 use super::shown::{Shown, check};
 use super::view::find_cell;
 use super::{prepare, tell, warn};
 use crate::attention::probe::AttentionCapture;
 use crate::cli::{AttendArgs, Attended};
 use crate::error::{Error, Result};
+use crate::evaluate::ran;
 use crate::export::style::Style;
 use crate::files;
 use crate::generate::{LanguageModel, Request};
@@ -48,6 +51,7 @@ pub fn page(args: &AttendArgs, style: &Style) -> Result<Shown> {
     };
     let report = PromptReport {
         lines: shown.title.iter().map(|line| printable::shortened(line).into_owned()).collect(),
+        ran: shown.ran,
         tokens: shown.tokens,
         heads: shown.heads,
         top: args.top.unwrap_or(LISTED_HEADS),
@@ -129,6 +133,8 @@ impl Head {
 struct Prompt {
     warnings: Vec<String>,
     title: Vec<String>,
+    /// The same for programs.
+    ran: Value,
     tokens: Vec<ShadedToken>,
     heads: Vec<AttentionRow>,
 }
@@ -173,6 +179,17 @@ fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
             format!("expected {:?}, answered {answer:?}", outcome.expected_answer),
             format!("attention of the query that predicts the answer, {}", head.describe()),
         ],
+        ran: json!({
+            "run": ran(&record),
+            "row_id": outcome.row_id,
+            "context_length": cell.context_length,
+            "depth_percent": cell.depth,
+            "trial": args.trial,
+            "expected_answer": outcome.expected_answer,
+            "model_response": outcome.model_response,
+            "outcome": outcome.outcome,
+            "attention_of": head.describe(),
+        }),
         tokens,
         heads: of_trial(&directory.join(ATTENTION_CSV), MOST_HEADS, |row: &AttentionRow| {
             row.row_id == outcome.row_id
@@ -277,6 +294,15 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
             format!("the model goes on {:?}", answer.trim()),
             format!("attention of the last token, {}", head.describe()),
         ],
+        ran: json!({
+            "model": plan.model.choice.name,
+            "variant": plan.model.variant.name(),
+            "text": file,
+            "query": query,
+            "needles": args.needle,
+            "model_response": answer,
+            "attention_of": head.describe(),
+        }),
         tokens: shade(texts.into_iter().zip(masses), &needles, &[]),
         heads,
     })

@@ -73,8 +73,14 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
         make(directory)?;
         write_speeds(directory, &lengths, &about)?;
     }
+    let ran = json!({
+        "title": title,
+        "settings": settings(args),
+        "machine": machine_record(&args.machine, threads),
+        "started_utc": started,
+    });
     let notes = notes(args, &lengths);
-    let report = Report::from(SpeedReport { title, lengths, notes });
+    let report = Report::from(SpeedReport { title, ran, lengths, notes });
     Shown::of(&args.form, &report, None, style)?.out()?;
     removed.map_or(Ok(()), |directory| Err(made_again(directory)))
 }

@@ -10,7 +10,7 @@ use super::telling::{Telling, stopped};
 use super::{machine_record, prepare, settings, stop_on_interrupt, tell, warn};
 use crate::cli::{AttentionArgs, CheckpointArgs, CompareArgs, ModelArgs};
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, Finished, Prompts, Watch, planned_cells};
+use crate::evaluate::{Evaluation, Finished, Prompts, Watch, planned_cells, ran};
 use crate::export::style::Style;
 use crate::plan::RunPlan;
 use crate::report::bound::bounded;
@@ -166,7 +166,7 @@ pub(super) fn report(a: &Finished, b: &Finished) -> Result<ComparisonReport> {
     let shared = trained[0].filter(|_| trained[0] == trained[1]);
     let comparison = Comparison::of(&a.outcomes, &b.outcomes, &cells, shared)
         .map_err(|error| explained(error, &a.record, &b.record))?;
-    Ok(ComparisonReport { titles: [a, b].map(|run| run.record.title()), note, comparison })
+    Ok(ComparisonReport { ran: [a, b].map(|run| ran(&run.record)), note, comparison })
 }
 
 /// A refusal for different prompts with the settings that make them so.
@@ -245,10 +245,10 @@ impl Side {
             None => evaluation.in_memory(record, watch),
             Some(directory) => {
                 let mut store = RunDirectory::open(&directory, &record, false)?;
-                let ran = evaluation.go_on(&mut store, &record, false, None, watch);
+                let ran = evaluation.go_on(&mut store, false, None, watch);
                 let planned = evaluation.plan.trials().len();
                 let ran = ran.map_err(|error| stopped(error, &store, planned, &directory))?;
-                Ok(Finished { outcomes: store.outcomes().to_vec(), record, ran })
+                Ok(Finished { outcomes: store.outcomes().to_vec(), record: store.run_record().clone(), ran })
             }
         }
     }

@@ -51,8 +51,15 @@ pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
         write_losses(directory, &buckets, &record(&plan, &means, about)?)?;
     }
     let training_length = plan.model.spec().training_length();
-    let report =
-        LossReport { title: title(&plan), buckets, training_length, notes: notes(plan.settings.trials) };
+    let ran = json!({
+        "title": title(&plan),
+        "variant": plan.model.variant.name(),
+        "variant_description": plan.model.variant.description(),
+        "training_length": training_length,
+        "settings": plan.settings,
+    });
+    let (title, notes) = (title(&plan), notes(plan.settings.trials));
+    let report = LossReport { title, ran, buckets, training_length, notes };
     let shown = Shown::of(&args.form, &Report::from(report), None, style)?.out();
     if let Some(directory) = &args.output {
         tell(format_args!("results: {}", directory.display()));

@@ -45,9 +45,9 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let mut store = RunDirectory::open(&directory, &record, args.tokens)?;
     let stop = stop_on_interrupt()?;
     let watch = Watch { progress: &mut Telling::default(), stop: &stop };
-    let ran = evaluation.go_on(&mut store, &record, args.tokens, args.limit, watch);
+    let ran = evaluation.go_on(&mut store, args.tokens, args.limit, watch);
     let ran = ran.map_err(|error| stopped(error, &store, plan.trials().len(), &directory))?;
-    let report = Report::from(run_report(store.outcomes(), &record));
+    let report = Report::from(run_report(store.outcomes(), store.run_record()));
     let shown = Shown::of(&args.form, &report, None, style)?.out();
     tell(format_args!("results: {}", directory.display()));
     shown?;

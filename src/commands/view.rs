@@ -1,18 +1,17 @@
 //! `niah view`: stored results, drawn again without a model.
 
-use serde::Serialize;
-
 use super::run::FIGURES;
 use super::shown::{Shown, check};
 use crate::cli::{By, ViewArgs};
 use crate::error::{Error, Result};
-use crate::evaluate::run_report;
+use crate::evaluate::{ran, run_report};
 use crate::export::style::Style;
 use crate::grid::{Cell, ContextLength, Depth, Grid};
 use crate::printable::listed;
 use crate::report::data::Data;
 use crate::report::document::Document;
-use crate::report::{self, Report, run};
+use crate::report::run::{self, Totals};
+use crate::report::{self, Report, Summary};
 use crate::store::csv;
 use crate::store::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
 use crate::store::stored::StoredRun;
@@ -60,17 +59,21 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
                     format!("no trial of length {} and depth {} has run", cell.context_length, cell.depth),
                 ));
             }
-            Shown::of(&args.form, &run::cell(cell, heads), None, style)
+            Shown::of(&args.form, &run::cell(ran(&record), cell, heads), None, style)
         }
         By::Trial => {
             check_rows(args)?;
-            let StoredRun { outcomes, warnings, .. } = StoredRun::read(&args.directory)?;
-            Ok(rows(args, outcomes, style)?.warning(warnings))
+            let StoredRun { record, outcomes, warnings } = StoredRun::read(&args.directory)?;
+            let totals = Totals::of(&Summary::of(&outcomes));
+            let data = Data::rows("trials", outcomes).of(ran(&record)).with_totals(totals);
+            Ok(written(args, data, style)?.warning(warnings))
         }
         By::Token => {
             check_rows(args)?;
+            let record = RunRecord::read(&args.directory)?;
             let tokens: Vec<TokenRow> = csv::read(args.directory.join(TOKENS_CSV))?;
-            rows(args, tokens, style)
+            let data = Data::rows("tokens", tokens).of(ran(&record));
+            written(args, data, style)
         }
     }
 }
@@ -90,9 +93,9 @@ fn check_rows(args: &ViewArgs) -> Result<()> {
     }
 }
 
-fn rows<R: Serialize + Default + 'static>(args: &ViewArgs, rows: Vec<R>, style: &Style) -> Result<Shown> {
-    let report = Report { document: Document::default(), data: Data::rows(rows) };
-    Shown::of(&args.form, &report, None, style)
+/// Rows without pages.
+fn written(args: &ViewArgs, data: Data, style: &Style) -> Result<Shown> {
+    Shown::of(&args.form, &Report { document: Document::default(), data }, None, style)
 }
 
 /// The cell of the grid at this length and depth; without them the longest length and the middle depth.

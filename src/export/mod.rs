@@ -41,12 +41,7 @@ pub struct Exporter {
 pub const EXPORTERS: &[Entry<Exporter>] = &[
     pages("table", "heatmaps, tables and words for the terminal", terminal::write, &["txt"]),
     rows("csv", "the rows of the report", csv::write, &["csv"]),
-    rows(
-        "json",
-        "the rows of the report, or all that there is to say where a table cannot hold it",
-        json::write,
-        &["json"],
-    ),
+    rows("json", "an object of what ran, totals and the rows of the report", json::write, &["json"]),
     pages("markdown", "a document, with heatmaps as tables", markdown::write, &["md", "markdown"]),
     pages("html", "a page that needs no other file, with pictures", html::write, &["html", "htm"]),
     picture("svg", "the pictures of the report in one", svg::write, svg::alone, &["svg"]),

@@ -63,7 +63,7 @@ mod tests {
     fn report(title: &str) -> Report {
         let cells = crate::report::cells(&[outcome(1024, 0.0, 0, true, None)], &[]);
         let blocks = vec![Block::Figure(Figure::heatmap("accuracy", Heatmap::accuracy(&cells, None)))];
-        Report { document: Document { title: title.to_string(), blocks }, data: Data::rows(cells) }
+        Report { document: Document { title: title.to_string(), blocks }, data: Data::rows("run", cells) }
     }
 
     #[test]
@@ -90,7 +90,7 @@ mod tests {
     fn a_report_without_a_picture_says_so() {
         let empty = Report {
             document: Document::default(),
-            data: Data::rows(Vec::<crate::report::CellSummary>::new()),
+            data: Data::rows("run", Vec::<crate::report::CellSummary>::new()),
         };
         assert!(write(&empty, &Style::plain(80)).unwrap_err().to_string().contains("no picture"));
     }

@@ -20,7 +20,7 @@ fn text(name: &str, report: &Report, style: &Style) -> String {
 }
 
 fn rows<R: serde::Serialize + Default + 'static>(rows: Vec<R>) -> Report {
-    Report { document: Document::default(), data: Data::rows(rows) }
+    Report { document: Document::default(), data: Data::rows("trials", rows) }
 }
 
 /// A document with every kind of block, each with a word of its own, and with what a terminal or a page would
@@ -53,7 +53,7 @@ fn every_block() -> Report {
         Block::Prompt(vec![token(false), token(true)]),
         Block::Together(vec![Block::Paragraph(word("together"))]),
     ];
-    Report { document: Document { title: word("title"), blocks }, data: Data::rows(cells) }
+    Report { document: Document { title: word("title"), blocks }, data: Data::rows("run", cells) }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! loaded.
 
 use candle_core::Device;
+use serde::Serialize;
 
 use super::{ModelChoice, OpenModel};
 use crate::error::{Error, Result};
@@ -11,7 +12,7 @@ use crate::spec::DecoderSpec;
 use crate::speed::SpeedRequest;
 
 /// What `niah bench` is asked to do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct BenchSettings {
     /// The checkpoint and how it is run.
     pub model: ModelChoice,

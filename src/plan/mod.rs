@@ -69,6 +69,9 @@ pub struct RunPlan {
 #[serde(transparent)]
 pub struct Identity(Facts);
 
+/// Keys of the decisions that say which trials there are. A trial depends on none of them.
+const GROWING: &[&str] = &["context_lengths", "depths", "trials"];
+
 /// Keys of the decisions that make the prompt of a trial what it is, and say when its answer is right.
 const PROMPT_KEYS: &[&str] = &[
     "tokenizer_sha256",
@@ -91,10 +94,28 @@ fn has_changed(difference: &str) -> Error {
 }
 
 impl Identity {
-    /// SHA-256 of the decisions in hex, cut to 16 digits: the `config_hash` of every row.
+    /// SHA-256 of the decisions in hex, cut to 16 digits: the `config_hash` of every row. How many trials
+    /// there are and in which cells does not enter: no row depends on others.
     #[must_use]
     pub fn hash(&self) -> String {
-        sha256_hex(Value::Object(self.0.clone()).to_string())[..16].to_string()
+        let of_a_row: Facts = self
+            .0
+            .iter()
+            .filter(|(key, _)| !GROWING.contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        sha256_hex(Value::Object(of_a_row).to_string())[..16].to_string()
+    }
+
+    /// Whether `new` has all of this plan's trials and more, each of them as it is in this one.
+    #[must_use]
+    pub fn grows_to(&self, new: &Self) -> bool {
+        let contains = |key: &&str| match (self.0.get(*key), new.0.get(*key)) {
+            (Some(Value::Array(old)), Some(Value::Array(new))) => old.iter().all(|one| new.contains(one)),
+            (Some(old), Some(new)) => old.as_u64().zip(new.as_u64()).is_some_and(|(old, new)| old <= new),
+            (old, new) => old == new,
+        };
+        self.difference_in(new, |key| !GROWING.contains(&key)).is_none() && GROWING.iter().all(contains)
     }
 
     /// The decisions that differ, as `key: old -> new`; `None` when there are none.

@@ -1,6 +1,7 @@
 //! The attention that a prompt received, as a report.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::data::Data;
 use super::document::{Axis, Block, Chart, Document, Figure, Point, Series, ShadedToken, Shape, Table};
@@ -11,6 +12,8 @@ use crate::trial::AttentionRow;
 pub struct PromptReport {
     /// What ran, what was asked and whose attention is shown, a line each.
     pub lines: Vec<String>,
+    /// The same for programs: an object.
+    pub ran: Value,
     /// The prompt.
     pub tokens: Vec<ShadedToken>,
     /// What its heads did; none where there is no needle.
@@ -29,9 +32,32 @@ struct TokenMass {
     in_value: bool,
 }
 
+/// All tokens together, and the heads, as JSON.
+#[derive(Serialize)]
+struct Totals {
+    tokens: usize,
+    mass: f64,
+    needle_tokens: usize,
+    needle_mass: f64,
+    heads: Vec<AttentionRow>,
+}
+
+impl Totals {
+    fn of(tokens: &[ShadedToken], heads: &[AttentionRow]) -> Self {
+        let needle = || tokens.iter().filter(|token| token.in_needle);
+        Self {
+            tokens: tokens.len(),
+            mass: tokens.iter().map(|token| token.mass).sum(),
+            needle_tokens: needle().count(),
+            needle_mass: needle().map(|token| token.mass).sum(),
+            heads: heads.to_vec(),
+        }
+    }
+}
+
 impl From<PromptReport> for Report {
     fn from(prompt: PromptReport) -> Self {
-        let PromptReport { lines, tokens, heads, top } = prompt;
+        let PromptReport { lines, ran, tokens, heads, top } = prompt;
         let row = |(position, token): (usize, &ShadedToken)| TokenMass {
             position,
             token: token.text.clone(),
@@ -39,7 +65,8 @@ impl From<PromptReport> for Report {
             in_needle: token.in_needle,
             in_value: token.in_value,
         };
-        let data = Data::rows(tokens.iter().enumerate().map(row).collect());
+        let rows: Vec<_> = tokens.iter().enumerate().map(row).collect();
+        let data = Data::rows("prompt", rows).of(ran).with_totals(Totals::of(&tokens, &heads));
         let values = tokens.iter().any(|token| token.in_value);
         let figure = by_position(&tokens);
         let mut blocks = vec![Block::Lines(lines), Block::Prompt(tokens), Block::Figure(figure)];

@@ -9,30 +9,46 @@ use super::comparison::{Comparison, ComparisonRow, LeftOut, Level};
 use super::data::Data;
 use super::document::{Block, Document, Figure, Table};
 use super::heatmap::{Heatmap, Unit};
-use super::run::RunReport;
+use super::run::{Ran, RunReport, Totals};
 use super::{CellSummary, Report, or_missing};
 use crate::grid::ContextLength;
 use crate::stats::{Interval, LARGE, Method};
 
 /// What there is to say of two runs.
 pub struct ComparisonReport {
-    /// What ran as A and as B, in a line each.
-    pub titles: [String; 2],
+    /// What ran as A and as B.
+    pub ran: [Ran; 2],
     /// What a reader should know of the cells.
     pub note: Option<String>,
     /// How they differ.
     pub comparison: Comparison,
 }
 
+/// What ran, as JSON.
+#[derive(Serialize)]
+struct Sides {
+    a: Ran,
+    b: Ran,
+}
+
+/// What ran beside each other, as JSON.
+#[derive(Serialize)]
+struct Runs<T> {
+    runs: Vec<T>,
+}
+
 impl From<ComparisonReport> for Report {
     /// Heatmaps of the differences, a table of accuracies and one of needle masses, and how to read them.
     fn from(report: ComparisonReport) -> Self {
-        let ComparisonReport { titles: [a, b], note, comparison } = report;
+        let ComparisonReport { ran: [a, b], note, comparison } = report;
         let maps =
             vec![Heatmap::accuracy_difference(&comparison), Heatmap::needle_mass_difference(&comparison)];
         let mut blocks = vec![
             Block::Lines(
-                [Some(format!("A  {a}")), Some(format!("B  {b}")), note].into_iter().flatten().collect(),
+                [Some(format!("A  {}", a.title)), Some(format!("B  {}", b.title)), note]
+                    .into_iter()
+                    .flatten()
+                    .collect(),
             ),
             Block::Figure(Figure::heatmaps("difference", maps)),
         ];
@@ -42,7 +58,9 @@ impl From<ComparisonReport> for Report {
         ));
         blocks.extend(sentence(&comparison, ["A", "B"]).map(Block::Paragraph));
         let title = "Two runs on the same prompts".to_string();
-        Self { document: Document { title, blocks }, data: Data::rows(comparison.rows()) }
+        let totals = comparison.all.clone();
+        let data = Data::rows("comparison", comparison.rows()).of(Sides { a, b }).with_totals(totals);
+        Self { document: Document { title, blocks }, data }
     }
 }
 
@@ -74,9 +92,12 @@ pub fn side_by_side(runs: &[RunReport], names: &[&str], reports: &[ComparisonRep
         let cell = |cell: &CellSummary| NamedCell { variant: name.to_string(), cell: cell.clone() };
         run.cells.iter().map(cell).collect::<Vec<_>>()
     };
-    let rows = runs.iter().zip(names).flat_map(named).collect();
+    let rows: Vec<NamedCell> = runs.iter().zip(names).flat_map(named).collect();
     let title = format!("The same prompts under {}", names.join(", "));
-    Report { document: Document { title, blocks }, data: Data::rows(rows) }
+    let ran = Runs { runs: runs.iter().map(|run| run.ran.clone()).collect() };
+    let totals = Runs { runs: runs.iter().map(|run| Totals::of(&run.summary)).collect() };
+    let data = Data::rows("side-by-side", rows).of(ran).with_totals(totals);
+    Report { document: Document { title, blocks }, data }
 }
 
 /// What was found beyond the training length; `None` where that is unknown or nothing ran beyond it.

@@ -1,5 +1,5 @@
-//! The rows of a report for the formats that a program reads: typed values with named columns, and no form
-//! yet.
+//! A report for the formats that a program reads: what ran, totals, and rows of typed values with named
+//! columns, and no form yet.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -39,28 +39,82 @@ impl Rows {
     }
 }
 
+/// Facts with names, made when they are asked for.
+type Facts = Box<dyn Fn() -> Result<Map<String, Value>>>;
+
 /// What a program reads of a report.
 pub struct Data {
+    /// What it is a report of: a word of [`KINDS`].
+    pub kind: &'static str,
     /// The flat table.
     pub table: Rows,
-    /// What says more than the table can, where something does.
-    pub whole: Option<Whole>,
+    /// The same rows with values inside values, where the flat table cannot hold them.
+    pub nested: Option<Rows>,
+    ran: Facts,
+    totals: Facts,
 }
 
-/// What does not fit into a flat table.
-pub enum Whole {
-    /// Rows with values inside values.
-    Rows(Rows),
-    /// One object, as indented JSON.
-    Object(Box<dyn Fn() -> serde_json::Result<String>>),
-}
+/// What reports are of. `docs/schema/report.schema.json` says for each what its JSON holds.
+pub const KINDS: &[&str] = &[
+    "run",
+    "heads",
+    "trials",
+    "tokens",
+    "comparison",
+    "side-by-side",
+    "loss",
+    "speed",
+    "prompt",
+    "checkpoint",
+];
 
 impl Data {
-    /// A flat table alone.
+    /// Rows alone.
     #[must_use]
-    pub fn rows<R: Serialize + Default + 'static>(rows: Vec<R>) -> Self {
-        Self { table: Rows::of(rows), whole: None }
+    pub fn rows<R: Serialize + Default + 'static>(kind: &'static str, rows: Vec<R>) -> Self {
+        let none = || -> Facts { Box::new(|| Ok(Map::new())) };
+        Self { kind, table: Rows::of(rows), nested: None, ran: none(), totals: none() }
     }
+
+    /// With what ran: something that is written as an object.
+    #[must_use]
+    pub fn of(self, ran: impl Serialize + 'static) -> Self {
+        Self { ran: Box::new(move || exact(&ran)), ..self }
+    }
+
+    /// With what is so of all rows together: something that is written as an object.
+    #[must_use]
+    pub fn with_totals(self, totals: impl Serialize + 'static) -> Self {
+        Self { totals: Box::new(move || exact(&totals)), ..self }
+    }
+
+    /// With the same rows as they are where values stand inside values.
+    #[must_use]
+    pub fn with_nested<R: Serialize + Default + 'static>(self, rows: Vec<R>) -> Self {
+        Self { nested: Some(Rows::of(rows)), ..self }
+    }
+
+    /// What ran.
+    ///
+    /// # Errors
+    /// When it cannot be written as an object.
+    pub fn ran(&self) -> Result<Map<String, Value>> {
+        (self.ran)()
+    }
+
+    /// What is so of all rows together.
+    ///
+    /// # Errors
+    /// When it cannot be written as an object.
+    pub fn totals(&self) -> Result<Map<String, Value>> {
+        (self.totals)()
+    }
+}
+
+/// The fields of an object. They go through text, so that numbers of 32 bits keep their few digits.
+fn exact(object: &impl Serialize) -> Result<Map<String, Value>> {
+    let fields = serde_json::to_string(object).and_then(|text| serde_json::from_str(&text));
+    fields.map_err(|error| Error::Message(format!("a report cannot be written: {error}")))
 }
 
 /// The columns of a type of rows: the fields that it is serialised with, in their order.
@@ -79,6 +133,8 @@ fn values(row: &impl Serialize) -> Result<Map<String, Value>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[derive(Default, Serialize)]
@@ -101,6 +157,14 @@ mod tests {
         })
         .unwrap();
         assert_eq!(seen, [[Value::from("a"), Value::Null]]);
+    }
+
+    #[test]
+    fn what_ran_keeps_its_digits_and_is_an_object() {
+        let data = Data::rows("run", vec![Row::default()]).of(BTreeMap::from([("scale", 0.1f32)]));
+        assert_eq!(serde_json::to_string(&data.ran().unwrap()).unwrap(), r#"{"scale":0.1}"#);
+        assert!(data.totals().unwrap().is_empty());
+        assert!(data.with_totals(7).totals().unwrap_err().to_string().contains("cannot be written"));
     }
 
     #[test]

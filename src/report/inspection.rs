@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Report;
 use super::bound::{bounded, significant};
-use super::data::{Data, Rows, Whole};
+use super::data::Data;
 use super::document::{Axis, Block, Chart, Document, Figure, Point, Series, Shape, Table};
 use super::heatmap::Heatmap;
 use crate::attention::Window;
@@ -24,7 +24,7 @@ impl From<Inspection> for Report {
     fn from(found: Inspection) -> Self {
         let facts = facts(&found);
         let row = |(name, value): &(String, String)| Fact { name: name.clone(), value: value.clone() };
-        let table = Rows::of(facts.iter().map(row).collect());
+        let rows = facts.iter().map(row).collect();
         let mut blocks = vec![Block::Facts(facts)];
         let attention = &found.attention;
         for (name, numbers) in [("scale s", &attention.ssmax_scale), ("bias b", &attention.ssmax_bias)] {
@@ -38,8 +38,7 @@ impl From<Inspection> for Report {
         blocks.push(Block::Together(vec![Block::Table(memory), Block::Lines(memory_notes(&found))]));
         blocks.push(Block::Figure(memory_curve(&found.memory)));
         let title = format!("Checkpoint {}", found.model);
-        let whole = Whole::Object(Box::new(move || serde_json::to_string_pretty(&found)));
-        let data = Data { table, whole: Some(whole) };
+        let data = Data::rows::<Fact>("checkpoint", rows).of(found);
         Self { document: Document { title, blocks }, data }
     }
 }

@@ -6,6 +6,7 @@
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::data::Data;
 use super::document::{Axis, Block, Chart, Document, Figure, Point, Series, Shape, Table};
@@ -99,6 +100,8 @@ pub fn mean_within(buckets: &[BucketLoss], end: usize) -> Option<f64> {
 pub struct LossReport {
     /// What ran, in one line.
     pub title: String,
+    /// What ran, for programs: an object.
+    pub ran: Value,
     /// The loss by position, ascending.
     pub buckets: Vec<BucketLoss>,
     /// Length the checkpoint was trained on.
@@ -109,7 +112,8 @@ pub struct LossReport {
 
 impl From<LossReport> for Report {
     fn from(report: LossReport) -> Self {
-        let LossReport { title, buckets, training_length, notes } = report;
+        let LossReport { title, ran, buckets, training_length, notes } = report;
+        let totals = Totals::of(&buckets, training_length);
         let blocks = vec![
             Block::Paragraph(title),
             bars(&buckets, training_length),
@@ -117,7 +121,30 @@ impl From<LossReport> for Report {
             Block::Lines(notes),
         ];
         let title = "Loss by position".to_string();
-        Self { document: Document { title, blocks }, data: Data::rows(buckets) }
+        let data = Data::rows("loss", buckets).of(ran).with_totals(totals);
+        Self { document: Document { title, blocks }, data }
+    }
+}
+
+/// All positions together, as JSON.
+#[derive(Serialize)]
+struct Totals {
+    n_tokens: usize,
+    n_texts: usize,
+    loss_mean: Option<f64>,
+    training_length: Option<usize>,
+    loss_mean_within_training_length: Option<f64>,
+}
+
+impl Totals {
+    fn of(buckets: &[BucketLoss], training_length: Option<usize>) -> Self {
+        Self {
+            n_tokens: buckets.iter().map(|bucket| bucket.n_tokens).sum(),
+            n_texts: buckets.first().map_or(0, |bucket| bucket.n_texts),
+            loss_mean: mean_within(buckets, usize::MAX),
+            training_length,
+            loss_mean_within_training_length: training_length.and_then(|end| mean_within(buckets, end)),
+        }
     }
 }
 

@@ -1,18 +1,122 @@
 //! A run, and one cell of it, as a report.
 
+use serde::Serialize;
+
 use super::data::Data;
 use super::document::{Block, Document, Figure, Table};
 use super::heatmap::{Heatmap, Unit};
 use super::{CellSummary, HeadSummary, Report, Summary, Tally, or_missing};
-use crate::grid::{Cell, ContextLength};
+use crate::grid::{Cell, ContextLength, Depth};
+use crate::plan::Settings;
 use crate::stats::{Interval, Withheld};
+
+/// What ran, for programs.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ran {
+    /// In one line: model, variant and where its scales come from, and task.
+    pub title: String,
+    /// Short hash that names the run.
+    pub run_id: String,
+    /// Hash of the plan.
+    pub config_hash: String,
+    /// Version of niah that ran it.
+    pub niah: String,
+    /// When it was first started, RFC 3339 in UTC.
+    pub started_utc: String,
+    /// Name of the attention variant.
+    pub variant: String,
+    /// Which scales it uses, and where they come from.
+    pub variant_description: String,
+    /// Length the checkpoint was trained on, in tokens.
+    pub training_length: Option<usize>,
+    /// Trials of the whole plan.
+    pub planned_trials: usize,
+    /// What was asked for.
+    pub settings: Settings,
+}
+
+/// All trials together, as JSON.
+#[derive(Debug, Clone, Serialize)]
+pub struct Totals {
+    #[serde(flatten)]
+    overall: Means,
+    /// Trials by what became of the needle.
+    found: usize,
+    looked: usize,
+    missed: usize,
+    wrong: usize,
+    by_length: Vec<OfLength>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct OfLength {
+    context_length: usize,
+    #[serde(flatten)]
+    means: Means,
+}
+
+/// [`Tally`] with the names of the columns of [`CellSummary`].
+#[derive(Debug, Clone, Serialize)]
+struct Means {
+    n: usize,
+    n_correct: usize,
+    accuracy: Option<f64>,
+    ci_low: Option<f64>,
+    ci_high: Option<f64>,
+    ci_method: &'static str,
+    n_error: usize,
+    n_skipped: usize,
+    needle_mass_top_mean: Option<f64>,
+    needle_mass_top_sd: Option<f64>,
+    answer_logprob_mean: Option<f64>,
+    total_mass_mean: Option<f64>,
+    needle_share_mean: Option<f64>,
+}
+
+impl From<&Tally> for Means {
+    fn from(tally: &Tally) -> Self {
+        Self {
+            n: tally.n,
+            n_correct: tally.n_correct,
+            accuracy: tally.accuracy,
+            ci_low: tally.interval.ends().map(|ends| ends.0),
+            ci_high: tally.interval.ends().map(|ends| ends.1),
+            ci_method: tally.interval.method_name(),
+            n_error: tally.n_error,
+            n_skipped: tally.n_skipped,
+            needle_mass_top_mean: tally.needle_mass_top_mean,
+            needle_mass_top_sd: tally.needle_mass_top_sd,
+            answer_logprob_mean: tally.answer_logprob_mean,
+            total_mass_mean: tally.total_mass_mean,
+            needle_share_mean: tally.needle_share_mean,
+        }
+    }
+}
+
+impl Totals {
+    /// Of a run.
+    #[must_use]
+    pub fn of(summary: &Summary) -> Self {
+        let Summary { by_length, overall, found, looked, missed, wrong, .. } = summary;
+        let of_length =
+            |(length, tally): &(usize, Tally)| OfLength { context_length: *length, means: tally.into() };
+        Self {
+            overall: overall.into(),
+            found: *found,
+            looked: *looked,
+            missed: *missed,
+            wrong: *wrong,
+            by_length: by_length.iter().map(of_length).collect(),
+        }
+    }
+}
 
 /// What there is to say of a run.
 pub struct RunReport {
-    /// What ran, in one line: model, variant and where its scales come from, task and haystack.
-    pub title: String,
-    /// What a reader should know of the cells.
-    pub note: Option<String>,
+    /// What ran.
+    pub ran: Ran,
+    /// What a reader should know of the cells, and of those that have not run.
+    pub notes: Vec<String>,
     /// Every planned cell.
     pub cells: Vec<CellSummary>,
     /// The run by length and in all.
@@ -23,24 +127,36 @@ pub struct RunReport {
 
 impl From<RunReport> for Report {
     fn from(run: RunReport) -> Self {
-        let mut blocks = vec![Block::Lines([Some(run.title), run.note].into_iter().flatten().collect())];
+        let mut blocks =
+            vec![Block::Lines(std::iter::once(run.ran.title.clone()).chain(run.notes).collect())];
         let accuracy = Heatmap::accuracy(&run.cells, run.training_length);
         let mass = Heatmap::needle_mass(&run.cells, run.training_length);
         blocks.push(Block::Figure(Figure::heatmap("accuracy", accuracy)));
         blocks.push(Block::Figure(Figure::heatmap("needle-mass", mass)));
         blocks.extend(summary(&run.summary));
         let title = "Needles by context length and depth".to_string();
-        Self { document: Document { title, blocks }, data: Data::rows(run.cells) }
+        let data = Data::rows("run", run.cells).of(run.ran).with_totals(Totals::of(&run.summary));
+        Self { document: Document { title, blocks }, data }
     }
+}
+
+/// A run and the cell of it that a report is of, as JSON.
+#[derive(Serialize)]
+struct OfCell {
+    #[serde(flatten)]
+    ran: Ran,
+    context_length: usize,
+    depth_percent: Depth,
 }
 
 /// The heads of one cell as a report.
 #[must_use]
-pub fn cell(cell: Cell, heads: Vec<HeadSummary>) -> Report {
+pub fn cell(ran: Ran, cell: Cell, heads: Vec<HeadSummary>) -> Report {
     let map = Heatmap::by_layer(cell, &heads);
     let title = format!("Heads at {} tokens, depth {}%", cell.context_length, cell.depth);
     let blocks = vec![Block::Figure(Figure::heatmap("heads", map))];
-    Report { document: Document { title, blocks }, data: Data::rows(heads) }
+    let ran = OfCell { ran, context_length: cell.context_length.0, depth_percent: cell.depth };
+    Report { document: Document { title, blocks }, data: Data::rows("heads", heads).of(ran) }
 }
 
 /// The run by length, all of it in the last line, and what became of the needles.

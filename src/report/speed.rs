@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::data::{Data, Rows, Whole};
+use super::data::Data;
 use super::document::{Axis, Block, Chart, Document, Figure, Panel, Point, Series, Shape, Table};
 use super::{Report, or_missing};
 use crate::grid::ContextLength;
@@ -96,6 +97,8 @@ fn seconds(duration: Duration) -> f64 {
 pub struct SpeedReport {
     /// What ran, in one line.
     pub title: String,
+    /// What ran, for programs: an object.
+    pub ran: Value,
     /// The speed at each length.
     pub lengths: Vec<LengthSpeed>,
     /// How it was measured, in words.
@@ -129,15 +132,15 @@ impl From<&LengthSpeed> for Medians {
 
 impl From<SpeedReport> for Report {
     fn from(report: SpeedReport) -> Self {
-        let SpeedReport { title, lengths, notes } = report;
+        let SpeedReport { title, ran, lengths, notes } = report;
         let blocks = vec![
             Block::Paragraph(title),
             Block::Table(table(&lengths)),
             Block::Figure(curves(&lengths)),
             Block::Lines(notes),
         ];
-        let medians = lengths.iter().map(Medians::from).collect();
-        let data = Data { table: Rows::of::<Medians>(medians), whole: Some(Whole::Rows(Rows::of(lengths))) };
+        let medians: Vec<_> = lengths.iter().map(Medians::from).collect();
+        let data = Data::rows("speed", medians).of(ran).with_nested(lengths);
         Self { document: Document { title: "Speed by prompt length".to_string(), blocks }, data }
     }
 }

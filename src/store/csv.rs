@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
@@ -329,6 +330,31 @@ pub fn selected<R: Row>(path: impl AsRef<Path>, most: usize, wanted: impl Fn(&R)
     Ok(selected)
 }
 
+/// The bytes of the rows that stand together and are of one trial, with its `row_id`, in the order of the
+/// file. A row ends with a line end.
+///
+/// # Errors
+/// As [`rows`].
+pub(super) fn spans<R: Row>(path: &Path) -> Result<Vec<(String, Range<u64>)>> {
+    let cannot_read = |e: io::Error| Error::file(path, format!("cannot read: {e}"));
+    let file = files::open(path).map_err(cannot_read)?;
+    let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
+    let (layout, reader) = layout::<R, _>(path, file, len)?;
+    let columns = columns::<R>();
+    let mut spans: Vec<(String, Range<u64>)> = Vec::new();
+    for record in reader.into_records() {
+        let record = record.map_err(|e| bad_row(path, &e))?;
+        let start = record.position().map_or(0, csv::Position::byte);
+        let fields = layout.fields(&record.iter().collect::<Vec<_>>());
+        let key = columns.iter().zip(fields).find(|(name, _)| *name == "row_id").map_or("", |(_, key)| key);
+        if spans.last().is_none_or(|(last, _)| last != key) {
+            spans.iter_mut().next_back().iter_mut().for_each(|(_, bytes)| bytes.end = start);
+            spans.push((key.to_string(), start..len));
+        }
+    }
+    Ok(spans)
+}
+
 /// One row of a file whose columns lie as `layout` says.
 fn row<R: Row>(
     layout: &saved_again::Layout,
@@ -486,7 +512,7 @@ pub fn text<R: Row>(rows: &[R]) -> Result<String> {
 }
 
 /// The line of the names of the columns.
-fn header<R: Row>() -> String {
+pub(super) fn header<R: Row>() -> String {
     format!("{}\n", columns::<R>().join(","))
 }
 

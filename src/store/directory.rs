@@ -3,8 +3,13 @@
 //!
 //! A trial's rows of the long tables reach the disk before its row of `results.csv`, which makes it count.
 //! Rows of a trial that a crash left without one are removed when the run goes on.
+//!
+//! A run grows: a plan with more lengths, depths or trials than the directory's, and the same else, goes on in
+//! it, as a trial depends on the seed, its cell and its number alone. The run keeps its name and its hash.
+//! Once all trials are done the rows stand in the order of the plan ([`RunDirectory::settle`]), so that the
+//! tables say nothing of the order in which a run has grown.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::csv::{self, Appender, Row};
+use super::order;
 use crate::error::{self, Error, Result};
 use crate::files;
 use crate::plan::{Identity, Settings};
@@ -20,7 +26,7 @@ use crate::printable;
 use crate::report;
 use crate::runner::{TrialRecord, TrialSink};
 use crate::spec::Dtype;
-use crate::trial::{AttentionRow, Outcome, Status, TokenRow};
+use crate::trial::{AttentionRow, Outcome, Status, TokenRow, Trial};
 
 /// Name of the file that says what ran.
 pub const RUN_JSON: &str = "run.json";
@@ -109,6 +115,12 @@ impl RunRecord {
         printable::shortened(&title).into_owned()
     }
 
+    /// The same, once it stands in the directory.
+    fn written(self, directory: &Path) -> Result<Self> {
+        self.write(directory)?;
+        Ok(self)
+    }
+
     fn write(&self, directory: &Path) -> Result<()> {
         let path = directory.join(RUN_JSON);
         let text = serde_json::to_string_pretty(self).map_err(|error| Error::file(&path, error))?;
@@ -138,6 +150,7 @@ pub fn make(directory: &Path) -> Result<()> {
 pub struct RunDirectory {
     /// Its place, also when the working directory is another one later.
     path: PathBuf,
+    /// As it stands in the directory.
     record: RunRecord,
     results: Appender<Outcome>,
     attention: Appender<AttentionRow>,
@@ -146,32 +159,37 @@ pub struct RunDirectory {
 }
 
 impl RunDirectory {
-    /// Opens the directory to begin a run or to continue it.
+    /// Opens the directory to begin a run, to continue it or to add to it.
     ///
     /// # Errors
-    /// [`Error::PlanChanged`] when it holds results of another plan; [`Error::File`] when it cannot be
-    /// written.
+    /// [`Error::PlanChanged`] when it holds results that are not of this plan; [`Error::File`] when it cannot
+    /// be written.
     pub fn open(directory: &Path, record: &RunRecord, keep_tokens: bool) -> Result<Self> {
         make(directory)?;
-        is_known(directory, record)?;
+        Kept::of(directory, record)?;
         let results = directory.join(RESULTS_CSV);
         if results.exists() && csv::is_changed::<Outcome>(&results)? {
             rewrite::<Outcome>(&results, Some)?;
         }
         let results = Appender::open(results)?;
         // Only now is the directory locked: another plan may have begun in it since the first look.
-        if !is_known(directory, record)? {
-            record.write(directory)?;
-        }
+        let record = match Kept::of(directory, record)? {
+            Kept::Whole(old) => *old,
+            Kept::Grown(old) => {
+                let RunRecord { run_id, config_hash, started_utc, .. } = *old;
+                RunRecord { run_id, config_hash, started_utc, ..record.clone() }.written(directory)?
+            }
+            Kept::Nothing => record.clone().written(directory)?,
+        };
         let outcomes: Vec<Outcome> = csv::read(directory.join(RESULTS_CSV))?;
-        check_own(directory, &outcomes, record)?;
+        check_own(directory, &outcomes, &record)?;
         let kept = done(&outcomes);
         prune::<AttentionRow>(&directory.join(ATTENTION_CSV), &kept)?;
         prune::<TokenRow>(&directory.join(TOKENS_CSV), &kept)?;
         let tokens = directory.join(TOKENS_CSV);
         Ok(Self {
             path: directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf()),
-            record: record.clone(),
+            record,
             results,
             attention: Appender::open(directory.join(ATTENTION_CSV))?,
             tokens: keep_tokens.then(|| Appender::open(tokens)).transpose()?,
@@ -189,6 +207,44 @@ impl RunDirectory {
     #[must_use]
     pub fn outcomes(&self) -> &[Outcome] {
         &self.outcomes
+    }
+
+    /// What ran, as it stands in the directory: a run that goes on keeps its name, its hash, and when it was
+    /// first started.
+    #[must_use]
+    pub fn run_record(&self) -> &RunRecord {
+        &self.record
+    }
+
+    /// Puts all rows into the order of the plan when every trial of it is done; rows of one trial stay in the
+    /// order that they have.
+    ///
+    /// # Errors
+    /// When a table cannot be read or written; each is then as it was or in order.
+    pub fn settle(&mut self, plan: &[Trial]) -> Result<()> {
+        let places: HashMap<String, usize> =
+            plan.iter().enumerate().map(|(place, trial)| (trial.row_id(), place)).collect();
+        let place = |row_id: &str| places.get(row_id).copied().unwrap_or(usize::MAX);
+        let done = self.done();
+        let in_order = self.outcomes.iter().map(|row| place(&row.row_id)).is_sorted();
+        if in_order || !places.keys().all(|row_id| done.contains(row_id)) {
+            return Ok(());
+        }
+        // The record comes last: while it is out of order, this is done again.
+        let [attention, tokens, results] =
+            [ATTENTION_CSV, TOKENS_CSV, RESULTS_CSV].map(|name| self.path.join(name));
+        order::sort::<AttentionRow>(&attention, place)?;
+        self.attention = Appender::open(attention)?;
+        if tokens.exists() {
+            order::sort::<TokenRow>(&tokens, place)?;
+        }
+        if let Some(open) = &mut self.tokens {
+            *open = Appender::open(tokens)?;
+        }
+        order::sort::<Outcome>(&results, place)?;
+        self.results = Appender::open(results)?;
+        self.outcomes.sort_by_key(|row| place(&row.row_id));
+        Ok(())
     }
 }
 
@@ -288,27 +344,37 @@ fn check_own(directory: &Path, outcomes: &[Outcome], record: &RunRecord) -> Resu
     }
 }
 
-/// Whether the directory is that of this plan already. It may also be new, or that of a plan without results,
-/// as when the weights turned out to be damaged: there is nothing to protect then.
-///
-/// # Errors
-/// When it holds results of another plan, or of one that cannot be known.
-fn is_known(directory: &Path, record: &RunRecord) -> Result<bool> {
-    let results = directory.join(RESULTS_CSV);
-    let empty = || !results.exists() || csv::read::<Outcome>(&results).is_ok_and(|rows| rows.is_empty());
-    if directory.join(RUN_JSON).exists() {
-        let old = RunRecord::read(directory)?;
-        return match old.identity.difference(&record.identity) {
-            None => Ok(true),
-            Some(_) if empty() => Ok(false),
-            Some(difference) => Err(Error::PlanChanged { path: directory.to_path_buf(), difference }),
-        };
+/// What a directory holds of a plan.
+enum Kept {
+    /// Nothing: it is new, or that of a plan without results, as when the weights turned out to be damaged.
+    Nothing,
+    /// A run of this plan.
+    Whole(Box<RunRecord>),
+    /// A run of a part of this plan.
+    Grown(Box<RunRecord>),
+}
+
+impl Kept {
+    /// # Errors
+    /// When it holds results that are not of this plan, or of one that cannot be known.
+    fn of(directory: &Path, record: &RunRecord) -> Result<Self> {
+        let results = directory.join(RESULTS_CSV);
+        let empty = || !results.exists() || csv::read::<Outcome>(&results).is_ok_and(|rows| rows.is_empty());
+        if directory.join(RUN_JSON).exists() {
+            let old = Box::new(RunRecord::read(directory)?);
+            return match old.identity.difference(&record.identity) {
+                None => Ok(Self::Whole(old)),
+                Some(_) if empty() => Ok(Self::Nothing),
+                Some(_) if old.identity.grows_to(&record.identity) => Ok(Self::Grown(old)),
+                Some(difference) => Err(Error::PlanChanged { path: directory.to_path_buf(), difference }),
+            };
+        }
+        if !empty() {
+            let problem = "holds results.csv without run.json; choose another directory with -o";
+            return Err(Error::file(directory, problem));
+        }
+        Ok(Self::Nothing)
     }
-    if !empty() {
-        let problem = "holds results.csv without run.json; choose another directory with -o";
-        return Err(Error::file(directory, problem));
-    }
-    Ok(false)
 }
 
 fn done(outcomes: &[Outcome]) -> HashSet<String> {

@@ -5,5 +5,6 @@ pub mod bench;
 pub mod csv;
 pub mod directory;
 pub mod loss;
+mod order;
 pub mod stored;
 pub mod training;

@@ -75,6 +75,7 @@ fn stdout_is_clean_data() {
     assert!(lines.next().unwrap().starts_with("context_length,depth_percent,n,n_correct,accuracy,"));
     assert_eq!(lines.map(|line| line.split(',').count()).collect::<Vec<_>>(), [15; 6]);
     let json: Value = serde_json::from_str(&bench.grid(&["-o", "out", "--output-format", "json"])).unwrap();
+    let json = &json["rows"];
     assert_eq!(json.as_array().unwrap().len(), 6);
     assert_eq!((&json[5]["context_length"], &json[5]["n"]), (&300.into(), &2.into()));
 }
@@ -89,6 +90,28 @@ fn the_same_command_again_runs_nothing_and_prints_the_same() {
     assert_eq!(stderr(&again), "results: out\n");
     let after = (bench.text("out/results.csv"), bench.text("out/attention.csv"), bench.text("out/run.json"));
     assert_eq!(before, after);
+}
+
+#[test]
+fn a_run_that_grew_by_lengths_depths_and_trials_has_the_rows_of_a_whole_one() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "whole", "--tokens"]);
+    bench.grid(&["-o", "grown", "--tokens", "--context-lengths=300", "--depths=0,50", "--trials=1"]);
+    bench.grid(&["-o", "grown", "--tokens", "--depths=0,50"]);
+    assert_eq!(bench.outcomes("grown").len(), 8);
+    let added = bench.output(&[&["run", "--model=tiny", "--tokens", "-o=grown"], &GRID[..]].concat());
+    assert!(stderr(&added).contains("4 trials (8 already done)"), "{}", stderr(&added));
+    let timeless = |directory: &str| -> Vec<Outcome> {
+        let rows = bench.outcomes(directory).into_iter();
+        rows.map(|row| Outcome { duration_seconds: None, timestamp_utc: String::new(), ..row }).collect()
+    };
+    assert_eq!(timeless("grown"), timeless("whole"));
+    for table in ["attention.csv", "tokens.csv"] {
+        assert_eq!(bench.text(&format!("grown/{table}")), bench.text(&format!("whole/{table}")));
+    }
+    assert_eq!(bench.stdout(&["view", "grown"]), bench.stdout(&["view", "whole"]));
+    let fewer = ["run", "--model=tiny", "-o=grown"];
+    bench.refused(&[&fewer[..], &GRID[..], &["--trials=1"]].concat(), &["trials: 2 -> 1"]);
 }
 
 #[test]

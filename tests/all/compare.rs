@@ -34,8 +34,9 @@ impl Bench {
     /// The rows of a comparison at one level.
     fn compared(&self, arguments: &[&str], level: &str) -> Vec<Value> {
         let text = self.stdout(&[&["compare", "--output-format=json"], arguments].concat());
-        let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
-        rows.into_iter().filter(|row| row["level"] == level).collect()
+        let report: Value = serde_json::from_str(&text).unwrap();
+        let rows = report["rows"].as_array().unwrap().iter();
+        rows.filter(|row| row["level"] == level).cloned().collect()
     }
 }
 

@@ -22,7 +22,8 @@ impl Bench {
     }
 
     fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.page(&[arguments, &["--output-format", "json"]].concat())).unwrap()
+        let text = self.page(&[arguments, &["--output-format", "json"]].concat());
+        serde_json::from_str::<Value>(&text).unwrap()["ran"].take()
     }
 
     fn edit_config(&self, edit: impl FnOnce(&mut Value)) {

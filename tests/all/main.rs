@@ -37,6 +37,7 @@ mod prompt_bytes;
 mod prompts;
 mod results;
 mod run;
+mod schema;
 mod smollm2;
 mod standing;
 mod tensors;

@@ -220,7 +220,7 @@ fn inspect_shows_windows_and_acceptance_widths_by_layer_and_tile() {
     assert!(!page.contains("swap") && !page.contains("MLP none"), "{page}");
     let json: Value =
         serde_json::from_str(&place.stdout(&["inspect", "tiles", "--output-format=json"])).unwrap();
-    let screens = &json["attention"]["screens"];
+    let screens = &json["ran"]["attention"]["screens"];
     assert_eq!((screens.as_array().unwrap().len(), screens[1].as_array().unwrap().len()), (3, 4));
     assert_eq!((&screens[1][3]["wide"], &screens[1][2]["wide"]), (&true.into(), &false.into()));
     assert_eq!(screens[1][0]["window"], 2.0);

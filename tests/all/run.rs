@@ -5,6 +5,8 @@ use crate::common;
 #[allow(dead_code, reason = "other tests use the rest")]
 use crate::toys;
 
+mod growing;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Barrier;
@@ -161,8 +163,11 @@ impl World {
     }
 
     fn record(&self) -> RunRecord {
-        let identity: niah::plan::Identity =
-            serde_json::from_value(serde_json::to_value(&self.settings).unwrap()).unwrap();
+        // As a plan has them: the lengths and depths of the grid are decisions of their own.
+        let mut decisions = serde_json::to_value(&self.settings).unwrap();
+        let grid = decisions["grid"].take();
+        decisions.as_object_mut().unwrap().extend(grid.as_object().unwrap().clone());
+        let identity: niah::plan::Identity = serde_json::from_value(decisions).unwrap();
         let config_hash = identity.hash();
         RunRecord {
             niah: "test".to_string(),
@@ -186,10 +191,11 @@ impl World {
         RunDirectory::open(directory, &self.record(), true)
     }
 
-    /// What `niah run` does: opens the directory and runs the trials that it does not hold yet.
+    /// What `niah run` does: opens the directory, runs the trials that it does not hold yet, and puts the rows
+    /// in order. Returns them as they came.
     fn run(&self, directory: &Path, model: &mut Script<'_>, stop: &AtomicBool) -> Result<Vec<Outcome>> {
-        let record = self.record();
         let mut store = self.open(directory)?;
+        let record = store.run_record().clone();
         let done = store.done();
         let missing: Vec<_> =
             self.trials().into_iter().filter(|trial| !done.contains(&trial.row_id())).collect();
@@ -207,7 +213,9 @@ impl World {
             },
         };
         run_trials(&context, &missing, model, &mut store, &mut Silent, stop)?;
-        Ok(store.outcomes().to_vec())
+        let rows = store.outcomes().to_vec();
+        store.settle(&self.trials())?;
+        Ok(rows)
     }
 
     fn run_all(&self, directory: &Path) -> Vec<Outcome> {
@@ -224,7 +232,7 @@ impl World {
 
     /// The cells in a form.
     fn written(&self, outcomes: &[Outcome], form: fn(&Report, &Style) -> Result<Vec<u8>>) -> String {
-        let report = Report { document: Document::default(), data: Data::rows(self.cells(outcomes)) };
+        let report = Report { document: Document::default(), data: Data::rows("run", self.cells(outcomes)) };
         String::from_utf8(form(&report, &Style::plain(100)).unwrap()).unwrap()
     }
 
@@ -425,7 +433,10 @@ fn cells_that_have_not_run_stay_missing() {
     let csv = world.cells_csv(&outcomes);
     assert!(csv.contains("\n768,50.0,0,0,,,,,0,0,,,,,\n1024,0.0,0,0,,,,,0,0,,,,,\n"), "{csv}");
     let json: serde_json::Value = serde_json::from_str(&world.written(&outcomes, json::write)).unwrap();
-    assert_eq!(json[5]["accuracy"], serde_json::Value::Null);
+    assert_eq!(
+        (&json["rows"][5]["context_length"], &json["rows"][5]["accuracy"]),
+        (&1024.into(), &serde_json::Value::Null)
+    );
     let drawn = world.drawn(&outcomes);
     for line in ["      0  100% @@ |   0%      .", "     50  100% @@ |  .        .", " .  missing: 3"] {
         assert!(drawn.lines().any(|drawn| drawn == line), "{line:?} in\n{drawn}");

@@ -18,7 +18,9 @@ fn a_run_is_viewed_without_its_model() {
     assert_eq!(bench.stdout(&["view", "out"]), drawn);
     assert_eq!(bench.stdout(&["view", "out", "--output-format", "csv"]), csv);
     let json: Value = serde_json::from_str(&bench.stdout(&["view", "out", "--output-format=json"])).unwrap();
-    assert_eq!(json.as_array().unwrap().len(), 6);
+    assert_eq!(json["rows"].as_array().unwrap().len(), 6);
+    assert_eq!((&json["report"], &json["totals"]["n"]), (&"run".into(), &TRIALS.into()));
+    assert_eq!(json["ran"]["run_id"], bench.outcomes("out")[0].run_id.as_str());
 
     let layers = bench.stdout(&["view", "out", "--by", "layer", "--length", "200", "--depth", "0"]);
     assert!(layers.contains("Needle mass by layer and head, 200 tokens, depth 0%\n"), "{layers}");
@@ -40,6 +42,7 @@ fn a_run_is_viewed_without_its_model() {
     assert!(rows[16].starts_with(&format!("3,3,2,{mean},")), "{}", rows[16]);
     let json = bench.stdout(&["view", "out", "--by", "layer", "--output-format", "json"]);
     let json: Value = serde_json::from_str(&json).unwrap();
+    let json = &json["rows"];
     let total = json[15]["total_mass"].as_f64().unwrap();
     assert!((total - 1.0).abs() < 1e-5, "{total}");
     let head = serde_json::json!({"layer": 3, "head": 3, "n": 2, "needle_mass": mean, "total_mass": total});
@@ -142,6 +145,15 @@ fn a_text_of_ones_own_is_shaded() {
     ] {
         bench.refused(&[&["attend"], more, &ask[..]].concat(), &[message]);
     }
+}
+
+#[test]
+fn a_run_that_is_not_complete_says_how_far_it_is_and_one_that_is_does_not() {
+    let bench = Bench::new();
+    let said = "\n2 of 12 trials have run\n";
+    let part = bench.grid(&["-o", "out", "--limit=2"]);
+    assert!(part.contains(said) && bench.stdout(&["view", "out"]) == part, "{part}");
+    assert!(!bench.grid(&["-o", "out"]).contains("trials have run"));
 }
 
 #[test]
@@ -277,7 +289,7 @@ fn the_rows_of_a_run_are_shown_for_a_spreadsheet_with_no_cell_that_is_a_formula(
     let numbers = |text: &str| text.lines().nth(2).unwrap().matches(",-").count();
     assert_eq!(numbers(&safe), numbers(&stored), "numbers stay numbers");
     let json: Value = serde_json::from_str(&rows(&["json", "--csv-safe"])).unwrap();
-    assert_eq!(json.as_array().unwrap().len(), TRIALS);
+    assert_eq!(json["rows"].as_array().unwrap().len(), TRIALS);
 
     let tokens = ["view", "out", "--by", "token", "--output-format", "csv", "--csv-safe"];
     let tokens = bench.stdout(&tokens);

@@ -27,7 +27,7 @@ fn a_key_that_nothing_reads_is_told_before_anything_runs_and_kept_with_the_resul
     let told = "tiny/config.json: qk_clip: family llama does not know this key";
     assert!(bench.stdout(&["inspect", "tiny", "--width", "200"]).contains(&format!("warning     {told}")));
     let inspected = bench.stdout(&["inspect", "tiny", "--output-format", "json"]);
-    let inspected: Value = serde_json::from_str(&inspected).unwrap();
+    let inspected = &serde_json::from_str::<Value>(&inspected).unwrap()["ran"];
     assert!(inspected["warnings"][0].as_str().unwrap().starts_with(told), "{inspected}");
     for command in [
         &["logits", "tiny", "--ids", "1,2,3", "-o", "o.safetensors"][..],

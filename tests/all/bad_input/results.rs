@@ -34,7 +34,7 @@ fn results_of_another_kind_are_never_mixed_nor_touched() {
     };
 
     place.run("--seed 7").refuses(USAGE, &["out", "another plan", "seed: 42 -> 7", "-o"]);
-    place.run("--depths 0,50").refuses(USAGE, &["depths: [50.0] -> [0.0,50.0]"]);
+    place.run("--depths 0,100").refuses(USAGE, &["depths: [50.0] -> [0.0,100.0]", "beside the old ones"]);
     intact("out/results.csv", &results);
 
     let other = results.replacen("run_id,", "run_name,", 1);

@@ -18,7 +18,7 @@ fn with(place: &Place, name: &str, tensor: Tensor) {
 
 fn inspected(place: &Place, model: &str) -> Value {
     let ran: Ran = place.niah(&format!("inspect {model} --output-format json")).works(&[]);
-    serde_json::from_str(&ran.stdout).unwrap()
+    serde_json::from_str::<Value>(&ran.stdout).unwrap()["ran"].take()
 }
 
 fn warnings(place: &Place) -> Vec<String> {
