@@ -4,8 +4,8 @@
 //! A trial's rows of the long tables reach the disk before its row of `results.csv`, which makes it count.
 //! Rows of a trial that a crash left without one are removed when the run goes on.
 //!
-//! A run grows: a plan with more lengths, depths or trials than the directory's, and the same else, goes on in
-//! it, as a trial depends on the seed, its cell and its number alone. The run keeps its name and its hash.
+//! A run grows: a plan with more lengths, depths or trials than the directory's, and the same else, goes on
+//! in it, as a trial depends on the seed, its cell and its number alone. The run keeps its name and its hash.
 //! Once all trials are done the rows stand in the order of the plan ([`RunDirectory::settle`]), so that the
 //! tables say nothing of the order in which a run has grown.
 

@@ -191,8 +191,8 @@ impl World {
         RunDirectory::open(directory, &self.record(), true)
     }
 
-    /// What `niah run` does: opens the directory, runs the trials that it does not hold yet, and puts the rows
-    /// in order. Returns them as they came.
+    /// What `niah run` does: opens the directory, runs the trials that it does not hold yet, and puts the
+    /// rows in order. Returns them as they came.
     fn run(&self, directory: &Path, model: &mut Script<'_>, stop: &AtomicBool) -> Result<Vec<Outcome>> {
         let mut store = self.open(directory)?;
         let record = store.run_record().clone();

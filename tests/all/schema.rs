@@ -1,5 +1,5 @@
-//! `docs/schema/report.schema.json` names what the JSON of every report holds. `fixtures/check_tables.py` has a
-//! validator check values as well.
+//! `docs/schema/report.schema.json` names what the JSON of every report holds. `fixtures/check_tables.py` has
+//! a validator check values as well.
 
 use crate::common;
 
