@@ -150,7 +150,7 @@ fn outcome(
 ) -> Result<Outcome> {
     let response = context.tokenizer.decode_plain(&completion.tokens)?;
     let score = context.scorer.score(&response, &prompt.expected);
-    let correct = score::is_correct(score);
+    let correct = context.scorer.is_correct(score);
     let heads = &completion.attention.heads;
     // The first of equals, as in the probe.
     let top_head =

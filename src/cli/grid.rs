@@ -155,14 +155,9 @@ pub struct GridArgs {
         help_heading = "Task"
     )]
     pub snap: Snap,
-    /// Scorer of the answers
-    #[arg(
-        long,
-        value_parser = named(SCORERS),
-        default_value = SCORERS[0].name,
-        help_heading = "Task"
-    )]
-    pub scorer: String,
+    /// Scorer of the answers [default: the task's own]
+    #[arg(long, value_parser = named(SCORERS), help_heading = "Task")]
+    pub scorer: Option<String>,
     /// Tokens generated at most [default: the task's own budget]
     #[arg(long, value_name = "N", aliases = ["max-tokens", "max-gen-toks"], help_heading = "Task")]
     pub max_new_tokens: Option<usize>,

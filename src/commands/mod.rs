@@ -138,7 +138,7 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
 
 /// What was typed, as settings.
 fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
-    Ok(Settings {
+    let settings = Settings {
         model: model.attention.of(model.checkpoint.name()),
         grid: Grid::new(context_lengths(grid)?, depths(grid)?)?,
         trials: grid.trials,
@@ -152,9 +152,10 @@ fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
         snap: grid.snap,
         apply_chat_template: model.chat.apply_chat_template,
         system_instruction: model.chat.system_instruction.clone(),
-        scorer: grid.scorer.clone(),
         max_new_tokens: grid.max_new_tokens,
-    })
+        ..Settings::default()
+    };
+    settings.scored_by(grid.scorer.as_deref())
 }
 
 fn context_lengths(args: &GridArgs) -> Result<Vec<ContextLength>> {

@@ -21,13 +21,14 @@ use serde_json::{Value, json};
 
 use crate::checkpoint::{Checkpoint, Named};
 use crate::error::{Error, Result};
+use crate::grid::Grid;
 use crate::hash::sha256_hex;
 use crate::haystack::Haystack;
 use crate::prefix;
 use crate::prompt::{Form, Prompt, PromptPlan, PromptSequence, Snap};
-use crate::registry;
 use crate::runner::{Labels, RunContext};
-use crate::score::{SCORERS, Scorer};
+use crate::score::{self, Scorer};
+use crate::task::Task;
 use crate::tokenizer::TextTokenizer;
 use crate::trial::Trial;
 
@@ -59,7 +60,7 @@ pub struct RunPlan {
     pub warnings: Vec<String>,
     /// What the user should know of the prompts and their scores: the same for every checkpoint.
     pub prompt_warnings: Vec<String>,
-    scorer: &'static dyn Scorer,
+    scorer: Box<dyn Scorer>,
     end_tokens: Vec<u32>,
     chat_template_hash: Option<String>,
 }
@@ -192,7 +193,8 @@ impl RunPlan {
     ) -> Result<Self> {
         settings.check()?;
         let task = settings.make_task()?;
-        let scorer = registry::find("scorer", SCORERS, &settings.scorer)?.value;
+        let (settings, one_row) = with_the_rows_of(task.as_ref(), settings)?;
+        let scorer = score::named(&settings.scorer)?;
         let haystack = match (task.listing(), settings.haystack.as_deref()) {
             (None, name) => {
                 Haystack::resolve(name.unwrap_or(task.default_haystack()))?.part(settings.split)?
@@ -216,7 +218,8 @@ impl RunPlan {
         let tokenizer = load_tokenizer(&model.checkpoint)?;
         let (form, chat_template_hash) = form(&settings, &tokenizer)?;
         let mut prompt_warnings = haystack.notes().to_vec();
-        prompt_warnings.extend(scoring::warnings(&settings, task.as_ref(), scorer)?);
+        prompt_warnings.extend(one_row);
+        prompt_warnings.extend(scoring::warnings(&settings, task.as_ref(), scorer.as_ref())?);
         prompt_warnings.extend_from_slice(tokenizer.notes());
         let prompts =
             PromptPlan { task, haystack, form, snap: settings.snap, answer_budget: settings.max_new_tokens };
@@ -291,7 +294,7 @@ impl RunPlan {
         Ok(RunContext {
             prompts: &self.prompts,
             tokenizer: &self.tokenizer,
-            scorer: self.scorer,
+            scorer: self.scorer.as_ref(),
             end_tokens: &self.end_tokens,
             keep_tokens,
             labels: Labels {
@@ -331,6 +334,14 @@ impl RunPlan {
             Form::Chat { .. } => "chat",
         }
     }
+}
+
+/// The settings with one row alone where depth makes no difference to the task, and why that is.
+fn with_the_rows_of(task: &dyn Task, mut settings: Settings) -> Result<(Settings, Option<String>)> {
+    let Some(why) = task.without_depth() else { return Ok((settings, None)) };
+    let lengths = settings.grid.context_lengths().to_vec();
+    settings.grid = Grid::new(lengths, settings.grid.depths()[..1].to_vec())?;
+    Ok((settings, Some(format!("task {} has no depth, so its grid has one row: {why}", task.name()))))
 }
 
 /// The form of the prompts, and the hash of the template when there is one.

@@ -104,6 +104,18 @@ impl Settings {
         if self.needle.is_some() { "custom" } else { &self.task }
     }
 
+    /// The same with the scorer of this name, or else the task's own.
+    ///
+    /// # Errors
+    /// Those of [`Self::make_task`].
+    pub fn scored_by(self, scorer: Option<&str>) -> Result<Self> {
+        let scorer = match scorer {
+            Some(name) => name.to_string(),
+            None => self.make_task()?.default_scorer().to_string(),
+        };
+        Ok(Self { scorer, ..self })
+    }
+
     /// The task: a preset, or the user's own needle.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use crate::standing::is_contained;
 pub struct Contains;
 
 impl Scorer for Contains {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "contains"
     }
 

@@ -8,7 +8,7 @@ use crate::standing::stands_free;
 pub struct Match;
 
 impl Scorer for Match {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "match"
     }
 

@@ -7,7 +7,7 @@ use crate::rng::Rng;
 
 /// Well-known names that are one word; none is part of another.
 #[rustfmt::skip] // a name a line would hide the list
-const CITIES: &[&str] = &[
+pub(super) const CITIES: &[&str] = &[
     "Amsterdam", "Athens", "Atlanta", "Baghdad", "Bangkok", "Barcelona", "Beijing", "Berlin", "Bogota",
     "Boston", "Brussels", "Budapest", "Cairo", "Calgary", "Chicago", "Copenhagen", "Dallas", "Damascus",
     "Delhi", "Denver", "Detroit", "Dubai", "Dublin", "Edinburgh", "Florence", "Geneva", "Glasgow",
@@ -17,6 +17,11 @@ const CITIES: &[&str] = &[
     "Seattle", "Seoul", "Shanghai", "Singapore", "Stockholm", "Sydney", "Tehran", "Tokyo", "Toronto",
     "Vancouver", "Venice", "Vienna", "Warsaw", "Zurich",
 ];
+
+/// The needle.
+pub(super) fn sentence(city: &str, number: &str) -> String {
+    format!("The special magic {city} number is: {number}.")
+}
 
 pub(super) struct Magic;
 
@@ -30,7 +35,7 @@ impl Task for Magic {
     }
 
     fn answer_budget(&self) -> usize {
-        16
+        super::FIRST_BUDGET
     }
 
     fn draw(&self, rng: &mut Rng) -> Result<Question, Error> {

@@ -1,14 +1,26 @@
 //! Tasks: what is hidden, what is asked, what counts as the answer.
 
 mod abcdigits;
+mod absence;
+mod associative;
 mod custom;
 mod distracted;
 mod gkamradt;
+mod graphwalks;
+mod kv;
 mod listing;
 mod magic;
+mod multi;
 mod passkey;
 mod question;
+mod repeat;
+mod rounds;
+mod ruler;
 mod split;
+mod thread;
+mod updates;
+mod values;
+mod words;
 
 use crate::error::Error;
 use crate::registry::Entry;
@@ -60,7 +72,133 @@ pub const TASKS: &[Entry<MakeTask>] = &[
         about: "the same with 5 letters and values of 2 digits",
         value: || Box::new(abcdigits::EASY),
     },
+    Entry { name: "multi", about: "the numbers of 4 cities at once", value: || Box::new(multi::Multi::FOUR) },
+    Entry { name: "multi-2", about: "the same with 2 cities", value: || Box::new(multi::Multi::TWO) },
+    Entry { name: "multi-8", about: "the same with 8 cities", value: || Box::new(multi::Multi::EIGHT) },
+    Entry {
+        name: "kv",
+        about: "a value of a JSON object of UUIDs; no haystack",
+        value: || Box::new(kv::KeyValues::JSON),
+    },
+    Entry {
+        name: "kv-phonebook",
+        about: "a number of a phone book; no haystack",
+        value: || Box::new(kv::KeyValues::PHONEBOOK),
+    },
+    Entry {
+        name: "updates",
+        about: "the last values of 4 keys that are updated again and again; no haystack",
+        value: || Box::new(updates::Updates::SHUFFLED),
+    },
+    Entry {
+        name: "updates-sequential",
+        about: "the same with all updates of a key in a row",
+        value: || Box::new(updates::Updates::SEQUENTIAL),
+    },
+    Entry {
+        name: "associative",
+        about: "a person, by a fact that shares no word with what is said of them",
+        value: || Box::new(associative::Associative),
+    },
+    Entry {
+        name: "rounds",
+        about: "one of several answers to the same request, to be written again; no haystack",
+        value: || Box::new(rounds::Rounds),
+    },
+    Entry {
+        name: "graphwalks",
+        about: "the nodes of a graph that are two steps away; no haystack",
+        value: || Box::new(graphwalks::GraphWalks::TWO_STEPS),
+    },
+    Entry {
+        name: "graphwalks-parents",
+        about: "the nodes of a graph with an edge to one; no haystack",
+        value: || Box::new(graphwalks::GraphWalks::PARENTS),
+    },
+    Entry {
+        name: "thread",
+        about: "the end of a thread of keys and values through a JSON object; no haystack",
+        value: || Box::new(thread::Thread::FORWARD),
+    },
+    Entry {
+        name: "thread-backward",
+        about: "the same with the steps in reverse order",
+        value: || Box::new(thread::Thread::BACKWARD),
+    },
+    Entry {
+        name: "thread-random",
+        about: "the same with the steps in any order",
+        value: || Box::new(thread::Thread::RANDOM),
+    },
+    Entry {
+        name: "absence",
+        about: "the lines of a list that its copy lacks; no haystack",
+        value: || Box::new(absence::Absence),
+    },
+    Entry {
+        name: "repeat",
+        about: "a word again and again with one other, to be written again; no haystack",
+        value: || Box::new(repeat::Repeat),
+    },
+    Entry {
+        name: "ruler-niah-single-1",
+        about: "RULER: a number in lines of noise",
+        value: || Box::new(ruler::Lines::SINGLE_1),
+    },
+    Entry {
+        name: "ruler-niah-single-2",
+        about: "RULER: a number among essays",
+        value: || Box::new(ruler::Hidden::SINGLE_2),
+    },
+    Entry {
+        name: "ruler-niah-single-3",
+        about: "RULER: a UUID among essays",
+        value: || Box::new(ruler::Hidden::SINGLE_3),
+    },
+    Entry {
+        name: "ruler-niah-multikey-1",
+        about: "RULER: one of 4 keys' numbers among essays",
+        value: || Box::new(ruler::Hidden::MULTIKEY_1),
+    },
+    Entry {
+        name: "ruler-niah-multikey-2",
+        about: "RULER: a number among lines that all are needles",
+        value: || Box::new(ruler::Lines::MULTIKEY_2),
+    },
+    Entry {
+        name: "ruler-niah-multikey-3",
+        about: "RULER: the same with UUIDs as keys and values",
+        value: || Box::new(ruler::Lines::MULTIKEY_3),
+    },
+    Entry {
+        name: "ruler-niah-multivalue",
+        about: "RULER: the 4 numbers of one key among essays",
+        value: || Box::new(ruler::Hidden::MULTIVALUE),
+    },
+    Entry {
+        name: "ruler-niah-multiquery",
+        about: "RULER: the numbers of 4 keys among essays",
+        value: || Box::new(ruler::Hidden::MULTIQUERY),
+    },
+    Entry {
+        name: "ruler-vt",
+        about: "RULER: the variables of a chain of assignments in lines of noise",
+        value: || Box::new(ruler::Tracking),
+    },
+    Entry {
+        name: "ruler-cwe",
+        about: "RULER: the 10 most common words of a list",
+        value: || Box::new(ruler::CommonWords),
+    },
+    Entry {
+        name: "ruler-fwe",
+        about: "RULER: the 3 most frequent words of a coded text",
+        value: || Box::new(ruler::FrequentWords),
+    },
 ];
+
+/// Tokens of the answer to one of the first tasks: a number.
+const FIRST_BUDGET: usize = 16;
 
 /// What the generator of the first tasks is called, so that their prompts stay what they were.
 const FIRST_PURPOSE: &str = "question";
@@ -73,6 +211,11 @@ pub trait Task: Send + Sync {
     /// The haystack used when the user names none.
     fn default_haystack(&self) -> &'static str {
         "essays"
+    }
+
+    /// The scorer of its answers when the user names none.
+    fn default_scorer(&self) -> &'static str {
+        "match"
     }
 
     /// Tokens that the model may generate for an answer.
@@ -109,6 +252,12 @@ pub trait Task: Send + Sync {
     }
 }
 
+/// The answer of a task that writes its text itself to the wish for a needle.
+fn nothing_to_hide(task: &str) -> Result<Question, Error> {
+    let expected = "a task with needles to hide in a text: this one writes its text itself";
+    Err(Error::invalid("task", task, expected))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,10 +283,15 @@ mod tests {
                     "a draw is a function of its generator"
                 );
                 let values: Vec<&str> = question.targets().map(|needle| needle.value()).collect();
-                assert!(!values.is_empty());
+                let several =
+                    ["multi", "multi-2", "multi-8", "ruler-niah-multivalue", "ruler-niah-multiquery"];
+                assert_eq!(values.len() > 1, several.contains(&entry.name));
                 assert_eq!(question.expected, values);
-                for (asked, value) in [&question.question, &question.completion].iter().zip(values) {
-                    assert!(!asked.is_empty() && !asked.contains(value), "{asked}");
+                for asked in [&question.question, &question.completion] {
+                    assert!(
+                        !asked.is_empty() && !values.iter().any(|value| asked.contains(value)),
+                        "{asked}"
+                    );
                 }
             }
             assert!(

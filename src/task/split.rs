@@ -31,6 +31,10 @@ impl Task for OfSplit {
         self.task.default_haystack()
     }
 
+    fn default_scorer(&self) -> &'static str {
+        self.task.default_scorer()
+    }
+
     fn answer_budget(&self) -> usize {
         self.task.answer_budget()
     }

@@ -40,6 +40,7 @@ mod run;
 mod schema;
 mod smollm2;
 mod standing;
+mod tasks;
 mod tensors;
 mod tokenizer;
 mod toys;

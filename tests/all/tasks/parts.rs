@@ -1,0 +1,249 @@
+//! What holds for the prompts of all tasks.
+
+use std::collections::BTreeSet;
+
+use niah::error::Error;
+use niah::prompt::{Form, Prompt};
+use niah::score::{SCORERS, stem};
+use niah::span::SpanKind;
+use niah::split::Split;
+use niah::standing::occurrences;
+use niah::task::ListingRequest;
+use niah::tokenizer::Tokenize;
+use proptest::prelude::*;
+
+use super::{SAID_ELSEWHERE, build, chat, enough, entries, held_out, plan, plan_of, task, trial};
+use crate::toys::{self, Toy};
+
+/// What the model would say if it said what is expected.
+fn answer(toy: &Toy, prompt: &Prompt) -> String {
+    toy.decode(&prompt.answer_tokens).unwrap()
+}
+
+fn check(name: &str, length: usize, toy: &Toy, prompt: &Prompt) {
+    assert!(prompt.tokens.len() + prompt.answer_budget <= length, "{name}");
+    assert!(prompt.answer_tokens.len() <= prompt.answer_budget, "{name}");
+    let mut end = prompt.haystack.start;
+    for span in &prompt.spans {
+        let shown = toy.decode(&prompt.tokens[span.tokens.clone()]).unwrap();
+        assert!(shown.contains(span.text.trim()), "{name} {}: {shown:?} for {:?}", toy.name, span.text);
+        assert!(
+            span.tokens.start >= end.saturating_sub(1) && span.tokens.end <= prompt.haystack.end,
+            "{name}"
+        );
+        assert!(span.value.start >= span.tokens.start && span.value.end <= span.tokens.end, "{name}");
+        assert!(!span.value.is_empty(), "{name}");
+        end = span.tokens.end;
+    }
+    let targets = prompt.spans.iter().filter(|span| span.kind == SpanKind::Target).count();
+    let steps = prompt.spans.iter().filter(|span| matches!(span.kind, SpanKind::Hop(_))).count();
+    assert_eq!(prompt.needles.len(), if targets > 0 { targets } else { steps }, "{name}");
+    assert!(!prompt.needles.is_empty() && !prompt.expected.is_empty(), "{name}");
+    assert_eq!(prompt.answer_items.len(), prompt.expected.len(), "{name}");
+    for (&item, expected) in prompt.answer_items.iter().zip(&prompt.expected) {
+        let rest = toy.decode(&prompt.answer_tokens[item..]).unwrap();
+        let rest = rest.trim_start_matches([' ', '[', '"']);
+        assert!(
+            rest.starts_with(expected.trim_start_matches('"')),
+            "{name} {}: {rest:?} for {expected:?}",
+            toy.name
+        );
+    }
+    if !SAID_ELSEWHERE.contains(&name) {
+        for expected in &prompt.expected {
+            let inside: usize = prompt.spans.iter().map(|span| occurrences(&span.text, expected).len()).sum();
+            assert!(inside > 0, "{name}: {expected}");
+            assert_eq!(occurrences(&prompt.text, expected).len(), inside, "{name}: {expected}");
+        }
+    }
+    let needed = |kind: SpanKind| matches!(kind, SpanKind::Target | SpanKind::Stale);
+    let texts: BTreeSet<_> =
+        prompt.spans.iter().filter(|span| needed(span.kind)).map(|span| &span.text).collect();
+    for other in
+        prompt.spans.iter().filter(|span| matches!(span.kind, SpanKind::Other | SpanKind::Distractor))
+    {
+        assert!(!texts.contains(&other.text), "{name}: {}", other.text);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_prompt_knows_its_spans_its_answer_and_its_length(
+        in_chat in any::<bool>(),
+        more in 0_usize..900,
+        depth in prop_oneof![Just(0.0), Just(100.0), 0.0..100.0],
+        (index, seed) in (0_usize..3, 0_u64..1000),
+    ) {
+        for entry in entries() {
+            let plan = plan(entry.name, if in_chat { chat() } else { Form::Completion });
+            for toy in [toys::words(), toys::merging()] {
+                let length = enough(&toy) + more;
+                let trial = trial(length, depth, index, seed);
+                let prompt = build(&plan, &trial, &toy);
+                check(entry.name, length, &toy, &prompt);
+                prop_assert_eq!(&build(&plan, &trial, &toy), &prompt, "{}", entry.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_token_a_byte_changes_nothing() {
+    for entry in entries() {
+        let (plan, toy) = (plan(entry.name, chat()), toys::bytes());
+        check(entry.name, enough(&toy), &toy, &build(&plan, &trial(enough(&toy), 40.0, 1, 9), &toy));
+    }
+}
+
+#[test]
+fn the_expected_answer_scores_one_and_an_empty_one_nothing() {
+    for entry in entries() {
+        let (plan, toy) = (plan(entry.name, Form::Completion), toys::words());
+        for seed in 0..3 {
+            let prompt = build(&plan, &trial(enough(&toy), 50.0, 0, seed), &toy);
+            let said = answer(&toy, &prompt);
+            let own = niah::score::named(plan.task.default_scorer()).unwrap();
+            assert_eq!(own.score(&said, &prompt.expected), 1.0, "{}: {said}", entry.name);
+            assert!(own.is_correct(1.0) && !own.is_correct(0.0));
+            for scorer in SCORERS {
+                for response in [said.as_str(), "", "It is 42.", &prompt.question, "[a, b]"] {
+                    let score = scorer.value.score(response, &prompt.expected);
+                    assert!((0.0..=1.0).contains(&score), "{} {}", entry.name, scorer.name);
+                    assert!(!response.is_empty() || score == 0.0, "{} {}", entry.name, scorer.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn tasks_of_one_seed_draw_apart_from_each_other_and_seeds_too() {
+    let value = |name: &str, seed| {
+        let toy = toys::words();
+        build(&plan(name, Form::Completion), &trial(enough(&toy), 50.0, 0, seed), &toy).expected
+    };
+    let names = ["multi", "multi-2", "ruler-niah-single-2", "ruler-niah-multiquery", "magic"];
+    let first: BTreeSet<_> = names.iter().map(|name| value(name, 5)[0].clone()).collect();
+    assert_eq!(first.len(), names.len(), "{first:?}");
+    for entry in entries().filter(|entry| !["gkamradt", "associative"].contains(&entry.name)) {
+        assert_ne!(value(entry.name, 1), value(entry.name, 2), "{}", entry.name);
+    }
+}
+
+#[test]
+fn values_are_of_the_part_that_is_asked_for() {
+    // Where values are drawn freely; words of a list and fixed texts are in no part.
+    for name in [
+        "multi",
+        "multi-8",
+        "kv",
+        "kv-phonebook",
+        "updates",
+        "thread",
+        "ruler-niah-multivalue",
+        "ruler-niah-multikey-3",
+    ] {
+        let toy = toys::words();
+        let plan = plan_of(held_out(name), Form::Completion);
+        let prompt = build(&plan, &trial(2000, 30.0, 0, 3), &toy);
+        assert!(
+            prompt.expected.iter().all(|value| Split::HeldOut.holds(value)),
+            "{name}: {:?}",
+            prompt.expected
+        );
+    }
+}
+
+#[test]
+fn a_listed_text_has_as_many_items_as_fit() {
+    for entry in entries() {
+        let plan = plan(entry.name, Form::Completion);
+        let Some(listing) = plan.task.listing() else { continue };
+        let toy = toys::words();
+        let trial = trial(enough(&toy) + 77, 50.0, 0, 4);
+        let prompt = build(&plan, &trial, &toy);
+        let written = |items| {
+            let listed = (listing.write)(&ListingRequest { items, trial, split: Split::All }).unwrap();
+            let texts: Vec<_> = listed.items.iter().map(|item| item.text.as_str()).collect();
+            let answer = listed.question.answer().0;
+            (format!("{}{}{}", listed.head, texts.join(listed.between), listed.tail), answer)
+        };
+        let tokens = |text: &str| toy.encode(text).unwrap().ids.len();
+        let candidates = (listing.fewest..).take_while(|&items| written(items).0.len() <= prompt.text.len());
+        let items = candidates.filter(|&items| prompt.text.contains(written(items).0.trim_end())).last();
+        let items = items.unwrap_or_else(|| panic!("{}", entry.name));
+        let ((now, answer_now), (next, answer_next)) = (written(items), written(items + 1));
+        let more = tokens(&next) - tokens(&now);
+        let budget = plan.task.answer_budget();
+        let answers = tokens(&answer_next).max(budget).saturating_sub(tokens(&answer_now).max(budget));
+        let taken = prompt.tokens.len() + prompt.answer_budget;
+        // An answer merges with what stands before it by a token at most.
+        assert!(taken + more + answers + 2 > trial.cell.context_length.0, "{}: {taken} + {more}", entry.name);
+    }
+}
+
+#[test]
+fn what_is_too_long_says_what_it_needs_at_least() {
+    for entry in entries() {
+        let (plan, toy) = (plan(entry.name, Form::Completion), toys::words());
+        let at = |length| trial(length, 50.0, 0, 1);
+        let short = plan.build(&at(8), &toy, &mut plan.haystack_tokens(&at(8)));
+        let Err(Error::Prompt { problem, .. }) = short else { panic!("{}", entry.name) };
+        let minimum: usize = problem.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(plan.build(&at(minimum + 32), &toy, &mut plan.haystack_tokens(&at(minimum + 32))).is_ok());
+    }
+}
+
+#[test]
+fn deeper_cells_have_deeper_targets_wherever_a_task_has_depth() {
+    for entry in entries() {
+        let (plan, toy) = (plan(entry.name, Form::Completion), toys::words());
+        let depth = |percent| build(&plan, &trial(enough(&toy), percent, 0, 2), &toy).actual_depth.percent();
+        if plan.task.without_depth().is_some() {
+            continue;
+        }
+        let depths = [depth(0.0), depth(50.0), depth(100.0)];
+        assert!(depths[0] < depths[1] && depths[1] <= depths[2], "{}: {depths:?}", entry.name);
+    }
+}
+
+#[test]
+fn cells_of_a_trial_share_what_stands_before_their_targets() {
+    for name in ["kv", "kv-phonebook", "thread", "ruler-niah-multikey-2", "ruler-niah-single-1", "absence"] {
+        let (plan, toy) = (plan(name, Form::Completion), toys::words());
+        let before = |length, depth| {
+            let prompt = build(&plan, &trial(length, depth, 1, 6), &toy);
+            toy.decode(&prompt.tokens[..prompt.spans[0].tokens.start]).unwrap()
+        };
+        let (short, long) = (before(1800, 30.0), before(2600, 80.0));
+        assert!(long.len() > 2 * short.len(), "{name}");
+        assert!(long.starts_with(short.trim_end()), "{name}");
+    }
+}
+
+#[test]
+fn an_associative_question_shares_no_content_word_with_its_needle() {
+    const FUNCTION_WORDS: &[&str] = &[
+        "a", "an", "and", "at", "behind", "can", "from", "has", "have", "in", "into", "is", "it", "never",
+        "not", "of", "on", "or", "out", "over", "since", "so", "that", "the", "to", "which", "with",
+        "without",
+    ];
+    let words = |text: &str| -> BTreeSet<String> {
+        let lower = text.to_lowercase();
+        let all = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        all.filter(|word| !FUNCTION_WORDS.contains(word)).map(stem).collect()
+    };
+    let task = task("associative");
+    let mut questions = BTreeSet::new();
+    for seed in 0..3000 {
+        let question = task.draw(&mut niah::rng::Rng::new(seed)).unwrap();
+        let needle = question.targets().next().unwrap();
+        let both: Vec<_> = words(needle.text()).intersection(&words(&question.question)).cloned().collect();
+        assert!(both.is_empty(), "{both:?} in {:?} and {:?}", needle.text(), question.question);
+        assert!(!words(needle.text()).is_empty() && !words(&question.question).is_empty());
+        questions.insert(question.question);
+    }
+    assert!(questions.len() > 50, "{}", questions.len());
+}
