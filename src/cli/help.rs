@@ -51,6 +51,7 @@ mod tests {
     use crate::cli::{self, Cli};
     use crate::commands::list;
     use crate::export::EXPORTERS;
+    use crate::export::figures::FIGURES;
     use crate::export::palette::PALETTES;
     use crate::grid::DEPTH_SPACINGS;
     use crate::haystack::HAYSTACKS;
@@ -108,6 +109,7 @@ mod tests {
             (rows(SNAPS), &["run snap"]),
             (rows(SCORERS), &["run scorer"]),
             (rows(EXPORTERS), &["run output_format", "view output_format", "compare output_format"]),
+            (rows(FIGURES), &["run figure", "attend figure"]),
             (rows(PALETTES), &["run palette"]),
             (rows(SEQUENCES), &["train mix"]),
             (rows(LAYER_KINDS), &["train layer_pattern"]),

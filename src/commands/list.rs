@@ -9,6 +9,7 @@ use crate::checkpoint::{ARCHITECTURES, SHIPPED};
 use crate::cli::ListArgs;
 use crate::error::Result;
 use crate::export::EXPORTERS;
+use crate::export::figures::FIGURES;
 use crate::haystack::HAYSTACKS;
 use crate::laboratory::EXPERIMENTS;
 use crate::registry::{self, Entry};
@@ -41,6 +42,7 @@ pub(crate) const KINDS: &[Entry<fn() -> Rows>] = &[
     Entry { name: "scorers", about: "scorers, for --scorer", value: || rows(SCORERS) },
     Entry { name: "experiments", about: "experiments, for niah experiment", value: || rows(EXPERIMENTS) },
     Entry { name: "exporters", about: "forms of results", value: || rows(EXPORTERS) },
+    Entry { name: "figures", about: "figures of reports, for --figure", value: || rows(FIGURES) },
 ];
 
 /// The forms of the list, by the name that `--output-format` knows.

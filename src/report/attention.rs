@@ -94,7 +94,7 @@ fn by_position(tokens: &[ShadedToken]) -> Figure {
     let chart = Chart {
         title: "Attention by position".to_string(),
         x: Axis::linear("position (tokens)", None),
-        y: Axis::linear("attention mass", None),
+        y: Axis::logarithmic("attention mass"),
         series: all.into_iter().filter(|series| !series.points.is_empty()).collect(),
         marks: Vec::new(),
     };

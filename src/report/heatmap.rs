@@ -93,6 +93,8 @@ pub struct Mark {
 pub struct Heatmap {
     /// What is shown.
     pub title: String,
+    /// What the values are, for the scale of colours: [`Heatmap::unit`] has their unit.
+    pub quantity: String,
     /// Name of the horizontal axis.
     pub x_label: String,
     /// Name of the vertical axis.
@@ -132,7 +134,12 @@ impl Heatmap {
     #[must_use]
     pub fn accuracy(cells: &[CellSummary], training_length: Option<usize>) -> Self {
         let map = of_run(cells, training_length, |cell| cell.accuracy);
-        Self { title: "Accuracy by context length and depth".into(), unit: Unit::Percent, ..map }
+        Self {
+            title: "Accuracy by context length and depth".into(),
+            quantity: "accuracy".into(),
+            unit: Unit::Percent,
+            ..map
+        }
     }
 
     /// Needle mass by length (x) and depth (y, 0 on top), colours fixed to 0-1: the mean over a cell's trials
@@ -141,14 +148,15 @@ impl Heatmap {
     #[must_use]
     pub fn needle_mass(cells: &[CellSummary], training_length: Option<usize>) -> Self {
         let screening = cells.iter().any(|cell| cell.total_mass_mean.is_some());
-        let (what, head, value): (_, _, fn(&CellSummary) -> Option<f64>) = match screening {
+        let (what, head, value): (&str, _, fn(&CellSummary) -> Option<f64>) = match screening {
             true => ("Needle share of the total mass", "head with the largest mass", |cell| {
                 cell.needle_share_mean
             }),
             false => ("Needle mass", "largest of all heads", |cell| cell.needle_mass_top_mean),
         };
         let title = format!("{what} by context length and depth ({head}, mean over trials)");
-        Self { title, ..of_run(cells, training_length, value) }
+        let quantity = what.to_lowercase();
+        Self { title, quantity, ..of_run(cells, training_length, value) }
     }
 
     /// Accuracy of B minus that of A by length and depth, in points, colours fixed to -100 to 100.
@@ -157,6 +165,7 @@ impl Heatmap {
         let map = of_comparison(comparison, |row| (row.accuracy_difference, row.n));
         Self {
             title: "Accuracy by context length and depth: B - A in points".into(),
+            quantity: "accuracy, B - A".into(),
             unit: Unit::Points,
             ..map
         }
@@ -166,7 +175,12 @@ impl Heatmap {
     #[must_use]
     pub fn needle_mass_difference(comparison: &Comparison) -> Self {
         let map = of_comparison(comparison, |row| (row.needle_mass_difference, row.n_mass));
-        Self { title: "Needle mass by context length and depth: B - A".into(), unit: Unit::Difference, ..map }
+        Self {
+            title: "Needle mass by context length and depth: B - A".into(),
+            quantity: "needle mass, B - A".into(),
+            unit: Unit::Difference,
+            ..map
+        }
     }
 
     /// Needle mass by layer (y, 0 on top) and query head (x) in one cell, mean over its trials, colours fixed
@@ -190,6 +204,7 @@ impl Heatmap {
                 "Needle mass by layer and head, {} tokens, depth {}%",
                 cell.context_length, cell.depth
             ),
+            quantity: "needle mass".into(),
             x_label: "head".into(),
             y_label: "layer".into(),
             columns: columns.iter().map(usize::to_string).collect(),
@@ -212,6 +227,7 @@ impl Heatmap {
         let cell = |&x: &f32| Some(HeatCell { value: f64::from(x), n: 0 });
         Self {
             title: format!("{title} by layer and head"),
+            quantity: title.to_lowercase(),
             x_label: "head".into(),
             y_label: "layer".into(),
             columns: (0..heads).map(|head| head.to_string()).collect(),
@@ -292,6 +308,7 @@ fn by_cell(
     };
     Heatmap {
         title: String::new(),
+        quantity: String::new(),
         x_label: "context length (tokens)".into(),
         y_label: "depth %".into(),
         columns: lengths.iter().map(|&length| ContextLength(length).to_string()).collect(),

@@ -456,6 +456,7 @@ n = 2 per cell
             let map = Heatmap {
                 title: "Needle mass of a title long enough to be wrapped on narrow terminals".into(),
                 x_label: "context length (tokens)".into(),
+                quantity: String::new(),
                 y_label: "depth %".into(),
                 columns: (0..columns).map(|i| (i * 104_729).to_string()).collect(),
                 rows: (0..rows).map(|i| format!("{}", i as f64 * 3.949)).collect(),
