@@ -13,9 +13,13 @@ use crate::plan::RunPlan;
 use crate::printable;
 use crate::report::Report;
 use crate::store::directory::RunDirectory;
+use crate::store::page;
 
 /// Figures of a run.
-pub(super) const FIGURES: &[&str] = &["accuracy", "needle-mass"];
+pub(super) const FIGURES: &[&str] = &["accuracy", "needle-mass", "outcome", "heads"];
+
+/// Those that take more than the rows of its trials.
+pub(super) const OF_PAGE: &[&str] = &["outcome", "heads"];
 
 /// Runs the command.
 ///
@@ -48,7 +52,12 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let ran = evaluation.go_on(&mut store, args.tokens, args.limit, watch);
     let ran = ran.map_err(|error| stopped(error, &store, plan.trials().len(), &directory))?;
     let report = Report::from(run_report(store.outcomes(), store.run_record()));
-    let shown = Shown::of(&args.form, &report, None, style)?.out();
+    let page = || {
+        let (outcomes, record) = (store.outcomes(), store.run_record());
+        page::page(&directory, record, outcomes, run_report(outcomes, record))
+    };
+    let page = args.form.wants(OF_PAGE).then(page).transpose()?;
+    let shown = Shown::of(&args.form, &report, page.as_ref(), style)?.out();
     tell(format_args!("results: {}", directory.display()));
     shown?;
     failures(store.outcomes(), &ran, plan.trials().len())

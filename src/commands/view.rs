@@ -1,6 +1,6 @@
 //! `niah view`: stored results, drawn again without a model.
 
-use super::run::FIGURES;
+use super::run::{FIGURES, OF_PAGE};
 use super::shown::{Shown, check};
 use crate::cli::{By, ViewArgs};
 use crate::error::{Error, Result};
@@ -14,6 +14,7 @@ use crate::report::run::{self, Totals};
 use crate::report::{self, Report, Summary};
 use crate::store::csv;
 use crate::store::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
+use crate::store::page;
 use crate::store::stored::StoredRun;
 use crate::trial::{AttentionRow, TokenRow};
 
@@ -44,7 +45,9 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
             }
             let StoredRun { record, outcomes, warnings } = StoredRun::read(&args.directory)?;
             let report = Report::from(run_report(&outcomes, &record));
-            Ok(Shown::of(&args.form, &report, None, style)?.warning(warnings))
+            let page = || page::page(&args.directory, &record, &outcomes, run_report(&outcomes, &record));
+            let page = args.form.wants(OF_PAGE).then(page).transpose()?;
+            Ok(Shown::of(&args.form, &report, page.as_ref(), style)?.warning(warnings))
         }
         By::Layer => {
             let record = RunRecord::read(&args.directory)?;

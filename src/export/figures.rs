@@ -8,6 +8,11 @@ use crate::report::document::{Block, Document, Figure};
 pub const FIGURES: &[Entry<&str>] = &[
     Entry { name: "accuracy", about: "accuracy by length and depth", value: "accuracy" },
     Entry { name: "needle-mass", about: "attention on the needle by length and depth", value: "needle-mass" },
+    Entry {
+        name: "outcome",
+        about: "wrong answers, with a head on the needle and without",
+        value: "outcome",
+    },
     Entry { name: "heads", about: "needle mass by layer and head", value: "heads" },
     Entry { name: "tokens", about: "attention of every token of a prompt", value: "tokens" },
     Entry { name: "loss", about: "loss by position", value: "loss" },

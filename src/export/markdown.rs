@@ -54,6 +54,7 @@ fn of_block(text: &mut String, block: &Block, figure: fn(&mut String, &Figure)) 
             Ok(())
         }
         Block::Prompt(tokens) => writeln!(text, "\n{}", of_code(&shaded::draw(tokens, &Style::plain(100)))),
+        Block::HeadSums(_) | Block::Trials(_) => Ok(()),
         Block::Together(blocks) => {
             blocks.iter().for_each(|block| of_block(text, block, figure));
             Ok(())

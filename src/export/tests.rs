@@ -6,8 +6,9 @@ use crate::grid::Depth;
 use crate::printable;
 use crate::report::data::Data;
 use crate::report::document::{
-    Axis, Block, Chart, Document, Figure, Panel, Point, Series, ShadedToken, Shape, Table,
+    Axis, Block, Chart, Document, Figure, Panel, Point, Series, ShadedToken, Shape, Table, TrialShown, Trials,
 };
+use crate::report::head_sums::HeadMasses;
 use crate::report::heatmap::Heatmap;
 use crate::report::tests::{failed, outcome};
 use crate::report::{self, Report};
@@ -40,6 +41,9 @@ fn every_block() -> Report {
     let map = Heatmap { title: word("map"), ..Heatmap::accuracy(&cells, Some(1024)) };
     let token = |in_needle| ShadedToken { text: word("token"), mass: 0.5, in_needle, in_value: in_needle };
     let panels = vec![Panel::Heatmap(map), Panel::Chart(chart)];
+    let asked = Outcome { question: word("question"), ..outcome(1024, 0.0, 0, true, None) };
+    let trials = Trials { cells: vec![(asked.cell(), vec![TrialShown { outcome: asked, prompt: None }])] };
+    let sums = HeadMasses::default().sums(|_| None);
     let blocks = vec![
         Block::Lines(vec![word("lines"), word("further")]),
         Block::Heading("HEADING".to_string()),
@@ -52,6 +56,8 @@ fn every_block() -> Report {
         Block::Figure(Figure { name: "f".to_string(), caption: word("figure"), panels }),
         Block::Prompt(vec![token(false), token(true)]),
         Block::Together(vec![Block::Paragraph(word("together"))]),
+        Block::Trials(trials),
+        Block::HeadSums(sums),
     ];
     Report { document: Document { title: word("title"), blocks }, data: Data::rows("run", cells) }
 }

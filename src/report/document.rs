@@ -1,7 +1,10 @@
 //! A report as a document: headings, text, tables and figures, for every format to write. What a format
 //! cannot show it leaves out.
 
+use super::head_sums::HeadSums;
 use super::heatmap::Heatmap;
+use crate::grid::Cell;
+use crate::trial::Outcome;
 
 /// A document.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,6 +38,10 @@ pub enum Block {
     Figure(Figure),
     /// A prompt, shaded by the attention that its tokens received.
     Prompt(Vec<ShadedToken>),
+    /// What the heads did in every cell, to sum up any selection of cells from.
+    HeadSums(HeadSums),
+    /// The trials behind the cells of the heatmaps before it.
+    Trials(Trials),
     /// What belongs together, as a table and its notes do.
     Together(Vec<Block>),
 }
@@ -80,6 +87,37 @@ pub struct ShadedToken {
     pub text: String,
     /// The attention it received.
     pub mass: f64,
+    /// Whether it belongs to a needle.
+    pub in_needle: bool,
+    /// Whether it belongs to the value of a needle.
+    pub in_value: bool,
+}
+
+/// Trials by cell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trials {
+    /// Cells in their order, each with its trials.
+    pub cells: Vec<(Cell, Vec<TrialShown>)>,
+}
+
+/// A trial, to be shown with all that is known of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrialShown {
+    /// Its row.
+    pub outcome: Outcome,
+    /// Its prompt, where the attention of each token was kept.
+    pub prompt: Option<Vec<PromptToken>>,
+}
+
+/// A token of a prompt with the attention that it received.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PromptToken {
+    /// Its text.
+    pub text: String,
+    /// Its mass, mean over all layers and heads.
+    pub mean: f64,
+    /// Its mass under the head with the largest needle mass.
+    pub top: f64,
     /// Whether it belongs to a needle.
     pub in_needle: bool,
     /// Whether it belongs to the value of a needle.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::comparison::{Comparison, ComparisonRow};
 use super::{CellSummary, HeadSummary};
 use crate::grid::{Cell, ContextLength, Depth};
+use crate::trial::{Finding, Outcome, Status};
 
 /// How values are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +158,41 @@ impl Heatmap {
         let title = format!("{what} by context length and depth ({head}, mean over trials)");
         let quantity = what.to_lowercase();
         Self { title, quantity, ..of_run(cells, training_length, value) }
+    }
+
+    /// The share of trials with this outcome by length (x) and depth (y, 0 on top), of those that ran;
+    /// colours fixed to 0-1. `cells` are those that were planned.
+    #[must_use]
+    pub fn outcome(
+        outcomes: &[Outcome],
+        cells: &[CellSummary],
+        finding: Finding,
+        training_length: Option<usize>,
+    ) -> Self {
+        let mut counts: BTreeMap<(usize, Depth), (usize, usize)> = BTreeMap::new();
+        for outcome in outcomes.iter().filter(|outcome| outcome.status == Status::Ok) {
+            let cell = counts.entry((outcome.context_length, outcome.depth_percent)).or_default();
+            *cell = (cell.0 + usize::from(outcome.outcome == Some(finding)), cell.1 + 1);
+        }
+        let value = |cell: &CellSummary| {
+            let (of, all) = counts.get(&(cell.context_length, cell.depth_percent))?;
+            Some(*of as f64 / *all as f64)
+        };
+        let (title, quantity) = match finding {
+            Finding::Found => ("Right answers", "found"),
+            Finding::Looked => ("Wrong answers though a head looked at the needle", "looked"),
+            Finding::Missed => ("Wrong answers with no head on the needle", "missed"),
+            Finding::Wrong => ("Wrong answers of which that cannot be told", "wrong"),
+        };
+        let map = of_run(cells, training_length, value);
+        Self {
+            title: title.into(),
+            quantity: quantity.into(),
+            unit: Unit::Percent,
+            notes: Vec::new(),
+            mark: None,
+            ..map
+        }
     }
 
     /// Accuracy of B minus that of A by length and depth, in points, colours fixed to -100 to 100.
@@ -333,7 +369,7 @@ mod tests {
     use super::super::tests::{failed, outcome};
     use super::super::{cells, heads};
     use super::*;
-    use crate::trial::{AttentionRow, Outcome};
+    use crate::trial::AttentionRow;
 
     #[test]
     fn depth_zero_is_on_top_lengths_go_right_and_missing_stays_missing() {

@@ -10,9 +10,11 @@ pub mod compared;
 pub mod comparison;
 pub mod data;
 pub mod document;
+pub mod head_sums;
 pub mod heatmap;
 pub mod inspection;
 pub mod loss;
+pub mod page;
 pub mod run;
 pub mod speed;
 

@@ -6,5 +6,6 @@ pub mod csv;
 pub mod directory;
 pub mod loss;
 mod order;
+pub mod page;
 pub mod stored;
 pub mod training;

@@ -18,6 +18,7 @@ mod gemma3;
 mod gguf;
 mod golden;
 mod gradients;
+mod html_report;
 mod hub;
 mod hub_hostile;
 mod inspect;

@@ -68,6 +68,7 @@ impl Readers {
             views: vec![
                 view(&[]),
                 view(&["--output-format=csv"]),
+                view(&["--output-format=html"]),
                 view(&["--by=layer"]),
                 view(&["--by=layer", "--length=160", "--depth=50", "--output-format=json"]),
             ],

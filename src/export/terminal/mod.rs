@@ -47,6 +47,8 @@ fn block(block: &Block, style: &Style) -> String {
         Block::Bars(table, shares) => captioned(table, table::draw_bars(table, shares, style), style),
         Block::Figure(figure) => self::figure(figure, style),
         Block::Prompt(tokens) => shaded::draw(tokens, style),
+        // What is looked up in a page is looked up with other commands here.
+        Block::HeadSums(_) | Block::Trials(_) => String::new(),
         Block::Together(blocks) => blocks.iter().map(|block| self::block(block, style)).collect(),
     }
 }

@@ -62,7 +62,7 @@ fn is_lit(mass: f64, threshold: f64) -> bool {
 }
 
 /// Stretches of tokens to leave out: none is in a needle, above the threshold, or near one that is.
-fn folds(tokens: &[ShadedToken], threshold: f64) -> Vec<std::ops::Range<usize>> {
+pub(in crate::export) fn folds(tokens: &[ShadedToken], threshold: f64) -> Vec<std::ops::Range<usize>> {
     let shown = |token: &ShadedToken| token.in_needle || is_lit(token.mass, threshold);
     let anchors = tokens.iter().enumerate().filter(|(_, token)| shown(token)).map(|(index, _)| index);
     let mut folds = Vec::new();
@@ -153,7 +153,7 @@ fn legend(tokens: &[ShadedToken], style: &Style) -> Vec<String> {
 }
 
 /// Two significant digits.
-fn digits(mass: f64) -> String {
+pub(in crate::export) fn digits(mass: f64) -> String {
     if mass > 0.0 && mass < 1e-4 {
         return format!("{mass:.1e}");
     }

@@ -60,7 +60,8 @@ impl Bench {
     }
 }
 
-/// Of each flag the last, as a test's own stand behind those that it shares with others; of `--needle` and `--export` all.
+/// Of each flag the last, as a test's own stand behind those that it shares with others; of `--needle` and
+/// `--export` all.
 pub(crate) fn last_wins<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     let mut groups: Vec<(String, Vec<&str>)> = vec![(String::new(), Vec::new())];
     for (place, argument) in arguments.iter().enumerate() {

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses some of these")]
 
 pub(crate) mod bench;
+pub(crate) mod browser;
 pub(crate) mod gguf;
 pub(crate) mod grid;
 pub(crate) mod real_model;

@@ -1,0 +1,122 @@
+//! A run as a page: the report, what ran, and every trial and head behind it.
+
+use std::collections::BTreeMap;
+
+use super::data::Data;
+use super::document::{Block, Document, Figure, PromptToken, Table, TrialShown, Trials};
+use super::head_sums::HeadSums;
+use super::heatmap::Heatmap;
+use super::run::{RunReport, Totals, summary};
+use super::{HeadSummary, Report};
+use crate::grid::Cell;
+use crate::trial::{Finding, Outcome};
+
+/// What a page has of a run.
+pub struct RunPage {
+    /// The report of the run.
+    pub report: RunReport,
+    /// A line that names what ran.
+    pub title: String,
+    /// What ran, as names and what there is to say of each.
+    pub facts: Vec<(String, String)>,
+    /// The last row of every trial.
+    pub outcomes: Vec<Outcome>,
+    /// What the heads did in every cell; `None` where that was not kept.
+    pub heads: Option<HeadSums>,
+    /// Shaded prompts by `row_id`.
+    pub prompts: BTreeMap<String, Vec<PromptToken>>,
+    /// What was left out, a sentence each.
+    pub left_out: Vec<String>,
+}
+
+/// Heads that are listed.
+const LISTED_HEADS: usize = 10;
+/// Trials on a page, at most: a thousand bytes each.
+const MOST_TRIALS: usize = 3000;
+
+impl From<RunPage> for Report {
+    fn from(page: RunPage) -> Self {
+        let RunPage { report: run, title, facts, outcomes, heads, prompts, mut left_out } = page;
+        let mut blocks: Vec<Block> = run.notes.into_iter().map(Block::Paragraph).collect();
+        blocks.push(Block::Together(vec![Block::Together(summary(&run.summary)), Block::Facts(facts)]));
+        let trained = run.training_length;
+        let outcome = |finding| Heatmap::outcome(&outcomes, &run.cells, finding, trained);
+        blocks.push(Block::Heading("By length and depth".to_string()));
+        blocks.push(Block::Together(vec![
+            Block::Figure(Figure::heatmap("accuracy", Heatmap::accuracy(&run.cells, trained))),
+            Block::Figure(Figure::heatmap("needle-mass", Heatmap::needle_mass(&run.cells, trained))),
+            Block::Figure(Figure::heatmaps(
+                "outcome",
+                vec![outcome(Finding::Looked), outcome(Finding::Missed)],
+            )),
+        ]));
+        blocks.extend(heads.map(of_heads).into_iter().flatten());
+        let trials = trials(outcomes, prompts, &mut left_out);
+        if !left_out.is_empty() {
+            blocks.push(Block::Heading("Left out".to_string()));
+            blocks.push(Block::Lines(left_out));
+        }
+        blocks.push(Block::Trials(trials));
+        let data = Data::rows("run", run.cells).of(run.ran).with_totals(Totals::of(&run.summary));
+        Self { document: Document { title, blocks }, data }
+    }
+}
+
+/// The map of all heads, those with the largest mass, and what any selection of cells is made of.
+fn of_heads(sums: HeadSums) -> Vec<Block> {
+    let all = sums.over_all();
+    let largest = all.iter().filter_map(|head| head.summary.needle_mass).fold(0.0, f64::max);
+    let summaries: Vec<HeadSummary> = all.iter().map(|head| head.summary.clone()).collect();
+    let Some(first) = sums.cells().first() else { return Vec::new() };
+    let title =
+        format!("Needle mass by layer and head: mean over trials of all cells, colours up to {largest:.3}");
+    let map = Heatmap {
+        title,
+        range: (0.0, largest.max(f64::MIN_POSITIVE)),
+        ..Heatmap::by_layer(*first, &summaries)
+    };
+    let mut sorted = all;
+    sorted.sort_by(|a, b| b.mass().total_cmp(&a.mass()));
+    let number = |value: Option<f64>| value.map_or("-".to_string(), |value| format!("{value:.3}"));
+    let row = |(place, head): (usize, &super::head_sums::HeadSpread)| {
+        vec![
+            (place + 1).to_string(),
+            format!("{}.{}", head.summary.layer, head.summary.head),
+            number(head.summary.needle_mass),
+            number(head.sd),
+            head.summary.n.to_string(),
+        ]
+    };
+    let rows = sorted.iter().take(LISTED_HEADS).enumerate().map(row).collect();
+    let table =
+        Table::new(&["rank", "head (layer.head)", "needle mass, mean", "SD over trials", "trials"], rows);
+    vec![
+        Block::Heading("Heads".to_string()),
+        Block::Together(vec![
+            Block::Figure(Figure::heatmap("heads", map)),
+            Block::Table(table.captioned("Heads by mean needle mass")),
+            Block::HeadSums(sums),
+        ]),
+    ]
+}
+
+/// Every trial in its cell, in the order of lengths and depths.
+fn trials(
+    outcomes: Vec<Outcome>,
+    mut prompts: BTreeMap<String, Vec<PromptToken>>,
+    left_out: &mut Vec<String>,
+) -> Trials {
+    let all = outcomes.len();
+    let mut cells: BTreeMap<Cell, Vec<TrialShown>> = BTreeMap::new();
+    let mut sorted = outcomes;
+    // Of every cell the first trials are there, however many there are.
+    sorted.sort_by_key(|outcome| outcome.trial);
+    for outcome in sorted.into_iter().take(MOST_TRIALS) {
+        let prompt = prompts.remove(&outcome.row_id);
+        cells.entry(outcome.cell()).or_default().push(TrialShown { outcome, prompt });
+    }
+    if all > MOST_TRIALS {
+        left_out.push(format!("{} of {all} trials; results.csv has them all", all - MOST_TRIALS));
+    }
+    Trials { cells: cells.into_iter().collect() }
+}

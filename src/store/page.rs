@@ -1,0 +1,179 @@
+//! A run in its directory as a page: `attention.csv` and `tokens.csv` beside its rows, as far as a page has
+//! room for them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::csv;
+use super::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
+use crate::error::Result;
+use crate::grid::Cell;
+use crate::printable;
+use crate::report::document::PromptToken;
+use crate::report::head_sums::{HeadMasses, HeadSums};
+use crate::report::page::RunPage;
+use crate::report::run::RunReport;
+use crate::report::{Report, latest};
+use crate::trial::{AttentionRow, Outcome, Status, TokenRow};
+
+/// Tokens of prompts on a page, at most: some 20 bytes each.
+const MOST_TOKENS: usize = 200_000;
+
+/// The page of a run, made of its report and of what its directory holds besides.
+///
+/// # Errors
+/// When a table cannot be read.
+pub fn page(directory: &Path, record: &RunRecord, outcomes: &[Outcome], report: RunReport) -> Result<Report> {
+    let outcomes: Vec<Outcome> = latest(outcomes).into_iter().cloned().collect();
+    let mut left_out = Vec::new();
+    let heads = heads(&directory.join(ATTENTION_CSV), &outcomes, &mut left_out)?;
+    let prompts = prompts(&directory.join(TOKENS_CSV), &outcomes, &mut left_out)?;
+    let model = printable::shortened(&record.settings.model.name).into_owned();
+    let title = format!("{model}, {}, task {}", record.variant, record.settings.task_name());
+    let facts = facts(record, &report);
+    Ok(Report::from(RunPage { report, title, facts, outcomes, heads, prompts, left_out }))
+}
+
+/// What ran, for a reader who has to say so.
+fn facts(record: &RunRecord, report: &RunReport) -> Vec<(String, String)> {
+    let RunRecord { settings, model, machine, .. } = record;
+    let known = |value: &Value, key: &str| value[key].as_str().map(str::to_string);
+    let identity = serde_json::to_value(&record.identity).unwrap_or_default();
+    let parameters = model["parameters"].as_f64().map(|n| format!("{:.1} M parameters", n / 1e6));
+    let about: Vec<String> = [known(model, "family"), parameters].into_iter().flatten().collect();
+    let about = if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };
+    let haystack = known(&identity, "haystack").map_or(String::new(), |name| format!(", haystack {name}"));
+    let tally = &report.summary.overall;
+    let planned = settings.grid.count().saturating_mul(settings.trials);
+    let cpu = [known(machine, "cpu"), known(machine, "os"), known(machine, "arch")];
+    let mut cpu: Vec<String> = cpu.into_iter().flatten().collect();
+    cpu.extend(machine["threads"].as_u64().map(|threads| format!("{threads} threads")));
+    cpu.extend(known(machine, "device").map(|device| format!("device {device}")));
+    let weights = [known(model, "dtype"), known(model, "kv_dtype").map(|dtype| format!("cache in {dtype}"))];
+    let facts = [
+        ("model", Some(format!("{}{about}", settings.model.name))),
+        ("weights", Some(weights.into_iter().flatten().collect::<Vec<_>>().join(", "))),
+        ("SHA-256", known(&identity, "model_sha256")),
+        ("variant", Some(format!("{} ({})", record.variant, record.variant_description))),
+        ("task", Some(format!("{}{haystack}, seed {}", settings.task_name(), settings.seed))),
+        ("trials", Some(format!("{} of {planned} ran, {} to a cell", tally.n, settings.trials))),
+        ("training length", record.training_length.map(|length| format!("{length} tokens"))),
+        ("started", Some(record.started_utc.clone())),
+        ("machine", Some(cpu.join(", "))),
+        ("niah", Some(format!("{}, run {}", record.niah, record.run_id))),
+        ("command", Some(command_line(&record.command))),
+    ];
+    let said = facts.into_iter().filter_map(|(name, text)| Some((name.to_string(), text?)));
+    said.filter(|(_, text)| !text.is_empty())
+        .map(|(name, text)| (name, printable::shortened(&text).into_owned()))
+        .collect()
+}
+
+/// A command line as a shell takes it, by the name of the program alone.
+fn command_line(words: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@+%".contains(c);
+    let quoted = |word: &str| match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    let program =
+        words.first().and_then(|word| Path::new(word).file_name()).map(|name| name.to_string_lossy());
+    let rest = words.iter().skip(1).map(|word| quoted(word));
+    program.map(|name| quoted(&name)).into_iter().chain(rest).collect::<Vec<_>>().join(" ")
+}
+
+fn heads(path: &Path, outcomes: &[Outcome], left_out: &mut Vec<String>) -> Result<Option<HeadSums>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let cells: HashMap<&str, Cell> = outcomes
+        .iter()
+        .filter(|outcome| outcome.status == Status::Ok)
+        .map(|outcome| (outcome.row_id.as_str(), outcome.cell()))
+        .collect();
+    let mut masses = HeadMasses::default();
+    for row in csv::rows::<AttentionRow>(path)? {
+        let row = row?;
+        if cells.contains_key(row.row_id.as_str()) && !masses.add(&row) {
+            left_out.push(format!("heads: {ATTENTION_CSV} has more rows than a page is made of"));
+            return Ok(None);
+        }
+    }
+    let sums = masses.sums(|row_id| cells.get(row_id).copied());
+    Ok((!sums.cells().is_empty()).then_some(sums))
+}
+
+/// The prompts of the first trials of every cell that there is room for.
+fn prompts(
+    path: &Path,
+    outcomes: &[Outcome],
+    left_out: &mut Vec<String>,
+) -> Result<BTreeMap<String, Vec<PromptToken>>> {
+    let mut prompts = BTreeMap::new();
+    if !path.exists() {
+        return Ok(prompts);
+    }
+    let mut ran: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.status == Status::Ok).collect();
+    ran.sort_by_key(|outcome| (outcome.trial, outcome.cell()));
+    let mut room = MOST_TOKENS;
+    let mut wanted: HashMap<&str, &Outcome> = HashMap::new();
+    for outcome in &ran {
+        let tokens = outcome.prompt_tokens.unwrap_or(MOST_TOKENS);
+        if tokens <= room {
+            room -= tokens;
+            wanted.insert(&outcome.row_id, outcome);
+        }
+    }
+    let mut read: HashMap<String, Vec<TokenRow>> = HashMap::new();
+    for row in csv::rows::<TokenRow>(path)? {
+        let row = row?;
+        let Some(outcome) = wanted.get(row.row_id.as_str()) else { continue };
+        let rows = read.entry(row.row_id.clone()).or_default();
+        if rows.len() < outcome.prompt_tokens.unwrap_or(MOST_TOKENS) {
+            rows.push(row);
+        }
+    }
+    for (row_id, rows) in read {
+        let Some(outcome) = wanted.get(row_id.as_str()) else { continue };
+        // Anything else is no prompt, but rows that somebody has put together.
+        if rows.iter().map(|row| row.position).eq(0..outcome.prompt_tokens.unwrap_or(rows.len())) {
+            prompts.insert(row_id, rows.into_iter().map(|row| token(row, outcome)).collect());
+        }
+    }
+    if wanted.len() < ran.len() {
+        left_out.push(format!(
+            "prompts of {} of {} trials, as all of them would be too much for a page; niah attend shows each",
+            ran.len() - wanted.len(),
+            ran.len()
+        ));
+    }
+    Ok(prompts)
+}
+
+fn token(row: TokenRow, outcome: &Outcome) -> PromptToken {
+    let within = |start: Option<usize>, end: Option<usize>| {
+        start.zip(end).is_some_and(|(start, end)| (start..end).contains(&row.position))
+    };
+    let finite = |mass: f64| if mass.is_finite() { mass } else { 0.0 };
+    PromptToken {
+        in_needle: within(outcome.needle_start, outcome.needle_end),
+        in_value: within(outcome.value_start, outcome.value_end),
+        mean: finite(row.mass_mean),
+        top: finite(row.mass_top_head),
+        text: printable::shortened(&row.token).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_as_a_shell_takes_it() {
+        let words = ["/a b/niah", "run", "--needle", "it's here", "-o", "out/x"].map(str::to_string);
+        assert_eq!(command_line(&words), r"niah run --needle 'it'\''s here' -o out/x");
+        assert_eq!(command_line(&[]), "");
+    }
+}
