@@ -31,6 +31,12 @@ impl SpanKind {
     pub fn is_needed(self) -> bool {
         matches!(self, Self::Target | Self::Hop(_) | Self::AnswerSource)
     }
+
+    /// Whether a text without the needle has to be without it: it tells of what is asked for.
+    #[must_use]
+    pub fn tells(self) -> bool {
+        self.is_needed() || self == Self::Stale
+    }
 }
 
 impl fmt::Display for SpanKind {
@@ -71,6 +77,8 @@ pub struct Span {
     pub value: Range<usize>,
     /// Its text.
     pub text: String,
+    /// Whether it is not in the prompt: then its tokens are those that stand in its place.
+    pub absent: bool,
 }
 
 #[cfg(test)]

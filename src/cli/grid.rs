@@ -9,11 +9,11 @@ use super::help::first;
 use super::model::{MachineArgs, ModelArgs};
 use super::values::{choice, named};
 use crate::grid::{ContextLength, DEPTH_SPACINGS, Depth, DepthSpacing};
-use crate::haystack::HAYSTACKS;
+use crate::haystack::{HAYSTACKS, ORDERS, Order};
 use crate::prompt::{SNAPS, Snap};
 use crate::score::SCORERS;
 use crate::split::{SPLITS, Split};
-use crate::task::TASKS;
+use crate::task::{CONTROLS, TASKS};
 
 /// The grid and what is asked in it.
 #[derive(Debug, Clone, Args)]
@@ -146,6 +146,21 @@ pub struct GridArgs {
         help_heading = "Task"
     )]
     pub split: Split,
+    /// Order of the haystack's sentences
+    #[arg(
+        long,
+        value_name = "ORDER",
+        value_parser = choice("order", ORDERS),
+        default_value = "text",
+        help_heading = "Task"
+    )]
+    pub haystack_order: Order,
+    /// Needles of the same form about something else, added over the whole haystack
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Task")]
+    pub distractors: usize,
+    /// A control: what do answers say without the needle, or without the haystack?
+    #[arg(long, value_name = "NAME", value_parser = named(CONTROLS), help_heading = "Task")]
+    pub control: Option<String>,
     /// Where the haystack is cut
     #[arg(
         long,
@@ -200,6 +215,16 @@ pub struct RunArgs {
     /// Compute every prompt from its first token, instead of keeping what it shares with the one before it
     #[arg(long, help_heading = "Machine")]
     pub no_prefix_sharing: bool,
+    /// Run the task with all of its controls, and print one table
+    ///
+    /// The task as it is, with distractors, in a shuffled haystack, and under every --control; each is kept
+    /// in a directory of its own.
+    #[arg(
+        long,
+        conflicts_with_all = ["control", "distractors", "haystack_order", "dry_run"],
+        help_heading = "Output"
+    )]
+    pub controls: bool,
     /// Say what the run takes, and stop
     ///
     /// Cells, tokens, time and memory of the whole plan.

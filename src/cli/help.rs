@@ -54,7 +54,7 @@ mod tests {
     use crate::export::figures::FIGURES;
     use crate::export::palette::PALETTES;
     use crate::grid::DEPTH_SPACINGS;
-    use crate::haystack::HAYSTACKS;
+    use crate::haystack::{HAYSTACKS, ORDERS};
     use crate::laboratory::{EXPERIMENTS, PARTS};
     use crate::model::kv_cache::KV_DTYPES;
     use crate::plan::CHAT_CHOICES;
@@ -63,7 +63,7 @@ mod tests {
     use crate::score::SCORERS;
     use crate::spec::{DTYPES, WINDOW_EXPANSIONS};
     use crate::split::SPLITS;
-    use crate::task::TASKS;
+    use crate::task::{CONTROLS, TASKS};
     use crate::train::data::KINDS as SEQUENCES;
     use crate::train::{LAYER_KINDS, QK_NORMS, SCHEDULES, TRAINED};
 
@@ -105,6 +105,8 @@ mod tests {
             (rows(DEPTH_SPACINGS), &["run depth_spacing"]),
             (rows(TASKS), &["run task", "prompts task", "compare task", "train task"]),
             (rows(HAYSTACKS), &["run haystack", "loss haystack", "train haystack"]),
+            (rows(CONTROLS), &["run control", "prompts control"]),
+            (rows(ORDERS), &["run haystack_order"]),
             (rows(SPLITS), &["run split", "loss split"]),
             (rows(SNAPS), &["run snap"]),
             (rows(SCORERS), &["run scorer"]),

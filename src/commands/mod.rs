@@ -4,6 +4,7 @@ pub mod attend;
 pub mod bench;
 pub mod compare;
 pub mod config_file;
+mod controls;
 pub mod demo;
 pub mod inspect;
 pub mod list;
@@ -149,6 +150,9 @@ fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
         answer: grid.answer.clone(),
         haystack: grid.haystack.clone(),
         split: grid.split,
+        haystack_order: grid.haystack_order,
+        distractors: grid.distractors,
+        control: grid.control.clone(),
         snap: grid.snap,
         apply_chat_template: model.chat.apply_chat_template,
         system_instruction: model.chat.system_instruction.clone(),

@@ -104,5 +104,6 @@ fn span(span: &Span) -> serde_json::Value {
         "tokens": [span.tokens.start, span.tokens.end],
         "value_tokens": [span.value.start, span.value.end],
         "text": span.text,
+        "absent": span.absent,
     })
 }

@@ -27,6 +27,9 @@ pub(super) const OF_PAGE: &[&str] = &["outcome", "heads"];
 /// When the plan cannot be made, when results cannot be kept, when a trial failed, or when the user stopped
 /// it.
 pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
+    if args.controls {
+        return super::controls::run(args, style);
+    }
     check(&args.form, FIGURES)?;
     let (device, threads) = prepare(&args.machine)?;
     let plan = RunPlan::resolve(settings(&args.model, &args.grid)?, &device)?;
@@ -65,5 +68,10 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
 
 /// `niah-runs/MODEL-VARIANT-TASK`; see [`crate::plan::OpenModel::file_name`].
 fn default_directory(plan: &RunPlan) -> PathBuf {
-    Path::new("niah-runs").join(format!("{}-{}", plan.model.file_name(), plan.prompts.task.name()))
+    Path::new("niah-runs").join(directory_name(plan))
+}
+
+/// `MODEL-VARIANT-TASK`.
+pub(super) fn directory_name(plan: &RunPlan) -> String {
+    format!("{}-{}", plan.model.file_name(), plan.prompts.task.name())
 }

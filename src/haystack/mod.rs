@@ -7,6 +7,7 @@ mod essays;
 pub mod noise;
 mod reading;
 pub mod sentences;
+mod shuffled;
 mod stream;
 pub mod synthetic;
 mod tokens;
@@ -14,6 +15,8 @@ mod user_text;
 
 use std::path::Path;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::hash::sha256_hex;
@@ -48,6 +51,7 @@ pub struct Haystack {
     hash: String,
     kind: Kind,
     split: Split,
+    shuffled: bool,
     notes: Vec<String>,
 }
 
@@ -81,6 +85,7 @@ impl Haystack {
             hash: sha256_hex(text),
             kind: Kind::Text(Arc::new(user_text::Text::new(text))),
             split: Split::All,
+            shuffled: false,
             notes: Vec::new(),
         }
     }
@@ -97,6 +102,7 @@ impl Haystack {
             hash: sample_hash(entry.value, Split::All),
             kind: Kind::Named(entry.value),
             split: Split::All,
+            shuffled: false,
             notes: Vec::new(),
         }
     }
@@ -126,6 +132,12 @@ impl Haystack {
         }
     }
 
+    /// The same with its sentences in another order for every trial.
+    #[must_use]
+    pub fn shuffled(self) -> Self {
+        Self { shuffled: true, ..self }
+    }
+
     /// The name or path it was asked for by.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -147,12 +159,45 @@ impl Haystack {
     /// The text of one trial.
     #[must_use]
     pub fn open(&self, seed: u64, trial: usize) -> HaystackStream {
-        HaystackStream::new(match &self.kind {
+        let stream = HaystackStream::new(match &self.kind {
             Kind::Named(open) => open(seed, trial, self.split),
             Kind::Text(text) => user_text::open(text, trial),
-        })
+        });
+        match self.shuffled {
+            true => HaystackStream::new(shuffled::open(stream, seed, trial)),
+            false => stream,
+        }
     }
 }
+
+/// The order in which a haystack's sentences stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// That of the text.
+    #[default]
+    Text,
+    /// Shuffled, so that only the words of a sentence hang together.
+    Shuffled,
+}
+
+impl Order {
+    /// Whether it is that of the text.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        *self == Self::Text
+    }
+}
+
+/// The orders, by name.
+pub const ORDERS: &[Entry<Order>] = &[
+    Entry { name: "text", about: "as the text has its sentences", value: Order::Text },
+    Entry {
+        name: "shuffled",
+        about: "sentences in an order of their own for every trial",
+        value: Order::Shuffled,
+    },
+];
 
 /// The hash of a sample tells two versions of a built-in haystack apart.
 fn sample_hash(open: Open, split: Split) -> String {
@@ -218,6 +263,24 @@ mod tests {
             assert_eq!(training.intersection(&held_out).next(), None, "{}", haystack.name());
         }
         assert!(Haystack::resolve("noise").unwrap().part(Split::HeldOut).is_err());
+    }
+
+    #[test]
+    fn a_shuffled_haystack_has_the_same_sentences_in_another_order_and_only_grows() {
+        let user = (0..900).map(|n| format!("Sentence {n} has its number.")).collect::<Vec<_>>().join(" ");
+        for plain in [Haystack::from_text(&user), Haystack::resolve("essays").unwrap()] {
+            let shuffled = plain.clone().shuffled();
+            let long = text(&shuffled, 3, 1, 150_000);
+            assert!(long.starts_with(&text(&shuffled, 3, 1, 9_000)));
+            assert_eq!(long, text(&shuffled, 3, 1, 150_000));
+            assert_ne!(long[..2000], text(&plain, 3, 1, 2000)[..2000]);
+            assert_ne!(long[..2000], text(&shuffled, 4, 1, 2000)[..2000]);
+            let words = |text: &str| {
+                text.split_whitespace().map(String::from).collect::<std::collections::BTreeSet<_>>()
+            };
+            assert_eq!(words(&long), words(&text(&plain, 3, 1, 150_000)));
+            assert_eq!(shuffled.open(0, 0).loops_within(1 << 20), plain.open(0, 0).loops_within(1 << 20));
+        }
     }
 
     #[test]

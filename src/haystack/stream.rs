@@ -54,6 +54,11 @@ impl HaystackStream {
         &self.ends
     }
 
+    /// Bytes after which the text begins again.
+    pub(super) fn period(&self) -> Option<usize> {
+        self.source.period()
+    }
+
     /// How often the text begins again within its first `bytes`.
     #[must_use]
     pub fn loops_within(&self, bytes: usize) -> usize {

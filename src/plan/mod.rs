@@ -23,12 +23,13 @@ use crate::checkpoint::{Checkpoint, Named};
 use crate::error::{Error, Result};
 use crate::grid::Grid;
 use crate::hash::sha256_hex;
-use crate::haystack::Haystack;
+use crate::haystack::{Haystack, Order};
 use crate::prefix;
 use crate::prompt::{Form, Prompt, PromptPlan, PromptSequence, Snap};
+use crate::registry;
 use crate::runner::{Labels, RunContext};
 use crate::score::{self, Scorer};
-use crate::task::Task;
+use crate::task::{CONTROLS, Task};
 use crate::tokenizer::TextTokenizer;
 use crate::trial::Trial;
 
@@ -84,6 +85,9 @@ const PROMPT_KEYS: &[&str] = &[
     "answer",
     "haystack",
     "haystack_sha256",
+    "haystack_order",
+    "distractors",
+    "control",
     "snap",
     "system_instruction",
     "scorer",
@@ -197,7 +201,12 @@ impl RunPlan {
         let scorer = score::named(&settings.scorer)?;
         let haystack = match (task.listing(), settings.haystack.as_deref()) {
             (None, name) => {
-                Haystack::resolve(name.unwrap_or(task.default_haystack()))?.part(settings.split)?
+                let name = name.unwrap_or(task.default_haystack());
+                let haystack = Haystack::resolve(name)?.part(settings.split)?;
+                match settings.haystack_order {
+                    Order::Text => haystack,
+                    Order::Shuffled => haystack.shuffled(),
+                }
             }
             (Some(_), None) => Haystack::none(),
             (Some(_), Some(name)) => {
@@ -205,6 +214,10 @@ impl RunPlan {
                 return Err(Error::invalid("haystack", name, expected));
             }
         };
+        if task.listing().is_some() && settings.haystack_order == Order::Shuffled {
+            let expected = format!("no such flag: task {} has no haystack", task.name());
+            return Err(Error::invalid("haystack order", "shuffled", expected));
+        }
         if task.listing().is_some() && settings.snap == Snap::None {
             let expected = format!("no such flag: task {} writes whole lines, as many as fit", task.name());
             return Err(Error::invalid("snap", "none", expected));
@@ -219,6 +232,10 @@ impl RunPlan {
         let (form, chat_template_hash) = form(&settings, &tokenizer)?;
         let mut prompt_warnings = haystack.notes().to_vec();
         prompt_warnings.extend(one_row);
+        if let Some(name) = &settings.control {
+            let control = registry::find("control", CONTROLS, name)?.value;
+            prompt_warnings.extend(control.meaning().map(|meaning| format!("control {name}: {meaning}")));
+        }
         prompt_warnings.extend(scoring::warnings(&settings, task.as_ref(), scorer.as_ref())?);
         prompt_warnings.extend_from_slice(tokenizer.notes());
         let prompts =
@@ -269,6 +286,15 @@ impl RunPlan {
         // The hash of a haystack tells its parts apart; a text without one has values alone.
         if !settings.split.is_all() {
             pairs.insert("split".to_string(), json!(settings.split));
+        }
+        if !settings.haystack_order.is_text() {
+            pairs.insert("haystack_order".to_string(), json!(settings.haystack_order));
+        }
+        if settings.distractors > 0 {
+            pairs.insert("distractors".to_string(), json!(settings.distractors));
+        }
+        if let Some(control) = &settings.control {
+            pairs.insert("control".to_string(), json!(control));
         }
         pairs.extend(of_some_models);
         Ok(Identity(pairs))

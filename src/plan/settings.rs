@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::ModelChoice;
 use crate::error::{Error, Result};
 use crate::grid::Grid;
+use crate::haystack::Order;
 use crate::prompt::Snap;
 use crate::registry::{self, Entry};
 use crate::split::Split;
-use crate::task::{Custom, OfSplit, TASKS, Task};
+use crate::task::{Controlled, Custom, Distracted, OfSplit, TASKS, Task};
 
 /// Everything a user decides about a run that its results depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +37,15 @@ pub struct Settings {
     /// Which part of the haystack's text and of the needles' values is drawn from.
     #[serde(default, skip_serializing_if = "Split::is_all")]
     pub split: Split,
+    /// The order of the haystack's sentences.
+    #[serde(default, skip_serializing_if = "Order::is_text")]
+    pub haystack_order: Order,
+    /// Needles of the same form about something else that are added.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    pub distractors: usize,
+    /// The control that the task is under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<String>,
     /// Where the haystack is cut.
     pub snap: Snap,
     /// Whether prompts are conversations.
@@ -62,6 +72,9 @@ impl Default for Settings {
             answer: None,
             haystack: None,
             split: Split::All,
+            haystack_order: Order::Text,
+            distractors: 0,
+            control: None,
             snap: Snap::Sentence,
             apply_chat_template: ChatChoice::Auto,
             system_instruction: None,
@@ -94,6 +107,10 @@ pub const CHAT_CHOICES: &[Entry<ChatChoice>] = &[
     Entry { name: "never", about: "plain text to complete", value: ChatChoice::Never },
 ];
 
+fn is_none_of_them(count: &usize) -> bool {
+    *count == 0
+}
+
 /// Prompts of a run, at most: what a machine gets through in years.
 const MOST_PROMPTS: usize = 10_000_000;
 
@@ -102,6 +119,15 @@ impl Settings {
     #[must_use]
     pub fn task_name(&self) -> &str {
         if self.needle.is_some() { "custom" } else { &self.task }
+    }
+
+    /// What the task is changed by, for titles: its distractors, a shuffled haystack, its control.
+    #[must_use]
+    pub fn variations(&self) -> String {
+        let distractors = (self.distractors > 0).then(|| format!(" with {} distractors", self.distractors));
+        let shuffled = (!self.haystack_order.is_text()).then(|| " in a shuffled haystack".to_string());
+        let control = self.control.as_ref().map(|control| format!(", control {control}"));
+        [distractors, shuffled, control].into_iter().flatten().collect()
     }
 
     /// The same with the scorer of this name, or else the task's own.
@@ -116,20 +142,31 @@ impl Settings {
         Ok(Self { scorer, ..self })
     }
 
-    /// The task: a preset, or the user's own needle.
+    /// The task: a preset, or the user's own needle; with its distractors and under its control.
     ///
     /// # Errors
-    /// When the preset is unknown, or a needle comes without question and answer.
+    /// When the preset or the control is unknown, a needle comes without question and answer, or the task can
+    /// have no distractors or not be under the control.
     pub fn make_task(&self) -> Result<Box<dyn Task>> {
-        match (&self.needle, &self.question, &self.answer) {
+        let distracted = |task: Box<dyn Task>| -> Result<Box<dyn Task>> {
+            match self.distractors {
+                0 => Ok(task),
+                count => Ok(Box::new(Distracted::new(task, count)?)),
+            }
+        };
+        let task: Box<dyn Task> = match (&self.needle, &self.question, &self.answer) {
             (None, None, None) => {
-                let task = (registry::find("task", TASKS, &self.task)?.value)();
-                Ok(if self.split.is_all() { task } else { Box::new(OfSplit::new(task, self.split)) })
+                let task = distracted((registry::find("task", TASKS, &self.task)?.value)())?;
+                if self.split.is_all() { task } else { Box::new(OfSplit::new(task, self.split)) }
             }
             (needle, question, answer) => {
                 let needle = needle.as_deref().unwrap_or_default();
-                Ok(Box::new(Custom::new(needle, question.as_deref(), answer.as_deref())?))
+                distracted(Box::new(Custom::new(needle, question.as_deref(), answer.as_deref())?))?
             }
+        };
+        match &self.control {
+            None => Ok(task),
+            Some(control) => Ok(Box::new(Controlled::new(task, control)?)),
         }
     }
 

@@ -19,13 +19,18 @@ pub(super) fn collision(question: &Question, layout: &Layout) -> Option<String> 
     }
     let targets = layout.spans.iter().filter(|span| span.kind == SpanKind::Target);
     let answers: BTreeSet<&str> = targets
-        .map(|span| &layout.text[span.value.clone()])
+        .map(|span| &span.planted[span.planted_value.clone()])
         .chain(question.expected.iter().map(String::as_str))
         .filter(|answer| !answer.is_empty())
         .collect();
     let prompt = &layout.text[..layout.answer];
     answers.into_iter().find_map(|answer| {
-        let inserted: usize = layout.spans.iter().map(|span| occurrences(&span.planted, answer).len()).sum();
+        let inserted: usize = layout
+            .spans
+            .iter()
+            .filter(|span| !span.absent)
+            .map(|span| occurrences(&span.planted, answer).len())
+            .sum();
         let places = occurrences(prompt, answer);
         let inside =
             |range: &Range<usize>, place: &Range<usize>| range.start <= place.start && place.end <= range.end;

@@ -75,7 +75,7 @@ impl Builder<'_> {
         // gap.
         let (mut fits, mut too_many) = (0, usize::MAX);
         let mut aim = target - minimum;
-        while self.length(&best.1) < target {
+        while self.length(&best.1) < target && !self.question.alone {
             let cut = self.cut(aim)?;
             let count = self.haystack.count(cut);
             if count <= fits || count >= too_many {
@@ -96,7 +96,7 @@ impl Builder<'_> {
                 best = (Cut::at(cut), draft);
             }
         }
-        if self.snap == Snap::None && self.length(&best.1) < target {
+        if self.snap == Snap::None && !self.question.alone && self.length(&best.1) < target {
             best = self.exact_neighbour(best, target)?;
         }
         Ok(best)

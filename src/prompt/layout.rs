@@ -73,6 +73,10 @@ pub(super) struct LaidSpan {
     pub(super) value: Range<usize>,
     /// What was planted, outer white space included.
     pub(super) planted: String,
+    /// The bytes of the value in it.
+    pub(super) planted_value: Range<usize>,
+    /// Whether it was left out; its bytes are then where it would have stood, and none.
+    pub(super) absent: bool,
 }
 
 /// The part of a prompt that is read for the answer.
@@ -157,8 +161,13 @@ fn hide(text: &mut String, question: &Question, haystack: &str, positions: &[usi
     for (piece, &at) in planted {
         pieces.push(push_apart(text, region, &haystack[from..at]));
         from = at;
-        let (bytes, value) = push_needle(text, region, &piece.needle);
-        spans.push(LaidSpan { kind: piece.kind, bytes, value, planted: piece.needle.text().to_string() });
+        let absent = question.without_needles && piece.kind.tells();
+        let (bytes, value) = match absent {
+            true => (text.len()..text.len(), text.len()..text.len()),
+            false => push_needle(text, region, &piece.needle),
+        };
+        let (planted, planted_value) = (piece.needle.text().to_string(), piece.needle.value_range());
+        spans.push(LaidSpan { kind: piece.kind, bytes, value, planted, planted_value, absent });
     }
     pieces.push(push_apart(text, region, &haystack[from..]));
     Body { pieces, spans }
@@ -170,20 +179,52 @@ fn list(text: &mut String, listed: &Listed) -> Body {
     let (mut pieces, mut spans) = (Vec::new(), Vec::new());
     let mut from = text.len();
     text.push_str(&listed.head);
-    for (number, item) in listed.items.iter().enumerate() {
-        if number > 0 {
+    let question = &listed.question;
+    let mut items: Vec<_> = listed.items.iter().collect();
+    if question.alone {
+        items.retain(|item| item.mark.is_some());
+    }
+    let mut first = true;
+    for (number, item) in items.iter().enumerate() {
+        let absent = question.without_needles && item.mark.as_ref().is_some_and(|mark| mark.kind.tells());
+        if !first && !absent {
             text.push_str(listed.between);
         }
+        first &= absent;
         let start = text.len();
+        if let Some(mark) = item.mark.as_ref().filter(|_| absent) {
+            pieces.push(from.min(start)..start);
+            from = start;
+            let planted = item.text[mark.bytes.clone()].to_string();
+            let planted_value = mark.value.start - mark.bytes.start..mark.value.end - mark.bytes.start;
+            let nothing = start..start;
+            spans.push(LaidSpan {
+                kind: mark.kind,
+                bytes: nothing.clone(),
+                value: nothing,
+                planted,
+                planted_value,
+                absent,
+            });
+            continue;
+        }
         text.push_str(&item.text);
         if let Some(mark) = &item.mark {
             let at = |bytes: &Range<usize>| start + bytes.start..start + bytes.end;
             let bytes = at(&mark.bytes);
             pieces.push(from..bytes.start);
-            let ends = mark.bytes.end == item.text.len() && number + 1 < listed.items.len();
+            let ends = mark.bytes.end == item.text.len() && number + 1 < items.len();
             from = bytes.end + if ends { listed.between.len() } else { 0 };
             let planted = item.text[mark.bytes.clone()].to_string();
-            spans.push(LaidSpan { kind: mark.kind, bytes, value: at(&mark.value), planted });
+            let planted_value = mark.value.start - mark.bytes.start..mark.value.end - mark.bytes.start;
+            spans.push(LaidSpan {
+                kind: mark.kind,
+                bytes,
+                value: at(&mark.value),
+                planted,
+                planted_value,
+                absent,
+            });
         }
     }
     text.push_str(&listed.tail);

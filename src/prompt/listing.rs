@@ -18,7 +18,7 @@ pub(super) fn build(
     let target = trial.cell.context_length.0;
     let of = |items: usize| -> Result<(Listed, Draft)> {
         let request = ListingRequest { items, trial: *trial, split: listing.split };
-        let listed = (listing.write)(&request)?;
+        let listed = listing.text(&request)?;
         let draft = Draft::new(lay_out_listing(frame, &listed), tokenizer)?;
         Ok((listed, draft))
     };
@@ -33,7 +33,7 @@ pub(super) fn build(
     // `fits` items are known to fit and `too_many` not to, so every turn narrows the gap; items are about
     // equally long.
     let (mut fits, mut too_many) = (fewest, usize::MAX);
-    while fits + 1 < too_many {
+    while fits + 1 < too_many && !best.0.question.alone {
         let length = best.1.length(answer_budget);
         let per_item = (length as f64 / fits as f64).max(1.0);
         let aim = fits + ((target - length) as f64 / per_item) as usize;
@@ -49,7 +49,7 @@ pub(super) fn build(
     if let Some(collision) = checks::collision(&listed.question, &draft.layout) {
         return Err(prompt_error(trial, collision));
     }
-    let unmarked = listed.items.iter().filter(|item| item.mark.is_none());
+    let unmarked = listed.items.iter().filter(|item| item.mark.is_none() && !listed.question.alone);
     let text: String = unmarked.flat_map(|item| [item.text.as_str(), listed.between]).collect();
     draft.finish(trial, tokenizer, &listed.question, answer_budget, HaystackUse { loops: 0, text: &text })
 }

@@ -288,6 +288,24 @@ impl Draft {
         self.encoded.spans[self.answer..].partition_point(|span| span.end <= byte)
     }
 
+    /// The tokens of the haystack where a span that was left out would stand, and its value: as many as it
+    /// has, from its place on or, near the end, up to it.
+    fn in_place_of(
+        &self,
+        laid: &LaidSpan,
+        haystack: &Range<usize>,
+        tokenizer: &dyn Tokenize,
+    ) -> Result<(Range<usize>, Range<usize>)> {
+        let planted = tokenizer.encode(&laid.planted)?.spans;
+        let length = planted.len().min(haystack.len());
+        let place = self.token_range(&(laid.bytes.start..laid.bytes.start + 1)).start;
+        let start = place.clamp(haystack.start, haystack.end - length);
+        let value = planted.partition_point(|span| span.end <= laid.planted_value.start)
+            ..planted.partition_point(|span| span.start < laid.planted_value.end);
+        let within = |at: usize| start + at.min(length);
+        Ok((start..start + length, within(value.start)..within(value.end)))
+    }
+
     /// Turns it into a prompt, once every check has passed.
     fn finish(
         self,
@@ -299,20 +317,22 @@ impl Draft {
     ) -> Result<Prompt> {
         checks::special_tokens(&self, tokenizer).map_err(|problem| prompt_error(trial, problem))?;
         let layout = &self.layout;
-        let span = |laid: &LaidSpan| Span {
-            kind: laid.kind,
-            tokens: self.token_range(&laid.bytes),
-            value: self.token_range(&laid.value),
-            text: laid.planted.clone(),
+        let haystack = self.token_range(&layout.haystack);
+        let span = |laid: &LaidSpan| {
+            let (tokens, value) = match laid.absent {
+                true => self.in_place_of(laid, &haystack, tokenizer)?,
+                false => (self.token_range(&laid.bytes), self.token_range(&laid.value)),
+            };
+            let LaidSpan { kind, absent, .. } = *laid;
+            Ok(Span { kind, tokens, value, text: laid.planted.clone(), absent })
         };
-        let spans: Vec<Span> = layout.spans.iter().map(span).collect();
+        let spans: Vec<Span> = layout.spans.iter().map(span).collect::<Result<_>>()?;
         let is_target = |span: &&Span| span.kind == SpanKind::Target;
         let is_step = |span: &&Span| matches!(span.kind, SpanKind::Hop(_));
         let needles: Vec<&Span> = match spans.iter().any(|span| is_target(&span)) {
             true => spans.iter().filter(is_target).collect(),
             false => spans.iter().filter(is_step).collect(),
         };
-        let haystack = self.token_range(&layout.haystack);
         let (before_answer, answer_tokens) = self.encoded.ids.split_at(self.answer);
         let tokens: Vec<u32> = self.bos.into_iter().chain(before_answer.iter().copied()).collect();
         let special = |id: &&u32| tokenizer.special_ids().contains(id) || tokenizer.bos() == Some(**id);

@@ -66,6 +66,7 @@ pub const KINDS: &[&str] = &[
     "speed",
     "prompt",
     "checkpoint",
+    "controls",
 ];
 
 impl Data {

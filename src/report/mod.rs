@@ -8,6 +8,7 @@ pub mod attention;
 pub mod bound;
 pub mod compared;
 pub mod comparison;
+pub mod controls;
 pub mod data;
 pub mod document;
 pub mod head_sums;

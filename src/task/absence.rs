@@ -33,8 +33,12 @@ impl Task for Absence {
         nothing_to_hide(NAME)
     }
 
+    fn hides(&self) -> bool {
+        false
+    }
+
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "lines", fewest: GONE + 2, split: Split::All, write })
+        Some(Listing { items: "lines", fewest: GONE + 2, split: Split::All, control: None, write })
     }
 }
 

@@ -1,47 +1,100 @@
 //! A task among distractors: further needles of its own form, about something else, that are not asked for.
 
+use super::split::draw_until;
 use super::{Listing, Piece, Question, Task};
 use crate::error::Error;
+use crate::needle::Needle;
 use crate::rng::Rng;
 use crate::span::SpanKind;
+use crate::split::Split;
 
 /// Draws, at most, until a question about something else comes.
 const DRAWS: usize = 1000;
 
 /// The questions of a task, each with `count` distractors.
-pub(super) struct Distracted {
-    name: &'static str,
+pub struct Distracted {
+    /// The name of a preset of its own.
+    name: Option<&'static str>,
     task: Box<dyn Task>,
     count: usize,
 }
 
 impl Distracted {
-    pub(super) fn new(name: &'static str, task: Box<dyn Task>, count: usize) -> Self {
-        Self { name, task, count }
+    /// Adds `count` distractors to every question of `task`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when it writes its text itself.
+    pub fn new(task: Box<dyn Task>, count: usize) -> Result<Self, Error> {
+        if task.listing().is_some() {
+            let expected = format!("none: task {} hides nothing in a haystack", task.name());
+            return Err(Error::invalid("distractors", count, expected));
+        }
+        Ok(Self { name: None, task, count })
     }
 
-    /// A question about something else with other values.
-    fn other(&self, rng: &mut Rng, drawn: &[Question]) -> Result<Question, Error> {
+    /// A preset of its own.
+    pub(super) fn preset(name: &'static str, task: Box<dyn Task>, count: usize) -> Self {
+        Self { name: Some(name), task, count }
+    }
+
+    /// A question with its distractors; `draw` gives a question without.
+    fn distracted(
+        &self,
+        rng: &mut Rng,
+        mut draw: impl FnMut(&mut Rng) -> Result<Question, Error>,
+    ) -> Result<Question, Error> {
+        let mut drawn = vec![draw(rng)?];
+        for _ in 0..self.count {
+            drawn.push(self.other(rng, &drawn, &mut draw)?);
+        }
+        let others = drawn[1..].iter().flat_map(|other| other.targets().next()).cloned();
+        let distractors: Vec<_> = others.map(|needle| Piece::spread(needle, SpanKind::Distractor)).collect();
+        let mut question = drawn.swap_remove(0);
+        question.pieces.extend(distractors);
+        Ok(question)
+    }
+
+    /// A question about something else with other values, whose needle says something else.
+    fn other(
+        &self,
+        rng: &mut Rng,
+        drawn: &[Question],
+        draw: &mut impl FnMut(&mut Rng) -> Result<Question, Error>,
+    ) -> Result<Question, Error> {
         let values = |question: &Question| {
             question.targets().map(|needle| needle.value().to_string()).collect::<Vec<_>>()
         };
+        // What a needle says, whatever the value.
+        let said = |needle: &Needle| {
+            let place = needle.value_range();
+            format!("{}{}", &needle.text()[..place.start], &needle.text()[place.end..])
+        };
         for _ in 0..DRAWS {
-            let other = self.task.draw(rng)?;
-            if drawn.iter().all(|one| one.question != other.question && values(one) != values(&other)) {
+            let other = draw(rng)?;
+            let differs = |one: &Question| {
+                let apart = values(&other).iter().all(|value| !values(one).contains(value));
+                let first = other.targets().next().map(said);
+                one.question != other.question && apart && one.targets().all(|own| Some(said(own)) != first)
+            };
+            if drawn.iter().all(differs) {
                 return Ok(other);
             }
         }
-        Err(Error::invalid("task", self.name, "a task that asks about many things"))
+        Err(Error::invalid("task", self.name(), "a task that asks about many things, to have `distractors`"))
     }
 }
 
 impl Task for Distracted {
     fn name(&self) -> &'static str {
-        self.name
+        self.name.unwrap_or(self.task.name())
     }
 
     fn default_haystack(&self) -> &'static str {
         self.task.default_haystack()
+    }
+
+    fn default_scorer(&self) -> &'static str {
+        self.task.default_scorer()
     }
 
     fn answer_budget(&self) -> usize {
@@ -53,15 +106,15 @@ impl Task for Distracted {
     }
 
     fn draw(&self, rng: &mut Rng) -> Result<Question, Error> {
-        let mut drawn = vec![self.task.draw(rng)?];
-        for _ in 0..self.count {
-            drawn.push(self.other(rng, &drawn)?);
+        self.distracted(rng, |rng| self.task.draw(rng))
+    }
+
+    fn draw_of(&self, rng: &mut Rng, split: Split) -> Result<Question, Error> {
+        match self.name {
+            // As its prompts have been drawn from the first.
+            Some(name) => draw_until(name, split, || self.draw(rng)),
+            None => self.distracted(rng, |rng| self.task.draw_of(rng, split)),
         }
-        let others = drawn[1..].iter().flat_map(Question::targets).cloned();
-        let distractors: Vec<_> = others.map(|needle| Piece::spread(needle, SpanKind::Distractor)).collect();
-        let mut question = drawn.swap_remove(0);
-        question.pieces.extend(distractors);
-        Ok(question)
     }
 
     fn purpose(&self) -> String {

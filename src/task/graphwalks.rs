@@ -51,7 +51,7 @@ impl Task for GraphWalks {
     }
 
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "edges", fewest: 12, split: Split::All, write: self.write })
+        Some(Listing { items: "edges", fewest: 12, split: Split::All, control: None, write: self.write })
     }
 
     fn without_depth(&self) -> Option<&'static str> {

@@ -38,7 +38,7 @@ impl Task for KeyValues {
     }
 
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "entries", fewest: 2, split: Split::All, write: self.write })
+        Some(Listing { items: "entries", fewest: 2, split: Split::All, control: None, write: self.write })
     }
 }
 

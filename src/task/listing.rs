@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Question;
+use super::{Control, Question};
 use crate::error::Error;
 use crate::needle::Needle;
 use crate::rng::Rng;
@@ -19,8 +19,24 @@ pub struct Listing {
     pub fewest: usize,
     /// The part that values are drawn from.
     pub split: Split,
+    /// The control under which its texts stand.
+    pub control: Option<Control>,
     /// Writes a text.
     pub write: fn(&ListingRequest) -> Result<Listed, Error>,
+}
+
+impl Listing {
+    /// The text, under the control.
+    ///
+    /// # Errors
+    /// Those of the task.
+    pub fn text(&self, request: &ListingRequest) -> Result<Listed, Error> {
+        let mut listed = (self.write)(request)?;
+        if let Some(control) = self.control {
+            control.apply(&mut listed.question);
+        }
+        Ok(listed)
+    }
 }
 
 /// Which text is to be written.

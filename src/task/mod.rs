@@ -3,6 +3,7 @@
 mod abcdigits;
 mod absence;
 mod associative;
+mod control;
 mod custom;
 mod distracted;
 mod gkamradt;
@@ -27,7 +28,9 @@ use crate::registry::Entry;
 use crate::rng::Rng;
 use crate::split::Split;
 
+pub use control::{CONTROLS, Control, Controlled, NONE};
 pub use custom::Custom;
+pub use distracted::Distracted;
 pub use listing::{Item, Listed, Listing, ListingRequest, Mark};
 pub use question::{Breaks, Piece, Place, Question, Wording};
 pub use split::OfSplit;
@@ -45,7 +48,7 @@ pub const TASKS: &[Entry<MakeTask>] = &[
     Entry {
         name: "magic-multikey",
         about: "the same among the numbers of three other cities",
-        value: || Box::new(distracted::Distracted::new("magic-multikey", Box::new(magic::Magic), 3)),
+        value: || Box::new(Distracted::preset("magic-multikey", Box::new(magic::Magic), 3)),
     },
     Entry {
         name: "gkamradt",
@@ -239,6 +242,12 @@ pub trait Task: Send + Sync {
     /// What the generator of its questions is called: tasks of other names draw apart from each other.
     fn purpose(&self) -> String {
         format!("question {}", self.name())
+    }
+
+    /// Whether what is asked for stands in places of its own, without which there is no answer: controls leave
+    /// it out.
+    fn hides(&self) -> bool {
+        self.without_depth().is_none()
     }
 
     /// Why the depth of a cell makes no difference to it, when it makes none.

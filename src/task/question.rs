@@ -28,6 +28,10 @@ pub struct Question {
     pub wording: Wording,
     /// Whether the prompt may say them elsewhere than in its spans, as where words are counted or copied.
     pub said_elsewhere: bool,
+    /// Whether what is planted stands alone, without a haystack.
+    pub alone: bool,
+    /// Whether what the answer needs is left out; its spans are then where it would have stood.
+    pub without_needles: bool,
 }
 
 impl Question {

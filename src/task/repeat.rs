@@ -29,8 +29,12 @@ impl Task for Repeat {
         nothing_to_hide(NAME)
     }
 
+    fn hides(&self) -> bool {
+        false
+    }
+
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "words", fewest: 5, split: Split::All, write })
+        Some(Listing { items: "words", fewest: 5, split: Split::All, control: None, write })
     }
 }
 

@@ -54,8 +54,12 @@ impl Task for Rounds {
         nothing_to_hide(NAME)
     }
 
+    fn hides(&self) -> bool {
+        false
+    }
+
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "requests", fewest: SAME.len(), split: Split::All, write })
+        Some(Listing { items: "requests", fewest: SAME.len(), split: Split::All, control: None, write })
     }
 }
 

@@ -47,6 +47,10 @@ impl Task for OfSplit {
         self.task.draw_of(rng, self.split)
     }
 
+    fn hides(&self) -> bool {
+        self.task.hides()
+    }
+
     fn purpose(&self) -> String {
         self.task.purpose()
     }

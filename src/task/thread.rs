@@ -43,7 +43,7 @@ impl Task for Thread {
     }
 
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "entries", fewest: STEPS, split: Split::All, write: self.write })
+        Some(Listing { items: "entries", fewest: STEPS, split: Split::All, control: None, write: self.write })
     }
 }
 

@@ -41,7 +41,13 @@ impl Task for Updates {
     }
 
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "updates of each key", fewest: 2, split: Split::All, write: self.write })
+        Some(Listing {
+            items: "updates of each key",
+            fewest: 2,
+            split: Split::All,
+            control: None,
+            write: self.write,
+        })
     }
 
     fn without_depth(&self) -> Option<&'static str> {

@@ -75,6 +75,7 @@ fn the_json_of_every_report_holds_what_the_schema_names() {
         &["bench", "-m=tiny", "--context-lengths=32", "--max-new-tokens=1", "--repeats=1"],
         &["attend", "out"],
         &["inspect", "tiny"],
+        &["run", "-m=tiny", "--context-lengths=1200", "--depths=50", "--controls", "-o=controls"],
     ] {
         let text = bench.stdout(&[arguments, &["--output-format=json"]].concat());
         let report: Map<String, Value> = serde_json::from_str(&text).unwrap();

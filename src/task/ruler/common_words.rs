@@ -50,7 +50,13 @@ impl Task for CommonWords {
     }
 
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "different words", fewest: COMMON + 1, split: Split::All, write })
+        Some(Listing {
+            items: "different words",
+            fewest: COMMON + 1,
+            split: Split::All,
+            control: None,
+            write,
+        })
     }
 
     fn without_depth(&self) -> Option<&'static str> {

@@ -47,7 +47,7 @@ impl Task for FrequentWords {
     }
 
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "words", fewest: FEWEST, split: Split::All, write })
+        Some(Listing { items: "words", fewest: FEWEST, split: Split::All, control: None, write })
     }
 
     fn without_depth(&self) -> Option<&'static str> {

@@ -170,7 +170,7 @@ impl Task for Lines {
     }
 
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "lines", fewest: 1, split: Split::All, write: self.write })
+        Some(Listing { items: "lines", fewest: 1, split: Split::All, control: None, write: self.write })
     }
 }
 

@@ -36,7 +36,7 @@ impl Task for Tracking {
     }
 
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "lines", fewest: VARIABLES, split: Split::All, write })
+        Some(Listing { items: "lines", fewest: VARIABLES, split: Split::All, control: None, write })
     }
 }
 

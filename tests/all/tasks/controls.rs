@@ -1,0 +1,166 @@
+//! Controls and distractors, on every task that can have them.
+
+use std::collections::BTreeSet;
+
+use niah::prompt::{Form, Prompt};
+use niah::span::SpanKind;
+use niah::standing::stands_free;
+use niah::task::{CONTROLS, Controlled, Distracted, NONE};
+use niah::tokenizer::Tokenize;
+
+use super::{build, chat, enough, entries, plan, plan_of, task, trial};
+use crate::common::bench::Bench;
+use crate::toys::{self, Toy};
+
+/// The prompt of a task under a control, in both forms.
+fn under(name: &str, control: &str, toy: &Toy, depth: f64) -> Vec<Prompt> {
+    let forms = [Form::Completion, chat()];
+    let of = |form| {
+        let task = Controlled::new(task(name), control).unwrap();
+        build(&plan_of(Box::new(task), form), &trial(enough(toy), depth, 0, 7), toy)
+    };
+    forms.map(of).to_vec()
+}
+
+fn hiding() -> impl Iterator<Item = &'static str> {
+    entries().filter(|entry| (entry.value)().hides()).map(|entry| entry.name)
+}
+
+#[test]
+fn a_prompt_without_its_needle_does_not_hold_the_answer_and_knows_where_it_would_have_stood() {
+    for name in hiding() {
+        for toy in [toys::words(), toys::merging()] {
+            for depth in [0.0, 50.0, 100.0] {
+                for prompt in under(name, "no-needle", &toy, depth) {
+                    for expected in &prompt.expected {
+                        assert!(!stands_free(&prompt.text, expected), "{name}: {expected}");
+                    }
+                    let (absent, there): (Vec<_>, Vec<_>) = prompt.spans.iter().partition(|span| span.absent);
+                    assert!(!absent.is_empty() && there.iter().all(|span| !span.kind.tells()), "{name}");
+                    assert_eq!(prompt.needles.len(), prompt.values.len());
+                    for span in absent {
+                        assert!(!prompt.text.contains(span.text.trim()), "{name}: {}", span.text);
+                        let planted = toy.encode(&span.text).unwrap().ids.len();
+                        assert!(span.tokens.len().abs_diff(planted) <= 1, "{name}: {:?}", span.tokens);
+                        assert!(span.tokens.start >= prompt.haystack.start, "{name}");
+                        assert!(span.tokens.end <= prompt.haystack.end && !span.value.is_empty(), "{name}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn where_a_needle_would_have_stood_is_where_it_stands() {
+    for name in ["magic", "kv-phonebook", "ruler-niah-single-1"] {
+        let toy = toys::words();
+        for depth in [0.0, 40.0, 100.0] {
+            let with = build(&plan(name, Form::Completion), &trial(1500, depth, 0, 7), &toy);
+            let task = Controlled::new(task(name), "no-needle").unwrap();
+            let without = build(&plan_of(Box::new(task), Form::Completion), &trial(1500, depth, 0, 7), &toy);
+            let (there, absent) = (&with.needles[0], &without.needles[0]);
+            let before = without.haystack.end - without.haystack.start - there.len();
+            assert_eq!(absent.start, there.start.min(without.haystack.start + before), "{name} {depth}");
+        }
+    }
+}
+
+#[test]
+fn a_needle_alone_has_no_haystack() {
+    for name in hiding() {
+        let toy = toys::words();
+        for prompt in under(name, "needle-only", &toy, 50.0) {
+            let mut rest = toy.decode(&prompt.tokens[prompt.haystack.clone()]).unwrap();
+            for span in &prompt.spans {
+                assert!(!span.absent && rest.contains(span.text.trim()), "{name}: {rest}");
+                rest = rest.replacen(span.text.trim(), "", 1);
+            }
+            assert!(rest.chars().all(|c| c.is_whitespace() || "{},\n".contains(c)), "{name}: {rest:?}");
+        }
+    }
+}
+
+#[test]
+fn a_prompt_may_allow_none_and_is_right_to_where_there_is_no_needle() {
+    for name in hiding() {
+        let toy = toys::words();
+        for control in ["none", "none-no-needle"] {
+            for prompt in under(name, control, &toy, 50.0) {
+                assert!(
+                    prompt.text.contains("If the text does not say it, answer none."),
+                    "{name} {}",
+                    prompt.text
+                );
+                assert_eq!(prompt.expected == [NONE], control == "none-no-needle", "{name}");
+                assert_eq!(
+                    prompt.spans.iter().any(|span| span.absent),
+                    control == "none-no-needle",
+                    "{name}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_asks_for_its_whole_text_is_under_no_control() {
+    let mut refused = 0;
+    for entry in entries().filter(|entry| !(entry.value)().hides()) {
+        for control in CONTROLS {
+            let Err(error) = Controlled::new(task(entry.name), control.name) else {
+                panic!("{}", entry.name)
+            };
+            let message = error.to_string();
+            assert!(message.starts_with("control: ") && message.contains(entry.name), "{message}");
+        }
+        refused += 1;
+    }
+    assert!(refused >= 6 && hiding().count() > 15);
+    assert!(Controlled::new(task("magic"), "no-needles").is_err());
+}
+
+#[test]
+fn distractors_are_added_about_something_else() {
+    for name in ["magic", "multi", "associative", "passkey", "ruler-niah-single-2", "ruler-niah-multivalue"] {
+        let toy = toys::words();
+        let with = |count| Distracted::new(task(name), count);
+        if name == "passkey" {
+            // It always asks the same, so nothing else of its form can be asked.
+            let drawn = niah::task::Task::draw(&with(1).unwrap(), &mut niah::rng::Rng::new(1));
+            assert!(drawn.unwrap_err().to_string().contains("`distractors`"));
+            continue;
+        }
+        let plan = plan_of(Box::new(with(5).unwrap()), Form::Completion);
+        for seed in 0..20 {
+            let prompt = build(&plan, &trial(2000, 50.0, 0, seed), &toy);
+            let of = |kind| prompt.spans.iter().filter(move |span| span.kind == kind);
+            assert_eq!(of(SpanKind::Distractor).count(), 5, "{name}");
+            let texts: BTreeSet<_> = prompt.spans.iter().map(|span| &span.text).collect();
+            assert_eq!(texts.len(), prompt.spans.len(), "{name}");
+            for distractor in of(SpanKind::Distractor) {
+                assert!(!prompt.expected.iter().any(|value| stands_free(&distractor.text, value)), "{name}");
+            }
+        }
+    }
+    assert!(Distracted::new(task("kv"), 2).is_err());
+}
+
+#[test]
+fn a_run_with_its_controls_prints_one_table_and_keeps_each_in_its_directory() {
+    let bench = Bench::new();
+    let flags = ["--context-lengths=1200", "--depths=50", "--trials=2", "--controls", "-o", "c"];
+    let table = bench.stdout(&[&["run", "--model", "tiny"], &flags[..]].concat());
+    for name in ["task", "distractors", "shuffled", "no-needle", "needle-only", "none", "none-no-needle"] {
+        assert!(table.lines().any(|line| line.contains(name)), "{name} in {table}");
+        assert!(bench.path(&format!("c/{name}/results.csv")).exists(), "{name}");
+    }
+    assert!(table.contains("false answers") && table.contains("needle mass"), "{table}");
+    let again = bench.stdout(&[&["run", "--model", "tiny"], &flags[..]].concat());
+    assert_eq!(again, table);
+    let csv = bench.stdout(&[&["run", "--model", "tiny"], &flags[..], &["--output-format=csv"]].concat());
+    assert!(csv.starts_with("control,n,n_error,accuracy,ci_low,ci_high,false_answers,needle_mass_top_mean"));
+    let listing = ["run", "--model", "tiny", "--task=kv-phonebook", "--context-lengths=1200", "--depths=50"];
+    let table = bench.stdout(&[&listing[..], &["--controls", "-o", "kv"]].concat());
+    assert!(table.contains("shuffled is left out") && table.contains("distractors is left out"), "{table}");
+}
