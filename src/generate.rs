@@ -31,6 +31,8 @@ pub struct Request<'a> {
     pub end_tokens: &'a [u32],
     /// Sets of prompt positions whose attention mass is measured.
     pub spans: &'a [Span],
+    /// Tokens of the answer with which its items begin: masses are kept at the query of each.
+    pub items: &'a [usize],
     /// A head whose full row is kept.
     pub chosen_head: Option<(usize, usize)>,
 }
@@ -157,6 +159,7 @@ impl LanguageModel for DecoderModel {
         let mut probe = AttentionProbe::new(ProbeRequest {
             rows,
             spans: request.spans.to_vec(),
+            items: request.items.iter().map(|item| n - 1 + item).collect(),
             chosen_head: request.chosen_head,
         });
         let logits = self.logits(&forced, &mut cache, Some(&mut probe))?.to_vec2::<f32>()?; // [rows, vocab]

@@ -1,5 +1,7 @@
 //! Trials to outcomes: builds each prompt, asks the model, scores the answer and hands the row on.
 
+mod spans;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -11,7 +13,7 @@ use crate::progress::Progress;
 use crate::prompt::{Prompt, PromptPlan, PromptSequence};
 use crate::score::{self, Scorer};
 use crate::tokenizer::Tokenize;
-use crate::trial::{AttentionRow, Outcome, Status, TokenRow, Trial};
+use crate::trial::{AttentionRow, KindRow, Outcome, SpanRow, Status, TokenRow, Trial};
 
 /// What every trial of a run shares.
 pub struct RunContext<'a> {
@@ -43,7 +45,7 @@ pub struct Labels {
 }
 
 /// Everything that one trial leaves behind.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrialRecord {
     /// Its row of `results.csv`.
     pub outcome: Outcome,
@@ -51,6 +53,10 @@ pub struct TrialRecord {
     pub attention: Vec<AttentionRow>,
     /// Its rows of `tokens.csv`.
     pub tokens: Vec<TokenRow>,
+    /// Its rows of `spans.csv`.
+    pub spans: Vec<SpanRow>,
+    /// Its rows of `kinds.csv`.
+    pub kinds: Vec<KindRow>,
 }
 
 /// Takes in records as trials end.
@@ -109,15 +115,14 @@ pub fn run_one(
     progress: &mut dyn Progress,
     stop: &AtomicBool,
 ) -> Result<(TrialRecord, AttentionCapture)> {
-    // Needles, values, then what needles are held against.
-    let controls = prompt.controls().into_iter().map(|span| vec![span]);
-    let spans: Vec<_> = [prompt.needles.clone(), prompt.values.clone()].into_iter().chain(controls).collect();
+    let spans = spans::requested(prompt);
     let request = Request {
         tokens: &prompt.tokens,
         answer: &prompt.answer_tokens,
         max_new_tokens: prompt.answer_budget,
         end_tokens: context.end_tokens,
         spans: &spans,
+        items: &prompt.answer_items,
         chosen_head,
     };
     let completion = model.complete(request, &mut |tokens| {
@@ -133,6 +138,8 @@ pub fn run_one(
             prompt.tokens.len(),
             &completion.attention,
         ),
+        spans: spans::span_rows((run_id, &row_id), prompt, &completion.attention),
+        kinds: spans::kind_rows((run_id, &row_id), prompt, &completion.attention),
         tokens: match context.keep_tokens {
             true => token_rows((run_id, &row_id), prompt, &completion.attention, context.tokenizer)?,
             false => Vec::new(),
@@ -157,8 +164,10 @@ fn outcome(
         heads.iter().reduce(|top, head| if needle_mass(head) > needle_mass(top) { head } else { top });
     let top = top_head.map(needle_mass);
     let mean = (!heads.is_empty()).then(|| heads.iter().map(needle_mass).sum::<f64>() / heads.len() as f64);
-    let controls = heads.first().map_or(0, |head| head.first.span_mass.len().saturating_sub(CONTROLS));
-    let control_masses = heads.iter().flat_map(|head| head.first.span_mass.iter().skip(CONTROLS).copied());
+    let first_control = spans::first_control(prompt);
+    let controls = heads.first().map_or(0, |head| head.first.span_mass.len().saturating_sub(first_control));
+    let control_masses =
+        heads.iter().flat_map(|head| head.first.span_mass.iter().skip(first_control).copied());
     let control = control_masses.reduce(f64::max);
     let (needle, value) = (prompt.needles.first(), prompt.values.first());
     Ok(Outcome {
@@ -194,7 +203,7 @@ fn outcome(
 
 fn failed_record(context: &RunContext<'_>, trial: &Trial, error: &Error) -> TrialRecord {
     let outcome = Outcome { status: Status::Error, error: Some(error.to_string()), ..blank(context, trial) };
-    TrialRecord { outcome, attention: Vec::new(), tokens: Vec::new() }
+    TrialRecord { outcome, ..TrialRecord::default() }
 }
 
 /// A row with what is known before the trial runs.
@@ -215,9 +224,6 @@ fn blank(context: &RunContext<'_>, trial: &Trial) -> Outcome {
         ..Outcome::default()
     }
 }
-
-/// The first of a request's spans that is neither of needles nor of values.
-const CONTROLS: usize = 2;
 
 /// Needle mass is the first span of a request, value mass the second.
 fn needle_mass(head: &HeadMeasures) -> f64 {

@@ -199,6 +199,65 @@ pub struct AttentionRow {
     pub effective_window: Option<usize>,
 }
 
+/// One row of `spans.csv`: a part of a prompt that matters, and the attention that it received.
+///
+/// Masses are taken at the query that predicts the first answer token, where nothing else is said; they are
+/// missing where attention was not measured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SpanRow {
+    /// Short hash that names the run, as in `results.csv`: with `row_id` the key over tables of several runs.
+    pub run_id: String,
+    /// Key of the trial.
+    pub row_id: String,
+    /// Its number in the order of the text, from 0.
+    pub span: usize,
+    /// What it is to the question: target, other, distractor, stale, hop-1, ..., answer-source.
+    pub kind: String,
+    /// Its first token.
+    pub token_start: usize,
+    /// One past its last token.
+    pub token_end: usize,
+    /// First token of its value.
+    pub value_start: usize,
+    /// One past the last token of its value.
+    pub value_end: usize,
+    /// Whether it is not in the prompt, and these are the tokens in its place.
+    pub absent: bool,
+    /// Largest mass over all layers and heads.
+    pub mass_top: Option<f64>,
+    /// Mean mass over all layers and heads.
+    pub mass_mean: Option<f64>,
+    /// Mean mass over all layers and heads, and over the queries that predict each answer token.
+    pub answer_mass_mean: Option<f64>,
+    /// Of a needle whose item the answer has: the largest mass at the query that begins this item, under
+    /// teacher forcing.
+    pub item_mass_top: Option<f64>,
+    /// The mean mass over all layers and heads at that query.
+    pub item_mass_mean: Option<f64>,
+    /// Its text.
+    pub text: String,
+}
+
+/// One row of `kinds.csv`: what one head gave to all spans of a kind; of trials with more kinds than targets.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct KindRow {
+    /// Short hash that names the run, as in `results.csv`: with `row_id` the key over tables of several runs.
+    pub run_id: String,
+    /// Key of the trial.
+    pub row_id: String,
+    /// Layer, from 0.
+    pub layer: usize,
+    /// Query head, from 0.
+    pub head: usize,
+    /// The kind.
+    pub kind: String,
+    /// Sum of the row's weights over the tokens of these spans, at the query that predicts the first answer
+    /// token.
+    pub mass: f64,
+    /// The same, mean over the queries that predict each answer token.
+    pub answer_mass: f64,
+}
+
 /// One row of `tokens.csv`: the attention that one prompt token received at the query that predicts the first
 /// answer token.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

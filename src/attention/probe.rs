@@ -15,6 +15,8 @@ pub struct ProbeRequest {
     pub rows: Range<usize>,
     /// Sets of keys; the first ranks heads (its mass decides the top head).
     pub spans: Vec<Span>,
+    /// Absolute positions of rows, ascending, whose masses are kept one by one.
+    pub items: Vec<usize>,
     /// A head, `(layer, head)`, whose full row is kept besides those of the mean and of the top head.
     pub chosen_head: Option<(usize, usize)>,
 }
@@ -72,6 +74,8 @@ pub struct HeadMeasures {
     pub first: RowMeasures,
     /// Mean over the rows, of each span's mass.
     pub mean_span_mass: Vec<f64>,
+    /// The mass of each span at each of the rows that were asked for one by one, `[items][spans]`.
+    pub items: Vec<Vec<f64>>,
     /// Mean over the rows, of the whole row's sum.
     pub mean_total_mass: f64,
     /// Mean over the rows, of the weight of key 0.
@@ -95,6 +99,7 @@ struct HeadSums {
     rows: usize,
     first: RowMeasures,
     span_mass: Vec<f64>,
+    items: Vec<Vec<f64>>,
     total_mass: f64,
     sink_mass: f64,
 }
@@ -142,6 +147,7 @@ impl AttentionProbe {
                 layer: sums.layer,
                 head: sums.head,
                 first: sums.first,
+                items: sums.items,
                 mean_span_mass: sums.span_mass.iter().map(|sum| sum / rows).collect(),
                 mean_total_mass: sums.total_mass / rows,
                 mean_sink_mass: sums.sink_mass / rows,
@@ -166,9 +172,11 @@ impl AttentionRecorder for AttentionProbe {
         if row == self.request.rows.start {
             self.keep_row(layer, head, &measures, weights);
         }
+        let item = self.request.items.contains(&row).then(|| measures.span_mass.clone());
         match self.heads.iter_mut().find(|sums| (sums.layer, sums.head) == (layer, head)) {
             Some(sums) => {
                 sums.rows += 1;
+                sums.items.extend(item);
                 sums.total_mass += measures.total_mass;
                 sums.sink_mass += measures.sink_mass;
                 sums.span_mass.iter_mut().zip(&measures.span_mass).for_each(|(sum, mass)| *sum += mass);
@@ -177,6 +185,7 @@ impl AttentionRecorder for AttentionProbe {
                 layer,
                 head,
                 rows: 1,
+                items: item.into_iter().collect(),
                 span_mass: measures.span_mass.clone(),
                 total_mass: measures.total_mass,
                 sink_mass: measures.sink_mass,
@@ -254,6 +263,7 @@ mod tests {
         let mut probe = AttentionProbe::new(ProbeRequest {
             rows: 1..3,
             spans: vec![Span::from([0..1])],
+            items: vec![2],
             chosen_head: Some((0, 0)),
         });
         for (head, row, weights) in
@@ -268,6 +278,10 @@ mod tests {
         assert!((capture.mean_row[0] - 0.4).abs() < 1e-7);
         assert!((capture.heads[0].mean_span_mass[0] - 0.6).abs() < 1e-7);
         assert!((capture.heads[0].first.span_mass[0] - 0.2).abs() < 1e-7);
+        assert_eq!(
+            capture.heads.iter().map(|head| head.items.clone()).collect::<Vec<_>>(),
+            [[[1.0]], [[0.0]]]
+        );
     }
 
     #[test]

@@ -270,6 +270,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
         max_new_tokens: ANSWER_BUDGET,
         end_tokens: &plan.end_tokens(),
         spans: &[needles.clone(), Vec::new()],
+        items: &[],
         chosen_head: head.chosen(),
     };
     let completion = plan.model.load()?.complete(request, &mut |_| true)?;

@@ -23,7 +23,8 @@ impl Source for Shuffled {
     fn push_piece(&mut self, out: &mut String) {
         let (number, from) = self.written;
         self.inner.grow_to(from + BLOCK);
-        // The text grows in pieces that end with a sentence, so that the block is the same however long it is.
+        // The text grows in pieces that end with a sentence, so that the block is the same however long it
+        // is.
         let ends = &self.inner.sentence_ends()[number..];
         let count = ends.partition_point(|&end| end < from + BLOCK).max(1).min(ends.len());
         let starts = std::iter::once(from).chain(ends.iter().copied());

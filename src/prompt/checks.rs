@@ -11,8 +11,8 @@ use crate::tokenizer::Tokenize;
 use super::Draft;
 use super::layout::Layout;
 
-/// Every answer must stand free ([`crate::standing`]) as often as what was planted says it; says where it does
-/// besides.
+/// Every answer must stand free ([`crate::standing`]) as often as what was planted says it; says where it
+/// does besides.
 pub(super) fn collision(question: &Question, layout: &Layout) -> Option<String> {
     if question.said_elsewhere {
         return None;

@@ -358,8 +358,8 @@ impl Draft {
         })
     }
 
-    /// Haystack tokens before the first span that is needed over all haystack tokens; the depth asked for when
-    /// there are none of either.
+    /// Haystack tokens before the first span that is needed over all haystack tokens; the depth asked for
+    /// when there are none of either.
     fn actual_depth(&self, trial: &Trial) -> Result<Depth> {
         let tokens = |bytes: &Range<usize>| if bytes.is_empty() { 0 } else { self.token_range(bytes).len() };
         let needed = self.layout.spans.iter().find(|span| span.kind.is_needed());

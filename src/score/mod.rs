@@ -1,8 +1,8 @@
 //! Scores: from what a model wrote to a number between 0 and 1. One file a scorer, one line in [`SCORERS`].
 //!
-//! A trial counts as *correct* from a score on that the scorer states ([`Scorer::is_correct`]); of most that is
-//! 1, so that with several expected answers all of them must be there. The score itself keeps what is right in
-//! part.
+//! A trial counts as *correct* from a score on that the scorer states ([`Scorer::is_correct`]); of most that
+//! is 1, so that with several expected answers all of them must be there. The score itself keeps what is
+//! right in part.
 
 mod any;
 mod contains;

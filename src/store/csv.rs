@@ -29,7 +29,7 @@ use crate::escape::{escaped, unescaped};
 use crate::files;
 use crate::report::data::columns;
 use crate::report::loss::BucketLoss;
-use crate::trial::{AttentionRow, Outcome, TokenRow};
+use crate::trial::{AttentionRow, KindRow, Outcome, SpanRow, TokenRow};
 
 /// A row of a table on disk. Its columns are its fields, in their order.
 pub trait Row: Serialize + DeserializeOwned + Default {
@@ -94,6 +94,22 @@ impl Row for AttentionRow {
 #[rustfmt::skip]
 impl Row for BucketLoss {
     const TEXT: &'static [&'static str] = &[];
+}
+
+impl Row for SpanRow {
+    const TEXT: &'static [&'static str] = &["run_id", "row_id", "kind", "text"];
+
+    fn problem(&self) -> Option<String> {
+        saved_again::key_problem(&self.row_id)
+    }
+}
+
+impl Row for KindRow {
+    const TEXT: &'static [&'static str] = &["run_id", "row_id", "kind"];
+
+    fn problem(&self) -> Option<String> {
+        saved_again::key_problem(&self.row_id)
+    }
 }
 
 impl Row for TokenRow {

@@ -1,5 +1,5 @@
-//! The directory of a run: `run.json` says what ran, `results.csv` is the record, `attention.csv` and
-//! `tokens.csv` go with it.
+//! The directory of a run: `run.json` says what ran, `results.csv` is the record, and `attention.csv`,
+//! `spans.csv`, `kinds.csv` and `tokens.csv` go with it.
 //!
 //! A trial's rows of the long tables reach the disk before its row of `results.csv`, which makes it count.
 //! Rows of a trial that a crash left without one are removed when the run goes on.
@@ -26,7 +26,7 @@ use crate::printable;
 use crate::report;
 use crate::runner::{TrialRecord, TrialSink};
 use crate::spec::Dtype;
-use crate::trial::{AttentionRow, Outcome, Status, TokenRow, Trial};
+use crate::trial::{AttentionRow, KindRow, Outcome, SpanRow, Status, TokenRow, Trial};
 
 /// Name of the file that says what ran.
 pub const RUN_JSON: &str = "run.json";
@@ -36,6 +36,11 @@ pub const RESULTS_CSV: &str = "results.csv";
 pub const ATTENTION_CSV: &str = "attention.csv";
 /// Name of the table with one row a trial and prompt token.
 pub const TOKENS_CSV: &str = "tokens.csv";
+
+/// Name of the table with one row a trial and span.
+pub const SPANS_CSV: &str = "spans.csv";
+/// Name of the table with one row a trial, layer, head and kind of span; of tasks with several kinds alone.
+pub const KINDS_CSV: &str = "kinds.csv";
 
 /// `run.json`: everything about a run that its rows do not say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,11 +110,12 @@ impl RunRecord {
         let settings = &self.settings;
         let rounded = settings.model.dtype.filter(|&dtype| dtype != Dtype::F32);
         let title = format!(
-            "{}, {} ({}), task {}{}",
+            "{}, {} ({}), task {}{}{}",
             settings.model.name,
             self.variant,
             self.variant_description,
             settings.task_name(),
+            settings.variations(),
             rounded.map(|dtype| format!(", weights in {}", dtype.name())).unwrap_or_default()
         );
         printable::shortened(&title).into_owned()
@@ -155,6 +161,9 @@ pub struct RunDirectory {
     results: Appender<Outcome>,
     attention: Appender<AttentionRow>,
     tokens: Option<Appender<TokenRow>>,
+    spans: Appender<SpanRow>,
+    /// Opened with the first row.
+    kinds: Option<Appender<KindRow>>,
     outcomes: Vec<Outcome>,
 }
 
@@ -186,6 +195,8 @@ impl RunDirectory {
         let kept = done(&outcomes);
         prune::<AttentionRow>(&directory.join(ATTENTION_CSV), &kept)?;
         prune::<TokenRow>(&directory.join(TOKENS_CSV), &kept)?;
+        prune::<SpanRow>(&directory.join(SPANS_CSV), &kept)?;
+        prune::<KindRow>(&directory.join(KINDS_CSV), &kept)?;
         let tokens = directory.join(TOKENS_CSV);
         Ok(Self {
             path: directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf()),
@@ -193,6 +204,8 @@ impl RunDirectory {
             results,
             attention: Appender::open(directory.join(ATTENTION_CSV))?,
             tokens: keep_tokens.then(|| Appender::open(tokens)).transpose()?,
+            spans: Appender::open(directory.join(SPANS_CSV))?,
+            kinds: None,
             outcomes,
         })
     }
@@ -241,6 +254,13 @@ impl RunDirectory {
         if let Some(open) = &mut self.tokens {
             *open = Appender::open(tokens)?;
         }
+        let [spans, kinds] = [SPANS_CSV, KINDS_CSV].map(|name| self.path.join(name));
+        order::sort::<SpanRow>(&spans, place)?;
+        self.spans = Appender::open(spans)?;
+        if kinds.exists() {
+            order::sort::<KindRow>(&kinds, place)?;
+            self.kinds = None;
+        }
         order::sort::<Outcome>(&results, place)?;
         self.results = Appender::open(results)?;
         self.outcomes.sort_by_key(|row| place(&row.row_id));
@@ -254,6 +274,15 @@ impl TrialSink for RunDirectory {
         if let Some(tokens) = &mut self.tokens {
             tokens.append(&record.tokens)?;
         }
+        self.spans.append(&record.spans)?;
+        if !record.kinds.is_empty() {
+            if self.kinds.is_none() {
+                self.kinds = Some(Appender::open(self.path.join(KINDS_CSV))?);
+            }
+            if let Some(kinds) = &mut self.kinds {
+                kinds.append(&record.kinds)?;
+            }
+        }
         self.results.append(std::slice::from_ref(&record.outcome))?;
         self.outcomes.push(record.outcome);
         self.check_in_place()
@@ -265,6 +294,8 @@ impl RunDirectory {
     /// open files.
     fn check_in_place(&self) -> Result<()> {
         let tokens = self.tokens.as_ref().is_none_or(Appender::is_in_place);
+        let kinds = self.kinds.as_ref().is_none_or(Appender::is_in_place);
+        let tokens = tokens && kinds && self.spans.is_in_place();
         if self.results.is_in_place() && self.attention.is_in_place() && tokens {
             return match self.path.join(RUN_JSON).exists() {
                 true => Ok(()),
@@ -290,6 +321,10 @@ impl RunDirectory {
         self.attention.copy_to(&place.join(ATTENTION_CSV))?;
         if let Some(tokens) = &self.tokens {
             tokens.copy_to(&place.join(TOKENS_CSV))?;
+        }
+        self.spans.copy_to(&place.join(SPANS_CSV))?;
+        if let Some(kinds) = &self.kinds {
+            kinds.copy_to(&place.join(KINDS_CSV))?;
         }
         self.results.copy_to(&place.join(RESULTS_CSV))?;
         Ok(place)
@@ -394,6 +429,18 @@ impl TrialRow for AttentionRow {
 }
 
 impl TrialRow for TokenRow {
+    fn row_id(&self) -> &str {
+        &self.row_id
+    }
+}
+
+impl TrialRow for SpanRow {
+    fn row_id(&self) -> &str {
+        &self.row_id
+    }
+}
+
+impl TrialRow for KindRow {
     fn row_id(&self) -> &str {
         &self.row_id
     }

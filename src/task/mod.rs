@@ -244,8 +244,8 @@ pub trait Task: Send + Sync {
         format!("question {}", self.name())
     }
 
-    /// Whether what is asked for stands in places of its own, without which there is no answer: controls leave
-    /// it out.
+    /// Whether what is asked for stands in places of its own, without which there is no answer: controls
+    /// leave it out.
     fn hides(&self) -> bool {
         self.without_depth().is_none()
     }

@@ -1,5 +1,5 @@
-//! `rounds`: a conversation of requests for short texts, some of them the same; one of the answers to these is
-//! to be written again. The structure is that of MRCR (Vodrahalli et al. 2024, arXiv 2409.12640).
+//! `rounds`: a conversation of requests for short texts, some of them the same; one of the answers to these
+//! is to be written again. The structure is that of MRCR (Vodrahalli et al. 2024, arXiv 2409.12640).
 
 use super::absence::sentences;
 use super::values::Values;

@@ -294,6 +294,7 @@ fn what_is_decoded_does_not_depend_on_the_expected_answer() {
             max_new_tokens: 6,
             end_tokens: &[],
             spans: &[],
+            items: &[],
             chosen_head: None,
         };
         // The second one meets the cache that the first has left.

@@ -246,6 +246,7 @@ fn prompt_and_answer_are_one_sequence_to_rotary_positions() {
             max_new_tokens: 1,
             end_tokens: &[],
             spans: &[],
+            items: &[],
             chosen_head: None,
         };
         let completion = DecoderModel::new(decoder, softmax(), 7).complete(request, &mut |_| true).unwrap();

@@ -35,6 +35,7 @@ impl LanguageModel for Attends {
         let mut probe = AttentionProbe::new(ProbeRequest {
             rows: n - 1..n,
             spans: request.spans.to_vec(),
+            items: Vec::new(),
             chosen_head: None,
         });
         let mut rng =

@@ -242,6 +242,7 @@ fn every_list_of_names_is_that_of_the_program() {
 fn every_table_of_columns_is_that_of_the_file() {
     let bench = Bench::new();
     bench.grid(&["-o", "run", "--tokens"]);
+    bench.grid(&["-o", "kinds", "--task=magic-multikey", "--context-lengths=600"]);
     let head = |text: &str| text.lines().next().unwrap().split(',').map(String::from).collect::<Vec<_>>();
     let csv = |arguments: &[&str]| head(&bench.stdout(&[arguments, &["--output-format", "csv"]].concat()));
     let file = |name: &str| head(&bench.text(name));
@@ -266,6 +267,8 @@ fn every_table_of_columns_is_that_of_the_file() {
         ("results.csv", file("run/results.csv")),
         ("attention.csv", file("run/attention.csv")),
         ("tokens.csv", file("run/tokens.csv")),
+        ("spans.csv", file("run/spans.csv")),
+        ("kinds.csv", file("kinds/kinds.csv")),
         ("loss.csv", file("loss/loss.csv")),
         ("training.csv", file("trained/training.csv")),
         ("cells csv", csv(&["view", "run"])),

@@ -34,7 +34,9 @@ use niah::runner::{Labels, RunContext, run_trials};
 use niah::score::SCORERS;
 use niah::spec::Dtype;
 use niah::store::csv;
-use niah::store::directory::{ATTENTION_CSV, RESULTS_CSV, RUN_JSON, RunDirectory, RunRecord, TOKENS_CSV};
+use niah::store::directory::{
+    ATTENTION_CSV, RESULTS_CSV, RUN_JSON, RunDirectory, RunRecord, SPANS_CSV, TOKENS_CSV,
+};
 use niah::task::TASKS;
 use niah::tokenizer::Tokenize;
 use niah::trial::{AttentionRow, Finding, Outcome, Status, TokenRow, Trial};
@@ -98,6 +100,7 @@ fn attention(request: &Request<'_>, n: usize) -> niah::attention::probe::Attenti
     let mut probe = AttentionProbe::new(ProbeRequest {
         rows: n - 1..n - 1 + request.answer.len(),
         spans: request.spans.to_vec(),
+        items: request.items.iter().map(|item| n - 1 + item).collect(),
         chosen_head: request.chosen_head,
     });
     for (layer, heads) in MASS.iter().enumerate() {
@@ -587,7 +590,7 @@ fn rows_of_a_trial_that_never_ended_are_removed() {
     let mut files: Vec<_> =
         fs::read_dir(other.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     files.sort();
-    assert_eq!(files, [ATTENTION_CSV, RESULTS_CSV, RUN_JSON, TOKENS_CSV]);
+    assert_eq!(files, [ATTENTION_CSV, RESULTS_CSV, RUN_JSON, SPANS_CSV, TOKENS_CSV]);
 }
 
 #[test]

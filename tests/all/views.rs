@@ -237,6 +237,7 @@ fn prompts_are_lines_of_json_that_a_seed_decides() {
                 "prompt_tokens",
                 "special_tokens",
                 "answer_budget",
+                "spans",
                 "needles",
                 "needle_spans",
                 "value_spans",

@@ -97,6 +97,7 @@ impl RealModel {
         let mut probe = AttentionProbe::new(ProbeRequest {
             rows: expected.prefix - 1..expected.prefix,
             spans: vec![std::iter::once(expected.span.0..expected.span.1).collect()],
+            items: Vec::new(),
             chosen_head: None,
         });
         let prefix = &self.golden.ids[..expected.prefix];

@@ -19,8 +19,8 @@ fn recorded(bench: &Bench) -> (RunRecord, Vec<TrialRecord>) {
     let attention = bench.attention("source");
     let of = |outcome: Outcome| TrialRecord {
         attention: attention.iter().filter(|row| row.row_id == outcome.row_id).cloned().collect(),
-        tokens: Vec::new(),
         outcome,
+        ..TrialRecord::default()
     };
     (record, bench.outcomes("source").into_iter().map(of).collect())
 }

@@ -52,16 +52,22 @@ fn a_prompt_without_its_needle_does_not_hold_the_answer_and_knows_where_it_would
 }
 
 #[test]
-fn where_a_needle_would_have_stood_is_where_it_stands() {
+fn where_a_needle_would_have_stood_is_at_its_depth() {
     for name in ["magic", "kv-phonebook", "ruler-niah-single-1"] {
         let toy = toys::words();
         for depth in [0.0, 40.0, 100.0] {
-            let with = build(&plan(name, Form::Completion), &trial(1500, depth, 0, 7), &toy);
             let task = Controlled::new(task(name), "no-needle").unwrap();
-            let without = build(&plan_of(Box::new(task), Form::Completion), &trial(1500, depth, 0, 7), &toy);
-            let (there, absent) = (&with.needles[0], &without.needles[0]);
-            let before = without.haystack.end - without.haystack.start - there.len();
-            assert_eq!(absent.start, there.start.min(without.haystack.start + before), "{name} {depth}");
+            let prompt = build(&plan_of(Box::new(task), Form::Completion), &trial(1500, depth, 0, 7), &toy);
+            let (haystack, absent) = (&prompt.haystack, &prompt.needles[0]);
+            let room = haystack.len() - absent.len();
+            let place = haystack.start + (room as f64 * depth / 100.0) as usize;
+            // A needle stands behind a sentence, or a line.
+            assert!(absent.start.abs_diff(place) <= 64, "{name} {depth}: {absent:?} for {place}");
+            let there = build(&plan(name, Form::Completion), &trial(1500, depth, 0, 7), &toy);
+            assert_eq!(there.spans[0].text, prompt.spans[0].text);
+            if depth == 0.0 || depth == 100.0 {
+                assert_eq!(absent.start, place, "{name} {depth}");
+            }
         }
     }
 }

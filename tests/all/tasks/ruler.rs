@@ -272,8 +272,8 @@ fn frequent_words_follow_the_zeta_law_behind_the_dots() {
     const READ: &str = "Read the following coded text and track the frequency of each coded word. Find the three \
                         most frequently appeared coded words. ";
     const QUESTION: &str = "\nQuestion: Do not provide any explanation. Please ignore the dots '....'. What are the \
-                            three most frequently appeared words in the above coded text? Answer: According to the \
-                            coded text above, the three most frequently appeared words are:";
+                            three most frequently appeared words in the above coded text? Answer: According \
+                            to the coded text above, the three most frequently appeared words are:";
     each("ruler-fwe", |prompt, length| {
         let (coded, rest) = between(&prompt.text, READ, QUESTION);
         assert!(prompt.text.starts_with(READ) && rest.trim().is_empty());
