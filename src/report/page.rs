@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::data::Data;
 use super::document::{Block, Document, Figure, PromptToken, Table, TrialShown, Trials};
 use super::head_sums::HeadSums;
 use super::heatmap::Heatmap;
-use super::run::{RunReport, Totals, summary};
+use super::run::RunReport;
 use super::{HeadSummary, Report};
 use crate::grid::Cell;
 use crate::trial::{Finding, Outcome};
@@ -37,14 +36,27 @@ const MOST_TRIALS: usize = 3000;
 impl From<RunPage> for Report {
     fn from(page: RunPage) -> Self {
         let RunPage { report: run, title, facts, outcomes, heads, prompts, mut left_out } = page;
-        let mut blocks: Vec<Block> = run.notes.into_iter().map(Block::Paragraph).collect();
-        blocks.push(Block::Together(vec![Block::Together(summary(&run.summary)), Block::Facts(facts)]));
-        let trained = run.training_length;
-        let outcome = |finding| Heatmap::outcome(&outcomes, &run.cells, finding, trained);
+        let (cells, trained) = (run.cells.clone(), run.training_length);
+        let Report { document, data } = Report::from(run);
+        let (mut blocks, mut summary) = (Vec::new(), Vec::new());
+        for (place, block) in document.blocks.into_iter().enumerate() {
+            match block {
+                Block::Figure(_) => {}
+                // What was found stands first.
+                Block::Paragraph(_) => blocks.push(block),
+                // The first line of all is what ran, which the facts have.
+                Block::Lines(lines) if place == 0 => {
+                    summary.extend(lines.into_iter().skip(1).map(Block::Paragraph))
+                }
+                other => summary.push(other),
+            }
+        }
+        blocks.push(Block::Together(vec![Block::Together(summary), Block::Facts(facts)]));
+        let outcome = |finding| Heatmap::outcome(&outcomes, &cells, finding, trained);
         blocks.push(Block::Heading("By length and depth".to_string()));
         blocks.push(Block::Together(vec![
-            Block::Figure(Figure::heatmap("accuracy", Heatmap::accuracy(&run.cells, trained))),
-            Block::Figure(Figure::heatmap("needle-mass", Heatmap::needle_mass(&run.cells, trained))),
+            Block::Figure(Figure::heatmap("accuracy", Heatmap::accuracy(&cells, trained))),
+            Block::Figure(Figure::heatmap("needle-mass", Heatmap::needle_mass(&cells, trained))),
             Block::Figure(Figure::heatmaps(
                 "outcome",
                 vec![outcome(Finding::Looked), outcome(Finding::Missed)],
@@ -57,7 +69,6 @@ impl From<RunPage> for Report {
             blocks.push(Block::Lines(left_out));
         }
         blocks.push(Block::Trials(trials));
-        let data = Data::rows("run", run.cells).of(run.ran).with_totals(Totals::of(&run.summary));
         Self { document: Document { title, blocks }, data }
     }
 }
@@ -119,4 +130,23 @@ fn trials(
         left_out.push(format!("{} of {all} trials; results.csv has them all", all - MOST_TRIALS));
     }
     Trials { cells: cells.into_iter().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::outcome;
+    use super::*;
+
+    #[test]
+    fn of_more_trials_than_a_page_holds_the_first_of_every_cell_stay_and_the_rest_is_told_of() {
+        let each = MOST_TRIALS / 2 + 5;
+        let all = [1024, 2048].into_iter().flat_map(|length| (0..each).map(move |trial| (length, trial)));
+        let outcomes = all.map(|(length, trial)| outcome(length, 0.0, trial, true, None)).collect();
+        let mut left_out = Vec::new();
+        let shown = trials(outcomes, BTreeMap::new(), &mut left_out);
+        let numbers: Vec<usize> = shown.cells.iter().map(|(_, trials)| trials.len()).collect();
+        assert_eq!(numbers, [MOST_TRIALS / 2; 2]);
+        assert!(shown.cells.iter().all(|(_, trials)| trials[0].outcome.trial == 0));
+        assert_eq!(left_out, ["10 of 3010 trials; results.csv has them all"]);
+    }
 }
