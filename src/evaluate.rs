@@ -14,8 +14,10 @@ use crate::grid::{Cell, Grid};
 use crate::plan::{Estimate, RunPlan, Settings};
 use crate::progress::{Progress, Silent};
 use crate::report::run::{Ran, RunReport};
+use crate::report::verdict::Verdict;
 use crate::report::{self, CellSummary, Report, Summary, latest};
 use crate::runner::{TrialRecord, TrialSink, run_trials};
+use crate::stats::LengthRule;
 use crate::store::directory::{RunDirectory, RunRecord};
 use crate::trial::{Outcome, Status, Trial};
 
@@ -255,7 +257,7 @@ pub(crate) fn ran(record: &RunRecord) -> Ran {
     }
 }
 
-/// What is drawn of a run.
+/// What is drawn of a run; its verdict is that of the default rule.
 pub(crate) fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport {
     let (planned, note) = planned_cells(&record.settings.grid);
     let ran = ran(record);
@@ -268,7 +270,13 @@ pub(crate) fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport 
         cells: report::cells(outcomes, &planned),
         summary: Summary::of(outcomes),
         training_length: record.training_length,
+        verdict: Verdict::of(outcomes, LengthRule::default()),
     }
+}
+
+/// The same, judged by `rule`.
+pub(crate) fn judged_report(outcomes: &[Outcome], record: &RunRecord, rule: LengthRule) -> RunReport {
+    RunReport { verdict: Verdict::of(outcomes, rule), ..run_report(outcomes, record) }
 }
 
 /// Cells of a grid that are shown without a result, at most.

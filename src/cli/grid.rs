@@ -8,6 +8,7 @@ use super::FormArgs;
 use super::help::first;
 use super::model::{MachineArgs, ModelArgs};
 use super::values::{choice, named};
+use super::verdict::RuleArgs;
 use crate::grid::{ContextLength, DEPTH_SPACINGS, Depth, DepthSpacing};
 use crate::haystack::{HAYSTACKS, ORDERS, Order};
 use crate::prompt::{SNAPS, Snap};
@@ -230,6 +231,9 @@ pub struct RunArgs {
     /// Cells, tokens, time and memory of the whole plan.
     #[arg(long, conflicts_with_all = ["export", "figure"], help_heading = "Output")]
     pub dry_run: bool,
+    /// How it is judged.
+    #[command(flatten)]
+    pub rule: RuleArgs,
     /// TOML file with any of these flags as keys; the command line wins
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub config: Option<PathBuf>,

@@ -63,6 +63,7 @@ mod tests {
     use crate::score::SCORERS;
     use crate::spec::{DTYPES, WINDOW_EXPANSIONS};
     use crate::split::SPLITS;
+    use crate::stats::RULES;
     use crate::task::{CONTROLS, TASKS};
     use crate::train::data::KINDS as SEQUENCES;
     use crate::train::{LAYER_KINDS, QK_NORMS, SCHEDULES, TRAINED};
@@ -113,6 +114,7 @@ mod tests {
             (rows(EXPORTERS), &["run output_format", "view output_format", "compare output_format"]),
             (rows(FIGURES), &["run figure", "attend figure"]),
             (rows(PALETTES), &["run palette"]),
+            (rows(RULES), &["run rule", "view rule"]),
             (rows(SEQUENCES), &["train mix"]),
             (rows(LAYER_KINDS), &["train layer_pattern"]),
             (rows(SCHEDULES), &["train schedule"]),

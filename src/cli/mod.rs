@@ -16,6 +16,7 @@ mod tests;
 mod texts;
 mod training;
 mod values;
+mod verdict;
 mod viewing;
 
 use clap::parser::ValueSource;
@@ -36,6 +37,7 @@ pub use naming::{with_flags, with_typed_flag};
 pub use shells::{CompletionsArgs, ManArgs};
 pub use texts::join_texts;
 pub use training::{SaveDtype, TrainArgs, TrainedFamily};
+pub use verdict::RuleArgs;
 pub use viewing::{AttendArgs, Attended, By, ViewArgs};
 
 /// Needle-in-a-haystack evaluation: retrieval and attention on the same cells

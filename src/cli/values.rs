@@ -55,6 +55,18 @@ pub(super) fn named<T>(table: &'static [Entry<T>]) -> Listed<StringValueParser> 
     Listed { parser: StringValueParser::new(), names: rows(table) }
 }
 
+/// A share from 0 to 1, as `0.85` or `85%`.
+pub(super) fn fraction(text: &str) -> Result<f64, Error> {
+    let number = match text.trim().strip_suffix('%') {
+        Some(percent) => percent.trim_end().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.trim().parse(),
+    };
+    let share = number.ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| {
+        Error::invalid("share", format!("{text:?}"), "0 to 1 or 0% to 100%, such as 0.85 or 85%")
+    })
+}
+
 /// A name of `table` and its share, as `needles=0.5`; without a number the share is 1.
 pub(super) fn shares<T>(
     table: &'static [Entry<T>],

@@ -8,6 +8,7 @@ use super::FormArgs;
 use super::help::first;
 use super::model::MachineArgs;
 use super::values::{choice, named};
+use super::verdict::RuleArgs;
 use crate::attention::variant::VARIANTS;
 use crate::checkpoint::DEFAULT_CHECKPOINT;
 use crate::error::{Error, Result};
@@ -41,6 +42,9 @@ pub struct ViewArgs {
     /// The forms of the report.
     #[command(flatten)]
     pub form: FormArgs,
+    /// How it is judged.
+    #[command(flatten)]
+    pub rule: RuleArgs,
 }
 
 /// Axes of a picture.

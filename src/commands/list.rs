@@ -14,6 +14,7 @@ use crate::haystack::HAYSTACKS;
 use crate::laboratory::EXPERIMENTS;
 use crate::registry::{self, Entry};
 use crate::score::SCORERS;
+use crate::stats::RULES;
 use crate::task::TASKS;
 use crate::train::data::KINDS as SEQUENCES;
 
@@ -40,6 +41,7 @@ pub(crate) const KINDS: &[Entry<fn() -> Rows>] = &[
     Entry { name: "haystacks", about: "haystacks, for --haystack", value: || rows(HAYSTACKS) },
     Entry { name: "sequences", about: "kinds of training sequences, for --mix", value: || rows(SEQUENCES) },
     Entry { name: "scorers", about: "scorers, for --scorer", value: || rows(SCORERS) },
+    Entry { name: "rules", about: "rules of the effective length, for --rule", value: || rows(RULES) },
     Entry { name: "experiments", about: "experiments, for niah experiment", value: || rows(EXPERIMENTS) },
     Entry { name: "exporters", about: "forms of results", value: || rows(EXPORTERS) },
     Entry { name: "figures", about: "figures of reports, for --figure", value: || rows(FIGURES) },

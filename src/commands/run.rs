@@ -7,7 +7,7 @@ use super::telling::{Telling, stopped};
 use super::{machine_record, prepare, print, settings, stop_on_interrupt, tell, warn};
 use crate::cli::RunArgs;
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, Watch, failures, run_report};
+use crate::evaluate::{Evaluation, Watch, failures, judged_report};
 use crate::export::style::Style;
 use crate::plan::RunPlan;
 use crate::printable;
@@ -54,13 +54,10 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let watch = Watch { progress: &mut Telling::default(), stop: &stop };
     let ran = evaluation.go_on(&mut store, args.tokens, args.limit, watch);
     let ran = ran.map_err(|error| stopped(error, &store, plan.trials().len(), &directory))?;
-    let report = Report::from(run_report(store.outcomes(), store.run_record()));
-    let page = || {
-        let (outcomes, record) = (store.outcomes(), store.run_record());
-        page::page(&directory, record, outcomes, run_report(outcomes, record))
-    };
+    let report = || judged_report(store.outcomes(), store.run_record(), args.rule.length_rule());
+    let page = || page::page(&directory, store.run_record(), store.outcomes(), report());
     let page = args.form.wants(OF_PAGE).then(page).transpose()?;
-    let shown = Shown::of(&args.form, &report, page.as_ref(), style)?.out();
+    let shown = Shown::of(&args.form, &Report::from(report()), page.as_ref(), style)?.out();
     tell(format_args!("results: {}", directory.display()));
     shown?;
     failures(store.outcomes(), &ran, plan.trials().len())

@@ -4,14 +4,16 @@ use super::run::{FIGURES, OF_PAGE};
 use super::shown::{Shown, check};
 use crate::cli::{By, ViewArgs};
 use crate::error::{Error, Result};
-use crate::evaluate::{ran, run_report};
+use crate::evaluate::{judged_report, ran};
 use crate::export::style::Style;
 use crate::grid::{Cell, ContextLength, Depth, Grid};
 use crate::printable::listed;
 use crate::report::data::Data;
 use crate::report::document::Document;
 use crate::report::run::{self, Totals};
+use crate::report::verdict::Verdict;
 use crate::report::{self, Report, Summary};
+use crate::stats::LengthRule;
 use crate::store::csv;
 use crate::store::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
 use crate::store::page;
@@ -31,6 +33,10 @@ pub fn run(args: &ViewArgs, style: &Style) -> Result<()> {
 /// # Errors
 /// As [`run()`].
 pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
+    let rule = args.rule.length_rule();
+    if rule != LengthRule::default() && !matches!(args.by, By::Cell | By::Trial) {
+        return Err(Error::invalid("rule", rule.rule.name(), "--by cell beside it, which judges the run"));
+    }
     let figures = match args.by {
         By::Cell => FIGURES,
         By::Layer => &["heads"],
@@ -44,10 +50,10 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
                 return Err(Error::invalid(flag, found, "--by layer beside it, which shows one cell"));
             }
             let StoredRun { record, outcomes, warnings } = StoredRun::read(&args.directory)?;
-            let report = Report::from(run_report(&outcomes, &record));
-            let page = || page::page(&args.directory, &record, &outcomes, run_report(&outcomes, &record));
+            let report = || judged_report(&outcomes, &record, rule);
+            let page = || page::page(&args.directory, &record, &outcomes, report());
             let page = args.form.wants(OF_PAGE).then(page).transpose()?;
-            Ok(Shown::of(&args.form, &report, page.as_ref(), style)?.warning(warnings))
+            Ok(Shown::of(&args.form, &Report::from(report()), page.as_ref(), style)?.warning(warnings))
         }
         By::Layer => {
             let record = RunRecord::read(&args.directory)?;
@@ -67,7 +73,7 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
         By::Trial => {
             check_rows(args)?;
             let StoredRun { record, outcomes, warnings } = StoredRun::read(&args.directory)?;
-            let totals = Totals::of(&Summary::of(&outcomes));
+            let totals = Totals::of(&Summary::of(&outcomes), Verdict::of(&outcomes, rule));
             let data = Data::rows("trials", outcomes).of(ran(&record)).with_totals(totals);
             Ok(written(args, data, style)?.warning(warnings))
         }

@@ -95,7 +95,8 @@ pub fn side_by_side(runs: &[RunReport], names: &[&str], reports: &[ComparisonRep
     let rows: Vec<NamedCell> = runs.iter().zip(names).flat_map(named).collect();
     let title = format!("The same prompts under {}", names.join(", "));
     let ran = Runs { runs: runs.iter().map(|run| run.ran.clone()).collect() };
-    let totals = Runs { runs: runs.iter().map(|run| Totals::of(&run.summary)).collect() };
+    let totals =
+        Runs { runs: runs.iter().map(|run| Totals::of(&run.summary, run.verdict.clone())).collect() };
     let data = Data::rows("side-by-side", rows).of(ran).with_totals(totals);
     Report { document: Document { title, blocks }, data }
 }

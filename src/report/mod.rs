@@ -18,6 +18,7 @@ pub mod loss;
 pub mod page;
 pub mod run;
 pub mod speed;
+pub mod verdict;
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::data::Data;
 use super::document::{Block, Document, Figure, Table};
 use super::heatmap::{Heatmap, Unit};
+use super::verdict::Verdict;
 use super::{CellSummary, HeadSummary, Report, Summary, Tally, or_missing};
 use crate::grid::{Cell, ContextLength, Depth};
 use crate::plan::Settings;
@@ -45,6 +46,7 @@ pub struct Totals {
     looked: usize,
     missed: usize,
     wrong: usize,
+    verdict: Option<Verdict>,
     by_length: Vec<OfLength>,
 }
 
@@ -94,9 +96,9 @@ impl From<&Tally> for Means {
 }
 
 impl Totals {
-    /// Of a run.
+    /// Of a run, with its verdict.
     #[must_use]
-    pub fn of(summary: &Summary) -> Self {
+    pub fn of(summary: &Summary, verdict: Option<Verdict>) -> Self {
         let Summary { by_length, overall, found, looked, missed, wrong, .. } = summary;
         let of_length =
             |(length, tally): &(usize, Tally)| OfLength { context_length: *length, means: tally.into() };
@@ -106,6 +108,7 @@ impl Totals {
             looked: *looked,
             missed: *missed,
             wrong: *wrong,
+            verdict,
             by_length: by_length.iter().map(of_length).collect(),
         }
     }
@@ -123,6 +126,8 @@ pub struct RunReport {
     pub summary: Summary,
     /// Length the checkpoint was trained on.
     pub training_length: Option<usize>,
+    /// What was found, in a sentence; `None` where no answer was scored.
+    pub verdict: Option<Verdict>,
 }
 
 impl From<RunReport> for Report {
@@ -134,8 +139,10 @@ impl From<RunReport> for Report {
         blocks.push(Block::Figure(Figure::heatmap("accuracy", accuracy)));
         blocks.push(Block::Figure(Figure::heatmap("needle-mass", mass)));
         blocks.extend(summary(&run.summary));
+        blocks.extend(run.verdict.iter().map(|verdict| Block::Paragraph(verdict.sentence.clone())));
         let title = "Needles by context length and depth".to_string();
-        let data = Data::rows("run", run.cells).of(run.ran).with_totals(Totals::of(&run.summary));
+        let data =
+            Data::rows("run", run.cells).of(run.ran).with_totals(Totals::of(&run.summary, run.verdict));
         Self { document: Document { title, blocks }, data }
     }
 }

@@ -276,6 +276,7 @@ fn list_names_every_table() {
         "haystacks",
         "sequences",
         "scorers",
+        "rules",
         "experiments",
         "exporters",
     ] {

@@ -48,6 +48,7 @@ mod toys;
 mod train_command;
 mod training;
 mod variants;
+mod verdict;
 mod version;
 mod views;
 mod warnings;

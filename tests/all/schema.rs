@@ -119,6 +119,7 @@ fn runs_beside_each_other_are_as_the_schema_says() {
         cells: cells(&[], &[]),
         summary: Summary::of(&[]),
         training_length: None,
+        verdict: None,
     };
     let data = side_by_side(&[run], &["softmax"], &[]).data;
     assert_eq!(data.table.columns(), schema.columns(data.kind));
