@@ -120,12 +120,15 @@ pub enum Error {
     /// A computation that failed or gave numbers that are not finite.
     #[error("{0}")]
     Compute(String),
-    /// A run that did not come to its end, or came to it with failed trials.
+    /// A run that came to its end with failed trials, or one that does not meet what is asked of it.
     #[error("{0}")]
     Failed(String),
     /// The user asked to stop; what was finished is kept.
     #[error("stopped")]
     Interrupted,
+    /// The same, with what was finished and how to go on.
+    #[error("{0}")]
+    Stopped(String),
     /// Anything else that the message explains.
     #[error("{0}")]
     Message(String),
@@ -193,6 +196,7 @@ impl Error {
             | Self::ChatTemplate(text)
             | Self::Compute(text)
             | Self::Failed(text)
+            | Self::Stopped(text)
             | Self::Message(text) => vec![text],
             Self::UnknownChoice { .. }
             | Self::Columns { .. }

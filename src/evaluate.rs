@@ -221,14 +221,17 @@ impl TrialSink for Outcomes {
     }
 }
 
+/// The rows of those of the trials that ran which have failed.
+pub(crate) fn failed<'a>(outcomes: &'a [Outcome], ran: &[Trial]) -> Vec<&'a Outcome> {
+    let ran: HashSet<String> = ran.iter().map(Trial::row_id).collect();
+    let rows = latest(outcomes).into_iter();
+    rows.filter(|row| row.status == Status::Error && ran.contains(&row.row_id)).collect()
+}
+
 /// An error when some of the trials that ran have failed, with the reason of the first. `planned` is the
 /// number of all.
 pub(crate) fn failures(outcomes: &[Outcome], ran: &[Trial], planned: usize) -> Result<()> {
-    let ran: HashSet<String> = ran.iter().map(Trial::row_id).collect();
-    let failed: Vec<_> = latest(outcomes)
-        .into_iter()
-        .filter(|row| row.status == Status::Error && ran.contains(&row.row_id))
-        .collect();
+    let failed = failed(outcomes, ran);
     match failed.first() {
         None => Ok(()),
         Some(first) => Err(Error::Failed(format!(

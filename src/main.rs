@@ -73,10 +73,12 @@ fn arguments() -> Result<Vec<String>> {
     std::env::args_os().map(text).collect()
 }
 
-/// 1 when the run failed, 2 when it could not begin as it was asked for.
+/// 1 when the run failed, 2 when it could not begin as it was asked for, and what a shell gives a command
+/// that Ctrl-C ended (128 and the number of the signal) when the user stopped it.
 fn exit_code(error: &Error) -> u8 {
     match error {
-        Error::Compute(_) | Error::Output { .. } | Error::Interrupted | Error::Failed(_) => 1,
+        Error::Interrupted | Error::Stopped(_) => commands::STOPPED,
+        Error::Compute(_) | Error::Output { .. } | Error::Failed(_) => 1,
         _ => 2,
     }
 }

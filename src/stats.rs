@@ -4,6 +4,7 @@
 //! and [`mean_interval`], which give it with its method or say why there is none ([`Interval`]).
 //! `docs/statistics.md` says how often each holds the truth, and `tests/all/coverage.rs` counts it.
 
+mod deciding;
 mod effective_length;
 mod groups;
 mod holm;
@@ -15,7 +16,8 @@ mod regression;
 mod share;
 mod student;
 
-pub use effective_length::{EffectiveLength, Judged, LengthRule, LengthScores, RULES, Rule, Score};
+pub use deciding::{drop_decides, share_decides, trials_for_drop, trials_for_share};
+pub use effective_length::{Decides, EffectiveLength, Judged, LengthRule, LengthScores, RULES, Rule, Score};
 pub use holm::holm;
 pub use interval::{Interval, Method, Withheld};
 pub use mean::{LARGE, mean_interval};

@@ -234,6 +234,9 @@ pub struct RunArgs {
     /// How it is judged.
     #[command(flatten)]
     pub rule: RuleArgs,
+    /// Exit with 1 when any trial failed, and not only when all did
+    #[arg(long, help_heading = "Output")]
+    pub fail_on_error: bool,
     /// TOML file with any of these flags as keys; the command line wins
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub config: Option<PathBuf>,

@@ -5,6 +5,10 @@ use clap::{Arg, ArgAction, Command};
 /// What it is, how it is called, examples, and then flags. Examples stand in `before_help`.
 const TEMPLATE: &str = "{about-with-newline}{usage-heading} {usage}\n\n{before-help}{all-args}{after-help}";
 
+/// The same without the empty line behind the call: with all commands it fills a screen.
+const ROOT_TEMPLATE: &str =
+    "{about-with-newline}{usage-heading} {usage}\n{before-help}{all-args}{after-help}";
+
 /// Takes the flags of these ids from under their headings to the top, in this order: `-h` shows no others.
 pub(super) fn first(ids: &'static [&'static str]) -> impl Fn(Arg) -> Arg {
     move |arg| match ids.iter().position(|id| arg.get_id() == id) {
@@ -24,7 +28,7 @@ pub(super) fn laid_out(command: Command) -> Command {
         .disable_version_flag(true)
         .arg(help_flag().help_heading("General"))
         .arg(version.help("Print version").help_heading("General"))
-        .help_template(TEMPLATE)
+        .help_template(ROOT_TEMPLATE)
         .mut_args(behind_long_help)
         .mut_subcommands(of_command)
 }
@@ -114,7 +118,7 @@ mod tests {
             (rows(EXPORTERS), &["run output_format", "view output_format", "compare output_format"]),
             (rows(FIGURES), &["run figure", "attend figure"]),
             (rows(PALETTES), &["run palette"]),
-            (rows(RULES), &["run rule", "view rule"]),
+            (rows(RULES), &["run rule", "view rule", "gate rule"]),
             (rows(SEQUENCES), &["train mix"]),
             (rows(LAYER_KINDS), &["train layer_pattern"]),
             (rows(SCHEDULES), &["train schedule"]),

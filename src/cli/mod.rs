@@ -4,6 +4,7 @@
 mod comparison;
 mod experiment;
 mod form;
+mod gating;
 mod grid;
 mod help;
 mod listing;
@@ -29,6 +30,7 @@ use crate::export::style::ColorChoice;
 pub use comparison::{CompareArgs, DemoArgs};
 pub use experiment::ExperimentArgs;
 pub use form::{Export, FormArgs};
+pub use gating::GateArgs;
 pub use grid::{GridArgs, PromptsArgs, RunArgs};
 pub use listing::{InspectArgs, ListArgs};
 pub use measuring::{BenchArgs, LogitsArgs, LossArgs, TokenArgs};
@@ -51,7 +53,7 @@ pub use viewing::{AttendArgs, Attended, By, ViewArgs};
 Examples:
   niah demo
   niah run model.gguf --context-lengths 4k,8k -o out/model",
-    after_long_help = "Exit codes: 0 ok, 1 run failed, 2 usage or configuration."
+    after_long_help = "Exit codes: 0 ok, 1 run failed or gate not met, 2 usage or configuration, 130 stopped by Ctrl-C."
 )]
 pub struct Cli {
     /// What to do.
@@ -71,6 +73,8 @@ pub enum Command {
     View(ViewArgs),
     /// Compare two runs, or two models, on identical prompts
     Compare(Box<CompareArgs>),
+    /// Pass or fail a stored run: accuracy, effective length, drop
+    Gate(GateArgs),
     /// See Softmax, Scalable-Softmax and Multiscreen side by side
     Demo(DemoArgs),
     /// Show a prompt with every token shaded by its attention

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::values::{choice, fraction};
-use crate::stats::{LengthRule, RULES, Rule};
+use crate::stats::{Decides, LengthRule, RULES, Rule};
 
 /// The rule of the effective length.
 #[derive(Debug, Clone, Args)]
@@ -20,7 +20,7 @@ pub struct RuleArgs {
     /// Threshold of the rule, such as 0.9 or 90% [default: the rule's own]
     #[arg(long, value_name = "SHARE", value_parser = fraction, help_heading = "Verdict")]
     threshold: Option<f64>,
-    /// Let the lower end of the 95% interval decide, not the score
+    /// Let the lower end of 95% intervals decide, not the value
     #[arg(long, help_heading = "Verdict")]
     conservative: bool,
 }
@@ -29,6 +29,7 @@ impl RuleArgs {
     /// What was typed, as a rule.
     #[must_use]
     pub fn length_rule(&self) -> LengthRule {
-        LengthRule { rule: self.rule, threshold: self.threshold, conservative: self.conservative }
+        let decides = if self.conservative { Decides::LowerEnd } else { Decides::Score };
+        LengthRule { rule: self.rule, threshold: self.threshold, decides }
     }
 }

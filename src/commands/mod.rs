@@ -6,6 +6,7 @@ pub mod compare;
 pub mod config_file;
 mod controls;
 pub mod demo;
+pub mod gate;
 pub mod inspect;
 pub mod list;
 pub mod logits;
@@ -50,6 +51,7 @@ pub fn run(command: &Command, given: &[(String, String)], style: &Style) -> Resu
         Command::Run(args) => run::run(args, style),
         Command::View(args) => view::run(args, style),
         Command::Compare(args) => compare::run(args, given, style),
+        Command::Gate(args) => gate::run(args, style),
         Command::Demo(args) => demo::run(args, style),
         Command::Attend(args) => attend::run(args, style),
         Command::Prompts(args) => prompts::run(args),
@@ -123,13 +125,16 @@ fn made_again(directory: &Path) -> Error {
     )
 }
 
+/// The exit code of a command that Ctrl-C stopped.
+pub const STOPPED: u8 = 130;
+
 /// A flag that the first Ctrl-C sets; the second one ends the process at once.
 fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let handler = move || {
         if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+            std::process::exit(i32::from(STOPPED));
         }
     };
     ctrlc::set_handler(handler)

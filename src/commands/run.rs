@@ -7,7 +7,7 @@ use super::telling::{Telling, stopped};
 use super::{machine_record, prepare, print, settings, stop_on_interrupt, tell, warn};
 use crate::cli::RunArgs;
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, Watch, failures, judged_report};
+use crate::evaluate::{Evaluation, Watch, failed, failures, judged_report};
 use crate::export::style::Style;
 use crate::plan::RunPlan;
 use crate::printable;
@@ -24,8 +24,8 @@ pub(super) const OF_PAGE: &[&str] = &["outcome", "heads"];
 /// Runs the command.
 ///
 /// # Errors
-/// When the plan cannot be made, when results cannot be kept, when a trial failed, or when the user stopped
-/// it.
+/// When the plan cannot be made, when results cannot be kept, when every trial failed or, where that is
+/// wanted, any of them, or when the user stopped it.
 pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     if args.controls {
         return super::controls::run(args, style);
@@ -60,7 +60,12 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let shown = Shown::of(&args.form, &Report::from(report()), page.as_ref(), style)?.out();
     tell(format_args!("results: {}", directory.display()));
     shown?;
-    failures(store.outcomes(), &ran, plan.trials().len())
+    let all_failed = !ran.is_empty() && failed(store.outcomes(), &ran).len() == ran.len();
+    match failures(store.outcomes(), &ran, plan.trials().len()) {
+        Err(error) if !args.fail_on_error && !all_failed => warn(&[error.to_string()]),
+        ended => return ended,
+    }
+    Ok(())
 }
 
 /// `niah-runs/MODEL-VARIANT-TASK`; see [`crate::plan::OpenModel::file_name`].

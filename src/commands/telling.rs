@@ -10,7 +10,7 @@ use crate::store::directory::RunDirectory;
 /// The error of a run of so many trials with what to do, where it was stopped.
 pub(super) fn stopped(error: Error, store: &RunDirectory, planned: usize, directory: &Path) -> Error {
     match error {
-        Error::Interrupted => Error::Failed(format!(
+        Error::Interrupted => Error::Stopped(format!(
             "stopped after {} of {planned} trials; they are kept in {}. Run the same command again to go on",
             store.done().len(),
             directory.display()

@@ -105,7 +105,7 @@ fn go_on(args: &TrainArgs, options: TrainingOptions, machine: &MachineArgs, thre
     }
     match state.step >= settings.steps {
         true => Ok(()),
-        false => Err(Error::Failed(format!(
+        false => Err(Error::Stopped(format!(
             "stopped after {} of {} steps; they are kept in {}. The same command with --resume goes on",
             state.step,
             settings.steps,

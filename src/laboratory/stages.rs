@@ -84,6 +84,9 @@ impl Stages {
         if let Some(threads) = self.threads {
             command.arg("--threads").arg(threads.to_string());
         }
+        if stage.arguments[0] == "run" {
+            command.arg("--fail-on-error");
+        }
         if stage.arguments[0] == "train" {
             if left(TRAINING_STATE) && !stage.may_end_early {
                 command.arg("--resume");

@@ -61,6 +61,7 @@ pub const KINDS: &[&str] = &[
     "trials",
     "tokens",
     "comparison",
+    "gate",
     "side-by-side",
     "loss",
     "speed",

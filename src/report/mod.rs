@@ -11,6 +11,8 @@ pub mod comparison;
 pub mod controls;
 pub mod data;
 pub mod document;
+pub mod gate;
+mod gated;
 pub mod head_sums;
 pub mod heatmap;
 pub mod inspection;

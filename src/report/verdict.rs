@@ -9,7 +9,7 @@ use super::heatmap::Unit;
 use super::{Tally, latest};
 use crate::grid::{ContextLength, Depth};
 use crate::printable::listed;
-use crate::stats::{self, EffectiveLength, Interval, Judged, LengthRule, LengthScores, Rule, Score};
+use crate::stats::{self, Decides, EffectiveLength, Interval, Judged, LengthRule, LengthScores, Rule, Score};
 use crate::trial::{Outcome, Status};
 
 /// What a run found. Scores and intervals are shares, lengths are in tokens.
@@ -87,7 +87,7 @@ impl Verdict {
             ci_method: tally.interval.method_name(),
             rule: rule.rule.name(),
             threshold: rule.threshold(),
-            conservative: rule.conservative,
+            conservative: rule.decides == Decides::LowerEnd,
             effective_length: found.tokens(),
             longest_length,
             fails_at_length: fails.map(|judged| judged.length),
@@ -200,7 +200,12 @@ fn rule_words(found: &EffectiveLength) -> String {
         Rule::Nolima => format!("mean score at least {threshold} of the best short length's"),
         Rule::EveryDepth => format!("mean score of each depth at least {threshold}"),
     };
-    format!("{rule}{}", if found.rule.conservative { " at the lower end of its interval" } else { "" })
+    let end = match found.rule.decides {
+        Decides::Score => "",
+        Decides::LowerEnd => " at the lower end of its interval",
+        Decides::UpperEnd => " at the upper end of its interval",
+    };
+    format!("{rule}{end}")
 }
 
 fn percent(share: f64) -> String {
@@ -208,7 +213,7 @@ fn percent(share: f64) -> String {
 }
 
 /// Per cent with one digit where it is not whole.
-fn exact(share: f64) -> String {
+pub(super) fn exact(share: f64) -> String {
     format!("{}%", (1000.0 * share).round() / 10.0)
 }
 
@@ -285,14 +290,14 @@ mod tests {
             nolima.contains("effective length is 1k, as 2k fails (mean score 65%, below 68%, "),
             "{nolima}"
         );
-        let rule = LengthRule { rule: Rule::EveryDepth, threshold: Some(0.8), conservative: false };
+        let rule = LengthRule { rule: Rule::EveryDepth, threshold: Some(0.8), decides: Decides::Score };
         let depth = sentence(&rows, rule);
         assert!(depth.contains("(mean score of each depth at least 80%)"), "{depth}");
         assert!(
             depth.contains("is 1k, as 2k fails (mean score at depth 0% 40%, 95% interval 17 to 69%)"),
             "{depth}"
         );
-        let conservative = sentence(&rows, LengthRule { conservative: true, ..rule });
+        let conservative = sentence(&rows, LengthRule { decides: Decides::LowerEnd, ..rule });
         assert!(
             conservative.contains("at least 80% at the lower end of its interval) no length"),
             "{conservative}"

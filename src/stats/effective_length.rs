@@ -1,9 +1,9 @@
 //! The effective length: how far a model can use its context, by a rule that has a name.
 //!
 //! A rule says of every length that was tested whether it passes. The effective length is the largest one up
-//! to which all pass: a longer length that passes behind a shorter one that fails adds nothing, because nobody
-//! can use the one without the other. RULER and NoLiMa name the largest length that passes; where scores only
-//! fall with length that is the same.
+//! to which all pass: a longer length that passes behind a shorter one that fails adds nothing, because
+//! nobody can use the one without the other. RULER and NoLiMa name the largest length that passes; where
+//! scores only fall with length that is the same.
 
 use super::Interval;
 use crate::grid::Depth;
@@ -64,6 +64,18 @@ impl Rule {
     }
 }
 
+/// What of a score is held against a threshold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Decides {
+    /// The score itself.
+    #[default]
+    Score,
+    /// The lower end of its 95 % interval. A score whose interval is withheld does not pass.
+    LowerEnd,
+    /// The upper end. A score whose interval is withheld passes: nothing speaks against it.
+    UpperEnd,
+}
+
 /// A rule with its threshold, and what of a score it looks at.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LengthRule {
@@ -71,14 +83,13 @@ pub struct LengthRule {
     pub rule: Rule,
     /// A threshold in the place of the rule's own, 0 to 1.
     pub threshold: Option<f64>,
-    /// Whether the lower end of the 95 % interval has to pass and not the score alone. A score whose interval
-    /// is withheld does not pass then.
-    pub conservative: bool,
+    /// What of a score has to pass.
+    pub decides: Decides,
 }
 
 impl Default for LengthRule {
     fn default() -> Self {
-        Self { rule: RULES[0].value, threshold: None, conservative: false }
+        Self { rule: RULES[0].value, threshold: None, decides: Decides::Score }
     }
 }
 
@@ -89,8 +100,12 @@ impl LengthRule {
         self.threshold.unwrap_or(self.rule.own_threshold())
     }
 
-    fn decisive(&self, score: &Score) -> Option<f64> {
-        if self.conservative { score.interval.ends().map(|ends| ends.0) } else { Some(score.mean) }
+    fn decisive(&self, score: &Score) -> f64 {
+        match self.decides {
+            Decides::Score => score.mean,
+            Decides::LowerEnd => score.interval.ends().map_or(f64::NEG_INFINITY, |ends| ends.0),
+            Decides::UpperEnd => score.interval.ends().map_or(f64::INFINITY, |ends| ends.1),
+        }
     }
 }
 
@@ -160,8 +175,8 @@ impl EffectiveLength {
         let base = short.reduce(f64::max).or(lengths.first().map(|scores| scores.all.mean)).unwrap_or(0.0);
         let judged = |scores: &LengthScores| {
             let least = || {
-                let value = |score: &Score| rule.decisive(score).unwrap_or(f64::NEG_INFINITY);
-                scores.depths.iter().min_by(|(_, a), (_, b)| value(a).total_cmp(&value(b)))
+                let order = |a: &Score, b: &Score| rule.decisive(a).total_cmp(&rule.decisive(b));
+                scores.depths.iter().min_by(|(_, a), (_, b)| order(a, b))
             };
             let (depth, score) = match rule.rule {
                 Rule::EveryDepth => {
@@ -170,12 +185,13 @@ impl EffectiveLength {
                 Rule::Ruler | Rule::Nolima => (None, scores.all),
             };
             let need = if rule.rule == Rule::Nolima { rule.threshold() * base } else { rule.threshold() };
-            let passes = rule.decisive(&score).is_some_and(|value| match rule.rule {
+            let value = rule.decisive(&score);
+            let passes = match rule.rule {
                 Rule::Ruler => value > need + ROUNDING,
                 // A part of nothing is nothing, which is no proof of use.
                 Rule::Nolima => base > 0.0 && value >= need - ROUNDING,
                 Rule::EveryDepth => value >= need - ROUNDING,
-            });
+            };
             Judged { length: scores.length, passes, score, depth, need }
         };
         Self { rule, lengths: lengths.iter().map(judged).collect() }
@@ -223,7 +239,7 @@ mod tests {
     }
 
     fn effective(lengths: &[LengthScores], rule: Rule, threshold: Option<f64>) -> Option<usize> {
-        EffectiveLength::of(lengths, LengthRule { rule, threshold, conservative: false }).tokens()
+        EffectiveLength::of(lengths, LengthRule { rule, threshold, decides: Decides::Score }).tokens()
     }
 
     #[test]
@@ -267,13 +283,17 @@ mod tests {
 
     #[test]
     fn the_lower_end_decides_where_that_is_wanted_and_without_an_interval_nothing_passes() {
-        let rule = LengthRule { conservative: true, ..LengthRule::default() };
+        let rule = LengthRule { decides: Decides::LowerEnd, ..LengthRule::default() };
         // Of 30 right answers of 30 the lower end is 0.886, of 10 it is 0.722.
         let lengths = [length(1024, &[10, 10, 10]), length(2048, &[10])];
         assert_eq!(EffectiveLength::of(&lengths, rule).tokens(), Some(1024));
         let mut unknown = length(1024, &[10]);
         unknown.all.interval = Interval::default();
-        assert_eq!(EffectiveLength::of(&[unknown], rule).tokens(), None);
+        assert_eq!(EffectiveLength::of(&[unknown.clone()], rule).tokens(), None);
+        let upper = LengthRule { decides: Decides::UpperEnd, ..rule };
+        let lengths = [length(1024, &[7]), length(2048, &[3]), unknown];
+        assert_eq!(EffectiveLength::of(&lengths, upper).tokens(), Some(1024), "up to 0.892, then to 0.603");
+        assert_eq!(EffectiveLength::of(&lengths[2..], upper).tokens(), Some(1024));
     }
 
     #[test]

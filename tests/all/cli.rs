@@ -408,6 +408,25 @@ fn exit_codes_tell_a_failed_run_from_one_that_could_not_begin() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("12 failed trials are left out"));
 }
 
+#[test]
+fn a_run_of_whose_trials_one_failed_goes_on_and_fails_where_that_is_wanted() {
+    let bench = Bench::new();
+    // The needle of the last trial is a letter longer than the length has room for.
+    let run = ["run", "--model=tiny", "--context-lengths=150", "--depths=0", "--trials=3", "--seed=3"];
+    let said = "1 of 3 trials failed; the first (150:0:2): prompt of length 150";
+    let lenient = bench.output(&[&run[..], &["-o", "lenient"]].concat());
+    assert_eq!(lenient.status.code(), Some(0), "{}", stderr(&lenient));
+    assert!(stderr(&lenient).contains(&format!("warning: {said}")), "{}", stderr(&lenient));
+    assert!(String::from_utf8_lossy(&lenient.stdout).contains("; one trial failed and is not counted."));
+    let strict = bench.output(&[&run[..], &["-o", "strict", "--fail-on-error"]].concat());
+    assert_eq!(strict.status.code(), Some(1), "{}", stderr(&strict));
+    assert!(stderr(&strict).contains(&format!("niah: {said}")), "{}", stderr(&strict));
+    assert_eq!(strict.stdout, lenient.stdout);
+    // Of what runs now all fails.
+    let again = bench.output(&[&run[..], &["-o", "lenient"]].concat());
+    assert_eq!(again.status.code(), Some(1), "{}", stderr(&again));
+}
+
 /// Kills what a failed test leaves behind.
 struct Running(Child);
 
@@ -442,7 +461,7 @@ fn ctrl_c_keeps_what_is_done_and_the_same_command_goes_on() {
     assert!(sent.success());
     wait_until("the run ends", || child.0.try_wait().unwrap().is_some());
     let message = bench.text("stderr");
-    assert_eq!(child.0.wait().unwrap().code(), Some(1), "{message}");
+    assert_eq!(child.0.wait().unwrap().code(), Some(130), "{message}");
 
     let done = bench.outcomes("out").len();
     let expected = format!(

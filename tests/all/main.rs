@@ -14,6 +14,7 @@ mod config_cases;
 mod coverage;
 mod dtype;
 mod exports;
+mod gate;
 mod gemma3;
 mod gguf;
 mod golden;

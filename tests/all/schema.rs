@@ -12,6 +12,7 @@ use niah::grid::Grid;
 use niah::plan::Settings;
 use niah::report::compared::side_by_side;
 use niah::report::data::KINDS;
+use niah::report::gate::Gate;
 use niah::report::run::{Ran, RunReport};
 use niah::report::{Summary, cells};
 use serde_json::{Map, Value};
@@ -64,7 +65,7 @@ fn the_json_of_every_report_holds_what_the_schema_names() {
     let schema = Schema::read();
     let bench = Bench::new();
     bench.grid(&["-o", "out", "--tokens"]);
-    let mut seen = BTreeSet::from(["side-by-side".to_string()]);
+    let mut seen = BTreeSet::from(["side-by-side", "gate"].map(String::from));
     for arguments in [
         &["view", "out"][..],
         &["view", "out", "--by=layer"],
@@ -98,10 +99,8 @@ fn the_json_of_every_report_holds_what_the_schema_names() {
     assert_eq!(named, KINDS);
 }
 
-#[test]
-fn runs_beside_each_other_are_as_the_schema_says() {
-    let schema = Schema::read();
-    let ran = Ran {
+fn ran() -> Ran {
+    Ran {
         title: "tiny".to_string(),
         run_id: "1".to_string(),
         config_hash: "12".to_string(),
@@ -112,9 +111,25 @@ fn runs_beside_each_other_are_as_the_schema_says() {
         training_length: None,
         planned_trials: Grid::default().count(),
         settings: Settings::default(),
-    };
+    }
+}
+
+#[test]
+fn a_gate_is_as_the_schema_says() {
+    let schema = Schema::read();
+    let data = Gate { criteria: Vec::new(), conservative: false }.report(ran()).data;
+    assert_eq!(data.table.columns(), schema.columns(data.kind));
+    let of = schema.of(data.kind);
+    for (part, object) in [("ran", data.ran().unwrap()), ("totals", data.totals().unwrap())] {
+        schema.check(part, &of[part], &object);
+    }
+}
+
+#[test]
+fn runs_beside_each_other_are_as_the_schema_says() {
+    let schema = Schema::read();
     let run = RunReport {
-        ran,
+        ran: ran(),
         notes: Vec::new(),
         cells: cells(&[], &[]),
         summary: Summary::of(&[]),

@@ -60,8 +60,8 @@ impl Bench {
     }
 }
 
-/// Of each flag the last, as a test's own stand behind those that it shares with others; of `--needle` and
-/// `--export` all.
+/// Of each flag the last, as a test's own stand behind those that it shares with others; of `--needle`,
+/// `--export` and `--min-accuracy-at` all.
 pub(crate) fn last_wins<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     let mut groups: Vec<(String, Vec<&str>)> = vec![(String::new(), Vec::new())];
     for (place, argument) in arguments.iter().enumerate() {
@@ -75,7 +75,7 @@ pub(crate) fn last_wins<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
         }
     }
     let repeated = |at: usize, flag: &str| groups[at + 1..].iter().any(|(later, _)| later == flag);
-    let all = |flag: &str| ["", "--needle", "--export"].contains(&flag);
+    let all = |flag: &str| ["", "--needle", "--export", "--min-accuracy-at"].contains(&flag);
     let kept = groups.iter().enumerate().filter(|(at, (flag, _))| all(flag) || !repeated(*at, flag));
     kept.flat_map(|(_, (_, words))| words.iter().copied()).collect()
 }

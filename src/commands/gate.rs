@@ -1,0 +1,74 @@
+//! `niah gate`: whether a stored run meets what is asked of it, for a job that has to pass or fail.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+
+use super::shown::{Shown, check};
+use super::{compare, warn, write_file};
+use crate::cli::GateArgs;
+use crate::error::{self, Error, Result};
+use crate::evaluate::{Finished, ran};
+use crate::export::style::Style;
+use crate::export::{junit, markdown};
+use crate::report::gate::{Criterion, Gate, Judged};
+use crate::store::stored::StoredRun;
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Error::Failed`] when a criterion is not met. Any other when that cannot be said: no run, no criterion,
+/// or too few trials to decide one.
+pub fn run(args: &GateArgs, style: &Style) -> Result<()> {
+    check(&args.form, &[])?;
+    let criteria = args.criteria();
+    if criteria.is_empty() {
+        let expected = "a criterion, such as --min-accuracy 0.9 or --min-effective-length 8k";
+        return Err(Error::invalid("niah gate", "none", expected));
+    }
+    let (run, gate) = judge(args, &criteria)?;
+    let report = gate.report(ran(&run.record));
+    if let Some(path) = &args.junit {
+        let text = junit::write(&gate, &run.record.title());
+        write_file(path, |mut file| {
+            file.write_all(text.as_bytes()).map_err(|error| Error::file(path, super::cannot_write(&error)))
+        })?;
+    }
+    if let Some(path) = &args.markdown {
+        append(path, &markdown::write(&report, style)?)?;
+    }
+    Shown::of(&args.form, &report, None, style)?.out()?;
+    if gate.passed() { Ok(()) } else { Err(Error::Failed(gate.sentence())) }
+}
+
+/// The run and what became of the criteria.
+fn judge(args: &GateArgs, criteria: &[Criterion]) -> Result<(Finished, Gate)> {
+    let read = |directory: &Path| -> Result<Finished> {
+        let StoredRun { record, outcomes, warnings } = StoredRun::read(directory)?;
+        warn(&warnings);
+        Ok(Finished { record, outcomes, ran: Vec::new() })
+    };
+    let run = read(&args.directory)?;
+    let baseline = args.baseline.as_deref().map(read).transpose()?;
+    let compared = baseline.map(|baseline| compare::report(&baseline, &run)).transpose()?;
+    let judged = Judged {
+        outcomes: &run.outcomes,
+        planned: run.planned(),
+        baseline: compared.as_ref().map(|compared| &compared.comparison.all),
+        rule: args.rule.length_rule(),
+    };
+    let gate = Gate::of(&judged, criteria)?;
+    Ok((run, gate))
+}
+
+/// Puts `text` behind what the file holds: the steps of a job share one summary.
+fn append(path: &Path, text: &[u8]) -> Result<()> {
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .map_err(|error| Error::file(path, super::cannot_write(&error)))?;
+    let behind = file.metadata().is_ok_and(|file| file.len() > 0);
+    let written = file.write_all(if behind { b"\n" } else { b"" }).and_then(|()| file.write_all(text));
+    written.map_err(|error| Error::file(path, format!("cannot write: {}", error::reason(&error))))
+}
