@@ -104,10 +104,12 @@ pub enum Error {
         difference: String,
     },
     /// Two runs that cannot be compared: trials of the same place had other prompts.
-    #[error("A and B were not asked the same: {differing} of {compared} prompts that both have run differ, \
+    #[error("A and {b} were not asked the same: {differing} of {compared} prompts that both have run differ, \
              the first of them (length:depth:trial) {first}{}; run both with the same tokenizer, task, \
              haystack and seed", settings.as_ref().map_or(String::new(), |settings| format!(" ({settings})")))]
     PromptsDiffer {
+        /// The letter of the run that is held against A.
+        b: String,
         /// Prompts that differ.
         differing: usize,
         /// Prompts that both have run.
@@ -167,7 +169,7 @@ impl Error {
     pub fn prompts_differ(rows: &[&str], compared: usize) -> Self {
         const NAMED: usize = 3;
         let first = rows[..rows.len().min(NAMED)].join(", ");
-        Self::PromptsDiffer { differing: rows.len(), compared, first, settings: None }
+        Self::PromptsDiffer { b: "B".to_string(), differing: rows.len(), compared, first, settings: None }
     }
 
     /// The same error with settings under the names that `name` has for their words, where it has one.

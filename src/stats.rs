@@ -1,8 +1,9 @@
 //! Statistics of few trials: intervals that hold, and the comparison of two runs on the same prompts.
 //!
-//! Every interval that is printed comes from one of three functions, [`share_interval`], [`paired_interval`]
-//! and [`mean_interval`], which give it with its method or say why there is none ([`Interval`]).
-//! `docs/statistics.md` says how often each holds the truth, and `tests/all/coverage.rs` counts it.
+//! Every interval that is printed comes from one of four functions, [`share_interval`], [`paired_interval`],
+//! [`unpaired_interval`] and [`mean_interval`], which give it with its method or say why there is none
+//! ([`Interval`]). `docs/statistics.md` says how often each holds the truth, and `tests/all/coverage.rs`
+//! counts it.
 
 mod deciding;
 mod effective_length;
@@ -15,6 +16,7 @@ mod paired;
 mod regression;
 mod share;
 mod student;
+mod unpaired;
 
 pub use deciding::{drop_decides, share_decides, trials_for_drop, trials_for_share};
 pub use effective_length::{Decides, EffectiveLength, Judged, LengthRule, LengthScores, RULES, Rule, Score};
@@ -24,6 +26,7 @@ pub use mean::{LARGE, mean_interval};
 pub use paired::{PairedDifference, PairedTrial, paired_interval};
 pub use regression::{LineFit, SizeFit, line_fit, size_fit};
 pub use share::share_interval;
+pub use unpaired::unpaired_interval;
 
 /// Two-sided 95 % point of the normal distribution.
 const Z95: f64 = 1.959_963_984_540_054;

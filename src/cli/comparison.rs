@@ -16,12 +16,13 @@ use crate::attention::variant::VARIANTS;
 #[command(
     before_help = "\
 Examples:
-  niah compare out/softmax-run out/ssmax-run
+  niah compare out/softmax-run out/ssmax-run out/logn-run
   niah compare shipped:softmax shipped:ssmax --split held-out --trials 5
   niah compare -m model.gguf --variant-b ssmax --context-lengths 1k,4k",
     after_long_help = "\
 Stored runs are compared as they are, without flags of a grid. Models run first, on the grid and the task of \
-the flags; a stored run can stand beside a model. Prompts must be identical, which takes one tokenizer: else \
+the flags; a stored run can stand beside a model. Identical prompts are compared pair by pair. Prompts that \
+differ by their tokenizer or template alone are compared unpaired, and that is said; with any other difference \
 nothing is compared.",
     mut_args(first(&["model", "context_lengths", "depths", "trials", "output"])),
     mut_arg("output_format", |arg| arg.help(
@@ -29,13 +30,10 @@ nothing is compared.",
     ))
 )]
 pub struct CompareArgs {
-    /// Directory of a run (niah run -o), or a checkpoint
-    #[arg(value_name = "A", required_unless_present = "model")]
-    a: Option<String>,
-    /// The same; differences are B - A
-    #[arg(value_name = "B", required_unless_present = "model")]
-    b: Option<String>,
-    /// The checkpoint of a side not named
+    /// Directories of runs (niah run -o), or checkpoints: A, B and more; differences are from A
+    #[arg(value_name = "RUN|MODEL", required_unless_present = "model")]
+    sides: Vec<String>,
+    /// The checkpoint of the first or second side not named
     #[arg(long, short, value_name = "MODEL", alias = "model-name", help_heading = "Model")]
     model: Option<String>,
     /// Attention variant of A [default: --variant]
@@ -72,22 +70,24 @@ pub struct CompareArgs {
 }
 
 impl CompareArgs {
-    /// The run or the checkpoint that is A.
+    /// The runs or checkpoints, A first; `-m` stands for those of the first two that are not named.
     #[must_use]
-    pub fn a(&self) -> &str {
-        self.a.as_deref().or(self.model.as_deref()).unwrap_or_default()
+    pub fn sides(&self) -> Vec<&str> {
+        let named = self.sides.iter().map(String::as_str);
+        let missing = 2usize.saturating_sub(self.sides.len());
+        named.chain(self.model.as_deref().into_iter().cycle().take(missing)).collect()
     }
 
-    /// The run or the checkpoint that is B.
+    /// The variant that was named for the side at this place.
     #[must_use]
-    pub fn b(&self) -> &str {
-        self.b.as_deref().or(self.model.as_deref()).unwrap_or_default()
+    pub fn variant(&self, place: usize) -> Option<&String> {
+        [&self.variant_a, &self.variant_b].get(place).and_then(|variant| variant.as_ref())
     }
 
-    /// Whether `-m` stands for neither side.
+    /// Whether `-m` stands for no side.
     #[must_use]
     pub fn model_is_idle(&self) -> bool {
-        self.model.is_some() && self.a.is_some() && self.b.is_some()
+        self.model.is_some() && self.sides.len() >= 2
     }
 }
 

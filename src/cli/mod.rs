@@ -71,7 +71,7 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Draw the stored results of a run again
     View(ViewArgs),
-    /// Compare two runs, or two models, on identical prompts
+    /// Compare runs, or models, on identical prompts
     Compare(Box<CompareArgs>),
     /// Pass or fail a stored run: accuracy, effective length, drop
     Gate(GateArgs),

@@ -115,7 +115,7 @@ fn a_model_is_named_with_a_flag_or_without_one_by_every_command_that_takes_one()
             Command::Inspect(args) => args.checkpoint.name().to_string(),
             Command::Attend(args) => args.model_for_text().to_string(),
             Command::Train(args) => args.init().unwrap().to_string(),
-            Command::Compare(args) => format!("{}{}", args.a(), args.b()),
+            Command::Compare(args) => args.sides().concat(),
             _ => panic!("{line} takes no model"),
         }
     };

@@ -1,4 +1,4 @@
-//! `niah compare`: two runs on identical prompts, stored or run for it.
+//! `niah compare`: runs on the same prompts, stored or run for it.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -12,13 +12,16 @@ use crate::cli::{AttentionArgs, CheckpointArgs, CompareArgs, ModelArgs};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Finished, Prompts, Watch, planned_cells, ran};
 use crate::export::style::Style;
+use crate::grid::Cell;
 use crate::plan::RunPlan;
+use crate::report::Report;
 use crate::report::bound::bounded;
-use crate::report::compared::ComparisonReport;
+use crate::report::compared::{ComparisonReport, letter, several};
 use crate::report::comparison::Comparison;
-use crate::report::{Report, latest};
+use crate::report::latest;
 use crate::store::directory::{RUN_JSON, RunDirectory, RunRecord};
 use crate::store::stored::StoredRun;
+use crate::trial::Outcome;
 
 /// Runs the command.
 ///
@@ -28,33 +31,42 @@ use crate::store::stored::StoredRun;
 pub fn run(args: &CompareArgs, given: &[(String, String)], style: &Style) -> Result<()> {
     check_flags(args, given)?;
     check(&args.form, &["difference"])?;
-    let [a, b] = match is_run(args.a()) && is_run(args.b()) {
-        true => return page_of_stored(args, style)?.out(),
-        false => with_models(args)?,
-    };
-    Shown::of(&args.form, &Report::from(report(&a, &b)?), None, style)?.out()?;
-    warn(&bounds([&a.record, &b.record]));
-    [a, b].iter().try_for_each(Finished::check)
+    if args.sides().into_iter().all(is_run) {
+        return page_of_stored(args, style)?.out();
+    }
+    let runs = with_models(args)?;
+    Shown::of(&args.form, &report_of(&runs)?, None, style)?.out()?;
+    warn(&bounds(&runs));
+    runs.iter().try_for_each(Finished::check)
 }
 
-/// What the command shows of two runs that are stored.
+/// What the command shows of runs that are stored.
 ///
 /// # Errors
 /// When one cannot be read, or they were not asked the same.
 pub fn page_of_stored(args: &CompareArgs, style: &Style) -> Result<Shown> {
-    let [(a, of_a), (b, of_b)] = [stored(args.a())?, stored(args.b())?];
-    let shown = Shown::of(&args.form, &Report::from(report(&a, &b)?), None, style)?;
-    Ok(shown.warning([of_a, of_b, bounds([&a.record, &b.record])].concat()))
+    let read = args.sides().into_iter().map(stored).collect::<Result<Vec<_>>>()?;
+    let (runs, mut warnings): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+    warnings.push(bounds(&runs));
+    Ok(Shown::of(&args.form, &report_of(&runs)?, None, style)?.warning(warnings.concat()))
+}
+
+/// The first run against each of the others.
+fn report_of(runs: &[Finished]) -> Result<Report> {
+    let [a, others @ ..] = runs else { return Err(too_few()) };
+    let reports = others.iter().zip(1..).map(|(other, place)| any_report(a, other, &letter(place)));
+    Ok(several(&reports.collect::<Result<Vec<_>>>()?))
 }
 
 /// A warning for a side whose scores are bounded: what it loses may be owed to that alone.
-fn bounds(records: [&RunRecord; 2]) -> Vec<String> {
-    let of = |(side, record): (&str, &RunRecord)| {
+fn bounds(runs: &[Finished]) -> Vec<String> {
+    let of = |(place, Finished { record, .. }): (usize, &Finished)| {
         // Other rules multiply scores, and some by more the more keys there are.
         let words = bounded(record.largest_score().filter(|_| record.variant == "softmax")?);
+        let side = letter(place);
         Some(format!("{side} ({}): {words}; whatever it loses may be owed to that alone", record.title()))
     };
-    ["A", "B"].into_iter().zip(records).filter_map(of).collect()
+    runs.iter().enumerate().filter_map(of).collect()
 }
 
 /// Whether this is the directory of a run. A checkpoint has no run.json.
@@ -62,19 +74,27 @@ fn is_run(name: &str) -> bool {
     Path::new(name).join(RUN_JSON).is_file()
 }
 
-/// Flags that two stored runs have a use for, or that change nothing of what is shown of them.
+/// The error of a run that is alone.
+fn too_few() -> Error {
+    Error::invalid("niah compare", "one run", "two or more, or -m for the other")
+}
+
+/// Flags that stored runs have a use for, or that change nothing of what is shown of them.
 const OF_STORED: &[&str] =
     &["--model", "--output-format", "--export", "--figure", "--config", "--device", "--threads"];
 
 /// Refuses flags that say how to run what is stored already.
 fn check_flags(args: &CompareArgs, given: &[(String, String)]) -> Result<()> {
+    let sides = args.sides();
+    if sides.len() < 2 {
+        return Err(too_few());
+    }
     if args.model_is_idle() {
         return Err(Error::invalid("--model", "a third", "no such flag: A and B are named already"));
     }
-    for (flag, variant, name) in
-        [("--variant-a", &args.variant_a, args.a()), ("--variant-b", &args.variant_b, args.b())]
-    {
-        if let Some(variant) = variant.as_ref().filter(|_| is_run(name)) {
+    for (place, flag) in ["--variant-a", "--variant-b"].into_iter().enumerate() {
+        let name = sides[place];
+        if let Some(variant) = args.variant(place).filter(|_| is_run(name)) {
             return Err(Error::invalid(
                 flag,
                 variant,
@@ -82,18 +102,16 @@ fn check_flags(args: &CompareArgs, given: &[(String, String)]) -> Result<()> {
             ));
         }
     }
-    let decided = |variant: &Option<String>, name: &str| variant.is_some() || is_run(name);
-    let both_decided = decided(&args.variant_a, args.a()) && decided(&args.variant_b, args.b());
-    let of_both = given.iter().find(|(flag, _)| flag == "--variant");
-    match of_both.filter(|_| both_decided && !(is_run(args.a()) && is_run(args.b()))) {
-        None => {}
-        Some((flag, value)) => {
-            let expected = "no such flag beside --variant-a and --variant-b, which leave no model for it";
-            return Err(Error::invalid(flag, value, expected));
-        }
+    let stored = sides.iter().all(|name| is_run(name));
+    let decided = |(place, name): (usize, &&str)| args.variant(place).is_some() || is_run(name);
+    let all_decided = sides.iter().enumerate().all(decided);
+    let of_all = given.iter().find(|(flag, _)| flag == "--variant");
+    if let Some((flag, value)) = of_all.filter(|_| all_decided && !stored) {
+        let expected = "no such flag beside --variant-a and --variant-b, which leave no model for it";
+        return Err(Error::invalid(flag, value, expected));
     }
     match given.iter().find(|(flag, _)| !OF_STORED.contains(&flag.as_str())) {
-        Some((flag, value)) if is_run(args.a()) && is_run(args.b()) => {
+        Some((flag, value)) if stored => {
             let expected = "no such flag, or a model to run with it: A and B are stored already";
             Err(Error::invalid(flag, value, expected))
         }
@@ -107,72 +125,108 @@ fn stored(name: &str) -> Result<(Finished, Vec<String>)> {
     Ok((Finished { record, outcomes, ran: Vec::new() }, warnings))
 }
 
-/// Reads what is stored and runs what is a model, once it is clear that their prompts agree.
-fn with_models(args: &CompareArgs) -> Result<[Finished; 2]> {
+/// Reads what is stored and runs what is a model, once it is clear that they are asked the same.
+fn with_models(args: &CompareArgs) -> Result<Vec<Finished>> {
     let (device, threads) = prepare(&args.machine)?;
-    let open = |name: &str, variant| match is_run(name) {
+    let open = |(place, name): (usize, &str)| match is_run(name) {
         true => {
             let (run, warnings) = stored(name)?;
             warn(&warnings);
             Ok(Side::Stored(Box::new(run)))
         }
-        false => Side::model(args, name, variant, (&device, threads)),
+        false => Side::model(args, name, args.variant(place), (&device, threads)),
     };
-    let sides = [open(args.a(), &args.variant_a)?, open(args.b(), &args.variant_b)?];
-    // One grid: what one model is told of its prompts holds for the other.
+    let sides = args.sides().into_iter().enumerate().map(open).collect::<Result<Vec<_>>>()?;
+    // One grid: what one model is told of its prompts holds for the others.
     if let Some(model) = sides.iter().find_map(Side::evaluation) {
         warn(&model.plan.prompt_warnings);
     }
-    let prompts = [sides[0].first_prompts(), sides[1].first_prompts()];
-    check_first_prompts(&prompts, [sides[0].record(), sides[1].record()])?;
+    for (place, side) in sides.iter().enumerate().skip(1) {
+        let records = [sides[0].record(), side.record()];
+        let b = letter(place);
+        match check_first_prompts(&[sides[0].first_prompts(), side.first_prompts()], records, &b) {
+            Err(Error::PromptsDiffer { .. })
+                if records[0].identity.differs_in_form_alone(&records[1].identity) =>
+            {
+                tell(format_args!("warning: the prompts of A and {b} differ: they are compared unpaired"));
+            }
+            checked => checked?,
+        }
+    }
     let stop = stop_on_interrupt()?;
-    let [a, b] = sides;
-    let directory = |name: &str| args.output.as_ref().map(|output| output.join(name));
-    Ok([a.finish(directory("a"), &stop)?, b.finish(directory("b"), &stop)?])
+    let directory =
+        |place: usize| args.output.as_ref().map(|output| output.join(letter(place).to_lowercase()));
+    sides.into_iter().enumerate().map(|(place, side)| side.finish(directory(place), &stop)).collect()
 }
 
-/// Refuses sides whose first prompts or rules of scoring differ, before any of them runs.
-pub(super) fn check_first_prompts(prompts: &[Prompts; 2], records: [&RunRecord; 2]) -> Result<()> {
-    check_rules(records)?;
-    let [a, b] = prompts;
-    let shared: Vec<_> = a.iter().filter_map(|(row, hash)| Some((row, hash, b.get(row)?))).collect();
+/// Refuses sides whose first prompts or rules of scoring differ, before any of them runs; `b` is the letter
+/// of the second.
+pub(super) fn check_first_prompts(prompts: &[Prompts; 2], records: [&RunRecord; 2], b: &str) -> Result<()> {
+    check_rules(records, b)?;
+    let [of_a, of_b] = prompts;
+    let shared: Vec<_> = of_a.iter().filter_map(|(row, hash)| Some((row, hash, of_b.get(row)?))).collect();
     let differing: Vec<&str> =
         shared.iter().filter(|(_, a, b)| a != b).map(|(row, ..)| row.as_str()).collect();
     match differing.is_empty() {
         true => Ok(()),
-        false => Err(explained(Error::prompts_differ(&differing, shared.len()), records[0], records[1])),
+        false => Err(explained(Error::prompts_differ(&differing, shared.len()), records, b)),
     }
 }
 
 /// Refuses answers that were scored by other rules.
-fn check_rules(records: [&RunRecord; 2]) -> Result<()> {
-    let [a, b] = records.map(|record| {
+fn check_rules(records: [&RunRecord; 2], b: &str) -> Result<()> {
+    let [of_a, of_b] = records.map(|record| {
         let tokens = record.settings.max_new_tokens;
         let tokens = tokens.map_or("of the task".to_string(), |tokens| tokens.to_string());
         format!("--scorer {}, --max-new-tokens {tokens}", record.settings.scorer)
     });
-    if a == b { Ok(()) } else { Err(Error::invalid("B", b, format!("answers scored as those of A: {a}"))) }
+    match of_a == of_b {
+        true => Ok(()),
+        false => Err(Error::invalid(b, of_b, format!("answers scored as those of A: {of_a}"))),
+    }
 }
 
-/// What is drawn of two runs.
+/// What is drawn of two runs on the same prompts; `letter` is that of the second.
 ///
 /// # Errors
 /// When their prompts differ, or answers were scored by other rules.
-pub(super) fn report(a: &Finished, b: &Finished) -> Result<ComparisonReport> {
-    check_rules([&a.record, &b.record])?;
+pub(super) fn report(a: &Finished, b: &Finished, letter: &str) -> Result<ComparisonReport> {
+    compared(a, b, letter, Comparison::of)
+}
+
+/// What is drawn of two runs, unpaired where they were asked the same in other words.
+fn any_report(a: &Finished, b: &Finished, letter: &str) -> Result<ComparisonReport> {
+    match report(a, b, letter) {
+        Err(Error::PromptsDiffer { settings, .. })
+            if a.record.identity.differs_in_form_alone(&b.record.identity) =>
+        {
+            let report = compared(a, b, letter, Comparison::unpaired)?;
+            Ok(ComparisonReport { form: settings.or_else(|| Some("other prompts".to_string())), ..report })
+        }
+        report => report,
+    }
+}
+
+/// A way to compare the rows of two runs: those of both, the cells of both, and their training length.
+type Compare = fn(&[Outcome], &[Outcome], &[Cell], Option<usize>) -> Result<Comparison>;
+
+fn compared(a: &Finished, b: &Finished, letter: &str, compare: Compare) -> Result<ComparisonReport> {
+    let records = [&a.record, &b.record];
+    check_rules(records, letter)?;
     let [(mut cells, note), (of_b, _)] = [a, b].map(|run| planned_cells(&run.record.settings.grid));
     cells.extend(of_b);
-    let trained = [a, b].map(|run| run.record.training_length);
+    let trained = records.map(|record| record.training_length);
     let shared = trained[0].filter(|_| trained[0] == trained[1]);
-    let comparison = Comparison::of(&a.outcomes, &b.outcomes, &cells, shared)
-        .map_err(|error| explained(error, &a.record, &b.record))?;
-    Ok(ComparisonReport { ran: [a, b].map(|run| ran(&run.record)), note, comparison })
+    let comparison = compare(&a.outcomes, &b.outcomes, &cells, shared)
+        .map_err(|error| explained(error, records, letter))?;
+    Ok(ComparisonReport { ran: records.map(ran), note, comparison, form: None })
 }
 
 /// A refusal for different prompts with the settings that make them so.
-fn explained(error: Error, a: &RunRecord, b: &RunRecord) -> Error {
+fn explained(error: Error, [a, b]: [&RunRecord; 2], letter: &str) -> Error {
     match error {
         Error::PromptsDiffer { differing, compared, first, .. } => Error::PromptsDiffer {
+            b: letter.to_string(),
             differing,
             compared,
             first,
@@ -192,10 +246,10 @@ impl Side {
     fn model(
         args: &CompareArgs,
         name: &str,
-        variant: &Option<String>,
+        variant: Option<&String>,
         (device, threads): (&Device, usize),
     ) -> Result<Self> {
-        let variant = variant.as_ref().unwrap_or(&args.attention.variant).clone();
+        let variant = variant.unwrap_or(&args.attention.variant).clone();
         let model = ModelArgs {
             checkpoint: CheckpointArgs::of(name),
             attention: AttentionArgs { variant, ..args.attention.clone() },

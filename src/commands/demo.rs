@@ -55,7 +55,7 @@ pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
     for other in others {
         let prompts =
             [first, other].map(|side: &(Evaluation, RunRecord)| side.0.estimate.prompt_hashes.clone());
-        check_first_prompts(&prompts, [&first.1, &other.1])?;
+        check_first_prompts(&prompts, [&first.1, &other.1], "B")?;
     }
     let stop = stop_on_interrupt()?;
     let run = |(evaluation, record): (Evaluation, RunRecord)| {
@@ -63,7 +63,7 @@ pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
     };
     let finished = sides.into_iter().map(run);
     let finished = finished.collect::<Result<Vec<_>>>()?;
-    let reports = finished[1..].iter().map(|other| report(&finished[0], other));
+    let reports = finished[1..].iter().map(|other| report(&finished[0], other, "B"));
     let reports = reports.collect::<Result<Vec<_>>>()?;
     let runs: Vec<_> = finished.iter().map(|run| run_report(&run.outcomes, &run.record)).collect();
     let names: Vec<_> = finished.iter().map(|run| run.record.variant.as_str()).collect();

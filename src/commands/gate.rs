@@ -50,7 +50,7 @@ fn judge(args: &GateArgs, criteria: &[Criterion]) -> Result<(Finished, Gate)> {
     };
     let run = read(&args.directory)?;
     let baseline = args.baseline.as_deref().map(read).transpose()?;
-    let compared = baseline.map(|baseline| compare::report(&baseline, &run)).transpose()?;
+    let compared = baseline.map(|baseline| compare::report(&baseline, &run, "B")).transpose()?;
     let judged = Judged {
         outcomes: &run.outcomes,
         planned: run.planned(),

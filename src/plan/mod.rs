@@ -94,6 +94,9 @@ const PROMPT_KEYS: &[&str] = &[
     "max_new_tokens",
 ];
 
+/// Those that say in which words it is asked.
+const FORM_KEYS: &[&str] = &["tokenizer_sha256", "chat_template_sha256"];
+
 fn has_changed(difference: &str) -> Error {
     Error::Failed(format!("what the run was made with has changed since: {difference}"))
 }
@@ -133,6 +136,15 @@ impl Identity {
     #[must_use]
     pub fn prompt_difference(&self, other: &Self) -> Option<String> {
         self.difference_in(other, |key| PROMPT_KEYS.contains(&key))
+    }
+
+    /// Whether the same is asked of both in other words: of what makes prompts only the tokenizer or the
+    /// template differs.
+    #[must_use]
+    pub fn differs_in_form_alone(&self, other: &Self) -> bool {
+        let asked = |key: &str| PROMPT_KEYS.contains(&key) && !FORM_KEYS.contains(&key);
+        let same = self.difference_in(other, |key| asked(key) || key == "split").is_none();
+        same && self.difference_in(other, |key| FORM_KEYS.contains(&key)).is_some()
     }
 
     /// Refuses other weights than those of the run.

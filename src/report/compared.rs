@@ -2,17 +2,18 @@
 //! uncertainty, and the result in a sentence.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::comparison::{Comparison, ComparisonRow, LeftOut, Level};
+use super::comparison::{Comparison, ComparisonRow, LeftOut, Level, Pairing};
 use super::data::Data;
 use super::document::{Block, Document, Figure, Table};
 use super::heatmap::{Heatmap, Unit};
 use super::run::{Ran, RunReport, Totals};
 use super::{CellSummary, Report, or_missing};
 use crate::grid::ContextLength;
-use crate::stats::{Interval, LARGE, Method};
+use crate::stats::{Interval, LARGE, Method, holm};
 
 /// What there is to say of two runs.
 pub struct ComparisonReport {
@@ -22,13 +23,8 @@ pub struct ComparisonReport {
     pub note: Option<String>,
     /// How they differ.
     pub comparison: Comparison,
-}
-
-/// What ran, as JSON.
-#[derive(Serialize)]
-struct Sides {
-    a: Ran,
-    b: Ran,
+    /// What makes their prompts differ, where they do.
+    pub form: Option<String>,
 }
 
 /// What ran beside each other, as JSON.
@@ -38,30 +34,103 @@ struct Runs<T> {
 }
 
 impl From<ComparisonReport> for Report {
-    /// Heatmaps of the differences, a table of accuracies and one of needle masses, and how to read them.
     fn from(report: ComparisonReport) -> Self {
-        let ComparisonReport { ran: [a, b], note, comparison } = report;
-        let maps =
-            vec![Heatmap::accuracy_difference(&comparison), Heatmap::needle_mass_difference(&comparison)];
-        let mut blocks = vec![
-            Block::Lines(
-                [Some(format!("A  {}", a.title)), Some(format!("B  {}", b.title)), note]
-                    .into_iter()
-                    .flatten()
-                    .collect(),
-            ),
-            Block::Figure(Figure::heatmaps("difference", maps)),
-        ];
-        blocks.extend(tables(&comparison).map(Block::Table));
-        blocks.push(Block::Lines(
-            [Some(rules()), left_out(&comparison.left_out)].into_iter().flatten().collect(),
-        ));
-        blocks.extend(sentence(&comparison, ["A", "B"]).map(Block::Paragraph));
-        let title = "Two runs on the same prompts".to_string();
-        let totals = comparison.all.clone();
-        let data = Data::rows("comparison", comparison.rows()).of(Sides { a, b }).with_totals(totals);
-        Self { document: Document { title, blocks }, data }
+        several(&[report])
     }
+}
+
+/// The letter of the run that comes `place` behind A; behind Z its number.
+#[must_use]
+pub fn letter(place: usize) -> String {
+    let letter = u8::try_from(place).ok().and_then(|place| b'A'.checked_add(place));
+    letter
+        .filter(u8::is_ascii_uppercase)
+        .map_or_else(|| place.to_string(), |byte| char::from(byte).to_string())
+}
+
+/// One run, A, against each of several others: heatmaps of the differences, a table of accuracies and one of
+/// needle masses each, how to read them, and the results in a sentence each. Of more than one other a table
+/// of all comes first.
+#[must_use]
+pub fn several(reports: &[ComparisonReport]) -> Report {
+    let lettered = || reports.iter().enumerate().map(|(place, report)| (letter(place + 1), report));
+    let mut lines: Vec<String> =
+        reports.first().map(|report| format!("A  {}", report.ran[0].title)).into_iter().collect();
+    lines.extend(lettered().map(|(b, report)| format!("{b}  {}", report.ran[1].title)));
+    let mut notes: Vec<&String> = reports.iter().filter_map(|report| report.note.as_ref()).collect();
+    notes.dedup();
+    lines.extend(notes.into_iter().cloned());
+    lines.extend(lettered().filter_map(|(b, report)| Some(unpaired(&b, report.form.as_ref()?))));
+    let mut blocks = vec![Block::Lines(lines)];
+    if reports.len() > 1 {
+        blocks.push(Block::Wide(overview(reports)));
+    }
+    let maps = lettered().flat_map(|(b, report)| {
+        let comparison = &report.comparison;
+        let maps = [Heatmap::accuracy_difference(comparison), Heatmap::needle_mass_difference(comparison)];
+        maps.map(|map| Heatmap { title: map.title.replace("B - A", &format!("{b} - A")), ..map })
+    });
+    blocks.push(Block::Figure(Figure::heatmaps("difference", maps.collect())));
+    for (b, report) in lettered() {
+        blocks.extend((reports.len() > 1).then(|| Block::Heading(format!("{b} against A"))));
+        blocks.extend(tables(&report.comparison, &b).into_iter().map(Block::Table));
+    }
+    let pairings = || reports.iter().map(|report| report.comparison.pairing);
+    let left_out = lettered().filter_map(|(b, report)| left_out(&report.comparison.left_out, &b));
+    let unpaired = pairings().any(|pairing| pairing == Pairing::Unpaired).then(unpaired_rules);
+    let rules = pairings().any(|pairing| pairing == Pairing::Paired).then(rules).into_iter().chain(unpaired);
+    blocks.push(Block::Lines(rules.chain(left_out).collect()));
+    let sentences = lettered().filter_map(|(b, report)| sentence(&report.comparison, ["A", &b]));
+    blocks.extend(sentences.map(Block::Paragraph));
+    let rows = lettered()
+        .flat_map(|(b, report)| report.comparison.rows().into_iter().map(move |row| named(b.clone(), row)));
+    let title =
+        if pairings().all(|pairing| pairing == Pairing::Paired) { "on the same prompts" } else { "compared" };
+    let title = format!("{} runs {title}", if reports.len() > 1 { "Several" } else { "Two" });
+    // Under small letters, as names in JSON are.
+    let small = |b: String| b.to_lowercase();
+    let a = reports.first().map(|report| ("a".to_string(), report.ran[0].clone()));
+    let ran: BTreeMap<String, Ran> =
+        a.into_iter().chain(lettered().map(|(b, report)| (small(b), report.ran[1].clone()))).collect();
+    let totals: BTreeMap<String, ComparisonRow> =
+        lettered().map(|(b, report)| (small(b.clone()), named(b, report.comparison.all.clone()))).collect();
+    let data = Data::rows("comparison", rows.collect()).of(ran).with_totals(totals);
+    Report { document: Document { title, blocks }, data }
+}
+
+/// The row of the run with this letter.
+fn named(run: String, row: ComparisonRow) -> ComparisonRow {
+    ComparisonRow { run, ..row }
+}
+
+/// That prompts do not pair, and why.
+fn unpaired(b: &str, form: &str) -> String {
+    format!("{b} is compared unpaired: it was asked the same in other words than A ({form})")
+}
+
+/// All pairs of A with each of the others.
+fn overview(reports: &[ComparisonReport]) -> Table {
+    let tested = || reports.iter().map(|report| report.comparison.all.mcnemar_p);
+    let mut corrected = holm(&tested().flatten().collect::<Vec<_>>()).into_iter();
+    let corrected: Vec<Option<f64>> = tested().map(|p| p.and_then(|_| corrected.next())).collect();
+    let row = |(place, report): (usize, &ComparisonReport)| {
+        let (comparison, all) = (&report.comparison, &report.comparison.all);
+        let prompts = match comparison.pairing {
+            Pairing::Paired => "same",
+            Pairing::Unpaired => "unpaired",
+        };
+        let accuracy = accuracy_columns(all);
+        let mut row = vec![letter(place + 1), prompts.to_string()];
+        row.extend(accuracy);
+        row.push(or_missing(all.mcnemar_p.map(p_value)));
+        row.push(or_missing(corrected[place].map(p_value)));
+        row.push(side_column(all));
+        row
+    };
+    let header = ["run", "prompts", "n", "accuracy A %", "accuracy %", "less A", "p", "Holm", "it is"];
+    let rows = reports.iter().enumerate().map(row).collect();
+    Table::new(&header, rows)
+        .captioned("All that A and each of the others have run; Holm: p corrected for their number")
 }
 
 /// A cell of one of several runs, as a row.
@@ -105,17 +174,21 @@ pub fn side_by_side(runs: &[RunReport], names: &[&str], reports: &[ComparisonRep
 #[must_use]
 pub fn sentence(comparison: &Comparison, [a, b]: [&str; 2]) -> Option<String> {
     let row = comparison.beyond.as_ref()?;
-    let ComparisonRow { n, n_trials, accuracy_interval, .. } = *row;
+    let ComparisonRow { n, n_b, n_trials, n_trials_b, accuracy_interval, .. } = *row;
     let percent = |value| Unit::Percent.text(value, false);
     let points = |value| Unit::Points.text(value, false);
+    let trained = ContextLength(comparison.training_length?);
+    let (of_a, of_b) = (percent(row.accuracy_a?), percent(row.accuracy_b?));
+    let answers = match comparison.pairing {
+        Pairing::Paired => format!("{a} answers {of_a} and {b} {of_b} of the same {n} prompts right"),
+        Pairing::Unpaired => {
+            format!("{a} answers {of_a} of {n} prompts right and {b} {of_b} of {n_b} others, unpaired")
+        }
+    };
     Some(format!(
-        "Beyond the training length of {} tokens {a} answers {} and {b} {} of the same {n} prompts right: a \
-         difference of {} points ({}): {}.",
-        ContextLength(comparison.training_length?),
-        percent(row.accuracy_a?),
-        percent(row.accuracy_b?),
+        "Beyond the training length of {trained} tokens {answers}: a difference of {} points ({}): {}.",
         points(row.accuracy_difference?),
-        accuracy_interval.told(n_trials, "trial", points),
+        accuracy_interval.told(n_trials.min(n_trials_b), "trial", points),
         found(accuracy_interval, b)
     ))
 }
@@ -147,25 +220,36 @@ fn rules() -> String {
     )
 }
 
-/// What is not among the pairs, if anything.
-fn left_out(left_out: &LeftOut) -> Option<String> {
+/// How the numbers of what does not pair were found.
+fn unpaired_rules() -> String {
+    format!(
+        "Unpaired: where the prompts of two runs differ, only their shares are compared, with {} interval of the \
+         difference of two independent shares, each with that of its own trials. There is no test of pairs, and \
+         no interval of a difference of needle masses.",
+        Method::Newcombe.words()
+    )
+}
+
+/// What is not in the comparison of A with `b`, if anything.
+fn left_out(left_out: &LeftOut, b: &str) -> Option<String> {
     let LeftOut { prompts, .. } = *left_out;
     let reasons = [
-        (left_out.failed_in_a, "failed in A"),
-        (left_out.skipped_in_a, "skipped in A"),
-        (left_out.missing_from_a, "not run in A"),
-        (left_out.failed_in_b, "failed in B"),
-        (left_out.skipped_in_b, "skipped in B"),
-        (left_out.missing_from_b, "not run in B"),
+        (left_out.failed_in_a, "failed in", "A"),
+        (left_out.skipped_in_a, "skipped in", "A"),
+        (left_out.missing_from_a, "not run in", "A"),
+        (left_out.failed_in_b, "failed in", b),
+        (left_out.skipped_in_b, "skipped in", b),
+        (left_out.missing_from_b, "not run in", b),
     ];
-    let reasons: Vec<_> =
-        reasons.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{count} {why}")).collect();
+    let reasons = reasons.iter().filter(|(count, ..)| *count > 0);
+    let reasons: Vec<_> = reasons.map(|(count, why, run)| format!("{count} {why} {run}")).collect();
     (prompts > 0).then(|| format!("Left out: {prompts} of the prompts ({})", reasons.join(", ")))
 }
 
-/// By length, beyond the training length, and in all: accuracies, who alone was right, and needle masses.
+/// By length, beyond the training length, and in all: accuracies, who alone was right, and needle masses. `b`
+/// is the letter of the run that is held against A.
 #[must_use]
-pub fn tables(comparison: &Comparison) -> [Table; 3] {
+pub fn tables(comparison: &Comparison, b: &str) -> Vec<Table> {
     let rows: Vec<&ComparisonRow> =
         comparison.lengths.iter().chain(&comparison.beyond).chain([&comparison.all]).collect();
     let label = |row: &ComparisonRow| match (row.level, row.context_length, comparison.training_length) {
@@ -175,11 +259,20 @@ pub fn tables(comparison: &Comparison) -> [Table; 3] {
     };
     let table = |header: &[&str], columns: fn(&ComparisonRow) -> Vec<String>| {
         let rows = rows.iter().map(|row| [vec![label(row)], columns(row)].concat());
-        Table::new(&[&["length"], header].concat(), rows.collect())
+        let header: Vec<String> = header.iter().map(|name| name.replace('B', b)).collect();
+        Table {
+            caption: String::new(),
+            header: [vec!["length".to_string()], header].concat(),
+            rows: rows.collect(),
+        }
     };
-    [
+    let tests = match comparison.pairing {
+        Pairing::Paired => table(&["A only", "B only", "p", "Holm", "B is"], test_columns),
+        Pairing::Unpaired => table(&["B is"], |row| vec![side_column(row)]),
+    };
+    vec![
         table(&["n", "accuracy A %", "accuracy B %", "B - A"], accuracy_columns),
-        table(&["A only", "B only", "p", "Holm", "B is"], test_columns),
+        tests,
         table(&["n", "needle mass A", "needle mass B", "B - A"], mass_columns),
     ]
 }
@@ -191,7 +284,7 @@ fn accuracy_columns(row: &ComparisonRow) -> Vec<String> {
     };
     let ends = row.accuracy_difference_low.zip(row.accuracy_difference_high);
     vec![
-        row.n.to_string(),
+        if row.n == row.n_b { row.n.to_string() } else { format!("{}, {}", row.n, row.n_b) },
         or_missing(side(row.accuracy_a, row.ci_low_a, row.ci_high_a)),
         or_missing(side(row.accuracy_b, row.ci_low_b, row.ci_high_b)),
         or_missing(with_interval(row.accuracy_difference, ends, |value| Unit::Points.text(value, false))),
@@ -202,12 +295,16 @@ fn test_columns(row: &ComparisonRow) -> Vec<String> {
     // The corrected p of a row that stands alone would only repeat the other.
     let holm = row.mcnemar_p_holm.filter(|_| row.level == Level::Length);
     vec![
-        row.only_a.to_string(),
-        row.only_b.to_string(),
+        or_missing(row.only_a.map(|only| only.to_string())),
+        or_missing(row.only_b.map(|only| only.to_string())),
         or_missing(row.mcnemar_p.map(p_value)),
         or_missing(holm.map(p_value)),
-        or_missing(row.accuracy_interval.side().map(|side| side_word(side).to_string())),
+        side_column(row),
     ]
+}
+
+fn side_column(row: &ComparisonRow) -> String {
+    or_missing(row.accuracy_interval.side().map(|side| side_word(side).to_string()))
 }
 
 /// What an interval shows.

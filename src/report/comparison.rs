@@ -3,7 +3,8 @@
 //!
 //! Rows pair by length, depth and trial. A pair counts when both have run and the prompt and the expected
 //! answer are the same; a trial that failed or is missing on one side is left out and counted, never taken as
-//! wrong.
+//! wrong. Runs of one task whose prompts differ by tokenizer or template are compared by their shares alone
+//! ([`Comparison::unpaired`]).
 //!
 //! All cells of a trial share one haystack, so trials are the independent unit of every interval: accuracies
 //! have that of [`share_interval`], differences of accuracy (B - A) that of [`paired_interval`], differences
@@ -35,21 +36,40 @@ pub enum Level {
     All,
 }
 
+/// Whether the two were asked the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pairing {
+    /// Every pair of prompts is identical.
+    #[default]
+    Paired,
+    /// Prompts differ, and only shares are compared ([`Comparison::unpaired`]).
+    Unpaired,
+}
+
 /// One row of the table of a comparison; `a` and `b` are the two runs, differences are B - A.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ComparisonRow {
     /// What the row is about.
     pub level: Level,
+    /// The letter of the run that is held against A.
+    pub run: String,
+    /// Whether the two were asked the same.
+    pub pairing: Pairing,
     /// Prompt length asked for, in tokens.
     pub context_length: Option<usize>,
     /// Depth asked for, in per cent.
     pub depth_percent: Option<Depth>,
-    /// Pairs: prompts that both have run.
+    /// Pairs: prompts that both have run. Where they do not pair, those of A.
     pub n: usize,
+    /// The same, where they do not pair those of B.
+    pub n_b: usize,
     /// Prompts that are left out because a run lacks them or failed at them.
     pub n_left_out: usize,
-    /// Trials that the pairs are of: the independent unit of every interval.
+    /// Trials that the pairs, or the prompts of A, are of: the independent unit of every interval.
     pub n_trials: usize,
+    /// The same of B.
+    pub n_trials_b: usize,
     /// Prompts that A answered right.
     pub n_correct_a: usize,
     /// Their share.
@@ -72,7 +92,7 @@ pub struct ComparisonRow {
     pub ci_method_b: &'static str,
     /// Difference of the shares.
     pub accuracy_difference: Option<f64>,
-    /// Lower end of its 95 % interval ([`paired_interval`]).
+    /// Lower end of its 95 % interval ([`paired_interval`], [`crate::stats::unpaired_interval`]).
     pub accuracy_difference_low: Option<f64>,
     /// Upper end of its 95 % interval.
     pub accuracy_difference_high: Option<f64>,
@@ -81,16 +101,17 @@ pub struct ComparisonRow {
     /// The interval itself.
     #[serde(skip)]
     pub accuracy_interval: Interval,
-    /// Prompts that A alone answered right.
-    pub only_a: usize,
+    /// Prompts that A alone answered right; missing where prompts do not pair.
+    pub only_a: Option<usize>,
     /// Prompts that B alone answered right.
-    pub only_b: usize,
+    pub only_b: Option<usize>,
     /// The two-sided p of McNemar's test that belongs to the interval ([`paired_interval`]), not corrected;
     /// missing without an interval.
     pub mcnemar_p: Option<f64>,
     /// The same, corrected by [`holm`] over the rows of the same level.
     pub mcnemar_p_holm: Option<f64>,
-    /// Pairs in which both have a needle mass.
+    /// Pairs in which both have a needle mass; where prompts do not pair, the smaller number of prompts with
+    /// one.
     pub n_mass: usize,
     /// Mean of A's [`Outcome::needle_mass_top`] over these.
     pub needle_mass_a: Option<f64>,
@@ -131,6 +152,8 @@ pub struct LeftOut {
 /// Two runs compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
+    /// Whether the two were asked the same.
+    pub pairing: Pairing,
     /// Every planned cell, by length and then by depth.
     pub cells: Vec<ComparisonRow>,
     /// Every length, ascending.
@@ -164,11 +187,7 @@ impl Comparison {
         let prompts = paired(a, b);
         check_prompts(&prompts)?;
         if prompts.iter().all(|prompt| prompt.pair().is_none()) {
-            return Err(Error::Message(
-                "A and B share no trial that ran in both: nothing to compare; run both on the same lengths, \
-                 depths and trials"
-                    .to_string(),
-            ));
+            return Err(nothing_in_common());
         }
         // Grouped once: a run may have as many cells as prompts.
         let mut cells: BTreeMap<Cell, Vec<&Prompt<'_>>> =
@@ -194,6 +213,7 @@ impl Comparison {
         let beyond =
             training_length.map(|trained| row(Level::Beyond, &|key| key.0.context_length.0 > trained));
         Ok(Self {
+            pairing: Pairing::Paired,
             cells: corrected(cells.iter().map(cell).collect()),
             lengths: corrected(lengths.iter().map(of_length).collect()),
             beyond: beyond.map(alone).filter(|row| row.n > 0),
@@ -209,6 +229,15 @@ impl Comparison {
         let pooled = self.beyond.iter().chain([&self.all]);
         self.cells.iter().chain(&self.lengths).chain(pooled).cloned().collect()
     }
+}
+
+/// The error of two runs that have nothing to compare.
+pub(super) fn nothing_in_common() -> Error {
+    Error::Message(
+        "A and B share no trial that ran in both: nothing to compare; run both on the same lengths, depths \
+         and trials"
+            .to_string(),
+    )
 }
 
 /// A prompt as both runs have it.
@@ -288,11 +317,15 @@ fn row(level: Level, prompts: &[&Prompt<'_>]) -> ComparisonRow {
     let column = |value: fn(&(usize, f64, f64)) -> f64| mean(&masses.iter().map(value).collect::<Vec<_>>());
     ComparisonRow {
         level,
+        run: String::new(),
+        pairing: Pairing::Paired,
         context_length: None,
         depth_percent: None,
         n,
+        n_b: n,
         n_left_out: prompts.len() - pairs.len(),
         n_trials: trials.len(),
+        n_trials_b: trials.len(),
         n_correct_a,
         accuracy_a: share(n_correct_a),
         ci_low_a: of_a.ends().map(|ends| ends.0),
@@ -308,8 +341,8 @@ fn row(level: Level, prompts: &[&Prompt<'_>]) -> ComparisonRow {
         accuracy_difference_high: paired.interval.ends().map(|ends| ends.1),
         accuracy_difference_method: paired.interval.method_name(),
         accuracy_interval: paired.interval,
-        only_a,
-        only_b,
+        only_a: Some(only_a),
+        only_b: Some(only_b),
         mcnemar_p: paired.p,
         mcnemar_p_holm: None,
         n_mass: masses.len(),
@@ -398,10 +431,10 @@ mod tests {
             (cell.context_length, cell.depth_percent, cell.n),
             (Some(1024), Some(Depth::default()), 3)
         );
-        assert_eq!((cell.n_correct_a, cell.n_correct_b, cell.only_a, cell.only_b), (3, 2, 1, 0));
+        assert_eq!((cell.n_correct_a, cell.n_correct_b, cell.only_a, cell.only_b), (3, 2, Some(1), Some(0)));
         assert_eq!(cell.accuracy_difference, Some(-1.0 / 3.0));
         let all = &comparison.all;
-        assert_eq!((all.n, all.n_trials, all.only_a, all.only_b), (12, 3, 1, 6));
+        assert_eq!((all.n, all.n_trials, all.only_a, all.only_b), (12, 3, Some(1), Some(6)));
         assert_eq!(all.accuracy_difference, Some(5.0 / 12.0));
         let beyond = comparison.beyond.as_ref().unwrap();
         assert_eq!((beyond.n, beyond.accuracy_difference), (6, Some(1.0)));

@@ -20,6 +20,7 @@ pub mod loss;
 pub mod page;
 pub mod run;
 pub mod speed;
+mod unpaired;
 pub mod verdict;
 
 use std::collections::{BTreeMap, HashMap};
@@ -78,12 +79,7 @@ impl Tally {
     #[must_use]
     pub fn of(outcomes: &[&Outcome]) -> Self {
         let ran: Vec<_> = outcomes.iter().filter(|outcome| outcome.status == Status::Ok).collect();
-        let mut trials: BTreeMap<(u64, usize), (usize, usize)> = BTreeMap::new();
-        for (outcome, correct) in ran.iter().filter_map(|outcome| Some((outcome, outcome.correct?))) {
-            let (right, all) = trials.entry((outcome.seed, outcome.trial)).or_default();
-            (*right, *all) = (*right + usize::from(correct), *all + 1);
-        }
-        let trials: Vec<(usize, usize)> = trials.into_values().collect();
+        let trials = trial_counts(outcomes);
         let (n_correct, n_scored) =
             trials.iter().fold((0, 0), |(right, all), trial| (right + trial.0, all + trial.1));
         let count = |status| outcomes.iter().filter(|outcome| outcome.status == status).count();
@@ -108,6 +104,17 @@ impl Tally {
             answer_logprob_mean: stats::mean(&logprobs),
         }
     }
+}
+
+/// The right answers and all answers of every trial of which some ran.
+fn trial_counts(outcomes: &[&Outcome]) -> Vec<(usize, usize)> {
+    let mut trials: BTreeMap<(u64, usize), (usize, usize)> = BTreeMap::new();
+    let ran = outcomes.iter().filter(|outcome| outcome.status == Status::Ok);
+    for (outcome, correct) in ran.filter_map(|outcome| Some((outcome, outcome.correct?))) {
+        let (right, all) = trials.entry((outcome.seed, outcome.trial)).or_default();
+        (*right, *all) = (*right + usize::from(correct), *all + 1);
+    }
+    trials.into_values().collect()
 }
 
 /// One row of the cell table; its fields are those of [`Tally`], flat, in the order of the columns.

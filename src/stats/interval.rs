@@ -9,6 +9,9 @@ pub enum Method {
     Wilson,
     /// Tango's score interval of the difference of paired shares ([`super::paired_interval`]).
     PairedScore,
+    /// Newcombe's hybrid score interval of the difference of shares on different prompts
+    /// ([`super::unpaired_interval`]).
+    Newcombe,
     /// Student's t over groups ([`super::mean_interval`]).
     Student,
     /// The studentised bootstrap over groups ([`super::mean_interval`]).
@@ -22,6 +25,7 @@ impl Method {
         match self {
             Self::Wilson => "wilson",
             Self::PairedScore => "paired-score",
+            Self::Newcombe => "newcombe",
             Self::Student => "student-t",
             Self::StudentisedBootstrap => "studentised-bootstrap",
         }
@@ -33,6 +37,7 @@ impl Method {
         match self {
             Self::Wilson => "Wilson's",
             Self::PairedScore => "paired score interval",
+            Self::Newcombe => "Newcombe's",
             Self::Student => "Student's t",
             Self::StudentisedBootstrap => "studentised bootstrap",
         }
@@ -48,6 +53,8 @@ pub enum Withheld {
     OneGroup,
     /// All groups have the same mean, so that nothing is known of their spread.
     AllAlike,
+    /// The values are of different prompts, of which no difference can be taken one by one.
+    Unpaired,
 }
 
 impl Withheld {
@@ -58,6 +65,7 @@ impl Withheld {
             Self::NoValue => "",
             Self::OneGroup => "withheld: one trial",
             Self::AllAlike => "withheld: all trials alike",
+            Self::Unpaired => "withheld: unpaired",
         }
     }
 
@@ -68,6 +76,7 @@ impl Withheld {
             Self::NoValue => "nothing was measured".to_string(),
             Self::OneGroup => format!("that takes two {group}s"),
             Self::AllAlike => format!("all {group}s are alike"),
+            Self::Unpaired => "the prompts differ".to_string(),
         }
     }
 }

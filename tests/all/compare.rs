@@ -172,6 +172,84 @@ fn regression_runs_on_different_prompts_are_refused_and_the_prompts_named() {
 }
 
 #[test]
+fn several_runs_are_each_held_against_the_first() {
+    let bench = Bench::new();
+    bench.run("source", &[]);
+    let derive = |name: &str, right: fn(usize) -> bool| {
+        bench.derive("source", name, |i, row| Outcome { correct: Some(right(i)), ..row });
+    };
+    derive("a", |_| false);
+    derive("b", |i| i % 2 == 0);
+    derive("c", |_| true);
+    let rows = bench.compared(&["a", "b", "c"], "all");
+    let field = |key: &str| rows.iter().map(|row| row[key].clone()).collect::<Vec<_>>();
+    assert_eq!(field("run"), ["B", "C"]);
+    assert_eq!(field("pairing"), ["paired", "paired"]);
+    assert_eq!(field("accuracy_difference"), [0.5, 1.0]);
+    let [alone, last] = [&["a", "c"], &["a", "b"]].map(|pair| bench.compared(pair, "all")[0].clone());
+    assert_eq!(
+        (&alone["accuracy_difference"], &alone["run"]),
+        (&rows[1]["accuracy_difference"], &"B".into())
+    );
+    assert_eq!(last, rows[0]);
+
+    let page = bench.stdout(&["compare", "a", "b", "c", "--width=140"]);
+    for part in
+        ["C  tiny", "B AGAINST A", "C AGAINST A", "context length and depth: C - A", "accuracy C %", "C only"]
+    {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    let overview = page.split("All that A and each").nth(1).unwrap();
+    let line = |name: &str| {
+        let line = overview.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+        line.split_whitespace().map(String::from).collect::<Vec<_>>()
+    };
+    assert_eq!(line("C same")[..3], ["C", "same", "12"]);
+    assert!(line("C same").contains(&"+100".to_string()), "{overview}");
+    bench.refused(&["compare", "a"], &["two or more"]);
+    bench.refused(&["compare", "a", "b", "-m", "c"], &["--model", "a third"]);
+    bench.refused(&["compare", "a", "b", "nowhere"], &["nowhere"]);
+    bench.run("other-seed", &["--seed=4"]);
+    bench.refused(&["compare", "a", "b", "other-seed"], &["A and C were not asked the same"]);
+}
+
+#[test]
+fn the_same_questions_in_the_tokens_of_another_checkpoint_are_compared_unpaired() {
+    let bench = Bench::new();
+    train(&bench, "words", &[]);
+    train(&bench, "other-words", &["--vocab-size=280"]);
+    let grid = ["--context-lengths=300,400", "--depths=0", "--trials=4", "--threads=1"];
+    let models = [&["compare", "words", "other-words", "words", "-o", "kept"], &grid[..]].concat();
+    let output = bench.output(&models);
+    let said = common::bench::stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("the prompts of A and B differ: they are compared unpaired"), "{said}");
+    let page = String::from_utf8(output.stdout).unwrap();
+    let words = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "B is compared unpaired: it was asked the same in other words than A (tokenizer_sha256: ",
+        "B unpaired 8",
+        "C same 8",
+        "with Newcombe's interval of the difference",
+    ] {
+        assert!(words.contains(part), "{part} in {page}");
+    }
+    let stored = bench.stdout(&["compare", "kept/a", "kept/b", "kept/c"]);
+    assert_eq!(stored, page);
+    let row = &bench.compared(&["kept/a", "kept/b"], "all")[0];
+    assert_eq!(
+        (&row["pairing"], &row["accuracy_difference_method"]),
+        (&"unpaired".into(), &"newcombe".into())
+    );
+    assert_eq!((row["n"].as_u64(), row["n_b"].as_u64(), &row["only_a"]), (Some(8), Some(8), &Value::Null));
+    assert_eq!((&row["mcnemar_p"], &row["needle_mass_difference_low"]), (&Value::Null, &Value::Null));
+    // What could be asked in the same way must be.
+    bench.stdout(&["run", "words", "-o", "seed", "--context-lengths=300", "--depths=0", "--seed=7"]);
+    bench.refused(&["compare", "kept/b", "seed"], &["not asked the same", "seed: 42 -> 7"]);
+    bench.refused(&["gate", "kept/b", "--baseline=kept/a", "--max-drop=20%"], &["not asked the same"]);
+}
+
+#[test]
 fn flags_that_have_nothing_to_run_are_refused() {
     let bench = Bench::new();
     bench.run("a", &[]);

@@ -2,7 +2,7 @@
 //! `fixtures/coverage.py` counts the same in more cases, and `docs/statistics.md` has its table.
 
 use niah::rng::Rng;
-use niah::stats::{Interval, PairedTrial, mean_interval, paired_interval, share_interval};
+use niah::stats::{Interval, PairedTrial, mean_interval, paired_interval, share_interval, unpaired_interval};
 
 /// Numbers of trials.
 const TRIALS: [usize; 6] = [2, 3, 4, 10, 30, 100];
@@ -114,6 +114,30 @@ fn intervals_of_paired_differences_hold_the_truth_wherever_the_two_stand() {
             });
             assert_eq!(withheld, 0);
             assert!(held > 0.92, "{k} trials of {cells} prompts, {a} and {b}, copied {copied}: {held}");
+        }
+    }
+}
+
+#[test]
+fn intervals_of_unpaired_differences_hold_the_truth_wherever_the_two_stand() {
+    for k in TRIALS {
+        for (a, b, cells, copied) in [
+            (0.5, 0.5, 1, 0.0),
+            (0.1, 0.95, 1, 0.0),
+            (0.5, 0.9, 5, 0.3),
+            (0.9, 0.95, 5, 0.3),
+            (0.5, 0.5, 10, 1.0),
+        ] {
+            let (held, withheld) = coverage(b - a, 20_000 / k.max(20), |rng| {
+                let mut run = |p: f64, trials: usize| {
+                    let right = |_| answers(p, cells, copied, rng).iter().filter(|right| **right).count();
+                    (0..trials).map(right).map(|right| (right, cells)).collect::<Vec<_>>()
+                };
+                // Runs need not have the same number of trials.
+                unpaired_interval(&run(a, k), &run(b, k + k / 2))
+            });
+            assert_eq!(withheld, 0);
+            assert!(held > 0.88, "{k} trials of {cells} prompts, {a} and {b}, copied {copied}: {held}");
         }
     }
 }

@@ -51,7 +51,10 @@ fn a_comparison_says_who_was_right_alone_and_how_sure_that_is() {
     // Trials are the unit: the seven and the eight that never differ are worth as many prompts.
     let compared = Comparison::of(&a, &b, &[], Some(2048)).unwrap();
     assert_eq!(
-        blocks(&compared::tables(&compared).map(Block::Table), &Style::plain(80)),
+        blocks(
+            &compared::tables(&compared, "B").into_iter().map(Block::Table).collect::<Vec<_>>(),
+            &Style::plain(80)
+        ),
         " length    n   accuracy A %   accuracy B %                B - A
 ----------------------------------------------------------------
      1k    7   100 (65-100)   100 (65-100)       0 (-51 to +51)
