@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::generate::{Completion, LanguageModel, Request};
 use crate::progress::Progress;
 use crate::prompt::{Prompt, PromptPlan, PromptSequence};
-use crate::score::{self, Scorer};
+use crate::score::{self, Excess, Scorer};
 use crate::tokenizer::Tokenize;
 use crate::trial::{AttentionRow, KindRow, Outcome, SpanRow, Status, TokenRow, Trial};
 
@@ -169,6 +169,10 @@ fn outcome(
     let control_masses =
         heads.iter().flat_map(|head| head.first.span_mass.iter().skip(first_control).copied());
     let control = control_masses.reduce(f64::max);
+    let masses = heads
+        .iter()
+        .map(|head| (needle_mass(head), head.first.span_mass.get(first_control..).unwrap_or_default()));
+    let excess = Excess::of(masses);
     let (needle, value) = (prompt.needles.first(), prompt.values.first());
     Ok(Outcome {
         prompt_tokens: Some(prompt.tokens.len()),
@@ -187,7 +191,11 @@ fn outcome(
         answer_logprob: (!completion.answer_logprobs.is_empty())
             .then(|| completion.answer_logprobs.iter().sum()),
         answer_rank: completion.answer_ranks.iter().copied().max(),
-        outcome: Some(score::classify(correct, top, control)),
+        outcome: Some(score::classify(
+            correct,
+            excess.map(|excess| excess.needle),
+            excess.map(|excess| excess.control),
+        )),
         needle_mass_top: top,
         needle_mass_mean: mean,
         total_mass_top: top_head
@@ -196,6 +204,8 @@ fn outcome(
             .map(|row| row.total_mass),
         control_spans: control.map(|_| controls),
         control_mass_top: control,
+        needle_excess_top: excess.map(|excess| excess.needle),
+        control_excess_top: excess.map(|excess| excess.control),
         status: Status::Ok,
         ..blank(context, trial)
     })

@@ -54,7 +54,8 @@ pub enum Status {
 pub enum Finding {
     /// The answer is right.
     Found,
-    /// The answer is wrong, but a head gave the needle more than any gave to other spans of its length.
+    /// The answer is wrong, but a head singled out the needle among spans of its length more than any singled
+    /// out another one.
     Looked,
     /// The answer is wrong and no head looked at the needle.
     Missed,
@@ -140,6 +141,11 @@ pub struct Outcome {
     /// Largest mass of any head on one of these spans, at the query of [`Outcome::needle_mass_top`]; missing
     /// where there is no room for them.
     pub control_mass_top: Option<f64>,
+    /// How much more a head gives to the needles than, in the mean, to these spans, of the head for which
+    /// that is most; missing where they are, and in rows of versions that did not know it.
+    pub needle_excess_top: Option<f64>,
+    /// The same for the one of these spans that a head gives most more than to the others and the needles.
+    pub control_excess_top: Option<f64>,
 }
 
 impl Outcome {

@@ -30,7 +30,7 @@ nothing is compared.",
     ))
 )]
 pub struct CompareArgs {
-    /// Directories of runs (niah run -o), or checkpoints: A, B and more; differences are from A
+    /// Runs (niah run -o) or checkpoints: A, B and more
     #[arg(value_name = "RUN|MODEL", required_unless_present = "model")]
     sides: Vec<String>,
     /// The checkpoint of the first or second side not named

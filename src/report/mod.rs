@@ -30,6 +30,7 @@ use serde::Serialize;
 pub use crate::score::classify;
 
 use crate::grid::{Cell, Depth};
+use crate::score;
 use crate::stats::{self, Interval};
 use crate::trial::{AttentionRow, Finding, Outcome, Status};
 
@@ -259,6 +260,8 @@ pub struct Summary {
     pub missed: usize,
     /// Trials answered wrongly of which that cannot be said.
     pub wrong: usize,
+    /// Answers looked or missed of which that is said by masses alone; see [`score::is_by_mass`].
+    pub by_mass: usize,
     /// The smallest and the largest number of spans that needles of wrong answers were held against.
     pub controls: Option<(usize, usize)>,
 }
@@ -268,14 +271,15 @@ impl Summary {
     #[must_use]
     pub fn rule(&self) -> Vec<String> {
         let spans = self.controls.map(|(least, most)| match least == most {
-            true => format!("each of {most} other spans"),
-            false => format!("each of {least} to {most} other spans"),
+            true => format!("any of {most} other spans"),
+            false => format!("any of {least} to {most} other spans"),
         });
         let split = spans.map(|spans| {
             format!(
-                "looked = wrong answer, but the largest mass that a head has on the needle exceeds the \
-                 largest on {spans} of its length in the same haystack (of N spans chance does that once in \
-                 N + 1); missed = wrong answer, and it does not"
+                "looked = wrong answer, but a head singles the needle out, by more than any head does {spans} of \
+                 its length in the same haystack (singled out: the head's mass there above its mean over the \
+                 others; of N spans chance does that once in N + 1, for any number of heads); missed = wrong \
+                 answer, and none does"
             )
         });
         let wrong = (self.wrong > 0).then(|| {
@@ -283,7 +287,14 @@ impl Summary {
              they were not measured"
                 .to_string()
         });
-        split.into_iter().chain(wrong).collect()
+        let by_mass = (self.by_mass > 0).then(|| {
+            format!(
+                "{} of these answers come from a version that kept the largest masses alone, which are compared in \
+                 the place of how much a head singles out",
+                self.by_mass
+            )
+        });
+        split.into_iter().chain(by_mass).chain(wrong).collect()
     }
 
     /// Sums up a run.
@@ -297,15 +308,12 @@ impl Summary {
         // Classified anew rather than read from the rows, so that the counts obey the rule that is printed
         // with them.
         let scored = trials.iter().filter(|outcome| outcome.status == Status::Ok);
-        let findings: Vec<(Finding, &Outcome)> = scored
-            .filter_map(|&outcome| {
-                let finding = classify(outcome.correct?, outcome.needle_mass_top, outcome.control_mass_top);
-                Some((finding, outcome))
-            })
-            .collect();
+        let findings: Vec<(Finding, &Outcome)> =
+            scored.filter_map(|&outcome| Some((score::finding(outcome)?, outcome))).collect();
         let count = |wanted| findings.iter().filter(|(finding, _)| *finding == wanted).count();
         let split =
             findings.iter().filter(|(finding, _)| matches!(finding, Finding::Looked | Finding::Missed));
+        let by_mass = split.clone().filter(|(_, outcome)| score::is_by_mass(outcome)).count();
         let spans: Vec<usize> = split.filter_map(|(_, outcome)| outcome.control_spans).collect();
         Self {
             by_length: lengths.iter().map(|(&length, trials)| (length, Tally::of(trials))).collect(),
@@ -314,6 +322,7 @@ impl Summary {
             looked: count(Finding::Looked),
             missed: count(Finding::Missed),
             wrong: count(Finding::Wrong),
+            by_mass,
             controls: spans.iter().min().copied().zip(spans.iter().max().copied()),
         }
     }
@@ -365,6 +374,8 @@ pub(crate) mod tests {
             prompt_hash: Some(format!("{length}:{depth}:{trial}")),
             control_spans: mass.map(|_| 19),
             control_mass_top: mass.map(|_| 0.1),
+            needle_excess_top: mass,
+            control_excess_top: mass.map(|_| 0.1),
             ..Outcome::default()
         }
     }
@@ -379,6 +390,8 @@ pub(crate) mod tests {
             needle_mass_top: None,
             control_spans: None,
             control_mass_top: None,
+            needle_excess_top: None,
+            control_excess_top: None,
             answer_logprob: None,
             ..outcome(length, depth, trial, false, None)
         }
@@ -439,7 +452,7 @@ pub(crate) mod tests {
         assert_eq!((summary.found, summary.looked, summary.missed, summary.wrong), (1, 1, 1, 1));
         assert_eq!(summary.controls, Some((19, 19)));
         let rule = summary.rule().join(" ");
-        assert!(rule.contains("on each of 19 other spans") && rule.contains("too little room"), "{rule}");
+        assert!(rule.contains("does any of 19 other spans") && rule.contains("too little room"), "{rule}");
     }
 
     #[test]

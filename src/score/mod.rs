@@ -23,7 +23,7 @@ pub use contains::Contains;
 pub use digits::Digits;
 pub use edit::Edit;
 pub use exact::Exact;
-pub use finding::classify;
+pub use finding::{Excess, classify, finding, is_by_mass};
 pub use last_line::LastLine;
 pub use matching::Match;
 pub use pattern::{Pattern, Whole};

@@ -37,6 +37,10 @@ pub trait Row: Serialize + DeserializeOwned + Default {
     /// looked for in.
     const TEXT: &'static [&'static str];
 
+    /// Columns that tables of earlier versions lack. They are missing in the rows of such a table, and empty
+    /// once it is continued.
+    const ADDED: &'static [&'static str] = &[];
+
     /// The row as it was before an empty text became an empty field.
     #[must_use]
     fn restored(self) -> Self {
@@ -56,6 +60,8 @@ impl Row for Outcome {
         "run_id", "model", "variant", "task", "needle", "question", "expected_answer", "model_response", "error",
         "timestamp_utc", "config_hash", "row_id", "prompt_hash",
     ];
+
+    const ADDED: &'static [&'static str] = &["needle_excess_top", "control_excess_top"];
 
     /// A trial that was scored had an answer, so its empty field is an empty answer and not a missing one.
     fn restored(mut self) -> Self {
@@ -448,7 +454,7 @@ fn layout<R: Row, F: Read + Seek>(
     let columns = columns::<R>();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let header: Vec<&str> = if len == 0 { columns.clone() } else { header.iter().collect() };
-    let layout = saved_again::Layout::of(&columns, &header)
+    let layout = saved_again::Layout::of(&columns, R::ADDED, &header)
         .map_err(|difference| Error::Columns { path: path.to_path_buf(), difference })?;
     Ok((layout, reader))
 }

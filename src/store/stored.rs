@@ -46,6 +46,8 @@ fn without_infinite_numbers(row: &mut Outcome) {
         &mut row.duration_seconds,
         &mut row.total_mass_top,
         &mut row.control_mass_top,
+        &mut row.needle_excess_top,
+        &mut row.control_excess_top,
     ];
     for number in numbers {
         *number = number.filter(|number| number.is_finite());

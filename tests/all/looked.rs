@@ -122,6 +122,35 @@ fn a_head_that_retrieves_looks() {
     assert!(row.control_mass_top.unwrap() < 0.05 && row.needle_mass_top.unwrap() > 0.25, "{row:?}");
 }
 
+/// One head retrieves, and another gives every token more than that: rows need not sum to 1.
+fn beside_a_broad_head(head: usize, n: usize, needle: usize, _: &mut Rng) -> Vec<f32> {
+    let mut weights = vec![if head == 3 { 0.5 } else { 0.0 }; n];
+    if head == 7 {
+        weights[needle] += 0.25;
+    }
+    weights
+}
+
+#[test]
+fn regression_a_head_that_gives_much_to_everything_hides_none_that_retrieves() {
+    let rows = outcomes(3000, beside_a_broad_head);
+    let row = &rows[0];
+    assert!(row.control_mass_top >= row.needle_mass_top, "the largest masses say nothing: {row:?}");
+    assert_eq!(count(&rows, Finding::Looked), rows.len());
+    assert!((row.needle_excess_top.unwrap() - 0.25).abs() < 1e-6 && row.control_excess_top.unwrap() < 1e-6);
+    let summary = Summary::of(&rows);
+    assert_eq!((summary.looked, summary.by_mass), (rows.len(), 0));
+}
+
+#[test]
+fn rows_of_an_earlier_version_are_counted_by_their_masses_and_that_is_said() {
+    let mut rows = outcomes(3000, beside_a_broad_head);
+    rows.iter_mut().for_each(|row| (row.needle_excess_top, row.control_excess_top) = (None, None));
+    let summary = Summary::of(&rows);
+    assert_eq!((summary.missed, summary.by_mass), (rows.len(), rows.len()));
+    assert!(summary.rule().concat().contains("20 of these answers come from a version that kept"));
+}
+
 #[test]
 fn regression_many_heads_that_attend_anywhere_look_no_oftener_than_chance() {
     let rows = outcomes(3000, anywhere);
@@ -135,6 +164,7 @@ fn a_wrong_answer_in_a_short_prompt_is_wrong_and_no_more() {
     let rows = outcomes(400, retrieves);
     assert_eq!(count(&rows, Finding::Wrong), rows.len());
     assert!(rows.iter().all(|row| row.control_spans.is_none() && row.control_mass_top.is_none()));
+    assert!(rows.iter().all(|row| row.needle_excess_top.is_none()));
     let summary = Summary::of(&rows);
     assert_eq!((summary.looked, summary.missed, summary.wrong), (0, 0, rows.len()));
     assert!(summary.rule().concat().contains("too little room"));

@@ -322,6 +322,9 @@ fn a_row_says_what_was_asked_and_what_came_of_it() {
             total_mass_top: None,
             control_spans: Some(prompt.controls().len()).filter(|spans| *spans > 0),
             control_mass_top: Some(0.0).filter(|_| !prompt.controls().is_empty()),
+            // Nothing lies on other spans, and one head gives nothing to the needle either.
+            needle_excess_top: Some(0.5 * strength).filter(|_| !prompt.controls().is_empty()),
+            control_excess_top: Some(0.0).filter(|_| !prompt.controls().is_empty()),
         };
         assert_eq!(row, &expected);
         assert_eq!(row.control_spans.is_some(), trial.cell.context_length.0 > 256, "room for the controls");

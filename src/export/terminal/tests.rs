@@ -24,10 +24,10 @@ No interval of prompts of one trial: they share a haystack; take more with
 --trials
 
 found 1, looked 1, missed 0
-looked = wrong answer, but the largest mass that a head has on the needle
-exceeds the largest on each of 19 other spans of its length in the same haystack
-(of N spans chance does that once in N + 1); missed = wrong answer, and it does
-not
+looked = wrong answer, but a head singles the needle out, by more than any head
+does any of 19 other spans of its length in the same haystack (singled out: the
+head's mass there above its mean over the others; of N spans chance does that
+once in N + 1, for any number of heads); missed = wrong answer, and none does
 "
     );
     let skipped = Outcome { status: Status::Skipped, ..failed(1024, 0.0, 1) };

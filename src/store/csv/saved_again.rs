@@ -11,11 +11,11 @@ use crate::printable::listed;
 
 /// Where the columns of a table stand in a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Layout(Vec<usize>);
+pub(super) struct Layout(Vec<Option<usize>>);
 
 impl Layout {
-    /// The place of every one of `columns` in a file with this header.
-    pub(super) fn of(columns: &[&str], header: &[&str]) -> Result<Self, String> {
+    /// The place of every one of `columns` in a file with this header, which may lack those of `added`.
+    pub(super) fn of(columns: &[&str], added: &[&str], header: &[&str]) -> Result<Self, String> {
         let header: Vec<&str> = header.iter().map(|name| name.trim_start_matches('\u{feff}')).collect();
         if let Some(separator) = other_separator(&header) {
             return Err(format!(
@@ -24,7 +24,7 @@ impl Layout {
         }
         let place = |name: &str| header.iter().position(|found| *found == name);
         let count = |name: &str| header.iter().filter(|found| **found == name).count();
-        let missing = columns.iter().filter(|name| place(name).is_none());
+        let missing = columns.iter().filter(|name| place(name).is_none() && !added.contains(name));
         let unknown = header.iter().filter(|name| !columns.contains(name) && !is_row_number(name));
         let twice = columns.iter().filter(|name| count(name) > 1);
         let named =
@@ -36,7 +36,7 @@ impl Layout {
         ];
         let wrong: Vec<String> = wrong.into_iter().flatten().collect();
         if wrong.is_empty() {
-            Ok(Self(columns.iter().filter_map(|name| place(name)).collect()))
+            Ok(Self(columns.iter().map(|name| place(name)).collect()))
         } else {
             Err(wrong.join("; "))
         }
@@ -44,7 +44,8 @@ impl Layout {
 
     /// The fields of a record in the order of the columns.
     pub(super) fn fields<'a>(&self, record: &[&'a str]) -> Vec<&'a str> {
-        self.0.iter().map(|&place| record.get(place).copied().unwrap_or_default()).collect()
+        let field = |place: &Option<usize>| record.get((*place)?).copied();
+        self.0.iter().map(|place| field(place).unwrap_or_default()).collect()
     }
 }
 
@@ -147,8 +148,8 @@ mod tests {
 
     #[test]
     fn columns_are_found_in_any_order_and_row_numbers_are_passed_over() {
-        let layout = |header: &[&str]| Layout::of(COLUMNS, header);
-        assert_eq!(layout(&["run_id", "n", "text"]), Ok(Layout(vec![0, 1, 2])));
+        let layout = |header: &[&str]| Layout::of(COLUMNS, &[], header);
+        assert_eq!(layout(&["run_id", "n", "text"]), Ok(Layout(vec![Some(0), Some(1), Some(2)])));
         let shuffled = layout(&["\u{feff}", "text", "Unnamed: 0", "n", "run_id"]).unwrap();
         assert_eq!(shuffled.fields(&["7", "words", "8", "1", "a"]), ["a", "1", "words"]);
         for (header, problem) in [
@@ -162,6 +163,17 @@ mod tests {
             let error = layout(header).unwrap_err();
             assert!(error.contains(problem), "{problem} in {error}");
         }
+    }
+
+    #[test]
+    fn columns_that_were_added_later_may_be_missing_and_no_others() {
+        let layout = |header: &[&str]| Layout::of(COLUMNS, &["n"], header);
+        assert_eq!(layout(&["text", "run_id"]).unwrap().fields(&["words", "a"]), ["a", "", "words"]);
+        assert_eq!(
+            layout(&["n", "run_id", "text"]).unwrap().fields(&["1", "a", "words"]),
+            ["a", "1", "words"]
+        );
+        assert_eq!(layout(&["n", "run_id"]).unwrap_err(), "missing text");
     }
 
     #[test]

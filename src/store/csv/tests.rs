@@ -48,7 +48,8 @@ fn columns_are_the_fields_in_their_order() {
         "run_id,model,variant,task,context_length,depth_percent,trial,seed,prompt_tokens,actual_depth_percent,\
          needle_start,needle_end,needle,question,expected_answer,model_response,score,correct,answer_logprob,\
          answer_rank,outcome,needle_mass_top,needle_mass_mean,status,error,duration_seconds,timestamp_utc,config_hash,\
-         row_id,value_start,value_end,prompt_hash,total_mass_top,control_spans,control_mass_top\n"
+         row_id,value_start,value_end,prompt_hash,total_mass_top,control_spans,control_mass_top,\
+         needle_excess_top,control_excess_top\n"
     );
     assert_eq!(
         header::<AttentionRow>(),
@@ -65,6 +66,24 @@ fn columns_are_the_fields_in_their_order() {
         text(&[outcome(1024, 0.0, 0, true, None)]).unwrap().lines().next(),
         header::<Outcome>().lines().next()
     );
+}
+
+#[test]
+fn a_table_of_an_earlier_version_is_read_without_the_columns_that_it_lacks() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("results.csv");
+    let rows = [outcome(1024, 0.0, 0, true, Some(0.5)), outcome(1024, 50.0, 0, false, Some(0.25))];
+    let rows = rows.map(|row| Outcome { needle_excess_top: None, control_excess_top: None, ..row });
+    let cut = |line: &str| {
+        let kept = line.strip_suffix(",needle_excess_top,control_excess_top").or(line.strip_suffix(",,"));
+        format!("{}\n", kept.unwrap_or_else(|| panic!("{line}")))
+    };
+    let old: String = text(&rows).unwrap().lines().map(cut).collect();
+    fs::write(&path, &old).unwrap();
+    assert_eq!(read::<Outcome>(&path).unwrap(), rows);
+    assert!(is_changed::<Outcome>(&path).unwrap(), "it is written anew before it is continued");
+    fs::write(&path, old.replacen(",status", "", 1)).unwrap();
+    assert!(read::<Outcome>(&path).unwrap_err().to_string().contains("missing status"));
 }
 
 #[test]
