@@ -1,7 +1,7 @@
 //! `niah gate`: whether a stored run meets what is asked of it, for a job that has to pass or fail.
 
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::path::Path;
 
 use super::shown::{Shown, check};
@@ -30,8 +30,13 @@ pub fn run(args: &GateArgs, style: &Style) -> Result<()> {
     let report = gate.report(ran(&run.record));
     if let Some(path) = &args.junit {
         let text = junit::write(&gate, &run.record.title());
-        write_file(path, |mut file| {
-            file.write_all(text.as_bytes()).map_err(|error| Error::file(path, super::cannot_write(&error)))
+        let write = |mut file: File| file.write_all(text.as_bytes()).map_err(|error| unwritten(path, &error));
+        write_file(path, write).map_err(|error| match error {
+            // There is no -o here.
+            Error::File { path, problem } => {
+                Error::file(path, problem.replace("; choose another file with -o", ""))
+            }
+            other => other,
         })?;
     }
     if let Some(path) = &args.markdown {
@@ -63,12 +68,12 @@ fn judge(args: &GateArgs, criteria: &[Criterion]) -> Result<(Finished, Gate)> {
 
 /// Puts `text` behind what the file holds: the steps of a job share one summary.
 fn append(path: &Path, text: &[u8]) -> Result<()> {
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(|error| Error::file(path, super::cannot_write(&error)))?;
+    let wrong = |error: io::Error| unwritten(path, &error);
+    let mut file = OpenOptions::new().append(true).create(true).open(path).map_err(wrong)?;
     let behind = file.metadata().is_ok_and(|file| file.len() > 0);
-    let written = file.write_all(if behind { b"\n" } else { b"" }).and_then(|()| file.write_all(text));
-    written.map_err(|error| Error::file(path, format!("cannot write: {}", error::reason(&error))))
+    file.write_all(if behind { b"\n" } else { b"" }).and_then(|()| file.write_all(text)).map_err(wrong)
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Error {
+    Error::file(path, format!("cannot write: {}", error::reason(error)))
 }
