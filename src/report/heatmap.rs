@@ -195,6 +195,24 @@ impl Heatmap {
         }
     }
 
+    /// The attention on the spans of a kind by length (x) and depth (y, 0 on top): `masses` are the means over
+    /// the trials of a cell of the largest mass that a head has on one of them.
+    #[must_use]
+    pub fn kind(
+        kind: &str,
+        masses: &BTreeMap<Cell, f64>,
+        cells: &[CellSummary],
+        training_length: Option<usize>,
+    ) -> Self {
+        let value = |cell: &CellSummary| {
+            let context_length = ContextLength(cell.context_length);
+            masses.get(&Cell { context_length, depth: cell.depth_percent }).copied()
+        };
+        let map = of_run(cells, training_length, value);
+        let title = format!("Mass on a span of kind {kind} (largest of all heads, mean over trials)");
+        Self { title, quantity: format!("mass on {kind}"), notes: Vec::new(), ..map }
+    }
+
     /// Accuracy of B minus that of A by length and depth, in points, colours fixed to -100 to 100.
     #[must_use]
     pub fn accuracy_difference(comparison: &Comparison) -> Self {

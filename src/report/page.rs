@@ -22,6 +22,9 @@ pub struct RunPage {
     pub outcomes: Vec<Outcome>,
     /// What the heads did in every cell; `None` where that was not kept.
     pub heads: Option<HeadSums>,
+    /// Attention by kind of span and cell, where there are several kinds: the mean over trials of the largest
+    /// mass that a head has on a span of the kind.
+    pub kinds: BTreeMap<String, BTreeMap<Cell, f64>>,
     /// Shaded prompts by `row_id`.
     pub prompts: BTreeMap<String, Vec<PromptToken>>,
     /// What was left out, a sentence each.
@@ -35,7 +38,7 @@ const MOST_TRIALS: usize = 3000;
 
 impl From<RunPage> for Report {
     fn from(page: RunPage) -> Self {
-        let RunPage { report: run, title, facts, outcomes, heads, prompts, mut left_out } = page;
+        let RunPage { report: run, title, facts, outcomes, heads, kinds, prompts, mut left_out } = page;
         let (cells, trained) = (run.cells.clone(), run.training_length);
         let Report { document, data } = Report::from(run);
         let (mut blocks, mut summary) = (Vec::new(), Vec::new());
@@ -62,6 +65,11 @@ impl From<RunPage> for Report {
                 vec![outcome(Finding::Looked), outcome(Finding::Missed)],
             )),
         ]));
+        if kinds.len() > 1 {
+            let maps = kinds.iter().map(|(kind, masses)| Heatmap::kind(kind, masses, &cells, trained));
+            blocks.push(Block::Heading("By kind of span".to_string()));
+            blocks.push(Block::Figure(Figure::heatmaps("kinds", maps.collect())));
+        }
         blocks.extend(heads.map(of_heads).into_iter().flatten());
         let trials = trials(outcomes, prompts, &mut left_out);
         if !left_out.is_empty() {

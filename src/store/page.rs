@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::csv;
-use super::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
+use super::directory::{ATTENTION_CSV, RunRecord, SPANS_CSV, TOKENS_CSV};
 use crate::error::Result;
 use crate::grid::Cell;
 use crate::printable;
@@ -16,7 +16,7 @@ use crate::report::head_sums::{HeadMasses, HeadSums};
 use crate::report::page::RunPage;
 use crate::report::run::RunReport;
 use crate::report::{Report, latest};
-use crate::trial::{AttentionRow, Outcome, Status, TokenRow};
+use crate::trial::{AttentionRow, Outcome, SpanRow, Status, TokenRow};
 
 /// Tokens of prompts on a page, at most: some 20 bytes each.
 const MOST_TOKENS: usize = 200_000;
@@ -29,11 +29,12 @@ pub fn page(directory: &Path, record: &RunRecord, outcomes: &[Outcome], report: 
     let outcomes: Vec<Outcome> = latest(outcomes).into_iter().cloned().collect();
     let mut left_out = Vec::new();
     let heads = heads(&directory.join(ATTENTION_CSV), &outcomes, &mut left_out)?;
+    let kinds = kinds(&directory.join(SPANS_CSV), &outcomes)?;
     let prompts = prompts(&directory.join(TOKENS_CSV), &outcomes, &mut left_out)?;
     let model = printable::shortened(&record.settings.model.name).into_owned();
     let title = format!("{model}, {}, task {}", record.variant, record.settings.task_name());
     let facts = facts(record, &report);
-    Ok(Report::from(RunPage { report, title, facts, outcomes, heads, prompts, left_out }))
+    Ok(Report::from(RunPage { report, title, facts, outcomes, heads, kinds, prompts, left_out }))
 }
 
 /// What ran, for a reader who has to say so.
@@ -84,15 +85,49 @@ fn command_line(words: &[String]) -> String {
     program.map(|name| quoted(&name)).into_iter().chain(rest).collect::<Vec<_>>().join(" ")
 }
 
+/// Kinds of spans, at most: what no task has is no kind.
+const MOST_KINDS: usize = 16;
+
+/// By kind and cell, the mean over trials of the largest mass that a head has on a span of the kind.
+fn kinds(path: &Path, outcomes: &[Outcome]) -> Result<BTreeMap<String, BTreeMap<Cell, f64>>> {
+    if !path.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let cells = cells_that_ran(outcomes);
+    let mut largest: BTreeMap<(String, String), f64> = BTreeMap::new();
+    for row in csv::rows::<SpanRow>(path)? {
+        let row = row?;
+        let mass = row.mass_top.filter(|mass| mass.is_finite() && cells.contains_key(row.row_id.as_str()));
+        if let Some(mass) = mass {
+            let kind = printable::shortened(&row.kind).into_owned();
+            let held = largest.entry((kind, row.row_id)).or_insert(mass);
+            *held = held.max(mass);
+        }
+    }
+    let mut sums: BTreeMap<String, BTreeMap<Cell, (f64, usize)>> = BTreeMap::new();
+    for ((kind, row_id), mass) in largest {
+        if let Some(cell) = cells.get(row_id.as_str()) {
+            let (sum, n) = sums.entry(kind).or_default().entry(*cell).or_default();
+            (*sum, *n) = (*sum + mass, *n + 1);
+        }
+    }
+    let mean = |of: BTreeMap<Cell, (f64, usize)>| -> BTreeMap<Cell, f64> {
+        of.into_iter().map(|(cell, (sum, n))| (cell, sum / n as f64)).collect()
+    };
+    Ok(sums.into_iter().take(MOST_KINDS).map(|(kind, of)| (kind, mean(of))).collect())
+}
+
+/// The cells of the trials that ran, by `row_id`.
+fn cells_that_ran(outcomes: &[Outcome]) -> HashMap<&str, Cell> {
+    let ran = outcomes.iter().filter(|outcome| outcome.status == Status::Ok);
+    ran.map(|outcome| (outcome.row_id.as_str(), outcome.cell())).collect()
+}
+
 fn heads(path: &Path, outcomes: &[Outcome], left_out: &mut Vec<String>) -> Result<Option<HeadSums>> {
     if !path.exists() {
         return Ok(None);
     }
-    let cells: HashMap<&str, Cell> = outcomes
-        .iter()
-        .filter(|outcome| outcome.status == Status::Ok)
-        .map(|outcome| (outcome.row_id.as_str(), outcome.cell()))
-        .collect();
+    let cells = cells_that_ran(outcomes);
     let mut masses = HeadMasses::default();
     for row in csv::rows::<AttentionRow>(path)? {
         let row = row?;
@@ -169,6 +204,31 @@ fn token(row: TokenRow, outcome: &Outcome) -> PromptToken {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kind_has_its_largest_mass_of_a_trial_and_the_mean_of_trials() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(SPANS_CSV);
+        let span = |trial: usize, kind: &str, mass| SpanRow {
+            row_id: format!("1024:0:{trial}"),
+            kind: kind.into(),
+            mass_top: mass,
+            ..SpanRow::default()
+        };
+        let rows = [
+            span(0, "target", Some(0.5)),
+            span(0, "other", Some(0.125)),
+            span(0, "other", Some(0.25)),
+            span(1, "other", Some(0.75)),
+            span(1, "target", None),
+            span(2, "target", Some(1.0)),
+        ];
+        csv::Appender::open(&path).unwrap().append(&rows).unwrap();
+        let outcomes = [0, 1].map(|trial| crate::report::tests::outcome(1024, 0.0, trial, true, None));
+        let found = kinds(&path, &outcomes).unwrap();
+        let only = |kind: &str| found[kind].values().copied().collect::<Vec<_>>();
+        assert_eq!((found.len(), only("target"), only("other")), (2, vec![0.5], vec![0.5]));
+    }
 
     #[test]
     fn a_command_is_shown_as_a_shell_takes_it() {

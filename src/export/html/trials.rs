@@ -12,7 +12,7 @@ use crate::report::heatmap::Heatmap;
 use crate::trial::{Finding, Outcome, Status};
 
 /// Figures whose cells are those of the run.
-const OF_CELLS: &[&str] = &["accuracy", "needle-mass", "outcome"];
+const OF_CELLS: &[&str] = &["accuracy", "needle-mass", "outcome", "kinds"];
 
 /// Where the trials of a cell stand, by the names of its column and its row.
 pub(super) struct Places(HashMap<(String, String), Cell>);

@@ -34,9 +34,12 @@ pub(super) fn draw(
             match links.and_then(|links| links(row, column)) {
                 Some(link) => {
                     let (href, title) = (escaped(&link.href), escaped(&link.title));
+                    let on = value.map_or(MISSING, |value| color(map, palette, map.position(value.value)));
                     let _ = writeln!(
                         svg,
-                        "<a class=\"cell\" href=\"{href}\" aria-label=\"{title}\"><title>{title}</title>"
+                        "<a class=\"cell\" href=\"{href}\" aria-label=\"{title}\" color=\"{}\">\
+                         <title>{title}</title>",
+                        on.text_color().hex()
                     );
                     draw_cell(svg, (*value, &label), (map, palette), (place, cell), small);
                     svg.push_str("</a>\n");

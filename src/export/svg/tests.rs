@@ -199,8 +199,9 @@ fn a_cell_that_leads_somewhere_says_where() {
     };
     let svg = linked(&one, RAG, &link);
     assert_eq!(svg.matches("<a ").count(), 1);
-    assert!(
-        svg.contains("<a class=\"cell\" href=\"#0-&quot;\" aria-label=\"a &lt; b\"><title>a &lt; b</title>")
-    );
+    assert!(svg.contains(
+        "<a class=\"cell\" href=\"#0-&quot;\" aria-label=\"a &lt; b\" color=\"#000000\">\
+             <title>a &lt; b</title>"
+    ));
     assert!(svg.contains("role=\"group\"") && draw(&one, RAG).contains("role=\"img\""), "{svg}");
 }
