@@ -7,6 +7,7 @@ use clap::FromArgMatches;
 use niah::checkpoint::DEFAULT_CHECKPOINT;
 use niah::cli::Cli;
 use niah::commands;
+use niah::commands::environment::{self, Expanded};
 use niah::error::{Error, Result};
 use niah::isolation;
 
@@ -43,18 +44,23 @@ fn main() -> ExitCode {
     if let Some(program) = isolation::this_program() {
         isolation::set_program(program);
     }
-    match run() {
+    let mut set = Vec::new();
+    match run(&mut set) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let error = niah::cli::with_flags(error);
+            let error = Expanded::named(&set, niah::cli::with_flags(error));
             commands::tell(format_args!("niah: {}", error.one_line()));
             ExitCode::from(exit_code(&error))
         }
     }
 }
 
-fn run() -> Result<()> {
+/// Does what was asked for; `set` takes the flags that the environment has set.
+fn run(set: &mut Vec<&'static str>) -> Result<()> {
     let arguments = commands::config_file::expand(arguments()?)?;
+    let expanded = environment::expand(arguments, |name| std::env::var(name).ok())?;
+    let arguments = expanded.arguments;
+    *set = expanded.set;
     let command = niah::cli::command().version(VERSION.as_str());
     let matches = command.try_get_matches_from(arguments).unwrap_or_else(|error| commands::refuse(error));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| commands::refuse(error));

@@ -1,5 +1,6 @@
 //! How far a run or a download is: a bar on stderr, or nothing.
 
+use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
@@ -21,8 +22,44 @@ pub trait Progress {
     /// What is being worked on.
     fn at(&mut self, what: &str);
 
+    /// A trial ended, and is kept.
+    fn ended(&mut self, _trial: &Ended) {}
+
     /// The run is over.
     fn finish(&mut self);
+}
+
+/// A trial that ended.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ended {
+    /// Its key.
+    pub row_id: String,
+    /// Prompt length asked for, in tokens.
+    pub context_length: usize,
+    /// Depth asked for, in per cent.
+    pub depth_percent: f64,
+    /// Whether the answer was right; missing where there is none.
+    pub correct: Option<bool>,
+    /// What became of it, in a word.
+    pub finding: &'static str,
+    /// The largest needle mass of all heads.
+    pub needle_mass: Option<f64>,
+    /// Its wall time.
+    pub seconds: Option<f64>,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.row_id, self.finding)?;
+        self.needle_mass.map_or(Ok(()), |mass| write!(f, ", needle mass {mass:.3}"))?;
+        self.seconds.map_or(Ok(()), |seconds| write!(f, ", {seconds:.1} s"))
+    }
+}
+
+/// A duration in the unit that it takes most of, such as `3 minutes`.
+#[must_use]
+pub fn in_words(duration: Duration) -> String {
+    HumanDuration(duration).to_string()
 }
 
 /// Shows nothing.
@@ -43,8 +80,34 @@ impl Bar {
     /// A bar for `tokens` in all.
     #[must_use]
     pub fn new(tokens: usize) -> Self {
+        Self::drawn(
+            tokens,
+            "{wide_bar:.green} {percent:>3}%  {human_pos}/{human_len} tokens  {time_left}  {msg}",
+        )
+    }
+
+    /// The same below lines ([`Self::say`]).
+    #[must_use]
+    pub fn below_lines(tokens: usize) -> Self {
+        Self::drawn(
+            tokens,
+            "{msg}\n{wide_bar:.green} {percent:>3}%  {human_pos}/{human_len} tokens  {time_left}",
+        )
+    }
+
+    /// Puts lines in the place of those above the bar.
+    pub fn say(&mut self, lines: &str) {
+        self.0.set_message(printable::lines(lines).trim_end().to_string());
+    }
+
+    /// Writes a line above everything, where it stays.
+    pub fn above(&mut self, line: &str) {
+        self.0.println(printable::line(line));
+    }
+
+    fn drawn(tokens: usize, template: &str) -> Self {
         let bar = ProgressBar::with_draw_target(Some(tokens as u64), ProgressDrawTarget::stderr());
-        let left = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let left = |state: &ProgressState, out: &mut dyn fmt::Write| {
             // Too early to tell: a forecast from the first instants would only mislead.
             let known = state.elapsed() > Duration::from_secs(2) && state.pos() > 0;
             let _ = match known {
@@ -52,7 +115,6 @@ impl Bar {
                 false => write!(out, "estimating"),
             };
         };
-        let template = "{wide_bar:.green} {percent:>3}%  {human_pos}/{human_len} tokens  {time_left}  {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.with_key("time_left", left).progress_chars("█▉▊▋▌▍▎▏ "));
         }

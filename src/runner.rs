@@ -9,11 +9,11 @@ use crate::attention::probe::{AttentionCapture, HeadMeasures, Screened};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::generate::{Completion, LanguageModel, Request};
-use crate::progress::Progress;
+use crate::progress::{Ended, Progress};
 use crate::prompt::{Prompt, PromptPlan, PromptSequence};
 use crate::score::{self, Excess, Scorer};
 use crate::tokenizer::Tokenize;
-use crate::trial::{AttentionRow, KindRow, Outcome, SpanRow, Status, TokenRow, Trial};
+use crate::trial::{AttentionRow, Finding, KindRow, Outcome, SpanRow, Status, TokenRow, Trial};
 
 /// What every trial of a run shares.
 pub struct RunContext<'a> {
@@ -97,9 +97,24 @@ pub fn run_trials(
         };
         record.outcome.duration_seconds = Some(started.elapsed().as_secs_f64());
         record.outcome.timestamp_utc = clock::now_utc();
+        let ended = ended(&record.outcome);
         sink.record(record)?;
+        progress.ended(&ended);
     }
     Ok(())
+}
+
+/// What is told of a trial.
+fn ended(outcome: &Outcome) -> Ended {
+    Ended {
+        row_id: outcome.row_id.clone(),
+        context_length: outcome.context_length,
+        depth_percent: outcome.depth_percent.percent(),
+        correct: outcome.correct,
+        finding: outcome.outcome.map_or("failed", Finding::word),
+        needle_mass: outcome.needle_mass_top,
+        seconds: outcome.duration_seconds,
+    }
 }
 
 /// Runs one prompt; also returns what the probe has captured, with the full row of `chosen_head`.

@@ -63,6 +63,19 @@ pub enum Finding {
     Wrong,
 }
 
+impl Finding {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Looked => "looked",
+            Self::Missed => "missed",
+            Self::Wrong => "wrong",
+        }
+    }
+}
+
 /// One row of `results.csv`: everything that is kept of a trial. Missing values are `None` and stay empty in
 /// files.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

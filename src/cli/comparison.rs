@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::FormArgs;
 use super::grid::GridArgs;
 use super::help::first;
 use super::model::{AttentionArgs, ChatArgs, MachineArgs};
 use super::values::named;
+use super::{FormArgs, TellingArgs};
 use crate::attention::variant::VARIANTS;
 
 /// Flags of `niah compare`.
@@ -61,6 +61,9 @@ pub struct CompareArgs {
     /// The forms of the report.
     #[command(flatten)]
     pub form: FormArgs,
+    /// How much is said.
+    #[command(flatten)]
+    pub telling: TellingArgs,
     /// TOML file with any of these flags as keys; the command line wins
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub config: Option<PathBuf>,
@@ -97,7 +100,7 @@ impl CompareArgs {
     before_help = "\
 Examples:
   niah demo
-  niah demo --trials 8 --palette viridis
+  niah demo --trials 8 --palette rag
   niah demo --softmax out/softmax --ssmax out/ssmax",
     mut_args(first(&["softmax", "ssmax", "multiscreen", "trials", "seed"]))
 )]

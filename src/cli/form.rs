@@ -38,6 +38,17 @@ pub struct FormArgs {
     pub figure: Option<&'static str>,
 }
 
+/// How much is said on stderr.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TellingArgs {
+    /// Say nothing on stderr but warnings and errors
+    #[arg(short, long, conflicts_with = "verbose", hide_short_help = true, help_heading = "Output")]
+    pub quiet: bool,
+    /// Say of every trial on stderr what became of it
+    #[arg(short, long, hide_short_help = true, help_heading = "Output")]
+    pub verbose: bool,
+}
+
 /// A place for a report.
 #[derive(Debug, Clone)]
 pub enum Export {

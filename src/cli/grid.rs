@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::FormArgs;
 use super::help::first;
 use super::model::{MachineArgs, ModelArgs};
 use super::values::{choice, named};
 use super::verdict::RuleArgs;
+use super::{FormArgs, TellingArgs};
 use crate::grid::{ContextLength, DEPTH_SPACINGS, Depth, DepthSpacing};
 use crate::haystack::{HAYSTACKS, ORDERS, Order};
 use crate::prompt::{SNAPS, Snap};
@@ -207,6 +207,9 @@ pub struct RunArgs {
     /// The forms of the report.
     #[command(flatten)]
     pub form: FormArgs,
+    /// How much is said.
+    #[command(flatten)]
+    pub telling: TellingArgs,
     /// Also keep the attention mass of every prompt token, in tokens.csv
     #[arg(long, help_heading = "Output")]
     pub tokens: bool,

@@ -29,7 +29,7 @@ use crate::export::style::ColorChoice;
 
 pub use comparison::{CompareArgs, DemoArgs};
 pub use experiment::ExperimentArgs;
-pub use form::{Export, FormArgs};
+pub use form::{Export, FormArgs, TellingArgs};
 pub use gating::GateArgs;
 pub use grid::{GridArgs, PromptsArgs, RunArgs};
 pub use listing::{InspectArgs, ListArgs};
@@ -40,7 +40,7 @@ pub use shells::{CompletionsArgs, ManArgs};
 pub use texts::join_texts;
 pub use training::{SaveDtype, TrainArgs, TrainedFamily};
 pub use verdict::RuleArgs;
-pub use viewing::{AttendArgs, Attended, By, ViewArgs};
+pub use viewing::{AttendArgs, Attended, By, FindingChoice, ViewArgs};
 
 /// Needle-in-a-haystack evaluation: retrieval and attention on the same cells
 #[derive(Debug, Parser)]
@@ -53,7 +53,9 @@ pub use viewing::{AttendArgs, Attended, By, ViewArgs};
 Examples:
   niah demo
   niah run model.gguf --context-lengths 4k,8k -o out/model",
-    after_long_help = "Exit codes: 0 ok, 1 run failed or gate not met, 2 usage or configuration, 130 stopped by Ctrl-C."
+    after_long_help = "Exit codes: 0 ok, 1 run failed or gate not met, 2 usage or configuration, 130 stopped by Ctrl-C.\n\n\
+Environment: NIAH_PALETTE, NIAH_COLOR, NIAH_ASCII, NIAH_WIDTH, NIAH_CSV_SAFE, NIAH_OUTPUT_FORMAT,\n\
+NIAH_DEVICE and NIAH_THREADS stand in the place of the flags of these names."
 )]
 pub struct Cli {
     /// What to do.

@@ -16,6 +16,7 @@ use crate::grid::{ContextLength, Depth};
 use crate::model::kv_cache::{KV_DTYPES, KvDtype};
 use crate::plan::ModelChoice;
 use crate::spec::{DTYPES, Dtype, WINDOW_EXPANSIONS};
+use crate::trial::Finding;
 
 /// Flags of `niah view`.
 #[derive(Debug, Clone, Args)]
@@ -23,7 +24,7 @@ use crate::spec::{DTYPES, Dtype, WINDOW_EXPANSIONS};
     before_help = "\
 Examples:
   niah view out/model
-  niah view out/model --by layer --context-length 4k --depth 50
+  niah view out/model --by trial --outcome missed
   niah view out/model --export report.html --export cells.csv",
     mut_args(first(&["by", "context_length", "depth", "export"]))
 )]
@@ -33,18 +34,49 @@ pub struct ViewArgs {
     /// What to draw
     #[arg(long, value_enum, default_value = "cell")]
     pub by: By,
-    /// Cell of --by layer: its length [default: the longest]
+    /// Of cells of this length
+    ///
+    /// For --by layer, head and trial. One cell is the longest that ran by default.
     #[arg(long, value_name = "LENGTH", aliases = ["length", "context-lengths"])]
     pub context_length: Option<ContextLength>,
-    /// Cell of --by layer: its depth in per cent [default: the middle one]
+    /// Of cells of this depth in per cent
+    ///
+    /// One cell is that nearest to the middle by default.
     #[arg(long, value_name = "PERCENT", alias = "depths")]
     pub depth: Option<Depth>,
+    /// With --by trial, the answers with this outcome alone
+    #[arg(long, value_enum, help_heading = "Answers")]
+    pub outcome: Option<FindingChoice>,
     /// The forms of the report.
     #[command(flatten)]
     pub form: FormArgs,
     /// How it is judged.
     #[command(flatten)]
     pub rule: RuleArgs,
+}
+
+/// What became of a needle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FindingChoice {
+    /// The answer is right
+    Found,
+    /// Wrong, although a head looked at the needle
+    Looked,
+    /// Wrong, and no head looked at it
+    Missed,
+    /// Wrong, and whether a head looked cannot be told
+    Wrong,
+}
+
+impl From<FindingChoice> for Finding {
+    fn from(choice: FindingChoice) -> Self {
+        match choice {
+            FindingChoice::Found => Self::Found,
+            FindingChoice::Looked => Self::Looked,
+            FindingChoice::Missed => Self::Missed,
+            FindingChoice::Wrong => Self::Wrong,
+        }
+    }
 }
 
 /// Axes of a picture.
@@ -54,7 +86,9 @@ pub enum By {
     Cell,
     /// Layer x head: needle mass in one cell
     Layer,
-    /// The rows of results.csv, as csv or json
+    /// Heads ranked by needle mass over the whole grid
+    Head,
+    /// Answers: the rows of results.csv
     Trial,
     /// The rows of tokens.csv, as csv or json
     Token,
@@ -76,7 +110,7 @@ pub struct AttendArgs {
     /// [default for --text: shipped:ssmax]
     #[arg(value_name = "RUN|MODEL", required_unless_present = "text")]
     place: Option<String>,
-    /// Length of the cell [default: the longest]
+    /// Length of the cell [default: the longest that ran]
     #[arg(
         long,
         value_name = "LENGTH",
@@ -85,12 +119,12 @@ pub struct AttendArgs {
         help_heading = "Cell"
     )]
     pub context_length: Option<ContextLength>,
-    /// Depth of the cell in per cent [default: the middle one]
+    /// Depth of the cell in per cent [default: that nearest to the middle]
     #[arg(long, value_name = "PERCENT", conflicts_with = "text", alias = "depths", help_heading = "Cell")]
     pub depth: Option<Depth>,
-    /// Trial of the cell
-    #[arg(long, default_value_t = 0, conflicts_with = "text", help_heading = "Cell")]
-    pub trial: usize,
+    /// Trial of the cell [default: the first that ran]
+    #[arg(long, conflicts_with = "text", help_heading = "Cell")]
+    pub trial: Option<usize>,
     /// Whose attention: mean, top or LAYER.HEAD
     ///
     /// The mean over all heads, the head with the largest needle mass, or this one.

@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 
 use serde_json::{Value, json};
 
+use super::picking::{Wanted, pick};
 use super::shown::{Shown, check};
-use super::view::find_cell;
 use super::{prepare, tell, warn};
 use crate::attention::probe::AttentionCapture;
 use crate::cli::{AttendArgs, Attended};
@@ -20,15 +20,15 @@ use crate::generate::{LanguageModel, Request};
 use crate::plan::{RunPlan, TextPlan};
 use crate::printable;
 use crate::progress::Silent;
+use crate::report::Report;
 use crate::report::attention::PromptReport;
 use crate::report::document::ShadedToken;
-use crate::report::{self, Report};
 use crate::runner::{attention_rows, run_one};
 use crate::store::csv;
 use crate::store::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
 use crate::store::stored::StoredRun;
 use crate::tokenizer::Tokenize;
-use crate::trial::{AttentionRow, Outcome, Status, TokenRow, Trial};
+use crate::trial::{AttentionRow, Outcome, TokenRow, Trial};
 
 /// Runs the command.
 ///
@@ -141,19 +141,18 @@ struct Prompt {
 
 fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
     let StoredRun { record, outcomes, warnings } = StoredRun::read(directory)?;
-    let cell = find_cell(&record.settings.grid, args.context_length, args.depth)?;
     let trials = record.settings.trials;
-    if args.trial >= trials {
+    if let Some(trial) = args.trial.filter(|trial| *trial >= trials) {
         let expected = format!("a trial of the run: 0 to {}", trials.saturating_sub(1));
-        return Err(Error::invalid("--trial", args.trial, expected));
+        return Err(Error::invalid("--trial", trial, expected));
     }
-    let trial = Trial { cell, index: args.trial, seed: record.settings.seed };
-    let latest = report::latest(&outcomes);
-    let outcome = latest.into_iter().find(|row| row.row_id == trial.row_id() && row.status == Status::Ok);
-    let outcome = outcome.ok_or_else(|| {
-        let cell = format!("length {} depth {} trial {}", cell.context_length, cell.depth, args.trial);
-        Error::file(directory, format!("{cell} has not run; run the same niah run command again to go on"))
+    let wanted = Wanted { length: args.context_length, depth: args.depth, trial: args.trial };
+    let outcome = pick(&record.settings.grid, wanted, &outcomes)?.ok_or_else(|| {
+        let named = wanted.words();
+        Error::file(directory, format!("{named} has not run; run the same niah run command again to go on"))
     })?;
+    let cell = outcome.cell();
+    let trial = Trial { cell, index: outcome.trial, seed: record.settings.seed };
     let stored = match head {
         Head::One(..) => Vec::new(),
         Head::Mean | Head::Top => stored_tokens(&directory.join(TOKENS_CSV), outcome)?,
@@ -174,7 +173,7 @@ fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
         title: vec![
             format!(
                 "{}, {}: length {} depth {}% trial {}",
-                record.settings.model.name, record.variant, cell.context_length, cell.depth, args.trial
+                record.settings.model.name, record.variant, cell.context_length, cell.depth, trial.index
             ),
             format!("expected {:?}, answered {answer:?}", outcome.expected_answer),
             format!("attention of the query that predicts the answer, {}", head.describe()),
@@ -184,7 +183,7 @@ fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
             "row_id": outcome.row_id,
             "context_length": cell.context_length,
             "depth_percent": cell.depth,
-            "trial": args.trial,
+            "trial": trial.index,
             "expected_answer": outcome.expected_answer,
             "model_response": outcome.model_response,
             "outcome": outcome.outcome,

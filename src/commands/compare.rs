@@ -8,7 +8,7 @@ use candle_core::Device;
 use super::shown::{Shown, check};
 use super::telling::{Telling, stopped};
 use super::{machine_record, prepare, settings, stop_on_interrupt, tell, warn};
-use crate::cli::{AttentionArgs, CheckpointArgs, CompareArgs, ModelArgs};
+use crate::cli::{AttentionArgs, CheckpointArgs, CompareArgs, ModelArgs, TellingArgs};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Finished, Prompts, Watch, planned_cells, ran};
 use crate::export::style::Style;
@@ -80,8 +80,17 @@ fn too_few() -> Error {
 }
 
 /// Flags that stored runs have a use for, or that change nothing of what is shown of them.
-const OF_STORED: &[&str] =
-    &["--model", "--output-format", "--export", "--figure", "--config", "--device", "--threads"];
+const OF_STORED: &[&str] = &[
+    "--model",
+    "--output-format",
+    "--export",
+    "--figure",
+    "--config",
+    "--device",
+    "--threads",
+    "--quiet",
+    "--verbose",
+];
 
 /// Refuses flags that say how to run what is stored already.
 fn check_flags(args: &CompareArgs, given: &[(String, String)]) -> Result<()> {
@@ -156,7 +165,8 @@ fn with_models(args: &CompareArgs) -> Result<Vec<Finished>> {
     let stop = stop_on_interrupt()?;
     let directory =
         |place: usize| args.output.as_ref().map(|output| output.join(letter(place).to_lowercase()));
-    sides.into_iter().enumerate().map(|(place, side)| side.finish(directory(place), &stop)).collect()
+    let finish = |(place, side): (usize, Side)| side.finish(directory(place), &stop, &args.telling);
+    sides.into_iter().enumerate().map(finish).collect()
 }
 
 /// Refuses sides whose first prompts or rules of scoring differ, before any of them runs; `b` is the letter
@@ -286,16 +296,26 @@ impl Side {
     }
 
     /// All rows; a model runs for them, into `directory` if there is one.
-    fn finish(self, directory: Option<PathBuf>, stop: &AtomicBool) -> Result<Finished> {
+    fn finish(
+        self,
+        directory: Option<PathBuf>,
+        stop: &AtomicBool,
+        telling: &TellingArgs,
+    ) -> Result<Finished> {
         let (evaluation, record) = match self {
             Self::Stored(run) => return Ok(*run),
             Self::Model(model) => *model,
         };
-        let watch = Watch { progress: &mut Telling::default(), stop };
+        let settings = &evaluation.plan.settings;
         match directory {
-            None => evaluation.in_memory(record, watch),
+            None => {
+                let mut telling = Telling::of(settings, &[], telling);
+                evaluation.in_memory(record, Watch { progress: &mut telling, stop })
+            }
             Some(directory) => {
                 let mut store = RunDirectory::open(&directory, &record, false)?;
+                let mut telling = Telling::of(settings, store.outcomes(), telling);
+                let watch = Watch { progress: &mut telling, stop };
                 let ran = evaluation.go_on(&mut store, false, None, watch);
                 let planned = evaluation.plan.trials().len();
                 let ran = ran.map_err(|error| stopped(error, &store, planned, &directory))?;

@@ -30,24 +30,30 @@ pub fn expand(arguments: Vec<String>) -> Result<Vec<String>> {
     if arguments.iter().filter(|argument| is_config(argument)).count() > 1 {
         return Err(Error::invalid("--config", "it twice", "one file, with the keys of both"));
     }
-    // Built, so that flags of every command are flags of this one; without the help flag, which would end the
-    // parse.
-    let mut cli = Cli::command().disable_help_flag(true).ignore_errors(true);
-    cli.build();
-    let found =
-        arguments.iter().enumerate().skip(1).find_map(|(i, name)| Some((i, cli.find_subcommand(name)?)));
-    let Some((place, command)) = found else { return Ok(arguments) };
-    let flags = flags(Path::new(&file), command)?;
-    // What is wrong or missing is said when the whole is parsed.
-    let typed = cli.clone().try_get_matches_from(&arguments).ok();
-    let typed = typed.as_ref().and_then(|matches| matches.subcommand_matches(command.get_name()));
-    let free = |flag: &String| typed.is_none_or(|typed| !is_ruled_out(command, typed, flag));
+    let Some((place, command, typed)) = command_of(&arguments) else { return Ok(arguments) };
+    let flags = flags(Path::new(&file), &command)?;
+    let free = |flag: &String| typed.as_ref().is_none_or(|typed| !is_ruled_out(&command, typed, flag));
     arguments.splice(place + 1..place + 1, flags.into_iter().filter(free));
     Ok(arguments)
 }
 
+/// Where the name of the command stands, the command, and what was typed of it; what is wrong or missing is
+/// said when the whole is parsed.
+pub(super) fn command_of(arguments: &[String]) -> Option<(usize, Command, Option<ArgMatches>)> {
+    // Built, so that flags of every command are flags of this one; without the help flag, which would end the
+    // parse.
+    let mut cli = Cli::command().disable_help_flag(true).ignore_errors(true);
+    cli.build();
+    let mut names = arguments.iter().enumerate().skip(1);
+    let (place, command) =
+        names.find_map(|(place, name)| Some((place, cli.find_subcommand(name)?.clone())))?;
+    let typed = cli.try_get_matches_from(arguments).ok();
+    let typed = typed.and_then(|matches| matches.subcommand_matches(command.get_name()).cloned());
+    Some((place, command, typed))
+}
+
 /// Whether `--flag` or `--flag=value` is typed as well, or cannot stand beside a flag that is.
-fn is_ruled_out(command: &Command, typed: &ArgMatches, flag: &str) -> bool {
+pub(super) fn is_ruled_out(command: &Command, typed: &ArgMatches, flag: &str) -> bool {
     let name = flag.trim_start_matches('-').split('=').next();
     let Some(own) = command.get_arguments().find(|arg| names(arg).any(|long| Some(long) == name)) else {
         return false;

@@ -57,7 +57,8 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
         let own = root.join(name);
         let record = evaluation.record(machine_record(&args.machine, threads))?;
         let mut store = RunDirectory::open(&own, &record, args.tokens)?;
-        let watch = Watch { progress: &mut Telling::default(), stop: &stop };
+        let mut telling = Telling::of(&evaluation.plan.settings, store.outcomes(), &args.telling);
+        let watch = Watch { progress: &mut telling, stop: &stop };
         let ran = evaluation.go_on(&mut store, args.tokens, args.limit, watch);
         let planned = evaluation.plan.trials().len();
         let ran = ran.map_err(|error| stopped(error, &store, planned, &own))?;

@@ -6,7 +6,7 @@ use super::shown::{Shown, check};
 use super::telling::Telling;
 use super::{machine_record, prepare, stop_on_interrupt, warn};
 use crate::checkpoint::{Checkpoint, RopeOverride, SHIPPED_PREFIX};
-use crate::cli::DemoArgs;
+use crate::cli::{DemoArgs, TellingArgs};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Finished, Watch, run_report};
 use crate::export::style::Style;
@@ -59,7 +59,8 @@ pub fn run(args: &DemoArgs, style: &Style) -> Result<()> {
     }
     let stop = stop_on_interrupt()?;
     let run = |(evaluation, record): (Evaluation, RunRecord)| {
-        evaluation.in_memory(record, Watch { progress: &mut Telling::default(), stop: &stop })
+        let mut telling = Telling::of(&evaluation.plan.settings, &[], &TellingArgs::default());
+        evaluation.in_memory(record, Watch { progress: &mut telling, stop: &stop })
     };
     let finished = sides.into_iter().map(run);
     let finished = finished.collect::<Result<Vec<_>>>()?;

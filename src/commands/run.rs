@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::shown::{Shown, check};
 use super::telling::{Telling, stopped};
-use super::{machine_record, prepare, print, settings, stop_on_interrupt, tell, warn};
+use super::{machine_record, prepare, print, settings, stop_on_interrupt, warn};
 use crate::cli::RunArgs;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Watch, failed, failures, judged_report};
@@ -51,14 +51,15 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let record = evaluation.record(machine_record(&args.machine, threads))?;
     let mut store = RunDirectory::open(&directory, &record, args.tokens)?;
     let stop = stop_on_interrupt()?;
-    let watch = Watch { progress: &mut Telling::default(), stop: &stop };
+    let mut telling = Telling::of(&plan.settings, store.outcomes(), &args.telling);
+    let watch = Watch { progress: &mut telling, stop: &stop };
     let ran = evaluation.go_on(&mut store, args.tokens, args.limit, watch);
     let ran = ran.map_err(|error| stopped(error, &store, plan.trials().len(), &directory))?;
     let report = || judged_report(store.outcomes(), store.run_record(), args.rule.length_rule());
     let page = || page::page(&directory, store.run_record(), store.outcomes(), report());
     let page = args.form.wants(OF_PAGE).then(page).transpose()?;
     let shown = Shown::of(&args.form, &Report::from(report()), page.as_ref(), style)?.out();
-    tell(format_args!("results: {}", directory.display()));
+    telling.note(&format!("results: {}", directory.display()));
     shown?;
     let all_failed = !ran.is_empty() && failed(store.outcomes(), &ran).len() == ran.len();
     match failures(store.outcomes(), &ran, plan.trials().len()) {

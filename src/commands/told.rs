@@ -15,7 +15,7 @@ use crate::registry::is_close;
 /// gone away must not end a run.
 pub fn tell(line: impl Display) {
     let line = printable::line(&printable::shortened(&line.to_string())).into_owned();
-    let _ = writeln!(io::stderr(), "{}", fitted(&line, width()));
+    let _ = writeln!(io::stderr(), "{}", fitted(&line, stderr_width()));
 }
 
 /// Writes warnings to stderr, a line each.
@@ -34,14 +34,14 @@ pub fn refuse(mut error: clap::Error) -> ! {
     keep_close_suggestions(&mut error);
     let rendered = error.render().to_string();
     let text = cli::with_typed_flag(&error, &rendered);
-    let width = width();
+    let width = stderr_width();
     let lines: Vec<String> = printable::lines(&text).lines().map(|line| fitted(line, width)).collect();
     let _ = writeln!(io::stderr(), "{}", lines.join("\n").trim_end());
     std::process::exit(error.exit_code());
 }
 
 /// Columns of the terminal that stderr is; none where it goes to a file or a pipe, whose lines stay whole.
-fn width() -> Option<usize> {
+pub(super) fn stderr_width() -> Option<usize> {
     terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0))
 }
 

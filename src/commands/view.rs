@@ -1,15 +1,19 @@
 //! `niah view`: stored results, drawn again without a model.
 
+use std::collections::HashSet;
+
+use super::picking::{Wanted, pick};
 use super::run::{FIGURES, OF_PAGE};
 use super::shown::{Shown, check};
 use crate::cli::{By, ViewArgs};
 use crate::error::{Error, Result};
 use crate::evaluate::{judged_report, ran};
 use crate::export::style::Style;
-use crate::grid::{Cell, ContextLength, Depth, Grid};
+use crate::grid::{ContextLength, Depth, Grid};
 use crate::printable::listed;
 use crate::report::data::Data;
 use crate::report::document::Document;
+use crate::report::heads::{HeadTally, RankedHead};
 use crate::report::run::{self, Totals};
 use crate::report::verdict::Verdict;
 use crate::report::{self, Report, Summary};
@@ -18,7 +22,7 @@ use crate::store::csv;
 use crate::store::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
 use crate::store::page;
 use crate::store::stored::StoredRun;
-use crate::trial::{AttentionRow, TokenRow};
+use crate::trial::{AttentionRow, Outcome, Status, TokenRow};
 
 /// Runs the command.
 ///
@@ -37,18 +41,9 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
     if rule != LengthRule::default() && !matches!(args.by, By::Cell | By::Trial) {
         return Err(Error::invalid("rule", rule.rule.name(), "--by cell beside it, which judges the run"));
     }
-    let figures = match args.by {
-        By::Cell => FIGURES,
-        By::Layer => &["heads"],
-        By::Trial | By::Token => &[],
-    };
-    check(&args.form, figures)?;
+    check_flags(args)?;
     match args.by {
         By::Cell => {
-            let length = args.context_length.map(|length| ("context length", length.to_string()));
-            if let Some((flag, found)) = length.or(args.depth.map(|depth| ("depth", depth.to_string()))) {
-                return Err(Error::invalid(flag, found, "--by layer beside it, which shows one cell"));
-            }
             let StoredRun { record, outcomes, warnings } = StoredRun::read(&args.directory)?;
             let report = || judged_report(&outcomes, &record, rule);
             let page = || page::page(&args.directory, &record, &outcomes, report());
@@ -56,74 +51,138 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
             Ok(Shown::of(&args.form, &Report::from(report()), page.as_ref(), style)?.warning(warnings))
         }
         By::Layer => {
-            let record = RunRecord::read(&args.directory)?;
-            let cell = find_cell(&record.settings.grid, args.context_length, args.depth)?;
-            let path = args.directory.join(ATTENTION_CSV);
-            let belongs = |row: &AttentionRow| row.row_id.starts_with(&report::row_prefix(cell));
-            let attention = csv::selected(path, MOST_HEADS, belongs)?;
-            let heads = report::heads(cell, &attention);
-            if heads.is_empty() {
-                return Err(Error::file(
-                    &args.directory,
-                    format!("no trial of length {} and depth {} has run", cell.context_length, cell.depth),
-                ));
-            }
-            Shown::of(&args.form, &run::cell(ran(&record), cell, heads), None, style)
+            let (report, warnings) = layers(args)?;
+            Ok(Shown::of(&args.form, &report, None, style)?.warning(warnings))
+        }
+        By::Head => {
+            let StoredRun { record, outcomes, warnings } = read(args)?;
+            let heads = ranked(args, &outcomes)?;
+            let report = run::ranking(ran(&record), &named_cells(args), heads);
+            Ok(Shown::of(&args.form, &report, None, style)?.warning(warnings))
         }
         By::Trial => {
-            check_rows(args)?;
-            let StoredRun { record, outcomes, warnings } = StoredRun::read(&args.directory)?;
+            let StoredRun { record, mut outcomes, warnings } = read(args)?;
             let totals = Totals::of(&Summary::of(&outcomes), Verdict::of(&outcomes, rule));
-            let data = Data::rows("trials", outcomes).of(ran(&record)).with_totals(totals);
-            Ok(written(args, data, style)?.warning(warnings))
+            outcomes.retain(|row| wanted(args).includes(row));
+            if let Some(finding) = args.outcome {
+                let latest = report::latest(&outcomes).into_iter();
+                let latest = latest.filter(|row| row.outcome == Some(finding.into())).cloned().collect();
+                outcomes = latest;
+            }
+            let report = run::trials(ran(&record), outcomes, totals);
+            Ok(Shown::of(&args.form, &report, None, style)?.warning(warnings))
         }
         By::Token => {
-            check_rows(args)?;
             let record = RunRecord::read(&args.directory)?;
             let tokens: Vec<TokenRow> = csv::read(args.directory.join(TOKENS_CSV))?;
             let data = Data::rows("tokens", tokens).of(ran(&record));
-            written(args, data, style)
+            Shown::of(&args.form, &Report { document: Document::default(), data }, None, style)
         }
     }
+}
+
+/// Refuses flags that what is drawn has no use for.
+fn check_flags(args: &ViewArgs) -> Result<()> {
+    let figures = match args.by {
+        By::Cell => FIGURES,
+        By::Layer | By::Head => &["heads"],
+        By::Trial | By::Token => &[],
+    };
+    check(&args.form, figures)?;
+    let length = args.context_length.map(|length| ("context length", length.to_string()));
+    let cell = length.or(args.depth.map(|depth| ("depth", depth.to_string())));
+    if let Some((flag, found)) = cell.filter(|_| matches!(args.by, By::Cell | By::Token)) {
+        let expected = "--by layer, head or trial beside it, which can show some cells";
+        return Err(Error::invalid(flag, found, expected));
+    }
+    if args.outcome.is_some() && args.by != By::Trial {
+        return Err(Error::invalid("--outcome", "it alone", "--by trial beside it, which lists answers"));
+    }
+    match args.form.forms().find(|form| !form.rows) {
+        Some(form) if args.by == By::Token => {
+            let expected = "csv or json, for the rows of --by token";
+            Err(Error::invalid("--output-format", form.name, expected))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn wanted(args: &ViewArgs) -> Wanted {
+    Wanted { length: args.context_length, depth: args.depth, trial: None }
+}
+
+/// The run, with a length and a depth that are of it.
+fn read(args: &ViewArgs) -> Result<StoredRun> {
+    let run = StoredRun::read(&args.directory)?;
+    check_cell(&run.record.settings.grid, args.context_length, args.depth)?;
+    Ok(run)
 }
 
 /// Rows of `attention.csv` that one cell has, at most: a thousand trials of a thousand heads.
 const MOST_HEADS: usize = 1_000_000;
 
-/// Refuses forms for readers of rows that are for programs.
-fn check_rows(args: &ViewArgs) -> Result<()> {
-    match args.form.forms().find(|form| !form.rows) {
-        None => Ok(()),
-        Some(form) => Err(Error::invalid(
-            "--output-format",
-            form.name,
-            "csv or json, for the rows of --by trial and --by token",
-        )),
+/// The heads of one cell, and what to warn of.
+fn layers(args: &ViewArgs) -> Result<(Report, Vec<String>)> {
+    let StoredRun { record, outcomes, warnings } = read(args)?;
+    let none = || Error::file(&args.directory, format!("no {} has run", wanted(args).words()));
+    let cell = pick(&record.settings.grid, wanted(args), &outcomes)?.ok_or_else(none)?.cell();
+    let path = args.directory.join(ATTENTION_CSV);
+    let belongs = |row: &AttentionRow| row.row_id.starts_with(&report::row_prefix(cell));
+    let attention = csv::selected(path, MOST_HEADS, belongs)?;
+    let heads = report::heads(cell, &attention);
+    if heads.is_empty() {
+        return Err(none());
+    }
+    Ok((run::cell(ran(&record), cell, heads), warnings))
+}
+
+/// The heads of the trials that ran in the cells that were named, ranked.
+fn ranked(args: &ViewArgs, outcomes: &[Outcome]) -> Result<Vec<RankedHead>> {
+    let trials = report::latest(outcomes).into_iter().filter(|row| row.status == Status::Ok);
+    let trials: HashSet<&str> =
+        trials.filter(|row| wanted(args).includes(row)).map(|row| row.row_id.as_str()).collect();
+    let path = args.directory.join(ATTENTION_CSV);
+    let mut tally = HeadTally::default();
+    for row in csv::rows::<AttentionRow>(&path)? {
+        let row = row?;
+        if trials.contains(row.row_id.as_str()) {
+            tally.add(&row);
+        }
+        if tally.heads() > MOST_HEADS {
+            return Err(Error::file(&path, format!("more than {MOST_HEADS} heads, which no model has")));
+        }
+    }
+    match tally.heads() {
+        0 => Err(Error::file(&args.directory, format!("no {} has run", wanted(args).words()))),
+        _ => Ok(tally.ranked()),
     }
 }
 
-/// Rows without pages.
-fn written(args: &ViewArgs, data: Data, style: &Style) -> Result<Shown> {
-    Shown::of(&args.form, &Report { document: Document::default(), data }, None, style)
+/// The cells that were named, in words.
+fn named_cells(args: &ViewArgs) -> String {
+    match (args.context_length, args.depth) {
+        (None, None) => "the whole grid".to_string(),
+        (Some(length), None) => format!("all depths of length {length}"),
+        (None, Some(depth)) => format!("all lengths at depth {depth}%"),
+        (Some(length), Some(depth)) => format!("length {length} at depth {depth}%"),
+    }
 }
 
-/// The cell of the grid at this length and depth; without them the longest length and the middle depth.
+/// Refuses a length or depth that is not one of the grid.
 ///
 /// # Errors
 /// [`Error::InvalidValue`] naming the lengths or depths of the grid.
-pub(super) fn find_cell(grid: &Grid, length: Option<ContextLength>, depth: Option<Depth>) -> Result<Cell> {
+pub(super) fn check_cell(grid: &Grid, length: Option<ContextLength>, depth: Option<Depth>) -> Result<()> {
     let (lengths, depths) = (grid.context_lengths(), grid.depths());
-    let length = length.unwrap_or(lengths[lengths.len() - 1]);
-    let depth = depth.unwrap_or(depths[depths.len() / 2]);
-    if !lengths.contains(&length) {
+    if let Some(length) = length.filter(|length| !lengths.contains(length)) {
         return Err(Error::invalid(
             "context length",
             length,
             format!("a length of the run: {}", listed(lengths)),
         ));
     }
-    if !depths.contains(&depth) {
+    if let Some(depth) = depth.filter(|depth| !depths.contains(depth)) {
         return Err(Error::invalid("depth", depth, format!("a depth of the run: {}", listed(depths))));
     }
-    Ok(Cell { context_length: length, depth })
+    Ok(())
 }

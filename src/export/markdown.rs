@@ -93,13 +93,11 @@ fn of_heatmap(map: &Heatmap) -> Table {
         }
         cells
     };
-    let row = |(name, cells): (&String, &Vec<_>)| {
-        let text = |cell: &Option<crate::report::heatmap::HeatCell>| {
-            cell.map_or(String::new(), |cell| map.unit.text(cell.value, false))
-        };
-        [vec![name.clone()], marked(cells.iter().map(text).collect(), "|")].concat()
+    let row = |(row, name): (usize, &String)| {
+        let text = |column| map.text(row, column).unwrap_or_default();
+        [vec![name.clone()], marked((0..map.columns.len()).map(text).collect(), "|")].concat()
     };
-    let rows = map.rows.iter().zip(&map.cells).map(row).collect();
+    let rows = map.rows.iter().enumerate().map(row).collect();
     let header =
         [vec![format!("{} / {}", map.y_label, map.x_label)], marked(map.columns.clone(), "|")].concat();
     Table { caption: String::new(), header, rows }

@@ -130,14 +130,14 @@ pub const VIRIDIS: Palette = Palette {
 /// Grey for a missing cell.
 pub const MISSING: Rgb = Rgb(0x9e, 0x9e, 0x9e);
 
-/// Every palette; the first is the default.
+/// Every palette; the first is the default, as it can be read with any colour blindness.
 pub const PALETTES: &[Entry<Palette>] = &[
-    Entry { name: "rag", about: "Red, yellow, green", value: RAG },
     Entry {
         name: "viridis",
         about: "Purple to yellow (differences: orange to purple), safe for colour blindness and grey print",
         value: VIRIDIS,
     },
+    Entry { name: "rag", about: "Red, yellow, green", value: RAG },
 ];
 
 #[cfg(test)]

@@ -69,9 +69,10 @@ impl From<PromptReport> for Report {
         let data = Data::rows("prompt", rows).of(ran).with_totals(Totals::of(&tokens, &heads));
         let values = tokens.iter().any(|token| token.in_value);
         let figure = by_position(&tokens);
+        let texts: Vec<String> = tokens.iter().map(|token| token.text.clone()).collect();
         let mut blocks = vec![Block::Lines(lines), Block::Prompt(tokens), Block::Figure(figure)];
         if !heads.is_empty() {
-            let table = self::heads(&heads, top, values).captioned("heads by needle mass");
+            let table = self::heads(&heads, top, values, &texts).captioned("heads by needle mass");
             blocks.push(Block::Table(table));
         }
         Self { document: Document { title: "Attention of a prompt".to_string(), blocks }, data }
@@ -103,16 +104,20 @@ fn by_position(tokens: &[ShadedToken]) -> Figure {
 
 /// The `top` heads by needle mass, `layer.head`, at the query that predicts the first answer token; ties in
 /// the order of layers and heads. `values`: the needles have one that is known; without it there is no column
-/// of its mass.
+/// of its mass. `texts` are those of the prompt's tokens: the arg-max comes with its own.
 #[must_use]
-pub fn heads(attention: &[AttentionRow], top: usize, values: bool) -> Table {
+pub fn heads(attention: &[AttentionRow], top: usize, values: bool, texts: &[String]) -> Table {
     let mut sorted: Vec<&AttentionRow> = attention.iter().collect();
     sorted.sort_by(|a, b| {
         b.needle_mass.total_cmp(&a.needle_mass).then_with(|| (a.layer, a.head).cmp(&(b.layer, b.head)))
     });
     let absolute = attention.iter().any(|row| row.passed_keys.is_some());
     let shown = sorted.iter().take(top);
-    let rows = shown.map(|row| if absolute { screened_head(row) } else { normalised_head(row) });
+    let rows = shown.map(|row| {
+        let text = texts.get(row.argmax_position).map_or(String::new(), |text| format!(" {text:?}"));
+        let argmax = format!("{}{text}", row.argmax_position);
+        if absolute { screened_head(row, argmax) } else { normalised_head(row, argmax) }
+    });
     let mut rows: Vec<Vec<String>> = rows.collect();
     let mut header = match absolute {
         true => ["head", "needle", "total", "share", "value", "lift", "passed", "window", "zeros", "arg-max"]
@@ -127,7 +132,7 @@ pub fn heads(attention: &[AttentionRow], top: usize, values: bool) -> Table {
 }
 
 /// A head whose rows sum to 1.
-fn normalised_head(row: &AttentionRow) -> Vec<String> {
+fn normalised_head(row: &AttentionRow, argmax: String) -> Vec<String> {
     vec![
         format!("{}.{}", row.layer, row.head),
         format!("{:.4}", row.needle_mass),
@@ -136,12 +141,12 @@ fn normalised_head(row: &AttentionRow) -> Vec<String> {
         format!("{:.4}", row.sink_mass),
         or_missing(row.lift.map(|lift| format!("{lift:.1}"))),
         or_missing(row.entropy.map(|entropy| format!("{entropy:.2}"))),
-        row.argmax_position.to_string(),
+        argmax,
     ]
 }
 
 /// A tile: its needle mass is a part of a total that may be anything, 0 included.
-fn screened_head(row: &AttentionRow) -> Vec<String> {
+fn screened_head(row: &AttentionRow, argmax: String) -> Vec<String> {
     let percent = |share: f64| format!("{:.1}%", 100.0 * share);
     let any = row.total_mass > 0.0;
     vec![
@@ -154,6 +159,6 @@ fn screened_head(row: &AttentionRow) -> Vec<String> {
         or_missing(row.passed_keys.map(|keys| keys.to_string())),
         or_missing(row.effective_window.map(|keys| keys.to_string())),
         or_missing(row.zero_share.map(percent)),
-        or_missing(any.then(|| row.argmax_position.to_string())),
+        or_missing(any.then_some(argmax)),
     ]
 }

@@ -58,6 +58,7 @@ pub struct Data {
 pub const KINDS: &[&str] = &[
     "run",
     "heads",
+    "ranking",
     "trials",
     "tokens",
     "comparison",

@@ -58,6 +58,9 @@ pub struct Table {
 }
 
 impl Table {
+    /// Characters that a number with its interval has, at most.
+    pub const LONGEST_NUMBER: usize = 40;
+
     /// A table that needs no caption.
     #[must_use]
     pub fn new(header: &[&str], rows: Vec<Vec<String>>) -> Self {
@@ -68,9 +71,8 @@ impl Table {
     /// interval.
     #[must_use]
     pub fn has_words(&self, column: usize) -> bool {
-        const LONGEST_NUMBER: usize = 40;
         let cells = self.rows.iter().filter_map(|row| row.get(column));
-        cells.into_iter().any(|cell| cell.chars().count() > LONGEST_NUMBER)
+        cells.into_iter().any(|cell| cell.chars().count() > Self::LONGEST_NUMBER)
     }
 
     /// The same with a caption.

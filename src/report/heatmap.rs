@@ -71,6 +71,32 @@ fn absolute_note(heads: &[HeadSummary]) -> Option<String> {
     })
 }
 
+/// Heads that are marked, at most.
+const MARKED_HEADS: usize = 5;
+
+/// The heads with the largest masses, the largest first; none without a mass.
+fn top_heads(heads: &[HeadSummary]) -> Vec<&HeadSummary> {
+    let mass = |head: &HeadSummary| head.needle_mass.filter(|mass| mass.is_finite() && *mass > 0.0);
+    let mut top: Vec<&HeadSummary> = heads.iter().filter(|head| mass(head).is_some()).collect();
+    top.sort_by(|a, b| mass(b).unwrap_or(0.0).total_cmp(&mass(a).unwrap_or(0.0)));
+    top.truncate(MARKED_HEADS);
+    top
+}
+
+/// Which heads are marked, and where the colours end.
+fn top_note(top: &[&HeadSummary]) -> Option<String> {
+    let named = |head: &&HeadSummary| {
+        Some(format!("{}.{} {}", head.layer, head.head, Unit::Fraction.text(head.needle_mass?, false)))
+    };
+    let names: Vec<String> = top.iter().filter_map(named).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "* the largest (layer.head): {}; colours reach from 0 to the largest of them",
+            names.join(", ")
+        )
+    })
+}
+
 /// One value of a heatmap.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeatCell {
@@ -114,6 +140,8 @@ pub struct Heatmap {
     pub unit: Unit,
     /// Where the training length lies.
     pub mark: Option<Mark>,
+    /// Cells, by row and column, that stand out; a note says why.
+    pub marked: Vec<(usize, usize)>,
     /// Lines to print below.
     pub notes: Vec<String>,
 }
@@ -237,10 +265,10 @@ impl Heatmap {
         }
     }
 
-    /// Needle mass by layer (y, 0 on top) and query head (x) in one cell, mean over its trials, colours fixed
-    /// to 0-1.
+    /// Needle mass by layer (y, 0 on top) and query head (x), mean over trials. Colours reach from 0 to the
+    /// largest, and the heads with the largest masses are marked.
     #[must_use]
-    pub fn by_layer(cell: Cell, heads: &[HeadSummary]) -> Self {
+    pub fn by_layer(title: String, heads: &[HeadSummary]) -> Self {
         let by_head: BTreeMap<_, _> = heads.iter().map(|head| ((head.layer, head.head), head)).collect();
         let mut layers: BTreeSet<usize> = heads.iter().map(|head| head.layer).collect();
         let mut columns: BTreeSet<usize> = heads.iter().map(|head| head.head).collect();
@@ -253,22 +281,26 @@ impl Heatmap {
             let value = summary.needle_mass.filter(|mass| mass.is_finite())?;
             Some(HeatCell { value, n: summary.n })
         };
+        let top = top_heads(heads);
+        let place = |head: &&HeadSummary| {
+            let row = layers.iter().position(|layer| *layer == head.layer)?;
+            Some((row, columns.iter().position(|column| *column == head.head)?))
+        };
+        let largest = top.first().and_then(|head| head.needle_mass);
         Self {
-            title: format!(
-                "Needle mass by layer and head, {} tokens, depth {}%",
-                cell.context_length, cell.depth
-            ),
+            title,
             quantity: "needle mass".into(),
             x_label: "head".into(),
             y_label: "layer".into(),
             columns: columns.iter().map(usize::to_string).collect(),
             rows: layers.iter().map(usize::to_string).collect(),
             cells: layers.iter().map(|&l| columns.iter().map(|&h| value(l, h)).collect()).collect(),
-            range: (0.0, 1.0),
+            range: (0.0, largest.unwrap_or(1.0)),
             scale: Scale::Sequential,
             unit: Unit::Fraction,
             mark: None,
-            notes: too_large.into_iter().chain(absolute_note(heads)).collect(),
+            marked: top.iter().filter_map(place).collect(),
+            notes: too_large.into_iter().chain(top_note(&top)).chain(absolute_note(heads)).collect(),
         }
     }
 
@@ -291,8 +323,17 @@ impl Heatmap {
             scale: Scale::Sequential,
             unit: Unit::Fraction,
             mark: None,
+            marked: vec![],
             notes: vec![],
         }
+    }
+
+    /// What stands in a cell: its value, behind a star where it is marked.
+    #[must_use]
+    pub fn text(&self, row: usize, column: usize) -> Option<String> {
+        let cell = (*self.cells.get(row)?.get(column)?)?;
+        let star = if self.marked.contains(&(row, column)) { "*" } else { "" };
+        Some(format!("{star}{}", self.unit.text(cell.value, false)))
     }
 
     /// The trials behind a cell when they are the same in every cell that has any.
@@ -378,6 +419,7 @@ fn by_cell(
                 ContextLength(trained)
             ),
         }),
+        marked: vec![],
         notes: too_large.into_iter().collect(),
     }
 }
@@ -457,7 +499,13 @@ mod tests {
             row("1024:50:0", 1, 0, 0.125),
             row("1024:5:0", 0, 0, 1.0),
         ];
-        let map = Heatmap::by_layer(cell, &heads(cell, &rows));
+        let map = Heatmap::by_layer("heads".to_string(), &heads(cell, &rows));
+        assert_eq!((map.range, map.marked.as_slice()), ((0.0, 0.5), &[(0, 1), (1, 0)][..]));
+        assert_eq!(map.text(0, 1).as_deref(), Some("*0.50"));
+        assert_eq!(
+            map.notes,
+            ["* the largest (layer.head): 0.1 0.50, 1.0 0.12; colours reach from 0 to the largest of them"]
+        );
         assert_eq!((map.rows.len(), map.columns.len()), (2, 2));
         assert_eq!(map.cells[0], [None, Some(HeatCell { value: 0.5, n: 2 })]);
         assert_eq!(map.cells[1], [Some(HeatCell { value: 0.125, n: 1 }), None]);

@@ -14,6 +14,7 @@ pub mod document;
 pub mod gate;
 mod gated;
 pub mod head_sums;
+pub mod heads;
 pub mod heatmap;
 pub mod inspection;
 pub mod loss;

@@ -86,14 +86,12 @@ fn of_heads(sums: HeadSums) -> Vec<Block> {
     let all = sums.over_all();
     let largest = all.iter().filter_map(|head| head.summary.needle_mass).fold(0.0, f64::max);
     let summaries: Vec<HeadSummary> = all.iter().map(|head| head.summary.clone()).collect();
-    let Some(first) = sums.cells().first() else { return Vec::new() };
+    if sums.cells().is_empty() {
+        return Vec::new();
+    }
     let title =
         format!("Needle mass by layer and head: mean over trials of all cells, colours up to {largest:.3}");
-    let map = Heatmap {
-        title,
-        range: (0.0, largest.max(f64::MIN_POSITIVE)),
-        ..Heatmap::by_layer(*first, &summaries)
-    };
+    let map = Heatmap::by_layer(title, &summaries);
     let mut sorted = all;
     sorted.sort_by(|a, b| b.mass().total_cmp(&a.mass()));
     let number = |value: Option<f64>| value.map_or("-".to_string(), |value| format!("{value:.3}"));

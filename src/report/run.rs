@@ -4,12 +4,14 @@ use serde::Serialize;
 
 use super::data::Data;
 use super::document::{Block, Document, Figure, Table};
+use super::heads::{RankedHead, means};
 use super::heatmap::{Heatmap, Unit};
 use super::verdict::Verdict;
-use super::{CellSummary, HeadSummary, Report, Summary, Tally, or_missing};
+use super::{CellSummary, HeadSummary, Report, Summary, Tally, latest, or_missing};
 use crate::grid::{Cell, ContextLength, Depth};
 use crate::plan::Settings;
 use crate::stats::{Interval, Withheld};
+use crate::trial::{Finding, Outcome, Status};
 
 /// What ran, for programs.
 #[derive(Debug, Clone, Serialize)]
@@ -96,6 +98,12 @@ impl From<&Tally> for Means {
 }
 
 impl Totals {
+    /// Trials of all kinds.
+    fn trials(&self) -> usize {
+        let Means { n, n_error, n_skipped, .. } = self.overall;
+        n + n_error + n_skipped
+    }
+
     /// Of a run, with its verdict.
     #[must_use]
     pub fn of(summary: &Summary, verdict: Option<Verdict>) -> Self {
@@ -136,10 +144,11 @@ impl From<RunReport> for Report {
             vec![Block::Lines(std::iter::once(run.ran.title.clone()).chain(run.notes).collect())];
         let accuracy = Heatmap::accuracy(&run.cells, run.training_length);
         let mass = Heatmap::needle_mass(&run.cells, run.training_length);
-        blocks.push(Block::Figure(Figure::heatmap("accuracy", accuracy)));
-        blocks.push(Block::Figure(Figure::heatmap("needle-mass", mass)));
+        // The accuracy comes last: of a page that is longer than the terminal the end is seen.
         blocks.extend(summary(&run.summary));
         blocks.extend(run.verdict.iter().map(|verdict| Block::Paragraph(verdict.sentence.clone())));
+        blocks.push(Block::Figure(Figure::heatmap("needle-mass", mass)));
+        blocks.push(Block::Figure(Figure::heatmap("accuracy", accuracy)));
         let title = "Needles by context length and depth".to_string();
         let data =
             Data::rows("run", run.cells).of(run.ran).with_totals(Totals::of(&run.summary, run.verdict));
@@ -159,11 +168,96 @@ struct OfCell {
 /// The heads of one cell as a report.
 #[must_use]
 pub fn cell(ran: Ran, cell: Cell, heads: Vec<HeadSummary>) -> Report {
-    let map = Heatmap::by_layer(cell, &heads);
-    let title = format!("Heads at {} tokens, depth {}%", cell.context_length, cell.depth);
+    let Cell { context_length, depth } = cell;
+    let map = Heatmap::by_layer(
+        format!("Needle mass by layer and head, {context_length} tokens, depth {depth}%"),
+        &heads,
+    );
+    let title = format!("Heads at {context_length} tokens, depth {depth}%");
     let blocks = vec![Block::Figure(Figure::heatmap("heads", map))];
     let ran = OfCell { ran, context_length: cell.context_length.0, depth_percent: cell.depth };
     Report { document: Document { title, blocks }, data: Data::rows("heads", heads).of(ran) }
+}
+
+/// Heads that a table of them shows; the others are for programs.
+const SHOWN_HEADS: usize = 20;
+
+/// The heads of a run, ranked, as a report; `cells` says of which cells they are.
+#[must_use]
+pub fn ranking(ran: Ran, cells: &str, heads: Vec<RankedHead>) -> Report {
+    let fixed = |mass: f64| format!("{mass:.3}");
+    let row = |(rank, head): (usize, &RankedHead)| {
+        vec![
+            (rank + 1).to_string(),
+            format!("{}.{}", head.layer, head.head),
+            fixed(head.needle_mass),
+            or_missing(head.needle_mass_sd.map(fixed)),
+            fixed(head.needle_mass_min),
+            fixed(head.needle_mass_max),
+            head.n_top.to_string(),
+        ]
+    };
+    let header = ["rank", "head", "needle mass", "sd", "smallest", "largest", "leads in"];
+    let table = Table::new(&header, heads.iter().take(SHOWN_HEADS).enumerate().map(row).collect());
+    let trials = heads.iter().map(|head| head.n).max().unwrap_or(0);
+    let mut lines = vec![format!(
+        "needle mass = mean over {trials} trials, with its standard deviation and range; leads in = trials in \
+         which no head puts more on the needle"
+    )];
+    lines.extend(
+        heads
+            .len()
+            .checked_sub(SHOWN_HEADS + 1)
+            .map(|more| format!("{} more heads are left out here; csv and json have all", more + 1)),
+    );
+    let map = Heatmap::by_layer(format!("Needle mass by layer and head, {cells}"), &means(&heads));
+    let title = format!("Heads over {cells}");
+    let blocks = vec![
+        Block::Lines(vec![ran.title.clone(), title.clone()]),
+        Block::Figure(Figure::heatmap("heads", map)),
+        Block::Together(vec![Block::Table(table), Block::Lines(lines)]),
+    ];
+    Report { document: Document { title, blocks }, data: Data::rows("ranking", heads).of(ran) }
+}
+
+/// Characters of an answer that a table shows.
+const ANSWER: usize = 200;
+
+/// The trials of a run with their answers as a report; `outcomes` are those that were asked for, of a run
+/// with these totals.
+#[must_use]
+pub fn trials(ran: Ran, outcomes: Vec<Outcome>, totals: Totals) -> Report {
+    let short = |text: &str| match text.trim().char_indices().nth(ANSWER) {
+        Some((end, _)) => format!("{}...", &text.trim()[..end]),
+        None => text.trim().to_string(),
+    };
+    let row = |outcome: &Outcome| {
+        let (finding, answer) = match outcome.status {
+            Status::Ok => (outcome.outcome.map(Finding::word), outcome.model_response.as_deref()),
+            Status::Error => (Some("failed"), outcome.error.as_deref()),
+            Status::Skipped => (Some("skipped"), None),
+        };
+        vec![
+            outcome.row_id.clone(),
+            or_missing(finding.map(ToString::to_string)),
+            short(&outcome.expected_answer),
+            or_missing(answer.map(short)),
+            or_missing(outcome.answer_logprob.map(|logprob| format!("{logprob:.2}"))),
+            or_missing(outcome.answer_rank.map(|rank| rank.to_string())),
+            or_missing(outcome.needle_mass_top.map(|mass| format!("{mass:.3}"))),
+        ]
+    };
+    let header = ["trial", "outcome", "expected", "answer", "log-prob", "rank", "needle mass"];
+    let table = Table::new(&header, outcomes.iter().map(row).collect());
+    let count = format!("{} of {} trials", latest(&outcomes).len(), totals.trials());
+    let notes = "trial = length:depth:number; log-prob, rank = of the expected answer: natural log over its tokens, and the worst rank of one; \
+                 needle mass = the largest of all heads";
+    let blocks = vec![
+        Block::Lines(vec![ran.title.clone(), count]),
+        Block::Together(vec![Block::Table(table), Block::Lines(vec![notes.to_string()])]),
+    ];
+    let data = Data::rows("trials", outcomes).of(ran).with_totals(totals);
+    Report { document: Document { title: "Answers".to_string(), blocks }, data }
 }
 
 /// The run by length, all of it in the last line, and what became of the needles.

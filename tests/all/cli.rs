@@ -115,6 +115,28 @@ fn a_run_that_grew_by_lengths_depths_and_trials_has_the_rows_of_a_whole_one() {
 }
 
 #[test]
+fn a_run_without_a_terminal_says_how_far_it_is_in_lines_and_more_or_less_when_asked() {
+    let bench = Bench::new();
+    let said = |more: &[&str]| {
+        let arguments = [&["run", "--model=tiny"], &GRID[..], &["--limit=2"], more].concat();
+        let output = bench.output(&arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let plain = said(&["-o", "plain"]);
+    assert!(plain.contains("2 of 12 trials, 0 of 6 cells, ") && plain.contains("results: plain"), "{plain}");
+    assert!(!plain.contains('\r') && !plain.contains('\x1b'), "{plain:?}");
+    assert_eq!(said(&["-o", "quiet", "-q"]), "");
+    let verbose = said(&["-o", "verbose", "-v"]);
+    for row in bench.outcomes("verbose") {
+        let line = format!("{} {}, needle mass ", row.row_id, row.outcome.unwrap().word());
+        assert!(verbose.contains(&line), "{line} in {verbose}");
+    }
+    let both = bench.output(&["run", "tiny", "-q", "-v"]);
+    assert_eq!(both.status.code(), Some(2));
+}
+
+#[test]
 fn a_run_in_two_parts_has_the_rows_of_a_whole_one() {
     let bench = Bench::new();
     bench.grid(&["-o", "whole"]);
@@ -382,7 +404,7 @@ fn exit_codes_tell_a_failed_run_from_one_that_could_not_begin() {
         (&["run", "--model", "tiny", "--apply-chat-template"], "this one has none"),
         (&["run", "--model", "tiny", "--threads", "0"], "--threads"),
         (&["run", "--model", "tiny", "--device", "gpu"], "cpu, cuda, cuda:N or metal"),
-        (&["run", "--model", "tiny", "--palette", "pink"], "known: rag, viridis"),
+        (&["run", "--model", "tiny", "--palette", "pink"], "known: viridis, rag"),
         (&["view", "nowhere"], "no run here"),
     ] {
         bench.refused(arguments, &[message]);

@@ -79,7 +79,7 @@ fn a_place_or_a_figure_that_cannot_be_is_refused_before_anything_runs() {
         (&["view", "out", "--export=none/report.html"], &["none: no such directory", "--export"]),
         (&["run", "-m", "tiny", "-o", "never", "--export=none/report.html"], &["none: no such directory"]),
         (&["run", "-m", "tiny", "--dry-run", "--export=a.html"], &["--dry-run", "--export"]),
-        (&["view", "out", "--by=trial", "--output-format=csv", "--export=a.html"], &["html", "csv or json"]),
+        (&["view", "out", "--by=token", "--output-format=csv", "--export=a.html"], &["html", "csv or json"]),
         (&["view", "out", "--figure=accuracy"], &["--figure", "--export FILE.svg"]),
         (
             &["view", "out", "--figure=loss", "--export=a.svg"],

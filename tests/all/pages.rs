@@ -273,6 +273,7 @@ fn every_table_of_columns_is_that_of_the_file() {
         ("training.csv", file("trained/training.csv")),
         ("cells csv", csv(&["view", "run"])),
         ("heads csv", csv(&["view", "run", "--by", "layer"])),
+        ("ranking csv", csv(&["view", "run", "--by", "head"])),
         ("compare csv", csv(&["compare", "run", "run"])),
         ("bench csv", csv(&bench_arguments)),
     ]);

@@ -243,8 +243,8 @@ impl World {
     fn drawn(&self, outcomes: &[Outcome]) -> String {
         let (cells, style) = (self.cells(outcomes), Style::plain(100));
         let maps = [Heatmap::accuracy(&cells, Some(300)), Heatmap::needle_mass(&cells, Some(300))];
-        let maps = maps.map(|map| Block::Figure(Figure::heatmap("map", map)));
-        blocks(&[&maps[..], &summary(&Summary::of(outcomes))].concat(), &style)
+        let maps = maps.map(|map| blocks(&[Block::Figure(Figure::heatmap("map", map))], &style));
+        [&maps[..], &[blocks(&summary(&Summary::of(outcomes)), &style)]].concat().join("\n")
     }
 }
 

@@ -69,6 +69,7 @@ fn the_json_of_every_report_holds_what_the_schema_names() {
     for arguments in [
         &["view", "out"][..],
         &["view", "out", "--by=layer"],
+        &["view", "out", "--by=head"],
         &["view", "out", "--by=trial"],
         &["view", "out", "--by=token"],
         &["compare", "out", "out"],

@@ -157,6 +157,98 @@ fn a_run_that_is_not_complete_says_how_far_it_is_and_one_that_is_does_not() {
 }
 
 #[test]
+fn answers_are_listed_and_those_of_one_outcome_alone() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "out"]);
+    let rows = bench.outcomes("out");
+    let all = bench.stdout(&["view", "out", "--by=trial", "--width=300"]);
+    assert!(all.contains("12 of 12 trials\n"), "{all}");
+    for row in &rows {
+        let answer = row.model_response.as_deref().unwrap().trim();
+        let shown = niah::printable::line(answer).into_owned();
+        assert!(all.contains(&row.expected_answer) && all.is_ascii(), "{all}");
+        assert!(!shown.is_ascii() || all.contains(&shown), "{shown:?} in {all}");
+    }
+    let missed = |row: &&niah::trial::Outcome| row.outcome == Some(niah::trial::Finding::Missed);
+    let expected: Vec<_> = rows.iter().filter(missed).map(|row| row.row_id.clone()).collect();
+    let csv = bench.stdout(&["view", "out", "--by=trial", "--outcome=missed", "--output-format=json"]);
+    let json: Value = serde_json::from_str(&csv).unwrap();
+    let found: Vec<_> = json["rows"].as_array().unwrap().iter().map(|row| row["row_id"].clone()).collect();
+    assert_eq!(found, expected);
+    assert_eq!(json["totals"]["n"], TRIALS, "totals are of the run");
+    let none = bench.stdout(&["view", "out", "--by=trial", "--outcome=found"]);
+    assert!(none.contains("0 of 12 trials\n"), "{none}");
+    let one = bench.stdout(&["view", "out", "--by=trial", "--length=200", "--depth=50"]);
+    assert!(one.contains("2 of 12 trials\n"), "{one}");
+    bench.refused(&["view", "out", "--outcome=missed"], &["--outcome", "--by trial"]);
+}
+
+#[test]
+fn heads_are_ranked_over_the_whole_grid_with_their_spread() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "out"]);
+    let rows = bench.attention("out");
+    let masses = |layer, head| -> Vec<f64> {
+        let own = rows.iter().filter(|row| (row.layer, row.head) == (layer, head));
+        own.map(|row| row.needle_mass).collect()
+    };
+    let mean = |masses: &[f64]| masses.iter().sum::<f64>() / masses.len() as f64;
+    let mut heads: Vec<(usize, usize)> =
+        (0..4).flat_map(|layer| (0..4).map(move |head| (layer, head))).collect();
+    heads.sort_by(|a, b| mean(&masses(b.0, b.1)).total_cmp(&mean(&masses(a.0, a.1))));
+    let json = bench.stdout(&["view", "out", "--by=head", "--output-format=json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let ranked = json["rows"].as_array().unwrap();
+    let number = |row: &Value, name: &str| row[name].as_f64().unwrap();
+    let found: Vec<_> =
+        ranked.iter().map(|row| (number(row, "layer") as usize, number(row, "head") as usize)).collect();
+    assert_eq!(found, heads);
+    let first = masses(heads[0].0, heads[0].1);
+    assert_eq!(ranked[0]["n"], TRIALS);
+    assert!((number(&ranked[0], "needle_mass") - mean(&first)).abs() < 1e-12);
+    assert_eq!(number(&ranked[0], "needle_mass_max"), first.iter().copied().fold(0.0, f64::max));
+    let leads: f64 = ranked.iter().map(|row| number(row, "n_top")).sum();
+    assert_eq!(leads, TRIALS as f64, "every trial has one head that leads");
+    let page = bench.stdout(&["view", "out", "--by=head"]);
+    let (layer, head) = heads[0];
+    assert!(page.contains(&format!("{layer}.{head}")) && page.contains("the whole grid"), "{page}");
+    assert!(page.contains("* the largest (layer.head): "), "{page}");
+    let cell = ["view", "out", "--by=head", "--length=200", "--depth=50", "--output-format=json"];
+    let cell: Value = serde_json::from_str(&bench.stdout(&cell)).unwrap();
+    assert_eq!(cell["rows"][0]["n"], 2);
+}
+
+#[test]
+fn a_cell_that_ran_is_shown_where_none_is_named() {
+    let bench = Bench::new();
+    // The first cell alone: neither the longest nor the middle one.
+    bench.grid(&["-o", "out", "--tokens", "--limit=1"]);
+    let row = bench.outcomes("out").remove(0);
+    let layers = bench.stdout(&["view", "out", "--by=layer"]);
+    assert!(
+        layers.contains(&format!("{} tokens, depth {}%", row.context_length, row.depth_percent)),
+        "{layers}"
+    );
+    let prompt = bench.stdout(&["attend", "out"]);
+    assert!(prompt.contains(&format!("length {} depth {}% trial 0", row.context_length, row.depth_percent)));
+    bench.refused(&["attend", "out", "--trial=1"], &["trial 1 has not run", "same niah run command"]);
+    bench.refused(&["view", "out", "--by=layer", "--depth=100"], &["no depth 100 has run"]);
+}
+
+#[test]
+fn the_position_of_the_largest_weight_comes_with_its_token() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "out", "--tokens", "--limit=1"]);
+    let shown = bench.stdout(&["attend", "out", "--width=200"]);
+    let top =
+        bench.attention("out").into_iter().reduce(|a, b| if b.needle_mass > a.needle_mass { b } else { a });
+    let position = top.unwrap().argmax_position;
+    let tokens: Vec<niah::trial::TokenRow> = niah::store::csv::read(bench.path("out/tokens.csv")).unwrap();
+    let with_token = format!("{position} {:?}", tokens[position].token);
+    assert!(shown.contains(&with_token), "{with_token} in {shown}");
+}
+
+#[test]
 fn a_needle_may_begin_with_a_hyphen() {
     let bench = Bench::new();
     let prompts = ["prompts", "-m", "tiny", "--context-lengths", "400", "--depths", "50"];
@@ -296,7 +388,7 @@ fn the_rows_of_a_run_are_shown_for_a_spreadsheet_with_no_cell_that_is_a_formula(
     let tokens = bench.stdout(&tokens);
     assert!(tokens.starts_with("run_id,row_id,position,token,"), "{}", &tokens[..80]);
     assert_eq!(tokens.lines().next(), bench.text("out/tokens.csv").lines().next());
-    bench.refused(&["view", "out", "--by", "trial"], &["--output-format", "csv or json"]);
+    bench.refused(&["view", "out", "--by", "token"], &["--output-format", "csv or json"]);
 }
 
 #[test]

@@ -46,6 +46,9 @@ pub(super) fn draw(
                 }
                 None => draw_cell(svg, (*value, &label), (map, palette), (place, cell), small),
             }
+            if map.marked.contains(&(row, column)) {
+                text(svg, small, [place[0] + 0.2 * small, place[1] + 0.9 * small], "start", "*");
+            }
         }
     }
     let longest = map.columns.iter().map(|name| layout.width(name)).fold(0.0, f64::max) + 0.6 * small;

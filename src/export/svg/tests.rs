@@ -40,6 +40,7 @@ fn map(title: &str, cells: Vec<Option<f64>>) -> Heatmap {
         range: (0.0, 1.0),
         unit: Unit::Percent,
         mark: None,
+        marked: vec![],
         notes: vec![],
     }
 }

@@ -13,9 +13,18 @@ use crate::report::heatmap::{HeatCell, Heatmap, Scale};
 /// Draws `map`; every line ends with a line end.
 #[must_use]
 pub fn draw(map: &Heatmap, style: &Style) -> String {
+    ended([grid(map, style), legend(&[map], style)].concat())
+}
+
+fn ended(lines: Vec<String>) -> String {
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// The title, the cells, and an empty line.
+fn grid(map: &Heatmap, style: &Style) -> Vec<String> {
     let mut lines = style.wrap(&map.title);
     lines.push(String::new());
-    if map.cells.iter().flatten().next().is_none() {
+    if is_empty(map) {
         // One that is too large to be drawn says so in its notes.
         lines.extend(map.notes.is_empty().then(|| "no results".to_string()));
     } else {
@@ -25,46 +34,92 @@ pub fn draw(map: &Heatmap, style: &Style) -> String {
             Block { map, style, layout: &layout, columns: start..end }.draw(&mut lines);
             lines.push(String::new());
         }
-        legend(map, style, &mut lines);
     }
-    for note in &map.notes {
-        lines.extend(style.wrap(note));
-    }
-    lines.join("\n") + "\n"
+    lines
+}
+
+fn is_empty(map: &Heatmap) -> bool {
+    map.cells.iter().flatten().next().is_none()
 }
 
 /// Columns between heatmaps that stand side by side.
 const GAP: usize = 3;
 
 /// Draws heatmaps, as many side by side as have room for it and the others under them; every line ends with a
-/// line end.
+/// line end. A legend that holds for all of them stands once, below the last.
 #[must_use]
 pub fn draw_beside(maps: &[Heatmap], style: &Style) -> String {
-    let part = |count: usize| {
-        let width = (style.columns() + GAP).saturating_sub(GAP * count) / count;
-        Style { width, ..*style }
+    draw_rows(&[maps], style)
+}
+
+/// The same of several figures: all side by side where they have room for it, else each for itself.
+#[must_use]
+pub(super) fn draw_rows(figures: &[&[Heatmap]], style: &Style) -> String {
+    let all: Vec<Heatmap> = figures.concat();
+    let shared = all.len() > 1 && have_one_legend(&all);
+    let rows = match beside(&all, style) {
+        Some(count) if count == all.len() || figures.len() == 1 => in_rows(&all, count, shared, style),
+        _ => {
+            let of = |maps: &&[Heatmap]| in_rows(maps, beside(maps, style).unwrap_or(1), shared, style);
+            figures.iter().flat_map(of).collect()
+        }
     };
+    let below = if shared { ended(legend(&all.iter().collect::<Vec<_>>(), style)) } else { String::new() };
+    rows.join(if shared { "" } else { "\n" }) + &below
+}
+
+/// Whether colours mean the same in all of them.
+pub(super) fn have_one_legend(maps: &[Heatmap]) -> bool {
+    let key = |map: &Heatmap| (map.range, map.scale);
+    maps.iter().all(|map| !is_empty(map) && key(map) == key(&maps[0]))
+}
+
+/// How many of the heatmaps stand side by side with room to spare; `None` for one alone.
+fn beside(maps: &[Heatmap], style: &Style) -> Option<usize> {
     let fit = |count: &usize| {
-        let part = part(*count);
+        let part = part(*count, style);
         let roomy = |map: &Heatmap| map.cells.is_empty() || Layout::of(map, &part).roomy;
         part.width >= part.columns() && maps.iter().all(roomy)
     };
-    let count = (2..=maps.len()).rev().find(fit).unwrap_or(1);
-    let rows = maps.chunks(count).map(|maps| match maps {
-        [map] => draw(map, style),
-        maps => beside(maps, &part(count)),
-    });
-    rows.collect::<Vec<_>>().join("\n")
+    (2..=maps.len()).rev().find(fit)
 }
 
-/// Heatmaps side by side, each in its part of the terminal.
-fn beside(maps: &[Heatmap], part: &Style) -> String {
-    let drawings: Vec<String> = maps.iter().map(|map| draw(map, part)).collect();
-    let height = drawings.iter().map(|drawing| drawing.lines().count()).max().unwrap_or(0);
+/// The room of one of `count` heatmaps side by side.
+fn part(count: usize, style: &Style) -> Style {
+    let width = (style.columns() + GAP).saturating_sub(GAP * count) / count;
+    Style { width, ..*style }
+}
+
+/// Rows of `count` heatmaps, each with its legend unless they share one.
+fn in_rows(maps: &[Heatmap], count: usize, shared: bool, style: &Style) -> Vec<String> {
+    let row = |maps: &[Heatmap]| {
+        let part = if maps.len() > 1 { part(count, style) } else { *style };
+        let drawn = |map: &Heatmap| match shared {
+            true => grid(map, &part),
+            false => [grid(map, &part), legend(&[map], &part)].concat(),
+        };
+        side_by_side(maps.iter().map(drawn).collect(), titles(maps, &part), part.width)
+    };
+    maps.chunks(count).map(row).collect()
+}
+
+/// Lines that the title of each takes.
+fn titles(maps: &[Heatmap], part: &Style) -> Vec<usize> {
+    maps.iter().map(|map| part.wrap(&map.title).len()).collect()
+}
+
+/// Drawings side by side, each in its part of the terminal; shorter titles get empty lines, so that cells of
+/// one row stand beside each other.
+fn side_by_side(mut drawings: Vec<Vec<String>>, titles: Vec<usize>, width: usize) -> String {
+    let tallest = titles.iter().copied().max().unwrap_or(0);
+    for (drawing, title) in drawings.iter_mut().zip(titles) {
+        drawing.splice(title..title, std::iter::repeat_n(String::new(), tallest - title));
+    }
+    let height = drawings.iter().map(Vec::len).max().unwrap_or(0);
     let mut lines = vec![String::new(); height];
     for (index, drawing) in drawings.iter().enumerate() {
-        let start = index * (part.width + GAP);
-        for (line, text) in lines.iter_mut().zip(drawing.lines()).filter(|(_, text)| !text.is_empty()) {
+        let start = index * (width + GAP);
+        for (line, text) in lines.iter_mut().zip(drawing).filter(|(_, text)| !text.is_empty()) {
             *line += &" ".repeat(start - visible(line).width());
             *line += text;
         }
@@ -142,9 +197,11 @@ impl Block<'_> {
         lines.push(self.line(&map.y_label, |column| self.padded(&map.columns[column], None)));
         for (row, label) in map.rows.iter().enumerate() {
             let cell = |column: usize| map.cells[row][column];
-            lines.push(
-                self.line(label, |column| self.cell(cell(column), |c| map.unit.text(c.value, layout.short))),
-            );
+            let drawn = |column| {
+                let text = |c: &HeatCell| map.unit.text(c.value, layout.short);
+                self.cell(cell(column), map.marked.contains(&(row, column)), text)
+            };
+            lines.push(self.line(label, drawn));
             if layout.n_in_cells {
                 lines.push(self.line("", |column| self.n(cell(column))));
             }
@@ -170,14 +227,21 @@ impl Block<'_> {
         line.trim_end().to_string()
     }
 
-    fn cell(&self, cell: Option<HeatCell>, text: impl Fn(&HeatCell) -> String) -> String {
+    /// A cell with its colour; a star stands before what is marked.
+    fn cell(&self, cell: Option<HeatCell>, marked: bool, text: impl Fn(&HeatCell) -> String) -> String {
         let style = self.style;
         let Some(cell) = cell else {
             let dot = format!("{:^width$}", style.pick('·', '.'), width = self.layout.text);
             return style.on(MISSING, &self.padded(&dot, None));
         };
         let position = self.map.position(cell.value);
-        style.on(color(self.map, position, style), &self.padded(&text(&cell), Some(position)))
+        let mut padded = self.padded(&text(&cell), Some(position));
+        if marked {
+            // Between the space and the number, wherever that begins.
+            let number = padded.find(|c: char| c != ' ').unwrap_or(1);
+            padded.replace_range(number - 1..number, "*");
+        }
+        style.on(color(self.map, position, style), &padded)
     }
 
     /// The second line of a cell, in its colour.
@@ -232,29 +296,56 @@ fn ramp(map: &Heatmap, position: f64, style: &Style) -> char {
     ramp[(ink.clamp(0.0, 1.0) * (ramp.len() - 1) as f64).round() as usize]
 }
 
-fn legend(map: &Heatmap, style: &Style, lines: &mut Vec<String>) {
-    let (low, high) = (map.unit.text(map.range.0, false), map.unit.text(map.range.1, false));
-    let steps = 20.min(style.columns().saturating_sub(low.len() + high.len() + 4)).max(2);
-    let bar: String = (0..steps)
-        .map(|step| step as f64 / (steps - 1) as f64)
-        .map(|position| match style.color {
-            ColorMode::None => ramp(map, position, style).to_string(),
-            _ => style.on(color(map, position, style), " "),
-        })
-        .collect();
-    let (open, close) = if style.color == ColorMode::None { ("[", "]") } else { ("", "") };
-    lines.push(format!("{low} {open}{bar}{close} {high}"));
-    let missing = map.cells.iter().flatten().filter(|cell| cell.is_none()).count();
-    if missing > 0 {
-        let sample = style.on(MISSING, &format!(" {} ", style.pick('·', '.')));
-        lines.push(format!("{sample} missing: {missing}"));
+/// What colours, marks and numbers of these heatmaps mean, and their notes. The colours mean the same in all
+/// of them.
+fn legend(maps: &[&Heatmap], style: &Style) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(map) = maps.first().filter(|map| !is_empty(map)) {
+        let end = |value: f64| distinct(maps.iter().map(|map| map.unit.text(value, false))).join(" = ");
+        let (low, high) = (end(map.range.0), end(map.range.1));
+        let steps = 20.min(style.columns().saturating_sub(low.len() + high.len() + 4)).max(2);
+        let bar: String = (0..steps)
+            .map(|step| step as f64 / (steps - 1) as f64)
+            .map(|position| match style.color {
+                ColorMode::None => ramp(map, position, style).to_string(),
+                _ => style.on(color(map, position, style), " "),
+            })
+            .collect();
+        let (open, close) = if style.color == ColorMode::None { ("[", "]") } else { ("", "") };
+        lines.push(format!("{low} {open}{bar}{close} {high}"));
+        let missing = |map: &&Heatmap| map.cells.iter().flatten().filter(|cell| cell.is_none()).count();
+        let missing: Vec<usize> = maps.iter().map(missing).collect();
+        if missing.iter().any(|count| *count > 0) {
+            let sample = style.on(MISSING, &format!(" {} ", style.pick('·', '.')));
+            let counts = match missing.iter().all(|count| *count == missing[0]) {
+                true => missing[0].to_string(),
+                false => missing.iter().map(usize::to_string).collect::<Vec<_>>().join(" and "),
+            };
+            lines.push(format!("{sample} missing: {counts}"));
+        }
+        let marks = maps.iter().filter_map(|map| map.mark.as_ref().map(|mark| mark.label.clone()));
+        for label in distinct(marks) {
+            lines.extend(style.wrap(&format!("{} {label}", style.pick('│', '|'))));
+        }
+        let counts = distinct(maps.iter().map(|map| map.uniform_n()));
+        if let [Some(n @ 1..)] = counts[..] {
+            lines.push(format!("n = {n} per cell"));
+        }
     }
-    if let Some(mark) = &map.mark {
-        lines.extend(style.wrap(&format!("{} {}", style.pick('│', '|'), mark.label)));
+    let notes = distinct(maps.iter().flat_map(|map| map.notes.iter().cloned()));
+    lines.extend(notes.iter().flat_map(|note| style.wrap(note)));
+    lines
+}
+
+/// The values without repetitions, in their order.
+fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut found = Vec::new();
+    for value in values {
+        if !found.contains(&value) {
+            found.push(value);
+        }
     }
-    if let Some(n) = map.uniform_n().filter(|&n| n > 0) {
-        lines.push(format!("n = {n} per cell"));
-    }
+    found
 }
 
 #[cfg(test)]
@@ -396,15 +487,34 @@ n = 2 per cell
 
     #[test]
     fn two_maps_stand_side_by_side_where_both_have_room() {
-        let (map, wide) = (small(), draw(&small(), &Style::plain(38)));
+        let (map, wide) = (small(), draw(&small(), &Style::plain(80)));
         let both = draw_beside(&[map.clone(), map.clone()], &Style::plain(80));
-        assert_eq!(both.lines().count(), wide.lines().count());
+        assert_eq!(both.lines().count(), wide.lines().count(), "one legend for both");
         assert!(
             both.contains("      0  100% @@ |   0%                        0  100% @@ |   0%\n"),
             "{both}"
         );
         let stacked = draw_beside(&[map.clone(), map.clone()], &Style::plain(40));
-        assert_eq!(stacked, format!("{0}\n{0}", draw(&map, &Style::plain(40))));
+        let alone = draw(&map, &Style::plain(40));
+        let (grid, _) = alone.split_once("0% [").unwrap();
+        assert_eq!(stacked, format!("{grid}{alone}"));
+    }
+
+    #[test]
+    fn heatmaps_whose_colours_mean_the_same_have_one_legend_and_others_their_own() {
+        let accuracy = small();
+        let mut mass =
+            Heatmap { unit: Unit::Fraction, title: "Another title, in two lines".into(), ..small() };
+        let both = draw_beside(&[accuracy.clone(), mass.clone()], &Style::plain(60));
+        let lines: Vec<&str> = both.lines().collect();
+        assert_eq!(both.matches("training length").count(), 1, "{both}");
+        assert!(both.contains("0% = 0.00 [") && both.contains("] 100% = 1.00\n"), "{both}");
+        assert_eq!(both.matches("n = 2 per cell").count(), 1, "{both}");
+        let row = lines.iter().find(|line| line.contains("100% ")).unwrap();
+        assert!(row.contains("1.00"), "cells of one row stand beside each other: {both}");
+        mass.range = (0.0, 2.0);
+        let apart = draw_beside(&[accuracy, mass], &Style::plain(120));
+        assert_eq!(apart.matches("training length").count(), 2, "{apart}");
     }
 
     #[test]
@@ -413,10 +523,10 @@ n = 2 per cell
         let lines = |width| {
             draw_beside(&[map.clone(), map.clone(), map.clone()], &Style::plain(width)).lines().count()
         };
-        let one = draw(&map, &Style::plain(40)).lines().count();
+        let one = draw(&map, &Style::plain(160)).lines().count();
         assert_eq!(lines(160), one);
         assert!(lines(80) > one && lines(80) <= 2 * one + 3, "two and one under them");
-        assert!(lines(40) >= 3 * one, "one under the other");
+        assert!(lines(40) > lines(80) + 4, "one under the other");
     }
 
     #[test]
@@ -464,6 +574,7 @@ n = 2 per cell
                 range: (0.0, 1.0),
                 scale: if percent { Scale::Sequential } else { Scale::Diverging },
                 unit: if percent { Unit::Percent } else { Unit::Fraction },
+                marked: vec![(0, 0)],
                 mark: mark.map(|column| Mark { before_column: column.min(columns), label: "training length".into() }),
                 notes: vec!["3 failed trials are left out of this picture".into()],
             };

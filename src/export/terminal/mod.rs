@@ -10,6 +10,7 @@ use super::style::Style;
 use crate::error::Result;
 use crate::report::Report;
 use crate::report::document::{Block, Document, Figure, Panel, Table};
+use crate::report::heatmap::Heatmap;
 
 /// The report as bytes.
 ///
@@ -28,8 +29,32 @@ pub fn page(document: &Document, style: &Style) -> String {
 /// Blocks with an empty line between them. Each ends with a line end.
 #[must_use]
 pub fn blocks(blocks: &[Block], style: &Style) -> String {
-    let drawn = blocks.iter().map(|block| self::block(block, style)).filter(|drawn| !drawn.is_empty());
-    drawn.collect::<Vec<_>>().join("\n")
+    let mut drawn = Vec::new();
+    let mut rest = blocks;
+    while let [first, behind @ ..] = rest {
+        let pictures = of_one_legend(rest);
+        rest = if pictures.len() > 1 { &rest[pictures.len()..] } else { behind };
+        drawn.push(match pictures.len() {
+            0 | 1 => block(first, style),
+            _ => heatmap::draw_rows(&pictures.iter().map(Vec::as_slice).collect::<Vec<_>>(), style),
+        });
+    }
+    drawn.retain(|drawn| !drawn.is_empty());
+    drawn.join("\n")
+}
+
+/// The heatmaps of the figures at the beginning that one legend is enough for.
+fn of_one_legend(blocks: &[Block]) -> Vec<Vec<Heatmap>> {
+    let mut figures: Vec<Vec<Heatmap>> = Vec::new();
+    for block in blocks {
+        let Block::Figure(figure) = block else { break };
+        figures.push(heatmaps(figure));
+        if figures.iter().any(Vec::is_empty) || !heatmap::have_one_legend(&figures.concat()) {
+            figures.pop();
+            break;
+        }
+    }
+    figures
 }
 
 fn block(block: &Block, style: &Style) -> String {
@@ -40,10 +65,7 @@ fn block(block: &Block, style: &Style) -> String {
         Block::Code(lines) => ended(lines.trim_end().lines().map(|line| style.clean(line)).collect()),
         Block::Facts(facts) => ended(self::facts(facts, style)),
         Block::Table(table) => captioned(table, table::draw(&table.header, &table.rows, style), style),
-        // Its caption is a heading of all parts, and stays in one line.
-        Block::Wide(table) => {
-            format!("{}\n{}\n", style.clean(&table.caption), table::draw_parts(table, style))
-        }
+        Block::Wide(table) => captioned(table, table::draw_parts(table, style), style),
         Block::Bars(table, shares) => captioned(table, table::draw_bars(table, shares, style), style),
         Block::Figure(figure) => self::figure(figure, style),
         Block::Prompt(tokens) => shaded::draw(tokens, style),
@@ -64,12 +86,16 @@ fn captioned(table: &Table, drawn: String, style: &Style) -> String {
 
 /// Heatmaps beside each other; curves need finer dots than characters, and are left out.
 fn figure(figure: &Figure, style: &Style) -> String {
+    let maps = heatmaps(figure);
+    if maps.is_empty() { String::new() } else { heatmap::draw_beside(&maps, style) }
+}
+
+fn heatmaps(figure: &Figure) -> Vec<Heatmap> {
     let map = |panel: &Panel| match panel {
         Panel::Heatmap(map) => Some(map.clone()),
         Panel::Chart(_) => None,
     };
-    let maps: Vec<_> = figure.panels.iter().filter_map(map).collect();
-    if maps.is_empty() { String::new() } else { heatmap::draw_beside(&maps, style) }
+    figure.panels.iter().filter_map(map).collect()
 }
 
 /// Lines of a name and a text beside it, several where the text is long.
@@ -89,3 +115,5 @@ fn facts(facts: &[(String, String)], style: &Style) -> Vec<String> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod width_tests;

@@ -100,7 +100,7 @@ fn heads_are_sorted_by_needle_mass() {
         ..AttentionRow::default()
     };
     let rows = [row(0, 1, 0.25), row(3, 0, 0.5), row(0, 0, 0.25), row(1, 1, 0.0)];
-    let drawn = |values| blocks(&[Block::Table(attention::heads(&rows, 3, values))], &Style::plain(80));
+    let drawn = |values| blocks(&[Block::Table(attention::heads(&rows, 3, values, &[]))], &Style::plain(80));
     assert_eq!(
         drawn(true),
         " head   needle    value    total     sink   lift   entropy   arg-max
@@ -110,6 +110,9 @@ fn heads_are_sorted_by_needle_mass() {
   0.1   0.2500   0.1250   1.0000   0.1250      -         -        77
 "
     );
+    let texts: Vec<String> = (0..80).map(|position| format!(" t{position}")).collect();
+    let table = attention::heads(&rows, 1, true, &texts);
+    assert_eq!(table.rows[0].last().unwrap(), "77 \" t77\"", "with its token where that is known");
     let bare = drawn(false);
     assert!(bare.starts_with(" head   needle    total     sink"), "{bare}");
     assert!(bare.contains("\n  3.0   0.5000   1.0000   0.1250   12.5 "), "{bare}");

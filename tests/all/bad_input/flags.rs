@@ -15,7 +15,7 @@ fn names_that_are_in_no_table_get_the_table() {
         ("--task riddle", &["unknown task", "riddle", "magic, magic-multikey, gkamradt, passkey, abcdigits"]),
         ("--scorer vibes", &["unknown scorer", "vibes", "match, contains"]),
         ("--haystack barn", &["barn", "no such haystack", "essays, noise, synthetic"]),
-        ("--palette plaid", &["unknown palette", "plaid", "rag, viridis"]),
+        ("--palette plaid", &["unknown palette", "plaid", "viridis, rag"]),
         ("--device tpu", &["--device", "tpu", "cpu, cuda, cuda:N or metal"]),
         ("--device cuda:x", &["--device", "cuda:x", "a device number"]),
         ("--apply-chat-template=always", &["--apply-chat-template", "this one has none"]),

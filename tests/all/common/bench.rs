@@ -29,7 +29,16 @@ impl Bench {
         command.args(last_wins(arguments)).current_dir(self.0.path()).stdin(Stdio::null());
         command.env("SOURCE_DATE_EPOCH", "1700000000");
         command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", self.path("cache"));
-        for variable in ["NO_COLOR", "COLUMNS", "LANG", "LC_ALL", "LC_CTYPE", "RAYON_NUM_THREADS"] {
+        for variable in [
+            "NO_COLOR",
+            "COLUMNS",
+            "LANG",
+            "LC_ALL",
+            "LC_CTYPE",
+            "RAYON_NUM_THREADS",
+            "NIAH_PALETTE",
+            "NIAH_WIDTH",
+        ] {
             command.env_remove(variable);
         }
         command
