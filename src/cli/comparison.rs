@@ -20,10 +20,10 @@ Examples:
   niah compare shipped:softmax shipped:ssmax --split held-out --trials 5
   niah compare -m model.gguf --variant-b ssmax --context-lengths 1k,4k",
     after_long_help = "\
-Stored runs are compared as they are, without flags of a grid. Models run first, on the grid and the task of \
-the flags; a stored run can stand beside a model. Identical prompts are compared pair by pair. Prompts that \
-differ by their tokenizer or template alone are compared unpaired, and that is said; with any other difference \
-nothing is compared.",
+Stored runs are compared as they are, without flags of a grid. Models run first, on the grid and the task \
+of the flags; a stored run can stand beside a model. Identical prompts are compared pair by pair. Prompts \
+that differ by their tokenizer or template alone are compared unpaired, and that is said; with any other \
+difference nothing is compared.",
     mut_args(first(&["model", "context_lengths", "depths", "trials", "output"])),
     mut_arg("output_format", |arg| arg.help(
         "What goes to stdout: of csv and json, rows of cells, lengths, all beyond the training length, all"

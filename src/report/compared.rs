@@ -223,9 +223,9 @@ fn rules() -> String {
 /// How the numbers of what does not pair were found.
 fn unpaired_rules() -> String {
     format!(
-        "Unpaired: where the prompts of two runs differ, only their shares are compared, with {} interval of the \
-         difference of two independent shares, each with that of its own trials. There is no test of pairs, and \
-         no interval of a difference of needle masses.",
+        "Unpaired: where the prompts of two runs differ, only their shares are compared, with {} interval of \
+         the difference of two independent shares, each with that of its own trials. There is no test of \
+         pairs, and no interval of a difference of needle masses.",
         Method::Newcombe.words()
     )
 }
