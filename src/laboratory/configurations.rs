@@ -66,7 +66,7 @@ impl Measure {
 pub(super) struct Planned {
     /// Name in the report.
     pub(super) name: String,
-    /// Name of the directory that ships it, and of the stage that trains it.
+    /// Name of the directory that ships it.
     pub(super) shipped: String,
     /// The part of its experiment that it belongs to; empty for a main one.
     pub(super) part: &'static str,
@@ -212,8 +212,12 @@ fn checkpoint(
     arguments.extend(lacking(&arguments, &[("--context-length", args.context_length.0)]));
     arguments.extend(args.batches());
     arguments.extend(["--seed".to_string(), seed.to_string(), "--save-every".to_string(), "50".to_string()]);
-    let name = format!("train-{}-{seed}", planned.shipped);
-    stages.run(&Stage::new(name, arguments, reads)).map(Some)
+    stages.run(&Stage::new(training_stage(&planned.name, seed), arguments, reads)).map(Some)
+}
+
+/// The stage that trains the configuration of this name.
+pub(super) fn training_stage(name: &str, seed: u64) -> String {
+    format!("train-{}-{seed}", word(name))
 }
 
 /// Those of `defaults` that `flags` do not give themselves.

@@ -216,7 +216,7 @@ fn number(value: Option<f64>) -> String {
 }
 
 /// Words joined as a sentence does.
-fn joined(words: &[String]) -> String {
+pub(in crate::laboratory) fn joined(words: &[String]) -> String {
     match words {
         [] => String::new(),
         [one] => one.clone(),

@@ -1,15 +1,15 @@
 //! The experiment `ssmax`: what Scalable-Softmax (arXiv 2501.19399) does that Softmax cannot, when Softmax
 //! has everything but `ln n`.
 //!
-//! Every configuration gets its learning rate and curriculum by the same search at the training length. The
-//! norm of the main configurations is the one that suits plain Softmax best; beside them stands
-//! `softmax-scale`, which has the parameters of SSMax without `ln n`.
+//! Every configuration gets its learning rate and curriculum by the same search at the training length, and
+//! every variant the norm on queries and keys that suits it best. Beside the two stands `softmax-scale`,
+//! which has the parameters of SSMax without `ln n`.
 
 mod rows;
 mod search;
 
 pub(crate) use self::rows::PARTS;
-use self::rows::{NORMS, Norm, Part, Positions, RULES, Row, VARIANTS, parts};
+use self::rows::{NORMS, Part, Positions, RULES, Row, VARIANTS, WITHOUT_GAIN, parts};
 use self::search::{flags_of, search, stages_of_one};
 use super::configurations::{GRIDS, Measure, Origin, Planned, count, decoder_flags, run as run_all};
 use super::stages::Stages;
@@ -18,7 +18,7 @@ use crate::cli::ExperimentArgs;
 use crate::error::Result;
 use crate::laboratory::published;
 use crate::laboratory::report::searches::{self, Search, Tried};
-use crate::laboratory::report::{Claim, verdicts};
+use crate::laboratory::report::{Claim, joined, verdicts};
 
 pub(super) const KIND: Kind = Kind {
     title: "Scalable-Softmax against Softmax, in miniature",
@@ -50,8 +50,6 @@ struct Choice<'a> {
     args: &'a ExperimentArgs,
     parts: Vec<Part>,
     searches: Vec<Search>,
-    /// The norm that suits plain Softmax best.
-    norm: Norm,
 }
 
 /// Runs every stage and reads what they made.
@@ -59,9 +57,9 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
     // Of what is shipped there are the main configurations and the swaps.
     let parts = if args.from_fixtures { vec![Part::Swaps] } else { parts(&args.parts)? };
     let trials = args.trials(None);
-    let mut choice = Choice { args, parts, searches: Vec::new(), norm: NORMS[0] };
+    let mut choice = Choice { args, parts, searches: Vec::new() };
     let mut stages = Stages::new(&args.output, args.threads, choice.stages());
-    choice.find_norm(&mut stages)?;
+    choice.find_norms(VARIANTS, &mut stages)?;
     for row in choice.searched() {
         choice.find(row, &mut stages)?;
     }
@@ -73,11 +71,10 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
         training: format!(
             "All are trained on the same sequences of a seed, in the same order, from the same matrices, by \
              the same optimiser and schedule; learning rate and curriculum are chosen for each by the search \
-             below. The norm on queries and keys of the main configurations, \"{}\", is the one with which \
-             plain Softmax ends its search at the least loss. Swaps take the weights of plain Softmax after \
-             training, as they are or tuned for an eighth of the steps at {TUNING_LR}, or change the rule \
-             for the last eighth.",
-            choice.norm.name
+             below. Of its norms on queries and keys each variant has the one with which it ends its search \
+             at the least loss: {}. Swaps take the weights of plain Softmax after training, as they are or \
+             tuned for an eighth of the steps at {TUNING_LR}, or change the rule for the last eighth.",
+            joined(&choice.main().iter().map(|row| row.name()).collect::<Vec<_>>())
         ),
         further: searches::section(&choice.searches),
     })
@@ -92,7 +89,7 @@ pub(super) struct Pair {
 
 /// How many searches' stages the pair takes before it is known.
 pub(super) fn stages_of_pair(args: &ExperimentArgs) -> usize {
-    if args.from_fixtures { 0 } else { (NORMS.len() + 1) * stages_of_one(args) }
+    if args.from_fixtures { 0 } else { PAIR.len() * NORMS.len() * stages_of_one(args) }
 }
 
 /// Searches for the pair.
@@ -100,30 +97,34 @@ pub(super) fn stages_of_pair(args: &ExperimentArgs) -> usize {
 /// # Errors
 /// When a stage fails.
 pub(super) fn pair(args: &ExperimentArgs, stages: &mut Stages) -> Result<Pair> {
-    let mut choice = Choice { args, parts: Vec::new(), searches: Vec::new(), norm: NORMS[0] };
-    choice.find_norm(stages)?;
-    choice.find(choice.main()[1], stages)?;
+    let mut choice = Choice { args, parts: Vec::new(), searches: Vec::new() };
+    choice.find_norms(PAIR, stages)?;
     let planned = [0, 1].map(|index| {
         let row = choice.main()[index];
         let planned = choice.once(&row.name(), choice.training(row, 1, &[]), GRIDS);
-        Planned { shipped: row.variant.to_string(), ..planned }
+        Planned { shipped: shipped(row), ..planned }
     });
     Ok(Pair { planned, searches: choice.searches })
 }
 
-/// Plain Softmax with each norm.
-fn by_norm() -> impl Iterator<Item = Row> {
-    NORMS.iter().map(|&norm| Row { variant: VARIANTS[0], norm, positions: Positions::None })
+/// The name by which a row is shipped.
+fn shipped(row: Row) -> String {
+    // Without a gain and without a scale the scores of plain Softmax are bounded.
+    if row.variant == VARIANTS[0] { "softmax-capped".to_string() } else { row.variant.to_string() }
+}
+
+/// The variants of the pair.
+const PAIR: &[&str] = VARIANTS.split_at(2).0;
+
+/// A variant with each norm.
+fn by_norm(variant: &'static str) -> impl Iterator<Item = Row> {
+    NORMS.iter().map(move |&norm| Row { variant, norm, positions: Positions::None })
 }
 
 impl Choice<'_> {
-    /// Searches for the recipe of plain Softmax with each norm, and takes the norm with which it does best.
-    fn find_norm(&mut self, stages: &mut Stages) -> Result<()> {
-        for row in by_norm() {
-            self.find(row, stages)?;
-        }
-        self.norm = self.best_norm();
-        Ok(())
+    /// Searches for the recipe of these variants with each norm.
+    fn find_norms(&mut self, variants: &[&'static str], stages: &mut Stages) -> Result<()> {
+        variants.iter().flat_map(|variant| by_norm(variant)).try_for_each(|row| self.find(row, stages))
     }
 
     /// Searches for the recipe of a row unless it is known, or what is shipped needs none.
@@ -139,10 +140,15 @@ impl Choice<'_> {
         self.searches.iter().find(|search| search.name == row.name())?.chosen()
     }
 
-    /// The norm with which plain Softmax has the least loss.
-    fn best_norm(&self) -> Norm {
+    /// A variant with the norm with which it has the least loss, of several the first; what is shipped has
+    /// norms without a gain.
+    fn best(&self, variant: &'static str) -> Row {
+        if self.args.from_fixtures {
+            return Row { variant, norm: WITHOUT_GAIN, positions: Positions::None };
+        }
         let loss = |row: &Row| self.recipe(*row).map_or(f64::INFINITY, |recipe| recipe.loss);
-        by_norm().min_by(|a, b| loss(a).total_cmp(&loss(b))).map_or(NORMS[0], |row| row.norm)
+        let first = Row { variant, norm: NORMS[0], positions: Positions::None };
+        by_norm(variant).min_by(|a, b| loss(a).total_cmp(&loss(b))).unwrap_or(first)
     }
 
     fn has(&self, part: Part) -> bool {
@@ -150,8 +156,7 @@ impl Choice<'_> {
     }
 
     fn main(&self) -> Vec<Row> {
-        let of = |&variant: &&'static str| Row { variant, norm: self.norm, positions: Positions::None };
-        VARIANTS.iter().map(of).collect()
+        VARIANTS.iter().map(|variant| self.best(variant)).collect()
     }
 
     /// The rows besides the main ones that are trained with a recipe of their own, each with its part.
@@ -161,7 +166,8 @@ impl Choice<'_> {
                 .iter()
                 .flat_map(move |&norm| variants.iter().map(move |&variant| Row { variant, norm, positions }))
         };
-        let norms = rows(VARIANTS, Positions::None).filter(|row| row.norm != self.norm);
+        let main = self.main();
+        let norms = rows(VARIANTS, Positions::None).filter(|row| !main.contains(row));
         let norms = norms.map(|row| (Part::Norms, row));
         let rules = rows(RULES, Positions::None).map(|row| (Part::Rules, row));
         let rotary = rows(VARIANTS, Positions::Rotary).chain(rows(RULES, Positions::Rotary));
@@ -171,8 +177,8 @@ impl Choice<'_> {
 
     /// The rows that are searched for.
     fn searched(&self) -> Vec<Row> {
-        let mut rows: Vec<Row> = by_norm().collect();
-        for row in self.main().into_iter().chain(self.others().into_iter().map(|(_, row)| row)) {
+        let mut rows: Vec<Row> = VARIANTS.iter().flat_map(|variant| by_norm(variant)).collect();
+        for (_, row) in self.others() {
             if !rows.contains(&row) {
                 rows.push(row);
             }
@@ -218,14 +224,12 @@ impl Choice<'_> {
         for row in self.main() {
             let claim = (row.variant == "ssmax").then_some(Claim::Better);
             let planned = self.once(&row.name(), self.training(row, 1, &[]), &measures);
-            plan.push(Planned {
-                claim,
-                shipped: row.variant.to_string(),
-                ..planned.with_all_seeds(self.args)
-            });
+            plan.push(Planned { claim, shipped: shipped(row), ..planned.with_all_seeds(self.args) });
         }
         for (part, row) in self.others() {
-            plan.push(self.part(part, &row.name(), self.training(row, 1, &[]), SHORT));
+            let planned = self.part(part, &row.name(), self.training(row, 1, &[]), SHORT);
+            // What norm a variant has is a factor of its own, so that every seed is trained with each.
+            plan.push(if part == Part::Norms { planned.with_all_seeds(self.args) } else { planned });
             if part == Part::Rotary {
                 let factor = published::ROPE_THETA_SCALE.low.to_string();
                 let flags = ["--variant", "auto", "--rope-theta-scale", &factor].map(String::from).to_vec();
@@ -300,32 +304,36 @@ mod tests {
         args
     }
 
-    fn choice<'a>(args: &'a ExperimentArgs, losses: [f64; 3]) -> Choice<'a> {
-        let mut choice =
-            Choice { args, parts: parts(&args.parts).unwrap(), searches: Vec::new(), norm: NORMS[0] };
-        for (row, loss) in by_norm().zip(losses) {
-            let tried = vec![Tried { rate: "3e-3", curriculum: 80, loss, answer_loss: None }];
-            choice.searches.push(Search { name: row.name(), steps: 1000, tried });
+    /// Whose searches ended at these losses: of each variant with each norm.
+    fn choice(args: &ExperimentArgs, losses: [[f64; 3]; 3]) -> Choice<'_> {
+        let mut choice = Choice { args, parts: parts(&args.parts).unwrap(), searches: Vec::new() };
+        for (variant, losses) in VARIANTS.iter().zip(losses) {
+            for (row, loss) in by_norm(variant).zip(losses) {
+                let tried = Tried { steps: 2000, rate: "3e-3", curriculum: 80, loss, answer_loss: None };
+                choice.searches.push(Search { name: row.name(), tried: vec![tried] });
+            }
         }
-        choice.norm = choice.best_norm();
         choice
     }
 
     #[test]
-    fn the_norm_is_the_one_that_suits_plain_softmax_and_changes_no_count() {
+    fn each_variant_has_the_norm_that_suits_it_and_the_choice_changes_no_count() {
         let args = args(&[]);
-        let counts = [[1.0, 2.0, 3.0], [2.0, 1.0, 3.0]].map(|losses| {
+        let of = |losses| {
             let choice = choice(&args, losses);
-            assert_eq!(choice.norm, NORMS[usize::from(losses[0] > losses[1])]);
-            choice.stages()
-        });
-        assert_eq!(counts[0], counts[1]);
+            (choice.main().iter().map(|row| row.name()).collect::<Vec<_>>(), choice.stages())
+        };
+        let (names, count) = of([[1.0, 2.0, 3.0], [2.0, 3.0, 1.0], [2.0, 1.0, 3.0]]);
+        assert_eq!(names, ["softmax, gain", "ssmax, norm without gain", "softmax-scale, no norm"]);
+        let (others, again) = of([[2.0, 1.0, 3.0]; 3]);
+        assert!(others.iter().all(|name| name.ends_with("no norm")), "{others:?}");
+        assert_eq!(count, again);
     }
 
     #[test]
     fn every_configuration_has_a_name_and_stages_of_its_own() {
         let args = args(&[]);
-        let choice = choice(&args, [1.0, 2.0, 3.0]);
+        let choice = choice(&args, [[1.0, 2.0, 3.0]; 3]);
         let plan = choice.plan();
         let names: std::collections::BTreeSet<_> = plan.iter().map(|planned| planned.name.clone()).collect();
         let stages: std::collections::BTreeSet<_> =
@@ -334,9 +342,11 @@ mod tests {
         assert_eq!(plan[0].name, "softmax, gain");
         assert_eq!(plan[1].claim, Some(Claim::Better));
         assert!(plan[..3].iter().all(|planned| planned.seeds == [42, 43, 44]));
-        assert!(plan[3..].iter().all(|planned| planned.seeds == [42]));
+        for planned in &plan[3..] {
+            assert_eq!(planned.seeds.len(), if planned.part == "norms" { 3 } else { 1 }, "{}", planned.name);
+        }
         let without = args_with_none();
-        assert_eq!(self::choice(&without, [1.0, 2.0, 3.0]).plan().len(), 3);
+        assert_eq!(self::choice(&without, [[1.0, 2.0, 3.0]; 3]).plan().len(), 3);
     }
 
     fn args_with_none() -> ExperimentArgs {

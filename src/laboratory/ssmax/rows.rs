@@ -17,11 +17,10 @@ pub(super) struct Norm {
 }
 
 /// The norms on queries and keys.
-pub(super) const NORMS: &[Norm] = &[
-    Norm { name: "gain", flag: "per_head" },
-    Norm { name: "no norm", flag: "none" },
-    Norm { name: "norm without gain", flag: "weightless" },
-];
+pub(super) const NORMS: &[Norm] =
+    &[Norm { name: "gain", flag: "per_head" }, Norm { name: "no norm", flag: "none" }, WITHOUT_GAIN];
+/// The norm that bounds scores.
+pub(super) const WITHOUT_GAIN: Norm = Norm { name: "norm without gain", flag: "weightless" };
 
 /// The positions of the layers that see everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

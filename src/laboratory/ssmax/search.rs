@@ -3,7 +3,7 @@
 
 use crate::cli::ExperimentArgs;
 use crate::error::Result;
-use crate::laboratory::configurations::decoder_flags;
+use crate::laboratory::configurations::{decoder_flags, training_stage};
 use crate::laboratory::measured::steps;
 use crate::laboratory::report::final_loss;
 use crate::laboratory::report::searches::{Search, Tried};
@@ -30,40 +30,45 @@ fn rates(args: &ExperimentArgs) -> &'static [&'static str] {
 
 /// Trainings of a search.
 pub(super) fn stages_of_one(args: &ExperimentArgs) -> usize {
-    rates(args).len() + CURRICULA.len() - 1
+    rates(args).len() + CURRICULA.len()
 }
 
-/// Tries every rate with the first curriculum and then the other curricula with the best rate, with the first
+/// Tries every rate with the first curriculum and then every curriculum with the best rate, with the first
 /// seed. What it goes by is the mean loss of all tokens over the last steps: every sequence is new, so that
-/// is the loss on what was never seen, at the training length.
+/// is the loss on what was never seen, at the training length. The last tries are trainings as the
+/// configuration's own: the one that is chosen is not trained again.
 pub(super) fn search(
     args: &ExperimentArgs,
     name: &str,
     flags: &[&str],
     stages: &mut Stages,
 ) -> Result<Search> {
-    let mut search = Search { name: name.to_string(), steps: (args.steps / PART).max(1), tried: Vec::new() };
-    let mut attempt = |search: &mut Search, rate: &'static str, curriculum: usize| -> Result<()> {
-        let mut tried = Tried { rate, curriculum, loss: f64::INFINITY, answer_loss: None };
+    let mut attempt = |rate: &'static str, curriculum: usize, steps: usize| -> Result<Tried> {
+        let tried = Tried { steps, rate, curriculum, loss: f64::INFINITY, answer_loss: None };
         let mut arguments = vec!["train".to_string()];
-        arguments.extend(flags_of(&tried, search.steps));
+        arguments.extend(flags_of(&tried, steps));
         arguments.extend(decoder_flags(args, flags));
         arguments.extend(args.sequences());
-        arguments.extend(["--seed".to_string(), args.seeds[0].to_string()]);
+        let seed = args.seeds[0];
+        arguments.extend(["--seed".to_string(), seed.to_string()]);
         arguments.extend(["--save-every", "50"].map(String::from));
-        let stage = Stage::new(format!("search-{}-{rate}-{curriculum}", word(name)), arguments, vec![]);
-        let steps = steps(&stages.run(&stage)?)?;
-        tried.loss = final_loss(&steps, |step| Some(step.loss)).unwrap_or(f64::INFINITY);
-        tried.answer_loss = final_loss(&steps, |step| step.answer_loss);
-        search.tried.push(tried);
-        Ok(())
+        let stage = match steps == args.steps {
+            true => training_stage(name, seed),
+            false => format!("search-{}-{rate}-{curriculum}", word(name)),
+        };
+        let trained = self::steps(&stages.run(&Stage::new(stage, arguments, vec![]))?)?;
+        Ok(Tried {
+            loss: final_loss(&trained, |step| Some(step.loss)).unwrap_or(f64::INFINITY),
+            answer_loss: final_loss(&trained, |step| step.answer_loss),
+            ..tried
+        })
     };
-    for rate in rates(args) {
-        attempt(&mut search, rate, CURRICULA[0])?;
-    }
+    let part = (args.steps / PART).max(1);
+    let of_rate = rates(args).iter().map(|rate| attempt(rate, CURRICULA[0], part));
+    let mut search = Search { name: name.to_string(), tried: of_rate.collect::<Result<_>>()? };
     let best = search.chosen().map_or(RATES[0], |tried| tried.rate);
-    for &curriculum in &CURRICULA[1..] {
-        attempt(&mut search, best, curriculum)?;
+    for &curriculum in CURRICULA {
+        search.tried.push(attempt(best, curriculum, args.steps)?);
     }
     Ok(search)
 }
@@ -74,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_recipe_scales_with_the_steps() {
-        let recipe = Tried { rate: "6e-3", curriculum: 40, loss: 1.0, answer_loss: None };
+        let recipe = Tried { steps: 1, rate: "6e-3", curriculum: 40, loss: 1.0, answer_loss: None };
         let flags = flags_of(&recipe, 500).join(" ");
         assert_eq!(flags, "--steps 500 --curriculum-steps 200 --lr 6e-3");
     }
