@@ -90,7 +90,7 @@ fn rotary_positions_that_no_row_meets_beyond_the_training_length_are_not_to_be_s
 
 #[test]
 fn every_shipped_checkpoint_answers_at_its_training_length() {
-    for name in ["softmax", "ssmax", "multiscreen"] {
+    for name in ["softmax-scale", "ssmax", "softmax-capped", "multiscreen"] {
         let alone = Alone::new();
         let model = format!("shipped:{name}");
         let grid =
@@ -127,9 +127,10 @@ fn every_command_that_asks_for_a_checkpoint_takes_the_shipped_one() {
 #[test]
 fn shipped_checkpoints_are_named_like_others_and_a_named_one_needs_no_note() {
     let alone = Alone::new();
-    let (page, told) = alone.niah(&[&["compare", "shipped:softmax", "shipped:ssmax"], &GRID[..]].concat());
+    let (page, told) =
+        alone.niah(&[&["compare", "shipped:softmax-capped", "shipped:ssmax"], &GRID[..]].concat());
     assert!(
-        page.contains("A  shipped:softmax, softmax") && page.contains("B  shipped:ssmax, ssmax"),
+        page.contains("A  shipped:softmax-capped, softmax") && page.contains("B  shipped:ssmax, ssmax"),
         "{page}"
     );
     assert!(!told.contains("no model named"), "{told}");
@@ -140,12 +141,12 @@ fn shipped_checkpoints_are_named_like_others_and_a_named_one_needs_no_note() {
     };
     let [a, b] = ["A", "B"].map(warned);
     assert!(a && !b, "{told}");
-    fs::write(alone.0.path().join("model.toml"), "model = \"shipped:softmax\"\n").unwrap();
+    fs::write(alone.0.path().join("model.toml"), "model = \"shipped:softmax-scale\"\n").unwrap();
     let (prompts, told) =
         alone.niah(&["prompts", "--config=model.toml", "--context-lengths=256", "--limit=1"]);
     assert!(prompts.lines().count() == 1 && told.is_empty(), "{told}");
     let output = alone.output(&["inspect", "shipped:sigmoid"]);
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(told.contains("sigmoid") && told.contains("known: softmax, ssmax"), "{told}");
+    assert!(told.contains("sigmoid") && told.contains("known: softmax-scale, ssmax"), "{told}");
 }

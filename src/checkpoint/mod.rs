@@ -37,7 +37,6 @@ use quantised::Quantised;
 pub use reading::{TensorsAndWords, read_safetensors};
 pub use renamed::{NameMap, Part, Stored};
 use safetensors::SafetensorsFiles;
-use shipped::Place;
 pub use shipped::{DEFAULT_CHECKPOINT, EmbeddedCheckpoint, SHIPPED, SHIPPED_PREFIX, shipped_directory};
 pub use ssmax::read_scales;
 use unread::{Recorded, Unread};
@@ -119,8 +118,7 @@ impl Checkpoint {
     pub fn open_as(name: &str, named: Named, rope: RopeOverride) -> Result<Self> {
         let mut checkpoint =
             match name.strip_prefix(shipped::SHIPPED_PREFIX).map(shipped::find).transpose()? {
-                Some(Place::Binary(embedded)) => Self::open_embedded(embedded)?,
-                Some(Place::Directory(directory)) => Self::open_directory(&directory)?,
+                Some(embedded) => Self::open_embedded(embedded)?,
                 None => Self::open_path(name, named)?,
             };
         checkpoint.spec.change_theta(|base| rope.theta.unwrap_or(base) * rope.theta_scale.unwrap_or(1.0));

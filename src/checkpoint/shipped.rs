@@ -1,5 +1,4 @@
-//! The checkpoints that come with the tool, named `shipped:NAME`: some in the binary, which needs no file
-//! then, the others in the source tree.
+//! The checkpoints that come with the tool, named `shipped:NAME`: they are in the binary, which needs no file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,7 @@ use crate::registry::{self, Entry};
 pub const SHIPPED_PREFIX: &str = "shipped:";
 /// The checkpoint that is used where none is named.
 pub const DEFAULT_CHECKPOINT: &str = "shipped:ssmax";
-/// Where they lie, below the source tree or the folder of the binary.
+/// Where their files and the tables of their trainings lie, below the source tree or the folder of the binary.
 const FOLDER: &str = "fixtures/checkpoints";
 
 /// Files by name, with what they hold.
@@ -31,33 +30,28 @@ macro_rules! embedded {
     };
 }
 
-/// The checkpoints, by name, with the files that are in the binary: none of one that lies in the source tree
-/// alone.
+/// The checkpoints, by name, with their files.
 pub const SHIPPED: &[Entry<Contents>] = &[
     Entry {
-        name: "softmax",
-        about: "trained with Softmax on sequences of 256 tokens",
-        value: embedded!("softmax"),
+        name: "softmax-scale",
+        about: "trained on sequences of 256 tokens with Softmax whose sharpness is learned, a constant a head",
+        value: embedded!("softmax-scale"),
     },
-    Entry { name: "ssmax", about: "trained alike with Scalable-Softmax", value: embedded!("ssmax") },
+    Entry {
+        name: "ssmax",
+        about: "trained alike with Scalable-Softmax, whose sharpness grows with ln n",
+        value: embedded!("ssmax"),
+    },
     Entry {
         name: "multiscreen",
-        about: "screening tiles, trained on the same data",
+        about: "screening tiles, trained on data of the same kind",
         value: embedded!("multiscreen"),
     },
-    Entry { name: "ssmax-fixed", about: "m = ln n (in the source tree)", value: &[] },
-    Entry { name: "ssmax-bias", about: "m = s ln n + b (in the source tree)", value: &[] },
     Entry {
-        name: "swapped-after",
-        about: "softmax, trained further with ssmax for 250 steps (in the source tree)",
-        value: &[],
+        name: "softmax-capped",
+        about: "Softmax with norms without a gain: they bound scores at 5.7, so that its attention must fade",
+        value: embedded!("softmax-capped"),
     },
-    Entry {
-        name: "swapped-during",
-        about: "softmax, with ssmax from step 1750 of 2000 on (in the source tree)",
-        value: &[],
-    },
-    Entry { name: "adaptive", about: "m = p_n + b, up to 256 keys (in the source tree)", value: &[] },
 ];
 
 /// A checkpoint in the binary.
@@ -84,22 +78,13 @@ impl EmbeddedCheckpoint {
     }
 }
 
-/// Where a shipped checkpoint was found.
-pub(super) enum Place {
-    Binary(EmbeddedCheckpoint),
-    Directory(PathBuf),
-}
-
 /// The checkpoint of the table by this name, without [`SHIPPED_PREFIX`].
 ///
 /// # Errors
-/// When there is none of this name, or its directory is missing.
-pub(super) fn find(name: &str) -> Result<Place> {
+/// When there is none of this name.
+pub(super) fn find(name: &str) -> Result<EmbeddedCheckpoint> {
     let entry = registry::find("shipped checkpoint", SHIPPED, name)?;
-    match entry.value {
-        [] => Ok(Place::Directory(shipped_directory(name)?)),
-        contents => Ok(Place::Binary(EmbeddedCheckpoint { name: entry.name, contents })),
-    }
+    Ok(EmbeddedCheckpoint { name: entry.name, contents: entry.value })
 }
 
 /// The directory of a shipped checkpoint, with the table of its training: beside the binary, or in the source
@@ -157,17 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn those_of_the_demo_and_the_default_are_in_the_binary() {
-        for name in
-            ["softmax", "ssmax", "multiscreen", DEFAULT_CHECKPOINT.strip_prefix(SHIPPED_PREFIX).unwrap()]
-        {
-            assert!(matches!(find(name), Ok(Place::Binary(_))), "{name}");
-        }
+    fn the_default_is_among_them() {
+        assert!(find(DEFAULT_CHECKPOINT.strip_prefix(SHIPPED_PREFIX).unwrap()).is_ok());
     }
 
     #[test]
     fn a_name_that_is_not_shipped_is_refused_with_those_that_are() {
         let error = Checkpoint::open("shipped:sigmoid", RopeOverride::default()).err().unwrap().to_string();
-        assert!(error.contains("sigmoid") && error.contains("softmax, ssmax"), "{error}");
+        assert!(error.contains("sigmoid") && error.contains("softmax-scale, ssmax"), "{error}");
     }
 }

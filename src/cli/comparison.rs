@@ -17,7 +17,7 @@ use crate::attention::variant::VARIANTS;
     before_help = "\
 Examples:
   niah compare out/softmax-run out/ssmax-run out/logn-run
-  niah compare shipped:softmax shipped:ssmax --split held-out --trials 5
+  niah compare shipped:softmax-scale shipped:ssmax --split held-out --trials 5
   niah compare -m model.gguf --variant-b ssmax --context-lengths 1k,4k",
     after_long_help = "\
 Stored runs are compared as they are, without flags of a grid. Models run first, on the grid and the task \
@@ -105,8 +105,8 @@ Examples:
     mut_args(first(&["softmax", "ssmax", "multiscreen", "trials", "seed"]))
 )]
 pub struct DemoArgs {
-    /// Trained with Softmax
-    #[arg(long, value_name = "DIR", default_value = "shipped:softmax")]
+    /// Trained with Softmax, or with softmax-scale, whose sharpness is learned
+    #[arg(long, value_name = "DIR", default_value = "shipped:softmax-scale")]
     pub softmax: String,
     /// Trained with SSMax
     ///

@@ -136,37 +136,62 @@ fn overview(reports: &[ComparisonReport]) -> Table {
 /// A cell of one of several runs, as a row.
 #[derive(Default, Serialize)]
 struct NamedCell {
+    task: String,
     variant: String,
     #[serde(flatten)]
     cell: CellSummary,
 }
 
-/// Accuracy and needle mass of runs beside each other, and the results in a sentence each: the first run
-/// against every other one. `names` are those of the runs.
+/// Runs of one task beside each other.
+pub struct SideBySide {
+    /// What is asked.
+    pub title: String,
+    /// The task of the runs.
+    pub task: String,
+    /// Every run with its name.
+    pub runs: Vec<(String, RunReport)>,
+    /// Which of them are compared, by their names.
+    pub pairs: Vec<([String; 2], ComparisonReport)>,
+}
+
+/// Accuracy and needle mass of the runs of each task beside each other, and what every comparison of them
+/// finds in a sentence.
 #[must_use]
-pub fn side_by_side(runs: &[RunReport], names: &[&str], reports: &[ComparisonReport]) -> Report {
-    let maps = |name: &str, map: &dyn Fn(&RunReport) -> Heatmap| {
-        let titled = |(run, name): (&RunReport, &&str)| {
-            let map = map(run);
-            Heatmap { title: format!("{name}: {}", map.title), ..map }
+pub fn side_by_side(parts: Vec<SideBySide>) -> Report {
+    let (mut blocks, mut rows) = (Vec::new(), Vec::new());
+    let (mut ran, mut totals) = (Vec::new(), Vec::new());
+    for part in parts {
+        let maps = |name: &str, map: &dyn Fn(&RunReport) -> Heatmap| {
+            let titled = |(name, run): &(String, RunReport)| {
+                let map = map(run);
+                Heatmap { title: format!("{name}: {}", map.title), ..map }
+            };
+            Block::Figure(Figure::heatmaps(name, part.runs.iter().map(titled).collect()))
         };
-        Block::Figure(Figure::heatmaps(name, runs.iter().zip(names).map(titled).collect()))
-    };
-    let accuracy = maps("accuracy", &|run| Heatmap::accuracy(&run.cells, run.training_length));
-    let mass = maps("needle-mass", &|run| Heatmap::needle_mass(&run.cells, run.training_length));
-    let others = reports.iter().zip(names.iter().skip(1));
-    let results = others.filter_map(|(report, other)| sentence(&report.comparison, [names[0], other]));
-    let blocks = vec![accuracy, mass, Block::Lines(results.collect())];
-    let named = |(run, name): (&RunReport, &&str)| {
-        let cell = |cell: &CellSummary| NamedCell { variant: name.to_string(), cell: cell.clone() };
-        run.cells.iter().map(cell).collect::<Vec<_>>()
-    };
-    let rows: Vec<NamedCell> = runs.iter().zip(names).flat_map(named).collect();
-    let title = format!("The same prompts under {}", names.join(", "));
-    let ran = Runs { runs: runs.iter().map(|run| run.ran.clone()).collect() };
-    let totals =
-        Runs { runs: runs.iter().map(|run| Totals::of(&run.summary, run.verdict.clone())).collect() };
-    let data = Data::rows("side-by-side", rows).of(ran).with_totals(totals);
+        blocks.push(Block::Heading(part.title.clone()));
+        blocks.push(maps("accuracy", &|run| Heatmap::accuracy(&run.cells, run.training_length)));
+        blocks.push(maps("needle-mass", &|run| Heatmap::needle_mass(&run.cells, run.training_length)));
+        let results = part.pairs.iter().flat_map(|([a, b], report)| {
+            let names = [a.as_str(), b.as_str()];
+            let mut compared = part.runs.iter().filter(|(name, _)| names.contains(&name.as_str()));
+            // Masses of rows that need not sum to 1 are no shares of anything.
+            let shares = compared.all(|(_, run)| run.summary.overall.total_mass_mean.is_none());
+            let of_mass = of_mass(&report.comparison, names).filter(|_| shares);
+            sentence(&report.comparison, names).into_iter().chain(of_mass)
+        });
+        blocks.push(Block::Lines(results.collect()));
+        ran.extend(part.runs.iter().map(|(_, run)| run.ran.clone()));
+        totals.extend(part.runs.iter().map(|(_, run)| Totals::of(&run.summary, run.verdict.clone())));
+        rows.extend(part.runs.iter().flat_map(|(variant, run)| {
+            run.cells.iter().map(|cell| NamedCell {
+                task: part.task.clone(),
+                variant: variant.clone(),
+                cell: cell.clone(),
+            })
+        }));
+    }
+    let title = "The same prompts under several rules of attention".to_string();
+    let data = Data::rows("side-by-side", rows).of(Runs { runs: ran }).with_totals(Runs { runs: totals });
     Report { document: Document { title, blocks }, data }
 }
 
@@ -190,6 +215,27 @@ pub fn sentence(comparison: &Comparison, [a, b]: [&str; 2]) -> Option<String> {
         points(row.accuracy_difference?),
         accuracy_interval.told(n_trials.min(n_trials_b), "trial", points),
         found(accuracy_interval, b)
+    ))
+}
+
+/// The share of its attention that the head which looks most at the needles gives to them there.
+fn of_mass(comparison: &Comparison, [a, b]: [&str; 2]) -> Option<String> {
+    let row = comparison.beyond.as_ref()?;
+    let interval = row.needle_mass_interval;
+    let found = match interval.side() {
+        Some(Ordering::Greater) => format!("{b} looks more"),
+        Some(Ordering::Less) => format!("{b} looks less"),
+        Some(Ordering::Equal) => "no difference shown, as the interval holds 0".to_string(),
+        None => "no difference shown".to_string(),
+    };
+    let trials = row.n_trials;
+    Some(format!(
+        "There the needle has {:.3} of the attention of its top head with {a} and {:.3} with {b}: {:+.3} \
+         ({}): {found}.",
+        row.needle_mass_a?,
+        row.needle_mass_b?,
+        row.needle_mass_difference?,
+        interval.told(trials, "trial", |value| format!("{value:+.3}")),
     ))
 }
 

@@ -297,20 +297,28 @@ fn the_demo_draws_both_and_ends_with_the_result() {
         bench.stdout(&[&["demo", "--softmax=softmax", "--ssmax=ssmax", "-n=2", "--ascii"], more].concat())
     };
     let wide = demo(&["--width=160", "--threads=1"]);
-    let lines: Vec<&str> = wide.lines().collect();
-    assert!(lines[0].starts_with("softmax: Accuracy") && lines[0].contains("   ssmax: Accuracy"), "{wide}");
-    assert!(wide.contains("128    | 256     512      1k      2k"), "{wide}");
-    let result = lines[lines.iter().rposition(|line| line.is_empty()).unwrap() + 1..].join(" ");
+    let [prose, lines] = ["ONE NEEDLE IN PROSE", "A LINE AMONG KEY-VALUE LINES"].map(|part| {
+        let found = wide.find(part).unwrap_or_else(|| panic!("no {part}: {wide}"));
+        &wide[found..]
+    });
+    assert!(prose.len() > lines.len(), "{wide}");
+    for part in [prose, lines] {
+        assert!(part.contains("softmax: Accuracy") && part.contains("   ssmax: Accuracy"), "{wide}");
+    }
+    assert!(wide.contains("128    | 512      4k"), "{wide}");
+    let joined = |page: &str| page.split_whitespace().collect::<Vec<_>>().join(" ");
+    let result = joined(&lines[lines.find("Beyond").unwrap()..]);
     assert!(result.starts_with("Beyond the training length of 128 tokens softmax answers "), "{result}");
+    assert!(result.contains("of the same 12 prompts right") && result.contains("over 2 trials"), "{result}");
     assert!(
-        result.contains("of the same 40 prompts right")
-            && result.contains("paired score interval over 2 trials"),
+        result.contains("There the needle has ") && result.contains(" of its top head with "),
         "{result}"
     );
     let narrow = demo(&["--width=80", "--threads=2"]);
     assert!(narrow.lines().all(|line| line.len() <= 80), "{narrow}");
-    assert_eq!(narrow.lines().filter(|line| line.contains("by context length")).count(), 4, "{narrow}");
-    let joined = |page: &str| page.split_whitespace().collect::<Vec<_>>().join(" ");
+    for map in ["Accuracy by", "Needle mass by"] {
+        assert_eq!(narrow.matches(map).count(), 4, "{narrow}");
+    }
     assert!(joined(&narrow).ends_with(&joined(&result)), "not the same on other threads: {narrow}");
 }
 
@@ -332,11 +340,11 @@ fn the_demo_holds_a_third_checkpoint() {
         "--width=200",
     ];
     let page = bench.stdout(&demo);
-    let first = page.lines().next().unwrap();
+    let first = page.lines().find(|line| line.contains("Accuracy")).unwrap();
     assert!(first.contains("ssmax: Accuracy") && first.contains("screening: Accuracy"), "{page}");
     let words = page.split_whitespace().collect::<Vec<_>>().join(" ");
-    for other in ["ssmax", "screening"] {
-        assert!(words.contains(&format!("softmax answers 0% and {other} ")), "{words}");
+    for other in ["softmax", "screening"] {
+        assert!(words.contains(&format!("tokens {other} answers 0% and ssmax ")), "{words}");
     }
 }
 
@@ -349,7 +357,7 @@ fn a_demo_of_checkpoints_that_do_not_belong_together_is_refused() {
     bench.refused(&["demo", "--softmax=softmax", "--ssmax=longer"], &["--ssmax", "160 tokens", "128 tokens"]);
     bench.refused(
         &["demo", "--softmax=softmax", "--ssmax=other-words"],
-        &["25 of 25 prompts", "tokenizer_sha256"],
+        &["9 of 9 prompts", "tokenizer_sha256"],
     );
     bench.refused(&["demo", "--softmax=softmax", "--ssmax=nowhere"], &["nowhere"]);
 }

@@ -91,11 +91,11 @@ fn a_page_says_what_a_checkpoint_is() {
 fn scores_that_norms_without_a_gain_bound_are_named_with_what_follows() {
     let bench = Bench::new();
     // sqrt(32) = 5.657; e^5.657 / (e^5.657 + 1023) = 0.2186, and with 16383 0.01717.
-    let page = bench.page(&["shipped:softmax", "--width", "100"]);
+    let page = bench.page(&["shipped:softmax-capped", "--width", "100"]);
     let words = page.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains("bound scores are at most 5.657 before any multiplier"), "{page}");
     assert!(words.contains("at most 0.2186 of 1k keys, 0.01717 of 16k"), "{page}");
-    let largest = bench.json(&["shipped:softmax"])["attention"]["largest_score"].as_f64().unwrap();
+    let largest = bench.json(&["shipped:softmax-capped"])["attention"]["largest_score"].as_f64().unwrap();
     assert!((largest - 32f64.sqrt()).abs() < 1e-12, "{largest}");
     assert_eq!(bench.json(&["tiny"])["attention"]["largest_score"], Value::Null);
     assert!(!bench.page(&["tiny"]).contains("bound "));

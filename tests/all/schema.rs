@@ -10,7 +10,7 @@ use std::path::Path;
 use common::bench::Bench;
 use niah::grid::Grid;
 use niah::plan::Settings;
-use niah::report::compared::side_by_side;
+use niah::report::compared::{SideBySide, side_by_side};
 use niah::report::data::KINDS;
 use niah::report::gate::Gate;
 use niah::report::run::{Ran, RunReport};
@@ -137,7 +137,13 @@ fn runs_beside_each_other_are_as_the_schema_says() {
         training_length: None,
         verdict: None,
     };
-    let data = side_by_side(&[run], &["softmax"], &[]).data;
+    let part = SideBySide {
+        title: "needles".to_string(),
+        task: "magic".to_string(),
+        runs: vec![("softmax".to_string(), run)],
+        pairs: Vec::new(),
+    };
+    let data = side_by_side(vec![part]).data;
     assert_eq!(data.table.columns(), schema.columns(data.kind));
     let of = schema.of(data.kind);
     for (part, object) in [("ran", data.ran().unwrap()), ("totals", data.totals().unwrap())] {

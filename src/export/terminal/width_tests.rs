@@ -8,7 +8,7 @@ use crate::export::style::visible;
 use crate::grid::{Cell, ContextLength, Depth};
 use crate::plan::{Inspection, ModelChoice, Settings};
 use crate::report::attention::PromptReport;
-use crate::report::compared::{ComparisonReport, side_by_side};
+use crate::report::compared::{ComparisonReport, SideBySide, side_by_side};
 use crate::report::comparison::Comparison;
 use crate::report::document::ShadedToken;
 use crate::report::heads::HeadTally;
@@ -138,7 +138,12 @@ fn documents() -> Vec<Document> {
         ranking(ran(), "the whole grid", tally.ranked()),
         trials(ran(), outcomes(), Totals::of(&Summary::of(&outcomes()), None)),
         Report::from(comparison()),
-        side_by_side(&[run(), run()], &["softmax", "ssmax"], &[comparison()]),
+        side_by_side(vec![SideBySide {
+            title: "Needles".to_string(),
+            task: "magic".to_string(),
+            runs: ["softmax", "ssmax"].map(|name| (name.to_string(), run())).into(),
+            pairs: vec![(["softmax", "ssmax"].map(String::from), comparison())],
+        }]),
         Report::from(LossReport {
             title: "what ran".into(),
             ran: Value::Null,
