@@ -1,4 +1,5 @@
-//! The checkpoints that come with the tool, named `shipped:NAME`: they are in the binary, which needs no file.
+//! The checkpoints that come with the tool, named `shipped:NAME`: they are in the binary, which needs no
+//! file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ use crate::registry::{self, Entry};
 pub const SHIPPED_PREFIX: &str = "shipped:";
 /// The checkpoint that is used where none is named.
 pub const DEFAULT_CHECKPOINT: &str = "shipped:ssmax";
-/// Where their files and the tables of their trainings lie, below the source tree or the folder of the binary.
+/// Where their files and the tables of their trainings lie, below the source tree or the folder of the
+/// binary.
 const FOLDER: &str = "fixtures/checkpoints";
 
 /// Files by name, with what they hold.

@@ -223,8 +223,8 @@ impl Heatmap {
         }
     }
 
-    /// The attention on the spans of a kind by length (x) and depth (y, 0 on top): `masses` are the means over
-    /// the trials of a cell of the largest mass that a head has on one of them.
+    /// The attention on the spans of a kind by length (x) and depth (y, 0 on top): `masses` are the means
+    /// over the trials of a cell of the largest mass that a head has on one of them.
     #[must_use]
     pub fn kind(
         kind: &str,

@@ -389,7 +389,7 @@ fn abcdigits_runs_on_a_trained_checkpoint_with_values_that_were_held_out() {
     );
     for (more, words) in [
         (&["--haystack=essays"][..], &["--haystack: found essays", "abcdigits writes its own text"][..]),
-        (&["--context-lengths=40"], &["5 lines", "ask for at least"]),
+        (&["--context-lengths=40"], &["4 lines", "ask for at least"]),
     ] {
         let refused = place.niah(&[&run[..], more, &["-o", "refused"]].concat());
         assert_eq!(refused.status.code(), Some(2), "{more:?}: {}", told(&refused));

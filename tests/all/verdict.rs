@@ -22,9 +22,10 @@ impl Bench {
     }
 }
 
-/// The last paragraph in one line.
+/// The paragraph of the verdict in one line.
 fn verdict(page: &str) -> String {
-    let paragraph = page.trim_end().rsplit("\n\n").next().unwrap();
+    let mut paragraphs = page.split("\n\n");
+    let paragraph = paragraphs.find(|paragraph| paragraph.contains(" answers are right")).unwrap();
     paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
