@@ -144,11 +144,11 @@ impl From<RunReport> for Report {
             vec![Block::Lines(std::iter::once(run.ran.title.clone()).chain(run.notes).collect())];
         let accuracy = Heatmap::accuracy(&run.cells, run.training_length);
         let mass = Heatmap::needle_mass(&run.cells, run.training_length);
-        // The accuracy comes last: of a page that is longer than the terminal the end is seen.
+        // Accuracy and verdict come last: of a page that is longer than the terminal the end is seen.
         blocks.extend(summary(&run.summary));
-        blocks.extend(run.verdict.iter().map(|verdict| Block::Paragraph(verdict.sentence.clone())));
         blocks.push(Block::Figure(Figure::heatmap("needle-mass", mass)));
         blocks.push(Block::Figure(Figure::heatmap("accuracy", accuracy)));
+        blocks.extend(run.verdict.iter().map(|verdict| Block::Paragraph(verdict.sentence.clone())));
         let title = "Needles by context length and depth".to_string();
         let data =
             Data::rows("run", run.cells).of(run.ran).with_totals(Totals::of(&run.summary, run.verdict));
