@@ -68,6 +68,8 @@ pub(super) struct Planned {
     pub(super) name: String,
     /// Name of the directory that ships it.
     pub(super) shipped: String,
+    /// Its name in the stage that trains it, the same whatever a report calls it.
+    pub(super) trained: String,
     /// The part of its experiment that it belongs to; empty for a main one.
     pub(super) part: &'static str,
     pub(super) origin: Origin,
@@ -85,6 +87,7 @@ impl Planned {
         Self {
             name: name.to_string(),
             shipped: shipped.to_string(),
+            trained: name.to_string(),
             part: "",
             origin,
             claim: None,
@@ -212,7 +215,7 @@ fn checkpoint(
     arguments.extend(lacking(&arguments, &[("--context-length", args.context_length.0)]));
     arguments.extend(args.batches());
     arguments.extend(["--seed".to_string(), seed.to_string(), "--save-every".to_string(), "50".to_string()]);
-    stages.run(&Stage::new(training_stage(&planned.name, seed), arguments, reads)).map(Some)
+    stages.run(&Stage::new(training_stage(&planned.trained, seed), arguments, reads)).map(Some)
 }
 
 /// The stage that trains the configuration of this name.
