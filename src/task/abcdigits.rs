@@ -48,7 +48,7 @@ impl<const LETTERS: usize, const DIGITS: u32> Task for AbcDigits<LETTERS, DIGITS
 
     fn listing(&self) -> Option<Listing> {
         let write = write::<LETTERS, DIGITS>;
-        Some(Listing { items: "lines", fewest: 4, split: Split::All, control: None, write })
+        Some(Listing::new("lines", 4, write))
     }
 }
 

@@ -1,13 +1,11 @@
 //! `absence`: a list of numbered lines and a copy from which some are gone; which ones? The idea is that of
 //! AbsenceBench (Fu et al. 2025, arXiv 2506.11440): attention cannot look at what is not there.
 
-use super::{Item, Listed, Listing, ListingRequest, Mark, Question, Task, Wording, nothing_to_hide};
+use super::{Item, Listed, Listing, ListingRequest, Mark, Question, Task, Wording};
 use crate::error::Error;
 use crate::haystack::HaystackStream;
 use crate::haystack::synthetic;
-use crate::rng::Rng;
 use crate::span::SpanKind;
-use crate::split::Split;
 
 /// Lines that are gone.
 const GONE: usize = 3;
@@ -29,16 +27,12 @@ impl Task for Absence {
         32
     }
 
-    fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
-        nothing_to_hide(NAME)
-    }
-
     fn hides(&self) -> bool {
         false
     }
 
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "lines", fewest: GONE + 2, split: Split::All, control: None, write })
+        Some(Listing::new("lines", GONE + 2, write))
     }
 }
 

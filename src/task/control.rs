@@ -121,12 +121,8 @@ impl Task for Controlled {
         self.task.name()
     }
 
-    fn default_haystack(&self) -> &'static str {
-        self.task.default_haystack()
-    }
-
-    fn default_scorer(&self) -> &'static str {
-        self.task.default_scorer()
+    fn wrapped(&self) -> Option<&dyn Task> {
+        Some(self.task.as_ref())
     }
 
     fn answer_budget(&self) -> usize {
@@ -147,13 +143,5 @@ impl Task for Controlled {
 
     fn listing(&self) -> Option<Listing> {
         self.task.listing().map(|listing| Listing { control: Some(self.control), ..listing })
-    }
-
-    fn purpose(&self) -> String {
-        self.task.purpose()
-    }
-
-    fn without_depth(&self) -> Option<&'static str> {
-        self.task.without_depth()
     }
 }

@@ -1,7 +1,7 @@
 //! A task among distractors: further needles of its own form, about something else, that are not asked for.
 
 use super::split::draw_until;
-use super::{Listing, Piece, Question, Task};
+use super::{Piece, Question, Task};
 use crate::error::Error;
 use crate::needle::Needle;
 use crate::rng::Rng;
@@ -89,20 +89,12 @@ impl Task for Distracted {
         self.name.unwrap_or(self.task.name())
     }
 
-    fn default_haystack(&self) -> &'static str {
-        self.task.default_haystack()
-    }
-
-    fn default_scorer(&self) -> &'static str {
-        self.task.default_scorer()
+    fn wrapped(&self) -> Option<&dyn Task> {
+        Some(self.task.as_ref())
     }
 
     fn answer_budget(&self) -> usize {
         self.task.answer_budget()
-    }
-
-    fn listing(&self) -> Option<Listing> {
-        None
     }
 
     fn draw(&self, rng: &mut Rng) -> Result<Question, Error> {
@@ -115,10 +107,6 @@ impl Task for Distracted {
             Some(name) => draw_until(name, split, || self.draw(rng)),
             None => self.distracted(rng, |rng| self.task.draw_of(rng, split)),
         }
-    }
-
-    fn purpose(&self) -> String {
-        self.task.purpose()
     }
 }
 

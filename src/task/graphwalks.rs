@@ -2,12 +2,11 @@
 //! The structure is that of OpenAI's GraphWalks.
 
 use super::values::Values;
-use super::{Item, Listed, Listing, ListingRequest, Question, Task, Wording, nothing_to_hide};
+use super::{Item, Listed, Listing, ListingRequest, Question, Task, Wording};
 use crate::error::Error;
 use crate::needle::Needle;
 use crate::rng::Rng;
 use crate::span::SpanKind;
-use crate::split::Split;
 
 /// Letters of a node's name.
 const LETTERS: usize = 6;
@@ -46,12 +45,8 @@ impl Task for GraphWalks {
         64
     }
 
-    fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
-        nothing_to_hide(self.name)
-    }
-
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "edges", fewest: 12, split: Split::All, control: None, write: self.write })
+        Some(Listing::new("edges", 12, self.write))
     }
 
     fn without_depth(&self) -> Option<&'static str> {

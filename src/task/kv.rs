@@ -2,12 +2,11 @@
 //! 2023, arXiv 2307.03172).
 
 use super::values::Values;
-use super::{Item, Listed, Listing, ListingRequest, Question, Task, nothing_to_hide};
+use super::{Item, Listed, Listing, ListingRequest, Question, Task};
 use crate::error::Error;
 use crate::needle::Needle;
 use crate::rng::Rng;
 use crate::span::SpanKind;
-use crate::split::Split;
 
 /// A text of entries, of which one is asked for.
 pub(super) struct KeyValues {
@@ -33,12 +32,8 @@ impl Task for KeyValues {
         self.budget
     }
 
-    fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
-        nothing_to_hide(self.name)
-    }
-
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "entries", fewest: 2, split: Split::All, control: None, write: self.write })
+        Some(Listing::new("entries", 2, self.write))
     }
 }
 

@@ -26,6 +26,16 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// Of at least `fewest` of these items, with values of every part and under no control.
+    #[must_use]
+    pub fn new(
+        items: &'static str,
+        fewest: usize,
+        write: fn(&ListingRequest) -> Result<Listed, Error>,
+    ) -> Self {
+        Self { items, fewest, split: Split::All, control: None, write }
+    }
+
     /// The text, under the control.
     ///
     /// # Errors

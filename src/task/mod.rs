@@ -211,14 +211,19 @@ pub trait Task: Send + Sync {
     /// Name of the preset, as in `--task`.
     fn name(&self) -> &'static str;
 
+    /// The task that this one changes, where it does: what this one does not say is what that one says.
+    fn wrapped(&self) -> Option<&dyn Task> {
+        None
+    }
+
     /// The haystack used when the user names none.
     fn default_haystack(&self) -> &'static str {
-        "essays"
+        self.wrapped().map_or("essays", |task| task.default_haystack())
     }
 
     /// The scorer of its answers when the user names none.
     fn default_scorer(&self) -> &'static str {
-        "match"
+        self.wrapped().map_or("match", |task| task.default_scorer())
     }
 
     /// Tokens that the model may generate for an answer.
@@ -229,7 +234,10 @@ pub trait Task: Send + Sync {
     /// # Errors
     /// When the task's own texts are inconsistent, such as an answer that is not in the needle, or when it
     /// has a [`Self::listing`] and nothing to hide.
-    fn draw(&self, rng: &mut Rng) -> Result<Question, Error>;
+    fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
+        let expected = "a task with needles to hide in a text: this one writes its text itself";
+        Err(Error::invalid("task", self.name(), expected))
+    }
 
     /// Draws one question all of whose values are of `split`.
     ///
@@ -241,30 +249,24 @@ pub trait Task: Send + Sync {
 
     /// What the generator of its questions is called: tasks of other names draw apart from each other.
     fn purpose(&self) -> String {
-        format!("question {}", self.name())
+        self.wrapped().map_or_else(|| format!("question {}", self.name()), |task| task.purpose())
     }
 
     /// Whether what is asked for stands in places of its own, without which there is no answer: controls
     /// leave it out.
     fn hides(&self) -> bool {
-        self.without_depth().is_none()
+        self.wrapped().map_or_else(|| self.without_depth().is_none(), |task| task.hides())
     }
 
     /// Why the depth of a cell makes no difference to it, when it makes none.
     fn without_depth(&self) -> Option<&'static str> {
-        None
+        self.wrapped()?.without_depth()
     }
 
     /// How its text is written, when it takes no haystack.
     fn listing(&self) -> Option<Listing> {
         None
     }
-}
-
-/// The answer of a task that writes its text itself to the wish for a needle.
-fn nothing_to_hide(task: &str) -> Result<Question, Error> {
-    let expected = "a task with needles to hide in a text: this one writes its text itself";
-    Err(Error::invalid("task", task, expected))
 }
 
 #[cfg(test)]

@@ -1,11 +1,9 @@
 //! `repeat`: one word again and again with another one among them, to be written down exactly as it stands.
 
 use super::words::NOUNS;
-use super::{Item, Listed, Listing, ListingRequest, Question, Task, nothing_to_hide};
+use super::{Item, Listed, Listing, ListingRequest, Question, Task};
 use crate::error::Error;
-use crate::rng::Rng;
 use crate::span::SpanKind;
-use crate::split::Split;
 
 pub(super) struct Repeat;
 
@@ -25,16 +23,12 @@ impl Task for Repeat {
         1
     }
 
-    fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
-        nothing_to_hide(NAME)
-    }
-
     fn hides(&self) -> bool {
         false
     }
 
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "words", fewest: 5, split: Split::All, control: None, write })
+        Some(Listing::new("words", 5, write))
     }
 }
 

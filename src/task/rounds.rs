@@ -4,7 +4,7 @@
 use super::absence::sentences;
 use super::values::Values;
 use super::words::NOUNS;
-use super::{Item, Listed, Listing, ListingRequest, Question, Task, Wording, nothing_to_hide};
+use super::{Item, Listed, Listing, ListingRequest, Question, Task, Wording};
 use crate::error::Error;
 use crate::rng::Rng;
 use crate::span::SpanKind;
@@ -50,16 +50,12 @@ impl Task for Rounds {
         160
     }
 
-    fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
-        nothing_to_hide(NAME)
-    }
-
     fn hides(&self) -> bool {
         false
     }
 
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "requests", fewest: SAME.len(), split: Split::All, control: None, write })
+        Some(Listing::new("requests", SAME.len(), write))
     }
 }
 

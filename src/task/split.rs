@@ -27,12 +27,8 @@ impl Task for OfSplit {
         self.task.name()
     }
 
-    fn default_haystack(&self) -> &'static str {
-        self.task.default_haystack()
-    }
-
-    fn default_scorer(&self) -> &'static str {
-        self.task.default_scorer()
+    fn wrapped(&self) -> Option<&dyn Task> {
+        Some(self.task.as_ref())
     }
 
     fn answer_budget(&self) -> usize {
@@ -45,18 +41,6 @@ impl Task for OfSplit {
 
     fn draw(&self, rng: &mut Rng) -> Result<Question, Error> {
         self.task.draw_of(rng, self.split)
-    }
-
-    fn hides(&self) -> bool {
-        self.task.hides()
-    }
-
-    fn purpose(&self) -> String {
-        self.task.purpose()
-    }
-
-    fn without_depth(&self) -> Option<&'static str> {
-        self.task.without_depth()
     }
 }
 

@@ -3,12 +3,11 @@
 
 use super::kv::pair;
 use super::values::Values;
-use super::{Breaks, Item, Listed, Listing, ListingRequest, Question, Task, nothing_to_hide};
+use super::{Breaks, Item, Listed, Listing, ListingRequest, Question, Task};
 use crate::error::Error;
 use crate::needle::Needle;
 use crate::rng::Rng;
 use crate::span::SpanKind;
-use crate::split::Split;
 
 /// Steps of the thread: this many entries lead from the first key to the value that is asked for.
 const STEPS: usize = 4;
@@ -38,12 +37,8 @@ impl Task for Thread {
         64
     }
 
-    fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
-        nothing_to_hide(self.name)
-    }
-
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "entries", fewest: STEPS, split: Split::All, control: None, write: self.write })
+        Some(Listing::new("entries", STEPS, self.write))
     }
 }
 

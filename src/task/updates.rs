@@ -2,12 +2,11 @@
 //! for, as in PI-LLM (Wang and Sun 2025, arXiv 2506.08184). Everything is stale but the last value of a key.
 
 use super::values::{Values, joined};
-use super::{Breaks, Item, Listed, Listing, ListingRequest, Question, Task, Wording, nothing_to_hide};
+use super::{Breaks, Item, Listed, Listing, ListingRequest, Question, Task, Wording};
 use crate::error::Error;
 use crate::needle::Needle;
 use crate::rng::Rng;
 use crate::span::SpanKind;
-use crate::split::Split;
 
 /// Keys of a stream.
 const KEYS: usize = 4;
@@ -36,18 +35,8 @@ impl Task for Updates {
         128
     }
 
-    fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
-        nothing_to_hide(self.name)
-    }
-
     fn listing(&self) -> Option<Listing> {
-        Some(Listing {
-            items: "updates of each key",
-            fewest: 2,
-            split: Split::All,
-            control: None,
-            write: self.write,
-        })
+        Some(Listing::new("updates of each key", 2, self.write))
     }
 
     fn without_depth(&self) -> Option<&'static str> {

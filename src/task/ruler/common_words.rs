@@ -2,7 +2,7 @@
 
 use super::super::values::Values;
 use super::super::words::{ADJECTIVES, NOUNS};
-use super::super::{Item, Listed, Listing, ListingRequest, Mark, Question, Task, Wording, nothing_to_hide};
+use super::super::{Item, Listed, Listing, ListingRequest, Mark, Question, Task, Wording};
 use super::{LONG, SCORER, example, question};
 use crate::error::Error;
 use crate::rng::Rng;
@@ -45,18 +45,8 @@ impl Task for CommonWords {
         120
     }
 
-    fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
-        nothing_to_hide(self.name())
-    }
-
     fn listing(&self) -> Option<Listing> {
-        Some(Listing {
-            items: "different words",
-            fewest: COMMON + 1,
-            split: Split::All,
-            control: None,
-            write,
-        })
+        Some(Listing::new("different words", COMMON + 1, write))
     }
 
     fn without_depth(&self) -> Option<&'static str> {

@@ -1,12 +1,10 @@
 //! `fwe`: a text of coded words, drawn by a zeta law; which three come most often?
 
 use super::super::values::Values;
-use super::super::{Item, Listed, Listing, ListingRequest, Question, Task, nothing_to_hide};
+use super::super::{Item, Listed, Listing, ListingRequest, Question, Task};
 use super::{SCORER, question};
 use crate::error::Error;
-use crate::rng::Rng;
 use crate::span::SpanKind;
-use crate::split::Split;
 
 /// Letters of a coded word.
 const LETTERS: usize = 6;
@@ -42,12 +40,8 @@ impl Task for FrequentWords {
         50
     }
 
-    fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
-        nothing_to_hide(self.name())
-    }
-
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "words", fewest: FEWEST, split: Split::All, control: None, write })
+        Some(Listing::new("words", FEWEST, write))
     }
 
     fn without_depth(&self) -> Option<&'static str> {

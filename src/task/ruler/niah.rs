@@ -2,7 +2,7 @@
 //! `niah_multiquery`.
 
 use super::super::values::{Values, joined};
-use super::super::{Item, Listed, Listing, ListingRequest, Piece, Question, Task, nothing_to_hide};
+use super::super::{Item, Listed, Listing, ListingRequest, Piece, Question, Task};
 use super::{SCORER, question};
 use crate::error::Error;
 use crate::haystack::noise;
@@ -165,12 +165,8 @@ impl Task for Lines {
         BUDGET
     }
 
-    fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
-        nothing_to_hide(self.name)
-    }
-
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "lines", fewest: 1, split: Split::All, control: None, write: self.write })
+        Some(Listing::new("lines", 1, self.write))
     }
 }
 

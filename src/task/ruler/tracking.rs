@@ -1,7 +1,7 @@
 //! `vt`: a chain of assignments in lines of noise; which variables have the value?
 
 use super::super::values::Values;
-use super::super::{Item, Listed, Listing, ListingRequest, Question, Task, nothing_to_hide};
+use super::super::{Item, Listed, Listing, ListingRequest, Task};
 use super::{LONG, SCORER, example, question};
 use crate::error::Error;
 use crate::haystack::noise;
@@ -31,12 +31,8 @@ impl Task for Tracking {
         30
     }
 
-    fn draw(&self, _rng: &mut Rng) -> Result<Question, Error> {
-        nothing_to_hide(self.name())
-    }
-
     fn listing(&self) -> Option<Listing> {
-        Some(Listing { items: "lines", fewest: VARIABLES, split: Split::All, control: None, write })
+        Some(Listing::new("lines", VARIABLES, write))
     }
 }
 
