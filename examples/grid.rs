@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let run = niah::evaluate(Settings { model, grid, ..Settings::default() }, &Device::Cpu)?;
     run.check()?;
     for row in run.cells() {
-        println!("{} tokens, depth {} %: {:?}", row.context_length, row.depth_percent, row.accuracy);
+        println!("{} tokens, depth {} %: {:?}", row.context_length, row.depth_percent, row.means.accuracy);
     }
     std::fs::write("grid.svg", svg::write(&run.report(), &Style::plain(100))?)?;
     Ok(())

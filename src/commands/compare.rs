@@ -5,8 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 
+use super::kept::{Keeping, Kept, run_into};
 use super::shown::{Shown, check};
-use super::telling::{Telling, stopped};
+use super::telling::Telling;
 use super::{machine_record, prepare, settings, stop_on_interrupt, tell, warn};
 use crate::cli::{AttentionArgs, CheckpointArgs, CompareArgs, ModelArgs, TellingArgs};
 use crate::error::{Error, Result};
@@ -19,7 +20,7 @@ use crate::report::bound::bounded;
 use crate::report::compared::{ComparisonReport, letter, several};
 use crate::report::comparison::Comparison;
 use crate::report::latest;
-use crate::store::directory::{RUN_JSON, RunDirectory, RunRecord};
+use crate::store::directory::{RUN_JSON, RunRecord};
 use crate::store::stored::StoredRun;
 use crate::trial::Outcome;
 
@@ -306,19 +307,14 @@ impl Side {
             Self::Stored(run) => return Ok(*run),
             Self::Model(model) => *model,
         };
-        let settings = &evaluation.plan.settings;
         match directory {
             None => {
-                let mut telling = Telling::of(settings, &[], telling);
+                let mut telling = Telling::of(&evaluation.plan.settings, &[], telling);
                 evaluation.in_memory(record, Watch { progress: &mut telling, stop })
             }
             Some(directory) => {
-                let mut store = RunDirectory::open(&directory, &record, false)?;
-                let mut telling = Telling::of(settings, store.outcomes(), telling);
-                let watch = Watch { progress: &mut telling, stop };
-                let ran = evaluation.go_on(&mut store, false, None, watch);
-                let planned = evaluation.plan.trials().len();
-                let ran = ran.map_err(|error| stopped(error, &store, planned, &directory))?;
+                let keeping = Keeping { tokens: false, limit: None, telling, stop };
+                let Kept { store, ran, .. } = run_into(&directory, &evaluation, &record, &keeping)?;
                 Ok(Finished { outcomes: store.outcomes().to_vec(), record: store.run_record().clone(), ran })
             }
         }

@@ -2,18 +2,17 @@
 
 use std::path::Path;
 
+use super::kept::{Keeping, Kept, run_into};
 use super::shown::{Shown, check};
-use super::telling::{Telling, stopped};
 use super::{machine_record, prepare, settings, stop_on_interrupt, tell, warn};
 use crate::cli::RunArgs;
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, Watch, failures};
+use crate::evaluate::{Evaluation, failures};
 use crate::export::style::Style;
 use crate::haystack::Order;
 use crate::plan::{RunPlan, Settings};
 use crate::report::Report;
 use crate::report::controls::{ControlRow, ControlsReport, Meaning};
-use crate::store::directory::RunDirectory;
 use crate::task::{CONTROLS, Control};
 
 /// Needles about something else that are added.
@@ -31,6 +30,7 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let (device, threads) = prepare(&args.machine)?;
     let plain = settings(&args.model, &args.grid)?;
     let stop = stop_on_interrupt()?;
+    let keeping = Keeping { tokens: args.tokens, limit: args.limit, telling: &args.telling, stop: &stop };
     let (mut rows, mut notes, mut title, mut failed) = (Vec::new(), Vec::new(), String::new(), Ok(()));
     let mut directory = args.output.clone();
     for (name, meaning, settings) in variants(&plain) {
@@ -56,12 +56,7 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
         });
         let own = root.join(name);
         let record = evaluation.record(machine_record(&args.machine, threads))?;
-        let mut store = RunDirectory::open(&own, &record, args.tokens)?;
-        let mut telling = Telling::of(&evaluation.plan.settings, store.outcomes(), &args.telling);
-        let watch = Watch { progress: &mut telling, stop: &stop };
-        let ran = evaluation.go_on(&mut store, args.tokens, args.limit, watch);
-        let planned = evaluation.plan.trials().len();
-        let ran = ran.map_err(|error| stopped(error, &store, planned, &own))?;
+        let Kept { store, ran, planned, .. } = run_into(&own, &evaluation, &record, &keeping)?;
         if name == TASK {
             title = record.title();
         }

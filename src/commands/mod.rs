@@ -10,6 +10,7 @@ pub mod environment;
 mod filling;
 pub mod gate;
 pub mod inspect;
+mod kept;
 pub mod list;
 pub mod logits;
 pub mod loss;

@@ -2,17 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use super::kept::{Keeping, Kept, run_into};
 use super::shown::{Shown, check};
-use super::telling::{Telling, stopped};
 use super::{machine_record, prepare, print, settings, stop_on_interrupt, warn};
 use crate::cli::RunArgs;
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, Watch, failed, failures, judged_report};
+use crate::evaluate::{Evaluation, failed, failures, judged_report};
 use crate::export::style::Style;
 use crate::plan::RunPlan;
 use crate::printable;
 use crate::report::Report;
-use crate::store::directory::RunDirectory;
 use crate::store::page;
 
 /// Figures of a run.
@@ -49,12 +48,9 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
 
     let directory = args.output.clone().unwrap_or_else(|| default_directory(plan));
     let record = evaluation.record(machine_record(&args.machine, threads))?;
-    let mut store = RunDirectory::open(&directory, &record, args.tokens)?;
     let stop = stop_on_interrupt()?;
-    let mut telling = Telling::of(&plan.settings, store.outcomes(), &args.telling);
-    let watch = Watch { progress: &mut telling, stop: &stop };
-    let ran = evaluation.go_on(&mut store, args.tokens, args.limit, watch);
-    let ran = ran.map_err(|error| stopped(error, &store, plan.trials().len(), &directory))?;
+    let keeping = Keeping { tokens: args.tokens, limit: args.limit, telling: &args.telling, stop: &stop };
+    let Kept { store, ran, planned, mut telling } = run_into(&directory, &evaluation, &record, &keeping)?;
     let report = || judged_report(store.outcomes(), store.run_record(), args.rule.length_rule());
     let page = || page::page(&directory, store.run_record(), store.outcomes(), report());
     let page = args.form.wants(OF_PAGE).then(page).transpose()?;
@@ -62,7 +58,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     telling.note(&format!("results: {}", directory.display()));
     shown?;
     let all_failed = !ran.is_empty() && failed(store.outcomes(), &ran).len() == ran.len();
-    match failures(store.outcomes(), &ran, plan.trials().len()) {
+    match failures(store.outcomes(), &ran, planned) {
         Err(error) if !args.fail_on_error && !all_failed => warn(&[error.to_string()]),
         ended => return ended,
     }

@@ -214,7 +214,7 @@ pub fn sentence(comparison: &Comparison, [a, b]: [&str; 2]) -> Option<String> {
         "Beyond the training length of {trained} tokens {answers}: a difference of {} points ({}): {}.",
         points(row.accuracy_difference?),
         accuracy_interval.told(n_trials.min(n_trials_b), "trial", points),
-        found(accuracy_interval, b)
+        found(accuracy_interval, b, ["answers more", "answers fewer"])
     ))
 }
 
@@ -222,28 +222,22 @@ pub fn sentence(comparison: &Comparison, [a, b]: [&str; 2]) -> Option<String> {
 fn of_mass(comparison: &Comparison, [a, b]: [&str; 2]) -> Option<String> {
     let row = comparison.beyond.as_ref()?;
     let interval = row.needle_mass_interval;
-    let found = match interval.side() {
-        Some(Ordering::Greater) => format!("{b} looks more"),
-        Some(Ordering::Less) => format!("{b} looks less"),
-        Some(Ordering::Equal) => "no difference shown, as the interval holds 0".to_string(),
-        None => "no difference shown".to_string(),
-    };
-    let trials = row.n_trials;
     Some(format!(
         "There the needle has {:.3} of the attention of its top head with {a} and {:.3} with {b}: {:+.3} \
-         ({}): {found}.",
+         ({}): {}.",
         row.needle_mass_a?,
         row.needle_mass_b?,
         row.needle_mass_difference?,
-        interval.told(trials, "trial", |value| format!("{value:+.3}")),
+        interval.told(row.n_trials, "trial", |value| format!("{value:+.3}")),
+        found(interval, b, ["looks more", "looks less"])
     ))
 }
 
-/// What the interval of a difference, b minus a, shows.
-fn found(interval: Interval, b: &str) -> String {
+/// What the interval of a difference, b minus a, shows: that b does `more` or `less`, or nothing.
+fn found(interval: Interval, b: &str, [more, less]: [&str; 2]) -> String {
     match interval.side() {
-        Some(Ordering::Greater) => format!("{b} answers more"),
-        Some(Ordering::Less) => format!("{b} answers fewer"),
+        Some(Ordering::Greater) => format!("{b} {more}"),
+        Some(Ordering::Less) => format!("{b} {less}"),
         Some(Ordering::Equal) => "no difference shown, as the interval holds 0".to_string(),
         None => "no difference shown".to_string(),
     }

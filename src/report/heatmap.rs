@@ -162,7 +162,7 @@ impl Heatmap {
     /// the x axis.
     #[must_use]
     pub fn accuracy(cells: &[CellSummary], training_length: Option<usize>) -> Self {
-        let map = of_run(cells, training_length, |cell| cell.accuracy);
+        let map = of_run(cells, training_length, |cell| cell.means.accuracy);
         Self {
             title: "Accuracy by context length and depth".into(),
             quantity: "accuracy".into(),
@@ -176,12 +176,12 @@ impl Heatmap {
     /// exceed 1, its share of the row's total mass.
     #[must_use]
     pub fn needle_mass(cells: &[CellSummary], training_length: Option<usize>) -> Self {
-        let screening = cells.iter().any(|cell| cell.total_mass_mean.is_some());
+        let screening = cells.iter().any(|cell| cell.means.total_mass_mean.is_some());
         let (what, head, value): (&str, _, fn(&CellSummary) -> Option<f64>) = match screening {
             true => ("Needle share of the total mass", "head with the largest mass", |cell| {
-                cell.needle_share_mean
+                cell.means.needle_share_mean
             }),
-            false => ("Needle mass", "largest of all heads", |cell| cell.needle_mass_top_mean),
+            false => ("Needle mass", "largest of all heads", |cell| cell.means.needle_mass_top_mean),
         };
         let title = format!("{what} by context length and depth ({head}, mean over trials)");
         let quantity = what.to_lowercase();
@@ -365,9 +365,10 @@ fn of_run(
         1 => Some(format!("1 {what} trial is left out")),
         _ => Some(format!("{count} {what} trials are left out")),
     };
-    let failed = left_out(cells.iter().map(|cell| cell.n_error).sum(), "failed");
-    let skipped = left_out(cells.iter().map(|cell| cell.n_skipped).sum(), "skipped");
-    let values = cells.iter().map(|cell| (cell.context_length, cell.depth_percent, value(cell), cell.n));
+    let failed = left_out(cells.iter().map(|cell| cell.means.n_error).sum(), "failed");
+    let skipped = left_out(cells.iter().map(|cell| cell.means.n_skipped).sum(), "skipped");
+    let values =
+        cells.iter().map(|cell| (cell.context_length, cell.depth_percent, value(cell), cell.means.n));
     let map = by_cell(values, training_length);
     let notes = map.notes.iter().cloned().chain(failed).chain(skipped).collect();
     Heatmap { notes, ..map }

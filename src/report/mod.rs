@@ -119,13 +119,21 @@ fn trial_counts(outcomes: &[&Outcome]) -> Vec<(usize, usize)> {
     trials.into_values().collect()
 }
 
-/// One row of the cell table; its fields are those of [`Tally`], flat, in the order of the columns.
+/// One row of the cell table.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct CellSummary {
     /// Prompt length asked for, in tokens.
     pub context_length: usize,
     /// Depth asked for, in per cent.
     pub depth_percent: Depth,
+    /// What its trials come to.
+    #[serde(flatten)]
+    pub means: Means,
+}
+
+/// [`Tally`], flat, in the order of the columns.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Means {
     /// Trials that ran.
     pub n: usize,
     /// Trials with a correct answer.
@@ -154,6 +162,26 @@ pub struct CellSummary {
     pub needle_share_mean: Option<f64>,
 }
 
+impl From<&Tally> for Means {
+    fn from(tally: &Tally) -> Self {
+        Self {
+            n: tally.n,
+            n_correct: tally.n_correct,
+            accuracy: tally.accuracy,
+            ci_low: tally.interval.ends().map(|ends| ends.0),
+            ci_high: tally.interval.ends().map(|ends| ends.1),
+            ci_method: tally.interval.method_name(),
+            n_error: tally.n_error,
+            n_skipped: tally.n_skipped,
+            needle_mass_top_mean: tally.needle_mass_top_mean,
+            needle_mass_top_sd: tally.needle_mass_top_sd,
+            answer_logprob_mean: tally.answer_logprob_mean,
+            total_mass_mean: tally.total_mass_mean,
+            needle_share_mean: tally.needle_share_mean,
+        }
+    }
+}
+
 /// Sums up each cell, by length and then by depth. Cells that were `planned` but have no trial yet come with
 /// `n` 0 and everything else missing.
 #[must_use]
@@ -164,25 +192,10 @@ pub fn cells(outcomes: &[Outcome], planned: &[Cell]) -> Vec<CellSummary> {
     }
     groups
         .into_iter()
-        .map(|(cell, trials)| {
-            let tally = Tally::of(&trials);
-            CellSummary {
-                context_length: cell.context_length.0,
-                depth_percent: cell.depth,
-                n: tally.n,
-                n_correct: tally.n_correct,
-                accuracy: tally.accuracy,
-                ci_low: tally.interval.ends().map(|ends| ends.0),
-                ci_high: tally.interval.ends().map(|ends| ends.1),
-                ci_method: tally.interval.method_name(),
-                n_error: tally.n_error,
-                n_skipped: tally.n_skipped,
-                needle_mass_top_mean: tally.needle_mass_top_mean,
-                needle_mass_top_sd: tally.needle_mass_top_sd,
-                answer_logprob_mean: tally.answer_logprob_mean,
-                total_mass_mean: tally.total_mass_mean,
-                needle_share_mean: tally.needle_share_mean,
-            }
+        .map(|(cell, trials)| CellSummary {
+            context_length: cell.context_length.0,
+            depth_percent: cell.depth,
+            means: (&Tally::of(&trials)).into(),
         })
         .collect()
 }
@@ -407,11 +420,11 @@ pub(crate) mod tests {
             failed(1024, 0.0, 3),
         ];
         let cell = &cells(&outcomes, &[])[0];
-        assert_eq!((cell.n, cell.n_correct, cell.n_error), (3, 2, 1));
-        assert_eq!(cell.accuracy, Some(2.0 / 3.0));
-        assert_eq!(cell.needle_mass_top_mean, Some(0.5));
-        assert!((cell.needle_mass_top_sd.unwrap() - 0.18f64.sqrt()).abs() < 1e-12);
-        assert_eq!(cell.answer_logprob_mean, Some(-0.5));
+        assert_eq!((cell.means.n, cell.means.n_correct, cell.means.n_error), (3, 2, 1));
+        assert_eq!(cell.means.accuracy, Some(2.0 / 3.0));
+        assert_eq!(cell.means.needle_mass_top_mean, Some(0.5));
+        assert!((cell.means.needle_mass_top_sd.unwrap() - 0.18f64.sqrt()).abs() < 1e-12);
+        assert_eq!(cell.means.answer_logprob_mean, Some(-0.5));
     }
 
     #[test]
@@ -421,10 +434,14 @@ pub(crate) mod tests {
         let summaries = cells(&[failed(1024, 0.0, 0)], &planned);
         assert_eq!(summaries.len(), 2);
         for cell in summaries {
-            assert_eq!(cell.n, 0);
-            assert_eq!((cell.accuracy, cell.ci_low, cell.ci_high), (None, None, None));
+            assert_eq!(cell.means.n, 0);
+            assert_eq!((cell.means.accuracy, cell.means.ci_low, cell.means.ci_high), (None, None, None));
             assert_eq!(
-                (cell.needle_mass_top_mean, cell.needle_mass_top_sd, cell.answer_logprob_mean),
+                (
+                    cell.means.needle_mass_top_mean,
+                    cell.means.needle_mass_top_sd,
+                    cell.means.answer_logprob_mean
+                ),
                 (None, None, None)
             );
         }
@@ -434,7 +451,7 @@ pub(crate) mod tests {
     fn a_trial_that_failed_and_was_tried_again_counts_once() {
         let outcomes = [failed(1024, 0.0, 0), outcome(1024, 0.0, 0, true, None)];
         let cell = &cells(&outcomes, &[])[0];
-        assert_eq!((cell.n, cell.n_error, cell.accuracy), (1, 0, Some(1.0)));
+        assert_eq!((cell.means.n, cell.means.n_error, cell.means.accuracy), (1, 0, Some(1.0)));
     }
 
     #[test]
@@ -461,7 +478,7 @@ pub(crate) mod tests {
         let skipped = Outcome { status: Status::Skipped, ..failed(1024, 0.0, 1) };
         let outcomes = [failed(1024, 0.0, 0), skipped, outcome(1024, 0.0, 2, true, None)];
         let cell = &cells(&outcomes, &[])[0];
-        assert_eq!((cell.n, cell.n_error, cell.n_skipped), (1, 1, 1));
+        assert_eq!((cell.means.n, cell.means.n_error, cell.means.n_skipped), (1, 1, 1));
         let tally = Summary::of(&outcomes).overall;
         assert_eq!((tally.n, tally.n_error, tally.n_skipped), (1, 1, 1));
     }

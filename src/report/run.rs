@@ -7,7 +7,7 @@ use super::document::{Block, Document, Figure, Table};
 use super::heads::{RankedHead, means};
 use super::heatmap::{Heatmap, Unit};
 use super::verdict::Verdict;
-use super::{CellSummary, HeadSummary, Report, Summary, Tally, latest, or_missing};
+use super::{CellSummary, HeadSummary, Means, Report, Summary, Tally, latest, or_missing};
 use crate::grid::{Cell, ContextLength, Depth};
 use crate::plan::Settings;
 use crate::stats::{Interval, Withheld};
@@ -57,44 +57,6 @@ struct OfLength {
     context_length: usize,
     #[serde(flatten)]
     means: Means,
-}
-
-/// [`Tally`] with the names of the columns of [`CellSummary`].
-#[derive(Debug, Clone, Serialize)]
-struct Means {
-    n: usize,
-    n_correct: usize,
-    accuracy: Option<f64>,
-    ci_low: Option<f64>,
-    ci_high: Option<f64>,
-    ci_method: &'static str,
-    n_error: usize,
-    n_skipped: usize,
-    needle_mass_top_mean: Option<f64>,
-    needle_mass_top_sd: Option<f64>,
-    answer_logprob_mean: Option<f64>,
-    total_mass_mean: Option<f64>,
-    needle_share_mean: Option<f64>,
-}
-
-impl From<&Tally> for Means {
-    fn from(tally: &Tally) -> Self {
-        Self {
-            n: tally.n,
-            n_correct: tally.n_correct,
-            accuracy: tally.accuracy,
-            ci_low: tally.interval.ends().map(|ends| ends.0),
-            ci_high: tally.interval.ends().map(|ends| ends.1),
-            ci_method: tally.interval.method_name(),
-            n_error: tally.n_error,
-            n_skipped: tally.n_skipped,
-            needle_mass_top_mean: tally.needle_mass_top_mean,
-            needle_mass_top_sd: tally.needle_mass_top_sd,
-            answer_logprob_mean: tally.answer_logprob_mean,
-            total_mass_mean: tally.total_mass_mean,
-            needle_share_mean: tally.needle_share_mean,
-        }
-    }
 }
 
 impl Totals {

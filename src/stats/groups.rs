@@ -26,6 +26,11 @@ pub(super) fn variance_of_mean(groups: &[Group]) -> Option<f64> {
     Some(if variance.sqrt() <= 4.0 * rounding { 0.0 } else { variance })
 }
 
+/// The `(right, all)` of every trial as groups of ones and zeros, without empty ones.
+pub(super) fn of_counts(trials: &[(usize, usize)]) -> Vec<Group> {
+    trials.iter().filter(|(_, n)| *n > 0).map(|&(right, n)| (right as f64, n as f64)).collect()
+}
+
 /// The sum and the number of all values.
 pub(super) fn total(groups: &[Group]) -> Group {
     groups.iter().fold((0.0, 0.0), |(sum, n), (more, values)| (sum + more, n + values))

@@ -1,7 +1,7 @@
 //! The interval of a share.
 
 use super::Z95;
-use super::groups::{Group, effective, total};
+use super::groups::{effective, of_counts, total};
 use super::interval::{Interval, Method, Withheld};
 
 /// The 95 % interval of a share, from the `(right, all)` of every trial. Prompts of a trial depend on each
@@ -21,8 +21,7 @@ use super::interval::{Interval, Method, Withheld};
 /// ```
 #[must_use]
 pub fn share_interval(trials: &[(usize, usize)]) -> Interval {
-    let groups: Vec<Group> =
-        trials.iter().filter(|(_, n)| *n > 0).map(|&(right, n)| (right as f64, n as f64)).collect();
+    let groups = of_counts(trials);
     let (right, n) = total(&groups);
     if n == 0.0 {
         return Interval::Withheld(Withheld::NoValue);

@@ -1,5 +1,6 @@
 //! The difference of two shares on different prompts.
 
+use super::groups::{of_counts, total};
 use super::interval::{Interval, Method, Withheld};
 use super::share_interval;
 
@@ -38,8 +39,8 @@ pub fn unpaired_interval(a: &[(usize, usize)], b: &[(usize, usize)]) -> Interval
 }
 
 fn share(trials: &[(usize, usize)]) -> f64 {
-    let (right, all) = trials.iter().fold((0, 0), |(right, all), trial| (right + trial.0, all + trial.1));
-    right as f64 / all as f64
+    let (right, all) = total(&of_counts(trials));
+    right / all
 }
 
 #[cfg(test)]

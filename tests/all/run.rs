@@ -681,7 +681,7 @@ fn another_program_evaluates_a_grid_in_one_call_and_without_a_word() {
     let settings = Settings { model, max_new_tokens: Some(2), ..World::new().settings };
     let run = niah::evaluate(settings, &niah::Device::Cpu).unwrap();
     assert_eq!((run.cells().len(), run.outcomes.len(), run.planned()), (6, 12, 12));
-    assert!(run.cells().iter().all(|cell| cell.n == 2 && cell.needle_mass_top_mean.is_some()));
+    assert!(run.cells().iter().all(|cell| cell.means.n == 2 && cell.means.needle_mass_top_mean.is_some()));
     run.check().unwrap();
     assert_eq!(run.record.settings.model.dtype, Some(Dtype::F32), "the precision is settled");
 }

@@ -101,8 +101,9 @@ impl Asked {
                     names.into_iter().chain(lengths.iter().map(|_| "–".to_string())).collect()
                 });
                 let column = lengths.iter().position(|length| *length == cell.context_length);
-                if let (Some(column), Some(accuracy)) = (column, cell.accuracy) {
-                    row[column + 2] = with_interval(format!("{accuracy:.2}"), cell.ci_low.zip(cell.ci_high));
+                if let (Some(column), Some(accuracy)) = (column, cell.means.accuracy) {
+                    row[column + 2] =
+                        with_interval(format!("{accuracy:.2}"), cell.means.ci_low.zip(cell.means.ci_high));
                 }
             }
             rows.into_values()
