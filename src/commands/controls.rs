@@ -3,17 +3,20 @@
 use std::path::Path;
 
 use super::kept::{Keeping, Kept, run_into};
+use super::run::ended;
 use super::shown::{Shown, check};
 use super::{machine_record, prepare, settings, stop_on_interrupt, tell, warn};
 use crate::cli::RunArgs;
-use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, failures};
+use crate::error::Result;
+use crate::evaluate::Evaluation;
 use crate::export::style::Style;
 use crate::haystack::Order;
 use crate::plan::{RunPlan, Settings};
 use crate::report::Report;
 use crate::report::controls::{ControlRow, ControlsReport, Meaning};
-use crate::task::{CONTROLS, Control};
+use crate::store::directory::RunDirectory;
+use crate::task::{CONTROLS, Change, Control};
+use crate::trial::Trial;
 
 /// Needles about something else that are added.
 const DISTRACTORS: usize = 4;
@@ -24,29 +27,24 @@ const TASK: &str = "task";
 /// Runs the task, and then each of its controls, every one in a directory of its own.
 ///
 /// # Errors
-/// When a plan cannot be made, when results cannot be kept, when a trial failed, or when the user stopped it.
+/// When a plan cannot be made, when results cannot be kept, when every trial of one of them failed or, where
+/// that is wanted, any trial, or when the user stopped it.
 pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
     check(&args.form, &[])?;
     let (device, threads) = prepare(&args.machine)?;
     let plain = settings(&args.model, &args.grid)?;
     let stop = stop_on_interrupt()?;
     let keeping = Keeping { tokens: args.tokens, limit: args.limit, telling: &args.telling, stop: &stop };
-    let (mut rows, mut notes, mut title, mut failed) = (Vec::new(), Vec::new(), String::new(), Ok(()));
+    let task = plain.make_task()?;
+    let (mut rows, mut notes, mut title, mut ends) = (Vec::new(), Vec::new(), String::new(), Vec::new());
     let mut directory = args.output.clone();
-    for (name, meaning, settings) in variants(&plain) {
-        let resolved = RunPlan::resolve(settings, &device);
-        let evaluation = match resolved.and_then(|plan| Evaluation::new(plan, !args.no_prefix_sharing)) {
-            Ok(evaluation) => evaluation,
-            // A control that the task cannot be under is left out; the task itself has to run.
-            Err(Error::InvalidValue { name: setting, expected, .. })
-                if name != TASK && is_control(&setting) =>
-            {
-                let why = expected.rsplit(": ").next().unwrap_or_default();
-                notes.push(format!("{name} is left out: {}", why.replace('`', "")));
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
+    for Variant { name, meaning, change, settings } in variants(&plain) {
+        if let Some(why) = change.and_then(|change| change.refused_by(task.as_ref())) {
+            notes.push(format!("{name} is left out: task {} {why}", task.name()));
+            continue;
+        }
+        let plan = RunPlan::resolve(settings, &device)?;
+        let evaluation = Evaluation::new(plan, !args.no_prefix_sharing)?;
         if name == TASK {
             warn(&evaluation.plan.warnings);
             warn(&evaluation.plan.prompt_warnings);
@@ -63,24 +61,46 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
         let control = CONTROLS.iter().find(|entry| entry.name == name);
         notes.extend(control.and_then(|entry| Some(format!("{name}: {}", entry.value.meaning()?))));
         rows.push(ControlRow::of(name, meaning, store.outcomes()));
-        failed = failed.and(failures(store.outcomes(), &ran, planned));
+        ends.push((store, ran, planned));
     }
     let report = Report::from(ControlsReport { title, rows, notes });
     let shown = Shown::of(&args.form, &report, None, style)?.out();
-    if let Some(directory) = directory {
+    if let Some(directory) = directory.filter(|_| !args.telling.quiet) {
         tell(format_args!("results: {}", directory.display()));
     }
     shown?;
-    failed
+    let ended = |(store, ran, planned): &(RunDirectory, Vec<Trial>, usize)| {
+        ended(store.outcomes(), ran, *planned, args.fail_on_error)
+    };
+    // Each is looked at, so that none fails in silence behind the first.
+    ends.iter().map(ended).fold(Ok(()), Result::and)
 }
 
-/// The task and its controls: name, what correct answers mean, settings.
-fn variants(plain: &Settings) -> Vec<(&'static str, Meaning, Settings)> {
-    let right = |name, settings| (name, Meaning::Right, settings);
+/// The task, or the task under one of its controls.
+struct Variant {
+    name: &'static str,
+    /// What correct answers mean.
+    meaning: Meaning,
+    /// What is changed about the task.
+    change: Option<Change>,
+    settings: Settings,
+}
+
+/// The task and its controls.
+fn variants(plain: &Settings) -> Vec<Variant> {
+    let right = |name, change, settings| Variant { name, meaning: Meaning::Right, change, settings };
     let mut variants = vec![
-        right(TASK, plain.clone()),
-        right("distractors", Settings { distractors: DISTRACTORS, ..plain.clone() }),
-        right("shuffled", Settings { haystack_order: Order::Shuffled, ..plain.clone() }),
+        right(TASK, None, plain.clone()),
+        right(
+            "distractors",
+            Some(Change::Distractors),
+            Settings { distractors: DISTRACTORS, ..plain.clone() },
+        ),
+        right(
+            "shuffled",
+            Some(Change::Shuffled),
+            Settings { haystack_order: Order::Shuffled, ..plain.clone() },
+        ),
     ];
     variants.extend(CONTROLS.iter().map(|entry| {
         let meaning = match entry.value {
@@ -88,12 +108,12 @@ fn variants(plain: &Settings) -> Vec<(&'static str, Meaning, Settings)> {
             Control::NoneNoNeedle => Meaning::Refused,
             Control::NeedleOnly | Control::None => Meaning::Right,
         };
-        (entry.name, meaning, Settings { control: Some(entry.name.to_string()), ..plain.clone() })
+        Variant {
+            name: entry.name,
+            meaning,
+            change: Some(Change::Control(entry.value)),
+            settings: Settings { control: Some(entry.name.to_string()), ..plain.clone() },
+        }
     }));
     variants
-}
-
-/// Whether a setting is one that [`variants`] changes.
-fn is_control(setting: &str) -> bool {
-    ["distractors", "haystack order", "control", "task"].contains(&setting)
 }

@@ -13,6 +13,7 @@ use crate::plan::RunPlan;
 use crate::printable;
 use crate::report::Report;
 use crate::store::page;
+use crate::trial::{Outcome, Trial};
 
 /// Figures of a run.
 pub(super) const FIGURES: &[&str] = &["accuracy", "needle-mass", "outcome", "heads"];
@@ -57,12 +58,20 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let shown = Shown::of(&args.form, &Report::from(report()), page.as_ref(), style)?.out();
     telling.note(&format!("results: {}", directory.display()));
     shown?;
-    let all_failed = !ran.is_empty() && failed(store.outcomes(), &ran).len() == ran.len();
-    match failures(store.outcomes(), &ran, planned) {
-        Err(error) if !args.fail_on_error && !all_failed => warn(&[error.to_string()]),
-        ended => return ended,
+    ended(store.outcomes(), &ran, planned, args.fail_on_error)
+}
+
+/// An error when all of the trials that ran have failed or, with `any`, some of them; a warning where some
+/// have without it. `planned` is the number of all.
+pub(super) fn ended(outcomes: &[Outcome], ran: &[Trial], planned: usize, any: bool) -> Result<()> {
+    let all_failed = !ran.is_empty() && failed(outcomes, ran).len() == ran.len();
+    match failures(outcomes, ran, planned) {
+        Err(error) if !any && !all_failed => {
+            warn(&[error.to_string()]);
+            Ok(())
+        }
+        ended => ended,
     }
-    Ok(())
 }
 
 /// `niah-runs/MODEL-VARIANT-TASK`; see [`crate::plan::OpenModel::file_name`].

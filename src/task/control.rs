@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Listing, Question, Task};
+use super::{Change, Listing, Question, Task};
 use crate::error::{Error, Result};
 use crate::registry::{self, Entry};
 use crate::rng::Rng;
@@ -107,9 +107,8 @@ impl Controlled {
     /// the whole text says, so that nothing can be left out.
     pub fn new(task: Box<dyn Task>, control: &str) -> Result<Self> {
         let control = registry::find("control", CONTROLS, control)?.value;
-        if !task.hides() {
-            let expected =
-                format!("a task that hides needles: what {} asks for is its whole text", task.name());
+        if let Some(why) = Change::Control(control).refused_by(task.as_ref()) {
+            let expected = format!("a task that hides needles: task {} {why}", task.name());
             return Err(Error::invalid("control", control.name(), expected));
         }
         Ok(Self { task, control })

@@ -55,6 +55,10 @@ impl Task for Custom {
         super::FIRST_PURPOSE.to_string()
     }
 
+    fn asks_of_many(&self) -> bool {
+        false
+    }
+
     fn answer_budget(&self) -> usize {
         64
     }

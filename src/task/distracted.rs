@@ -1,7 +1,7 @@
 //! A task among distractors: further needles of its own form, about something else, that are not asked for.
 
 use super::split::draw_until;
-use super::{Piece, Question, Task};
+use super::{Change, Piece, Question, Task};
 use crate::error::Error;
 use crate::needle::Needle;
 use crate::rng::Rng;
@@ -23,10 +23,10 @@ impl Distracted {
     /// Adds `count` distractors to every question of `task`.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when it writes its text itself.
+    /// [`Error::InvalidValue`] when it writes its text itself, or always asks about the same thing.
     pub fn new(task: Box<dyn Task>, count: usize) -> Result<Self, Error> {
-        if task.listing().is_some() {
-            let expected = format!("none: task {} hides nothing in a haystack", task.name());
+        if let Some(why) = Change::Distractors.refused_by(task.as_ref()) {
+            let expected = format!("none: task {} {why}", task.name());
             return Err(Error::invalid("distractors", count, expected));
         }
         Ok(Self { name: None, task, count })

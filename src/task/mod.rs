@@ -3,6 +3,7 @@
 mod abcdigits;
 mod absence;
 mod associative;
+mod changed;
 mod control;
 mod custom;
 mod distracted;
@@ -28,6 +29,7 @@ use crate::registry::Entry;
 use crate::rng::Rng;
 use crate::split::Split;
 
+pub use changed::Change;
 pub use control::{CONTROLS, Control, Controlled, NONE};
 pub use custom::Custom;
 pub use distracted::Distracted;
@@ -256,6 +258,11 @@ pub trait Task: Send + Sync {
     /// leave it out.
     fn hides(&self) -> bool {
         self.wrapped().map_or_else(|| self.without_depth().is_none(), |task| task.hides())
+    }
+
+    /// Whether its questions are about many things, so that a needle of its form can be about another one.
+    fn asks_of_many(&self) -> bool {
+        self.wrapped().is_none_or(|task| task.asks_of_many())
     }
 
     /// Why the depth of a cell makes no difference to it, when it makes none.

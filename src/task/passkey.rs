@@ -16,6 +16,10 @@ impl Task for Passkey {
         super::FIRST_PURPOSE.to_string()
     }
 
+    fn asks_of_many(&self) -> bool {
+        false
+    }
+
     fn default_haystack(&self) -> &'static str {
         "noise"
     }

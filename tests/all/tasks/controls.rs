@@ -9,7 +9,7 @@ use niah::task::{CONTROLS, Controlled, Distracted, NONE};
 use niah::tokenizer::Tokenize;
 
 use super::{build, chat, enough, entries, plan, plan_of, task, trial};
-use crate::common::bench::Bench;
+use crate::common::bench::{Bench, stderr};
 use crate::toys::{self, Toy};
 
 /// The prompt of a task under a control, in both forms.
@@ -133,8 +133,8 @@ fn distractors_are_added_about_something_else() {
         let with = |count| Distracted::new(task(name), count);
         if name == "passkey" {
             // It always asks the same, so nothing else of its form can be asked.
-            let drawn = niah::task::Task::draw(&with(1).unwrap(), &mut niah::rng::Rng::new(1));
-            assert!(drawn.unwrap_err().to_string().contains("`distractors`"));
+            let refused = with(1).err().unwrap().to_string();
+            assert!(refused.contains("passkey always asks about the same thing"), "{refused}");
             continue;
         }
         let plan = plan_of(Box::new(with(5).unwrap()), Form::Completion);
@@ -169,4 +169,21 @@ fn a_run_with_its_controls_prints_one_table_and_keeps_each_in_its_directory() {
     let listing = ["run", "--model", "tiny", "--task=kv-phonebook", "--context-lengths=1200", "--depths=50"];
     let table = bench.stdout(&[&listing[..], &["--controls", "-o", "kv"]].concat());
     assert!(table.contains("shuffled is left out") && table.contains("distractors is left out"), "{table}");
+}
+
+#[test]
+fn a_failed_trial_under_a_control_fails_where_that_is_wanted_and_quiet_says_nothing_else() {
+    let bench = Bench::new();
+    // The second prompt that allows `none` is two letters longer than the length has room for.
+    let grid = ["--task=passkey", "--context-lengths=303", "--depths=0", "--trials=2", "--seed=4"];
+    let run = [&["run", "--model=tiny", "--controls", "-q"], &grid[..]].concat();
+    let said = "1 of 2 trials failed; the first (303:0:1)";
+    let lenient = bench.output(&[&run[..], &["-o", "lenient"]].concat());
+    let (told, table) = (stderr(&lenient), String::from_utf8_lossy(&lenient.stdout).into_owned());
+    assert_eq!(lenient.status.code(), Some(0), "{told}");
+    assert!(told.contains(&format!("warning: {said}")) && !told.contains("results: "), "{told}");
+    assert!(table.contains("distractors is left out: task passkey always asks"), "{table}");
+    let strict = bench.output(&[&run[..], &["-o", "strict", "--fail-on-error"]].concat());
+    assert_eq!(strict.status.code(), Some(1), "{}", stderr(&strict));
+    assert!(stderr(&strict).contains(&format!("niah: {said}")), "{}", stderr(&strict));
 }
