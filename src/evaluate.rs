@@ -19,6 +19,7 @@ use crate::report::{self, CellSummary, Report, Summary, latest};
 use crate::runner::{TrialRecord, TrialSink, run_trials};
 use crate::stats::LengthRule;
 use crate::store::directory::{RunDirectory, RunRecord};
+use crate::store::rescored::AnswersOf;
 use crate::trial::{Outcome, Status, Trial};
 
 /// Runs a grid in silence and keeps its rows in memory.
@@ -94,6 +95,7 @@ impl Evaluation {
             warnings: [&plan.warnings[..], &plan.prompt_warnings].concat(),
             machine,
             identity,
+            answers_of: None,
         })
     }
 
@@ -269,12 +271,20 @@ pub(crate) fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport 
         (done < ran.planned_trials).then(|| format!("{done} of {} trials have run", ran.planned_trials));
     RunReport {
         ran,
-        notes: unfinished.into_iter().chain(note).collect(),
+        notes: scored_again(record).into_iter().chain(unfinished).chain(note).collect(),
         cells: report::cells(outcomes, &planned),
         summary: Summary::of(outcomes),
         training_length: record.training_length,
         verdict: Verdict::of(outcomes, LengthRule::default()),
     }
+}
+
+/// That its answers were scored again, and how.
+fn scored_again(record: &RunRecord) -> Option<String> {
+    let AnswersOf { run_id, scorer: before } = record.answers_of.as_ref()?;
+    let scorer = record.settings.scoring().ok()?;
+    let (name, threshold) = (scorer.name(), scorer.threshold());
+    Some(format!("scored again by {name} (correct: {threshold}); run {run_id} was scored by {before}"))
 }
 
 /// The same, judged by `rule`.

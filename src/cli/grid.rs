@@ -8,7 +8,7 @@ use super::help::first;
 use super::model::{MachineArgs, ModelArgs};
 use super::values::{choice, named};
 use super::verdict::RuleArgs;
-use super::{FormArgs, TellingArgs};
+use super::{FormArgs, ScoringArgs, TellingArgs};
 use crate::grid::{ContextLength, DEPTH_SPACINGS, Depth, DepthSpacing};
 use crate::haystack::{HAYSTACKS, ORDERS, Order};
 use crate::prompt::{SNAPS, Snap};
@@ -174,6 +174,9 @@ pub struct GridArgs {
     /// Scorer of the answers [default: the task's own]
     #[arg(long, value_parser = named(SCORERS), help_heading = "Task")]
     pub scorer: Option<String>,
+    /// How answers are scored besides.
+    #[command(flatten)]
+    pub scoring: ScoringArgs,
     /// Tokens generated at most [default: the task's own budget]
     #[arg(long, value_name = "N", aliases = ["max-tokens", "max-gen-toks"], help_heading = "Task")]
     pub max_new_tokens: Option<usize>,

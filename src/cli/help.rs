@@ -5,9 +5,9 @@ use clap::{Arg, ArgAction, Command};
 /// What it is, how it is called, examples, and then flags. Examples stand in `before_help`.
 const TEMPLATE: &str = "{about-with-newline}{usage-heading} {usage}\n\n{before-help}{all-args}{after-help}";
 
-/// The same without the empty line behind the call: with all commands it fills a screen.
+/// The same with the examples under the call: with all commands it fills a screen.
 const ROOT_TEMPLATE: &str =
-    "{about-with-newline}{usage-heading} {usage}\n{before-help}{all-args}{after-help}";
+    "{about-with-newline}{usage-heading} {usage}, such as\n{before-help}{all-args}{after-help}";
 
 /// Takes the flags of these ids from under their headings to the top, in this order: `-h` shows no others.
 pub(super) fn first(ids: &'static [&'static str]) -> impl Fn(Arg) -> Arg {
@@ -64,7 +64,7 @@ mod tests {
     use crate::plan::CHAT_CHOICES;
     use crate::prompt::SNAPS;
     use crate::registry::Entry;
-    use crate::score::SCORERS;
+    use crate::score::{NORMALISATIONS, SCORERS};
     use crate::spec::{DTYPES, WINDOW_EXPANSIONS};
     use crate::split::SPLITS;
     use crate::stats::RULES;
@@ -114,7 +114,8 @@ mod tests {
             (rows(ORDERS), &["run haystack_order"]),
             (rows(SPLITS), &["run split", "loss split"]),
             (rows(SNAPS), &["run snap"]),
-            (rows(SCORERS), &["run scorer"]),
+            (rows(SCORERS), &["run scorer", "score scorer"]),
+            (rows(NORMALISATIONS), &["run normalise", "score normalise"]),
             (rows(EXPORTERS), &["run output_format", "view output_format", "compare output_format"]),
             (rows(FIGURES), &["run figure", "attend figure"]),
             (rows(PALETTES), &["run palette"]),

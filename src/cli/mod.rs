@@ -11,6 +11,7 @@ mod listing;
 mod measuring;
 mod model;
 mod naming;
+mod scoring;
 mod shells;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use listing::{InspectArgs, ListArgs};
 pub use measuring::{BenchArgs, LogitsArgs, LossArgs, TokenArgs};
 pub use model::{AttentionArgs, ChatArgs, CheckpointArgs, MachineArgs, ModelArgs};
 pub use naming::{with_flags, with_typed_flag};
+pub use scoring::{ScoreArgs, ScoringArgs};
 pub use shells::{CompletionsArgs, ManArgs};
 pub use texts::join_texts;
 pub use training::{SaveDtype, TrainArgs, TrainedFamily};
@@ -49,9 +51,7 @@ pub use viewing::{AttendArgs, Attended, By, FindingChoice, ViewArgs};
     version,
     about,
     max_term_width = 110,
-    before_help = "\
-Examples:
-  niah demo
+    before_help = "  niah demo
   niah run model.gguf --context-lengths 4k,8k -o out/model",
     after_long_help = "Exit codes: 0 ok, 1 run failed or gate not met, 2 usage or configuration, 130 stopped by Ctrl-C.\n\n\
 Environment: NIAH_PALETTE, NIAH_COLOR, NIAH_ASCII, NIAH_WIDTH, NIAH_CSV_SAFE, NIAH_OUTPUT_FORMAT,\n\
@@ -73,6 +73,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Draw the stored results of a run again
     View(ViewArgs),
+    /// Score the stored answers of a run again, without its model
+    Score(ScoreArgs),
     /// Compare runs, or models, on identical prompts
     Compare(Box<CompareArgs>),
     /// Pass or fail a stored run: accuracy, effective length, drop

@@ -17,6 +17,7 @@ pub mod loss;
 mod picking;
 pub mod prompts;
 pub mod run;
+pub mod score;
 mod shells;
 mod shown;
 mod telling;
@@ -54,6 +55,7 @@ pub fn run(command: &Command, given: &[(String, String)], style: &Style) -> Resu
     match command {
         Command::Run(args) => run::run(args, style),
         Command::View(args) => view::run(args, style),
+        Command::Score(args) => score::run(args, style),
         Command::Compare(args) => compare::run(args, given, style),
         Command::Gate(args) => gate::run(args, style),
         Command::Demo(args) => demo::run(args, style),
@@ -165,6 +167,8 @@ fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
         snap: grid.snap,
         apply_chat_template: model.chat.apply_chat_template,
         system_instruction: model.chat.system_instruction.clone(),
+        normalise: grid.scoring.normalise.unwrap_or_default(),
+        correct_from: grid.scoring.correct_from,
         max_new_tokens: grid.max_new_tokens,
         ..Settings::default()
     };

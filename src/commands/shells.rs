@@ -69,7 +69,7 @@ fn page(name: &str, command: Command) -> Result<String> {
     let mut page = Vec::new();
     Man::new(command).render(&mut page).map_err(|error| Error::Message(format!("man page: {error}")))?;
     let page = String::from_utf8(page).map_err(|error| Error::Message(format!("man page: {error}")))?;
-    let examples: Vec<&str> = examples.lines().skip(1).map(str::trim).collect();
+    let examples: Vec<&str> = examples.lines().filter(|line| line.starts_with("  ")).map(str::trim).collect();
     let examples = examples.join("\n").replace('\\', "\\\\").replace('-', "\\-");
     Ok(format!("{page}.SH EXAMPLES\n.nf\n{examples}\n.fi\n"))
 }

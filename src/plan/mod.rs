@@ -28,7 +28,7 @@ use crate::prefix;
 use crate::prompt::{Form, Prompt, PromptPlan, PromptSequence, Snap};
 use crate::registry;
 use crate::runner::{Labels, RunContext};
-use crate::score::{self, Scorer};
+use crate::score::Scorer;
 use crate::task::{CONTROLS, Task};
 use crate::tokenizer::TextTokenizer;
 use crate::trial::Trial;
@@ -91,6 +91,8 @@ const PROMPT_KEYS: &[&str] = &[
     "snap",
     "system_instruction",
     "scorer",
+    "normalise",
+    "correct_from",
     "max_new_tokens",
 ];
 
@@ -151,6 +153,24 @@ impl Identity {
         let differs = |(key, _): &&(&str, &str)| self.0.get(*key) != other.0.get(*key);
         let words: Vec<&str> = FORM_KEYS.iter().filter(differs).map(|(_, words)| *words).collect();
         (!words.is_empty()).then(|| words.join(", "))
+    }
+
+    /// The same with the scoring of these settings.
+    #[must_use]
+    pub fn scored_by(mut self, settings: &Settings) -> Self {
+        let (normalise, from) = (settings.normalise, settings.correct_from);
+        let decisions = [
+            ("scorer", Some(json!(settings.scorer))),
+            ("normalise", (!normalise.is_nothing()).then(|| json!(normalise))),
+            ("correct_from", from.map(|from| json!(from))),
+        ];
+        for (key, decision) in decisions {
+            match decision {
+                Some(decision) => drop(self.0.insert(key.to_string(), decision)),
+                None => drop(self.0.shift_remove(key)),
+            }
+        }
+        self
     }
 
     /// Refuses other weights than those of the run.
@@ -216,7 +236,7 @@ impl RunPlan {
         settings.check()?;
         let task = settings.make_task()?;
         let (settings, one_row) = with_the_rows_of(task.as_ref(), settings)?;
-        let scorer = score::named(&settings.scorer)?;
+        let scorer = settings.scoring()?;
         let haystack = match (task.listing(), settings.haystack.as_deref()) {
             (None, name) => {
                 let name = name.unwrap_or(task.default_haystack());
@@ -315,7 +335,7 @@ impl RunPlan {
             pairs.insert("control".to_string(), json!(control));
         }
         pairs.extend(of_some_models);
-        Ok(Identity(pairs))
+        Ok(Identity(pairs).scored_by(settings))
     }
 
     /// Every trial of the plan: the first trial of all cells, then the second, so that a run stopped early

@@ -9,6 +9,7 @@ use crate::grid::Grid;
 use crate::haystack::Order;
 use crate::prompt::Snap;
 use crate::registry::{self, Entry};
+use crate::score::{self, Normalise, Scorer};
 use crate::split::Split;
 use crate::task::{Controlled, Custom, Distracted, OfSplit, TASKS, Task};
 
@@ -54,6 +55,12 @@ pub struct Settings {
     pub system_instruction: Option<String>,
     /// How answers are scored.
     pub scorer: String,
+    /// What else is the same to the scorer.
+    #[serde(default, skip_serializing_if = "Normalise::is_nothing")]
+    pub normalise: Normalise,
+    /// The least score that counts as correct; the scorer's own threshold when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correct_from: Option<f64>,
     /// Tokens generated at most; the task's own budget when absent.
     pub max_new_tokens: Option<usize>,
 }
@@ -79,6 +86,8 @@ impl Default for Settings {
             apply_chat_template: ChatChoice::Auto,
             system_instruction: None,
             scorer: "match".to_string(),
+            normalise: Normalise::Nothing,
+            correct_from: None,
             max_new_tokens: None,
         }
     }
@@ -121,13 +130,16 @@ impl Settings {
         if self.needle.is_some() { "custom" } else { &self.task }
     }
 
-    /// What the task is changed by, for titles: its distractors, a shuffled haystack, its control.
+    /// What the task is changed by, for titles: its distractors, a shuffled haystack, its control, and how
+    /// its answers are scored otherwise than by the rule of a scorer alone.
     #[must_use]
     pub fn variations(&self) -> String {
         let distractors = (self.distractors > 0).then(|| format!(" with {} distractors", self.distractors));
         let shuffled = (!self.haystack_order.is_text()).then(|| " in a shuffled haystack".to_string());
         let control = self.control.as_ref().map(|control| format!(", control {control}"));
-        [distractors, shuffled, control].into_iter().flatten().collect()
+        let numbers = (!self.normalise.is_nothing()).then(|| ", numbers normalised".to_string());
+        let from = self.correct_from.map(|from| format!(", correct from {from} on"));
+        [distractors, shuffled, control, numbers, from].into_iter().flatten().collect()
     }
 
     /// The same with the scorer of this name, or else the task's own.
@@ -140,6 +152,14 @@ impl Settings {
             None => self.make_task()?.default_scorer().to_string(),
         };
         Ok(Self { scorer, ..self })
+    }
+
+    /// How answers are scored.
+    ///
+    /// # Errors
+    /// When the scorer is unknown.
+    pub fn scoring(&self) -> Result<Box<dyn Scorer>> {
+        score::scoring(&self.scorer, self.normalise, self.correct_from)
     }
 
     /// The task: a preset, or the user's own needle; with its distractors and under its control.
@@ -180,6 +200,9 @@ impl Settings {
         if self.trials == 0 || cells.saturating_mul(self.trials) > MOST_PROMPTS {
             let expected = format!("at least 1, and at most {MOST_PROMPTS} over {cells} cells");
             return Err(Error::invalid("trials", self.trials, expected));
+        }
+        if let Some(from) = self.correct_from.filter(|from| !(*from > 0.0 && *from <= 1.0)) {
+            return Err(Error::invalid("correct from", from, "more than 0, and at most 1"));
         }
         if self.max_new_tokens == Some(0) {
             return Err(Error::invalid("max new tokens", 0, "at least 1"));

@@ -14,9 +14,12 @@ impl Scorer for Digits {
 
     fn score(&self, response: &str, expected: &[String]) -> f64 {
         mean_over(expected, |value| {
+            if stands_free(response, value) {
+                return 1.0;
+            }
             let wanted = digits(value);
             if wanted.is_empty() {
-                return f64::from(u8::from(stands_free(response, value)));
+                return 0.0;
             }
             let numbers = response.split(|c: char| !(c.is_ascii_digit() || c == ',' || c == '-'));
             numbers.map(|number| share_in_place(&digits(number), &wanted)).fold(0.0, f64::max)
@@ -52,6 +55,7 @@ mod tests {
         ] {
             assert_eq!(score(response), share, "{response}");
         }
+        assert_eq!(Digits.score("It is 1a2b-3.", &["1a2b-3".to_string()]), 1.0, "digits between letters");
         assert_eq!(Digits.score("a Café", &["café".to_string(), "x".to_string()]), 0.5);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A trial counts as *correct* from a score on that the scorer states ([`Scorer::is_correct`]); of most that
 //! is 1, so that with several expected answers all of them must be there. The score itself keeps what is
-//! right in part.
+//! right in part. What is the same to every scorer may be widened ([`NORMALISATIONS`]), and the threshold
+//! set: see [`scoring()`].
 
 mod any;
 mod contains;
@@ -12,8 +13,10 @@ mod exact;
 mod finding;
 mod last_line;
 mod matching;
+mod normalise;
 mod pattern;
 mod rouge;
+mod scoring;
 mod sequence;
 mod set_f1;
 mod stemming;
@@ -26,8 +29,10 @@ pub use exact::Exact;
 pub use finding::{Excess, classify, finding, is_by_mass};
 pub use last_line::LastLine;
 pub use matching::Match;
+pub use normalise::{NORMALISATIONS, Normalise};
 pub use pattern::{Pattern, Whole};
 pub use rouge::Rouge1;
+pub use scoring::scoring;
 pub use sequence::SequenceRatio;
 pub use set_f1::{SetF1, SetF1Any};
 pub use stemming::stem;

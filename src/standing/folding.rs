@@ -64,6 +64,18 @@ pub(super) fn fold(text: &str) -> Vec<Unit> {
     units
 }
 
+/// Every character of `text` by itself, digits and what stands between their groups in the form that is
+/// compared.
+pub(super) fn characters(text: &str) -> Vec<Unit> {
+    let unit = |(start, written): (usize, char)| {
+        let mut form = Vec::new();
+        push(if written.is_whitespace() { ' ' } else { written }, &mut |c| form.push(c));
+        let c = if let [one] = form[..] { one } else { written };
+        Unit { c, written, start, end: start + written.len_utf8() }
+    };
+    text.char_indices().map(unit).collect()
+}
+
 /// Marks of a finished character in their canonical order; all its parts have its bytes.
 fn close(units: &mut [Unit]) {
     if units.len() < 2 {

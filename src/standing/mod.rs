@@ -33,7 +33,7 @@ mod scripts;
 
 use std::ops::Range;
 
-use folding::{Unit, fold};
+use folding::{Unit, characters, fold};
 use scripts::{Script, is_numeral, is_word};
 
 /// The bytes of every place in `text` where `value` stands free, ascending; none when the value is blank.
@@ -70,6 +70,20 @@ fn both(text: &str, value: &str) -> (Vec<Unit>, Vec<Unit>) {
         numbers::join_groups(&mut text, grouped);
     }
     (text, value)
+}
+
+/// `text` with every number in plain ASCII digits without groups, and all else as it is. `spaces`: a plain
+/// space may separate groups.
+///
+/// ```
+/// use niah::standing::plain_numbers;
+/// assert_eq!(plain_numbers("It is 7,743,219 or １２, as of 1,2.", false), "It is 7743219 or 12, as of 1,2.");
+/// ```
+#[must_use]
+pub fn plain_numbers(text: &str, spaces: bool) -> String {
+    let mut units = characters(text);
+    numbers::join_groups(&mut units, spaces);
+    units.into_iter().map(|unit| if unit.c.is_ascii_digit() { unit.c } else { unit.written }).collect()
 }
 
 /// Where `value` is in `text` as whole characters.

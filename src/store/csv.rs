@@ -11,6 +11,7 @@
 //! program may have written a line end within them; what follows
 //! the last whole record is dropped when the table is opened to continue it, and passed over when it is read.
 
+mod relabelled;
 mod saved_again;
 
 use std::borrow::Cow;
@@ -31,6 +32,8 @@ use crate::report::data::columns;
 use crate::report::loss::BucketLoss;
 use crate::trial::{AttentionRow, KindRow, Outcome, SpanRow, TokenRow};
 
+pub(super) use relabelled::relabelled;
+
 /// A row of a table on disk. Its columns are its fields, in their order.
 pub trait Row: Serialize + DeserializeOwned + Default {
     /// Columns of text, which no other program's spelling of a number, a truth value or a missing value is
@@ -40,6 +43,9 @@ pub trait Row: Serialize + DeserializeOwned + Default {
     /// Columns that tables of earlier versions lack. They are missing in the rows of such a table, and empty
     /// once it is continued.
     const ADDED: &'static [&'static str] = &[];
+
+    /// Columns without which a table says nothing, whatever version wrote it.
+    const NEEDED: &'static [&'static str] = &[];
 
     /// The row as it was before an empty text became an empty field.
     #[must_use]
@@ -62,6 +68,10 @@ impl Row for Outcome {
     ];
 
     const ADDED: &'static [&'static str] = &["needle_excess_top", "control_excess_top"];
+
+    const NEEDED: &'static [&'static str] = &[
+        "context_length", "depth_percent", "trial", "seed", "expected_answer", "model_response", "status", "row_id",
+    ];
 
     /// A trial that was scored had an answer, so its empty field is an empty answer and not a missing one.
     fn restored(mut self) -> Self {
@@ -163,7 +173,7 @@ impl<R: Row> Appender<R> {
         }
         let len = whole_records(BufReader::new(&file)).map_err(cannot("read"))?;
         let dropped_bytes = file.metadata().map_err(cannot("read"))?.len().saturating_sub(len);
-        layout::<R, _>(&path, &file, len)?;
+        layout::<R, _>(&path, &file, len, Versions::Own)?;
         if len > 0 && !is_written_here::<R>(&file).map_err(cannot("read"))? {
             let difference = format!("not {} in this order", columns::<R>().join(", "));
             return Err(Error::Columns { path, difference });
@@ -294,7 +304,23 @@ const MOST_IN_MEMORY: u64 = 512 << 20;
 /// # Errors
 /// As [`rows`], and [`Error::File`] for a table that does not fit into memory.
 pub fn read<R: Row>(path: impl AsRef<Path>) -> Result<Vec<R>> {
-    let path = path.as_ref();
+    check_size(path.as_ref())?;
+    rows(path)?.collect()
+}
+
+/// Reads a whole table of any version: columns that this one does not know are passed over and returned, and
+/// those that it lacks are empty where a row says something without them.
+///
+/// # Errors
+/// As [`read`], with [`Error::Columns`] only for a column that is needed.
+pub fn read_of_any_version<R: Row>(path: impl AsRef<Path>) -> Result<(Vec<R>, Vec<String>)> {
+    check_size(path.as_ref())?;
+    let (unknown, rows) = rows_of(path.as_ref(), Versions::Any)?;
+    Ok((rows.collect::<Result<_>>()?, unknown))
+}
+
+/// Refuses a table that does not fit into memory.
+fn check_size(path: &Path) -> Result<()> {
     let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
     if size > MOST_IN_MEMORY {
         let (found, most) = (size.div_ceil(1 << 20), MOST_IN_MEMORY >> 20);
@@ -303,7 +329,7 @@ pub fn read<R: Row>(path: impl AsRef<Path>) -> Result<Vec<R>> {
             format!("{found} MiB, more than the {most} MiB that are read; divide the run"),
         ));
     }
-    rows(path)?.collect()
+    Ok(())
 }
 
 /// Reads a table row by row, for those that do not fit into memory; a torn last record is passed over.
@@ -312,25 +338,53 @@ pub fn read<R: Row>(path: impl AsRef<Path>) -> Result<Vec<R>> {
 /// [`Error::Columns`] when the table has other columns; [`Error::File`] when it cannot be read, and with the
 /// line when a row cannot be understood.
 pub fn rows<R: Row>(path: impl AsRef<Path>) -> Result<impl Iterator<Item = Result<R>>> {
-    let path = path.as_ref().to_path_buf();
+    Ok(rows_of(path.as_ref(), Versions::Own)?.1)
+}
+
+/// The rows, and the columns that are passed over.
+fn rows_of<R: Row>(
+    path: &Path,
+    versions: Versions,
+) -> Result<(Vec<String>, impl Iterator<Item = Result<R>> + use<R>)> {
+    let path = path.to_path_buf();
     let cannot_read = |e: io::Error| {
         Error::file(&path, format!("cannot read: {e}; run the same niah run command again to write it"))
     };
     let file = files::open(&path).map_err(cannot_read)?;
     let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
-    let (layout, reader) = layout::<R, _>(&path, file, len)?;
+    let (layout, mut reader) = layout::<R, _>(&path, file, len, versions)?;
     let columns = StringRecord::from(columns::<R>());
+    let unknown = match versions {
+        Versions::Own => Vec::new(),
+        Versions::Any => {
+            let header = reader.headers().map_err(|e| bad_row(&path, &e))?;
+            let found = header.iter().map(|name| name.trim_start_matches('\u{feff}'));
+            let unknown =
+                found.filter(|name| !name.is_empty() && !columns.iter().any(|known| known == *name));
+            unknown.map(str::to_string).collect()
+        }
+    };
     let rows = reader
         .into_records()
         .filter(|record| !record.as_ref().is_ok_and(|record| record.iter().all(str::is_empty)));
-    Ok(rows.map(move |record| {
+    let rows = rows.map(move |record| {
         let record = record.map_err(|e| bad_row(&path, &e))?;
         let line = record.position().map_or(0, csv::Position::line);
         let row = row::<R>(&layout, &record, &columns);
         row.map_err(|problem| {
             Error::file(&path, format!("line {line}: {problem}; delete the line to have its trial run again"))
         })
-    }))
+    });
+    Ok((unknown, rows))
+}
+
+/// Which versions of this program a table may be of.
+#[derive(Clone, Copy)]
+enum Versions {
+    /// This one, and earlier ones that lack [`Row::ADDED`].
+    Own,
+    /// Any that has [`Row::NEEDED`].
+    Any,
 }
 
 /// The rows that are wanted of a table that may not fit into memory.
@@ -361,7 +415,7 @@ pub(super) fn spans<R: Row>(path: &Path) -> Result<Vec<(String, Range<u64>)>> {
     let cannot_read = |e: io::Error| Error::file(path, format!("cannot read: {e}"));
     let file = files::open(path).map_err(cannot_read)?;
     let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
-    let (layout, reader) = layout::<R, _>(path, file, len)?;
+    let (layout, reader) = layout::<R, _>(path, file, len, Versions::Own)?;
     let columns = columns::<R>();
     let mut spans: Vec<(String, Range<u64>)> = Vec::new();
     for record in reader.into_records() {
@@ -421,7 +475,7 @@ pub fn is_changed<R: Row>(path: impl AsRef<Path>) -> Result<bool> {
     let cannot_read = |e: io::Error| Error::file(path, format!("cannot read: {e}"));
     let file = files::open(path).map_err(cannot_read)?;
     let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
-    layout::<R, _>(path, &file, len)?;
+    layout::<R, _>(path, &file, len, Versions::Own)?;
     Ok(len > 0 && !is_written_here::<R>(&file).map_err(cannot_read)?)
 }
 
@@ -440,6 +494,7 @@ fn layout<R: Row, F: Read + Seek>(
     path: &Path,
     mut file: F,
     len: u64,
+    versions: Versions,
 ) -> Result<(saved_again::Layout, csv::Reader<io::Take<F>>)> {
     let cannot_read = |e: io::Error| Error::file(path, format!("cannot read: {e}"));
     file.rewind().map_err(cannot_read)?;
@@ -454,8 +509,11 @@ fn layout<R: Row, F: Read + Seek>(
     let columns = columns::<R>();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let header: Vec<&str> = if len == 0 { columns.clone() } else { header.iter().collect() };
-    let layout = saved_again::Layout::of(&columns, R::ADDED, &header)
-        .map_err(|difference| Error::Columns { path: path.to_path_buf(), difference })?;
+    let layout = match versions {
+        Versions::Own => saved_again::Layout::of(&columns, R::ADDED, &header),
+        Versions::Any => saved_again::Layout::of_any(&columns, R::NEEDED, &header),
+    };
+    let layout = layout.map_err(|difference| Error::Columns { path: path.to_path_buf(), difference })?;
     Ok((layout, reader))
 }
 

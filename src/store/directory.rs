@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::csv::{self, Appender, Row};
 use super::order;
+use super::rescored::AnswersOf;
 use crate::error::{self, Error, Result};
 use crate::files;
 use crate::plan::{Identity, Settings};
@@ -73,6 +74,9 @@ pub struct RunRecord {
     pub machine: Value,
     /// What the results depend on.
     pub identity: Identity,
+    /// The run whose answers these are, where they were scored again since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers_of: Option<AnswersOf>,
 }
 
 impl RunRecord {
@@ -127,7 +131,7 @@ impl RunRecord {
         Ok(self)
     }
 
-    fn write(&self, directory: &Path) -> Result<()> {
+    pub(super) fn write(&self, directory: &Path) -> Result<()> {
         let path = directory.join(RUN_JSON);
         let text = serde_json::to_string_pretty(self).map_err(|error| Error::file(&path, error))?;
         replace(&path, |new| {

@@ -7,5 +7,6 @@ pub mod directory;
 pub mod loss;
 mod order;
 pub mod page;
+pub mod rescored;
 pub mod stored;
 pub mod training;

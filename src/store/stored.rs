@@ -29,9 +29,28 @@ impl StoredRun {
     pub fn read(directory: &Path) -> Result<Self> {
         let record = RunRecord::read(directory)?;
         let path = directory.join(RESULTS_CSV);
-        let mut outcomes: Vec<Outcome> = csv::read(&path)?;
+        Self::of(record, &path, csv::read(&path)?)
+    }
+
+    /// Reads the directory of a run of any version, as far as its rows say what was expected and answered.
+    ///
+    /// # Errors
+    /// As [`Self::read`], with [`Error::Columns`] only where a column is missing that is needed for this.
+    pub fn read_of_any_version(directory: &Path) -> Result<Self> {
+        let record = RunRecord::read(directory)?;
+        let path = directory.join(RESULTS_CSV);
+        let (outcomes, unknown) = csv::read_of_any_version(&path)?;
+        let mut run = Self::of(record, &path, outcomes)?;
+        if !unknown.is_empty() {
+            let names = crate::printable::listed(unknown);
+            run.warnings.push(format!("{}: not known to this version: {names}", path.display()));
+        }
+        Ok(run)
+    }
+
+    fn of(record: RunRecord, path: &Path, mut outcomes: Vec<Outcome>) -> Result<Self> {
         outcomes.iter_mut().for_each(without_infinite_numbers);
-        let warnings = warnings(&path, &record, &outcomes)?;
+        let warnings = warnings(path, &record, &outcomes)?;
         Ok(Self { record, outcomes, warnings })
     }
 }

@@ -40,6 +40,7 @@ mod prompts;
 mod results;
 mod run;
 mod schema;
+mod score;
 mod smollm2;
 mod standing;
 mod tasks;

@@ -187,6 +187,7 @@ impl World {
             warnings: Vec::new(),
             machine: serde_json::Value::Null,
             identity,
+            answers_of: None,
         }
     }
 

@@ -42,6 +42,22 @@ impl Layout {
         }
     }
 
+    /// The place of every one of `columns` in a file of any version, which has those that are `needed`,
+    /// whatever else it lacks or has.
+    pub(super) fn of_any(columns: &[&str], needed: &[&str], header: &[&str]) -> Result<Self, String> {
+        let plain = |name: &str| name.trim_start_matches('\u{feff}').to_string();
+        let known: Vec<String> = header.iter().map(|name| plain(name)).collect();
+        let known: Vec<&str> = known
+            .iter()
+            .map(|name| if columns.contains(&name.as_str()) { name.as_str() } else { "" })
+            .collect();
+        let added: Vec<&str> = columns.iter().filter(|name| !needed.contains(name)).copied().collect();
+        match other_separator(header) {
+            Some(_) => Self::of(columns, &added, header),
+            None => Self::of(columns, &added, &known),
+        }
+    }
+
     /// The fields of a record in the order of the columns.
     pub(super) fn fields<'a>(&self, record: &[&'a str]) -> Vec<&'a str> {
         let field = |place: &Option<usize>| record.get((*place)?).copied();

@@ -1,0 +1,52 @@
+//! How answers are scored, and the command that scores them again: `score`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::FormArgs;
+use super::help::first;
+use super::values::{choice, fraction, named};
+use super::verdict::RuleArgs;
+use crate::score::{NORMALISATIONS, Normalise, SCORERS};
+
+/// How answers are scored besides by a scorer.
+#[derive(Debug, Clone, Args)]
+pub struct ScoringArgs {
+    /// What else is the same to the scorer [default: nothing]
+    #[arg(long, value_name = "WHAT", value_parser = choice("normalisation", NORMALISATIONS), help_heading = "Task")]
+    pub normalise: Option<Normalise>,
+    /// Least score of a correct answer [default: the scorer's own]
+    #[arg(long, value_name = "SHARE", value_parser = fraction, help_heading = "Task")]
+    pub correct_from: Option<f64>,
+}
+
+/// Flags of `niah score`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    before_help = "\
+Examples:
+  niah score out/model --scorer contains
+  niah score out/model --scorer edit --correct-from 0.9 -o out/edit
+  niah score out/model --normalise numbers --export report.html",
+    mut_args(first(&["scorer", "normalise", "correct_from", "output", "export"]))
+)]
+pub struct ScoreArgs {
+    /// Directory of a run
+    pub directory: PathBuf,
+    /// Scorer of the answers [default: the run's own]
+    #[arg(long, value_parser = named(SCORERS))]
+    pub scorer: Option<String>,
+    /// How answers are scored besides.
+    #[command(flatten)]
+    pub scoring: ScoringArgs,
+    /// New directory for the run with these scores; without it the report is all
+    #[arg(long, short, value_name = "DIR", alias = "output-path")]
+    pub output: Option<PathBuf>,
+    /// The forms of the report.
+    #[command(flatten)]
+    pub form: FormArgs,
+    /// How it is judged.
+    #[command(flatten)]
+    pub rule: RuleArgs,
+}
