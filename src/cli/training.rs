@@ -185,7 +185,7 @@ pub struct TrainArgs {
         help_heading = "Data"
     )]
     pub context_length: ContextLength,
-    /// Kinds of sequences with their shares
+    /// Kinds of sequences with their shares; every task is a kind by its name (see niah list tasks)
     #[arg(
         long,
         value_name = "KIND=SHARE",
@@ -195,7 +195,8 @@ pub struct TrainArgs {
         help_heading = "Data"
     )]
     pub mix: Vec<(String, f64)>,
-    /// Steps over which key-value lines grow from 2 digits and 3 letters to 6 digits and 26 letters
+    /// Steps over which key-value lines grow from 2 digits and 3 letters to 6 digits and 26 letters, and
+    /// prompts of tasks from a quarter of a sequence to all of it
     ///
     /// [default: none]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = "Data")]

@@ -3,6 +3,7 @@
 use crate::cli::ExperimentArgs;
 use crate::error::{Error, Result};
 use crate::grid::ContextLength;
+use crate::task::TASKS;
 
 /// A model and batches so small that a training is a matter of seconds.
 const SMALL: &[&str] = &[
@@ -95,13 +96,16 @@ impl ExperimentArgs {
     /// A grid of another task, likewise; of prose where it has a haystack.
     pub(super) fn task(&self, task: &str, trials: usize) -> Vec<String> {
         let mut flags = ["--task", task].map(String::from).to_vec();
-        if task.starts_with("abcdigits") {
-            flags.extend(self.grid(0, trials));
-        } else {
-            // Needles and distractors leave little room at the training length.
+        let preset = TASKS.iter().find(|entry| entry.name == task).map(|entry| (entry.value)());
+        if preset.as_ref().is_none_or(|preset| preset.listing().is_none()) {
             flags.extend(["--haystack", "synthetic"].map(String::from));
-            flags.extend(self.grid(1, trials));
         }
+        let rows = DEPTHS.split(',').count();
+        let has_rows = preset.as_ref().is_none_or(|preset| preset.without_depth().is_none());
+        // A grid of one row has as many prompts of a length as one of all depths.
+        let trials = if has_rows { trials } else { trials * rows };
+        // Needles and distractors leave little room at the training length.
+        flags.extend(self.grid(u32::from(!task.starts_with("abcdigits")), trials));
         flags
     }
 

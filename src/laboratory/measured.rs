@@ -14,7 +14,7 @@ use crate::report::loss::{BucketLoss, mean_within};
 use crate::report::speed::LengthSpeed;
 use crate::store::bench::{BENCH_JSON, read_speeds};
 use crate::store::csv;
-use crate::store::directory::{ATTENTION_CSV, RESULTS_CSV};
+use crate::store::directory::{ATTENTION_CSV, RESULTS_CSV, SPANS_CSV};
 use crate::store::loss::{LOSS_CSV, LOSS_JSON};
 use crate::store::training::{TRAINING_JSON, step_reports};
 use crate::train::StepReport;
@@ -52,6 +52,9 @@ pub fn read(measured: &Measured) -> Result<SeedRun> {
         attention.extend(csv::read(grid.join(ATTENTION_CSV))?);
     }
     let of = |(task, grid): &(&'static str, PathBuf)| Ok((*task, csv::read(grid.join(RESULTS_CSV))?));
+    // Key-value lines name one part alone, whose mass the other tables have.
+    let named = measured.others.iter().filter(|(task, _)| !task.starts_with("abcdigits"));
+    let spans_of = |(task, grid): &(&'static str, PathBuf)| Ok((*task, csv::read(grid.join(SPANS_CSV))?));
     if let Some(grid) = &measured.key_values {
         key_values = csv::read(grid.join(RESULTS_CSV))?;
     }
@@ -67,6 +70,7 @@ pub fn read(measured: &Measured) -> Result<SeedRun> {
         attention,
         key_values,
         others: measured.others.iter().map(of).collect::<Result<_>>()?,
+        spans: named.map(spans_of).collect::<Result<_>>()?,
         scales: scales.collect(),
         sizes: sizes.collect(),
         settings: settings(&measured.checkpoint)?,

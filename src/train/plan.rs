@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::data::{Mixture, Sources, vocabulary_texts};
+use super::data::{Mixture, Sources, further_vocabulary_texts, grows, vocabulary_texts};
 use super::decoder::{Multiplier, TrainableDecoder};
 use super::multiscreen::TrainableMultiscreen;
 use super::{Initial, ModelSizes, State, Trainable, TrainingSettings, from_checkpoint, initial};
@@ -65,7 +65,7 @@ pub struct TrainingOptions {
     pub task: String,
     /// Kinds of sequences and their shares.
     pub mix: Vec<(String, f64)>,
-    /// Steps over which key-value lines grow to their full size.
+    /// Steps over which key-value lines and prompts of tasks grow to their full size.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub curriculum_steps: usize,
     /// Seed of parameters and sequences.
@@ -78,8 +78,8 @@ impl TrainingOptions {
     /// Refuses what no kind of sequence in the mix has a use for.
     fn check_mix(&self) -> Result<()> {
         let has = |kind: &str| self.mix.iter().any(|(name, _)| name == kind);
-        if self.curriculum_steps > 0 && !has("key-values") {
-            let expected = "0, or key-values in `mix`, which alone grow";
+        if self.curriculum_steps > 0 && !self.mix.iter().any(|(name, _)| grows(name)) {
+            let expected = "0, or key-values or a task in `mix`, which alone grow";
             return Err(Error::invalid("curriculum steps", self.curriculum_steps, expected));
         }
         if self.task != TASKS[0].name && !has("needles") {
@@ -329,11 +329,23 @@ fn read_config(directory: &Path) -> Result<Value> {
     Ok(Value::Object(values))
 }
 
+/// A tokenizer learned from the texts that are trained on.
+fn new_tokenizer_json(options: &TrainingOptions, sources: &Sources) -> Result<String> {
+    let mut texts = vocabulary_texts(sources)?;
+    let first = train_tokenizer(&texts, options.vocab_size)?;
+    let further = further_vocabulary_texts(sources, &options.mix, &TextTokenizer::from_json(&first)?)?;
+    if further.is_empty() {
+        return Ok(first);
+    }
+    texts.extend(further);
+    train_tokenizer(&texts, options.vocab_size)
+}
+
 /// That of the checkpoint, the one that was named, or a new one.
 fn tokenizer_json(options: &TrainingOptions, sources: &Sources) -> Result<String> {
     match options.tokenizer.as_ref().or(options.init.as_ref()) {
         Some(path) if Path::new(path).is_dir() => read_text(&Path::new(path).join("tokenizer.json")),
         Some(path) => read_text(Path::new(path)),
-        None => train_tokenizer(&vocabulary_texts(sources)?, options.vocab_size),
+        None => new_tokenizer_json(options, sources),
     }
 }

@@ -154,6 +154,61 @@ fn a_curriculum_begins_with_few_letters_and_short_values_and_ends_where_there_is
     assert_eq!(plain.sequence(100, 3).unwrap(), growing.sequence(100, 3).unwrap());
 }
 
+#[test]
+fn prompts_of_any_task_are_trained_on_with_their_answers() {
+    for (task, items) in [("multi-2", 2), ("multi", 4), ("magic-multikey", 1)] {
+        let data = mixture(&[(task, 1.0)], ROWS, 1);
+        for index in 0..40 {
+            let sequence = data.sequence(0, index).unwrap();
+            assert_eq!((sequence.tokens.len(), &sequence), (ROWS + 1, &data.sequence(0, index).unwrap()));
+            let answers = answers(&sequence);
+            assert!(!answers.is_empty(), "{task}: {}", text(&sequence));
+            for (answer, tokens) in answers.iter().zip(&sequence.answers) {
+                let numbers: Vec<&str> = answer.split(|c: char| !c.is_ascii_digit()).collect();
+                let numbers: Vec<_> = numbers.into_iter().filter(|number| !number.is_empty()).collect();
+                assert_eq!(numbers.len(), items, "{task}: {answer}");
+                let before = TOKENIZER.decode(&sequence.tokens[1..tokens.start]).unwrap();
+                for number in numbers {
+                    assert!(
+                        before.contains(&format!("number is: {number}.")),
+                        "{task}: {number} in {before}"
+                    );
+                    assert!(Split::Training.holds(number), "{number}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_last_value_of_a_key_is_what_a_stream_of_updates_is_trained_to_say() {
+    let data = mixture(&[("updates", 1.0)], 1024, 1);
+    for index in 0..10 {
+        let sequence = data.sequence(0, index).unwrap();
+        let before = TOKENIZER.decode(&sequence.tokens[1..sequence.answers[0].start]).unwrap();
+        let answer = answers(&sequence)[0].clone();
+        let lines = || before.lines().filter_map(|line| line.split_once(": "));
+        let last = |key: &str| lines().rfind(|(of, _)| *of == key).map(|(_, value)| value.to_string());
+        let asked = before.rsplit_once("values of ").unwrap().1.trim_end_matches(" are: ");
+        let asked = asked.trim_end().trim_end_matches(" are:").replace(", and ", ", ");
+        let expected: Vec<String> = asked.split(", ").map(|key| last(key).unwrap()).collect();
+        let said = answer.replace(", and ", ", ").trim().to_string();
+        assert_eq!(
+            said.split(", ").map(str::trim).filter(|word| !word.is_empty()).collect::<Vec<_>>(),
+            expected
+        );
+    }
+}
+
+#[test]
+fn prompts_of_tasks_are_short_where_a_curriculum_begins() {
+    let data = growing(&[("multi-2", 1.0)], 512, 1, 100);
+    let prompts = |step: usize| -> usize {
+        (0..20).map(|index| data.sequence(step, index).unwrap().answers.len()).sum()
+    };
+    assert!(prompts(0) > prompts(100) + 10, "{} {}", prompts(0), prompts(100));
+}
+
 /// Sentences of four words and more, and numbers of six digits and more.
 fn parts(text: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let sentences = text.split(['.', '?', '!', '\n']).map(str::trim);

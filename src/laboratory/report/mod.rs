@@ -12,6 +12,7 @@ pub mod rates;
 mod retrieval;
 mod scales;
 pub mod searches;
+mod several;
 pub mod sizes;
 pub mod speed;
 mod training;
@@ -25,7 +26,7 @@ pub use claims::Claim;
 use crate::report::document::{Block, Document, Point, Series, Shape};
 use crate::report::loss::BucketLoss;
 use crate::stats::{Interval, mean, mean_interval};
-use crate::trial::{AttentionRow, Outcome};
+use crate::trial::{AttentionRow, Outcome, SpanRow};
 
 /// A final loss is the mean over this share of the steps.
 const FINAL: usize = 20;
@@ -93,6 +94,8 @@ pub struct SeedRun {
     pub key_values: Vec<Outcome>,
     /// Its grids of other tasks.
     pub others: Vec<(&'static str, Vec<Outcome>)>,
+    /// What each part of their prompts was given, of tasks that name several.
+    pub spans: Vec<(&'static str, Vec<SpanRow>)>,
     /// What its configuration and its training say.
     pub settings: Settings,
     /// Learned s, `[layers][heads]`; empty for layers or rules without one.
@@ -141,6 +144,7 @@ pub fn document(experiment: &Experiment, first: Vec<Block>, further: Vec<Block>)
         retrieval::section(experiment),
         training::section(experiment),
         positions::section(experiment),
+        several::section(experiment),
         heads::section(experiment),
         fading::section(experiment),
         scales::section(experiment),

@@ -6,7 +6,8 @@
 use std::cmp::Ordering;
 
 use super::{
-    Configuration, Experiment, SeedRun, by_length, fading, final_loss, joined, over_seeds, positions, tokens,
+    Configuration, Experiment, SeedRun, by_length, fading, final_loss, joined, over_seeds, positions,
+    several, tokens,
 };
 use crate::laboratory::published::SSMAX_LOSS;
 use crate::report::Tally;
@@ -60,6 +61,7 @@ pub fn section(experiment: &Experiment) -> Vec<Block> {
             rows.push(compared(claim, paper, base, ssmax, accuracy, Claimed::More));
         }
     }
+    rows.extend(several(experiment, softmax, ssmax, long));
     for base in std::iter::once(softmax).chain(experiment.configurations.get(2)) {
         let paper = match base.name == softmax.name {
             true => format!("claimed: {} nats", SSMAX_LOSS.low),
@@ -145,6 +147,36 @@ fn verdict(differences: &[f64], side: Option<Ordering>, claimed: Claimed) -> &'s
         (Some(Ordering::Greater), Claimed::More) | (Some(Ordering::Less), Claimed::Less) => "found",
         _ => "the reverse",
     }
+}
+
+/// The tasks of several parts, of the configurations that were trained on them.
+fn several(
+    experiment: &Experiment,
+    softmax: &Configuration,
+    ssmax: &Configuration,
+    length: usize,
+) -> Vec<Vec<String>> {
+    let trained_on = |main: &Configuration| {
+        let mut further = experiment.configurations.iter().filter(|other| other.part == several::PART);
+        further.find(|other| other.name.starts_with(&main.name))
+    };
+    let Some(ssmax) = trained_on(ssmax) else { return Vec::new() };
+    let mut rows = Vec::new();
+    for (task, what) in [
+        ("multi", "four needles at once"),
+        ("multi-8", "eight needles at once"),
+        ("updates", "the last of many values"),
+        ("ruler-vt", "a chain of variables"),
+    ] {
+        let bases = std::iter::once(softmax).chain(experiment.configurations.get(2));
+        for base in bases.filter_map(trained_on) {
+            let claim =
+                format!("{} scores higher in {what} at {} than {}", ssmax.name, tokens(length), base.name);
+            let score = |run: &SeedRun| several::score(run, task, length);
+            rows.push(compared(claim, "not in the paper", base, ssmax, score, Claimed::More));
+        }
+    }
+    rows
 }
 
 /// SSMax against the shortest longer training of Softmax that ends at no larger loss.

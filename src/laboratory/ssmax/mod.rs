@@ -42,6 +42,18 @@ const TUNING_LR: &str = "3e-4";
 /// Tasks that tell what kind of retrieval is hard: distractors, and easier key-value lines.
 const TASKS: &[Measure] =
     &[Measure::Task("magic-multikey"), Measure::Task("abcdigits-5x6"), Measure::Task("abcdigits-5x2")];
+/// Sequences of the part `several`: those of the others and prompts of further tasks.
+const SEVERAL_MIX: &str = "needles=0.2,key-values=0.2,multi=0.2,magic-multikey=0.1,updates=0.2,ruler-vt=0.1";
+/// What is measured there: needles asked for at once, one among others, updates and a chain.
+const SEVERAL: &[Measure] = &[
+    Measure::Needles,
+    Measure::Task("multi-2"),
+    Measure::Task("multi"),
+    Measure::Task("multi-8"),
+    Measure::Task("magic-multikey"),
+    Measure::Task("updates"),
+    Measure::Task("ruler-vt"),
+];
 /// What is measured of a configuration beside the main ones.
 const SHORT: &[Measure] = &[Measure::Needles, Measure::KeyValues];
 
@@ -60,9 +72,6 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
     let mut choice = Choice { args, parts, searches: Vec::new() };
     let mut stages = Stages::new(&args.output, args.threads, choice.stages());
     choice.find_norms(VARIANTS, &mut stages)?;
-    for row in choice.searched() {
-        choice.find(row, &mut stages)?;
-    }
     let plan = choice.plan();
     let configurations = run_all(args, &plan, trials, &mut stages)?;
     Ok(Made {
@@ -72,7 +81,8 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
             "All are trained on the same sequences of a seed, in the same order, from the same matrices, by \
              the same optimiser and schedule; learning rate and curriculum are chosen for each by the search \
              below. Of its norms on queries and keys each variant has the one with which it ends its search \
-             at the least loss: {}. Swaps take the weights of plain Softmax after training, as they are or \
+             at the least loss: {}. What is trained once with further forms or rotary positions has the recipe \
+             of its variant with the same norm, the forms of SSMax that of SSMax. Swaps take the weights of plain Softmax after training, as they are or \
              tuned for an eighth of the steps at {TUNING_LR}, or change the rule for the last eighth.",
             joined(&choice.main().iter().map(|row| row.name()).collect::<Vec<_>>())
         ),
@@ -159,7 +169,7 @@ impl Choice<'_> {
         VARIANTS.iter().map(|variant| self.best(variant)).collect()
     }
 
-    /// The rows besides the main ones that are trained with a recipe of their own, each with its part.
+    /// The rows besides the main ones, each with its part.
     fn others(&self) -> Vec<(Part, Row)> {
         let rows = |variants: &'static [&'static str], positions| {
             NORMS
@@ -175,32 +185,18 @@ impl Choice<'_> {
         norms.chain(rules).chain(rotary).filter(|(part, _)| self.has(*part)).collect()
     }
 
-    /// The rows that are searched for.
-    fn searched(&self) -> Vec<Row> {
-        let mut rows: Vec<Row> = VARIANTS.iter().flat_map(|variant| by_norm(variant)).collect();
-        for (_, row) in self.others() {
-            if !rows.contains(&row) {
-                rows.push(row);
-            }
-        }
-        rows
-    }
-
     /// How many stages everything takes. It does not depend on what the searches choose.
     fn stages(&self) -> usize {
-        let searched = if self.args.from_fixtures { 0 } else { self.searched().len() };
+        let searched = if self.args.from_fixtures { 0 } else { VARIANTS.len() * NORMS.len() };
         searched * stages_of_one(self.args) + count(self.args, &self.plan())
     }
 
-    /// The training of a row with its recipe for `factor` times the steps, with further flags.
+    /// The training of a row for `factor` times the steps, with further flags and the recipe that was found
+    /// for it: for its variant with its norm, and for all forms of SSMax that of SSMax.
     fn training(&self, row: Row, factor: usize, further: &[&str]) -> Origin {
-        self.trained(row, row, factor, further)
-    }
-
-    /// The same with the recipe that was found for row `searched`.
-    fn trained(&self, row: Row, searched: Row, factor: usize, further: &[&str]) -> Origin {
-        let recipe = self.recipe(searched).map(|recipe| flags_of(recipe, self.args.steps * factor));
-        let mut flags = recipe.unwrap_or_default();
+        let variant = if VARIANTS.contains(&row.variant) { row.variant } else { "ssmax" };
+        let recipe = self.recipe(Row { variant, positions: Positions::None, ..row });
+        let mut flags = recipe.map_or(Vec::new(), |recipe| flags_of(recipe, self.args.steps * factor));
         flags.extend(decoder_flags(self.args, &row.flags()));
         flags.extend(further.iter().map(ToString::to_string));
         Origin::Trained(flags)
@@ -239,6 +235,13 @@ impl Choice<'_> {
         }
         for row in self.main() {
             plan.extend(self.trained_otherwise(row));
+        }
+        for row in self.main().into_iter().filter(|_| self.has(Part::Several)) {
+            // Prompts of these tasks do not fit into shorter sequences.
+            let length = (2 * self.args.context_length.0).to_string();
+            let origin = self.training(row, 1, &["--context-length", &length, "--mix", SEVERAL_MIX]);
+            let name = format!("{}, several needles", row.name());
+            plan.push(self.part(Part::Several, &name, origin, SEVERAL).with_all_seeds(self.args));
         }
         if self.has(Part::Swaps) {
             plan.extend(self.swaps());
@@ -282,7 +285,7 @@ impl Choice<'_> {
         let tuned = ["--variant", "ssmax", "--steps", &tuning, "--lr", TUNING_LR].map(String::from).to_vec();
         let during = self.training(ssmax, 1, &["--swap-at-step", &late]);
         let adaptive = Row { variant: "adaptive", ..ssmax };
-        let adaptive = self.trained(adaptive, ssmax, 1, &[]);
+        let adaptive = self.training(adaptive, 1, &[]);
         vec![
             partly(self.part(Part::Swaps, "swapped after training", swapped, GRIDS)),
             partly(self.part(Part::Swaps, "swapped and tuned", Origin::Tuned(base, tuned), GRIDS)),
@@ -343,7 +346,8 @@ mod tests {
         assert_eq!(plan[1].claim, Some(Claim::Better));
         assert!(plan[..3].iter().all(|planned| planned.seeds == [42, 43, 44]));
         for planned in &plan[3..] {
-            assert_eq!(planned.seeds.len(), if planned.part == "norms" { 3 } else { 1 }, "{}", planned.name);
+            let every = ["norms", "several"].contains(&planned.part);
+            assert_eq!(planned.seeds.len(), if every { 3 } else { 1 }, "{}", planned.name);
         }
         let without = args_with_none();
         assert_eq!(self::choice(&without, [[1.0, 2.0, 3.0]; 3]).plan().len(), 3);

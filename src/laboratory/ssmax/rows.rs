@@ -69,6 +69,8 @@ pub(crate) enum Part {
     Lengths,
     /// Answers that weigh as other tokens.
     Weights,
+    /// Several needles at once, distractors, updates and chains.
+    Several,
     /// SSMax in the place of Softmax.
     Swaps,
     /// Nothing besides.
@@ -84,6 +86,7 @@ pub(crate) const PARTS: &[Entry<Part>] = &[
     Entry { name: "longer", about: "2 and 4 times the steps", value: Part::Longer },
     Entry { name: "lengths", about: "half and twice the training length", value: Part::Lengths },
     Entry { name: "weights", about: "answers that weigh as other tokens", value: Part::Weights },
+    Entry { name: "several", about: "trained on several needles at once, distractors, updates and chains", value: Part::Several },
     Entry { name: "swaps", about: "SSMax put in the place of Softmax, and the multipliers p_n", value: Part::Swaps },
     Entry { name: "none", about: "the main configurations alone", value: Part::None },
 ];

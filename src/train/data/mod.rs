@@ -4,6 +4,7 @@
 //! whichever thread, so a training goes on from any step. Texts and needle values are of [`Split::Training`]
 //! alone, from generators that evaluation never uses.
 
+mod asked;
 mod key_values;
 mod needles;
 mod prose;
@@ -15,8 +16,9 @@ use crate::haystack::Haystack;
 use crate::registry::{self, Entry};
 use crate::rng::Rng;
 use crate::split::Split;
-use crate::task::{OfSplit, Task};
+use crate::task::{MakeTask, OfSplit, TASKS, Task};
 use crate::tokenizer::Tokenize;
+use asked::Asked;
 
 pub use needles::vocabulary_texts;
 
@@ -78,7 +80,7 @@ pub struct Make<'a> {
 /// Makes one sequence.
 pub type MakeSequence = fn(&mut Make<'_>) -> Result<Sequence>;
 
-/// The kinds of sequences.
+/// The kinds of sequences besides the prompts of tasks, each of which is a kind by its name.
 pub const KINDS: &[Entry<MakeSequence>] = &[
     Entry { name: "text", about: "prose of the haystacks alone", value: prose::make },
     Entry {
@@ -93,12 +95,66 @@ pub const KINDS: &[Entry<MakeSequence>] = &[
     },
 ];
 
+/// How the sequences of a kind are made.
+enum Kind {
+    Made(MakeSequence),
+    Asked(Asked),
+}
+
+impl Kind {
+    fn find(name: &str, sources: &Sources) -> Result<Self> {
+        if let Some(task) = asked(name) {
+            return Ok(Self::Asked(Asked::new(task, &sources.haystacks)));
+        }
+        let known = KINDS.iter().map(|kind| kind.name).chain(TASKS.iter().map(|task| task.name));
+        let made = registry::find("kind of sequence", KINDS, name);
+        let made =
+            made.map_err(|_| registry::unknown("kind of sequence", name, &known.collect::<Vec<_>>()))?;
+        Ok(Self::Made(made.value))
+    }
+
+    fn make(&self, make: &mut Make<'_>) -> Result<Sequence> {
+        match self {
+            Self::Made(made) => made(make),
+            Self::Asked(asked) => asked.make(make),
+        }
+    }
+}
+
+/// The task whose prompts are the sequences of this kind.
+fn asked(kind: &str) -> Option<MakeTask> {
+    TASKS.iter().find(|entry| entry.name == kind).map(|entry| entry.value)
+}
+
+/// Whether sequences of this kind are easy at first, over the steps of a curriculum.
+#[must_use]
+pub fn grows(kind: &str) -> bool {
+    kind == "key-values" || asked(kind).is_some()
+}
+
+/// Texts to learn a vocabulary from that the kinds of a mixture add to [`vocabulary_texts`], with prompts
+/// measured by `tokenizer`.
+///
+/// # Errors
+/// When a task fails.
+pub fn further_vocabulary_texts(
+    sources: &Sources,
+    shares: &[(String, f64)],
+    tokenizer: &dyn Tokenize,
+) -> Result<Vec<String>> {
+    let mut texts = Vec::new();
+    for task in shares.iter().filter_map(|(name, _)| asked(name)) {
+        texts.extend(Asked::new(task, &sources.haystacks).texts(tokenizer)?);
+    }
+    Ok(texts)
+}
+
 /// Kinds of sequences in given shares.
 pub struct Mixture<'a> {
     sources: &'a Sources,
     tokenizer: &'a dyn Tokenize,
     /// Each kind with the sum of the shares up to it, out of 1.
-    kinds: Vec<(&'static Entry<MakeSequence>, f64)>,
+    kinds: Vec<(Kind, f64)>,
     rows: usize,
     seed: u64,
     /// Steps over which sequences become harder.
@@ -108,7 +164,7 @@ pub struct Mixture<'a> {
 impl<'a> Mixture<'a> {
     /// A mixture of sequences of `rows + 1` tokens; `shares` name kinds and their parts of the whole. Over
     /// the first `curriculum` steps, values of key-value lines grow from 2 digits and 3 letters at most to
-    /// what they are without one.
+    /// what they are without one, and prompts of tasks from a quarter of a sequence to all of it.
     ///
     /// # Errors
     /// When a kind is unknown, shares are not numbers above 0, or sequences are too short for a kind.
@@ -127,14 +183,14 @@ impl<'a> Mixture<'a> {
         let mut sum = 0.0;
         let kinds = shares.iter().map(|(name, share)| {
             sum += share / total;
-            Ok((registry::find("kind of sequence", KINDS, name)?, sum))
+            Ok((Kind::find(name, sources)?, sum))
         });
         let kinds = kinds.collect::<Result<Vec<_>>>()?;
         let mixture = Self { sources, tokenizer, kinds, rows, seed, curriculum };
         // What is too short for a kind says so before the first step.
         for (kind, _) in &mixture.kinds {
             for draw in 0..TRIED {
-                (kind.value)(&mut mixture.make(Rng::new(draw), 1.0))?;
+                kind.make(&mut mixture.make(Rng::new(draw), 1.0))?;
             }
         }
         Ok(mixture)
@@ -156,7 +212,7 @@ impl<'a> Mixture<'a> {
             0 => 1.0,
             steps => (step as f64 / steps as f64).min(1.0),
         };
-        (kind.value)(&mut self.make(rng, difficulty))
+        kind.make(&mut self.make(rng, difficulty))
     }
 
     fn make(&self, rng: Rng, difficulty: f64) -> Make<'_> {
