@@ -40,7 +40,9 @@ pub struct ScoreArgs {
     /// How answers are scored besides.
     #[command(flatten)]
     pub scoring: ScoringArgs,
-    /// New directory for the run with these scores; without it the report is all
+    /// New directory for the run with these scores
+    ///
+    /// Without it the report is all.
     #[arg(long, short, value_name = "DIR", alias = "output-path")]
     pub output: Option<PathBuf>,
     /// The forms of the report.
