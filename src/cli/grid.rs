@@ -14,6 +14,7 @@ use crate::haystack::{HAYSTACKS, ORDERS, Order};
 use crate::prompt::{SNAPS, Snap};
 use crate::score::SCORERS;
 use crate::split::{SPLITS, Split};
+use crate::task::groups::GROUPS;
 use crate::task::{CONTROLS, TASKS};
 
 /// The grid and what is asked in it.
@@ -182,6 +183,11 @@ pub struct GridArgs {
     pub max_new_tokens: Option<usize>,
 }
 
+const SEVERAL_TASKS: &str = "\
+Task preset, a group of them, or several with commas between them
+
+Each of several runs in a directory of its own below that of the results, and one table shows all.";
+
 /// Flags of `niah run`.
 #[derive(Debug, Clone, Args)]
 #[command(
@@ -191,7 +197,14 @@ Examples:
   niah run model.gguf --context-lengths 4k,8k,16k --trials 5 -o out/model
   niah run ORG/NAME --variant ssmax --dry-run",
     mut_args(first(&["context_lengths", "depths", "trials", "output", "dry_run"])),
-    mut_arg("output_format", |arg| arg.help("What goes to stdout; of --dry-run, table or json"))
+    mut_arg("output_format", |arg| arg.help("What goes to stdout; of --dry-run, table or json")),
+    mut_arg("task", |arg| {
+        let names = GROUPS.iter().rev().fold(named(TASKS), |names, group| names.and(group.name, group.about));
+        arg.value_parser(names)
+            .value_name("TASKS")
+            .help("Task preset, a group of them, or several with commas between them")
+            .long_help(SEVERAL_TASKS)
+    })
 )]
 pub struct RunArgs {
     /// The checkpoint.

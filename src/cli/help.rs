@@ -68,6 +68,7 @@ mod tests {
     use crate::spec::{DTYPES, WINDOW_EXPANSIONS};
     use crate::split::SPLITS;
     use crate::stats::RULES;
+    use crate::task::groups::GROUPS;
     use crate::task::{CONTROLS, TASKS};
     use crate::train::data::KINDS as SEQUENCES;
     use crate::train::{LAYER_KINDS, QK_NORMS, SCHEDULES, TRAINED};
@@ -109,6 +110,7 @@ mod tests {
             (rows(CHAT_CHOICES), &["run apply_chat_template"]),
             (rows(DEPTH_SPACINGS), &["run depth_spacing"]),
             (rows(TASKS), &["run task", "prompts task", "compare task", "train task"]),
+            (rows(GROUPS), &["run task"]),
             (rows(HAYSTACKS), &["run haystack", "loss haystack", "train haystack"]),
             (rows(CONTROLS), &["run control", "prompts control"]),
             (rows(ORDERS), &["run haystack_order"]),

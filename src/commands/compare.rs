@@ -22,6 +22,7 @@ use crate::report::comparison::Comparison;
 use crate::report::latest;
 use crate::store::directory::{RUN_JSON, RunRecord};
 use crate::store::stored::StoredRun;
+use crate::store::tasks::TasksRecord;
 use crate::trial::Outcome;
 
 /// Runs the command.
@@ -70,9 +71,10 @@ fn bounds(runs: &[Finished]) -> Vec<String> {
     runs.iter().enumerate().filter_map(of).collect()
 }
 
-/// Whether this is the directory of a run. A checkpoint has no run.json.
+/// Whether this is the directory of a run, or of several, one of which has to be named. A checkpoint has no
+/// run.json.
 fn is_run(name: &str) -> bool {
-    Path::new(name).join(RUN_JSON).is_file()
+    Path::new(name).join(RUN_JSON).is_file() || TasksRecord::is_in(Path::new(name))
 }
 
 /// The error of a run that is alone.

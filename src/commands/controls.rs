@@ -14,15 +14,13 @@ use crate::haystack::Order;
 use crate::plan::{RunPlan, Settings};
 use crate::report::Report;
 use crate::report::controls::{ControlRow, ControlsReport, Meaning};
+use crate::report::tasks::AS_IT_IS;
 use crate::store::directory::RunDirectory;
-use crate::task::{CONTROLS, Change, Control};
+use crate::task::{CONTROLS, Change};
 use crate::trial::Trial;
 
 /// Needles about something else that are added.
 const DISTRACTORS: usize = 4;
-
-/// The task as it is.
-const TASK: &str = "task";
 
 /// Runs the task, and then each of its controls, every one in a directory of its own.
 ///
@@ -45,7 +43,7 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
         }
         let plan = RunPlan::resolve(settings, &device)?;
         let evaluation = Evaluation::new(plan, !args.no_prefix_sharing)?;
-        if name == TASK {
+        if name == AS_IT_IS {
             warn(&evaluation.plan.warnings);
             warn(&evaluation.plan.prompt_warnings);
         }
@@ -55,7 +53,7 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
         let own = root.join(name);
         let record = evaluation.record(machine_record(&args.machine, threads))?;
         let Kept { store, ran, planned, .. } = run_into(&own, &evaluation, &record, &keeping)?;
-        if name == TASK {
+        if name == AS_IT_IS {
             title = record.title();
         }
         let control = CONTROLS.iter().find(|entry| entry.name == name);
@@ -77,43 +75,34 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
 }
 
 /// The task, or the task under one of its controls.
-struct Variant {
-    name: &'static str,
+pub(super) struct Variant {
+    pub(super) name: &'static str,
     /// What correct answers mean.
     meaning: Meaning,
     /// What is changed about the task.
-    change: Option<Change>,
-    settings: Settings,
+    pub(super) change: Option<Change>,
+    pub(super) settings: Settings,
+}
+
+/// The task without a change.
+pub(super) fn as_it_is(plain: &Settings) -> Variant {
+    Variant { name: AS_IT_IS, meaning: Meaning::Right, change: None, settings: plain.clone() }
 }
 
 /// The task and its controls.
-fn variants(plain: &Settings) -> Vec<Variant> {
-    let right = |name, change, settings| Variant { name, meaning: Meaning::Right, change, settings };
+pub(super) fn variants(plain: &Settings) -> Vec<Variant> {
+    let right =
+        |name, change, settings| Variant { name, meaning: Meaning::Right, change: Some(change), settings };
     let mut variants = vec![
-        right(TASK, None, plain.clone()),
-        right(
-            "distractors",
-            Some(Change::Distractors),
-            Settings { distractors: DISTRACTORS, ..plain.clone() },
-        ),
-        right(
-            "shuffled",
-            Some(Change::Shuffled),
-            Settings { haystack_order: Order::Shuffled, ..plain.clone() },
-        ),
+        as_it_is(plain),
+        right("distractors", Change::Distractors, Settings { distractors: DISTRACTORS, ..plain.clone() }),
+        right("shuffled", Change::Shuffled, Settings { haystack_order: Order::Shuffled, ..plain.clone() }),
     ];
-    variants.extend(CONTROLS.iter().map(|entry| {
-        let meaning = match entry.value {
-            Control::NoNeedle => Meaning::Guessed,
-            Control::NoneNoNeedle => Meaning::Refused,
-            Control::NeedleOnly | Control::None => Meaning::Right,
-        };
-        Variant {
-            name: entry.name,
-            meaning,
-            change: Some(Change::Control(entry.value)),
-            settings: Settings { control: Some(entry.name.to_string()), ..plain.clone() },
-        }
+    variants.extend(CONTROLS.iter().map(|entry| Variant {
+        name: entry.name,
+        meaning: Meaning::of(entry.name),
+        change: Some(Change::Control(entry.value)),
+        settings: Settings { control: Some(entry.name.to_string()), ..plain.clone() },
     }));
     variants
 }

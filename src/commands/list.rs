@@ -16,6 +16,7 @@ use crate::registry::{self, Entry};
 use crate::score::SCORERS;
 use crate::stats::RULES;
 use crate::task::TASKS;
+use crate::task::groups::GROUPS;
 use crate::train::data::KINDS as SEQUENCES;
 
 /// The names of a table, with their descriptions.
@@ -38,6 +39,7 @@ pub(crate) const KINDS: &[Entry<fn() -> Rows>] = &[
         value: || rows(SHIPPED),
     },
     Entry { name: "tasks", about: "task presets, for --task", value: || rows(TASKS) },
+    Entry { name: "groups", about: "groups of tasks, for --task of niah run", value: || rows(GROUPS) },
     Entry { name: "haystacks", about: "haystacks, for --haystack", value: || rows(HAYSTACKS) },
     Entry { name: "sequences", about: "kinds of training sequences, for --mix", value: || rows(SEQUENCES) },
     Entry { name: "scorers", about: "scorers, for --scorer", value: || rows(SCORERS) },
@@ -71,7 +73,9 @@ fn rows<T>(table: &'static [Entry<T>]) -> Rows {
 /// [`crate::error::Error::UnknownChoice`] for a kind that is not in the table.
 pub fn run(args: &ListArgs) -> Result<()> {
     let chosen = args.kind.as_ref().map(|kind| registry::find("kind", KINDS, kind)).transpose()?;
-    let kinds = KINDS.iter().filter(|kind| chosen.is_none_or(|chosen| chosen.name == kind.name));
+    // Whoever looks for a task is shown the groups as well.
+    let with = |chosen: &str, kind: &str| chosen == kind || (chosen, kind) == ("tasks", "groups");
+    let kinds = KINDS.iter().filter(|kind| chosen.is_none_or(|chosen| with(chosen.name, kind.name)));
     let kinds: Vec<_> = kinds.map(|kind| (kind.name, kind.about, (kind.value)())).collect();
     print(&(args.output_format)(&kinds)?)
 }

@@ -20,6 +20,7 @@ pub mod run;
 pub mod score;
 mod shells;
 mod shown;
+mod tasks;
 mod telling;
 mod told;
 pub mod train;

@@ -13,6 +13,7 @@ use crate::plan::RunPlan;
 use crate::printable;
 use crate::report::Report;
 use crate::store::page;
+use crate::task::groups;
 use crate::trial::{Outcome, Trial};
 
 /// Figures of a run.
@@ -27,6 +28,9 @@ pub(super) const OF_PAGE: &[&str] = &["outcome", "heads"];
 /// When the plan cannot be made, when results cannot be kept, when every trial failed or, where that is
 /// wanted, any of them, or when the user stopped it.
 pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
+    if groups::is_several(&args.grid.task) {
+        return super::tasks::run(args, style);
+    }
     if args.controls {
         return super::controls::run(args, style);
     }

@@ -22,6 +22,7 @@ use crate::store::csv;
 use crate::store::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
 use crate::store::page;
 use crate::store::stored::StoredRun;
+use crate::store::tasks::TasksRecord;
 use crate::trial::{AttentionRow, Outcome, Status, TokenRow};
 
 /// Runs the command.
@@ -43,6 +44,10 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
     }
     check_flags(args)?;
     match args.by {
+        By::Cell if TasksRecord::is_in(&args.directory) => {
+            check(&args.form, &[])?;
+            super::tasks::page(&args.directory, rule, &args.form, style)
+        }
         By::Cell => {
             let StoredRun { record, outcomes, warnings } = StoredRun::read(&args.directory)?;
             let report = || judged_report(&outcomes, &record, rule);

@@ -65,6 +65,23 @@ impl DryRun {
     }
 }
 
+impl DryRun {
+    /// What several plans take together, in words.
+    #[must_use]
+    pub fn sum(runs: &[Self]) -> String {
+        let sum = |count: fn(&Self) -> usize| runs.iter().map(count).sum::<usize>();
+        let seconds: f64 = runs.iter().map(|run| run.seconds).sum();
+        format!(
+            "{} tasks, {} prompts, {} tokens to compute, at most {} to write, about {}",
+            runs.len(),
+            sum(|run| run.prompts),
+            sum(|run| if run.shares_prefixes { run.computed_tokens } else { run.prompt_tokens }),
+            sum(|run| run.new_tokens_at_most),
+            duration(seconds)
+        )
+    }
+}
+
 impl fmt::Display for DryRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, family, variant, variant_description, task, form, haystack, .. } = self;

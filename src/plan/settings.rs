@@ -11,7 +11,7 @@ use crate::prompt::Snap;
 use crate::registry::{self, Entry};
 use crate::score::{self, Normalise, Scorer};
 use crate::split::Split;
-use crate::task::{Controlled, Custom, Distracted, OfSplit, TASKS, Task};
+use crate::task::{Controlled, Custom, Distracted, OfSplit, TASKS, Task, groups};
 
 /// Everything a user decides about a run that its results depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -176,6 +176,10 @@ impl Settings {
         };
         let task: Box<dyn Task> = match (&self.needle, &self.question, &self.answer) {
             (None, None, None) => {
+                if groups::is_several(&self.task) {
+                    let expected = "one task here: several run in one command with niah run alone";
+                    return Err(Error::invalid("task", &self.task, expected));
+                }
                 let task = distracted((registry::find("task", TASKS, &self.task)?.value)())?;
                 if self.split.is_all() { task } else { Box::new(OfSplit::new(task, self.split)) }
             }

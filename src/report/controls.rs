@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::data::Data;
 use super::document::{Block, Document, Table};
 use super::{Report, Summary, Tally, or_missing};
+use crate::task::{CONTROLS, Control};
 use crate::trial::Outcome;
 
 /// A task under one control, over all cells.
@@ -40,6 +41,37 @@ pub enum Meaning {
     Refused,
 }
 
+/// What is changed about a task beside [`CONTROLS`].
+const OTHER_CHANGES: &[&str] = &["distractors", "shuffled"];
+
+impl Meaning {
+    /// What it is under the control of this name; of any other name answers are right.
+    #[must_use]
+    pub fn of(control: &str) -> Self {
+        let control = CONTROLS.iter().find(|entry| entry.name == control).map(|entry| entry.value);
+        match control {
+            Some(Control::NoNeedle) => Self::Guessed,
+            Some(Control::NoneNoNeedle) => Self::Refused,
+            Some(Control::NeedleOnly | Control::None) | None => Self::Right,
+        }
+    }
+
+    /// The names of all changes that a task is seen beside, in their order.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        OTHER_CHANGES.iter().copied().chain(CONTROLS.iter().map(|entry| entry.name))
+    }
+
+    /// The share of false answers among those of which so many are correct.
+    #[must_use]
+    pub fn false_answers(self, accuracy: f64) -> Option<f64> {
+        match self {
+            Self::Right => None,
+            Self::Guessed => Some(accuracy),
+            Self::Refused => Some(1.0 - accuracy),
+        }
+    }
+}
+
 impl ControlRow {
     /// Sums up the trials under a control.
     #[must_use]
@@ -53,11 +85,7 @@ impl ControlRow {
             accuracy,
             ci_low: interval.ends().map(|ends| ends.0),
             ci_high: interval.ends().map(|ends| ends.1),
-            false_answers: accuracy.and_then(|accuracy| match meaning {
-                Meaning::Right => None,
-                Meaning::Guessed => Some(accuracy),
-                Meaning::Refused => Some(1.0 - accuracy),
-            }),
+            false_answers: accuracy.and_then(|accuracy| meaning.false_answers(accuracy)),
             needle_mass_top_mean,
         }
     }

@@ -69,6 +69,7 @@ pub const KINDS: &[&str] = &[
     "prompt",
     "checkpoint",
     "controls",
+    "tasks",
 ];
 
 impl Data {

@@ -21,6 +21,7 @@ pub mod loss;
 pub mod page;
 pub mod run;
 pub mod speed;
+pub mod tasks;
 mod unpaired;
 pub mod verdict;
 

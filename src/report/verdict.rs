@@ -121,7 +121,7 @@ pub fn length_scores(outcomes: &[Outcome]) -> Vec<LengthScores> {
 }
 
 /// The mean score of trials that ran, with its interval; `None` of none that was scored.
-fn score(trials: &[&Outcome]) -> Option<Score> {
+pub(super) fn score(trials: &[&Outcome]) -> Option<Score> {
     let mut groups: BTreeMap<(u64, usize), Vec<f64>> = BTreeMap::new();
     for outcome in trials {
         let score = outcome.score.or(outcome.correct.map(|correct| f64::from(u8::from(correct))));

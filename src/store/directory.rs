@@ -25,6 +25,7 @@ use crate::files;
 use crate::plan::{Identity, Settings};
 use crate::printable;
 use crate::report;
+use crate::report::tasks::AS_IT_IS;
 use crate::runner::{TrialRecord, TrialSink};
 use crate::spec::Dtype;
 use crate::trial::{AttentionRow, KindRow, Outcome, SpanRow, Status, TokenRow, Trial};
@@ -93,10 +94,7 @@ impl RunRecord {
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join(RUN_JSON);
         let text = files::read(&path, MOST_OF_RECORD).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::file(
-                directory,
-                "no run here: run.json is missing; name the directory that niah run -o wrote",
-            ),
+            std::io::ErrorKind::NotFound => Error::file(directory, no_run(directory)),
             _ => Error::file(&path, format!("cannot read: {error}")),
         })?;
         let damaged = |problem: String| {
@@ -140,6 +138,23 @@ impl RunRecord {
                 Error::file(&path, format!("cannot write: {reason}; choose another directory with -o"))
             })
         })
+    }
+}
+
+/// What to do where a directory holds no run of its own: several may lie below it.
+fn no_run(directory: &Path) -> String {
+    let below = fs::read_dir(directory).into_iter().flatten().filter_map(|entry| entry.ok());
+    let is_one = |place: &Path| [RUN_JSON, AS_IT_IS].iter().any(|name| place.join(name).exists());
+    let runs = below.filter(|entry| is_one(&entry.path())).map(|entry| entry.file_name());
+    let mut runs: Vec<String> = runs.map(|name| name.to_string_lossy().into_owned()).collect();
+    runs.sort();
+    match runs.first() {
+        None => "no run here: run.json is missing; name the directory that niah run -o wrote".to_string(),
+        Some(first) => format!(
+            "holds several runs and is none itself: name one of them, such as {} (there are {})",
+            directory.join(first).display(),
+            printable::listed(&runs)
+        ),
     }
 }
 

@@ -9,4 +9,5 @@ mod order;
 pub mod page;
 pub mod rescored;
 pub mod stored;
+pub mod tasks;
 pub mod training;

@@ -9,6 +9,7 @@ mod custom;
 mod distracted;
 mod gkamradt;
 mod graphwalks;
+pub mod groups;
 mod kv;
 mod listing;
 mod magic;

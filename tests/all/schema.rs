@@ -78,6 +78,7 @@ fn the_json_of_every_report_holds_what_the_schema_names() {
         &["attend", "out"],
         &["inspect", "tiny"],
         &["run", "-m=tiny", "--context-lengths=1200", "--depths=50", "--controls", "-o=controls"],
+        &["run", "-m=tiny", "--context-lengths=1200", "--depths=50", "--task=magic,passkey", "-o=tasks"],
     ] {
         let text = bench.stdout(&[arguments, &["--output-format=json"]].concat());
         let report: Map<String, Value> = serde_json::from_str(&text).unwrap();

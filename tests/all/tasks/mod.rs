@@ -5,6 +5,7 @@ mod measured;
 mod page;
 mod parts;
 mod ruler;
+mod several;
 
 use std::sync::Arc;
 
