@@ -56,10 +56,10 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let stop = stop_on_interrupt()?;
     let keeping = Keeping { tokens: args.tokens, limit: args.limit, telling: &args.telling, stop: &stop };
     let Kept { store, ran, planned, mut telling } = run_into(&directory, &evaluation, &record, &keeping)?;
-    let report = || judged_report(store.outcomes(), store.run_record(), args.rule.length_rule());
-    let page = || page::page(&directory, store.run_record(), store.outcomes(), report());
+    let report = judged_report(store.outcomes(), store.run_record(), args.rule.length_rule());
+    let page = || page::page(&directory, store.run_record(), store.outcomes(), report.clone());
     let page = args.form.wants(OF_PAGE).then(page).transpose()?;
-    let shown = Shown::of(&args.form, &Report::from(report()), page.as_ref(), style)?.out();
+    let shown = Shown::of(&args.form, &Report::from(report), page.as_ref(), style)?.out();
     telling.note(&format!("results: {}", directory.display()));
     shown?;
     ended(store.outcomes(), &ran, planned, args.fail_on_error)

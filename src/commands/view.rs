@@ -50,10 +50,10 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
         }
         By::Cell => {
             let StoredRun { record, outcomes, warnings } = StoredRun::read(&args.directory)?;
-            let report = || judged_report(&outcomes, &record, rule);
-            let page = || page::page(&args.directory, &record, &outcomes, report());
+            let report = judged_report(&outcomes, &record, rule);
+            let page = || page::page(&args.directory, &record, &outcomes, report.clone());
             let page = args.form.wants(OF_PAGE).then(page).transpose()?;
-            Ok(Shown::of(&args.form, &Report::from(report()), page.as_ref(), style)?.warning(warnings))
+            Ok(Shown::of(&args.form, &Report::from(report), page.as_ref(), style)?.warning(warnings))
         }
         By::Layer => {
             let (report, warnings) = layers(args)?;
@@ -151,15 +151,15 @@ fn ranked(args: &ViewArgs, outcomes: &[Outcome]) -> Result<Vec<RankedHead>> {
     for row in csv::rows::<AttentionRow>(&path)? {
         let row = row?;
         if trials.contains(row.row_id.as_str()) {
-            tally.add(&row);
+            tally.add((), &row);
         }
-        if tally.heads() > MOST_HEADS {
+        if tally.held() > MOST_HEADS {
             return Err(Error::file(&path, format!("more than {MOST_HEADS} heads, which no model has")));
         }
     }
-    match tally.heads() {
+    match tally.held() {
         0 => Err(Error::file(&args.directory, format!("no {} has run", wanted(args).words()))),
-        _ => Ok(tally.ranked()),
+        _ => Ok(tally.sums().ranked(|()| true)),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::report::data::Data;
 use crate::report::document::{
     Axis, Block, Chart, Document, Figure, Panel, Point, Series, ShadedToken, Shape, Table, TrialShown, Trials,
 };
-use crate::report::head_sums::HeadMasses;
+use crate::report::heads::HeadTally;
 use crate::report::heatmap::Heatmap;
 use crate::report::tests::{failed, outcome};
 use crate::report::{self, Report};
@@ -43,7 +43,7 @@ fn every_block() -> Report {
     let panels = vec![Panel::Heatmap(map), Panel::Chart(chart)];
     let asked = Outcome { question: word("question"), ..outcome(1024, 0.0, 0, true, None) };
     let trials = Trials { cells: vec![(asked.cell(), vec![TrialShown { outcome: asked, prompt: None }])] };
-    let sums = HeadMasses::default().sums(|_| None);
+    let sums = HeadTally::default().sums();
     let blocks = vec![
         Block::Lines(vec![word("lines"), word("further")]),
         Block::Heading("HEADING".to_string()),

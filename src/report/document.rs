@@ -1,7 +1,7 @@
 //! A report as a document: headings, text, tables and figures, for every format to write. What a format
 //! cannot show it leaves out.
 
-use super::head_sums::HeadSums;
+use super::heads::HeadSums;
 use super::heatmap::Heatmap;
 use crate::grid::Cell;
 use crate::trial::Outcome;
@@ -39,7 +39,7 @@ pub enum Block {
     /// A prompt, shaded by the attention that its tokens received.
     Prompt(Vec<ShadedToken>),
     /// What the heads did in every cell, to sum up any selection of cells from.
-    HeadSums(HeadSums),
+    HeadSums(HeadSums<Cell>),
     /// The trials behind the cells of the heatmaps before it.
     Trials(Trials),
     /// What belongs together, as a table and its notes do.

@@ -1,6 +1,6 @@
 //! Heads over many trials: how much each of them puts on the needles, and how far that lies apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -30,17 +30,89 @@ pub struct RankedHead {
     pub total_mass: f64,
 }
 
-/// Sums over the rows of `attention.csv`, which may not fit into memory; all rows of a trial come together.
-#[derive(Debug, Default)]
-pub struct HeadTally {
-    heads: BTreeMap<(usize, usize), Sums>,
-    trial: String,
-    top: Option<((usize, usize), f64)>,
+/// Sums over the rows of `attention.csv`, which may not fit into memory: by a key such as the cell, and by
+/// head. All rows of a trial come together.
+#[derive(Debug)]
+pub struct HeadTally<K> {
+    sums: BTreeMap<K, BTreeMap<Place, Sums>>,
+    /// How many these are.
+    held: usize,
+    trial: Option<OpenTrial<K>>,
 }
 
-/// Of one head: mean and sum of squared distances by Welford's update, which keeps its digits.
-#[derive(Debug, Default)]
-struct Sums {
+/// Layer and head.
+type Place = (usize, usize);
+
+/// A trial more rows of which may come.
+#[derive(Debug)]
+struct OpenTrial<K> {
+    row_id: String,
+    key: K,
+    /// Mass on the needle, and of the whole row.
+    heads: BTreeMap<Place, (f64, f64)>,
+}
+
+impl<K> Default for HeadTally<K> {
+    fn default() -> Self {
+        Self { sums: BTreeMap::new(), held: 0, trial: None }
+    }
+}
+
+impl<K: Ord + Copy> HeadTally<K> {
+    /// Adds a row; one without a finite mass is passed over. Of a head of a trial the last row counts.
+    pub fn add(&mut self, key: K, row: &AttentionRow) {
+        if !row.needle_mass.is_finite() || !row.total_mass.is_finite() {
+            return;
+        }
+        if self.trial.as_ref().is_none_or(|trial| trial.row_id != row.row_id) {
+            self.end_trial();
+        }
+        let new = || OpenTrial { row_id: row.row_id.clone(), key, heads: BTreeMap::new() };
+        let trial = self.trial.get_or_insert_with(new);
+        trial.heads.insert((row.layer, row.head), (row.needle_mass, row.total_mass));
+    }
+
+    /// Sums that are held: heads times keys.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held + self.trial.as_ref().map_or(0, |trial| trial.heads.len())
+    }
+
+    fn end_trial(&mut self) {
+        let Some(trial) = self.trial.take() else { return };
+        let sums = self.sums.entry(trial.key).or_default();
+        let before = sums.len();
+        let mut top: Option<(Place, f64)> = None;
+        for (place, (needle, total)) in trial.heads {
+            sums.entry(place).or_default().add(needle, total);
+            if top.is_none_or(|(_, mass)| needle > mass) {
+                top = Some((place, needle));
+            }
+        }
+        self.held += sums.len() - before;
+        if let Some(top) = top.and_then(|(place, _)| sums.get_mut(&place)) {
+            top.n_top += 1;
+        }
+    }
+
+    /// The sums of every key.
+    #[must_use]
+    pub fn sums(mut self) -> HeadSums<K> {
+        self.end_trial();
+        let heads: BTreeSet<Place> = self.sums.values().flat_map(|sums| sums.keys().copied()).collect();
+        let heads: Vec<Place> = heads.into_iter().collect();
+        let of_key = |sums: BTreeMap<Place, Sums>| {
+            heads.iter().map(|head| sums.get(head).copied().unwrap_or_default()).collect()
+        };
+        let (keys, sums) = self.sums.into_iter().map(|(key, sums)| (key, of_key(sums))).unzip();
+        HeadSums { heads, keys, sums }
+    }
+}
+
+/// One head over trials: the mean and the sum of squared distances to it by Welford's update, which keeps its
+/// digits.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Sums {
     n: usize,
     mean: f64,
     squares: f64,
@@ -51,65 +123,98 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, row: &AttentionRow) {
-        let mass = row.needle_mass;
+    fn add(&mut self, needle: f64, total: f64) {
         (self.min, self.max) = match self.n {
-            0 => (mass, mass),
-            _ => (self.min.min(mass), self.max.max(mass)),
+            0 => (needle, needle),
+            _ => (self.min.min(needle), self.max.max(needle)),
         };
         self.n += 1;
-        let off = mass - self.mean;
+        let off = needle - self.mean;
         self.mean += off / self.n as f64;
-        self.squares += off * (mass - self.mean);
-        self.total += row.total_mass;
+        self.squares += off * (needle - self.mean);
+        self.total += total;
+    }
+
+    /// Of the trials of both (Chan, Golub and LeVeque 1979).
+    fn with(self, other: Self) -> Self {
+        match (self.n, other.n) {
+            (0, _) => return other,
+            (_, 0) => return self,
+            _ => {}
+        }
+        let (n, off) = (self.n + other.n, other.mean - self.mean);
+        let share = other.n as f64 / n as f64;
+        Self {
+            n,
+            mean: self.mean + off * share,
+            squares: self.squares + other.squares + off * off * share * self.n as f64,
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+            total: self.total + other.total,
+            n_top: self.n_top + other.n_top,
+        }
+    }
+
+    /// Trials, the sum of their masses, and the sum of the squares of these: what adds up over keys.
+    #[must_use]
+    pub fn powers(&self) -> (usize, f64, f64) {
+        let n = self.n as f64;
+        (self.n, n * self.mean, self.squares + n * self.mean * self.mean)
+    }
+
+    fn ranked(self, (layer, head): Place) -> RankedHead {
+        RankedHead {
+            layer,
+            head,
+            n: self.n,
+            needle_mass: self.mean,
+            needle_mass_sd: (self.n > 1).then(|| (self.squares / (self.n - 1) as f64).sqrt()),
+            needle_mass_min: self.min,
+            needle_mass_max: self.max,
+            n_top: self.n_top,
+            total_mass: self.total / self.n as f64,
+        }
     }
 }
 
-impl HeadTally {
-    /// Adds a row; one without a finite mass is passed over.
-    pub fn add(&mut self, row: &AttentionRow) {
-        if !row.needle_mass.is_finite() || !row.total_mass.is_finite() {
-            return;
-        }
-        if self.trial != row.row_id {
-            self.end_trial();
-            self.trial.clone_from(&row.row_id);
-        }
-        let head = (row.layer, row.head);
-        self.heads.entry(head).or_default().add(row);
-        if self.top.is_none_or(|(_, mass)| row.needle_mass > mass) {
-            self.top = Some((head, row.needle_mass));
-        }
-    }
+/// What every head did under every key, such as in every cell: what any selection of them is summed up from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadSums<K> {
+    heads: Vec<Place>,
+    keys: Vec<K>,
+    /// By key and head.
+    sums: Vec<Vec<Sums>>,
+}
 
-    /// Heads so far.
+impl<K> HeadSums<K> {
+    /// Layers and heads, ascending.
     #[must_use]
-    pub fn heads(&self) -> usize {
-        self.heads.len()
+    pub fn heads(&self) -> &[(usize, usize)] {
+        &self.heads
     }
 
-    fn end_trial(&mut self) {
-        if let Some((head, _)) = self.top.take() {
-            self.heads.entry(head).or_default().n_top += 1;
-        }
-    }
-
-    /// The heads, that with the largest mean first; of equal ones by layer and head.
+    /// Keys with a trial, ascending.
     #[must_use]
-    pub fn ranked(mut self) -> Vec<RankedHead> {
-        self.end_trial();
-        let head = |((layer, head), sums): ((usize, usize), Sums)| RankedHead {
-            layer,
-            head,
-            n: sums.n,
-            needle_mass: sums.mean,
-            needle_mass_sd: (sums.n > 1).then(|| (sums.squares / (sums.n - 1) as f64).sqrt()),
-            needle_mass_min: sums.min,
-            needle_mass_max: sums.max,
-            n_top: sums.n_top,
-            total_mass: sums.total / sums.n as f64,
+    pub fn keys(&self) -> &[K] {
+        &self.keys
+    }
+
+    /// The sums of a key, by head.
+    #[must_use]
+    pub fn of_key(&self, index: usize) -> &[Sums] {
+        &self.sums[index]
+    }
+
+    /// The heads over the trials of the keys that are `chosen`, that with the largest mean first; of equal
+    /// ones by layer and head.
+    #[must_use]
+    pub fn ranked(&self, chosen: impl Fn(&K) -> bool) -> Vec<RankedHead> {
+        let keys: Vec<usize> = (0..self.keys.len()).filter(|&key| chosen(&self.keys[key])).collect();
+        let of_head = |(index, place): (usize, &Place)| {
+            let sums = keys.iter().map(|&key| self.sums[key][index]).fold(Sums::default(), Sums::with);
+            (sums.n > 0).then(|| sums.ranked(*place))
         };
-        let mut heads: Vec<RankedHead> = self.heads.into_iter().map(head).collect();
+        let mut heads: Vec<RankedHead> = self.heads.iter().enumerate().filter_map(of_head).collect();
         heads.sort_by(|a, b| b.needle_mass.total_cmp(&a.needle_mass));
         heads
     }
@@ -154,9 +259,9 @@ mod tests {
             row("1024:0:0", 1, 0.375),
             row("1024:0:0", 2, f64::NAN),
         ] {
-            tally.add(&row);
+            tally.add((), &row);
         }
-        let ranked = tally.ranked();
+        let ranked = tally.sums().ranked(|()| true);
         assert_eq!(ranked.len(), 2);
         let first = &ranked[0];
         assert_eq!((first.head, first.n, first.needle_mass, first.n_top), (0, 3, 0.5, 2));
@@ -168,7 +273,50 @@ mod tests {
     #[test]
     fn one_trial_has_no_spread() {
         let mut tally = HeadTally::default();
-        tally.add(&row("256:0:0", 0, 0.25));
-        assert_eq!(tally.ranked()[0].needle_mass_sd, None);
+        tally.add((), &row("256:0:0", 0, 0.25));
+        assert_eq!(tally.sums().ranked(|()| true)[0].needle_mass_sd, None);
+    }
+
+    #[test]
+    fn means_and_spreads_are_over_trials_and_a_trial_counts_once() {
+        let mut tally = HeadTally::default();
+        for (length, row) in [
+            (8, row("8:0:0", 0, 0.9)),
+            (8, row("8:0:0", 0, 0.25)),
+            (8, row("8:0:1", 0, 0.75)),
+            (8, row("8:0:0", 1, f64::NAN)),
+            (9, row("9:0:0", 1, 0.5)),
+        ] {
+            tally.add(length, &row);
+        }
+        assert_eq!(tally.held(), 2);
+        let sums = tally.sums();
+        assert_eq!((sums.heads(), sums.keys()), (&[(0, 0), (0, 1)][..], &[8, 9][..]));
+        let all = sums.ranked(|_| true);
+        assert_eq!((all[0].head, all[0].needle_mass, all[0].n), (0, 0.5, 2));
+        assert!((all[0].needle_mass_sd.unwrap() - 0.125f64.sqrt()).abs() < 1e-12);
+        assert_eq!((all[1].needle_mass, all[1].needle_mass_sd), (0.5, None));
+        assert_eq!(sums.of_key(0)[1], Sums::default());
+        assert_eq!(sums.of_key(0)[0].powers(), (2, 1.0, 0.625));
+    }
+
+    #[test]
+    fn sums_of_several_cells_are_those_of_all_their_trials() {
+        let masses = [0.125, 0.5, 0.75, 0.25, 0.0625];
+        let rows = masses.iter().enumerate();
+        let of = |key: fn(usize) -> usize| {
+            let mut tally = HeadTally::default();
+            for (trial, mass) in rows.clone() {
+                tally.add(key(trial), &row(&format!("8:0:{trial}"), 0, *mass));
+            }
+            tally.sums()
+        };
+        let (apart, together) = (of(|trial| trial % 2).ranked(|_| true), of(|_| 0).ranked(|_| true));
+        let (apart, together) = (&apart[0], &together[0]);
+        assert_eq!((apart.n, apart.n_top, apart.needle_mass_max), (5, 5, 0.75));
+        assert!((apart.needle_mass - together.needle_mass).abs() < 1e-15);
+        assert!((apart.needle_mass_sd.unwrap() - together.needle_mass_sd.unwrap()).abs() < 1e-15);
+        assert_eq!(of(|trial| trial).ranked(|trial| *trial == 1)[0].needle_mass, 0.5);
+        assert!(of(|_| 0).ranked(|_| false).is_empty());
     }
 }

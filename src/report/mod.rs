@@ -13,7 +13,6 @@ pub mod data;
 pub mod document;
 pub mod gate;
 mod gated;
-pub mod head_sums;
 pub mod heads;
 pub mod heatmap;
 pub mod inspection;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::document::{Block, Document, Figure, PromptToken, Table, TrialShown, Trials};
-use super::head_sums::HeadSums;
+use super::heads::{HeadSums, RankedHead, means};
 use super::heatmap::Heatmap;
 use super::run::RunReport;
-use super::{HeadSummary, Report};
+use super::{Report, or_missing};
 use crate::grid::Cell;
 use crate::trial::{Finding, Outcome};
 
@@ -21,7 +21,7 @@ pub struct RunPage {
     /// The last row of every trial.
     pub outcomes: Vec<Outcome>,
     /// What the heads did in every cell; `None` where that was not kept.
-    pub heads: Option<HeadSums>,
+    pub heads: Option<HeadSums<Cell>>,
     /// Attention by kind of span and cell, where there are several kinds: the mean over trials of the largest
     /// mass that a head has on a span of the kind.
     pub kinds: BTreeMap<String, BTreeMap<Cell, f64>>,
@@ -82,29 +82,23 @@ impl From<RunPage> for Report {
 }
 
 /// The map of all heads, those with the largest mass, and what any selection of cells is made of.
-fn of_heads(sums: HeadSums) -> Vec<Block> {
-    let all = sums.over_all();
-    let largest = all.iter().filter_map(|head| head.summary.needle_mass).fold(0.0, f64::max);
-    let summaries: Vec<HeadSummary> = all.iter().map(|head| head.summary.clone()).collect();
-    if sums.cells().is_empty() {
-        return Vec::new();
-    }
+fn of_heads(sums: HeadSums<Cell>) -> Vec<Block> {
+    let ranked = sums.ranked(|_| true);
+    let Some(largest) = ranked.first().map(|head| head.needle_mass) else { return Vec::new() };
     let title =
         format!("Needle mass by layer and head: mean over trials of all cells, colours up to {largest:.3}");
-    let map = Heatmap::by_layer(title, &summaries);
-    let mut sorted = all;
-    sorted.sort_by(|a, b| b.mass().total_cmp(&a.mass()));
-    let number = |value: Option<f64>| value.map_or("-".to_string(), |value| format!("{value:.3}"));
-    let row = |(place, head): (usize, &super::head_sums::HeadSpread)| {
+    let map = Heatmap::by_layer(title, &means(&ranked));
+    let number = |value: f64| format!("{value:.3}");
+    let row = |(place, head): (usize, &RankedHead)| {
         vec![
             (place + 1).to_string(),
-            format!("{}.{}", head.summary.layer, head.summary.head),
-            number(head.summary.needle_mass),
-            number(head.sd),
-            head.summary.n.to_string(),
+            format!("{}.{}", head.layer, head.head),
+            number(head.needle_mass),
+            or_missing(head.needle_mass_sd.map(number)),
+            head.n.to_string(),
         ]
     };
-    let rows = sorted.iter().take(LISTED_HEADS).enumerate().map(row).collect();
+    let rows = ranked.iter().take(LISTED_HEADS).enumerate().map(row).collect();
     let table =
         Table::new(&["rank", "head (layer.head)", "needle mass, mean", "SD over trials", "trials"], rows);
     vec![

@@ -85,6 +85,7 @@ impl Totals {
 }
 
 /// What there is to say of a run.
+#[derive(Clone)]
 pub struct RunReport {
     /// What ran.
     pub ran: Ran,

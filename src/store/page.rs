@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::grid::Cell;
 use crate::printable;
 use crate::report::document::PromptToken;
-use crate::report::head_sums::{HeadMasses, HeadSums};
+use crate::report::heads::{HeadSums, HeadTally};
 use crate::report::page::RunPage;
 use crate::report::run::RunReport;
 use crate::report::{Report, latest};
@@ -29,7 +29,7 @@ pub fn page(directory: &Path, record: &RunRecord, outcomes: &[Outcome], report: 
     let outcomes: Vec<Outcome> = latest(outcomes).into_iter().cloned().collect();
     let mut left_out = Vec::new();
     let heads = heads(&directory.join(ATTENTION_CSV), &outcomes, &mut left_out)?;
-    let kinds = kinds(&directory.join(SPANS_CSV), &outcomes)?;
+    let kinds = kinds(&directory.join(SPANS_CSV), &outcomes, &mut left_out)?;
     let prompts = prompts(&directory.join(TOKENS_CSV), &outcomes, &mut left_out)?;
     let model = printable::shortened(&record.settings.model.name).into_owned();
     let title = format!("{model}, {}, task {}", record.variant, record.settings.task_name());
@@ -85,11 +85,15 @@ fn command_line(words: &[String]) -> String {
     program.map(|name| quoted(&name)).into_iter().chain(rest).collect::<Vec<_>>().join(" ")
 }
 
-/// Kinds of spans, at most: what no task has is no kind.
+/// Kinds of spans that are drawn, at most.
 const MOST_KINDS: usize = 16;
 
 /// By kind and cell, the mean over trials of the largest mass that a head has on a span of the kind.
-fn kinds(path: &Path, outcomes: &[Outcome]) -> Result<BTreeMap<String, BTreeMap<Cell, f64>>> {
+fn kinds(
+    path: &Path,
+    outcomes: &[Outcome],
+    left_out: &mut Vec<String>,
+) -> Result<BTreeMap<String, BTreeMap<Cell, f64>>> {
     if !path.exists() {
         return Ok(BTreeMap::new());
     }
@@ -114,6 +118,13 @@ fn kinds(path: &Path, outcomes: &[Outcome]) -> Result<BTreeMap<String, BTreeMap<
     let mean = |of: BTreeMap<Cell, (f64, usize)>| -> BTreeMap<Cell, f64> {
         of.into_iter().map(|(cell, (sum, n))| (cell, sum / n as f64)).collect()
     };
+    if sums.len() > MOST_KINDS {
+        left_out.push(format!(
+            "{} of {} kinds of span; {SPANS_CSV} has them all",
+            sums.len() - MOST_KINDS,
+            sums.len()
+        ));
+    }
     Ok(sums.into_iter().take(MOST_KINDS).map(|(kind, of)| (kind, mean(of))).collect())
 }
 
@@ -123,21 +134,30 @@ fn cells_that_ran(outcomes: &[Outcome]) -> HashMap<&str, Cell> {
     ran.map(|outcome| (outcome.row_id.as_str(), outcome.cell())).collect()
 }
 
-fn heads(path: &Path, outcomes: &[Outcome], left_out: &mut Vec<String>) -> Result<Option<HeadSums>> {
+/// Heads times cells that are summed up, at most: a quarter of a gigabyte.
+const MOST_SUMS: usize = 1 << 21;
+/// Layers, and heads of one, at most: what no model has is no head.
+const MOST_OF_EITHER: usize = 4096;
+
+fn heads(path: &Path, outcomes: &[Outcome], left_out: &mut Vec<String>) -> Result<Option<HeadSums<Cell>>> {
     if !path.exists() {
         return Ok(None);
     }
     let cells = cells_that_ran(outcomes);
-    let mut masses = HeadMasses::default();
+    let mut tally = HeadTally::default();
     for row in csv::rows::<AttentionRow>(path)? {
         let row = row?;
-        if cells.contains_key(row.row_id.as_str()) && !masses.add(&row) {
-            left_out.push(format!("heads: {ATTENTION_CSV} has more rows than a page is made of"));
+        let is_head = row.layer < MOST_OF_EITHER && row.head < MOST_OF_EITHER;
+        if let Some(cell) = cells.get(row.row_id.as_str()).filter(|_| is_head) {
+            tally.add(*cell, &row);
+        }
+        if tally.held() > MOST_SUMS {
+            left_out.push(format!("heads: {ATTENTION_CSV} has more of them than a page is made of"));
             return Ok(None);
         }
     }
-    let sums = masses.sums(|row_id| cells.get(row_id).copied());
-    Ok((!sums.cells().is_empty()).then_some(sums))
+    let sums = tally.sums();
+    Ok((!sums.keys().is_empty()).then_some(sums))
 }
 
 /// The prompts of the first trials of every cell that there is room for.
@@ -225,9 +245,34 @@ mod tests {
         ];
         csv::Appender::open(&path).unwrap().append(&rows).unwrap();
         let outcomes = [0, 1].map(|trial| crate::report::tests::outcome(1024, 0.0, trial, true, None));
-        let found = kinds(&path, &outcomes).unwrap();
+        let found = kinds(&path, &outcomes, &mut Vec::new()).unwrap();
         let only = |kind: &str| found[kind].values().copied().collect::<Vec<_>>();
         assert_eq!((found.len(), only("target"), only("other")), (2, vec![0.5], vec![0.5]));
+    }
+
+    #[test]
+    fn of_more_kinds_than_are_drawn_the_page_says_how_many_are_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(SPANS_CSV);
+        let hop = |hop: usize| SpanRow {
+            row_id: "1024:0:0".into(),
+            kind: format!("hop-{hop}"),
+            mass_top: Some(0.5),
+            ..SpanRow::default()
+        };
+        let rows: Vec<SpanRow> = (0..MOST_KINDS + 3).map(hop).collect();
+        let outcomes = [crate::report::tests::outcome(1024, 0.0, 0, true, None)];
+        let of = |rows: &[SpanRow]| {
+            let _ = std::fs::remove_file(&path);
+            csv::Appender::open(&path).unwrap().append(rows).unwrap();
+            let mut left_out = Vec::new();
+            (kinds(&path, &outcomes, &mut left_out).unwrap().len(), left_out)
+        };
+        assert_eq!(
+            of(&rows),
+            (MOST_KINDS, vec!["3 of 19 kinds of span; spans.csv has them all".to_string()])
+        );
+        assert_eq!(of(&rows[..MOST_KINDS]), (MOST_KINDS, vec![]));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::export::palette::Palette;
 use crate::export::svg::escaped;
-use crate::grid::{ContextLength, Depth};
-use crate::report::head_sums::{HeadSums, Sums};
+use crate::grid::{Cell, ContextLength, Depth};
+use crate::report::heads::{HeadSums, Sums};
 
 /// Sums of heads by cell on a page, at most: some 20 bytes each.
 const MOST_SUMS: usize = 120_000;
@@ -15,8 +15,8 @@ const MOST_SUMS: usize = 120_000;
 const COLORS: usize = 16;
 
 /// Boxes to choose cells with, hidden until a script can answer them, and the sums.
-pub(super) fn picker(sums: &HeadSums, palette: Palette) -> String {
-    let (cells, heads) = (sums.cells(), sums.heads());
+pub(super) fn picker(sums: &HeadSums<Cell>, palette: Palette) -> String {
+    let (cells, heads) = (sums.keys(), sums.heads());
     if cells.len() < 2 {
         return String::new();
     }
@@ -68,12 +68,15 @@ pub(super) fn picker(sums: &HeadSums, palette: Palette) -> String {
 }
 
 /// The sums as JSON in which nothing ends the element that it stands in.
-fn data(sums: &HeadSums, palette: Palette) -> String {
+fn data(sums: &HeadSums<Cell>, palette: Palette) -> String {
     let rounded = |value: f64| (value * 1e6).round() / 1e6;
-    let flat = |of: &Sums| [json!(of.n), json!(rounded(of.sum)), json!(rounded(of.squares))];
+    let flat = |of: &Sums| {
+        let (n, sum, squares) = of.powers();
+        [json!(n), json!(rounded(sum)), json!(rounded(squares))]
+    };
     let cells: Vec<Vec<Value>> =
-        (0..sums.cells().len()).map(|cell| sums.of_cell(cell).iter().flat_map(flat).collect()).collect();
-    let largest = sums.over_all().iter().map(|head| head.mass()).fold(0.0, f64::max);
+        (0..sums.keys().len()).map(|cell| sums.of_key(cell).iter().flat_map(flat).collect()).collect();
+    let largest = sums.ranked(|_| true).first().map_or(0.0, |head| head.needle_mass);
     let colors: Vec<String> =
         (0..COLORS).map(|i| palette.color(i as f64 / (COLORS - 1) as f64).hex()).collect();
     let data = json!({ "heads": sums.heads(), "sums": cells, "largest": largest, "colors": colors });

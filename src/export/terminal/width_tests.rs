@@ -95,7 +95,7 @@ fn comparison() -> ComparisonReport {
 fn documents() -> Vec<Document> {
     let place = Cell { context_length: ContextLength(512), depth: Depth::from_percent(50.0).unwrap() };
     let mut tally = HeadTally::default();
-    attention().iter().for_each(|row| tally.add(row));
+    attention().iter().for_each(|row| tally.add((), row));
     let bucket = |power: usize| BucketLoss {
         position_start: (1 << power) + 1,
         position_end: 2 << power,
@@ -135,7 +135,7 @@ fn documents() -> Vec<Document> {
     let reports = [
         Report::from(run()),
         cell(ran(), place, heads(place, &attention())),
-        ranking(ran(), "the whole grid", tally.ranked()),
+        ranking(ran(), "the whole grid", tally.sums().ranked(|()| true)),
         trials(ran(), outcomes(), Totals::of(&Summary::of(&outcomes()), None)),
         Report::from(comparison()),
         side_by_side(vec![SideBySide {
