@@ -55,7 +55,7 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// Checks memory and builds the first prompt of every cell; adds to the plan's warnings how often a
-    /// haystack that is too short begins again. `sharing`: prompts keep what they share with the one before.
+    /// haystack that is too short begins again, and what else there is to know of the prompts. `sharing`: prompts keep what they share with the one before.
     ///
     /// # Errors
     /// When memory is too small, or a prompt cannot be built.
@@ -63,6 +63,7 @@ impl Evaluation {
         plan.check_memory()?;
         let estimate = Estimate::new(&plan)?;
         plan.prompt_warnings.extend(estimate.repetition(&plan));
+        plan.prompt_warnings.extend_from_slice(&estimate.notes);
         Ok(Self { estimate, plan, sharing })
     }
 

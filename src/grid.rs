@@ -119,7 +119,7 @@ impl fmt::Display for ContextLength {
 }
 
 /// No context is longer, so that sizes computed from lengths stay in range.
-const LONGEST: usize = 1 << 40;
+pub const LONGEST: usize = 1 << 40;
 
 impl FromStr for ContextLength {
     type Err = Error;

@@ -50,7 +50,7 @@
 //! - What is chosen about a model's attention and precision is told of in `cli` and in [`plan::ModelChoice`]
 //!   alone.
 //! - clap stands only in `main`, `cli` and `commands`, comfy-table only in `export/terminal/table.rs`, the
-//!   csv crate only in the two `csv.rs`, ureq only in `checkpoint/hub/`.
+//!   csv crate only in the three `csv.rs`, ureq only in `checkpoint/hub/`.
 //! - One function, [`attention::attend`], turns scores into mixed values: masking, chunks, grouped heads and
 //!   probing happen there once, for the reference and for the fused kernel. What screens instead of
 //!   normalising has one such function as well, [`attention::screening::screen`].

@@ -34,6 +34,19 @@ impl Needle {
         Err(Error::invalid("answer", format!("{value:?}"), expected))
     }
 
+    /// A needle all of which is its value, outer white space apart.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when it is blank.
+    pub fn whole(text: impl Into<String>) -> Result<Self, Error> {
+        let text = text.into();
+        let start = text.len() - text.trim_start().len();
+        match text.trim().len() {
+            0 => Err(Error::invalid("needle", "nothing", "a text to hide")),
+            length => Ok(Self { value: start..start + length, text }),
+        }
+    }
+
     /// The whole sentence as it is inserted, white space of its own included.
     #[must_use]
     pub fn text(&self) -> &str {

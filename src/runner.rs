@@ -177,8 +177,9 @@ fn outcome(
     // The first of equals, as in the probe.
     let top_head =
         heads.iter().reduce(|top, head| if needle_mass(head) > needle_mass(top) { head } else { top });
-    let top = top_head.map(needle_mass);
-    let mean = (!heads.is_empty()).then(|| heads.iter().map(needle_mass).sum::<f64>() / heads.len() as f64);
+    let measured = !heads.is_empty() && !prompt.needles.is_empty();
+    let top = top_head.map(needle_mass).filter(|_| measured);
+    let mean = measured.then(|| heads.iter().map(needle_mass).sum::<f64>() / heads.len() as f64);
     let first_control = spans::first_control(prompt);
     let controls = heads.first().map_or(0, |head| head.first.span_mass.len().saturating_sub(first_control));
     let control_masses =
@@ -214,6 +215,7 @@ fn outcome(
         needle_mass_top: top,
         needle_mass_mean: mean,
         total_mass_top: top_head
+            .filter(|_| measured)
             .map(|head| &head.first)
             .filter(|row| row.screened.is_some())
             .map(|row| row.total_mass),
@@ -265,21 +267,22 @@ pub fn attention_rows(
     capture: &AttentionCapture,
 ) -> Vec<AttentionRow> {
     let expected_share = needle_tokens as f64 / prompt_tokens as f64;
+    let of_needle = |mass: f64| if needle_tokens == 0 { f64::NAN } else { mass };
     let row = |head: &HeadMeasures| AttentionRow {
         run_id: run_id.to_string(),
         row_id: row_id.to_string(),
         layer: head.layer,
         head: head.head,
-        needle_mass: needle_mass(head),
-        value_mass: head.first.span_mass[1],
+        needle_mass: of_needle(needle_mass(head)),
+        value_mass: of_needle(head.first.span_mass[1]),
         total_mass: head.first.total_mass,
         sink_mass: head.first.sink_mass,
         lift: (head.first.total_mass > 0.0 && expected_share > 0.0)
             .then(|| needle_mass(head) / head.first.total_mass / expected_share),
         entropy: head.first.entropy,
         argmax_position: head.first.argmax_position,
-        answer_needle_mass: head.mean_span_mass[0],
-        answer_value_mass: head.mean_span_mass[1],
+        answer_needle_mass: of_needle(head.mean_span_mass[0]),
+        answer_value_mass: of_needle(head.mean_span_mass[1]),
         answer_total_mass: head.mean_total_mass,
         answer_sink_mass: head.mean_sink_mass,
         passed_keys: head.first.screened.map(|screened| screened.passed),

@@ -183,9 +183,12 @@ pub struct AttentionRow {
     pub layer: usize,
     /// Query head, from 0.
     pub head: usize,
-    /// Sum of the row's weights over the tokens of the needles.
+    /// Sum of the row's weights over the tokens of the needles. This and the other masses of needles and
+    /// values are missing, here no number, of a prompt without needles.
+    #[serde(with = "missing")]
     pub needle_mass: f64,
     /// Sum over the tokens of the values.
+    #[serde(with = "missing")]
     pub value_mass: f64,
     /// Sum of the whole row: 1 for normalised rules.
     pub total_mass: f64,
@@ -200,8 +203,10 @@ pub struct AttentionRow {
     /// Position of the largest weight.
     pub argmax_position: usize,
     /// `needle_mass`, mean over the answer's queries.
+    #[serde(with = "missing")]
     pub answer_needle_mass: f64,
     /// `value_mass`, mean over the answer's queries.
+    #[serde(with = "missing")]
     pub answer_value_mass: f64,
     /// `total_mass`, mean over the answer's queries.
     pub answer_total_mass: f64,
@@ -216,6 +221,24 @@ pub struct AttentionRow {
     pub zero_share: Option<f64>,
     /// The number of keys inside the tile's window at the query.
     pub effective_window: Option<usize>,
+}
+
+/// A number that may be missing: no number in memory, nothing in a file.
+mod missing {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+    pub(super) fn serialize<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        match number.is_nan() {
+            true => None::<f64>.serialize(serializer),
+            // As any other number, not as one that may be missing.
+            false => number.serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+    }
 }
 
 /// One row of `spans.csv`: a part of a prompt that matters, and the attention that it received.

@@ -116,7 +116,9 @@ pub struct GridArgs {
     /// A TEXT that is also the name of a flag goes behind an equals sign.
     #[arg(long, value_name = "TEXT", conflicts_with = "task", help_heading = "Task")]
     pub needle: Option<String>,
-    /// The question for --needle
+    /// The question for --needle; without it, about what stands in a --haystack of your own
+    ///
+    /// The text is then read once, from its beginning, and whole where no --context-lengths cut it.
     #[arg(
         long,
         value_name = "TEXT",
@@ -125,9 +127,21 @@ pub struct GridArgs {
         help_heading = "Task"
     )]
     pub question: Option<String>,
-    /// The part of --needle that answers --question: a word or number of its own there
+    /// The part of --needle, or of the text, that answers --question: a word or number of its own there
     #[arg(long, value_name = "TEXT", conflicts_with = "task", help_heading = "Task")]
     pub answer: Option<String>,
+    /// Needles of your own out of a file, in place of a task
+    ///
+    /// A table with commas or a JSON object a line, with the columns needle, question and answer, and where
+    /// wanted kind (target, other, distractor, stale, hop-1, ..., answer-source), depth, and prompt, by which
+    /// rows belong together. Trial i asks prompt i.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["task", "needle", "question", "answer"],
+        help_heading = "Task"
+    )]
+    pub needles: Option<String>,
     /// Haystack: a name below, or a file or directory of text
     ///
     /// [default: the task's own]
@@ -187,6 +201,15 @@ const SEVERAL_TASKS: &str = "\
 Task preset, a group of them, or several with commas between them
 
 Each of several runs in a directory of its own below that of the results, and one table shows all.";
+
+impl GridArgs {
+    /// Whether the question is about what stands in the haystack already.
+    #[must_use]
+    pub fn asks_about_haystack(&self) -> bool {
+        let hides = self.needle.is_some() || self.needles.is_some();
+        !hides && (self.question.is_some() || self.answer.is_some())
+    }
+}
 
 /// Flags of `niah run`.
 #[derive(Debug, Clone, Args)]

@@ -191,7 +191,7 @@ fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
         }),
         tokens,
         heads: of_trial(&directory.join(ATTENTION_CSV), MOST_HEADS, |row: &AttentionRow| {
-            row.row_id == outcome.row_id
+            row.row_id == outcome.row_id && !row.needle_mass.is_nan()
         })?,
     })
 }

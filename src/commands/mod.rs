@@ -42,7 +42,7 @@ use crate::cli::{Command, Drawing, GridArgs, MachineArgs, ModelArgs};
 use crate::error::{self, Error, Result};
 use crate::export::palette::PALETTES;
 use crate::export::style::{Style, detect};
-use crate::grid::{ContextLength, Depth, Grid, spaced_depths, spaced_lengths};
+use crate::grid::{ContextLength, Depth, Grid, LONGEST, spaced_depths, spaced_lengths};
 use crate::laboratory;
 use crate::plan::Settings;
 use crate::registry;
@@ -160,6 +160,7 @@ fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
         needle: grid.needle.clone(),
         question: grid.question.clone(),
         answer: grid.answer.clone(),
+        needles: grid.needles.clone(),
         haystack: grid.haystack.clone(),
         split: grid.split,
         haystack_order: grid.haystack_order,
@@ -183,6 +184,10 @@ fn context_lengths(args: &GridArgs) -> Result<Vec<ContextLength>> {
             Err(Error::invalid("--context-lengths-min", min, format!("at most --context-lengths-max {max}")))
         }
         (Some(min), Some(max)) => Ok(spaced_lengths(min, max, args.context_lengths_num)),
+        // A question about the user's own text is about all of it.
+        _ if args.context_lengths.is_empty() && args.asks_about_haystack() => {
+            Ok(vec![ContextLength(LONGEST)])
+        }
         _ if args.context_lengths.is_empty() => Ok([1024, 2048, 4096].map(ContextLength).to_vec()),
         _ => Ok(args.context_lengths.clone()),
     }

@@ -1,5 +1,6 @@
 //! `niah prompts`: the prompts of a plan as JSONL, without running a model.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 
 use candle_core::Device;
@@ -56,13 +57,15 @@ impl From<io::Error> for Failure {
 fn write(plan: &RunPlan, limit: Option<usize>, output: impl Write) -> Result<(), Failure> {
     let mut output = BufWriter::new(output);
     let mut prompts = PromptSequence::new(&plan.prompts, &plan.tokenizer);
-    let mut loops = 0;
+    let (mut loops, mut notes) = (0, BTreeSet::new());
     for trial in plan.trials().into_iter().take(limit.unwrap_or(usize::MAX)) {
         let prompt = prompts.build(&trial)?;
         loops = prompt.haystack_loops.max(loops);
+        notes.extend(prompt.note.clone());
         writeln!(output, "{}", line(&trial, &prompt))?;
     }
     output.flush()?;
+    warn(&notes.into_iter().collect::<Vec<_>>());
     if loops > 0 {
         let name = plan.prompts.haystack.name();
         warn(&[format!(

@@ -144,6 +144,12 @@ impl Haystack {
         &self.name
     }
 
+    /// Whether it is a text of the user's own, and none of those that have a name.
+    #[must_use]
+    pub fn is_own_text(&self) -> bool {
+        matches!(self.kind, Kind::Text(_))
+    }
+
     /// What the user should know about how it was read.
     #[must_use]
     pub fn notes(&self) -> &[String] {

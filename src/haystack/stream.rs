@@ -12,6 +12,11 @@ pub trait Source: Send + Sync {
         ends.extend(sentence_ends(&text[from..]).into_iter().map(|end| from + end));
     }
 
+    /// Bytes of the text when it is read once; `None` when it has no end, or is not read in its order.
+    fn once(&self) -> Option<usize> {
+        None
+    }
+
     /// Bytes after which the text begins again; `None` when it never does, or when repetition is its nature.
     fn period(&self) -> Option<usize> {
         None
@@ -57,6 +62,11 @@ impl HaystackStream {
     /// Bytes after which the text begins again.
     pub(super) fn period(&self) -> Option<usize> {
         self.source.period()
+    }
+
+    /// Bytes of the text when it is read once.
+    pub(super) fn once(&self) -> Option<usize> {
+        self.source.once()
     }
 
     /// How often the text begins again within its first `bytes`.

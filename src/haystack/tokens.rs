@@ -60,6 +60,19 @@ impl HaystackTokens {
         Ok(())
     }
 
+    /// Counts all tokens of a text that is read once; the byte at which it ends, `None` for a text that never
+    /// does.
+    ///
+    /// # Errors
+    /// As of [`Self::grow_to`].
+    pub fn read_once(&mut self, tokenizer: &dyn Tokenize) -> Result<Option<usize>> {
+        let Some(end) = self.stream.once() else { return Ok(None) };
+        while self.tokenised < end {
+            self.grow_to(tokenizer, self.ends.len() + 1)?;
+        }
+        Ok(Some(end))
+    }
+
     /// Pieces end with a sentence, so that hardly any token would cross their border.
     fn end_of_piece(&self, from: usize) -> usize {
         let ends = self.stream.sentence_ends();

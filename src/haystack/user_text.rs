@@ -65,6 +65,10 @@ impl Source for UserText {
         ends.extend(all[inside].iter().map(|at| from + at - start));
     }
 
+    fn once(&self) -> Option<usize> {
+        Some(self.text.as_str().len())
+    }
+
     fn period(&self) -> Option<usize> {
         Some(self.text.as_str().len() + BREAK.len())
     }

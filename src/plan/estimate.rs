@@ -26,6 +26,8 @@ pub struct Estimate {
     /// How often the haystack begins again within a prompt, at most, by context length; none where it does
     /// not.
     pub haystack_loops: BTreeMap<usize, usize>,
+    /// What the user should know of these prompts.
+    pub notes: Vec<String>,
 }
 
 impl Estimate {
@@ -52,6 +54,7 @@ impl Estimate {
                 .collect(),
             answer_tokens: prompts.first().map_or(0, |(_, prompt)| prompt.answer_budget),
             haystack_loops: haystack_loops(&prompts),
+            notes: notes(&prompts),
             prompt_tokens: prompts.iter().map(|(trial, prompt)| (trial.cell, prompt.tokens.len())).collect(),
         })
     }
@@ -139,6 +142,24 @@ impl Estimate {
         });
         Ok(operations.sum::<f64>() / rate)
     }
+}
+
+/// What is said of prompts, each with the lengths of which it is not said of all.
+fn notes(prompts: &[(Trial, Prompt)]) -> Vec<String> {
+    let mut said: BTreeMap<&str, Vec<ContextLength>> = BTreeMap::new();
+    for (trial, prompt) in prompts {
+        if let Some(note) = &prompt.note {
+            said.entry(note).or_default().push(trial.cell.context_length);
+        }
+    }
+    let note = |(note, mut lengths): (&str, Vec<ContextLength>)| {
+        lengths.sort_unstable();
+        lengths.dedup();
+        let of_all = prompts.iter().all(|(trial, _)| lengths.contains(&trial.cell.context_length));
+        let lengths = lengths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        if of_all { note.to_string() } else { format!("length {lengths}: {note}") }
+    };
+    said.into_iter().map(note).collect()
 }
 
 /// The largest number of loops of each length that has any.

@@ -1,5 +1,6 @@
 //! The plan of a run: settings resolved and checked against the checkpoint, before any weight is loaded.
 
+mod about;
 mod bench;
 mod dry_run;
 mod estimate;
@@ -83,6 +84,7 @@ const PROMPT_KEYS: &[&str] = &[
     "needle",
     "question",
     "answer",
+    "needles_sha256",
     "haystack",
     "haystack_sha256",
     "haystack_order",
@@ -240,7 +242,11 @@ impl RunPlan {
         let haystack = match (task.listing(), settings.haystack.as_deref()) {
             (None, name) => {
                 let name = name.unwrap_or(task.default_haystack());
-                let haystack = Haystack::resolve(name)?.part(settings.split)?;
+                let haystack = Haystack::resolve(name)?;
+                if settings.is_about_haystack() {
+                    about::check(&settings, &haystack)?;
+                }
+                let haystack = haystack.part(settings.split)?;
                 match settings.haystack_order {
                     Order::Text => haystack,
                     Order::Shuffled => haystack.shuffled(),
@@ -265,11 +271,11 @@ impl RunPlan {
             identity.check_weights(&checkpoint)?;
         }
         let model = OpenModel::new(&settings.model, checkpoint, device)?;
-        model.check_length("context length", longest(&settings))?;
         let tokenizer = load_tokenizer(&model.checkpoint)?;
         let (form, chat_template_hash) = form(&settings, &tokenizer)?;
         let mut prompt_warnings = haystack.notes().to_vec();
         prompt_warnings.extend(one_row);
+        prompt_warnings.extend(task.notes(settings.trials));
         if let Some(name) = &settings.control {
             let control = registry::find("control", CONTROLS, name)?.value;
             prompt_warnings.extend(control.meaning().map(|meaning| format!("control {name}: {meaning}")));
@@ -278,6 +284,12 @@ impl RunPlan {
         prompt_warnings.extend_from_slice(tokenizer.notes());
         let prompts =
             PromptPlan { task, haystack, form, snap: settings.snap, answer_budget: settings.max_new_tokens };
+        let (settings, lengths) = match settings.is_about_haystack() {
+            true => about::with_the_lengths_of(settings, &prompts, &tokenizer)?,
+            false => (settings, None),
+        };
+        prompt_warnings.extend(lengths);
+        model.check_length("context length", longest(&settings))?;
         Ok(Self {
             warnings: model.warnings(longest(&settings)),
             prompt_warnings,
@@ -324,6 +336,9 @@ impl RunPlan {
         // The hash of a haystack tells its parts apart; a text without one has values alone.
         if !settings.split.is_all() {
             pairs.insert("split".to_string(), json!(settings.split));
+        }
+        if settings.needles.is_some() {
+            pairs.insert("needles_sha256".to_string(), json!(self.prompts.task.file_hash()));
         }
         if !settings.haystack_order.is_text() {
             pairs.insert("haystack_order".to_string(), json!(settings.haystack_order));

@@ -1,6 +1,8 @@
 //! What a run is asked to do, in plain values: resolved from flags, stored in `run.json`, read back by `view`
 //! and `attend`.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::ModelChoice;
@@ -11,7 +13,7 @@ use crate::prompt::Snap;
 use crate::registry::{self, Entry};
 use crate::score::{self, Normalise, Scorer};
 use crate::split::Split;
-use crate::task::{Controlled, Custom, Distracted, OfSplit, TASKS, Task, groups};
+use crate::task::{About, Controlled, Custom, Distracted, Needles, OfSplit, TASKS, Task, groups};
 
 /// Everything a user decides about a run that its results depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +35,9 @@ pub struct Settings {
     pub question: Option<String>,
     /// The expected answer to a custom question.
     pub answer: Option<String>,
+    /// A file with needles, questions and answers, in place of these three.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needles: Option<String>,
     /// Name or path of the haystack; the task's own when absent.
     pub haystack: Option<String>,
     /// Which part of the haystack's text and of the needles' values is drawn from.
@@ -77,6 +82,7 @@ impl Default for Settings {
             needle: None,
             question: None,
             answer: None,
+            needles: None,
             haystack: None,
             split: Split::All,
             haystack_order: Order::Text,
@@ -124,10 +130,23 @@ fn is_none_of_them(count: &usize) -> bool {
 const MOST_PROMPTS: usize = 10_000_000;
 
 impl Settings {
-    /// Name of the task: the preset, or `custom` for the user's own needle.
+    /// Name of the task: the preset, `custom` for the user's own needle, `needles` for a file of them, or
+    /// `question` for one about the user's own text.
     #[must_use]
     pub fn task_name(&self) -> &str {
-        if self.needle.is_some() { "custom" } else { &self.task }
+        match self.is_about_haystack() {
+            true => "question",
+            false if self.needles.is_some() => "needles",
+            false if self.needle.is_some() => "custom",
+            false => &self.task,
+        }
+    }
+
+    /// Whether it is asked about what stands in the user's own text: a question, and nothing to hide.
+    #[must_use]
+    pub fn is_about_haystack(&self) -> bool {
+        let hides = self.needle.is_some() || self.needles.is_some();
+        !hides && (self.question.is_some() || self.answer.is_some())
     }
 
     /// What the task is changed by, for titles: its distractors, a shuffled haystack, its control, and how
@@ -165,8 +184,8 @@ impl Settings {
     /// The task: a preset, or the user's own needle; with its distractors and under its control.
     ///
     /// # Errors
-    /// When the preset or the control is unknown, a needle comes without question and answer, or the task can
-    /// have no distractors or not be under the control.
+    /// When the preset or the control is unknown, a needle comes without question and answer, a file of
+    /// needles cannot be read or has a wrong row, or the task can have no distractors or not be under the control.
     pub fn make_task(&self) -> Result<Box<dyn Task>> {
         let distracted = |task: Box<dyn Task>| -> Result<Box<dyn Task>> {
             match self.distractors {
@@ -175,6 +194,10 @@ impl Settings {
             }
         };
         let task: Box<dyn Task> = match (&self.needle, &self.question, &self.answer) {
+            _ if self.needles.is_some() => {
+                let path = self.needles.as_deref().unwrap_or_default();
+                distracted(Box::new(Needles::read(Path::new(path))?))?
+            }
             (None, None, None) => {
                 if groups::is_several(&self.task) {
                     let expected = "one task here: several run in one command with niah run alone";
@@ -183,9 +206,11 @@ impl Settings {
                 let task = distracted((registry::find("task", TASKS, &self.task)?.value)())?;
                 if self.split.is_all() { task } else { Box::new(OfSplit::new(task, self.split)) }
             }
-            (needle, question, answer) => {
-                let needle = needle.as_deref().unwrap_or_default();
+            (Some(needle), question, answer) => {
                 distracted(Box::new(Custom::new(needle, question.as_deref(), answer.as_deref())?))?
+            }
+            (None, question, answer) => {
+                distracted(Box::new(About::new(question.as_deref(), answer.as_deref())?))?
             }
         };
         match &self.control {

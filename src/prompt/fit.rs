@@ -61,6 +61,9 @@ fn flatten(text: &str) -> String {
 impl Builder<'_> {
     /// The longest prompt that fits.
     pub(super) fn fit(&mut self) -> Result<(Cut, Draft)> {
+        if self.question.about_haystack {
+            self.end = self.haystack.read_once(self.tokenizer)?;
+        }
         let target = self.trial.cell.context_length.0;
         let mut best = (Cut::at(0), self.draft(Cut::at(0))?);
         let minimum = self.length(&best.1);
@@ -96,7 +99,8 @@ impl Builder<'_> {
                 best = (Cut::at(cut), draft);
             }
         }
-        if self.snap == Snap::None && !self.question.alone && self.length(&best.1) < target {
+        let whole = self.end == Some(best.0.end);
+        if self.snap == Snap::None && !self.question.alone && !whole && self.length(&best.1) < target {
             best = self.exact_neighbour(best, target)?;
         }
         Ok(best)
@@ -109,6 +113,9 @@ impl Builder<'_> {
 
     /// The byte at which a haystack of about `tokens` tokens ends.
     fn cut(&mut self, tokens: usize) -> Result<usize> {
+        if let Some(end) = self.end.filter(|&end| tokens >= self.haystack.count(end)) {
+            return Ok(end);
+        }
         // One token more shows whether the last one is only a part of a character.
         self.haystack.grow_to(self.tokenizer, tokens + 1)?;
         Ok(match self.snap {
@@ -132,6 +139,8 @@ impl Builder<'_> {
         cuts.sort_by_key(|cut| (cut.end.abs_diff(best_end), cut.end < best_end));
         cuts.truncate(NEIGHBOURS);
         let ends = (flat_from + 1..=until).filter(|&at| text.is_char_boundary(at));
+        // A text that is read as it is has nothing left out.
+        let ends = ends.filter(|_| self.end.is_none());
         cuts.extend(ends.map(|end| Cut { end, flat_from }).take(NEIGHBOURS));
         for cut in cuts {
             let draft = self.draft(cut)?;

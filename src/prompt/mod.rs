@@ -19,6 +19,7 @@ mod checks;
 mod controls;
 mod document;
 mod fit;
+mod found;
 mod layout;
 mod listing;
 mod sequence;
@@ -86,6 +87,8 @@ pub struct Prompt {
     pub haystack_hash: String,
     /// SHA-256 of `tokens` as little-endian u32, in hex.
     pub prompt_hash: String,
+    /// What the user should know of it.
+    pub note: Option<String>,
 }
 
 /// Where the haystack is cut to length.
@@ -189,7 +192,7 @@ impl PromptPlan {
             return listing::build(listing, trial, &frame, tokenizer, answer_budget);
         }
         let mut rng = trial.rng(&self.task.purpose());
-        let mut question = self.task.draw(&mut rng)?;
+        let mut question = self.task.numbered(trial.index, &mut rng)?;
         for _ in 0..DRAWS {
             let mut builder = Builder {
                 trial,
@@ -199,12 +202,17 @@ impl PromptPlan {
                 answer_budget: self.answer_budget.unwrap_or(self.task.answer_budget()),
                 snap: self.snap,
                 haystack,
+                end: None,
             };
-            let (cut, draft) = builder.fit()?;
+            let (cut, mut draft) = builder.fit()?;
+            if question.about_haystack {
+                let note = found::mark(&builder, &mut draft)?;
+                return Ok(Prompt { note, ..builder.finish(cut, draft)? });
+            }
             let Some(collision) = checks::collision(&question, &draft.layout) else {
                 return builder.finish(cut, draft);
             };
-            let next = self.task.draw(&mut rng)?;
+            let next = self.task.numbered(trial.index, &mut rng)?;
             if next == question {
                 return Err(prompt_error(trial, collision));
             }
@@ -223,6 +231,8 @@ struct Builder<'a> {
     answer_budget: usize,
     snap: Snap,
     haystack: &'a mut HaystackTokens,
+    /// Where a haystack ends that is read once.
+    end: Option<usize>,
 }
 
 /// The text of a prompt, encoded and measured.
@@ -355,6 +365,7 @@ impl Draft {
             haystack_hash: sha256_hex(used.text),
             prompt_hash: sha256_hex(tokens.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<_>>()),
             tokens,
+            note: None,
         })
     }
 

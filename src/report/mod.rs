@@ -236,7 +236,8 @@ fn heads_of(prefix: &str, attention: &[AttentionRow]) -> Vec<HeadSummary> {
     }
     let summary = |((layer, head), trials): (_, BTreeMap<&str, &AttentionRow>)| {
         let mean = |mass: fn(&AttentionRow) -> f64| {
-            stats::mean(&trials.values().map(|row| mass(row)).collect::<Vec<_>>())
+            let masses = trials.values().map(|row| mass(row)).filter(|mass| !mass.is_nan());
+            stats::mean(&masses.collect::<Vec<_>>())
         };
         HeadSummary {
             layer,

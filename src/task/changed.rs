@@ -19,9 +19,10 @@ impl Change {
     pub fn refused_by(self, task: &dyn Task) -> Option<&'static str> {
         let listing = task.listing().is_some();
         match self {
-            Self::Distractors if listing => Some("hides nothing in a haystack"),
+            Self::Distractors if listing || !task.hides() => Some("hides nothing in a haystack"),
             Self::Distractors if !task.asks_of_many() => Some("always asks about the same thing"),
             Self::Shuffled if listing => Some("has no haystack"),
+            Self::Shuffled if !task.hides() => Some("is about its text as it is"),
             Self::Control(_) if !task.hides() => Some("asks for its whole text"),
             _ => None,
         }

@@ -134,6 +134,12 @@ impl Task for Controlled {
         Ok(question)
     }
 
+    fn numbered(&self, number: usize, rng: &mut Rng) -> Result<Question> {
+        let mut question = self.task.numbered(number, rng)?;
+        self.control.apply(&mut question);
+        Ok(question)
+    }
+
     fn draw_of(&self, rng: &mut Rng, split: Split) -> Result<Question> {
         let mut question = self.task.draw_of(rng, split)?;
         self.control.apply(&mut question);

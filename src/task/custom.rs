@@ -20,21 +20,8 @@ impl Custom {
     /// stand free in the needle, or when it does in the question. The needle never stands in for a missing
     /// question: it would give the answer away.
     pub fn new(needle: &str, question: Option<&str>, answer: Option<&str>) -> Result<Self> {
-        let given = |name: &str, text: Option<&str>, expected: &str| match text.map(str::trim) {
-            Some(text) if !text.is_empty() => Ok(text.to_string()),
-            _ => Err(Error::invalid(name, "nothing", expected)),
-        };
         given("needle", Some(needle), "the sentence to hide")?;
-        let question =
-            given("question", question, "the question that asks for the needle, given with `needle`")?;
-        let answer = given("answer", answer, "the part of the needle that answers the question")?;
-        if stands_free(&question, &answer) {
-            return Err(Error::invalid(
-                "question",
-                format!("{question:?}"),
-                format!("a question that does not say the answer {answer:?}"),
-            ));
-        }
+        let (question, answer) = asked(question, answer)?;
         Ok(Self {
             question: Question {
                 pieces: vec![Piece::target(Needle::new(needle, &answer)?)],
@@ -44,6 +31,28 @@ impl Custom {
             },
         })
     }
+}
+
+/// A text that has to be there, without outer white space.
+fn given(name: &str, text: Option<&str>, expected: &str) -> Result<String> {
+    match text.map(str::trim) {
+        Some(text) if !text.is_empty() => Ok(text.to_string()),
+        _ => Err(Error::invalid(name, "nothing", expected)),
+    }
+}
+
+/// A question and its answer, of which the first does not say the second.
+///
+/// # Errors
+/// [`Error::InvalidValue`] naming the setting.
+pub(super) fn asked(question: Option<&str>, answer: Option<&str>) -> Result<(String, String)> {
+    let question = given("question", question, "the question, given with `answer`")?;
+    let answer = given("answer", answer, "the words of the text that answer the question")?;
+    if stands_free(&question, &answer) {
+        let expected = format!("a question that does not say the answer {answer:?}");
+        return Err(Error::invalid("question", format!("{question:?}"), expected));
+    }
+    Ok((question, answer))
 }
 
 impl Task for Custom {

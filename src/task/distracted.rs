@@ -43,7 +43,18 @@ impl Distracted {
         rng: &mut Rng,
         mut draw: impl FnMut(&mut Rng) -> Result<Question, Error>,
     ) -> Result<Question, Error> {
-        let mut drawn = vec![draw(rng)?];
+        let first = draw(rng)?;
+        self.beside(first, rng, draw)
+    }
+
+    /// `first` with its distractors; `draw` gives questions without.
+    fn beside(
+        &self,
+        first: Question,
+        rng: &mut Rng,
+        mut draw: impl FnMut(&mut Rng) -> Result<Question, Error>,
+    ) -> Result<Question, Error> {
+        let mut drawn = vec![first];
         for _ in 0..self.count {
             drawn.push(self.other(rng, &drawn, &mut draw)?);
         }
@@ -99,6 +110,11 @@ impl Task for Distracted {
 
     fn draw(&self, rng: &mut Rng) -> Result<Question, Error> {
         self.distracted(rng, |rng| self.task.draw(rng))
+    }
+
+    fn numbered(&self, number: usize, rng: &mut Rng) -> Result<Question, Error> {
+        let first = self.task.numbered(number, rng)?;
+        self.beside(first, rng, |rng| self.task.draw(rng))
     }
 
     fn draw_of(&self, rng: &mut Rng, split: Split) -> Result<Question, Error> {

@@ -1,6 +1,7 @@
 //! Tasks: what is hidden, what is asked, what counts as the answer.
 
 mod abcdigits;
+mod about;
 mod absence;
 mod associative;
 mod changed;
@@ -14,6 +15,7 @@ mod kv;
 mod listing;
 mod magic;
 mod multi;
+mod outside;
 mod passkey;
 mod question;
 mod repeat;
@@ -30,11 +32,13 @@ use crate::registry::Entry;
 use crate::rng::Rng;
 use crate::split::Split;
 
+pub use about::About;
 pub use changed::Change;
 pub use control::{CONTROLS, Control, Controlled, NONE};
 pub use custom::Custom;
 pub use distracted::Distracted;
 pub use listing::{Item, Listed, Listing, ListingRequest, Mark};
+pub use outside::Needles;
 pub use question::{Breaks, Piece, Place, Question, Wording};
 pub use split::OfSplit;
 
@@ -248,6 +252,24 @@ pub trait Task: Send + Sync {
     /// As [`Self::draw`], and when its values are never of that part.
     fn draw_of(&self, rng: &mut Rng, split: Split) -> Result<Question, Error> {
         split::draw_until(self.name(), split, || self.draw(rng))
+    }
+
+    /// The question of trial `number` of a cell.
+    ///
+    /// # Errors
+    /// As of [`Self::draw`].
+    fn numbered(&self, _number: usize, rng: &mut Rng) -> Result<Question, Error> {
+        self.draw(rng)
+    }
+
+    /// SHA-256 in hex of the file that its questions are out of, where they are.
+    fn file_hash(&self) -> Option<&str> {
+        self.wrapped()?.file_hash()
+    }
+
+    /// What the user should know of it before so many trials of each cell are asked.
+    fn notes(&self, trials: usize) -> Vec<String> {
+        self.wrapped().map_or_else(Vec::new, |task| task.notes(trials))
     }
 
     /// What the generator of its questions is called: tasks of other names draw apart from each other.

@@ -1,5 +1,6 @@
 //! A question with everything that a prompt says besides the haystack.
 
+use crate::grid::Depth;
 use crate::needle::Needle;
 use crate::span::SpanKind;
 
@@ -32,6 +33,9 @@ pub struct Question {
     pub alone: bool,
     /// Whether what the answer needs is left out; its spans are then where it would have stood.
     pub without_needles: bool,
+    /// Whether it asks about what the haystack says itself: that is then read once, from its beginning, and
+    /// what is asked for is where the answer stands in it.
+    pub about_haystack: bool,
 }
 
 impl Question {
@@ -60,6 +64,7 @@ impl Question {
                 wide += 1.0;
                 (wide - 0.5) / spread
             }
+            Place::At(depth) => depth.fraction(),
         };
         self.pieces.iter().map(share).collect()
     }
@@ -114,6 +119,8 @@ pub enum Place {
     FromDepth,
     /// Evenly over the whole haystack, each in the middle of its part.
     Spread,
+    /// At this depth in every cell.
+    At(Depth),
 }
 
 /// What stands between the parts of a prompt.

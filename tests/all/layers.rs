@@ -83,7 +83,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli/", "commands/"]),
     ("clap_mangen", &["commands/"]),
     ("comfy_table", &["export/terminal/table.rs"]),
-    ("csv", &["export/csv.rs", "store/csv.rs", "store/csv/"]),
+    ("csv", &["export/csv.rs", "store/csv.rs", "store/csv/", "task/outside/csv.rs"]),
     ("indicatif", &["progress.rs"]),
     ("resvg", &["export/png.rs"]),
     ("safetensors", &["checkpoint/"]),

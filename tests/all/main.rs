@@ -33,6 +33,7 @@ mod multiscreen;
 mod multiscreen_command;
 mod multiscreen_gradients;
 mod oracle;
+mod outside;
 mod pages;
 mod prefix_sharing;
 mod prompt_bytes;

@@ -1,0 +1,4 @@
+//! Texts of the user's own: a question about a text, needles and prompts out of files.
+
+mod needles;
+mod question;
