@@ -25,7 +25,7 @@ pub use interval::{Interval, Method, Withheld};
 pub use mean::{LARGE, mean_interval};
 pub use paired::{PairedDifference, PairedTrial, paired_interval};
 pub use regression::{LineFit, SizeFit, line_fit, size_fit};
-pub use share::share_interval;
+pub use share::{share_interval, share_worth};
 pub use unpaired::unpaired_interval;
 
 /// Two-sided 95 % point of the normal distribution.

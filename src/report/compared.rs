@@ -127,7 +127,8 @@ fn overview(reports: &[ComparisonReport]) -> Table {
         row.push(side_column(all));
         row
     };
-    let header = ["run", "prompts", "n", "accuracy A %", "accuracy %", "less A", "p", "Holm", "it is"];
+    let header =
+        ["run", "prompts", "n", "trials", "accuracy A %", "accuracy %", "less A", "p", "Holm", "it is"];
     let rows = reports.iter().enumerate().map(row).collect();
     Table::new(&header, rows)
         .captioned("All that A and each of the others have run; Holm: p corrected for their number")
@@ -311,7 +312,7 @@ pub fn tables(comparison: &Comparison, b: &str) -> Vec<Table> {
         Pairing::Unpaired => table(&["B is"], |row| vec![side_column(row)]),
     };
     vec![
-        table(&["n", "accuracy A %", "accuracy B %", "B - A"], accuracy_columns),
+        table(&["n", "trials", "accuracy A %", "accuracy B %", "B - A"], accuracy_columns),
         tests,
         table(&["n", "needle mass A", "needle mass B", "B - A"], mass_columns),
     ]
@@ -323,8 +324,10 @@ fn accuracy_columns(row: &ComparisonRow) -> Vec<String> {
         Some(format!("{} ({}-{})", percent(share?), percent(low?), percent(high?)))
     };
     let ends = row.accuracy_difference_low.zip(row.accuracy_difference_high);
+    let both = |a: usize, b: usize| if a == b { a.to_string() } else { format!("{a}, {b}") };
     vec![
-        if row.n == row.n_b { row.n.to_string() } else { format!("{}, {}", row.n, row.n_b) },
+        both(row.n, row.n_b),
+        both(row.n_trials, row.n_trials_b),
         or_missing(side(row.accuracy_a, row.ci_low_a, row.ci_high_a)),
         or_missing(side(row.accuracy_b, row.ci_low_b, row.ci_high_b)),
         or_missing(with_interval(row.accuracy_difference, ends, |value| Unit::Points.text(value, false))),

@@ -28,6 +28,12 @@ pub struct ControlRow {
     /// Mean over trials of the largest needle mass of any head; without a needle, of the mass where it would
     /// have stood.
     pub needle_mass_top_mean: Option<f64>,
+    /// Different trial numbers among the trials: the independent haystacks behind the intervals.
+    pub n_trials: usize,
+    /// Lower end of the 95 % interval of the mean needle mass.
+    pub needle_mass_ci_low: Option<f64>,
+    /// Upper end.
+    pub needle_mass_ci_high: Option<f64>,
 }
 
 /// What a control makes of answers.
@@ -76,8 +82,8 @@ impl ControlRow {
     /// Sums up the trials under a control.
     #[must_use]
     pub fn of(control: &str, meaning: Meaning, outcomes: &[Outcome]) -> Self {
-        let Tally { n, n_error, accuracy, interval, needle_mass_top_mean, .. } =
-            Summary::of(outcomes).overall;
+        let tally = Summary::of(outcomes).overall;
+        let Tally { n, n_trials, n_error, accuracy, interval, needle_mass_top_mean, .. } = tally;
         Self {
             control: control.to_string(),
             n,
@@ -87,6 +93,9 @@ impl ControlRow {
             ci_high: interval.ends().map(|ends| ends.1),
             false_answers: accuracy.and_then(|accuracy| meaning.false_answers(accuracy)),
             needle_mass_top_mean,
+            n_trials,
+            needle_mass_ci_low: tally.needle_mass_interval.ends().map(|ends| ends.0),
+            needle_mass_ci_high: tally.needle_mass_interval.ends().map(|ends| ends.1),
         }
     }
 }
@@ -122,13 +131,14 @@ impl From<ControlsReport> for Report {
 }
 
 fn table(rows: &[ControlRow]) -> Table {
-    let header = ["control", "n", "accuracy", "95 % interval", "false answers", "needle mass"];
+    let header = ["control", "n", "trials", "accuracy", "95 % interval", "false answers", "needle mass"];
     let percent = |share: Option<f64>| or_missing(share.map(|share| format!("{:.1} %", 100.0 * share)));
     let row = |row: &ControlRow| {
         let interval = row.ci_low.zip(row.ci_high);
         vec![
             row.control.clone(),
             row.n.to_string(),
+            row.n_trials.to_string(),
             percent(row.accuracy),
             or_missing(interval.map(|(low, high)| format!("{:.1}-{:.1} %", 100.0 * low, 100.0 * high))),
             percent(row.false_answers),
@@ -155,6 +165,7 @@ mod tests {
         {
             let row = ControlRow::of("x", meaning, &outcomes);
             assert_eq!((row.n, row.accuracy, row.false_answers), (4, Some(0.25), false_answers));
+            assert_eq!((row.n_trials, row.needle_mass_ci_low), (4, None), "masses that are all alike");
             assert_eq!(row.needle_mass_top_mean, Some(0.5));
         }
         let none = ControlRow::of("x", Meaning::Refused, &[]);

@@ -3,17 +3,15 @@
 //! A criterion that the trials there are cannot decide, whatever they had come to, is refused and not guessed
 //! ([`crate::stats::share_decides`]): [`Gate::of`] says how many trials would.
 
-use std::collections::BTreeMap;
-
 use super::comparison::ComparisonRow;
 use super::verdict::{exact, length_scores};
-use super::{Tally, latest};
+use super::{Tally, by_trial, latest};
 use crate::error::{Error, Result};
 use crate::grid::{ContextLength, Depth};
 use crate::printable::listed;
 use crate::stats::{
-    self, Decides, EffectiveLength, Interval, LARGE, LengthRule, Rule, drop_decides, mean_interval,
-    share_decides, trials_for_drop, trials_for_share,
+    Decides, EffectiveLength, Interval, LARGE, LengthRule, Rule, drop_decides, share_decides,
+    trials_for_drop, trials_for_share,
 };
 use crate::trial::{Outcome, Status};
 
@@ -188,15 +186,7 @@ impl Judged<'_> {
                 sizes.len()
             ));
         }
-        let mut masses: BTreeMap<(u64, usize), Vec<f64>> = BTreeMap::new();
-        for row in &rows {
-            masses.entry((row.seed, row.trial)).or_default().extend(row.needle_mass_top);
-        }
-        let groups: Vec<Vec<f64>> = masses.into_values().collect();
-        // Under screening a mass is no share.
-        let shares = rows.iter().all(|row| row.total_mass_top.is_none());
-        let interval = mean_interval(&groups, Some((0.0, 1.0)).filter(|_| shares));
-        let mean = stats::mean(&groups.concat());
+        let Tally { needle_mass_top_mean: mean, needle_mass_interval: interval, .. } = Tally::of(&rows);
         Ok(self.checked("needle mass".to_string(), Kind::Mass, mean, interval, (least, false), &sizes))
     }
 
@@ -320,11 +310,7 @@ const ROUNDING: f64 = 1e-12;
 
 /// The numbers of prompts of the trials that these rows are of.
 fn trials(rows: &[&Outcome]) -> Vec<usize> {
-    let mut trials: BTreeMap<(u64, usize), usize> = BTreeMap::new();
-    for row in rows {
-        *trials.entry((row.seed, row.trial)).or_default() += 1;
-    }
-    trials.into_values().collect()
+    by_trial(rows, Some).iter().map(Vec::len).collect()
 }
 
 /// Refuses a share that trials of these sizes cannot decide.

@@ -112,11 +112,12 @@ impl Gate {
                 checked.interval_words(),
                 checked.need_words(),
                 checked.n.to_string(),
+                checked.n_trials.to_string(),
                 if checked.passed { "pass" } else { "FAIL" }.to_string(),
             ]
         };
         let table = Table::new(
-            &["criterion", "value", "95% interval", "need", "n", "result"],
+            &["criterion", "value", "95% interval", "need", "n", "trials", "result"],
             self.criteria.iter().map(row).collect(),
         );
         let open = self.criteria.iter().filter(|checked| checked.is_open() && !self.conservative);

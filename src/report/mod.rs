@@ -53,6 +53,9 @@ fn or_missing(text: Option<String>) -> String {
 pub struct Tally {
     /// Trials that ran.
     pub n: usize,
+    /// Different trial numbers among these: each has one haystack for all of its cells, so it is what is
+    /// independent.
+    pub n_trials: usize,
     /// Trials with a correct answer.
     pub n_correct: usize,
     /// Trials that failed.
@@ -66,6 +69,8 @@ pub struct Tally {
     pub interval: Interval,
     /// Mean of [`Outcome::needle_mass_top`].
     pub needle_mass_top_mean: Option<f64>,
+    /// Its 95 % interval over trial numbers ([`stats::mean_interval`]).
+    pub needle_mass_interval: Interval,
     /// Sample standard deviation of [`Outcome::needle_mass_top`]; missing for fewer than two trials.
     pub needle_mass_top_sd: Option<f64>,
     /// Under screening, the mean of [`Outcome::total_mass_top`].
@@ -80,7 +85,8 @@ impl Tally {
     /// Sums up these trials.
     #[must_use]
     pub fn of(outcomes: &[&Outcome]) -> Self {
-        let ran: Vec<_> = outcomes.iter().filter(|outcome| outcome.status == Status::Ok).collect();
+        let ran: Vec<&Outcome> =
+            outcomes.iter().copied().filter(|outcome| outcome.status == Status::Ok).collect();
         let trials = trial_counts(outcomes);
         let (n_correct, n_scored) =
             trials.iter().fold((0, 0), |(right, all), trial| (right + trial.0, all + trial.1));
@@ -94,12 +100,14 @@ impl Tally {
         let logprobs: Vec<f64> = ran.iter().filter_map(|outcome| outcome.answer_logprob).collect();
         Self {
             n: ran.len(),
+            n_trials: by_trial(&ran, Some).len(),
             n_correct,
             n_error: count(Status::Error),
             n_skipped: count(Status::Skipped),
             accuracy: (n_scored > 0).then(|| n_correct as f64 / n_scored as f64),
             interval: stats::share_interval(&trials),
             needle_mass_top_mean: stats::mean(&masses),
+            needle_mass_interval: mass_interval(&ran),
             needle_mass_top_sd: stats::sample_sd(&masses),
             total_mass_mean: stats::mean(&totals),
             needle_share_mean: stats::mean(&shares),
@@ -108,15 +116,27 @@ impl Tally {
     }
 }
 
-/// The right answers and all answers of every trial of which some ran.
-fn trial_counts(outcomes: &[&Outcome]) -> Vec<(usize, usize)> {
-    let mut trials: BTreeMap<(u64, usize), (usize, usize)> = BTreeMap::new();
-    let ran = outcomes.iter().filter(|outcome| outcome.status == Status::Ok);
-    for (outcome, correct) in ran.filter_map(|outcome| Some((outcome, outcome.correct?))) {
-        let (right, all) = trials.entry((outcome.seed, outcome.trial)).or_default();
-        (*right, *all) = (*right + usize::from(correct), *all + 1);
+/// The values of every trial number that has any, from all of its cells.
+fn by_trial<'a, T>(outcomes: &[&'a Outcome], value: impl Fn(&'a Outcome) -> Option<T>) -> Vec<Vec<T>> {
+    let mut trials: BTreeMap<(u64, usize), Vec<T>> = BTreeMap::new();
+    for (outcome, value) in outcomes.iter().filter_map(|&outcome| Some((outcome, value(outcome)?))) {
+        trials.entry((outcome.seed, outcome.trial)).or_default().push(value);
     }
     trials.into_values().collect()
+}
+
+/// The right answers and all answers of every trial of which some ran.
+fn trial_counts(outcomes: &[&Outcome]) -> Vec<(usize, usize)> {
+    let answers = by_trial(outcomes, |outcome| outcome.correct.filter(|_| outcome.status == Status::Ok));
+    let count = |answers: &Vec<bool>| (answers.iter().filter(|right| **right).count(), answers.len());
+    answers.iter().map(count).collect()
+}
+
+/// The interval of the mean needle mass of prompts that ran. Under screening a mass is no share.
+fn mass_interval(ran: &[&Outcome]) -> Interval {
+    let shares = ran.iter().all(|outcome| outcome.total_mass_top.is_none());
+    let masses = by_trial(ran, |outcome| outcome.needle_mass_top);
+    stats::mean_interval(&masses, Some((0.0, 1.0)).filter(|_| shares))
 }
 
 /// One row of the cell table.
@@ -160,6 +180,14 @@ pub struct Means {
     pub total_mass_mean: Option<f64>,
     /// As in [`Tally::needle_share_mean`].
     pub needle_share_mean: Option<f64>,
+    /// As in [`Tally::n_trials`].
+    pub n_trials: usize,
+    /// Lower end of the 95 % interval of the mean of [`Outcome::needle_mass_top`].
+    pub needle_mass_ci_low: Option<f64>,
+    /// Upper end of it.
+    pub needle_mass_ci_high: Option<f64>,
+    /// What gave it, or why there is none.
+    pub needle_mass_ci_method: &'static str,
 }
 
 impl From<&Tally> for Means {
@@ -178,6 +206,10 @@ impl From<&Tally> for Means {
             answer_logprob_mean: tally.answer_logprob_mean,
             total_mass_mean: tally.total_mass_mean,
             needle_share_mean: tally.needle_share_mean,
+            n_trials: tally.n_trials,
+            needle_mass_ci_low: tally.needle_mass_interval.ends().map(|ends| ends.0),
+            needle_mass_ci_high: tally.needle_mass_interval.ends().map(|ends| ends.1),
+            needle_mass_ci_method: tally.needle_mass_interval.method_name(),
         }
     }
 }

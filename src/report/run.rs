@@ -243,7 +243,7 @@ pub fn summary(summary: &Summary) -> Vec<Block> {
     let lengths =
         summary.by_length.iter().map(|(length, tally)| row(ContextLength(*length).to_string(), tally));
     let rows = lengths.chain([row("all".to_string(), &summary.overall)]).collect();
-    let mut header = vec!["length", "n", "correct", "accuracy", "95% CI", "needle mass", "failed"];
+    let mut header = vec!["length", "n", "trials", "correct", "accuracy", "95% CI", "needle mass", "failed"];
     if absolute {
         header.splice(MASS_COLUMN + 1..MASS_COLUMN + 1, ["of total mass", "share"]);
     }
@@ -257,24 +257,30 @@ pub fn summary(summary: &Summary) -> Vec<Block> {
     ]
 }
 
-/// How the intervals were found, and why one is missing.
+/// How the intervals were found, and why one is missing; and that of the needle mass of the whole run.
 fn intervals(summary: &Summary) -> Vec<String> {
     let all = || summary.by_length.iter().map(|(_, tally)| tally.interval).chain([summary.overall.interval]);
     let given = all().any(|interval| interval.ends().is_some());
     let one = all().any(|interval| interval == Interval::Withheld(Withheld::OneGroup));
     let given = given.then(|| {
-        "95% CI: Wilson's, for as many independent prompts as those of a row are worth: the prompts of a \
-         trial share a haystack"
+        "trials = independent haystacks, which the prompts of a trial share at every depth and length; 95% \
+         CI = Wilson's, for as many independent prompts as the n of a row are worth"
             .to_string()
     });
     let one = one.then(|| {
         "No interval of prompts of one trial: they share a haystack; take more with --trials".to_string()
     });
-    given.into_iter().chain(one).collect()
+    let Tally { needle_mass_top_mean, needle_mass_interval, n_trials, .. } = summary.overall;
+    let fixed = |mass: f64| format!("{mass:.3}");
+    let mass = needle_mass_top_mean.filter(|_| needle_mass_interval.ends().is_some()).map(|mass| {
+        let interval = needle_mass_interval.told(n_trials, "trial", fixed);
+        format!("needle mass of all: {} ({interval})", fixed(mass))
+    });
+    given.into_iter().chain(one).chain(mass).collect()
 }
 
 /// The column of needle mass. Behind it stand the total mass and the share where rows need not sum to 1.
-const MASS_COLUMN: usize = 5;
+const MASS_COLUMN: usize = 6;
 
 fn tally_row(label: String, tally: &Tally) -> Vec<String> {
     let percent = |value| Unit::Percent.text(value, false);
@@ -282,6 +288,7 @@ fn tally_row(label: String, tally: &Tally) -> Vec<String> {
     vec![
         label,
         tally.n.to_string(),
+        tally.n_trials.to_string(),
         tally.n_correct.to_string(),
         or_missing(tally.accuracy.map(percent)),
         or_missing(

@@ -109,6 +109,7 @@ struct Sums {
     false_answers: Option<f64>,
     needle_mass_top_mean: Option<f64>,
     left_out: Option<String>,
+    n_trials: usize,
 }
 
 /// The same with its masses by kind, written as `K`.
@@ -148,6 +149,7 @@ impl Row<Kinds> {
             false_answers: tally.accuracy.and_then(false_answers),
             needle_mass_top_mean: tally.needle_mass_top_mean,
             left_out: None,
+            n_trials: tally.n_trials,
         };
         Self { sums, kind_masses: kinds(run, &ran) }
     }
@@ -267,7 +269,7 @@ impl TasksReport {
         let (in_it, left_out): (Vec<&str>, Vec<&str>) = members(RULER).partition(|name| ran(name));
         let scores = by_length.iter().map(|mean| LengthScores {
             length: mean.context_length,
-            all: Score { n: mean.tasks, mean: mean.score_mean, interval: Interval::default() },
+            all: Score { n: mean.tasks, n_trials: 0, mean: mean.score_mean, interval: Interval::default() },
             depths: Vec::new(),
         });
         let effective = EffectiveLength::of(&scores.collect::<Vec<_>>(), self.rule);
@@ -287,19 +289,20 @@ impl TasksReport {
     /// The table: a task a row, and the means in the last ones.
     fn table(&self, lengths: &[usize], totals: &Totals) -> Table {
         let kinds = self.results.iter().any(|result| !shown_kinds(result).is_empty());
-        let mut header = vec!["task".to_string(), "n".to_string()];
+        let mut header = vec!["task".to_string(), "n".to_string(), "trials".to_string()];
         header.extend(lengths.iter().map(|&length| ContextLength(length).to_string()));
         header.push("needle mass".to_string());
         header.extend(self.controls.then(|| "false answers".to_string()));
         header.extend(kinds.then(|| "mass by kind".to_string()));
-        let behind = header.len() - 2 - lengths.len();
+        let behind = header.len() - 3 - lengths.len();
         let mut rows: Vec<Vec<String>> = self
             .results
             .iter()
             .map(|result| {
                 let run = result.run(AS_IT_IS);
                 let all = run.map(|run| Row::of(&result.task, run, None).sums);
-                let mut row = vec![result.task.clone(), all.as_ref().map_or(0, |all| all.n).to_string()];
+                let count = |of: fn(&Sums) -> usize| all.as_ref().map_or(0, of).to_string();
+                let mut row = vec![result.task.clone(), count(|all| all.n), count(|all| all.n_trials)];
                 let score = |&length: &usize| {
                     or_missing(
                         run.and_then(|run| with_interval(&Row::of(&result.task, run, Some(length)).sums)),
@@ -323,7 +326,7 @@ impl TasksReport {
                 let fewer = if mean.tasks < tasks { format!(" of {}", mean.tasks) } else { String::new() };
                 Some(format!("{}{fewer}", percent(mean.score_mean)))
             };
-            let mut row = vec![label, "-".to_string()];
+            let mut row = vec![label, "-".to_string(), "-".to_string()];
             row.extend(lengths.iter().map(|length| or_missing(at(length))));
             row.extend(vec!["-".to_string(); behind]);
             rows.push(row);
@@ -362,8 +365,9 @@ impl TasksReport {
     /// What the columns mean, and what is missing.
     fn lines(&self, totals: &Totals) -> Vec<String> {
         let mut lines = vec![
-            "under a length: mean score, by the task's scorer, with its 95% interval; n = prompts; needle mass = the \
-             largest of any head on what is asked for, mean over trials"
+            "under a length: mean score, by the task's scorer, with its 95% interval; n = prompts; trials = \
+             independent haystacks, which the prompts of a trial share; needle mass = the largest of any \
+             head on what is asked for, mean over trials"
                 .to_string(),
         ];
         if totals.tasks > 1 {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::heatmap::Unit;
-use super::{Tally, latest};
+use super::{Tally, by_trial, latest};
 use crate::grid::{ContextLength, Depth};
 use crate::printable::listed;
 use crate::stats::{self, Decides, EffectiveLength, Interval, Judged, LengthRule, LengthScores, Rule, Score};
@@ -29,6 +29,8 @@ pub struct Verdict {
     pub ci_high: Option<f64>,
     /// What gave the interval, or why there is none.
     pub ci_method: &'static str,
+    /// Trial numbers that the answers are of: the independent haystacks behind the interval.
+    pub n_trials: usize,
     /// The rule of the effective length, by name.
     pub rule: &'static str,
     /// Its threshold.
@@ -70,7 +72,7 @@ impl Verdict {
             tally.n_correct,
             tally.n,
             percent(accuracy),
-            interval_words(tally.interval)
+            interval_words(tally.interval, tally.n_trials)
         );
         let failed = match tally.n_error {
             0 => String::new(),
@@ -85,6 +87,7 @@ impl Verdict {
             ci_low: tally.interval.ends().map(|ends| ends.0),
             ci_high: tally.interval.ends().map(|ends| ends.1),
             ci_method: tally.interval.method_name(),
+            n_trials: tally.n_trials,
             rule: rule.rule.name(),
             threshold: rule.threshold(),
             conservative: rule.decides == Decides::LowerEnd,
@@ -122,12 +125,9 @@ pub fn length_scores(outcomes: &[Outcome]) -> Vec<LengthScores> {
 
 /// The mean score of trials that ran, with its interval; `None` of none that was scored.
 pub(super) fn score(trials: &[&Outcome]) -> Option<Score> {
-    let mut groups: BTreeMap<(u64, usize), Vec<f64>> = BTreeMap::new();
-    for outcome in trials {
-        let score = outcome.score.or(outcome.correct.map(|correct| f64::from(u8::from(correct))));
-        groups.entry((outcome.seed, outcome.trial)).or_default().extend(score);
-    }
-    let groups: Vec<Vec<f64>> = groups.into_values().filter(|scores| !scores.is_empty()).collect();
+    let groups: Vec<Vec<f64>> = by_trial(trials, |outcome| {
+        outcome.score.or(outcome.correct.map(|correct| f64::from(u8::from(correct))))
+    });
     let scores: Vec<f64> = groups.iter().flatten().copied().collect();
     let whole = |score: &f64| *score == 0.0 || *score == 1.0;
     let interval = match scores.iter().all(whole) {
@@ -138,7 +138,7 @@ pub(super) fn score(trials: &[&Outcome]) -> Option<Score> {
         // An answer may be right in part.
         false => stats::mean_interval(&groups, Some((0.0, 1.0))),
     };
-    Some(Score { n: scores.len(), mean: stats::mean(&scores)?, interval })
+    Some(Score { n: scores.len(), n_trials: groups.len(), mean: stats::mean(&scores)?, interval })
 }
 
 /// The depths of the length with its lowest score; none where all depths have the same.
@@ -182,7 +182,7 @@ fn shortfall(found: &EffectiveLength, fails: &Judged, worst: &[Depth]) -> String
     let score = format!(
         "mean score{of} {}{need}, {}",
         percent(fails.score.mean),
-        interval_words(fails.score.interval)
+        interval_words(fails.score.interval, fails.score.n_trials)
     );
     const NAMED: usize = 3;
     match (fails.depth, worst.len()) {
@@ -217,10 +217,13 @@ pub(super) fn exact(share: f64) -> String {
     format!("{}%", (1000.0 * share).round() / 10.0)
 }
 
-fn interval_words(interval: Interval) -> String {
+/// An interval with the number of trials behind it.
+fn interval_words(interval: Interval, n_trials: usize) -> String {
     match interval {
         Interval::Given { low, high, .. } => {
-            format!("95% interval {} to {}", Unit::Percent.text(low, true), percent(high))
+            let trials = if n_trials == 1 { "trial" } else { "trials" };
+            let low = Unit::Percent.text(low, true);
+            format!("95% interval {low} to {} over {n_trials} {trials}", percent(high))
         }
         Interval::Withheld(why) => format!("no interval: {}", why.words("trial")),
     }
@@ -252,7 +255,7 @@ mod tests {
             Verdict::of(&run(&[(1024, [10, 10]), (4096, [10, 10])], 10), LengthRule::default()).unwrap();
         assert_eq!(
             verdict.sentence,
-            "40 of 40 answers are right (accuracy 100%, 95% interval 72 to 100%); by the rule ruler (mean score \
+            "40 of 40 answers are right (accuracy 100%, 95% interval 72 to 100% over 10 trials); by the rule ruler (mean score \
              above 85.6%) the effective length is 4k, the longest tested."
         );
         assert_eq!((verdict.effective_length, verdict.longest_length), (Some(4096), 4096));
@@ -294,7 +297,9 @@ mod tests {
         let depth = sentence(&rows, rule);
         assert!(depth.contains("(mean score of each depth at least 80%)"), "{depth}");
         assert!(
-            depth.contains("is 1k, as 2k fails (mean score at depth 0% 40%, 95% interval 17 to 69%)"),
+            depth.contains(
+                "is 1k, as 2k fails (mean score at depth 0% 40%, 95% interval 17 to 69% over 10 trials)"
+            ),
             "{depth}"
         );
         let conservative = sentence(&rows, LengthRule { decides: Decides::LowerEnd, ..rule });

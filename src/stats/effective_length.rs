@@ -114,6 +114,8 @@ impl LengthRule {
 pub struct Score {
     /// Trials.
     pub n: usize,
+    /// Different trial numbers among these: the independent haystacks behind the interval.
+    pub n_trials: usize,
     /// Their mean score, 0 to 1.
     pub mean: f64,
     /// Its 95 % interval.
@@ -161,7 +163,7 @@ impl EffectiveLength {
     /// ```
     /// use niah::stats::{EffectiveLength, Interval, LengthRule, LengthScores, Score};
     /// let scored = |length, mean| {
-    ///     let score = Score { n: 20, mean, interval: Interval::default() };
+    ///     let score = Score { n: 20, n_trials: 20, mean, interval: Interval::default() };
     ///     LengthScores { length, all: score, depths: Vec::new() }
     /// };
     /// let lengths = [scored(1024, 1.0), scored(2048, 0.9), scored(4096, 0.5), scored(8192, 0.9)];
@@ -226,7 +228,7 @@ mod tests {
     fn length(length: usize, right: &[usize]) -> LengthScores {
         let score = |right: usize, n: usize| {
             let trials: Vec<(usize, usize)> = (0..n).map(|trial| (usize::from(trial < right), 1)).collect();
-            Score { n, mean: right as f64 / n as f64, interval: share_interval(&trials) }
+            Score { n, n_trials: n, mean: right as f64 / n as f64, interval: share_interval(&trials) }
         };
         let depth = |(place, right): (usize, &usize)| {
             (Depth::from_percent(10.0 * place as f64).unwrap(), score(*right, 10))
@@ -299,7 +301,7 @@ mod tests {
     #[test]
     fn rounding_decides_nothing() {
         let mean = [0.1, 0.2].iter().sum::<f64>();
-        let score = Score { n: 2, mean, interval: Interval::default() };
+        let score = Score { n: 2, n_trials: 2, mean, interval: Interval::default() };
         let lengths = [LengthScores { length: 1024, all: score, depths: Vec::new() }];
         assert!(mean > 0.3, "it is the example that it should be");
         assert_eq!(effective(&lengths, Rule::Ruler, Some(0.3)), None);

@@ -1,8 +1,5 @@
 //! Values that belong together in groups: the prompts of a trial, which share a haystack.
 
-use super::Z95;
-use super::student::t95;
-
 /// The sum and the number of the values of a group.
 pub(super) type Group = (f64, f64);
 
@@ -36,25 +33,51 @@ pub(super) fn total(groups: &[Group]) -> Group {
     groups.iter().fold((0.0, 0.0), |(sum, n), (more, values)| (sum + more, n + values))
 }
 
-/// How many independent values the values of these groups are worth for their mean; `plain` is the variance
-/// of one value. `None` of several values in one group.
+/// What the spread of groups is judged by.
+pub(super) struct Spread {
+    /// Variance of one value, were all independent.
+    pub plain: f64,
+    /// Groups that hold anything but the commonest value ([`holding_others`]).
+    pub telling: usize,
+    /// Groups of copies that are added to these.
+    pub added: f64,
+}
+
+/// How many independent values the values of these groups are worth for their mean: their number over the
+/// design effect. `None` of several values in one group.
 ///
-/// Their number over the design effect (Kish 1965), times `(z / t)²` for K - 1 degrees of freedom (Korn and
-/// Graubard 1998). It is never more than the number of values, and never less than what they are worth when
-/// all values of a group are copies of one, `(Σ n_k)² / Σ n_k²`: K for groups of one size. It is that where
-/// groups do not differ: then nothing shows that they hold more.
-pub(super) fn effective(groups: &[Group], plain: f64) -> Option<f64> {
+/// The design effect (Kish 1965), `variance_of_mean / (plain / Σ n_k)`, is taken between 1 and that of groups
+/// whose values are all copies of one, `Σ n_k² / Σ n_k`. Where a value is rare, only the groups that hold it
+/// tell whether it comes one by one or by whole groups, and few say little. So `added` groups of copies are
+/// taken to have been seen beside the `telling` ones: the effect is drawn towards that of copies by
+/// `added / (telling + added)`, and it is that of copies where groups do not differ at all.
+pub(super) fn effective(groups: &[Group], spread: &Spread) -> Option<f64> {
     let (_, n) = total(groups);
     if groups.iter().all(|(_, values)| *values == 1.0) {
         return (n > 0.0).then_some(n);
     }
     let variance = variance_of_mean(groups)?;
-    let least = n * n / groups.iter().map(|(_, values)| values * values).sum::<f64>();
-    if variance == 0.0 || plain <= 0.0 {
-        return Some(least);
+    let copies = groups.iter().map(|(_, values)| values * values).sum::<f64>() / n;
+    if variance == 0.0 || spread.plain <= 0.0 {
+        return Some(n / copies);
     }
-    let degrees = (Z95 / t95(groups.len() - 1)).powi(2);
-    Some((plain / variance * degrees).clamp(least, n))
+    let found = (variance * n / spread.plain).clamp(1.0, copies);
+    Some(n / shrunk(found, copies, spread.telling as f64, spread.added))
+}
+
+/// A design effect drawn towards that of copies, which `added` groups beside the `telling` ones have.
+pub(super) fn shrunk(found: f64, copies: f64, telling: f64, added: f64) -> f64 {
+    (found * telling + copies * added) / (telling + added)
+}
+
+/// The number of groups that hold anything but the commonest value, from how often each value is in each
+/// group; of several values that are equally common, that which leaves the fewest groups.
+pub(super) fn holding_others<const VALUES: usize>(groups: &[[usize; VALUES]]) -> usize {
+    let count = |value: usize| groups.iter().map(|group| group[value]).sum::<usize>();
+    let most = (0..VALUES).map(count).max().unwrap_or(0);
+    let others =
+        |value: usize| groups.iter().filter(|group| group.iter().sum::<usize>() > group[value]).count();
+    (0..VALUES).filter(|&value| count(value) == most).map(others).min().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -76,13 +99,26 @@ mod tests {
 
     #[test]
     fn values_of_a_group_are_worth_no_more_than_they_are_and_no_less_than_one() {
-        assert_eq!(effective(&[(1.0, 1.0), (0.0, 1.0)], 0.25), Some(2.0));
-        assert_eq!(effective(&[(3.0, 5.0)], 0.25), None);
-        assert_eq!(effective(&[(5.0, 5.0), (5.0, 5.0)], 0.0), Some(2.0), "alike");
-        assert_eq!(effective(&[(0.0, 5.0), (5.0, 5.0)], 0.25), Some(2.0), "copies");
+        let worth =
+            |groups: &[Group], plain, telling| effective(groups, &Spread { plain, telling, added: 2.0 });
+        assert_eq!(worth(&[(1.0, 1.0), (0.0, 1.0)], 0.25, 1), Some(2.0));
+        assert_eq!(worth(&[(3.0, 5.0)], 0.25, 1), None);
+        assert_eq!(worth(&[(5.0, 5.0), (5.0, 5.0)], 0.0, 0), Some(2.0), "alike");
+        assert_eq!(worth(&[(0.0, 5.0), (5.0, 5.0)], 0.25, 1), Some(2.0), "copies");
         let many: Vec<Group> = (0..40).map(|k| (f64::from(2 + k % 2), 5.0)).collect();
-        assert_eq!(effective(&many, 0.25), Some(200.0), "more alike than chance has it");
+        // More alike than chance has it: 1 of 40 groups, and 5 of the two that are added.
+        assert_eq!(worth(&many, 0.25, 40), Some(200.0 / (50.0 / 42.0)));
+        assert_eq!(worth(&many, 0.25, 2), Some(200.0 / 3.0), "and where two groups alone tell");
         // One large group and one small one: (9 + 1)² / (81 + 1).
-        assert_eq!(effective(&[(9.0, 9.0), (1.0, 1.0)], 0.0), Some(100.0 / 82.0));
+        assert_eq!(worth(&[(9.0, 9.0), (1.0, 1.0)], 0.0, 0), Some(10.0 / 8.2));
+    }
+
+    #[test]
+    fn the_groups_that_tell_are_those_with_a_rare_value() {
+        assert_eq!(holding_others(&[[5, 0], [4, 1], [5, 0]]), 1);
+        assert_eq!(holding_others(&[[0, 5], [1, 4], [0, 5]]), 1, "whichever value is the rare one");
+        assert_eq!(holding_others(&[[4, 0], [2, 2], [0, 4]]), 2, "equally common");
+        assert_eq!(holding_others(&[[4, 0, 0], [3, 0, 1], [3, 1, 0]]), 2);
+        assert_eq!(holding_others::<2>(&[]), 0);
     }
 }

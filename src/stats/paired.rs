@@ -1,7 +1,7 @@
 //! The difference of two shares on the same prompts: its interval, and the p value that belongs to it.
 
 use super::Z95;
-use super::groups::{Group, effective, total};
+use super::groups::{Group, Spread, effective, holding_others, total};
 use super::interval::{Interval, Method, Withheld};
 use super::normal::two_sided;
 
@@ -30,7 +30,8 @@ pub struct PairedDifference {
 /// trial depend on each other: they share a haystack.
 ///
 /// Tango's score interval (1998) with a continuity correction, at the number of independent prompts that
-/// these are worth, n, as in [`super::share_interval`]. With b and c the prompts that B alone and A alone
+/// these are worth, n, as in [`super::share_worth`], with one trial added and not two: the correction is
+/// another allowance for few trials. With b and c the prompts that B alone and A alone
 /// answer right, of n, it holds every Δ with `|b - c - nΔ| - 1 <= 1.96 √(n (2q + Δ(1 - Δ)))`, q the likeliest
 /// probability that A alone is right given Δ. At Δ = 0 that is McNemar's test with Edwards' correction,
 /// `(|b - c| - 1) / √(b + c)`, whose p is returned. Withheld of several prompts in one trial.
@@ -54,7 +55,14 @@ pub fn paired_interval(trials: &[PairedTrial]) -> PairedDifference {
     let count = |of: fn(&PairedTrial) -> usize| trials.iter().map(of).sum::<usize>() as f64;
     let (only_a, only_b) = (count(|trial| trial.only_a), count(|trial| trial.only_b));
     let mean = sum / n;
-    let Some(worth) = effective(&groups, (only_a + only_b) / n - mean * mean) else {
+    let values =
+        trials.iter().map(|trial| [trial.only_a, trial.only_b, trial.n - trial.only_a - trial.only_b]);
+    let spread = Spread {
+        plain: (only_a + only_b) / n - mean * mean,
+        telling: holding_others(&values.collect::<Vec<_>>()),
+        added: COPIES,
+    };
+    let Some(worth) = effective(&groups, &spread) else {
         return withheld(Withheld::OneGroup);
     };
     let pairs = Pairs { only_a: only_a * worth / n, only_b: only_b * worth / n, n: worth };
@@ -64,6 +72,9 @@ pub fn paired_interval(trials: &[PairedTrial]) -> PairedDifference {
         p: Some(pairs.p()),
     }
 }
+
+/// Trials of copies that are taken to have been seen beside those that tell how differences come.
+const COPIES: f64 = 1.0;
 
 /// Independent pairs; their numbers need not be whole.
 struct Pairs {
@@ -137,6 +148,24 @@ mod tests {
                 "{low} {high} {case}"
             );
             assert!((found.p.unwrap() - number("p")).abs() < 1e-9, "{found:?} {case}");
+        }
+    }
+
+    #[test]
+    fn intervals_of_trials_are_those_of_a_cluster_robust_variance_from_statsmodels() {
+        let golden = golden();
+        let cases = golden["paired_trials"].as_array().unwrap();
+        assert!(cases.len() >= 6);
+        for case in cases {
+            let trials: Vec<[usize; 3]> = serde_json::from_value(case["trials"].clone()).unwrap();
+            let trial = |&[n, only_a, only_b]: &[usize; 3]| PairedTrial { n, only_a, only_b };
+            let found = paired_interval(&trials.iter().map(trial).collect::<Vec<_>>());
+            let (low, high) = found.interval.ends().unwrap();
+            let number = |key: &str| case[key].as_f64().unwrap();
+            assert!(
+                (low - number("low")).abs() < 1e-5 && (high - number("high")).abs() < 1e-5,
+                "{low} {high} {case}"
+            );
         }
     }
 

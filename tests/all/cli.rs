@@ -73,7 +73,7 @@ fn stdout_is_clean_data() {
     let table = bench.grid(&["-o", "out", "--output-format", "csv"]);
     let mut lines = table.lines();
     assert!(lines.next().unwrap().starts_with("context_length,depth_percent,n,n_correct,accuracy,"));
-    assert_eq!(lines.map(|line| line.split(',').count()).collect::<Vec<_>>(), [15; 6]);
+    assert_eq!(lines.map(|line| line.split(',').count()).collect::<Vec<_>>(), [19; 6]);
     let json: Value = serde_json::from_str(&bench.grid(&["-o", "out", "--output-format", "json"])).unwrap();
     let json = &json["rows"];
     assert_eq!(json.as_array().unwrap().len(), 6);
@@ -142,7 +142,10 @@ fn a_run_in_two_parts_has_the_rows_of_a_whole_one() {
     bench.grid(&["-o", "whole"]);
     let part = bench.grid(&["-o", "parts", "--limit", "2", "--output-format", "csv"]);
     assert_eq!(bench.outcomes("parts").len(), 2);
-    assert!(part.contains("\n300,100.0,0,0,,,,,0,0,,,,,\n"), "cells that have not run are missing: {part}");
+    assert!(
+        part.contains("\n300,100.0,0,0,,,,,0,0,,,,,,0,,,\n"),
+        "cells that have not run are missing: {part}"
+    );
     let rest = bench.output(&[&["run", "--model", "tiny", "-o", "parts"], &GRID[..]].concat());
     assert!(stderr(&rest).contains("10 trials (2 already done)"), "{}", stderr(&rest));
     same_rows(&bench, "whole", "parts");

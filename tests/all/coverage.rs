@@ -88,6 +88,39 @@ fn intervals_of_shares_hold_the_truth_near_the_ends_and_in_trials_of_a_kind() {
 }
 
 #[test]
+fn intervals_of_shares_hold_the_truth_however_much_the_prompts_of_a_haystack_correlate() {
+    for correlation in [0.0, 0.3, 0.9_f64] {
+        let (mut all, mut relative) = (Vec::new(), Vec::new());
+        for (k, p) in [5, 10, 20, 30].into_iter().flat_map(|k| [0.5, 0.8, 0.9, 0.95].map(|p| (k, p))) {
+            const CELLS: usize = 10;
+            let mut widths = (0.0, 0.0);
+            let (held, withheld) = coverage(p, 600, |rng| {
+                let trial = |rng: &mut Rng| {
+                    let answers = answers(p, CELLS, correlation.sqrt(), rng);
+                    answers.iter().filter(|right| **right).count()
+                };
+                let trials: Vec<_> = (0..k).map(|_| (trial(rng), CELLS)).collect();
+                let interval = share_interval(&trials);
+                let right = trials.iter().map(|(right, _)| right).sum::<usize>();
+                // As wide as an interval of as many prompts as there are trials.
+                let alone: Vec<_> = (0..k).map(|trial| (usize::from(trial < right / CELLS), 1)).collect();
+                let width = |interval: Interval| interval.ends().map_or(0.0, |(low, high)| high - low);
+                widths = (widths.0 + width(interval), widths.1 + width(share_interval(&alone)));
+                interval
+            });
+            assert_eq!(withheld, 0);
+            assert!(held > 0.885, "{k} trials, p = {p}, correlation {correlation}: {held}");
+            all.push(held);
+            relative.push(widths.0 / widths.1);
+        }
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        assert!(mean(&all) > 0.94, "correlation {correlation}: {all:?}");
+        // What prompts tell beyond their trials is not thrown away.
+        assert!(correlation > 0.0 || mean(&relative) < 0.75, "{relative:?}");
+    }
+}
+
+#[test]
 fn intervals_of_paired_differences_hold_the_truth_wherever_the_two_stand() {
     for k in TRIALS {
         for (a, b, cells, copied) in [

@@ -403,16 +403,18 @@ fn the_report_is_drawn_from_the_rows() {
     let directory = tempfile::tempdir().unwrap();
     let outcomes = world.run_all(directory.path());
     let header = "context_length,depth_percent,n,n_correct,accuracy,ci_low,ci_high,ci_method,n_error,n_skipped,\
-                  needle_mass_top_mean,needle_mass_top_sd,answer_logprob_mean,total_mass_mean,needle_share_mean";
+                  needle_mass_top_mean,needle_mass_top_sd,answer_logprob_mean,total_mass_mean,needle_share_mean,\
+                  n_trials,needle_mass_ci_low,needle_mass_ci_high,needle_mass_ci_method";
     let (all, none) = ("1.0,0.3423802275066531,1.0,wilson", "0.0,0.0,0.6576197724933469,wilson");
+    let alike = "2,,,withheld: all trials alike";
     let lines = [
         header.to_string(),
-        format!("256,0.0,2,2,{all},0,0,0.5,0.0,-3.5,,"),
-        format!("256,50.0,2,2,{all},0,0,0.5,0.0,-3.5,,"),
-        format!("768,0.0,2,0,{none},0,0,0.5,0.0,-3.5,,"),
-        format!("768,50.0,2,0,{none},0,0,0.5,0.0,-3.5,,"),
-        format!("1024,0.0,2,0,{none},0,0,0.0,0.0,-3.5,,"),
-        format!("1024,50.0,2,0,{none},0,0,0.0,0.0,-3.5,,"),
+        format!("256,0.0,2,2,{all},0,0,0.5,0.0,-3.5,,,{alike}"),
+        format!("256,50.0,2,2,{all},0,0,0.5,0.0,-3.5,,,{alike}"),
+        format!("768,0.0,2,0,{none},0,0,0.5,0.0,-3.5,,,{alike}"),
+        format!("768,50.0,2,0,{none},0,0,0.5,0.0,-3.5,,,{alike}"),
+        format!("1024,0.0,2,0,{none},0,0,0.0,0.0,-3.5,,,{alike}"),
+        format!("1024,50.0,2,0,{none},0,0,0.0,0.0,-3.5,,,{alike}"),
     ];
     assert_eq!(world.cells_csv(&outcomes), lines.join("\n") + "\n");
     let drawn = world.drawn(&outcomes);
@@ -420,8 +422,8 @@ fn the_report_is_drawn_from_the_rows() {
         "depth %   256    |  768       1k",
         "     50  100% @@ |   0%       0%",
         "     50  0.50 == | 0.50 ==  0.00",
-        "    256    4         4       100%   34-100%         0.500        0",
-        "    all   12         4        33%     5-84%         0.333        0",
+        "    256    4        2         4       100%   34-100%         0.500        0",
+        "    all   12        2         4        33%     5-84%         0.333        0",
         "found 4, looked 4, missed 4",
     ] {
         assert!(drawn.lines().any(|drawn| drawn == line), "{line:?} in\n{drawn}");
@@ -438,7 +440,7 @@ fn cells_that_have_not_run_stay_missing() {
     assert!(matches!(error, Error::Interrupted), "{error}");
     let outcomes = outcomes(directory.path());
     let csv = world.cells_csv(&outcomes);
-    assert!(csv.contains("\n768,50.0,0,0,,,,,0,0,,,,,\n1024,0.0,0,0,,,,,0,0,,,,,\n"), "{csv}");
+    assert!(csv.contains("\n768,50.0,0,0,,,,,0,0,,,,,,0,,,\n1024,0.0,0,0,,,,,0,0,,,,,,0,,,\n"), "{csv}");
     let json: serde_json::Value = serde_json::from_str(&world.written(&outcomes, json::write)).unwrap();
     assert_eq!(
         (&json["rows"][5]["context_length"], &json["rows"][5]["accuracy"]),
@@ -496,11 +498,9 @@ fn a_trial_that_failed_is_recorded_and_tried_again() {
         (None, None, None, None, None)
     );
     assert_eq!(outcomes(other.path()), rows);
-    assert!(
-        world
-            .cells_csv(&rows)
-            .contains("\n256,50.0,1,1,1.0,0.20654931437723742,1.0,wilson,1,0,0.5,,-3.5,,\n")
-    );
+    assert!(world.cells_csv(&rows).contains(
+        "\n256,50.0,1,1,1.0,0.20654931437723742,1.0,wilson,1,0,0.5,,-3.5,,,1,,,withheld: one trial\n"
+    ));
     assert!(world.drawn(&rows).contains("2 failed trials are left out"));
 
     let mut model = Script::default();

@@ -35,7 +35,7 @@ fn a_run_ends_with_what_it_found_and_is_judged_anew_by_another_rule_without_its_
     let page = bench.grid(&["-o", "grid", "--rule", "every-depth"]);
     assert!(
         verdict(&page).starts_with(
-            "0 of 12 answers are right (accuracy 0%, 95% interval 0 to 66%); by the rule every-depth "
+            "0 of 12 answers are right (accuracy 0%, 95% interval 0 to 66% over 2 trials); by the rule every-depth "
         ),
         "{page}"
     );

@@ -15,11 +15,11 @@ fn the_summary_says_what_is_known_and_no_more() {
     ];
     assert_eq!(
         blocks(&run::summary(&Summary::of(&outcomes)), &Style::plain(80)),
-        " length   n   correct   accuracy   95% CI   needle mass   failed
------------------------------------------------------------------
-     1k   2         1        50%        -         0.375        0
-     2k   0         0          -        -             -        1
-    all   2         1        50%        -         0.375        1
+        " length   n   trials   correct   accuracy   95% CI   needle mass   failed
+--------------------------------------------------------------------------
+     1k   2        1         1        50%        -         0.375        0
+     2k   0        0         0          -        -             -        1
+    all   2        1         1        50%        -         0.375        1
 No interval of prompts of one trial: they share a haystack; take more with
 --trials
 
@@ -31,8 +31,10 @@ once in N + 1, for any number of heads); missed = wrong answer, and none does
 "
     );
     let skipped = Outcome { status: Status::Skipped, ..failed(1024, 0.0, 1) };
-    let drawn =
-        blocks(&run::summary(&Summary::of(&[outcome(1024, 0.0, 0, true, None), skipped])), &Style::plain(80));
+    let drawn = blocks(
+        &run::summary(&Summary::of(&[outcome(1024, 0.0, 0, true, None), skipped])),
+        &Style::plain(100),
+    );
     let header = drawn.lines().next().unwrap();
     assert!(header.ends_with("failed   skipped"), "{drawn}");
     assert!(drawn.lines().nth(2).unwrap().ends_with("0         1"), "{drawn}");
@@ -55,19 +57,19 @@ fn a_comparison_says_who_was_right_alone_and_how_sure_that_is() {
             &compared::tables(&compared, "B").into_iter().map(Block::Table).collect::<Vec<_>>(),
             &Style::plain(80)
         ),
-        " length    n   accuracy A %   accuracy B %                B - A
-----------------------------------------------------------------
-     1k    7   100 (65-100)   100 (65-100)       0 (-51 to +51)
-     4k    8       0 (0-32)   100 (68-100)   +100 (+20 to +100)
-    >2k    8       0 (0-32)   100 (68-100)   +100 (+20 to +100)
-    all   15     47 (25-70)   100 (67-100)     +53 (+12 to +80)
+        " length    n   trials   accuracy A %   accuracy B %                B - A
+-------------------------------------------------------------------------
+     1k    7        7   100 (65-100)   100 (65-100)       0 (-51 to +51)
+     4k    8        8       0 (0-32)   100 (68-100)   +100 (+20 to +100)
+    >2k    8        8       0 (0-32)   100 (68-100)   +100 (+20 to +100)
+    all   15        8     47 (23-72)   100 (67-100)      +53 (+9 to +82)
 
  length   A only   B only        p     Holm                  B is
 ------------------------------------------------------------------
      1k        0        0   1.0000   1.0000   not shown to differ
      4k        0        8   0.0133   0.0267                better
     >2k        0        8   0.0133        -                better
-    all        0        8   0.0133        -                better
+    all        0        8   0.0213        -                better
 
  length    n   needle mass A   needle mass B    B - A
 ------------------------------------------------------

@@ -100,8 +100,11 @@ fn what_controls_say_stands_beside_the_task() {
         ["task", "as it is", "distractors", "no-needle", "none-no-needle", "mass in its place"]
     );
     assert_eq!(tables[0].rows[0], ["kv", "100.0%", "50.0%", "50.0%", "50.0%", "0.250"]);
-    assert_eq!(tables[1].header, ["task", "n", "1k", "needle mass", "false answers", "mass by kind"]);
-    let row = ["kv", "2", "100.0% (34-100)", "0.250", "50.0%", "distractor 0.375, other 0.125"];
+    assert_eq!(
+        tables[1].header,
+        ["task", "n", "trials", "1k", "needle mass", "false answers", "mass by kind"]
+    );
+    let row = ["kv", "2", "2", "100.0% (34-100)", "0.250", "50.0%", "distractor 0.375, other 0.125"];
     assert_eq!(tables[1].rows[0], row);
     assert_eq!(data.kind, "tasks");
 }
