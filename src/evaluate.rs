@@ -272,7 +272,7 @@ pub(crate) fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport 
         (done < ran.planned_trials).then(|| format!("{done} of {} trials have run", ran.planned_trials));
     RunReport {
         ran,
-        notes: scored_again(record).into_iter().chain(unfinished).chain(note).collect(),
+        notes: [scored_again(record), thoughts(outcomes), unfinished, note].into_iter().flatten().collect(),
         cells: report::cells(outcomes, &planned),
         summary: Summary::of(outcomes),
         training_length: record.training_length,
@@ -286,6 +286,19 @@ fn scored_again(record: &RunRecord) -> Option<String> {
     let scorer = record.settings.scoring().ok()?;
     let (name, threshold) = (scorer.name(), scorer.threshold());
     Some(format!("scored again by {name} (correct: {threshold}); run {run_id} was scored by {before}"))
+}
+
+/// How much was thought before the answers, where anything was.
+fn thoughts(outcomes: &[Outcome]) -> Option<String> {
+    let ran = latest(outcomes).into_iter().filter(|row| row.status == Status::Ok);
+    let known: Vec<(usize, &Outcome)> = ran.filter_map(|row| Some((row.thinking_tokens?, row))).collect();
+    let tokens: usize = known.iter().map(|(tokens, _)| tokens).sum();
+    let cut = known.iter().filter(|(_, row)| row.thinking_cut == Some(true)).count();
+    let (mean, all) = (tokens as f64 / known.len().max(1) as f64, known.len());
+    let thought = tokens > 0 || cut > 0;
+    thought.then(|| {
+        format!("thoughts before the answer: {mean:.0} tokens in the mean, {cut} of {all} cut short")
+    })
 }
 
 /// The same, judged by `rule`.

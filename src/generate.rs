@@ -4,6 +4,8 @@
 //! [`LanguageModel`] is the seam behind which the slow thing sits: a scripted model drives the whole of a run
 //! in a test.
 
+mod thought;
+
 use std::ops::Range;
 
 use candle_core::Tensor;
@@ -14,6 +16,8 @@ use crate::error::{Error, Result};
 use crate::model::decoder::{Decoder, Forward};
 use crate::model::kv_cache::KvCache;
 
+pub use thought::{ReadThought, Stage, Thinking, Thought};
+
 /// Tokens that go through the decoder at once: enough to use the machine well, few enough that activations
 /// stay small beside the weights and that Ctrl-C is heard soon.
 pub const DEFAULT_CHUNK: usize = 512;
@@ -23,7 +27,9 @@ pub const DEFAULT_CHUNK: usize = 512;
 pub struct Request<'a> {
     /// The prompt, up to and including the query that predicts the first answer token.
     pub tokens: &'a [u32],
-    /// The expected answer as it continues the prompt.
+    /// The thought that the model may have before the answer.
+    pub thinking: Option<Thinking<'a>>,
+    /// The expected answer as it continues the prompt, or what stands behind the thought.
     pub answer: &'a [u32],
     /// Most tokens to generate.
     pub max_new_tokens: usize,
@@ -42,6 +48,8 @@ pub struct Request<'a> {
 pub struct Completion {
     /// Tokens generated greedily, without the one that ended them.
     pub tokens: Vec<u32>,
+    /// What the model thought before, where it was let.
+    pub thought: Option<Thought>,
     /// Natural log-probability of each expected answer token given the ones before it.
     pub answer_logprobs: Vec<f64>,
     /// Rank of each expected answer token, 1 for the arg-max.
@@ -126,6 +134,34 @@ impl DecoderModel {
         Ok(())
     }
 
+    /// Lets the model think behind the prompt, of which the cache holds all but the query, and leaves in the
+    /// cache what stands before the answering query.
+    fn think(
+        &self,
+        thinking: &Thinking<'_>,
+        request: &Request<'_>,
+        cache: &mut KvCache,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Thought> {
+        let context = cache.len();
+        let query = request.tokens.last().copied().unwrap_or_default();
+        let thought = thinking.think(request.end_tokens, |last| {
+            let logits = self.logits(&[last.unwrap_or(query)], cache, None)?.to_vec2::<f32>()?;
+            match progress(0) {
+                true => Ok(argmax(&logits[0])),
+                false => Err(Error::Interrupted),
+            }
+        })?;
+        let mut behind = vec![query];
+        behind.extend(thought.tokens.iter().chain(&thought.bridge));
+        behind.pop();
+        // What was computed to see whether there is a thought at all is no part of it.
+        let computed = (cache.len() - context).min(1 + thought.tokens.len()).min(behind.len());
+        cache.truncate(context + computed);
+        self.prefill(&behind[computed..], cache, &mut |_| progress(0))?;
+        Ok(thought)
+    }
+
     fn logits<'a>(
         &'a self,
         tokens: &[u32],
@@ -146,11 +182,18 @@ impl LanguageModel for DecoderModel {
         let Some((&query, context)) = request.tokens.split_last() else {
             return Err(Error::Compute("an empty prompt has no answering query".to_string()));
         };
-        let n = request.tokens.len();
-        let length = n + request.answer.len().max(request.max_new_tokens);
+        let prompt = request.tokens.len();
+        let thinking = request.thinking.map_or(0, |thinking| thinking.room());
+        let length = prompt + thinking + request.answer.len().max(request.max_new_tokens);
         let (mut cache, shared) = self.cache_for(context, length);
         progress(shared);
         self.prefill(&context[shared..], &mut cache, progress)?;
+        let thinking = request.thinking.as_ref();
+        let thought =
+            thinking.map(|thinking| self.think(thinking, &request, &mut cache, progress)).transpose()?;
+        let behind = thought.iter().flat_map(|thought| [&thought.tokens[..], &thought.bridge]).flatten();
+        let before: Vec<u32> = request.tokens.iter().chain(behind).copied().collect();
+        let (n, query) = (before.len(), before.last().copied().unwrap_or(query));
 
         // The answering query and all but the last answer token: row i predicts answer token i.
         let mut forced = vec![query];
@@ -187,10 +230,10 @@ impl LanguageModel for DecoderModel {
         }
         progress(1);
         if self.sharing.is_some() {
-            cache.truncate(n);
+            cache.truncate(prompt);
             self.held = Some(Held { tokens: request.tokens.to_vec(), cache });
         }
-        Ok(Completion { tokens, answer_logprobs, answer_ranks, attention: probe.finish() })
+        Ok(Completion { tokens, thought, answer_logprobs, answer_ranks, attention: probe.finish() })
     }
 }
 

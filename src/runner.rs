@@ -1,14 +1,16 @@
 //! Trials to outcomes: builds each prompt, asks the model, scores the answer and hands the row on.
 
+mod answer;
 mod spans;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use self::answer::{Answer, Reader};
 use crate::attention::probe::{AttentionCapture, HeadMeasures, Screened};
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::generate::{Completion, LanguageModel, Request};
+use crate::generate::{Completion, LanguageModel, ReadThought, Request, Thinking};
 use crate::progress::{Ended, Progress};
 use crate::prompt::{Prompt, PromptPlan, PromptSequence};
 use crate::score::{self, Excess, Scorer};
@@ -131,8 +133,19 @@ pub fn run_one(
     stop: &AtomicBool,
 ) -> Result<(TrialRecord, AttentionCapture)> {
     let spans = spans::requested(prompt);
+    let thought = prompt.thought.as_ref().zip(context.prompts.assistant.marks);
+    let reader =
+        thought.map(|(plan, marks)| Reader { tokenizer: context.tokenizer, marks, opened: plan.opened });
+    let thinking = prompt.thought.as_ref().zip(reader.as_ref()).map(|(plan, reader)| Thinking {
+        budget: plan.budget,
+        closing: &plan.closing,
+        lead: &plan.lead,
+        words: &plan.words,
+        reader: reader as &dyn ReadThought,
+    });
     let request = Request {
         tokens: &prompt.tokens,
+        thinking,
         answer: &prompt.answer_tokens,
         max_new_tokens: prompt.answer_budget,
         end_tokens: context.end_tokens,
@@ -170,7 +183,8 @@ fn outcome(
     prompt: &Prompt,
     completion: &Completion,
 ) -> Result<Outcome> {
-    let response = context.tokenizer.decode_plain(&completion.tokens)?;
+    let answer = Answer::of(completion, &context.prompts.assistant, context.tokenizer)?;
+    let Answer { text: response, thinking_tokens, thinking_cut } = answer;
     let score = context.scorer.score(&response, &prompt.expected);
     let correct = context.scorer.is_correct(score);
     let heads = &completion.attention.heads;
@@ -223,6 +237,8 @@ fn outcome(
         control_mass_top: control,
         needle_excess_top: excess.map(|excess| excess.needle),
         control_excess_top: excess.map(|excess| excess.control),
+        thinking_tokens,
+        thinking_cut,
         status: Status::Ok,
         ..blank(context, trial)
     })

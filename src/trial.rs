@@ -159,6 +159,11 @@ pub struct Outcome {
     pub needle_excess_top: Option<f64>,
     /// The same for the one of these spans that a head gives most more than to the others and the needles.
     pub control_excess_top: Option<f64>,
+    /// Tokens that the model thought before its answer, its own marks included; 0 where it did not, and
+    /// missing where it is not known how a thought looks, and in rows of versions that did not know it.
+    pub thinking_tokens: Option<usize>,
+    /// Whether that thought had no end of its own: its budget was spent, or the model fell silent.
+    pub thinking_cut: Option<bool>,
 }
 
 impl Outcome {

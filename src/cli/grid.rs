@@ -11,7 +11,7 @@ use super::verdict::RuleArgs;
 use super::{FormArgs, ScoringArgs, TellingArgs};
 use crate::grid::{ContextLength, DEPTH_SPACINGS, Depth, DepthSpacing};
 use crate::haystack::{HAYSTACKS, ORDERS, Order};
-use crate::prompt::{SNAPS, Snap};
+use crate::prompt::{ANSWER_PREFIXES, AnswerPrefix, SNAPS, Snap};
 use crate::score::SCORERS;
 use crate::split::{SPLITS, Split};
 use crate::task::groups::GROUPS;
@@ -192,6 +192,15 @@ pub struct GridArgs {
     /// How answers are scored besides.
     #[command(flatten)]
     pub scoring: ScoringArgs,
+    /// What the answer continues
+    #[arg(
+        long,
+        value_name = "WORDS",
+        value_parser = choice("answer prefix", ANSWER_PREFIXES),
+        default_value = "task",
+        help_heading = "Task"
+    )]
+    pub answer_prefix: AnswerPrefix,
     /// Tokens generated at most [default: the task's own budget]
     #[arg(long, value_name = "N", aliases = ["max-tokens", "max-gen-toks"], help_heading = "Task")]
     pub max_new_tokens: Option<usize>,

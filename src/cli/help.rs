@@ -61,8 +61,8 @@ mod tests {
     use crate::haystack::{HAYSTACKS, ORDERS};
     use crate::laboratory::{EXPERIMENTS, PARTS};
     use crate::model::kv_cache::KV_DTYPES;
-    use crate::plan::CHAT_CHOICES;
-    use crate::prompt::SNAPS;
+    use crate::plan::{CHAT_CHOICES, DEFAULT_THINKING_TOKENS, THINKING_CHOICES};
+    use crate::prompt::{ANSWER_PREFIXES, SNAPS};
     use crate::registry::Entry;
     use crate::score::{NORMALISATIONS, SCORERS};
     use crate::spec::{DTYPES, WINDOW_EXPANSIONS};
@@ -108,6 +108,8 @@ mod tests {
                 &["run screening_window_expansion", "attend screening_window_expansion"],
             ),
             (rows(CHAT_CHOICES), &["run apply_chat_template"]),
+            (rows(THINKING_CHOICES), &["run thinking", "prompts thinking"]),
+            (rows(ANSWER_PREFIXES), &["run answer_prefix", "prompts answer_prefix"]),
             (rows(DEPTH_SPACINGS), &["run depth_spacing"]),
             (rows(TASKS), &["run task", "prompts task", "compare task", "train task"]),
             (rows(GROUPS), &["run task"]),
@@ -143,6 +145,8 @@ mod tests {
                 }
             }
         }
+        let budget = format!("[default: {DEFAULT_THINKING_TOKENS}]");
+        assert!(help_of("run", "max_thinking_tokens").contains(&budget));
         // What no flag takes by name is in `niah list`.
         let listed: Vec<_> = list::KINDS.iter().map(|kind| (kind.value)()).collect();
         for table in [rows(FAMILIES), rows(ARCHITECTURES), rows(SHIPPED)] {

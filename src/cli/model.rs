@@ -6,7 +6,7 @@ use super::values::{choice, named};
 use crate::attention::variant::VARIANTS;
 use crate::checkpoint::DEFAULT_CHECKPOINT;
 use crate::model::kv_cache::{KV_DTYPES, KvDtype};
-use crate::plan::{CHAT_CHOICES, ChatChoice, ModelChoice};
+use crate::plan::{CHAT_CHOICES, ChatChoice, ModelChoice, THINKING_CHOICES, ThinkingChoice};
 use crate::spec::{DTYPES, Dtype, WINDOW_EXPANSIONS};
 
 /// The checkpoint, behind `-m` or without a flag.
@@ -142,6 +142,22 @@ pub struct ChatArgs {
     /// The system's turn of the conversation
     #[arg(long, value_name = "TEXT", alias = "system-message", help_heading = "Model")]
     pub system_instruction: Option<String>,
+    /// Whether the model thinks first [default: the template's own choice]
+    ///
+    /// By the switch of its chat template. What it thinks has a budget of its own and is no part of the
+    /// answer.
+    #[arg(
+        long,
+        value_name = "ON|OFF",
+        value_parser = choice("choice", THINKING_CHOICES),
+        help_heading = "Model"
+    )]
+    pub thinking: Option<ThinkingChoice>,
+    /// Tokens of a thought at most, with --thinking on [default: 512]
+    ///
+    /// They are a part of the prompt's length. A thought that has not ended by then is ended.
+    #[arg(long, value_name = "N", alias = "thinking-budget", help_heading = "Model")]
+    pub max_thinking_tokens: Option<usize>,
 }
 
 /// Where to compute.

@@ -265,6 +265,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
     let needles = prompt.needles;
     let request = Request {
         tokens: &prompt.tokens,
+        thinking: None,
         answer: &[],
         max_new_tokens: ANSWER_BUDGET,
         end_tokens: &plan.end_tokens(),

@@ -47,7 +47,7 @@ pub(super) fn with_the_lengths_of(
     let cell = Cell { context_length: ContextLength(LONGEST), depth };
     let trial = Trial { cell, index: 0, seed: settings.seed };
     let prompt = prompts.build(&trial, tokenizer, &mut prompts.haystack_tokens(&trial))?;
-    let whole = prompt.tokens.len() + prompt.answer_budget;
+    let whole = prompt.longest();
     let lengths = settings.grid.context_lengths();
     let replaced = lengths.iter().any(|length| length.0 > whole && length.0 < LONGEST);
     let lengths = lengths.iter().map(|length| ContextLength(length.0.min(whole))).collect();

@@ -37,22 +37,20 @@ impl Estimate {
     /// When one of them cannot be built.
     pub fn new(plan: &RunPlan) -> Result<Self> {
         let prompts = plan.probe_prompts()?;
-        let sequence =
-            |prompt: &Prompt| prompt.tokens.len() + prompt.answer_tokens.len().max(prompt.answer_budget);
         let longest = prompts.iter().map(|(trial, _)| trial.cell.context_length.0).max().unwrap_or(0);
-        let longest_sequence = prompts.iter().map(|(_, prompt)| sequence(prompt)).max().unwrap_or(0);
+        let longest_sequence = prompts.iter().map(|(_, prompt)| prompt.longest()).max().unwrap_or(0);
         Ok(Self {
             memory: plan.model.memory(longest),
             longest_sequence,
             shared_tokens: prefix::shared_tokens(prompts.iter().map(|(_, prompt)| {
-                let kind = plan.model.spec().planned_length(sequence(prompt), longest_sequence);
+                let kind = plan.model.spec().planned_length(prompt.longest(), longest_sequence);
                 (kind, prompt.tokens.as_slice())
             })),
             prompt_hashes: prompts
                 .iter()
                 .map(|(trial, prompt)| (trial.row_id(), prompt.prompt_hash.clone()))
                 .collect(),
-            answer_tokens: prompts.first().map_or(0, |(_, prompt)| prompt.answer_budget),
+            answer_tokens: prompts.first().map_or(0, |(_, prompt)| generated(prompt)),
             haystack_loops: haystack_loops(&prompts),
             notes: notes(&prompts),
             prompt_tokens: prompts.iter().map(|(trial, prompt)| (trial.cell, prompt.tokens.len())).collect(),
@@ -160,6 +158,11 @@ fn notes(prompts: &[(Trial, Prompt)]) -> Vec<String> {
         if of_all { note.to_string() } else { format!("length {lengths}: {note}") }
     };
     said.into_iter().map(note).collect()
+}
+
+/// Tokens that are generated for a prompt, at most.
+fn generated(prompt: &Prompt) -> usize {
+    prompt.thought.as_ref().map_or(0, |thought| thought.budget) + prompt.answer_budget
 }
 
 /// The largest number of loops of each length that has any.

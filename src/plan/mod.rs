@@ -4,6 +4,7 @@ mod about;
 mod bench;
 mod dry_run;
 mod estimate;
+mod form;
 mod inspection;
 mod logits;
 mod loss;
@@ -13,8 +14,6 @@ mod scoring;
 mod settings;
 mod text;
 mod tokenizer;
-
-use std::sync::Arc;
 
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
@@ -34,6 +33,7 @@ use crate::task::{CONTROLS, Task};
 use crate::tokenizer::TextTokenizer;
 use crate::trial::Trial;
 
+use form::{Formed, form};
 use model::{Facts, facts};
 
 pub use bench::{BenchPlan, BenchSettings, BenchTokens, DEFAULT_LENGTHS};
@@ -44,7 +44,9 @@ pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};
 pub use loss::{LossPlan, LossSettings};
 pub use memory::MemoryPlan;
 pub use model::{ModelChoice, OpenModel, Precision};
-pub use settings::{CHAT_CHOICES, ChatChoice, Settings};
+pub use settings::{
+    CHAT_CHOICES, ChatChoice, DEFAULT_THINKING_TOKENS, Settings, THINKING_CHOICES, ThinkingChoice,
+};
 pub use text::{TextPlan, TextPrompt};
 pub use tokenizer::load_tokenizer;
 
@@ -92,6 +94,9 @@ const PROMPT_KEYS: &[&str] = &[
     "control",
     "snap",
     "system_instruction",
+    "thinking",
+    "max_thinking_tokens",
+    "answer_prefix",
     "scorer",
     "normalise",
     "correct_from",
@@ -272,8 +277,9 @@ impl RunPlan {
         }
         let model = OpenModel::new(&settings.model, checkpoint, device)?;
         let tokenizer = load_tokenizer(&model.checkpoint)?;
-        let (form, chat_template_hash) = form(&settings, &tokenizer)?;
+        let Formed { form, chat_template_hash, assistant, warning } = form(&settings, &tokenizer)?;
         let mut prompt_warnings = haystack.notes().to_vec();
+        prompt_warnings.extend(warning);
         prompt_warnings.extend(one_row);
         prompt_warnings.extend(task.notes(settings.trials));
         if let Some(name) = &settings.control {
@@ -282,8 +288,8 @@ impl RunPlan {
         }
         prompt_warnings.extend(scoring::warnings(&settings, task.as_ref(), scorer.as_ref())?);
         prompt_warnings.extend_from_slice(tokenizer.notes());
-        let prompts =
-            PromptPlan { task, haystack, form, snap: settings.snap, answer_budget: settings.max_new_tokens };
+        let (snap, answer_budget) = (settings.snap, settings.max_new_tokens);
+        let prompts = PromptPlan { task, haystack, form, assistant, snap, answer_budget };
         let (settings, lengths) = match settings.is_about_haystack() {
             true => about::with_the_lengths_of(settings, &prompts, &tokenizer)?,
             false => (settings, None),
@@ -348,6 +354,15 @@ impl RunPlan {
         }
         if let Some(control) = &settings.control {
             pairs.insert("control".to_string(), json!(control));
+        }
+        if let Some(thinking) = settings.thinking {
+            pairs.insert("thinking".to_string(), json!(thinking));
+        }
+        if let Some(budget) = settings.thinking_budget() {
+            pairs.insert("max_thinking_tokens".to_string(), json!(budget));
+        }
+        if !settings.answer_prefix.is_task() {
+            pairs.insert("answer_prefix".to_string(), json!(settings.answer_prefix));
         }
         pairs.extend(of_some_models);
         Ok(Identity(pairs).scored_by(settings))
@@ -421,37 +436,6 @@ fn with_the_rows_of(task: &dyn Task, mut settings: Settings) -> Result<(Settings
     let lengths = settings.grid.context_lengths().to_vec();
     settings.grid = Grid::new(lengths, settings.grid.depths()[..1].to_vec())?;
     Ok((settings, Some(format!("task {} has no depth, so its grid has one row: {why}", task.name()))))
-}
-
-/// The form of the prompts, and the hash of the template when there is one.
-fn form(settings: &Settings, tokenizer: &TextTokenizer) -> Result<(Form, Option<String>)> {
-    let template = match settings.apply_chat_template {
-        ChatChoice::Never => None,
-        ChatChoice::Auto => tokenizer.chat_template().map_err(without_template)?,
-        ChatChoice::Always => {
-            Some(tokenizer.chat_template().map_err(without_template)?.ok_or_else(|| {
-                Error::invalid(
-                    "apply chat template",
-                    "always",
-                    "a checkpoint with a chat template; this one has none",
-                )
-            })?)
-        }
-    };
-    let system = settings.system_instruction.clone();
-    match (template, system) {
-        (None, Some(_)) => Err(Error::invalid(
-            "system instruction",
-            "an instruction",
-            "a chat template to put it in: this run uses plain text",
-        )),
-        (None, None) => Ok((Form::Completion, None)),
-        (Some(template), system) => {
-            let hash = sha256_hex(template.render(system.as_deref(), "").map_err(without_template)?);
-            let render = Arc::new(move |system: Option<&str>, user: &str| template.render(system, user));
-            Ok((Form::Chat { system, render }, Some(hash)))
-        }
-    }
 }
 
 /// What is wrong with a template, with what helps: another one, or none.

@@ -9,7 +9,7 @@ use super::ModelChoice;
 use crate::error::{Error, Result};
 use crate::grid::Grid;
 use crate::haystack::Order;
-use crate::prompt::Snap;
+use crate::prompt::{AnswerPrefix, Snap};
 use crate::registry::{self, Entry};
 use crate::score::{self, Normalise, Scorer};
 use crate::split::Split;
@@ -58,6 +58,15 @@ pub struct Settings {
     pub apply_chat_template: ChatChoice,
     /// The system's turn of a conversation.
     pub system_instruction: Option<String>,
+    /// Whether the model thinks before its answer; the chat template's own choice when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<ThinkingChoice>,
+    /// Tokens of a thought, at most, where the model is to think; [`DEFAULT_THINKING_TOKENS`] when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_thinking_tokens: Option<usize>,
+    /// What the answer continues.
+    #[serde(default, skip_serializing_if = "AnswerPrefix::is_task")]
+    pub answer_prefix: AnswerPrefix,
     /// How answers are scored.
     pub scorer: String,
     /// What else is the same to the scorer.
@@ -91,6 +100,9 @@ impl Default for Settings {
             snap: Snap::Sentence,
             apply_chat_template: ChatChoice::Auto,
             system_instruction: None,
+            thinking: None,
+            max_thinking_tokens: None,
+            answer_prefix: AnswerPrefix::Task,
             scorer: "match".to_string(),
             normalise: Normalise::Nothing,
             correct_from: None,
@@ -122,6 +134,29 @@ pub const CHAT_CHOICES: &[Entry<ChatChoice>] = &[
     Entry { name: "never", about: "plain text to complete", value: ChatChoice::Never },
 ];
 
+/// Whether the model thinks before its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ThinkingChoice {
+    /// It does.
+    On,
+    /// It does not.
+    Off,
+}
+
+/// Whether the model thinks, by name.
+pub const THINKING_CHOICES: &[Entry<ThinkingChoice>] = &[
+    Entry {
+        name: "on",
+        about: "the model thinks within its own budget, and what it thinks is no part of the answer",
+        value: ThinkingChoice::On,
+    },
+    Entry { name: "off", about: "the template's switch says that it does not", value: ThinkingChoice::Off },
+];
+
+/// Tokens of a thought, at most, where nothing else is said: the shortest default length has room for them.
+pub const DEFAULT_THINKING_TOKENS: usize = 512;
+
 fn is_none_of_them(count: &usize) -> bool {
     *count == 0
 }
@@ -149,8 +184,8 @@ impl Settings {
         !hides && (self.question.is_some() || self.answer.is_some())
     }
 
-    /// What the task is changed by, for titles: its distractors, a shuffled haystack, its control, and how
-    /// its answers are scored otherwise than by the rule of a scorer alone.
+    /// What the task is changed by, for titles: its distractors, a shuffled haystack, its control, how its
+    /// answers begin, and how they are scored otherwise than by the rule of a scorer alone.
     #[must_use]
     pub fn variations(&self) -> String {
         let distractors = (self.distractors > 0).then(|| format!(" with {} distractors", self.distractors));
@@ -158,7 +193,16 @@ impl Settings {
         let control = self.control.as_ref().map(|control| format!(", control {control}"));
         let numbers = (!self.normalise.is_nothing()).then(|| ", numbers normalised".to_string());
         let from = self.correct_from.map(|from| format!(", correct from {from} on"));
-        [distractors, shuffled, control, numbers, from].into_iter().flatten().collect()
+        let thinking = self.thinking.map(|choice| match choice {
+            ThinkingChoice::On => {
+                let most = self.thinking_budget().unwrap_or_default();
+                format!(", thinking of {most} tokens at most")
+            }
+            ThinkingChoice::Off => ", thinking off".to_string(),
+        });
+        let prefix = (!self.answer_prefix.is_task()).then(|| ", no answer prefix".to_string());
+        let parts = [distractors, shuffled, control, thinking, prefix, numbers, from];
+        parts.into_iter().flatten().collect()
     }
 
     /// The same with the scorer of this name, or else the task's own.
@@ -171,6 +215,13 @@ impl Settings {
             None => self.make_task()?.default_scorer().to_string(),
         };
         Ok(Self { scorer, ..self })
+    }
+
+    /// Tokens of a thought, at most, where the model is to think.
+    #[must_use]
+    pub fn thinking_budget(&self) -> Option<usize> {
+        let on = self.thinking == Some(ThinkingChoice::On);
+        on.then(|| self.max_thinking_tokens.unwrap_or(DEFAULT_THINKING_TOKENS))
     }
 
     /// How answers are scored.
@@ -229,6 +280,12 @@ impl Settings {
         if self.trials == 0 || cells.saturating_mul(self.trials) > MOST_PROMPTS {
             let expected = format!("at least 1, and at most {MOST_PROMPTS} over {cells} cells");
             return Err(Error::invalid("trials", self.trials, expected));
+        }
+        if let Some(most) =
+            self.max_thinking_tokens.filter(|most| *most == 0 || self.thinking_budget().is_none())
+        {
+            let expected = "at least 1, and `thinking`=on beside it";
+            return Err(Error::invalid("max thinking tokens", most, expected));
         }
         if let Some(from) = self.correct_from.filter(|from| !(*from > 0.0 && *from <= 1.0)) {
             return Err(Error::invalid("correct from", from, "more than 0, and at most 1"));

@@ -61,6 +61,7 @@ fn flatten(text: &str) -> String {
 impl Builder<'_> {
     /// The longest prompt that fits.
     pub(super) fn fit(&mut self) -> Result<(Cut, Draft)> {
+        self.frame.check(self.question)?;
         if self.question.about_haystack {
             self.end = self.haystack.read_once(self.tokenizer)?;
         }
@@ -69,8 +70,9 @@ impl Builder<'_> {
         let minimum = self.length(&best.1);
         if minimum > target {
             let problem = format!(
-                "template, needles, question and answer take {minimum} tokens without any haystack; \
-                 ask for at least {minimum}"
+                "template, needles, question{} and answer take {minimum} tokens without any haystack; \
+                 ask for at least {minimum}",
+                self.frame.thought()
             );
             return Err(prompt_error(self.trial, problem));
         }

@@ -6,8 +6,9 @@ use crate::error::{Error, Result};
 use crate::needle::Needle;
 use crate::span::SpanKind;
 use crate::task::{Listed, Place, Question};
+use crate::tokenizer::Marks;
 
-use super::Form;
+use super::{AnswerPrefix, Assistant, Form};
 
 /// Stands for the user's turn while the chat template is split around it.
 const PLACEHOLDER: &str = "niah-user-turn-5d1f0c";
@@ -17,31 +18,53 @@ pub(super) struct Frame {
     head: String,
     tail: String,
     chat: bool,
+    assistant: Assistant,
 }
 
 impl Frame {
     /// Nothing: the text is continued.
     pub(super) fn completion() -> Self {
-        Self { head: String::new(), tail: String::new(), chat: false }
+        Self { head: String::new(), tail: String::new(), chat: false, assistant: Assistant::default() }
     }
 
     /// Renders the form around a placeholder and splits it there.
     ///
     /// # Errors
     /// When the template fails, or does not show the user's turn exactly once.
-    pub(super) fn of(form: &Form) -> Result<Self> {
+    pub(super) fn of(form: &Form, assistant: Assistant) -> Result<Self> {
         let Form::Chat { system, render } = form else {
-            return Ok(Self::completion());
+            return Ok(Self { assistant, ..Self::completion() });
         };
         let rendered = render(system.as_deref(), PLACEHOLDER)?;
         match rendered.split(PLACEHOLDER).collect::<Vec<_>>()[..] {
-            [head, tail] => Ok(Self { head: head.to_string(), tail: tail.to_string(), chat: true }),
+            [head, tail] => {
+                Ok(Self { head: head.to_string(), tail: tail.to_string(), chat: true, assistant })
+            }
             ref parts => Err(Error::ChatTemplate(format!(
                 "shows the user's turn {} times instead of once; put another one into chat_template.jinja of \
                  the model's directory, or give `apply chat template`=never for plain text",
                 parts.len() - 1
             ))),
         }
+    }
+}
+
+impl Frame {
+    /// The thought in a list of what takes tokens.
+    pub(super) fn thought(&self) -> &'static str {
+        if self.assistant.thinks().is_some() && self.chat { ", thought" } else { "" }
+    }
+
+    /// Refuses a question that the answer's own words ask where there are none.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] naming the setting.
+    pub(super) fn check(&self, question: &Question) -> Result<()> {
+        if question.completion_asks && self.assistant.prefix == AnswerPrefix::None {
+            let expected = "task, for a task that asks by nothing but the words of its answer";
+            return Err(Error::invalid("answer prefix", "none", expected));
+        }
+        Ok(())
     }
 }
 
@@ -56,12 +79,26 @@ pub(super) struct Layout {
     pub(super) pieces: Vec<Range<usize>>,
     /// What is planted, in the order of the text.
     pub(super) spans: Vec<LaidSpan>,
+    /// What stands for the thought before the completion, where the model is to think.
+    pub(super) thought: Option<LaidThought>,
     /// Where the completion begins.
     pub(super) completion: usize,
     /// Where the expected answer begins.
     pub(super) answer: usize,
     /// Where each item of the expected answer begins.
     pub(super) items: Vec<usize>,
+}
+
+/// A thought without a word.
+pub(super) struct LaidThought {
+    /// Where it begins, behind what the template writes.
+    pub(super) start: usize,
+    /// The bytes of its end mark.
+    pub(super) closing: Range<usize>,
+    /// Whether the template has begun it.
+    pub(super) opened: bool,
+    /// Tokens that it may have.
+    pub(super) budget: usize,
 }
 
 /// Something planted.
@@ -130,14 +167,20 @@ fn lay_out_around(
         }
     }
     let content = content..text.len();
+    let prefixed = frame.assistant.prefix == AnswerPrefix::Task;
     if frame.chat {
         text.push_str(&frame.tail);
     } else {
         text.push_str(if asked { question.breaks.completion } else { question.breaks.question });
+        if !prefixed && !text.ends_with(char::is_whitespace) {
+            text.push('\n');
+        }
     }
+    let thought = frame.assistant.thinks().filter(|_| frame.chat);
+    let thought = thought.map(|(marks, budget)| push_thought(&mut text, frame, marks, budget));
     let completion = text.len();
     let (expected, items) = question.answer();
-    if !frame.chat || question.completion_in_chat {
+    if prefixed && (!frame.chat || question.completion_in_chat) {
         text.push_str(&question.completion);
         if !question.completion.is_empty() && !expected.is_empty() {
             set_apart(&mut text, &expected, question.breaks.answer);
@@ -146,7 +189,20 @@ fn lay_out_around(
     let answer = text.len();
     text.push_str(&expected);
     let items = items.into_iter().map(|at| answer + at).collect();
-    Layout { text, content, haystack, pieces, spans, completion, answer, items }
+    Layout { text, content, haystack, pieces, spans, thought, completion, answer, items }
+}
+
+/// Adds a thought without a word, in the way of templates whose switch leaves thoughts out.
+fn push_thought(text: &mut String, frame: &Frame, marks: Marks, budget: usize) -> LaidThought {
+    let (start, opened) = (text.len(), marks.opened_by(&frame.tail));
+    if !opened {
+        text.push_str(marks.open);
+        text.push('\n');
+    }
+    let closing = text.len()..text.len() + marks.close.len();
+    text.push_str(marks.close);
+    text.push_str("\n\n");
+    LaidThought { start, closing, opened, budget }
 }
 
 /// Plants the pieces of a question in a haystack, at these bytes of it.
@@ -286,7 +342,7 @@ mod tests {
     #[test]
     fn parts_are_where_the_layout_says() {
         let question = question(&["Mid x1.", "\nOwn x1 lines.\n"]);
-        let frame = Frame::of(&Form::Completion).unwrap();
+        let frame = Frame::of(&Form::Completion, Assistant::default()).unwrap();
         let layout = lay_out(&frame, &question, "One. Two.\n\nThree.", &[4, 9]);
         assert_eq!(layout.text, "One. Mid x1. Two.\nOwn x1 lines.\n\n\nThree.\n\nWhich?\nIt is x1");
         let slices = |of: fn(&LaidSpan) -> Range<usize>| {
@@ -302,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_needle_is_never_glued_to_its_neighbour() {
-        let frame = Frame::of(&Form::Completion).unwrap();
+        let frame = Frame::of(&Form::Completion, Assistant::default()).unwrap();
         for (at, text) in [(0, "A x1. B x1. abcd"), (2, "ab A x1. B x1. cd"), (4, "abcd A x1. B x1.")] {
             let layout = lay_out(&frame, &question(&["A x1.", "B x1."]), "abcd", &[at, at]);
             assert_eq!(&layout.text[layout.haystack], text);
@@ -311,13 +367,13 @@ mod tests {
 
     #[test]
     fn a_template_shows_the_user_turn_once_and_without_outer_white_space() {
-        let frame = Frame::of(&chat("<u>{}</u>")).unwrap();
+        let frame = Frame::of(&chat("<u>{}</u>"), Assistant::default()).unwrap();
         let layout = lay_out(&frame, &question(&["\nA x1.\n"]), "abcd", &[0]);
         assert_eq!(layout.text, "<u>A x1.\nabcd\n\nWhich?</u>It is x1");
         assert_eq!(&layout.text[layout.spans[0].bytes.clone()], "A x1.");
         assert_eq!(&layout.text[layout.spans[0].value.clone()], "x1");
         for template in ["<u></u>", "{}{}"] {
-            assert!(Frame::of(&chat(template)).is_err(), "{template}");
+            assert!(Frame::of(&chat(template), Assistant::default()).is_err(), "{template}");
         }
     }
 
@@ -335,7 +391,7 @@ mod tests {
             tail: "}".to_string(),
             question: Question { instruction: "Read:".to_string(), ..question(&[]) },
         };
-        let layout = lay_out_listing(&Frame::of(&Form::Completion).unwrap(), &listed);
+        let layout = lay_out_listing(&Frame::of(&Form::Completion, Assistant::default()).unwrap(), &listed);
         assert_eq!(layout.text, "Read:\n{\"a\": 0, \"b\": \"x1\", \"c\": 2}\n\nWhich?\nIt is x1");
         let spans: Vec<_> =
             layout.spans.iter().map(|span| (span.kind, &layout.text[span.bytes.clone()])).collect();

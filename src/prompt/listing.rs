@@ -24,10 +24,13 @@ pub(super) fn build(
     };
     let (fewest, name) = (listing.fewest, listing.items);
     let mut best = of(fewest)?;
+    frame.check(&best.0.question)?;
     let minimum = best.1.length(answer_budget);
     if minimum > target {
-        let problem =
-            format!("template, {fewest} {name} and answer take {minimum} tokens; ask for at least {minimum}");
+        let problem = format!(
+            "template, {fewest} {name}{} and answer take {minimum} tokens; ask for at least {minimum}",
+            frame.thought()
+        );
         return Err(prompt_error(trial, problem));
     }
     // `fits` items are known to fit and `too_many` not to, so every turn narrows the gap; items are about

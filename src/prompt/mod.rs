@@ -10,11 +10,16 @@
 //! chat form         [BOS] template( system, instruction \n haystack with needles \n\n question suffix ) completion
 //! ```
 //!
+//! The completion is the words that the answer continues; there are none where the answer is to say them
+//! itself ([`AnswerPrefix::None`]). Where the model thinks first, a prompt ends before the thought, and the
+//! completion stands behind it ([`ThoughtPlan`]).
+//!
 //! The expected answer stands after the prompt when the text is encoded. The first token that overlaps its
 //! bytes begins [`Prompt::answer_tokens`]; the tokens before it are [`Prompt::tokens`]. So a space that
 //! merges with the answer's first token belongs to the answer, and a space that is a token of its own stays
 //! in the prompt.
 
+mod assistant;
 mod checks;
 mod controls;
 mod document;
@@ -39,10 +44,11 @@ use crate::span::{Span, SpanKind};
 use crate::task::{Question, Task};
 use crate::tokenizer::{Encoded, Tokenize};
 use crate::trial::Trial;
+pub use assistant::{ANSWER_PREFIXES, AnswerPrefix, Assistant, ThoughtPlan};
 pub use controls::{LEAST_CONTROLS, MOST_CONTROLS};
 pub use document::Document;
 use fit::Cut;
-use layout::{Frame, LaidSpan, Layout};
+use layout::{Frame, LaidSpan, LaidThought, Layout};
 pub use sequence::PromptSequence;
 
 /// How often a question is drawn again because the haystack happens to hold its answer.
@@ -77,6 +83,8 @@ pub struct Prompt {
     pub expected: Vec<String>,
     /// How many of `tokens` are special.
     pub special_tokens: usize,
+    /// The thought that comes before the answer, where the model is to think.
+    pub thought: Option<ThoughtPlan>,
     /// Tokens reserved for the answer: the task's budget, or the expected answer's tokens when they are more.
     pub answer_budget: usize,
     /// Depth of the first needle as built: haystack tokens before it over all haystack tokens.
@@ -89,6 +97,15 @@ pub struct Prompt {
     pub prompt_hash: String,
     /// What the user should know of it.
     pub note: Option<String>,
+}
+
+impl Prompt {
+    /// Tokens of everything at most: the prompt, a thought and the answer.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        let thought = self.thought.as_ref().map_or(0, ThoughtPlan::room);
+        self.tokens.len() + thought + self.answer_tokens.len().max(self.answer_budget)
+    }
 }
 
 /// Where the haystack is cut to length.
@@ -156,6 +173,8 @@ pub struct PromptPlan {
     pub haystack: Haystack,
     /// Completion or chat.
     pub form: Form,
+    /// How the assistant's turn begins.
+    pub assistant: Assistant,
     /// Where the haystack is cut.
     pub snap: Snap,
     /// Tokens that may be generated, instead of the task's own budget.
@@ -186,9 +205,10 @@ impl PromptPlan {
         haystack: &mut HaystackTokens,
     ) -> Result<Prompt> {
         assert_eq!(haystack.trial(), (trial.seed, trial.index), "the haystack of another trial");
-        let frame = Frame::of(&self.form)?;
+        let frame = Frame::of(&self.form, self.assistant)?;
+        let own_budget = || self.assistant.prefix.budget(self.task.answer_budget());
+        let answer_budget = self.answer_budget.unwrap_or_else(own_budget);
         if let Some(listing) = self.task.listing() {
-            let answer_budget = self.answer_budget.unwrap_or(self.task.answer_budget());
             return listing::build(listing, trial, &frame, tokenizer, answer_budget);
         }
         let mut rng = trial.rng(&self.task.purpose());
@@ -199,7 +219,7 @@ impl PromptPlan {
                 tokenizer,
                 question: &question,
                 frame: &frame,
-                answer_budget: self.answer_budget.unwrap_or(self.task.answer_budget()),
+                answer_budget,
                 snap: self.snap,
                 haystack,
                 end: None,
@@ -241,13 +261,15 @@ struct Draft {
     encoded: Encoded,
     /// BOS to put in front.
     bos: Option<u32>,
+    /// Index in `encoded` of the first token behind the prompt: that of a thought, or else of the answer.
+    end: usize,
     /// Index in `encoded` of the answer's first token.
     answer: usize,
 }
 
 impl Draft {
     fn prompt_tokens(&self) -> usize {
-        usize::from(self.bos.is_some()) + self.answer
+        usize::from(self.bos.is_some()) + self.end
     }
 
     fn answer_tokens(&self) -> usize {
@@ -285,12 +307,42 @@ impl Draft {
         let encoded = tokenizer.encode(&layout.text)?;
         let bos = tokenizer.bos().filter(|bos| encoded.ids.first() != Some(bos));
         let answer = encoded.spans.partition_point(|span| span.end <= layout.answer);
-        Ok(Self { layout, encoded, bos, answer })
+        let thought = layout.thought.as_ref();
+        let end =
+            thought.map_or(answer, |thought| encoded.spans.partition_point(|span| span.end <= thought.start));
+        Ok(Self { layout, encoded, bos, end, answer })
     }
 
-    /// Tokens of a whole trial: the prompt and what is reserved for the answer.
+    /// Tokens of a whole trial: the prompt and what is reserved for a thought and for the answer.
     fn length(&self, answer_budget: usize) -> usize {
-        self.prompt_tokens().saturating_add(answer_budget.max(self.answer_tokens()))
+        let thought = self.layout.thought.as_ref();
+        let between = thought.map_or(0, |thought| {
+            thought.budget.saturating_add(self.answer.saturating_sub(self.closing(thought)))
+        });
+        self.prompt_tokens().saturating_add(between).saturating_add(answer_budget.max(self.answer_tokens()))
+    }
+
+    /// Index in `encoded` of the first token that ends a thought.
+    fn closing(&self, thought: &LaidThought) -> usize {
+        self.encoded.spans.partition_point(|span| span.end <= thought.closing.start)
+    }
+
+    /// The thought between prompt and answer, in tokens.
+    fn thought(&self) -> Option<ThoughtPlan> {
+        let thought = self.layout.thought.as_ref()?;
+        let spans = &self.encoded.spans;
+        let closing = self.closing(thought);
+        // A token that goes on behind the mark belongs to it.
+        let lead = spans.partition_point(|span| span.start < thought.closing.end).min(self.answer);
+        let words = spans.partition_point(|span| span.end <= self.layout.completion).clamp(lead, self.answer);
+        let ids = |range: Range<usize>| self.encoded.ids[range].to_vec();
+        Some(ThoughtPlan {
+            opened: thought.opened,
+            budget: thought.budget,
+            closing: ids(closing.min(lead)..lead),
+            lead: ids(lead..self.answer),
+            words: ids(words..self.answer),
+        })
     }
 
     /// The token of the answer that the item at this byte begins with.
@@ -343,11 +395,13 @@ impl Draft {
             true => spans.iter().filter(is_target).collect(),
             false => spans.iter().filter(is_step).collect(),
         };
-        let (before_answer, answer_tokens) = self.encoded.ids.split_at(self.answer);
-        let tokens: Vec<u32> = self.bos.into_iter().chain(before_answer.iter().copied()).collect();
+        let answer_tokens = &self.encoded.ids[self.answer..];
+        let of_text = self.encoded.ids[..self.end].iter().copied();
+        let tokens: Vec<u32> = self.bos.into_iter().chain(of_text).collect();
         let special = |id: &&u32| tokenizer.special_ids().contains(id) || tokenizer.bos() == Some(**id);
-        let text_end = self.encoded.spans.get(self.answer).map_or(layout.answer, |span| span.start);
+        let text_end = self.encoded.spans.get(self.end).map_or(layout.answer, |span| span.start);
         Ok(Prompt {
+            thought: self.thought(),
             answer_tokens: answer_tokens.to_vec(),
             answer_items: layout.items.iter().map(|&byte| self.answer_item(byte)).collect(),
             text: layout.text[..text_end].to_string(),

@@ -67,7 +67,8 @@ impl Row for Outcome {
         "timestamp_utc", "config_hash", "row_id", "prompt_hash",
     ];
 
-    const ADDED: &'static [&'static str] = &["needle_excess_top", "control_excess_top"];
+    const ADDED: &'static [&'static str] =
+        &["needle_excess_top", "control_excess_top", "thinking_tokens", "thinking_cut"];
 
     const NEEDED: &'static [&'static str] = &[
         "context_length", "depth_percent", "trial", "seed", "expected_answer", "model_response", "status", "row_id",

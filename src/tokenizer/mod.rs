@@ -27,7 +27,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 pub use apart::serve_isolated;
-pub use chat_template::{ChatTemplate, Message};
+pub use chat_template::{ChatTemplate, MARKS, Marks, Message};
 pub use gguf::GgufVocabulary;
 pub use huggingface::ReadFile;
 pub use outline::TokenizerOutline;

@@ -290,6 +290,7 @@ fn what_is_decoded_does_not_depend_on_the_expected_answer() {
         let mut model = if sharing { model.sharing_prefixes(64) } else { model };
         let request = Request {
             tokens: &golden.tokens[..40],
+            thinking: None,
             answer,
             max_new_tokens: 6,
             end_tokens: &[],

@@ -242,6 +242,7 @@ fn prompt_and_answer_are_one_sequence_to_rotary_positions() {
         let (prompt, answer) = tokens.split_at(20);
         let request = Request {
             tokens: prompt,
+            thinking: None,
             answer,
             max_new_tokens: 1,
             end_tokens: &[],

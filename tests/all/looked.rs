@@ -12,7 +12,7 @@ use niah::generate::{Completion, LanguageModel, Request};
 use niah::grid::{Cell, ContextLength, Depth};
 use niah::haystack::Haystack;
 use niah::progress::Silent;
-use niah::prompt::{Form, PromptPlan, Snap};
+use niah::prompt::{Assistant, Form, PromptPlan, Snap};
 use niah::report::Summary;
 use niah::rng::Rng;
 use niah::runner::{Labels, RunContext, run_one};
@@ -74,6 +74,7 @@ fn outcomes(length: usize, rule: Rule) -> Vec<Outcome> {
             task: (niah::registry::find("task", TASKS, "magic").unwrap().value)(),
             haystack: Haystack::resolve("essays").unwrap(),
             form: Form::Completion,
+            assistant: Assistant::default(),
             snap: Snap::Sentence,
             answer_budget: None,
         },

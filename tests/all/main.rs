@@ -46,6 +46,7 @@ mod smollm2;
 mod standing;
 mod tasks;
 mod tensors;
+mod thinking;
 mod tokenizer;
 mod toys;
 mod train_command;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use niah::grid::{Cell, ContextLength, Depth};
 use niah::hash::sha256_hex;
 use niah::haystack::Haystack;
-use niah::prompt::{Form, Prompt, PromptPlan, Snap};
+use niah::prompt::{Assistant, Form, Prompt, PromptPlan, Snap};
 use niah::span::Span;
 use niah::task::TASKS;
 use niah::trial::Trial;
@@ -129,7 +129,7 @@ fn plan(task: &str, haystack: &str, form: Form, snap: Snap) -> PromptPlan {
         Some(_) => Haystack::none(),
         None => Haystack::resolve(haystack).unwrap(),
     };
-    PromptPlan { task, haystack, form, snap, answer_budget: None }
+    PromptPlan { task, haystack, form, snap, assistant: Assistant::default(), answer_budget: None }
 }
 
 fn trial(length: usize, depth: f64, index: usize, seed: u64) -> Trial {

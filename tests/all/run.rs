@@ -24,7 +24,7 @@ use niah::grid::{ContextLength, Depth, Grid};
 use niah::haystack::Haystack;
 use niah::plan::{ChatChoice, ModelChoice, RunPlan, Settings};
 use niah::progress::Silent;
-use niah::prompt::{Form, Prompt, PromptPlan, Snap};
+use niah::prompt::{Assistant, Form, Prompt, PromptPlan, Snap};
 use niah::report::data::Data;
 use niah::report::document::{Block, Document, Figure};
 use niah::report::heatmap::Heatmap;
@@ -86,6 +86,7 @@ impl LanguageModel for Script<'_> {
         let tokens = if right { request.answer.to_vec() } else { request.answer[1..].to_vec() };
         Ok(Completion {
             tokens,
+            thought: None,
             answer_logprobs: vec![LOGPROB; request.answer.len()],
             answer_ranks: (1..=request.answer.len()).rev().collect(),
             attention: attention(&request, n),
@@ -148,6 +149,7 @@ impl World {
             task: (niah::registry::find("task", TASKS, "magic").unwrap().value)(),
             haystack: Haystack::resolve("noise").unwrap(),
             form: Form::Completion,
+            assistant: Assistant::default(),
             snap: Snap::Sentence,
             answer_budget: None,
         };
@@ -326,6 +328,8 @@ fn a_row_says_what_was_asked_and_what_came_of_it() {
             // Nothing lies on other spans, and one head gives nothing to the needle either.
             needle_excess_top: Some(0.5 * strength).filter(|_| !prompt.controls().is_empty()),
             control_excess_top: Some(0.0).filter(|_| !prompt.controls().is_empty()),
+            thinking_tokens: None,
+            thinking_cut: None,
         };
         assert_eq!(row, &expected);
         assert_eq!(row.control_spans.is_some(), trial.cell.context_length.0 > 256, "room for the controls");

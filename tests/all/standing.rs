@@ -5,7 +5,7 @@ use crate::toys;
 use niah::grid::{Cell, ContextLength, Depth};
 use niah::haystack::Haystack;
 use niah::needle::Needle;
-use niah::prompt::{Form, PromptPlan, Snap};
+use niah::prompt::{Assistant, Form, PromptPlan, Snap};
 use niah::score::{Contains, Match, Scorer};
 use niah::standing::{is_contained, occurrences, stands_free};
 use niah::task::Custom;
@@ -77,6 +77,7 @@ fn haystack_says(text: &str, answer: &str) -> bool {
         task: Box::new(task),
         haystack: Haystack::from_text(&format!("Begin: {text} :end.")),
         form: Form::Completion,
+        assistant: Assistant::default(),
         snap: Snap::Sentence,
         answer_budget: None,
     };

@@ -12,7 +12,7 @@ use niah::checkpoint::families::describe;
 use niah::grid::{Cell, ContextLength, Depth};
 use niah::hash::sha256_hex;
 use niah::haystack::Haystack;
-use niah::prompt::{Form, PromptPlan, Snap};
+use niah::prompt::{Assistant, Form, PromptPlan, Snap};
 use niah::split::Split;
 use niah::task::{OfSplit, TASKS, Task};
 use niah::tokenizer::{TextTokenizer, Tokenize, train_tokenizer};
@@ -224,6 +224,7 @@ fn held_out(task: &str, haystack: &str) -> Vec<String> {
         task: Box::new(OfSplit::new(task_named(task), Split::HeldOut)),
         haystack: Haystack::resolve(haystack).unwrap().part(Split::HeldOut).unwrap(),
         form: Form::Completion,
+        assistant: Assistant::default(),
         snap: Snap::Sentence,
         answer_budget: None,
     };

@@ -41,6 +41,8 @@ pub(in crate::tokenizer) struct Job {
     pub(super) source: String,
     pub(super) special_tokens: BTreeMap<String, String>,
     pub(super) date: Date,
+    /// Variables that the template sees besides.
+    pub(super) options: BTreeMap<String, bool>,
     pub(super) content: Content,
     /// The conversation; `None` when the template is to be parsed only.
     pub(super) messages: Option<Vec<Message>>,
@@ -88,6 +90,7 @@ impl Job {
         variables.extend(
             self.special_tokens.iter().map(|(name, token)| (name.as_str(), Value::from(token.as_str()))),
         );
+        variables.extend(self.options.iter().map(|(name, value)| (name.as_str(), Value::from(*value))));
         Value::from(variables)
     }
 

@@ -8,6 +8,7 @@ mod compat;
 mod date;
 mod engine;
 mod json;
+mod thinking;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use self::date::Date;
 use self::engine::Content;
 pub(super) use self::engine::Job;
+pub use self::thinking::{MARKS, Marks};
 use super::apart::TemplateWorker;
 use crate::error::{Error, Result};
 use crate::isolation::{Failure, caught};
@@ -48,6 +50,8 @@ pub struct ChatTemplate {
     source: String,
     special_tokens: BTreeMap<String, String>,
     date: Date,
+    /// Variables that it sees besides.
+    options: BTreeMap<String, bool>,
     /// The process that runs it; `None` for this one.
     worker: Option<TemplateWorker>,
     /// How it reads a conversation with a system message, and one without.
@@ -99,6 +103,7 @@ impl ChatTemplate {
             source: source.to_string(),
             special_tokens,
             date: Date::new(2024, 7, 26)?,
+            options: BTreeMap::new(),
             worker,
             content: [OnceLock::new(), OnceLock::new()],
             rendered: Mutex::default(),
@@ -113,6 +118,22 @@ impl ChatTemplate {
     /// [`Error::InvalidValue`] when there is no such day.
     pub fn with_date(self, year: u32, month: u32, day: u32) -> Result<Self> {
         Ok(Self { date: Date::new(year, month, day)?, rendered: Mutex::default(), ..self })
+    }
+
+    /// The same template, which sees one variable more.
+    fn with(&self, name: &str, value: bool) -> Self {
+        let mut options = self.options.clone();
+        options.insert(name.to_string(), value);
+        Self {
+            place: self.place.clone(),
+            source: self.source.clone(),
+            special_tokens: self.special_tokens.clone(),
+            date: self.date,
+            options,
+            worker: self.worker.as_ref().map(|_| TemplateWorker::default()),
+            content: [OnceLock::new(), OnceLock::new()],
+            rendered: Mutex::default(),
+        }
     }
 
     /// A question, after a system message if there is one, up to where the assistant's answer begins.
@@ -200,6 +221,7 @@ impl ChatTemplate {
             source: self.source.clone(),
             special_tokens: self.special_tokens.clone(),
             date: self.date,
+            options: self.options.clone(),
             content,
             messages,
         }

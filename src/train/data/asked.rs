@@ -4,7 +4,7 @@ use super::{Make, Sequence};
 use crate::error::{Error, Result};
 use crate::grid::{Cell, ContextLength, Depth};
 use crate::haystack::Haystack;
-use crate::prompt::{Form, Prompt, PromptPlan, Snap};
+use crate::prompt::{Assistant, Form, Prompt, PromptPlan, Snap};
 use crate::rng::Rng;
 use crate::split::Split;
 use crate::task::{MakeTask, OfSplit};
@@ -34,6 +34,7 @@ impl Asked {
             task: Box::new(OfSplit::new(task(), Split::Training)),
             haystack: haystack.clone(),
             form: Form::Completion,
+            assistant: Assistant::default(),
             snap: Snap::Sentence,
             // No more is kept free than the answer takes.
             answer_budget: Some(1),

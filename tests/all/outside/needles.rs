@@ -4,7 +4,7 @@ use std::path::Path;
 
 use niah::grid::{Cell, ContextLength, Depth};
 use niah::haystack::Haystack;
-use niah::prompt::{Form, Prompt, PromptPlan, Snap};
+use niah::prompt::{Assistant, Form, Prompt, PromptPlan, Snap};
 use niah::span::SpanKind;
 use niah::store::csv;
 use niah::task::{Controlled, Distracted, Needles, Task};
@@ -38,7 +38,14 @@ fn prompt(task: Box<dyn Task>, depth: f64, index: usize) -> Prompt {
 
 fn prompt_by(toy: &Toy, task: Box<dyn Task>, depth: f64, index: usize) -> Prompt {
     let (haystack, form) = (Haystack::resolve("essays").unwrap(), Form::Completion);
-    let plan = PromptPlan { task, haystack, form, snap: Snap::Sentence, answer_budget: None };
+    let plan = PromptPlan {
+        task,
+        haystack,
+        form,
+        snap: Snap::Sentence,
+        assistant: Assistant::default(),
+        answer_budget: None,
+    };
     let cell = Cell { context_length: ContextLength(900), depth: Depth::from_percent(depth).unwrap() };
     let trial = Trial { cell, index, seed: 3 };
     plan.build(&trial, toy, &mut plan.haystack_tokens(&trial)).unwrap()

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use niah::grid::{Cell, ContextLength, Depth};
 use niah::haystack::Haystack;
-use niah::prompt::{Form, Prompt, PromptPlan, Snap};
+use niah::prompt::{Assistant, Form, Prompt, PromptPlan, Snap};
 use niah::registry::Entry;
 use niah::split::Split;
 use niah::task::{MakeTask, OfSplit, TASKS, Task};
@@ -39,7 +39,14 @@ fn plan_of(task: Box<dyn Task>, form: Form) -> PromptPlan {
         Some(_) => Haystack::none(),
         None => Haystack::resolve(task.default_haystack()).unwrap(),
     };
-    PromptPlan { task, haystack, form, snap: Snap::Sentence, answer_budget: None }
+    PromptPlan {
+        task,
+        haystack,
+        form,
+        snap: Snap::Sentence,
+        assistant: Assistant::default(),
+        answer_budget: None,
+    }
 }
 
 fn plan(name: &str, form: Form) -> PromptPlan {
