@@ -1,7 +1,6 @@
 //! `niah attend`: a prompt with every token shaded by the attention it received from the answering query.
 
 use std::io::Read;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -23,12 +22,13 @@ use crate::progress::Silent;
 use crate::report::Report;
 use crate::report::attention::PromptReport;
 use crate::report::document::ShadedToken;
+use crate::report::parts::Parts;
 use crate::runner::{attention_rows, run_one};
 use crate::store::csv;
-use crate::store::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
+use crate::store::directory::{ATTENTION_CSV, RunRecord, SPANS_CSV, TOKENS_CSV};
 use crate::store::stored::StoredRun;
 use crate::tokenizer::Tokenize;
-use crate::trial::{AttentionRow, Outcome, TokenRow, Trial};
+use crate::trial::{AttentionRow, Outcome, SpanRow, TokenRow, Trial};
 
 /// Runs the command.
 ///
@@ -157,16 +157,20 @@ fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
         Head::One(..) => Vec::new(),
         Head::Mean | Head::Top => stored_tokens(&directory.join(TOKENS_CSV), outcome)?,
     };
-    let spans = |start: Option<usize>, end: Option<usize>| start.zip(end).map(|(start, end)| start..end);
-    let needle = spans(outcome.needle_start, outcome.needle_end).into_iter().collect::<Vec<_>>();
-    let value = spans(outcome.value_start, outcome.value_end).into_iter().collect::<Vec<_>>();
+    let spans =
+        of_trial(&directory.join(SPANS_CSV), MOST_TOKENS, |row: &SpanRow| row.row_id == outcome.row_id)?;
+    let parts = Parts::of(outcome, &spans);
     let tokens = if stored.is_empty() {
         let (texts, masses) = computed(&record, &trial, args, head)?;
-        shade(texts.into_iter().zip(masses), &needle, &value)
+        shade(texts.into_iter().zip(masses), &parts)
     } else {
         let mass = |row: &TokenRow| if head == Head::Top { row.mass_top_head } else { row.mass_mean };
-        shade(stored.into_iter().map(|row| (row.token.clone(), mass(&row))), &needle, &value)
+        shade(stored.into_iter().map(|row| (row.token.clone(), mass(&row))), &parts)
     };
+    let absent = spans
+        .iter()
+        .any(|span| span.absent)
+        .then(|| "what is asked for is not in this text: marked is what stands in its place".to_string());
     let answer = outcome.model_response.as_deref().unwrap_or_default().trim();
     Ok(Prompt {
         warnings,
@@ -177,7 +181,10 @@ fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
             ),
             format!("expected {:?}, answered {answer:?}", outcome.expected_answer),
             format!("attention of the query that predicts the answer, {}", head.describe()),
-        ],
+        ]
+        .into_iter()
+        .chain(absent)
+        .collect(),
         ran: json!({
             "run": ran(&record),
             "row_id": outcome.row_id,
@@ -304,7 +311,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
             "model_response": answer,
             "attention_of": head.describe(),
         }),
-        tokens: shade(texts.into_iter().zip(masses), &needles, &[]),
+        tokens: shade(texts.into_iter().zip(masses), &Parts::of_needles(&needles)),
         heads,
     })
 }
@@ -341,17 +348,10 @@ fn read_text(file: &Path) -> Result<String> {
     Ok(text)
 }
 
-fn shade(
-    tokens: impl Iterator<Item = (String, f64)>,
-    needle: &[Range<usize>],
-    value: &[Range<usize>],
-) -> Vec<ShadedToken> {
-    let within = |spans: &[Range<usize>], position| spans.iter().any(|span| span.contains(&position));
-    let shaded = tokens.enumerate().map(|(position, (text, mass))| ShadedToken {
-        text: printable::shortened(&text).into_owned(),
-        mass,
-        in_needle: within(needle, position),
-        in_value: within(value, position),
+fn shade(tokens: impl Iterator<Item = (String, f64)>, parts: &Parts) -> Vec<ShadedToken> {
+    let shaded = tokens.enumerate().map(|(position, (text, mass))| {
+        let (part, in_value) = parts.at(position);
+        ShadedToken { text: printable::shortened(&text).into_owned(), mass, part, in_value }
     });
     shaded.collect()
 }

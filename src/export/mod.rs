@@ -6,6 +6,7 @@ pub mod figures;
 pub mod html;
 pub mod json;
 pub mod junit;
+mod kinds;
 pub mod markdown;
 pub mod palette;
 #[cfg(feature = "png")]

@@ -6,12 +6,14 @@ use crate::grid::Depth;
 use crate::printable;
 use crate::report::data::Data;
 use crate::report::document::{
-    Axis, Block, Chart, Document, Figure, Panel, Point, Series, ShadedToken, Shape, Table, TrialShown, Trials,
+    Axis, Block, Chart, Document, Figure, Panel, Part, Point, Series, ShadedToken, Shape, Table, TrialShown,
+    Trials,
 };
 use crate::report::heads::HeadTally;
 use crate::report::heatmap::Heatmap;
 use crate::report::tests::{failed, outcome};
 use crate::report::{self, Report};
+use crate::span::SpanKind;
 use crate::store;
 use crate::trial::Outcome;
 
@@ -39,7 +41,10 @@ fn every_block() -> Report {
     let chart = Chart { title: word("chart"), x, y, series: vec![series], marks: vec![] };
     let cells = report::cells(&[outcome(1024, 0.0, 0, true, None), outcome(2048, 0.0, 0, true, None)], &[]);
     let map = Heatmap { title: word("map"), ..Heatmap::accuracy(&cells, Some(1024)) };
-    let token = |in_needle| ShadedToken { text: word("token"), mass: 0.5, in_needle, in_value: in_needle };
+    let token = |in_value: bool| {
+        let part = in_value.then_some(Part { kind: SpanKind::Target, span: 0 });
+        ShadedToken { text: word("token"), mass: 0.5, part, in_value }
+    };
     let panels = vec![Panel::Heatmap(map), Panel::Chart(chart)];
     let asked = Outcome { question: word("question"), ..outcome(1024, 0.0, 0, true, None) };
     let trials = Trials { cells: vec![(asked.cell(), vec![TrialShown { outcome: asked, prompt: None }])] };

@@ -1,11 +1,14 @@
 //! The attention that a prompt received, as a report.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 use serde_json::Value;
 
 use super::data::Data;
 use super::document::{Axis, Block, Chart, Document, Figure, Point, Series, ShadedToken, Shape, Table};
 use super::{Report, or_missing};
+use crate::span::SpanKind;
 use crate::trial::AttentionRow;
 
 /// What there is to say of a prompt.
@@ -30,6 +33,7 @@ struct TokenMass {
     mass: f64,
     in_needle: bool,
     in_value: bool,
+    kind: Option<String>,
 }
 
 /// All tokens together, and the heads, as JSON.
@@ -39,17 +43,24 @@ struct Totals {
     mass: f64,
     needle_tokens: usize,
     needle_mass: f64,
+    kind_masses: BTreeMap<String, f64>,
     heads: Vec<AttentionRow>,
 }
 
 impl Totals {
     fn of(tokens: &[ShadedToken], heads: &[AttentionRow]) -> Self {
-        let needle = || tokens.iter().filter(|token| token.in_needle);
+        let asked = asked(tokens);
+        let needle = || tokens.iter().filter(|token| token.part.is_some_and(|part| asked(part.kind)));
+        let mut kind_masses: BTreeMap<String, f64> = BTreeMap::new();
+        for (part, mass) in tokens.iter().filter_map(|token| Some((token.part?, token.mass))) {
+            *kind_masses.entry(part.kind.to_string()).or_default() += mass;
+        }
         Self {
             tokens: tokens.len(),
             mass: tokens.iter().map(|token| token.mass).sum(),
             needle_tokens: needle().count(),
             needle_mass: needle().map(|token| token.mass).sum(),
+            kind_masses,
             heads: heads.to_vec(),
         }
     }
@@ -58,19 +69,23 @@ impl Totals {
 impl From<PromptReport> for Report {
     fn from(prompt: PromptReport) -> Self {
         let PromptReport { lines, ran, tokens, heads, top } = prompt;
+        let asked = asked(&tokens);
         let row = |(position, token): (usize, &ShadedToken)| TokenMass {
             position,
             token: token.text.clone(),
             mass: token.mass,
-            in_needle: token.in_needle,
+            in_needle: token.part.is_some_and(|part| asked(part.kind)),
             in_value: token.in_value,
+            kind: token.part.map(|part| part.kind.to_string()),
         };
         let rows: Vec<_> = tokens.iter().enumerate().map(row).collect();
         let data = Data::rows("prompt", rows).of(ran).with_totals(Totals::of(&tokens, &heads));
         let values = tokens.iter().any(|token| token.in_value);
         let figure = by_position(&tokens);
         let texts: Vec<String> = tokens.iter().map(|token| token.text.clone()).collect();
+        let kinds = by_kind(&tokens);
         let mut blocks = vec![Block::Lines(lines), Block::Prompt(tokens), Block::Figure(figure)];
+        blocks.extend(kinds.map(Block::Table));
         if !heads.is_empty() {
             let table = self::heads(&heads, top, values, &texts).captioned("heads by needle mass");
             blocks.push(Block::Table(table));
@@ -79,24 +94,68 @@ impl From<PromptReport> for Report {
     }
 }
 
-/// The mass of every token as a curve, that of the needle in a colour of its own.
+/// Whether a kind of span is asked for: the targets, and where a chain has none its steps.
+fn asked(tokens: &[ShadedToken]) -> impl Fn(SpanKind) -> bool + use<> {
+    let targets = tokens.iter().any(|token| token.part.is_some_and(|part| part.kind == SpanKind::Target));
+    move |kind| match targets {
+        true => kind == SpanKind::Target,
+        false => matches!(kind, SpanKind::Hop(_)),
+    }
+}
+
+/// What each kind of span received, where there is more than one span.
+fn by_kind(tokens: &[ShadedToken]) -> Option<Table> {
+    let parts = || tokens.iter().filter_map(|token| Some((token.part?, token.mass)));
+    let mut kinds: BTreeMap<SpanKind, (BTreeSet<usize>, usize, f64)> = BTreeMap::new();
+    for (part, mass) in parts() {
+        let (spans, tokens, sum) = kinds.entry(part.kind).or_default();
+        spans.insert(part.span);
+        (*tokens, *sum) = (*tokens + 1, *sum + mass);
+    }
+    if kinds.values().map(|(spans, ..)| spans.len()).sum::<usize>() < 2 {
+        return None;
+    }
+    let all: f64 = tokens.iter().map(|token| token.mass).sum();
+    let row = |name: String, spans: String, count: usize, mass: f64| {
+        let share = or_missing((all > 0.0).then(|| format!("{:.1}%", 100.0 * mass / all)));
+        vec![name, spans, count.to_string(), format!("{mass:.4}"), share]
+    };
+    let of_kinds = kinds
+        .iter()
+        .map(|(kind, (spans, count, mass))| row(kind.to_string(), spans.len().to_string(), *count, *mass));
+    let rest: Vec<f64> = tokens.iter().filter(|token| token.part.is_none()).map(|token| token.mass).collect();
+    let rest = row("other tokens".to_string(), "-".to_string(), rest.len(), rest.iter().sum());
+    let header = ["kind", "spans", "tokens", "mass", "share"];
+    Some(Table::new(&header, of_kinds.chain([rest]).collect()).captioned("attention by kind of span"))
+}
+
+/// The mass of every token, those of each kind of span in a colour and form of their own.
 fn by_position(tokens: &[ShadedToken]) -> Figure {
-    let points = |in_needle: bool| -> Vec<Point> {
-        let tokens = tokens.iter().enumerate().filter(|(_, token)| token.in_needle == in_needle);
-        tokens.map(|(position, token)| Point::new(position as f64, token.mass)).collect()
+    let mut kinds: Vec<Option<SpanKind>> =
+        tokens.iter().map(|token| token.part.map(|part| part.kind)).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    // The needle is drawn above all others.
+    kinds.sort_by_key(|kind| *kind == Some(SpanKind::Target));
+    let series = |kind: Option<SpanKind>| {
+        let own = tokens.iter().enumerate().filter(|(_, token)| token.part.map(|part| part.kind) == kind);
+        let (name, color) = match kind {
+            None => ("other tokens".to_string(), 1),
+            Some(SpanKind::Target) => ("needle".to_string(), 0),
+            Some(SpanKind::Other) => ("other".to_string(), 2),
+            Some(SpanKind::Distractor) => ("distractor".to_string(), 3),
+            Some(SpanKind::Stale) => ("stale".to_string(), 4),
+            Some(SpanKind::AnswerSource) => ("answer-source".to_string(), 7),
+            Some(SpanKind::Hop(step)) => (format!("hop-{step}"), 2 + (step + 5) % 6),
+        };
+        let points = own.map(|(position, token)| Point::new(position as f64, token.mass)).collect();
+        Series { name, color, shape: Shape::Dots, points }
     };
-    let series = |name: &str, color, in_needle| Series {
-        name: name.to_string(),
-        color,
-        shape: Shape::Dots,
-        points: points(in_needle),
-    };
-    let all = [series("other tokens", 1, false), series("needle", 0, true)];
     let chart = Chart {
         title: "Attention by position".to_string(),
         x: Axis::linear("position (tokens)", None),
         y: Axis::logarithmic("attention mass"),
-        series: all.into_iter().filter(|series| !series.points.is_empty()).collect(),
+        series: kinds.into_iter().map(series).collect(),
         marks: Vec::new(),
     };
     Figure::chart("tokens", "Attention that each token of the prompt received", chart)

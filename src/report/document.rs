@@ -4,6 +4,7 @@
 use super::heads::HeadSums;
 use super::heatmap::Heatmap;
 use crate::grid::Cell;
+use crate::span::SpanKind;
 use crate::trial::Outcome;
 
 /// A document.
@@ -89,10 +90,19 @@ pub struct ShadedToken {
     pub text: String,
     /// The attention it received.
     pub mass: f64,
-    /// Whether it belongs to a needle.
-    pub in_needle: bool,
-    /// Whether it belongs to the value of a needle.
+    /// The part of the prompt that it belongs to, where that matters.
+    pub part: Option<Part>,
+    /// Whether it belongs to the value of that part.
     pub in_value: bool,
+}
+
+/// A part of a prompt that matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// What it is to the question.
+    pub kind: SpanKind,
+    /// Its number in the prompt, which tells it from its neighbours.
+    pub span: usize,
 }
 
 /// Trials by cell.
@@ -120,9 +130,9 @@ pub struct PromptToken {
     pub mean: f64,
     /// Its mass under the head with the largest needle mass.
     pub top: f64,
-    /// Whether it belongs to a needle.
-    pub in_needle: bool,
-    /// Whether it belongs to the value of a needle.
+    /// As in [`ShadedToken::part`].
+    pub part: Option<Part>,
+    /// As in [`ShadedToken::in_value`].
     pub in_value: bool,
 }
 

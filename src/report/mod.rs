@@ -18,6 +18,7 @@ pub mod heatmap;
 pub mod inspection;
 pub mod loss;
 pub mod page;
+pub mod parts;
 pub mod run;
 pub mod speed;
 pub mod tasks;

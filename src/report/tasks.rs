@@ -390,6 +390,12 @@ impl TasksReport {
         let runs = || self.results.iter().flat_map(|result| &result.runs);
         let planned: usize = runs().map(|run| run.planned).sum();
         let rows: Vec<&Outcome> = runs().flat_map(|run| latest(&run.outcomes)).collect();
+        let waiting =
+            self.results.iter().filter(|result| result.runs.is_empty() && result.left_out.is_none());
+        let waiting: Vec<&str> = waiting.map(|result| result.task.as_str()).collect();
+        if !waiting.is_empty() {
+            lines.push(format!("not begun yet: {}", waiting.join(", ")));
+        }
         if rows.len() < planned {
             lines.push(format!("{} of {planned} trials have run", rows.len()));
         }

@@ -14,6 +14,7 @@ use crate::printable;
 use crate::report::document::PromptToken;
 use crate::report::heads::{HeadSums, HeadTally};
 use crate::report::page::RunPage;
+use crate::report::parts::Parts;
 use crate::report::run::RunReport;
 use crate::report::{Report, latest};
 use crate::trial::{AttentionRow, Outcome, SpanRow, Status, TokenRow};
@@ -30,7 +31,7 @@ pub fn page(directory: &Path, record: &RunRecord, outcomes: &[Outcome], report: 
     let mut left_out = Vec::new();
     let heads = heads(&directory.join(ATTENTION_CSV), &outcomes, &mut left_out)?;
     let kinds = kinds(&directory.join(SPANS_CSV), &outcomes, &mut left_out)?;
-    let prompts = prompts(&directory.join(TOKENS_CSV), &outcomes, &mut left_out)?;
+    let prompts = prompts(directory, &outcomes, &mut left_out)?;
     let model = printable::shortened(&record.settings.model.name).into_owned();
     let title = format!("{model}, {}, task {}", record.variant, record.settings.task_name());
     let facts = facts(record, &report);
@@ -162,11 +163,12 @@ fn heads(path: &Path, outcomes: &[Outcome], left_out: &mut Vec<String>) -> Resul
 
 /// The prompts of the first trials of every cell that there is room for.
 fn prompts(
-    path: &Path,
+    directory: &Path,
     outcomes: &[Outcome],
     left_out: &mut Vec<String>,
 ) -> Result<BTreeMap<String, Vec<PromptToken>>> {
     let mut prompts = BTreeMap::new();
+    let path = directory.join(TOKENS_CSV);
     if !path.exists() {
         return Ok(prompts);
     }
@@ -190,11 +192,17 @@ fn prompts(
             rows.push(row);
         }
     }
+    let spans = directory.join(SPANS_CSV);
+    let is_wanted = |row: &SpanRow| wanted.contains_key(row.row_id.as_str());
+    let spans = if spans.exists() { csv::selected(spans, MOST_TOKENS, is_wanted)? } else { Vec::new() };
+    let mut of_trials: HashMap<String, Vec<SpanRow>> = HashMap::new();
+    spans.into_iter().for_each(|row| of_trials.entry(row.row_id.clone()).or_default().push(row));
     for (row_id, rows) in read {
         let Some(outcome) = wanted.get(row_id.as_str()) else { continue };
+        let parts = Parts::of(outcome, of_trials.get(&row_id).map_or(&[], Vec::as_slice));
         // Anything else is no prompt, but rows that somebody has put together.
         if rows.iter().map(|row| row.position).eq(0..outcome.prompt_tokens.unwrap_or(rows.len())) {
-            prompts.insert(row_id, rows.into_iter().map(|row| token(row, outcome)).collect());
+            prompts.insert(row_id, rows.into_iter().map(|row| token(row, &parts)).collect());
         }
     }
     if wanted.len() < ran.len() {
@@ -207,14 +215,12 @@ fn prompts(
     Ok(prompts)
 }
 
-fn token(row: TokenRow, outcome: &Outcome) -> PromptToken {
-    let within = |start: Option<usize>, end: Option<usize>| {
-        start.zip(end).is_some_and(|(start, end)| (start..end).contains(&row.position))
-    };
+fn token(row: TokenRow, parts: &Parts) -> PromptToken {
+    let (part, in_value) = parts.at(row.position);
     let finite = |mass: f64| if mass.is_finite() { mass } else { 0.0 };
     PromptToken {
-        in_needle: within(outcome.needle_start, outcome.needle_end),
-        in_value: within(outcome.value_start, outcome.value_end),
+        part,
+        in_value,
         mean: finite(row.mass_mean),
         top: finite(row.mass_top_head),
         text: printable::shortened(&row.token).into_owned(),

@@ -35,7 +35,7 @@ pub fn write(report: &Report, style: &Style) -> Result<Vec<u8>> {
 #[must_use]
 pub fn page(document: &Document, palette: Palette) -> String {
     let title = escaped(&document.title);
-    let style = format!("{STYLE}{}", prompt::shades());
+    let style = format!("{STYLE}{}{}", prompt::kind_colors(), prompt::shades());
     let places = Places::of(&document.blocks);
     // What a script does is to select cells and to bring the focus back: only a run has them.
     let script = if places.is_empty() { "" } else { SCRIPT };

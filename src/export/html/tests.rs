@@ -1,8 +1,9 @@
 use super::*;
 use crate::export::palette::VIRIDIS;
-use crate::report::document::{PromptToken, Table, TrialShown, Trials};
+use crate::report::document::{Part, PromptToken, Table, TrialShown, Trials};
 use crate::report::heatmap::Heatmap;
 use crate::report::tests::{failed, outcome};
+use crate::span::SpanKind;
 use crate::trial::Outcome;
 
 fn document(blocks: Vec<Block>) -> Document {
@@ -46,7 +47,7 @@ fn run_page(word: &str) -> String {
         text: text.to_string(),
         mean: 0.01,
         top,
-        in_needle: top > 0.5,
+        part: (top > 0.5).then_some(Part { kind: SpanKind::Target, span: 0 }),
         in_value: top > 0.5,
     };
     let answered = Outcome {

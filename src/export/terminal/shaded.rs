@@ -7,9 +7,11 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::export::kinds;
 use crate::export::palette::VIRIDIS;
 use crate::export::style::{ColorMode, Style};
 use crate::report::document::ShadedToken;
+use crate::span::SpanKind;
 
 /// Powers of ten between the faintest shade and the strongest.
 pub const DECADES: f64 = 3.0;
@@ -21,8 +23,9 @@ const CONTEXT: usize = 8;
 /// Draws the prompt with its legend.
 ///
 /// With colours the background is the mass (purple to yellow, whatever the palette of heatmaps: mass has no
-/// good or bad end), needles are underlined and values bold. Without, needles stand in `[[..]]`, values in
-/// `**..**`, and the mass of a token stands behind it in `{..}` when it is at least [`threshold`].
+/// good or bad end), needles are underlined and values bold; spans of other kinds are underlined behind a
+/// letter. Without, needles stand in `[[..]]`, spans of other kinds in `[letter:..]`, values in `**..**`, and
+/// the mass of a token stands behind it in `{..}` when it is at least [`threshold`].
 #[must_use]
 pub fn draw(tokens: &[ShadedToken], style: &Style) -> String {
     let threshold = threshold(tokens);
@@ -61,9 +64,9 @@ fn is_lit(mass: f64, threshold: f64) -> bool {
     mass > 0.0 && mass >= threshold
 }
 
-/// Stretches of tokens to leave out: none is in a needle, above the threshold, or near one that is.
+/// Stretches of tokens to leave out: none is in a span, above the threshold, or near one that is.
 pub(in crate::export) fn folds(tokens: &[ShadedToken], threshold: f64) -> Vec<std::ops::Range<usize>> {
-    let shown = |token: &ShadedToken| token.in_needle || is_lit(token.mass, threshold);
+    let shown = |token: &ShadedToken| token.part.is_some() || is_lit(token.mass, threshold);
     let anchors = tokens.iter().enumerate().filter(|(_, token)| shown(token)).map(|(index, _)| index);
     let mut folds = Vec::new();
     let mut start = CONTEXT;
@@ -86,8 +89,13 @@ fn token(flow: &mut Flow, tokens: &[ShadedToken], index: usize, largest: f64, th
     let before = index.checked_sub(1).map(|before| &tokens[before]);
     let after = tokens.get(index + 1);
     let plain = style.color == ColorMode::None;
-    let begins = |is: fn(&ShadedToken) -> bool| plain && is(token) && !before.is_some_and(is);
-    let ends = |is: fn(&ShadedToken) -> bool| plain && is(token) && !after.is_some_and(is);
+    // A span ends where its neighbour begins, and a value with its span.
+    let same = |other: Option<&ShadedToken>| other.is_some_and(|other| other.part == token.part);
+    let part = |other| token.part.filter(|_| !same(other)).map(|part| part.kind);
+    let (begins, ends) = (part(before), part(after));
+    let value = |other: Option<&ShadedToken>| {
+        plain && token.in_value && !(same(other) && other.is_some_and(|other| other.in_value))
+    };
 
     let mut codes = Vec::new();
     let shade = 1.0 + (token.mass / largest).log10() / DECADES;
@@ -97,28 +105,37 @@ fn token(flow: &mut Flow, tokens: &[ShadedToken], index: usize, largest: f64, th
     if !plain && token.in_value {
         codes.push("1".to_string());
     }
-    if !plain && token.in_needle {
+    if !plain && token.part.is_some() {
         codes.push("4".to_string());
     }
     let codes = codes.join(";");
 
     // Marks stand behind the white space that many tokens begin with, where a writer would put them.
-    let white = if plain { token.text.len() - token.text.trim_start().len() } else { 0 };
+    let letter = begins.and_then(kinds::letter);
+    let marked = plain || letter.is_some();
+    let white = if marked { token.text.len() - token.text.trim_start().len() } else { 0 };
     let (white, rest) = token.text.split_at(white);
-    flow.put_lines(white, &codes);
-    for (mark, here) in [("[[", begins(|t| t.in_needle)), ("**", begins(|t| t.in_value))] {
-        if here {
-            flow.put(mark, "");
+    flow.put_lines(white, if plain { &codes } else { "" });
+    match (begins, letter) {
+        (Some(kind), Some(letter)) if !plain => {
+            flow.put(&format!("{letter}:"), &style.background(kinds::color(kind)));
         }
+        (Some(_), Some(letter)) => flow.put(&format!("[{letter}:"), ""),
+        (Some(_), None) if plain => flow.put("[[", ""),
+        _ => {}
+    }
+    if value(before) {
+        flow.put("**", "");
     }
     flow.put_lines(rest, &codes);
     if plain && is_lit(token.mass, threshold) {
         flow.put(&format!("{{{}}}", digits(token.mass)), "");
     }
-    for (mark, here) in [("**", ends(|t| t.in_value)), ("]]", ends(|t| t.in_needle))] {
-        if here {
-            flow.put(mark, "");
-        }
+    if value(after) {
+        flow.put("**", "");
+    }
+    if let Some(kind) = ends.filter(|_| plain) {
+        flow.put(if kind == SpanKind::Target { "]]" } else { "]" }, "");
     }
 }
 
@@ -134,12 +151,27 @@ fn word_width(tokens: &[ShadedToken]) -> usize {
 fn legend(tokens: &[ShadedToken], style: &Style) -> Vec<String> {
     let total: f64 = tokens.iter().map(|token| token.mass).sum();
     let largest = largest(tokens);
+    let present = kinds::present(tokens);
+    let needle = present.is_empty() || present.contains(&SpanKind::Target);
+    let others: Vec<(SpanKind, String)> =
+        present.into_iter().filter_map(|kind| Some((kind, kinds::letter(kind)?))).collect();
     let counts = format!("{} tokens, attention mass {}", tokens.len(), digits(total));
     let mut lines = if style.color == ColorMode::None {
         let rule = format!("mass in {{..}} from {} on", digits(threshold(tokens)));
-        style.wrap(&format!("{counts}; needle in [[..]], value in **..**, {rule}"))
+        let others = others.iter().map(|(kind, letter)| format!("{kind} in [{letter}:..], "));
+        let needle = if needle { "needle in [[..]], " } else { "" };
+        style.wrap(&format!("{counts}; {needle}{}value in **..**, {rule}", others.collect::<String>()))
     } else {
-        let mut lines = style.wrap(&format!("{counts}; needle underlined, value bold"));
+        let words = match (needle, others.is_empty()) {
+            (_, true) => "needle underlined, value bold",
+            (true, false) => "needle underlined, other spans behind their letter, values bold",
+            (false, false) => "spans underlined behind their letter, values bold",
+        };
+        let mut lines = style.wrap(&format!("{counts}; {words}"));
+        let row = |(kind, letter): &(SpanKind, String)| {
+            format!("{} {kind}", style.on(kinds::color(*kind), &format!("{letter}:")))
+        };
+        lines.extend(others.iter().map(row));
         let (low, high) = (digits(largest / 10f64.powf(DECADES)), digits(largest));
         let steps = style.columns().saturating_sub(low.len() + high.len() + 2).min(20);
         let bar: String =
@@ -234,12 +266,14 @@ mod tests {
     use super::*;
     use crate::export::palette::{RAG, Rgb};
     use crate::export::style::{Charset, visible};
+    use crate::report::document::Part;
+
+    const NEEDLE: Option<Part> = Some(Part { kind: SpanKind::Target, span: 0 });
 
     fn tokens() -> Vec<ShadedToken> {
-        let plain =
-            |text: &str, mass| ShadedToken { text: text.into(), mass, in_needle: false, in_value: false };
+        let plain = |text: &str, mass| ShadedToken { text: text.into(), mass, part: None, in_value: false };
         let needle =
-            |text: &str, mass, in_value| ShadedToken { text: text.into(), mass, in_needle: true, in_value };
+            |text: &str, mass, in_value| ShadedToken { text: text.into(), mass, part: NEEDLE, in_value };
         let mut tokens = vec![plain("<s>", 0.5)];
         tokens.extend((0..50).map(|i| plain(&format!(" w{i}"), 0.001)));
         tokens.extend([needle(" Key", 0.05, false), needle(" is", 0.0, false), needle(" 7", 0.25, true)]);
@@ -292,12 +326,55 @@ Ask:
         assert!(visible(&drawing).contains("w49 Key is 7 8.↵\nAsk:"), "{}", visible(&drawing));
     }
 
+    /// Two spans side by side, each of a kind of its own, and the needle.
+    fn several() -> Vec<ShadedToken> {
+        let token = |text: &str, part: Option<(SpanKind, usize)>, in_value| ShadedToken {
+            text: text.into(),
+            mass: 0.0,
+            part: part.map(|(kind, span)| Part { kind, span }),
+            in_value,
+        };
+        let (stale, other) = ((SpanKind::Stale, 0), (SpanKind::Stale, 1));
+        let (hop, target) = ((SpanKind::Hop(2), 2), (SpanKind::Target, 3));
+        vec![
+            token("a:", Some(stale), false),
+            token(" 1", Some(stale), true),
+            token(" b:", Some(other), false),
+            token(" 2", Some(other), true),
+            token(" c", Some(hop), false),
+            token(" so", None, false),
+            token(" d:", Some(target), false),
+            token(" 3", Some(target), true),
+        ]
+    }
+
+    #[test]
+    fn kinds_of_spans_have_a_letter_each_with_and_without_colours() {
+        assert_eq!(
+            draw(&several(), &Style::plain(100)),
+            "\
+8 tokens, attention mass 0; needle in [[..]], stale in [s:..], hop-2 in [2:..], value in **..**,
+mass in {..} from 0 on
+
+[s:a: **1**] [s:b: **2**] [2:c] so [[d: **3**]]
+"
+        );
+        let drawing = draw(&several(), &TRUECOLOR);
+        assert!(visible(&drawing).contains("s: stale\n2: hop-2\n"), "{drawing}");
+        assert!(visible(&drawing).ends_with("s:a: 1 s:b: 2 2:c so d: 3\n"), "{}", visible(&drawing));
+        let Rgb(r, g, b) = kinds::color(SpanKind::Stale);
+        assert!(
+            drawing.contains(&format!("\x1b[48;2;{r};{g};{b};38;2;0;0;0ms:\x1b[0m\x1b[4mb:\x1b[0m")),
+            "{drawing:?}"
+        );
+    }
+
     #[test]
     fn a_word_of_several_tokens_is_not_broken_at_the_end_of_a_line() {
         let texts = ["one", " more", " two", " af", "ter", "noon", " end"];
         let tokens: Vec<_> = texts
             .iter()
-            .map(|text| ShadedToken { text: (*text).into(), mass: 0.0, in_needle: true, in_value: false })
+            .map(|text| ShadedToken { text: (*text).into(), mass: 0.0, part: NEEDLE, in_value: false })
             .collect();
         let drawing = visible(&draw(&tokens, &Style { width: 20, ..TRUECOLOR }));
         assert!(drawing.ends_with("one more two\n afternoon end\n"), "{drawing}");
@@ -306,7 +383,10 @@ Ask:
     #[test]
     fn even_attention_folds_all_but_the_needle_and_its_surroundings() {
         let tokens: Vec<_> = (0..500)
-            .map(|i| ShadedToken { text: " x".into(), mass: 0.002, in_needle: i == 250, in_value: false })
+            .map(|i| {
+                let part = NEEDLE.filter(|_| i == 250);
+                ShadedToken { text: " x".into(), mass: 0.002, part, in_value: false }
+            })
             .collect();
         let drawing = visible(&draw(&tokens, &TRUECOLOR));
         assert_eq!(drawing.matches(" x").count(), 8 + 17 + 8);
@@ -315,8 +395,7 @@ Ask:
 
     #[test]
     fn a_prompt_without_any_mass_is_shown_without_shades() {
-        let tokens =
-            [ShadedToken { text: "a\x1b[31mb".into(), mass: 0.0, in_needle: false, in_value: false }];
+        let tokens = [ShadedToken { text: "a\x1b[31mb".into(), mass: 0.0, part: None, in_value: false }];
         assert!(draw(&tokens, &TRUECOLOR).ends_with("\n\na\\u{1b}[31mb\n"));
         assert!(draw(&[], &TRUECOLOR).starts_with("0 tokens"));
     }
@@ -325,14 +404,19 @@ Ask:
         #[test]
         fn no_line_is_wider_than_the_terminal(
             width in 20usize..100,
-            texts in proptest::collection::vec(("(\\PC|[\n\r\t a-z]){0,30}", 0.0..1.0f64, any::<bool>(), any::<bool>()), 0..60),
+            texts in proptest::collection::vec(
+                ("(\\PC|[\n\r\t a-z]){0,30}", 0.0..1.0f64, 0usize..4, any::<bool>()),
+                0..60,
+            ),
             color in prop_oneof![Just(ColorMode::None), Just(ColorMode::Ansi256), Just(ColorMode::Truecolor)],
             ascii: bool,
         ) {
             let tokens: Vec<_> = texts
                 .into_iter()
-                .map(|(text, mass, in_needle, in_value)| {
-                    ShadedToken { text, mass: mass.powi(8), in_needle, in_value }
+                .map(|(text, mass, span, in_value)| {
+                    let kinds = [SpanKind::Target, SpanKind::Stale, SpanKind::Hop(12)];
+                    let part = kinds.get(span).map(|&kind| Part { kind, span });
+                    ShadedToken { text, mass: mass.powi(8), part, in_value }
                 })
                 .collect();
             let charset = if ascii { Charset::Ascii } else { Charset::Unicode };

@@ -10,7 +10,7 @@ use crate::plan::{Inspection, ModelChoice, Settings};
 use crate::report::attention::PromptReport;
 use crate::report::compared::{ComparisonReport, SideBySide, side_by_side};
 use crate::report::comparison::Comparison;
-use crate::report::document::ShadedToken;
+use crate::report::document::{Part, ShadedToken};
 use crate::report::heads::HeadTally;
 use crate::report::loss::{BucketLoss, LossReport};
 use crate::report::run::{Ran, RunReport, Totals, cell, ranking, trials};
@@ -18,6 +18,7 @@ use crate::report::speed::{LengthSpeed, SpeedReport, Spread};
 use crate::report::tests::outcome;
 use crate::report::verdict::Verdict;
 use crate::report::{Summary, cells, heads};
+use crate::span::SpanKind;
 use crate::stats::LengthRule;
 use crate::trial::{AttentionRow, Outcome, Status};
 
@@ -118,7 +119,7 @@ fn documents() -> Vec<Document> {
     let token = |number: usize| ShadedToken {
         text: format!(" word{number}"),
         mass: 0.001 * number as f64,
-        in_needle: number > 90,
+        part: (number > 90).then_some(Part { kind: SpanKind::Target, span: 0 }),
         in_value: number > 95,
     };
     let prompt = PromptReport {

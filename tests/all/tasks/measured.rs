@@ -88,6 +88,55 @@ fn steps_of_a_chain_are_kinds_of_their_own() {
 }
 
 #[test]
+fn attend_shows_each_kind_of_span_in_a_style_of_its_own() {
+    let bench = Bench::new();
+    let shown = |task: &str, more: &[&str]| {
+        let flags = ["run", "--model=tiny", "--context-lengths=1200", "--depths=30", "-o=out", "--tokens"];
+        bench.stdout(&[&flags[..], &[&format!("--task={task}"), "--max-new-tokens=1"]].concat());
+        let shown = bench.stdout(&[&["attend", "out", "--width=100"], more].concat());
+        std::fs::remove_dir_all(bench.path("out")).unwrap();
+        shown
+    };
+    let multi = shown("multi", &[]);
+    assert_eq!(multi.matches("[[").count(), 4 + 1, "each needle, and the legend: {multi}");
+    assert!(multi.lines().any(|line| line.trim().starts_with("target   ")), "{multi}");
+    let updates = shown("updates", &[]);
+    assert!(updates.contains("stale in [s:..]") && updates.contains("needle in [[..]]"), "{updates}");
+    assert!(updates.matches("[s:").count() > 5 && updates.matches("[[").count() == 5, "{updates}");
+    let thread = shown("thread", &[]);
+    for step in ["1", "2", "3"] {
+        assert_eq!(thread.matches(&format!("[{step}:")).count(), 2, "{thread}");
+        let legend = thread.replace('\n', " ");
+        assert!(legend.contains(&format!("hop-{step} in [{step}:..]")), "{thread}");
+    }
+    let colours = shown("thread", &["--color=always"]);
+    assert!(colours.contains(";4m") && colours.contains("2:\u{1b}[0m hop-2"), "{colours}");
+    let html = shown("updates", &["--output-format=html"]);
+    assert!(html.contains("<sup class=\"kind k-stale\">s</sup>") && html.contains("u.k-stale{"), "{html}");
+    let svg = shown("thread", &["--output-format=svg"]);
+    assert!(["hop-1", "hop-2", "hop-3", "needle"].iter().all(|name| svg.contains(name)), "{svg}");
+    let json: serde_json::Value = serde_json::from_str(&shown("thread", &["--output-format=json"])).unwrap();
+    let masses = &json["totals"]["kind_masses"];
+    let of = |kind: &str| {
+        let rows = json["rows"].as_array().unwrap().iter().filter(|row| row["kind"] == kind);
+        rows.map(|row| row["mass"].as_f64().unwrap()).sum::<f64>()
+    };
+    for kind in ["hop-1", "hop-2", "hop-3", "target"] {
+        assert!(of(kind) > 0.0 && close(of(kind), masses[kind].as_f64().unwrap()), "{kind} {masses}");
+    }
+    assert!(close(json["totals"]["needle_mass"].as_f64().unwrap(), of("target")));
+}
+
+#[test]
+fn regression_a_run_without_spans_is_attended_with_its_first_needle() {
+    let bench = Bench::new();
+    let flags = ["run", "--model=tiny", "--context-lengths=1200", "--depths=30", "-o=out", "--tokens"];
+    bench.stdout(&[&flags[..], &["--task=multi-2", "--max-new-tokens=1"]].concat());
+    std::fs::remove_file(bench.path("out/spans.csv")).unwrap();
+    assert_eq!(bench.stdout(&["attend", "out"]).matches("[[").count(), 1 + 1);
+}
+
+#[test]
 fn without_a_needle_the_mass_is_that_of_the_tokens_in_its_place() {
     let bench = Bench::new();
     let with = stored(&bench, "magic", &[]).spans;
