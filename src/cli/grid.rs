@@ -267,16 +267,21 @@ pub struct RunArgs {
     /// Compute every prompt from its first token, instead of keeping what it shares with the one before it
     #[arg(long, help_heading = "Machine")]
     pub no_prefix_sharing: bool,
-    /// Run the task with all of its controls, and print one table
+    /// Run the task with its controls, and print one table; the flag alone means all of them
     ///
     /// The task as it is, with distractors, in a shuffled haystack, and under every --control; each is kept
-    /// in a directory of its own.
+    /// in a directory of its own. --controls=no-needle,distractors runs these alone beside the task as it is.
     #[arg(
         long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        num_args = 0..=1,
+        default_missing_value = "all",
+        require_equals = true,
         conflicts_with_all = ["control", "distractors", "haystack_order", "dry_run"],
         help_heading = "Output"
     )]
-    pub controls: bool,
+    pub controls: Vec<String>,
     /// Say what the run takes, and stop
     ///
     /// Cells, tokens, time and memory of the whole plan.

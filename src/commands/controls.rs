@@ -12,6 +12,7 @@ use crate::evaluate::Evaluation;
 use crate::export::style::Style;
 use crate::haystack::Order;
 use crate::plan::{RunPlan, Settings};
+use crate::registry::unknown;
 use crate::report::Report;
 use crate::report::controls::{ControlRow, ControlsReport, Meaning};
 use crate::report::tasks::AS_IT_IS;
@@ -36,7 +37,7 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let task = plain.make_task()?;
     let (mut rows, mut notes, mut title, mut ends) = (Vec::new(), Vec::new(), String::new(), Vec::new());
     let mut directory = args.output.clone();
-    for Variant { name, meaning, change, settings } in variants(&plain) {
+    for Variant { name, meaning, change, settings } in variants(&plain, &args.controls)? {
         if let Some(why) = change.and_then(|change| change.refused_by(task.as_ref())) {
             notes.push(format!("{name} is left out: task {} {why}", task.name()));
             continue;
@@ -84,17 +85,32 @@ pub(super) struct Variant {
     pub(super) settings: Settings,
 }
 
-/// The task without a change.
-pub(super) fn as_it_is(plain: &Settings) -> Variant {
-    Variant { name: AS_IT_IS, meaning: Meaning::Right, change: None, settings: plain.clone() }
+/// All controls, by one name.
+const ALL: &str = "all";
+
+/// The task and those of its controls that are named.
+///
+/// # Errors
+/// [`crate::Error::UnknownChoice`] for a name that is none.
+pub(super) fn variants(plain: &Settings, named: &[String]) -> Result<Vec<Variant>> {
+    let mut variants = all(plain);
+    let known: Vec<&str> = std::iter::once(ALL).chain(variants[1..].iter().map(|of| of.name)).collect();
+    let read = |name: &String| name.trim().to_lowercase().replace('_', "-");
+    let wanted: Vec<String> = named.iter().map(read).collect();
+    if let Some(name) = wanted.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(unknown("control", name, &known));
+    }
+    let is_wanted = |name: &str| wanted.iter().any(|wanted| [ALL, name].contains(&wanted.as_str()));
+    variants.retain(|variant| variant.name == AS_IT_IS || is_wanted(variant.name));
+    Ok(variants)
 }
 
-/// The task and its controls.
-pub(super) fn variants(plain: &Settings) -> Vec<Variant> {
+/// The task and all of its controls, the task as it is first.
+fn all(plain: &Settings) -> Vec<Variant> {
     let right =
         |name, change, settings| Variant { name, meaning: Meaning::Right, change: Some(change), settings };
     let mut variants = vec![
-        as_it_is(plain),
+        Variant { name: AS_IT_IS, meaning: Meaning::Right, change: None, settings: plain.clone() },
         right("distractors", Change::Distractors, Settings { distractors: DISTRACTORS, ..plain.clone() }),
         right("shuffled", Change::Shuffled, Settings { haystack_order: Order::Shuffled, ..plain.clone() }),
     ];

@@ -31,7 +31,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     if groups::is_several(&args.grid.task) {
         return super::tasks::run(args, style);
     }
-    if args.controls {
+    if !args.controls.is_empty() {
         return super::controls::run(args, style);
     }
     check(&args.form, FIGURES)?;

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 use serde_json::json;
 
-use super::controls::{Variant, as_it_is, variants};
+use super::controls::{Variant, variants};
 use super::kept::{Keeping, Kept, run_into};
 use super::run::ended;
 use super::shown::{Shown, check};
@@ -111,7 +111,7 @@ impl<'a> Group<'a> {
                 command: std::env::args().collect(),
                 title: String::new(),
                 tasks: tasks.iter().map(ToString::to_string).collect(),
-                controls: args.controls,
+                controls: !args.controls.is_empty(),
                 left_out: Vec::new(),
             },
             begun: false,
@@ -126,7 +126,7 @@ impl<'a> Group<'a> {
     fn task(&mut self, task: &str, stop: &Arc<AtomicBool>) -> Result<()> {
         let Some(plain) = self.settings(task)? else { return Ok(()) };
         let own = plain.make_task()?;
-        let variants = if self.args.controls { variants(&plain) } else { vec![as_it_is(&plain)] };
+        let variants = variants(&plain, &self.args.controls)?;
         for Variant { name, change, settings, .. } in variants {
             if change.is_some_and(|change| change.refused_by(own.as_ref()).is_some()) {
                 continue;

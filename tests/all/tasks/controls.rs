@@ -172,6 +172,23 @@ fn a_run_with_its_controls_prints_one_table_and_keeps_each_in_its_directory() {
 }
 
 #[test]
+fn controls_that_are_named_run_alone_beside_the_task_and_others_can_follow() {
+    let bench = Bench::new();
+    let run = |controls: &str| {
+        let flags = ["run", "--model=tiny", "--context-lengths=1200", "--depths=50", "--trials=1", "-o=c"];
+        bench.stdout(&[&flags[..], &[controls]].concat())
+    };
+    let of = |name: &str| bench.path(&format!("c/{name}/results.csv")).exists();
+    run("--controls=no_needle");
+    assert!(of("task") && of("no-needle") && !of("distractors") && !of("none"));
+    let table = run("--controls=distractors,none");
+    assert!(of("distractors") && of("none") && !of("shuffled"));
+    assert!(table.contains("distractors") && !table.contains("needle-only"), "{table}");
+    let failed = bench.output(&["run", "--model=tiny", "--controls=no-nedle"]);
+    assert!(stderr(&failed).contains("did you mean no-needle?"), "{}", stderr(&failed));
+}
+
+#[test]
 fn a_failed_trial_under_a_control_fails_where_that_is_wanted_and_quiet_says_nothing_else() {
     let bench = Bench::new();
     // The second prompt that allows `none` is two letters longer than the length has room for.
