@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::help::first;
 use super::model::{MachineArgs, ModelArgs};
-use super::values::{choice, named};
+use super::values::{choice, half_width, named};
 use super::verdict::RuleArgs;
 use super::{FormArgs, ScoringArgs, TellingArgs};
 use crate::grid::{ContextLength, DEPTH_SPACINGS, Depth, DepthSpacing};
@@ -287,6 +287,12 @@ pub struct RunArgs {
     /// Cells, tokens, time and memory of the whole plan.
     #[arg(long, conflicts_with_all = ["export", "figure"], help_heading = "Output")]
     pub dry_run: bool,
+    /// With --dry-run: also say how many trials give intervals that reach this far to either side
+    ///
+    /// Such as 0.05 or 5%, of the 95% interval of the accuracy, in all and of a cell: where half of the
+    /// answers are right, which takes most, and as they are in the run that lies in the directory.
+    #[arg(long, value_name = "SHARE", value_parser = half_width, requires = "dry_run", help_heading = "Output")]
+    pub precision: Option<f64>,
     /// How it is judged.
     #[command(flatten)]
     pub rule: RuleArgs,

@@ -67,6 +67,14 @@ pub(super) fn fraction(text: &str) -> Result<f64, Error> {
     })
 }
 
+/// What an interval reaches to either side, as `0.05` or `5%`.
+pub(super) fn half_width(text: &str) -> Result<f64, Error> {
+    let width = fraction(text).ok().filter(|width| *width > 0.0 && *width < 0.5);
+    width.ok_or_else(|| {
+        Error::invalid("precision", format!("{text:?}"), "above 0 and below 0.5, such as 0.05 or 5%")
+    })
+}
+
 /// A name of `table` and its share, as `needles=0.5`; without a number the share is 1.
 pub(super) fn shares<T>(
     table: &'static [Entry<T>],

@@ -6,6 +6,7 @@ pub mod compare;
 pub mod config_file;
 mod controls;
 pub mod demo;
+mod dry;
 pub mod environment;
 mod filling;
 pub mod gate;

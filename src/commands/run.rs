@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::dry::{Dry, json};
 use super::kept::{Keeping, Kept, run_into};
 use super::shown::{Shown, check};
 use super::{machine_record, prepare, print, settings, stop_on_interrupt, warn};
@@ -43,10 +44,12 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     warn(&evaluation.plan.prompt_warnings);
     let plan = &evaluation.plan;
     if args.dry_run {
+        let place = args.output.clone().unwrap_or_else(|| default_directory(plan));
         let dry = evaluation.estimate.dry_run(plan, sharing, args.limit)?;
+        let dry = Dry::of(dry, args.precision, &plan.settings, Some(&place))?;
         return match args.form.output_format.name {
             "table" => print(&printable::lines(&dry.to_string())),
-            "json" => print(&dry.json()?),
+            "json" => print(&json(&dry)?),
             other => Err(Error::invalid("--output-format", other, "table or json beside --dry-run")),
         };
     }

@@ -9,6 +9,7 @@ use candle_core::Device;
 use serde_json::json;
 
 use super::controls::{Variant, variants};
+use super::dry::{self, Dry};
 use super::kept::{Keeping, Kept, run_into};
 use super::run::ended;
 use super::shown::{Shown, check};
@@ -21,7 +22,7 @@ use crate::grid::Grid;
 use crate::plan::{DryRun, RunPlan, Settings};
 use crate::printable;
 use crate::report::Report;
-use crate::report::tasks::{TasksReport, rule_of_means};
+use crate::report::tasks::{AS_IT_IS, TasksReport, rule_of_means};
 use crate::stats::LengthRule;
 use crate::store::directory::RunRecord;
 use crate::store::tasks::{LeftOut, StoredTasks, TasksRecord};
@@ -236,12 +237,16 @@ impl<'a> Group<'a> {
 
     /// Says what each task takes, and all of them.
     fn dry_run(&mut self, tasks: &[&str]) -> Result<()> {
-        let mut runs: Vec<DryRun> = Vec::new();
+        let mut runs: Vec<Dry> = Vec::new();
         for task in tasks {
             let Some(settings) = self.settings(task)? else { continue };
             if let Some(evaluation) = self.evaluation((task, None), settings)? {
                 let sharing = !self.args.no_prefix_sharing;
-                runs.push(evaluation.estimate.dry_run(&evaluation.plan, sharing, self.limit)?);
+                let run = evaluation.estimate.dry_run(&evaluation.plan, sharing, self.limit)?;
+                let place =
+                    self.directory.as_ref().map(|directory| self.record.place(directory, task, AS_IT_IS));
+                let settings = &evaluation.plan.settings;
+                runs.push(Dry::of(run, self.args.precision, settings, place.as_deref())?);
             }
         }
         if runs.is_empty() {
@@ -252,13 +257,11 @@ impl<'a> Group<'a> {
             "table" => {
                 let mut text: String = runs.iter().map(|run| format!("{run}\n")).collect();
                 left_out.iter().for_each(|line| text += &format!("{line}\n"));
+                let runs: Vec<DryRun> = runs.into_iter().map(|run| run.plan).collect();
                 text += &format!("in all     {}\n", DryRun::sum(&runs));
                 print(&printable::lines(&text))
             }
-            "json" => {
-                let text = serde_json::to_string_pretty(&json!({ "tasks": runs, "left_out": left_out }));
-                print(&(text.map_err(|error| Error::Message(format!("JSON: {error}")))? + "\n"))
-            }
+            "json" => print(&dry::json(&json!({ "tasks": runs, "left_out": left_out }))?),
             other => Err(Error::invalid("--output-format", other, "table or json beside --dry-run")),
         }
     }

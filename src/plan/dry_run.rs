@@ -5,7 +5,6 @@ use std::fmt;
 use serde::Serialize;
 
 use super::MemoryPlan;
-use crate::error::{Error, Result};
 use crate::grid::{ContextLength, Depth};
 
 /// What a plan asks for and takes.
@@ -52,17 +51,6 @@ pub struct DryRun {
     pub memory: MemoryPlan,
     /// Expected wall time, from this machine's matrix speed just now.
     pub seconds: f64,
-}
-
-impl DryRun {
-    /// All of it, as a JSON object.
-    ///
-    /// # Errors
-    /// [`Error::Message`] when a number is none that JSON has.
-    pub fn json(&self) -> Result<String> {
-        let text = serde_json::to_string_pretty(self);
-        Ok(text.map_err(|error| Error::Message(format!("JSON: {error}")))? + "\n")
-    }
 }
 
 impl DryRun {
@@ -113,7 +101,8 @@ fn joined<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn duration(seconds: f64) -> String {
+/// A time in the unit that fits it.
+pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 90.0 => format!("{:.0} s", s.max(1.0)),
         s if s < 5400.0 => format!("{:.0} min", s / 60.0),

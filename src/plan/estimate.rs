@@ -20,14 +20,22 @@ pub struct Estimate {
     pub longest_sequence: usize,
     /// Hash of the first prompt of every cell, by `row_id`.
     pub prompt_hashes: BTreeMap<String, String>,
-    prompt_tokens: BTreeMap<Cell, usize>,
+    cells: BTreeMap<Cell, Tokens>,
     shared_tokens: usize,
-    answer_tokens: usize,
     /// How often the haystack begins again within a prompt, at most, by context length; none where it does
     /// not.
     pub haystack_loops: BTreeMap<usize, usize>,
     /// What the user should know of these prompts.
     pub notes: Vec<String>,
+}
+
+/// Tokens of a trial of one cell.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tokens {
+    /// Of the prompt.
+    prompt: usize,
+    /// That are generated at most, a thought among them.
+    answer: usize,
 }
 
 impl Estimate {
@@ -50,17 +58,26 @@ impl Estimate {
                 .iter()
                 .map(|(trial, prompt)| (trial.row_id(), prompt.prompt_hash.clone()))
                 .collect(),
-            answer_tokens: prompts.first().map_or(0, |(_, prompt)| generated(prompt)),
             haystack_loops: haystack_loops(&prompts),
             notes: notes(&prompts),
-            prompt_tokens: prompts.iter().map(|(trial, prompt)| (trial.cell, prompt.tokens.len())).collect(),
+            cells: prompts
+                .iter()
+                .map(|(trial, prompt)| {
+                    (trial.cell, Tokens { prompt: prompt.tokens.len(), answer: generated(prompt) })
+                })
+                .collect(),
         })
     }
 
     /// Prompt tokens of these trials, taking those of a cell to be as long as its first.
     #[must_use]
     pub fn tokens_of(&self, trials: &[Trial]) -> usize {
-        trials.iter().filter_map(|trial| self.prompt_tokens.get(&trial.cell)).sum()
+        trials.iter().map(|trial| self.tokens(trial).prompt).sum()
+    }
+
+    /// Those of the first trial of its cell.
+    fn tokens(&self, trial: &Trial) -> Tokens {
+        self.cells.get(&trial.cell).copied().unwrap_or_default()
     }
 
     /// Prompt tokens of the whole plan, and how many of them are computed when prompts share what they begin
@@ -116,7 +133,7 @@ impl Estimate {
             prompt_tokens: tokens,
             computed_tokens: computed,
             shares_prefixes: sharing,
-            new_tokens_at_most: prompts * self.answer_tokens,
+            new_tokens_at_most: plan.trials().iter().map(|trial| self.tokens(trial).answer).sum(),
             memory: self.memory,
             seconds: self.seconds(plan, share)?,
         })
@@ -132,10 +149,11 @@ impl Estimate {
         let weights = spec.active_parameter_count().saturating_sub(embedding) as f64;
         let rate = matmul_rate(spec.hidden_size, spec.intermediate_size, plan.model.device())?;
         let operations = plan.trials().into_iter().map(|trial| {
-            let n = self.prompt_tokens.get(&trial.cell).copied().unwrap_or(0) as f64;
+            let Tokens { prompt, answer } = self.tokens(&trial);
+            let n = prompt as f64;
             let linear = 2.0 * weights * n;
             let attention = attention_operations(plan, n);
-            let decode = 60.0 * 2.0 * (weights + embedding as f64) * self.answer_tokens as f64;
+            let decode = 60.0 * 2.0 * (weights + embedding as f64) * answer as f64;
             share * (linear + 3.0 * attention) + decode
         });
         Ok(operations.sum::<f64>() / rate)

@@ -38,6 +38,7 @@ use model::{Facts, facts};
 
 pub use bench::{BenchPlan, BenchSettings, BenchTokens, DEFAULT_LENGTHS};
 pub use dry_run::DryRun;
+pub(crate) use dry_run::duration;
 pub use estimate::Estimate;
 pub use inspection::{AttentionFacts, Inspection, LearnedScreen, LengthMemory, NamedToken, TokenizerFacts};
 pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};

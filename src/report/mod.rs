@@ -17,6 +17,7 @@ pub mod heads;
 pub mod heatmap;
 pub mod inspection;
 pub mod loss;
+pub mod needed;
 pub mod page;
 pub mod parts;
 pub mod run;

@@ -1,3 +1,4 @@
+use super::distance::levenshtein;
 use super::{Scorer, joined};
 
 /// `edit`: `1 - d / n` with d the Levenshtein distance of answer and expected text, and n the length of the
@@ -18,7 +19,7 @@ impl Scorer for Edit {
         }
         let longer = given.chars().count().max(wanted.chars().count());
         let (given, wanted) = without_common_ends(given, wanted);
-        1.0 - strsim::levenshtein(given, wanted) as f64 / longer as f64
+        1.0 - levenshtein(given, wanted) as f64 / longer as f64
     }
 }
 

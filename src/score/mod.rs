@@ -8,6 +8,7 @@
 mod any;
 mod contains;
 mod digits;
+mod distance;
 mod edit;
 mod exact;
 mod finding;

@@ -56,13 +56,18 @@ pub(super) fn effective(groups: &[Group], spread: &Spread) -> Option<f64> {
     if groups.iter().all(|(_, values)| *values == 1.0) {
         return (n > 0.0).then_some(n);
     }
+    let (found, copies) = effects(groups, spread.plain)?;
+    Some(n / shrunk(found, copies, spread.telling as f64, spread.added))
+}
+
+/// The design effect of the mean of these groups, and that of copies, where `plain` is the variance of one
+/// value; `None` of fewer than two groups. Of groups that do not differ the first is that of copies.
+pub(super) fn effects(groups: &[Group], plain: f64) -> Option<(f64, f64)> {
+    let (_, n) = total(groups);
     let variance = variance_of_mean(groups)?;
     let copies = groups.iter().map(|(_, values)| values * values).sum::<f64>() / n;
-    if variance == 0.0 || spread.plain <= 0.0 {
-        return Some(n / copies);
-    }
-    let found = (variance * n / spread.plain).clamp(1.0, copies);
-    Some(n / shrunk(found, copies, spread.telling as f64, spread.added))
+    let alike = variance == 0.0 || plain <= 0.0;
+    Some((if alike { copies } else { (variance * n / plain).clamp(1.0, copies) }, copies))
 }
 
 /// A design effect drawn towards that of copies, which `added` groups beside the `telling` ones have.

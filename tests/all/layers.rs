@@ -88,7 +88,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("resvg", &["export/png.rs"]),
     ("safetensors", &["checkpoint/"]),
     ("sha1", &["checkpoint/hub/"]),
-    ("strsim", &["registry.rs", "score/edit.rs"]),
+    ("strsim", &["registry.rs"]),
     ("tokenizers", &["tokenizer/"]),
     ("unicode_normalization_alignments", &["standing/"]),
     ("ureq", &["checkpoint/hub/"]),

@@ -12,6 +12,7 @@ mod common;
 mod compare;
 mod config_cases;
 mod coverage;
+mod dry_run;
 mod dtype;
 mod exports;
 mod gate;
