@@ -55,7 +55,8 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// Checks memory and builds the first prompt of every cell; adds to the plan's warnings how often a
-    /// haystack that is too short begins again, and what else there is to know of the prompts. `sharing`: prompts keep what they share with the one before.
+    /// haystack that is too short begins again, and what else there is to know of the prompts. `sharing`:
+    /// prompts keep what they share with the one before.
     ///
     /// # Errors
     /// When memory is too small, or a prompt cannot be built.

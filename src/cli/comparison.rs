@@ -22,8 +22,8 @@ Examples:
     after_long_help = "\
 Stored runs are compared as they are, without flags of a grid. Models run first, on the grid and the task \
 of the flags; a stored run can stand beside a model. Identical prompts are compared pair by pair. Prompts \
-that differ by their tokenizer or template alone are compared unpaired, and that is said; with any other \
-difference nothing is compared.",
+that differ by their tokenizer, their template or how the answer begins alone are compared unpaired, and \
+that is said; with any other difference nothing is compared.",
     mut_args(first(&["model", "context_lengths", "depths", "trials", "output"])),
     mut_arg("output_format", |arg| arg.help(
         "What goes to stdout: of csv and json, rows of cells, lengths, all beyond the training length, all"

@@ -191,7 +191,11 @@ fn check_rules(records: [&RunRecord; 2], b: &str) -> Result<()> {
     let [of_a, of_b] = records.map(|record| {
         let tokens = record.settings.max_new_tokens;
         let tokens = tokens.map_or("of the task".to_string(), |tokens| tokens.to_string());
-        format!("--scorer {}, --max-new-tokens {tokens}", record.settings.scorer)
+        let settings = &record.settings;
+        let from = settings.correct_from.map(|from| format!(", --correct-from {from}"));
+        let numbers = (!settings.normalise.is_nothing()).then(|| ", --normalise numbers".to_string());
+        let others: String = [from, numbers].into_iter().flatten().collect();
+        format!("--scorer {}, --max-new-tokens {tokens}{others}", settings.scorer)
     });
     match of_a == of_b {
         true => Ok(()),

@@ -105,8 +105,13 @@ const PROMPT_KEYS: &[&str] = &[
 ];
 
 /// Those that say in which words it is asked, each with what is said where it differs.
-const FORM_KEYS: &[(&str, &str)] =
-    &[("tokenizer_sha256", "another tokenizer"), ("chat_template_sha256", "another chat template")];
+const FORM_KEYS: &[(&str, &str)] = &[
+    ("tokenizer_sha256", "another tokenizer"),
+    ("chat_template_sha256", "another chat template"),
+    ("thinking", "another choice of thinking"),
+    ("max_thinking_tokens", "another budget of thoughts"),
+    ("answer_prefix", "another answer prefix"),
+];
 
 fn has_changed(difference: &str) -> Error {
     Error::Failed(format!("what the run was made with has changed since: {difference}"))
@@ -150,7 +155,8 @@ impl Identity {
     }
 
     /// What makes the prompts of both differ where the same is asked in other words: where of all that makes
-    /// prompts only the tokenizer or the template differs. `None` where more does, or nothing.
+    /// prompts only the tokenizer, the template or how the answer begins differs. `None` where more does, or
+    /// nothing.
     #[must_use]
     pub fn difference_of_form(&self, other: &Self) -> Option<String> {
         let form = |key: &str| FORM_KEYS.iter().any(|(known, _)| *known == key);

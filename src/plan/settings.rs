@@ -236,7 +236,8 @@ impl Settings {
     ///
     /// # Errors
     /// When the preset or the control is unknown, a needle comes without question and answer, a file of
-    /// needles cannot be read or has a wrong row, or the task can have no distractors or not be under the control.
+    /// needles cannot be read or has a wrong row, or the task can have no distractors or not be under the
+    /// control.
     pub fn make_task(&self) -> Result<Box<dyn Task>> {
         let distracted = |task: Box<dyn Task>| -> Result<Box<dyn Task>> {
             match self.distractors {

@@ -37,6 +37,16 @@ pub struct Rescoring {
 }
 
 impl Rescoring {
+    /// In words, for runs that may each have a scorer of its own.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let scorer = self.scorer.as_deref().unwrap_or("the scorer of each task");
+        let from = self.correct_from.map(|from| format!(", correct from {from} on"));
+        let numbers = self.normalise.filter(|normalise| !normalise.is_nothing());
+        let numbers = numbers.map(|_| ", numbers normalised".to_string());
+        format!("scored again by {scorer}{}", [numbers, from].into_iter().flatten().collect::<String>())
+    }
+
     /// The settings of a run with this in their place.
     fn of(&self, settings: &Settings) -> Settings {
         let own = self.scorer.as_ref().is_none_or(|scorer| *scorer == settings.scorer);
@@ -53,8 +63,35 @@ impl Rescoring {
 pub struct Rescored {
     /// The run, with the scores, under a name of its own.
     pub run: StoredRun,
-    /// What is to be said of the scores.
-    pub notes: Vec<String>,
+    /// How many answers were judged.
+    pub judged: Judged,
+}
+
+/// How many answers were judged, and how many of them otherwise than before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// Answers that were scored.
+    pub answers: usize,
+    /// Those of them that were right before and are not any more, or the other way round.
+    pub otherwise: usize,
+}
+
+impl Judged {
+    /// In a sentence.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self.answers {
+            0 => "no answer is stored, so none was scored".to_string(),
+            answers => format!("{} of {answers} answers are judged otherwise than before", self.otherwise),
+        }
+    }
+}
+
+impl std::ops::AddAssign for Judged {
+    fn add_assign(&mut self, other: Self) {
+        self.answers += other.answers;
+        self.otherwise += other.otherwise;
+    }
 }
 
 /// Scores the answers of a run again. What a trial read, said and attended to stays; its score, whether that
@@ -83,12 +120,11 @@ pub fn score_again(run: StoredRun, rescoring: &Rescoring) -> Result<Rescored> {
         }
     }
     let latest = report::latest(&outcomes);
-    let changed = latest.iter().zip(&before).filter(|(row, before)| row.correct != **before).count();
-    let scored = latest.iter().filter(|row| row.correct.is_some()).count();
+    let scored = || latest.iter().zip(&before).filter(|(row, _)| row.correct.is_some());
+    let otherwise = scored().filter(|(row, before)| row.correct != **before).count();
+    let judged = Judged { answers: scored().count(), otherwise };
     let own = AnswersOf { run_id: record.run_id.clone(), scorer: record.settings.scorer.clone() };
     let answers_of = record.answers_of.clone().unwrap_or(own);
-    let mut notes = vec![format!("{changed} of {scored} answers are judged otherwise than before")];
-    notes.extend((scored == 0).then(|| "no answer is stored, so none was scored".to_string()));
     let record = RunRecord {
         run_id,
         config_hash,
@@ -98,7 +134,7 @@ pub fn score_again(run: StoredRun, rescoring: &Rescoring) -> Result<Rescored> {
         answers_of: Some(answers_of),
         ..record
     };
-    Ok(Rescored { run: StoredRun { record, outcomes, warnings }, notes })
+    Ok(Rescored { run: StoredRun { record, outcomes, warnings }, judged })
 }
 
 /// What was expected, of the text that a row has. The one answer to a question of the user's own may hold
@@ -121,12 +157,7 @@ const KEPT: &[&str] = &[ATTENTION_CSV, SPANS_CSV, KINDS_CSV, TOKENS_CSV];
 /// [`Error::File`] when the directory holds something already, and when it cannot be written; then nothing is
 /// left of what was.
 pub fn write(run: &StoredRun, from: &Path, to: &Path) -> Result<()> {
-    directory::make(to)?;
-    let cannot_read = |error| Error::file(to, format!("cannot read: {error}"));
-    if fs::read_dir(to).map_err(cannot_read)?.next().is_some() {
-        let problem = "holds files already, and nothing is overwritten; choose another directory with -o";
-        return Err(Error::file(to, problem));
-    }
+    make_empty(to)?;
     let written = write_new(run, from, to);
     if written.is_err() {
         for name in KEPT.iter().chain(&[RESULTS_CSV, RUN_JSON]) {
@@ -135,6 +166,20 @@ pub fn write(run: &StoredRun, from: &Path, to: &Path) -> Result<()> {
         }
     }
     written
+}
+
+/// Makes a directory, or takes one that is empty.
+///
+/// # Errors
+/// [`Error::File`] when it holds something, and when it cannot be made or read.
+pub fn make_empty(directory: &Path) -> Result<()> {
+    directory::make(directory)?;
+    let cannot_read = |error| Error::file(directory, format!("cannot read: {error}"));
+    if fs::read_dir(directory).map_err(cannot_read)?.next().is_some() {
+        let problem = "holds files already, and nothing is overwritten; choose another directory with -o";
+        return Err(Error::file(directory, problem));
+    }
+    Ok(())
 }
 
 /// The record comes last: what has none is no run.

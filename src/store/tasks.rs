@@ -179,6 +179,14 @@ impl StoredTasks {
     /// # Errors
     /// As [`TasksRecord::read`] and [`StoredRun::read`].
     pub fn read(directory: &Path) -> Result<Self> {
+        Self::read_by(directory, StoredRun::read)
+    }
+
+    /// The same with every run as `read` gives it, which is told its directory.
+    ///
+    /// # Errors
+    /// As [`TasksRecord::read`], and those of `read`.
+    pub fn read_by(directory: &Path, mut read: impl FnMut(&Path) -> Result<StoredRun>) -> Result<Self> {
         let record = TasksRecord::read(directory)?;
         let (mut results, mut warnings) = (Vec::new(), Vec::new());
         let names: Vec<&str> = match record.controls {
@@ -197,7 +205,7 @@ impl StoredTasks {
                 if !place.join(RUN_JSON).exists() {
                     continue;
                 }
-                let StoredRun { record: run, outcomes, warnings: wrong } = StoredRun::read(&place)?;
+                let StoredRun { record: run, outcomes, warnings: wrong } = read(&place)?;
                 warnings.extend(wrong);
                 result.runs.push(TaskRun {
                     control: control.to_string(),

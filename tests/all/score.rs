@@ -215,6 +215,31 @@ fn numbers_in_groups_count_where_they_are_normalised_and_the_report_says_so() {
 }
 
 #[test]
+fn several_tasks_are_scored_again_in_one_go() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "several", "--task=magic,passkey", "--context-lengths=300", "--depths=0"]);
+    fs::remove_dir_all(bench.path("tiny")).unwrap();
+    for task in ["magic", "passkey"] {
+        let directory = format!("several/{task}");
+        let mut rows = bench.outcomes(&directory);
+        rows.iter_mut().for_each(|row| row.model_response = Some(format!("{}.", row.expected_answer)));
+        write(&bench.path(&directory), &rows);
+    }
+    let page = bench.stdout(&["score", "several"]);
+    assert!(page.contains("scored again by the scorer of each task"), "{page}");
+    assert!(page.contains("4 of 4 answers are judged otherwise than before"), "{page}");
+    let page = bench.stdout(&["score", "several", "--scorer=exact", "-o", "exact"]);
+    assert!(page.contains("scored again by exact") && page.contains("0 of 4 answers"), "{page}");
+    for task in ["magic", "passkey"] {
+        let rows = bench.outcomes(&format!("exact/{task}"));
+        assert!(rows.iter().all(|row| row.score == Some(0.0)), "{task}");
+        assert_eq!(bench.run_json(&format!("exact/{task}"))["identity"]["scorer"], "exact");
+    }
+    assert!(bench.stdout(&["view", "exact"]).contains("passkey"));
+    bench.refused(&["score", "several", "--scorer=exact", "-o", "exact"], &["nothing is overwritten"]);
+}
+
+#[test]
 fn a_run_takes_the_same_flags_and_goes_on_in_a_directory_that_was_scored_again() {
     let bench = Bench::new();
     bench.grid(&["-o", "plain"]);
@@ -231,6 +256,10 @@ fn a_run_takes_the_same_flags_and_goes_on_in_a_directory_that_was_scored_again()
     assert_ne!(bench.run_json("own")["config_hash"], bench.run_json("plain")["config_hash"]);
     bench.grid(&[&flags[..], &["-o", "scored", "--trials=3"]].concat());
     assert_eq!(bench.outcomes("scored").len(), 18);
+    bench.stdout(&["score", "plain", "--correct-from=0.5", "-o", "half"]);
+    bench.refused(&["compare", "plain", "half"], &["--correct-from 0.5", "scored as those of A"]);
+    bench.stdout(&["score", "plain", "--normalise=numbers", "-o", "numbers"]);
+    bench.refused(&["compare", "numbers", "plain"], &["--normalise numbers"]);
     let wrong = ["run", "tiny", "-o", "wrong", "--correct-from=120%"];
     bench.refused(&wrong, &["--correct-from", "0 to 1"]);
 }

@@ -5,6 +5,7 @@ use crate::common;
 #[allow(dead_code, reason = "other tests use the rest")]
 use crate::toys;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -24,7 +25,7 @@ use niah::runner::{Labels, RunContext, run_one};
 use niah::score::SCORERS;
 use niah::spec::Dtype;
 use niah::task::TASKS;
-use niah::tokenizer::{MARKS, Tokenize};
+use niah::tokenizer::{ChatTemplate, MARKS, Tokenize};
 use niah::trial::{Outcome, Trial};
 use toys::Toy;
 
@@ -375,6 +376,30 @@ fn the_answering_query_stands_behind_the_thought_as_if_all_of_it_were_the_prompt
     }
 }
 
+#[test]
+fn templates_as_they_are_published_have_their_switch_and_their_marks() {
+    let bytes = fs::read(common::fixture("chat_templates.json")).unwrap();
+    let cases: Vec<serde_json::Value> = serde_json::from_slice(&bytes).unwrap();
+    for (name, has_switch) in [
+        ("qwen3-like/user", true),
+        ("smollm3-like/user", true),
+        ("chatml/user", false),
+        ("gemma-3/user", false),
+    ] {
+        let case = cases.iter().find(|case| case["name"] == name).unwrap();
+        let template = || ChatTemplate::new(case["template"].as_str().unwrap(), BTreeMap::new()).unwrap();
+        let rendered = |on| template().thinking(on).and_then(|template| template.render(None, "Who?"));
+        let (on, off) = (rendered(true), rendered(false));
+        assert_eq!((on.is_ok(), off.is_ok()), (has_switch, has_switch), "{name}");
+        let marks = template().marks(&toys::bytes()).unwrap();
+        assert_eq!(marks, has_switch.then_some(MARKS[0]), "{name}");
+        if has_switch {
+            let (on, off) = (on.unwrap(), off.unwrap());
+            assert!(off.contains("</think>") && !on.contains("</think>"), "{name}: {on:?} {off:?}");
+        }
+    }
+}
+
 /// A template whose switch lets the assistant's turn begin within a thought.
 const SWITCHED: &str = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant] {% if \
                         enable_thinking %}<think>\n{% endif %}";
@@ -429,6 +454,9 @@ fn a_run_that_thinks_says_so_and_is_told_apart_from_one_that_does_not() {
     assert_eq!(prompts("off"), prompts("plain"));
     assert_ne!(prompts("on"), prompts("plain"));
     bench.refused(&[&RUN[..], &["--thinking=off", "-o", "on"]].concat(), &["another plan", "thinking"]);
+    let compared = bench.stdout(&["compare", "off", "on"]);
+    let words = compared.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("another choice of thinking"), "{compared}");
     assert!(bench.stdout(&["view", "on", "--by=trial", "--output-format=csv"]).contains("thinking_cut"));
     assert!(bench.stdout(&["attend", "on"]).contains("attention of the query"));
 }

@@ -77,7 +77,7 @@ impl ChatTemplate {
         }
         let names = SWITCHES.join(", ");
         Err(self.error(&format!(
-            "has no switch of thinking (of {names} none makes a difference); leave `thinking` out, or put a \
+            "no switch of thinking in it (none of {names} makes a difference); leave `thinking` out, or put a \
              template with one into chat_template.jinja of the model's directory"
         )))
     }
