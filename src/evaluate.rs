@@ -273,7 +273,10 @@ pub(crate) fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport 
         (done < ran.planned_trials).then(|| format!("{done} of {} trials have run", ran.planned_trials));
     RunReport {
         ran,
-        notes: [scored_again(record), thoughts(outcomes), unfinished, note].into_iter().flatten().collect(),
+        notes: [scored_again(record), thoughts(outcomes), changed_words(outcomes), unfinished, note]
+            .into_iter()
+            .flatten()
+            .collect(),
         cells: report::cells(outcomes, &planned),
         summary: Summary::of(outcomes),
         training_length: record.training_length,
@@ -299,6 +302,23 @@ fn thoughts(outcomes: &[Outcome]) -> Option<String> {
     let thought = tokens > 0 || cut > 0;
     thought.then(|| {
         format!("thoughts before the answer: {mean:.0} tokens in the mean, {cut} of {all} cut short")
+    })
+}
+
+/// What became of the word that is another, where texts were copied.
+fn changed_words(outcomes: &[Outcome]) -> Option<String> {
+    let ran = latest(outcomes).into_iter().filter(|row| row.status == Status::Ok);
+    let answered: Vec<(usize, Option<usize>)> =
+        ran.filter_map(|row| Some((row.changed_word?, row.answered_word))).collect();
+    let kept = answered.iter().filter(|(place, answered)| *answered == Some(*place)).count();
+    let missing = answered.iter().filter(|(_, answered)| answered.is_none()).count();
+    let elsewhere = answered.len() - kept - missing;
+    (!answered.is_empty()).then(|| {
+        format!(
+            "the changed word stands at its place in {kept} of {} answers, elsewhere in {elsewhere}, and is missing \
+             in {missing}",
+            answered.len()
+        )
     })
 }
 

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::generate::{Completion, LanguageModel, ReadThought, Request, Thinking};
 use crate::progress::{Ended, Progress};
 use crate::prompt::{Prompt, PromptPlan, PromptSequence};
-use crate::score::{self, Excess, Scorer};
+use crate::score::{self, ChangedWord, Excess, Scorer};
 use crate::tokenizer::Tokenize;
 use crate::trial::{AttentionRow, Finding, KindRow, Outcome, SpanRow, Status, TokenRow, Trial};
 
@@ -187,6 +187,8 @@ fn outcome(
     let Answer { text: response, thinking_tokens, thinking_cut } = answer;
     let score = context.scorer.score(&response, &prompt.expected);
     let correct = context.scorer.is_correct(score);
+    let text = prompt.expected.first().filter(|_| context.prompts.task.copies_one_word());
+    let changed = text.and_then(|text| ChangedWord::of(text, &response));
     let heads = &completion.attention.heads;
     // The first of equals, as in the probe.
     let top_head =
@@ -239,6 +241,8 @@ fn outcome(
         control_excess_top: excess.map(|excess| excess.control),
         thinking_tokens,
         thinking_cut,
+        changed_word: changed.map(|word| word.place),
+        answered_word: changed.and_then(|word| word.answered),
         status: Status::Ok,
         ..blank(context, trial)
     })

@@ -164,6 +164,11 @@ pub struct Outcome {
     pub thinking_tokens: Option<usize>,
     /// Whether that thought had no end of its own: its budget was spent, or the model fell silent.
     pub thinking_cut: Option<bool>,
+    /// Of a copy of one word again and again with another one: the number of the other word in the text, from
+    /// 0; missing for all other tasks, and in rows of versions that did not know it.
+    pub changed_word: Option<usize>,
+    /// The same in the answer, where it stands first; missing where the answer lacks it.
+    pub answered_word: Option<usize>,
 }
 
 impl Outcome {

@@ -6,6 +6,7 @@
 //! set: see [`scoring()`].
 
 mod any;
+mod changed;
 mod contains;
 mod digits;
 mod distance;
@@ -23,6 +24,7 @@ mod set_f1;
 mod stemming;
 
 pub use any::Any;
+pub use changed::ChangedWord;
 pub use contains::Contains;
 pub use digits::Digits;
 pub use edit::Edit;

@@ -288,6 +288,11 @@ pub trait Task: Send + Sync {
         self.wrapped().is_none_or(|task| task.asks_of_many())
     }
 
+    /// Whether the answer is a copy of one word again and again with another one among them.
+    fn copies_one_word(&self) -> bool {
+        self.wrapped().is_some_and(|task| task.copies_one_word())
+    }
+
     /// Why the depth of a cell makes no difference to it, when it makes none.
     fn without_depth(&self) -> Option<&'static str> {
         self.wrapped()?.without_depth()

@@ -27,6 +27,10 @@ impl Task for Repeat {
         false
     }
 
+    fn copies_one_word(&self) -> bool {
+        true
+    }
+
     fn listing(&self) -> Option<Listing> {
         Some(Listing::new("words", 5, write))
     }

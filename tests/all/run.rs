@@ -330,6 +330,8 @@ fn a_row_says_what_was_asked_and_what_came_of_it() {
             control_excess_top: Some(0.0).filter(|_| !prompt.controls().is_empty()),
             thinking_tokens: None,
             thinking_cut: None,
+            changed_word: None,
+            answered_word: None,
         };
         assert_eq!(row, &expected);
         assert_eq!(row.control_spans.is_some(), trial.cell.context_length.0 > 256, "room for the controls");

@@ -1,6 +1,7 @@
 //! Every task, in both forms, at several lengths, depths and seeds: prompts hold what they promise.
 
 mod controls;
+mod copies;
 mod independent;
 mod measured;
 mod page;
