@@ -183,7 +183,7 @@ fn outcome(
     prompt: &Prompt,
     completion: &Completion,
 ) -> Result<Outcome> {
-    let answer = Answer::of(completion, &context.prompts.assistant, context.tokenizer)?;
+    let answer = Answer::of(completion, &context.prompts.assistant, &prompt.text, context.tokenizer)?;
     let Answer { text: response, thinking_tokens, thinking_cut } = answer;
     let score = context.scorer.score(&response, &prompt.expected);
     let correct = context.scorer.is_correct(score);

@@ -23,20 +23,27 @@ use crate::store::tasks::{StoredTasks, TasksRecord};
 /// When the directory holds no run or no answers, when the scorer is unknown, and when the new directory
 /// holds something or cannot be written.
 pub fn run(args: &ScoreArgs, style: &Style) -> Result<()> {
+    page(args, style)?.out()?;
+    if let Some(directory) = &args.output {
+        tell(format_args!("results: {}", directory.display()));
+    }
+    Ok(())
+}
+
+/// What the command shows; the new directory is written.
+///
+/// # Errors
+/// As [`run()`].
+pub fn page(args: &ScoreArgs, style: &Style) -> Result<Shown> {
     let rescoring = Rescoring {
         scorer: args.scorer.clone(),
         normalise: args.scoring.normalise,
         correct_from: args.scoring.correct_from,
     };
-    let shown = match TasksRecord::is_in(&args.directory) {
-        true => of_tasks(args, &rescoring, style)?,
-        false => of_run(args, &rescoring, style)?,
-    };
-    shown.out()?;
-    if let Some(directory) = &args.output {
-        tell(format_args!("results: {}", directory.display()));
+    match TasksRecord::is_in(&args.directory) {
+        true => of_tasks(args, &rescoring, style),
+        false => of_run(args, &rescoring, style),
     }
-    Ok(())
 }
 
 /// Scores one run, and keeps it where that is wanted.

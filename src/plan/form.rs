@@ -92,11 +92,14 @@ fn thinking(
 
 /// What to say of a template that begins a thought where nobody has decided whether the model is to think.
 fn warning(settings: &Settings, template: &ChatTemplate) -> Result<Option<String>> {
-    let undecided = settings.thinking.is_none() && settings.answer_prefix == AnswerPrefix::Task;
-    let within = undecided && template.opens_thought().map_err(without_template)?;
-    Ok(within.then(|| {
-        "the chat template begins a thought, and the words of the answer stand in it; with --thinking on the \
-         model thinks first"
-            .to_string()
-    }))
+    if settings.thinking.is_some() || !template.opens_thought().map_err(without_template)? {
+        return Ok(None);
+    }
+    let within = match settings.answer_prefix {
+        AnswerPrefix::Task => {
+            "the words of the answer stand in it; with --thinking on the model thinks first"
+        }
+        AnswerPrefix::None => "it takes of the answer's own tokens; with --thinking on it has its own",
+    };
+    Ok(Some(format!("the chat template begins a thought, and {within}")))
 }

@@ -64,10 +64,11 @@ pub(super) struct Answer {
 
 impl Answer {
     /// The answer in a completion. Where the model was to think the thought is known; where an answer may
-    /// begin with one, it is looked for.
+    /// begin with one, or `prompt` ends within one, it is looked for.
     pub(super) fn of(
         completion: &Completion,
         assistant: &Assistant,
+        prompt: &str,
         tokenizer: &dyn Tokenize,
     ) -> Result<Self> {
         let tokens = completion.tokens.as_slice();
@@ -79,7 +80,8 @@ impl Answer {
             }),
             (None, None) => Ok(Self { text: tokenizer.decode_plain(tokens)?, ..Self::default() }),
             (None, Some(marks)) => {
-                let (thought, cut) = thought_before(tokens, marks, tokenizer)?;
+                let opened = marks.opened_by(prompt);
+                let (thought, cut) = thought_before(tokens, opened, marks, tokenizer)?;
                 Ok(Self {
                     text: plain(&tokens[thought..], Some(marks), tokenizer)?,
                     thinking_tokens: Some(thought),
@@ -90,11 +92,17 @@ impl Answer {
     }
 }
 
-/// How many tokens an answer begins with that are a thought, and whether this has no end.
-fn thought_before(tokens: &[u32], marks: Marks, tokenizer: &dyn Tokenize) -> Result<(usize, bool)> {
+/// How many tokens an answer begins with that are a thought, and whether this has no end; `opened` where it
+/// has begun before them.
+fn thought_before(
+    tokens: &[u32],
+    opened: bool,
+    marks: Marks,
+    tokenizer: &dyn Tokenize,
+) -> Result<(usize, bool)> {
     let text = tokenizer.decode(tokens)?;
     if !text.contains(marks.close) {
-        let unended = text.trim_start().starts_with(marks.open);
+        let unended = opened || text.trim_start().starts_with(marks.open);
         return Ok(if unended { (tokens.len(), true) } else { (0, false) });
     }
     // The fewest tokens with the mark in them.

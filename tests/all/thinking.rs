@@ -297,6 +297,14 @@ fn where_nobody_decides_a_thought_in_the_answer_is_found_and_cut() {
         assert_eq!((response.as_str(), behind.as_str()), (answer, ""), "{says}");
         assert_eq!((row.thinking_tokens, row.thinking_cut), (Some(tokens), Some(cut)), "{says}");
     }
+    let opened = self::plan("<think>\n", AnswerPrefix::None, None);
+    for (says, answer, tokens, cut) in
+        [("RIGHT or 1</think>It is 1.", "It is 1.", 20, false), ("It may be RIGHT", "", 17, true)]
+    {
+        let (row, _) = told(&opened, &tokenizer, "", says);
+        assert_eq!(row.model_response.as_deref(), Some(answer), "{says}");
+        assert_eq!((row.thinking_tokens, row.thinking_cut), (Some(tokens), Some(cut)), "{says}");
+    }
     // Where no marks are known nothing is said of thoughts.
     let unknown = PromptPlan { assistant: Assistant { marks: None, ..plan.assistant }, ..plan };
     let (row, _) = told(&unknown, &tokenizer, "", "It is RIGHT.");
@@ -501,7 +509,8 @@ fn a_template_that_thinks_in_any_case_is_warned_of_where_nobody_decides() {
         assert_eq!(output.status.code(), Some(0), "{}", common::bench::stderr(&output));
         common::bench::stderr(&output)
     };
-    assert!(said(&["-o", "plain"]).contains("the chat template begins a thought"));
+    assert!(said(&["-o", "plain"]).contains("begins a thought, and the words of the answer stand in it"));
+    assert!(said(&["-o", "none", "--answer-prefix=none"]).contains("it takes of the answer's own tokens"));
     let on = ["--thinking=on", "--max-thinking-tokens=5", "-o", "on"];
     assert!(!said(&on).contains("begins a thought"));
     assert!(bench.outcomes("on").iter().all(|row| row.thinking_tokens == Some(5)));

@@ -3,8 +3,8 @@
 use std::fs;
 
 use clap::FromArgMatches;
-use niah::cli::{AttendArgs, Cli, Command, CompareArgs, ViewArgs};
-use niah::commands::{Shown, attend, compare, config_file, view};
+use niah::cli::{AttendArgs, Cli, Command, CompareArgs, ScoreArgs, ViewArgs};
+use niah::commands::{Shown, attend, compare, config_file, score, view};
 use niah::error::{Error, Result};
 use niah::export::style::Style;
 use niah::printable::is_hidden;
@@ -29,6 +29,7 @@ struct Readers {
     bench: Bench,
     record: RunRecord,
     views: Vec<ViewArgs>,
+    scores: Vec<ScoreArgs>,
     attends: Vec<AttendArgs>,
     compare: CompareArgs,
 }
@@ -63,7 +64,12 @@ impl Readers {
         let Command::Compare(compare) = command(&["compare", &out, &whole]) else {
             unreachable!("it is a comparison")
         };
+        let score = |more: &[&str]| match command(&[&["score", &out], more].concat()) {
+            Command::Score(args) => args,
+            _ => unreachable!("it is a score"),
+        };
         Self {
+            scores: vec![score(&["--scorer=edit", "--normalise=numbers"])],
             record: RunRecord::read(&bench.path("out")).unwrap(),
             views: vec![
                 view(&[]),
@@ -89,6 +95,7 @@ impl Readers {
         put(bytes);
         let style = Style::plain(80);
         self.views.iter().for_each(|args| harmless(view::page(args, &style), name));
+        self.scores.iter().for_each(|args| harmless(score::page(args, &style), name));
         self.attends.iter().for_each(|args| harmless(attend::page(args, &style), name));
         harmless(compare::page_of_stored(&self.compare, &style), name);
         let opened = RunDirectory::open(&self.bench.path("out"), &self.record, true);

@@ -101,6 +101,7 @@ fn results_whose_every_text_is_hostile_are_shown_as_escapes() {
     let shown = draws_harmlessly(&bench, &["view", "a"]);
     assert!(shown.contains(r"\u{1b}]0;title\u{7}\u{1b}[31m\u{9b}X\u{202e}gpj\u{2066}"), "{shown}");
     draws_harmlessly(&bench, &["view", "a", "--by=layer"]);
+    draws_harmlessly(&bench, &["score", "a", "--scorer=edit"]);
     let shown = draws_harmlessly(&bench, &["attend", "a"]);
     assert!(shown.contains("length 300 depth 50% trial 0") && shown.contains(r"\u{202e}gpj"), "{shown}");
     // This head is in no table: the model would be needed, whose name is no id of any hub.
