@@ -191,7 +191,7 @@ impl Finished {
     /// Trials of the whole plan.
     #[must_use]
     pub fn planned(&self) -> usize {
-        self.record.settings.grid.count().saturating_mul(self.record.settings.trials)
+        self.record.settings.planned()
     }
 
     /// The cells of the grid, each with its accuracy and the attention on its needles.
@@ -259,7 +259,7 @@ pub(crate) fn ran(record: &RunRecord) -> Ran {
         variant: record.variant.clone(),
         variant_description: record.variant_description.clone(),
         training_length: record.training_length,
-        planned_trials: settings.grid.count().saturating_mul(settings.trials),
+        planned_trials: settings.planned(),
         settings: settings.clone(),
     }
 }

@@ -3,6 +3,7 @@
 mod answer;
 mod spans;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -25,6 +26,8 @@ pub struct RunContext<'a> {
     pub tokenizer: &'a dyn Tokenize,
     /// How answers are scored.
     pub scorer: &'a dyn Scorer,
+    /// Those of prompts that have one of their own, by name.
+    pub own_scorers: &'a BTreeMap<String, Box<dyn Scorer>>,
     /// Ids that end an answer.
     pub end_tokens: &'a [u32],
     /// Whether per-token masses are kept.
@@ -185,8 +188,10 @@ fn outcome(
 ) -> Result<Outcome> {
     let answer = Answer::of(completion, &context.prompts.assistant, &prompt.text, context.tokenizer)?;
     let Answer { text: response, thinking_tokens, thinking_cut } = answer;
-    let score = context.scorer.score(&response, &prompt.expected);
-    let correct = context.scorer.is_correct(score);
+    let own = prompt.scorer.as_ref().and_then(|name| context.own_scorers.get(name));
+    let scorer = own.map_or(context.scorer, AsRef::as_ref);
+    let score = scorer.score(&response, &prompt.expected);
+    let correct = scorer.is_correct(score);
     let text = prompt.expected.first().filter(|_| context.prompts.task.copies_one_word());
     let changed = text.and_then(|text| ChangedWord::of(text, &response));
     let heads = &completion.attention.heads;

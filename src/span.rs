@@ -79,6 +79,10 @@ pub struct Span {
     pub text: String,
     /// Whether it is not in the prompt: then its tokens are those that stand in its place.
     pub absent: bool,
+    /// Its bytes in the prompt's text; none, at its place, when it is not there.
+    pub bytes: Range<usize>,
+    /// The bytes of its value in [`Self::text`].
+    pub value_bytes: Range<usize>,
 }
 
 #[cfg(test)]

@@ -142,6 +142,22 @@ pub struct GridArgs {
         help_heading = "Task"
     )]
     pub needles: Option<String>,
+    /// Prompts of any benchmark out of a JSONL file, in place of a task and its grid
+    ///
+    /// Each line has prompt or messages and expected, and where wanted spans, id, context_length and scorer;
+    /// the keys of RULER's files and of OpenAI's MRCR are understood. Prompts are put to the model as they
+    /// are, each once.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "task", "needle", "question", "answer", "needles", "context_lengths", "context_lengths_min",
+            "context_lengths_max", "depths", "depths_num", "trials", "haystack", "split", "haystack_order",
+            "distractors", "control", "snap",
+        ],
+        help_heading = "Task"
+    )]
+    pub prompts: Option<String>,
     /// Haystack: a name below, or a file or directory of text
     ///
     /// [default: the task's own]
@@ -215,8 +231,8 @@ impl GridArgs {
     /// Whether the question is about what stands in the haystack already.
     #[must_use]
     pub fn asks_about_haystack(&self) -> bool {
-        let hides = self.needle.is_some() || self.needles.is_some();
-        !hides && (self.question.is_some() || self.answer.is_some())
+        let other = self.needle.is_some() || self.needles.is_some() || self.prompts.is_some();
+        !other && (self.question.is_some() || self.answer.is_some())
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) struct Filling {
     grid: Grid,
     /// Trials of a cell.
     trials: usize,
+    /// Trials of the whole run.
+    planned: usize,
     cells: BTreeMap<Cell, Trials>,
 }
 
@@ -40,11 +42,17 @@ const MOST_ROWS: usize = 12;
 impl Filling {
     /// A run of so many trials a cell, of which some have run already.
     pub(super) fn new(grid: &Grid, trials: usize, outcomes: &[Outcome]) -> Self {
-        let mut filling = Self { grid: grid.clone(), trials, cells: BTreeMap::new() };
+        let planned = grid.count().saturating_mul(trials);
+        let mut filling = Self { grid: grid.clone(), trials, planned, cells: BTreeMap::new() };
         for row in latest(outcomes).into_iter().filter(|row| row.status == Status::Ok) {
             filling.cells.entry(row.cell()).or_default().add(row.correct);
         }
         filling
+    }
+
+    /// The same of a run with so many trials in all, which need not be as many in every cell.
+    pub(super) fn planning(self, planned: usize) -> Self {
+        Self { planned, ..self }
     }
 
     /// A trial ended.
@@ -56,7 +64,7 @@ impl Filling {
 
     /// Trials of the whole run.
     pub(super) fn planned(&self) -> usize {
-        self.grid.count().saturating_mul(self.trials)
+        self.planned
     }
 
     /// Trials that ended.
@@ -73,12 +81,11 @@ impl Filling {
             0 => String::new(),
             _ => format!(", {:.0}% right so far", 100.0 * right as f64 / scored as f64),
         };
-        format!(
-            "{} of {} trials, {complete} of {} cells{accuracy}",
-            self.ended(),
-            self.planned(),
-            self.grid.count()
-        )
+        let cells = match self.planned == self.grid.count().saturating_mul(self.trials) {
+            true => format!(", {complete} of {} cells", self.grid.count()),
+            false => String::new(),
+        };
+        format!("{} of {} trials{cells}{accuracy}", self.ended(), self.planned())
     }
 
     /// The grid, right answers over those that were scored in each cell; `None` where it has no room in

@@ -162,6 +162,7 @@ fn settings(model: &ModelArgs, grid: &GridArgs) -> Result<Settings> {
         question: grid.question.clone(),
         answer: grid.answer.clone(),
         needles: grid.needles.clone(),
+        prompts: grid.prompts.clone(),
         haystack: grid.haystack.clone(),
         split: grid.split,
         haystack_order: grid.haystack_order,

@@ -68,7 +68,7 @@ impl Telling {
         let begun = Instant::now();
         Self {
             amount: args.into(),
-            filling: Filling::new(&settings.grid, settings.trials, outcomes),
+            filling: Filling::new(&settings.grid, settings.trials, outcomes).planning(settings.planned()),
             bar: None,
             is_terminal: io::stderr().is_terminal(),
             at: String::new(),

@@ -82,7 +82,11 @@ impl fmt::Display for DryRun {
         }
         writeln!(f, "lengths    {}", joined(&self.context_lengths))?;
         writeln!(f, "depths     {}", joined(&self.depths_percent))?;
-        write!(f, "cells      {}, {} trials each: {} prompts", self.cells, self.trials, self.prompts)?;
+        write!(f, "cells      {}, ", self.cells)?;
+        match self.cells * self.trials == self.prompts {
+            true => write!(f, "{} trials each: {} prompts", self.trials, self.prompts)?,
+            false => write!(f, "{} prompts", self.prompts)?,
+        }
         match self.prompts_now == self.prompts {
             true => writeln!(f)?,
             false => writeln!(f, " (--limit: {} of them now)", self.prompts_now)?,

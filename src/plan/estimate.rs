@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 
-use super::{DryRun, MemoryPlan, RunPlan};
+use super::{DryRun, Measured, MemoryPlan, RunPlan};
 use crate::error::Result;
 use crate::grid::{Cell, ContextLength};
 use crate::prefix;
@@ -21,6 +21,8 @@ pub struct Estimate {
     /// Hash of the first prompt of every cell, by `row_id`.
     pub prompt_hashes: BTreeMap<String, String>,
     cells: BTreeMap<Cell, Tokens>,
+    /// Those of each prompt of a file.
+    given: Vec<Tokens>,
     shared_tokens: usize,
     /// How often the haystack begins again within a prompt, at most, by context length; none where it does
     /// not.
@@ -39,11 +41,14 @@ struct Tokens {
 }
 
 impl Estimate {
-    /// Builds the first trial of every cell.
+    /// Builds the first trial of every cell; prompts of a file have been measured already.
     ///
     /// # Errors
     /// When one of them cannot be built.
     pub fn new(plan: &RunPlan) -> Result<Self> {
+        if plan.prompts.task.given().is_some() {
+            return Ok(Self::of_given(plan));
+        }
         let prompts = plan.probe_prompts()?;
         let longest = prompts.iter().map(|(trial, _)| trial.cell.context_length.0).max().unwrap_or(0);
         let longest_sequence = prompts.iter().map(|(_, prompt)| prompt.longest()).max().unwrap_or(0);
@@ -66,7 +71,33 @@ impl Estimate {
                     (trial.cell, Tokens { prompt: prompt.tokens.len(), answer: generated(prompt) })
                 })
                 .collect(),
+            given: Vec::new(),
         })
+    }
+
+    fn of_given(plan: &RunPlan) -> Self {
+        let (rows, longest) = (plan.given(), plan.longest);
+        let kind = |row: &Measured| plan.model.spec().planned_length(row.sequence, longest);
+        let answer = |row: &Measured| row.sequence.saturating_sub(row.tokens);
+        let tokens = |row: &Measured| Tokens { prompt: row.tokens, answer: answer(row) };
+        // One that fails takes nothing, and leaves what was there for the next.
+        let asked: Vec<&Measured> = rows.iter().filter(|row| row.sequence > 0).collect();
+        let pairs = asked.windows(2).filter(|pair| kind(pair[0]) == kind(pair[1]));
+        Self {
+            memory: plan.model.memory(longest),
+            longest_sequence: longest,
+            prompt_hashes: plan
+                .trials()
+                .iter()
+                .zip(rows)
+                .map(|(trial, row)| (trial.row_id(), row.hash.clone()))
+                .collect(),
+            cells: BTreeMap::new(),
+            shared_tokens: pairs.map(|pair| pair[1].shared).sum(),
+            haystack_loops: BTreeMap::new(),
+            notes: Vec::new(),
+            given: rows.iter().map(tokens).collect(),
+        }
     }
 
     /// Prompt tokens of these trials, taking those of a cell to be as long as its first.
@@ -75,9 +106,9 @@ impl Estimate {
         trials.iter().map(|trial| self.tokens(trial).prompt).sum()
     }
 
-    /// Those of the first trial of its cell.
+    /// Those of the trial, when it is a prompt of a file, or else of the first trial of its cell.
     fn tokens(&self, trial: &Trial) -> Tokens {
-        self.cells.get(&trial.cell).copied().unwrap_or_default()
+        self.given.get(trial.index).or_else(|| self.cells.get(&trial.cell)).copied().unwrap_or_default()
     }
 
     /// Prompt tokens of the whole plan, and how many of them are computed when prompts share what they begin
@@ -85,7 +116,8 @@ impl Estimate {
     #[must_use]
     pub fn shared(&self, plan: &RunPlan) -> (usize, usize) {
         let tokens = self.tokens_of(&plan.trials());
-        (tokens, tokens - self.shared_tokens * plan.settings.trials)
+        let times = if self.given.is_empty() { plan.settings.trials } else { 1 };
+        (tokens, tokens - self.shared_tokens * times)
     }
 
     /// What the user should know of a haystack that is shorter than the prompts.

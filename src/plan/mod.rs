@@ -5,6 +5,7 @@ mod bench;
 mod dry_run;
 mod estimate;
 mod form;
+mod given;
 mod inspection;
 mod logits;
 mod loss;
@@ -14,6 +15,8 @@ mod scoring;
 mod settings;
 mod text;
 mod tokenizer;
+
+use std::collections::BTreeMap;
 
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
@@ -40,6 +43,7 @@ pub use bench::{BenchPlan, BenchSettings, BenchTokens, DEFAULT_LENGTHS};
 pub use dry_run::DryRun;
 pub(crate) use dry_run::duration;
 pub use estimate::Estimate;
+pub use given::Measured;
 pub use inspection::{AttentionFacts, Inspection, LearnedScreen, LengthMemory, NamedToken, TokenizerFacts};
 pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};
 pub use loss::{LossPlan, LossSettings};
@@ -66,6 +70,12 @@ pub struct RunPlan {
     /// What the user should know of the prompts and their scores: the same for every checkpoint.
     pub prompt_warnings: Vec<String>,
     scorer: Box<dyn Scorer>,
+    /// The scorers of single prompts, by name.
+    own_scorers: BTreeMap<String, Box<dyn Scorer>>,
+    /// What each prompt of a file takes.
+    given: Vec<Measured>,
+    /// Tokens of the longest sequence that is asked for.
+    longest: usize,
     end_tokens: Vec<u32>,
     chat_template_hash: Option<String>,
 }
@@ -88,6 +98,7 @@ const PROMPT_KEYS: &[&str] = &[
     "question",
     "answer",
     "needles_sha256",
+    "prompts_sha256",
     "haystack",
     "haystack_sha256",
     "haystack_order",
@@ -251,8 +262,9 @@ impl RunPlan {
         let task = settings.make_task()?;
         let (settings, one_row) = with_the_rows_of(task.as_ref(), settings)?;
         let scorer = settings.scoring()?;
-        let haystack = match (task.listing(), settings.haystack.as_deref()) {
-            (None, name) => {
+        let writes = task.listing().is_some() || task.given().is_some();
+        let haystack = match (writes, settings.haystack.as_deref()) {
+            (false, name) => {
                 let name = name.unwrap_or(task.default_haystack());
                 let haystack = Haystack::resolve(name)?;
                 if settings.is_about_haystack() {
@@ -264,17 +276,17 @@ impl RunPlan {
                     Order::Shuffled => haystack.shuffled(),
                 }
             }
-            (Some(_), None) => Haystack::none(),
-            (Some(_), Some(name)) => {
+            (true, None) => Haystack::none(),
+            (true, Some(name)) => {
                 let expected = format!("no haystack: task {} writes its own text", task.name());
                 return Err(Error::invalid("haystack", name, expected));
             }
         };
-        if task.listing().is_some() && settings.haystack_order == Order::Shuffled {
+        if writes && settings.haystack_order == Order::Shuffled {
             let expected = format!("no such flag: task {} has no haystack", task.name());
             return Err(Error::invalid("haystack order", "shuffled", expected));
         }
-        if task.listing().is_some() && settings.snap == Snap::None {
+        if writes && settings.snap == Snap::None {
             let expected = format!("no such flag: task {} writes whole lines, as many as fit", task.name());
             return Err(Error::invalid("snap", "none", expected));
         }
@@ -284,6 +296,10 @@ impl RunPlan {
         }
         let model = OpenModel::new(&settings.model, checkpoint, device)?;
         let tokenizer = load_tokenizer(&model.checkpoint)?;
+        let settings = match task.given() {
+            Some(given) => given::without_needless_template(settings, given),
+            None => settings,
+        };
         let Formed { form, chat_template_hash, assistant, warning } = form(&settings, &tokenizer)?;
         let mut prompt_warnings = haystack.notes().to_vec();
         prompt_warnings.extend(warning);
@@ -295,6 +311,15 @@ impl RunPlan {
         }
         prompt_warnings.extend(scoring::warnings(&settings, task.as_ref(), scorer.as_ref())?);
         prompt_warnings.extend_from_slice(tokenizer.notes());
+        let (settings, task, given) = match task.given() {
+            None => (settings, task, Vec::new()),
+            Some(given) => {
+                let laid = given::lay_out(settings, given, (&form, assistant), &tokenizer, &model)?;
+                prompt_warnings.extend(laid.notes);
+                (laid.settings, Box::new(laid.prompts) as Box<dyn Task>, laid.measured)
+            }
+        };
+        let own_scorers = given::scorers(task.as_ref(), &settings)?;
         let (snap, answer_budget) = (settings.snap, settings.max_new_tokens);
         let prompts = PromptPlan { task, haystack, form, assistant, snap, answer_budget };
         let (settings, lengths) = match settings.is_about_haystack() {
@@ -302,9 +327,13 @@ impl RunPlan {
             false => (settings, None),
         };
         prompt_warnings.extend(lengths);
-        model.check_length("context length", longest(&settings))?;
+        let longest = match given.iter().map(|row| row.sequence).max() {
+            Some(sequence) => sequence,
+            None => longest(&settings),
+        };
+        model.check_length("context length", longest)?;
         Ok(Self {
-            warnings: model.warnings(longest(&settings)),
+            warnings: model.warnings(longest),
             prompt_warnings,
             end_tokens: tokenizer.eos_ids().iter().copied().collect(),
             settings: Settings { model: model.choice.clone(), ..settings },
@@ -312,6 +341,9 @@ impl RunPlan {
             tokenizer,
             prompts,
             scorer,
+            own_scorers,
+            given,
+            longest,
             chat_template_hash,
         })
     }
@@ -350,6 +382,9 @@ impl RunPlan {
         if !settings.split.is_all() {
             pairs.insert("split".to_string(), json!(settings.split));
         }
+        if settings.prompts.is_some() {
+            pairs.insert("prompts_sha256".to_string(), json!(self.prompts.task.file_hash()));
+        }
         if settings.needles.is_some() {
             pairs.insert("needles_sha256".to_string(), json!(self.prompts.task.file_hash()));
         }
@@ -380,9 +415,13 @@ impl RunPlan {
     #[must_use]
     pub fn trials(&self) -> Vec<Trial> {
         let seed = self.settings.seed;
+        if let Some(given) = self.prompts.task.given() {
+            // In the order of the file, which stands as it was made.
+            return given.cells().enumerate().map(|(index, cell)| Trial { cell, index, seed }).collect();
+        }
         let trials = (0..self.settings.trials)
             .flat_map(|index| self.settings.grid.cells().map(move |cell| Trial { cell, index, seed }));
-        let (spec, longest) = (self.model.spec(), longest(&self.settings));
+        let (spec, longest) = (self.model.spec(), self.longest);
         prefix::order(trials.collect(), |length| spec.planned_length(length, longest))
     }
 
@@ -396,6 +435,7 @@ impl RunPlan {
             prompts: &self.prompts,
             tokenizer: &self.tokenizer,
             scorer: self.scorer.as_ref(),
+            own_scorers: &self.own_scorers,
             end_tokens: &self.end_tokens,
             keep_tokens,
             labels: Labels {
@@ -422,9 +462,22 @@ impl RunPlan {
     /// # Errors
     /// [`Error::Message`] saying what is needed and what there is.
     pub fn check_memory(&self) -> Result<()> {
-        self.model
-            .memory(longest(&self.settings))
-            .check(self.model.precision, "use shorter `context lengths` or a smaller checkpoint")
+        let longest = self.given.iter().max_by_key(|row| row.sequence);
+        let remedy = match longest {
+            Some(row) => format!(
+                "leave out the longest prompts (the longest, {:?}, takes {} tokens with its answer), or use a \
+                 smaller checkpoint",
+                row.id, row.sequence
+            ),
+            None => "use shorter `context lengths` or a smaller checkpoint".to_string(),
+        };
+        self.model.memory(self.longest).check(self.model.precision, &remedy)
+    }
+
+    /// What each prompt of a file takes, in the order of the file; none of other tasks.
+    #[must_use]
+    pub fn given(&self) -> &[Measured] {
+        &self.given
     }
 
     /// Name of the prompts' form: `chat` or `completion`.

@@ -13,7 +13,7 @@ use crate::prompt::{AnswerPrefix, Snap};
 use crate::registry::{self, Entry};
 use crate::score::{self, Normalise, Scorer};
 use crate::split::Split;
-use crate::task::{About, Controlled, Custom, Distracted, Needles, OfSplit, TASKS, Task, groups};
+use crate::task::{About, Controlled, Custom, Distracted, Needles, OfSplit, Prompts, TASKS, Task, groups};
 
 /// Everything a user decides about a run that its results depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct Settings {
     /// A file with needles, questions and answers, in place of these three.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needles: Option<String>,
+    /// A file with prompts, in place of a task and its grid: each is one trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<String>,
     /// Name or path of the haystack; the task's own when absent.
     pub haystack: Option<String>,
     /// Which part of the haystack's text and of the needles' values is drawn from.
@@ -92,6 +95,7 @@ impl Default for Settings {
             question: None,
             answer: None,
             needles: None,
+            prompts: None,
             haystack: None,
             split: Split::All,
             haystack_order: Order::Text,
@@ -165,12 +169,13 @@ fn is_none_of_them(count: &usize) -> bool {
 const MOST_PROMPTS: usize = 10_000_000;
 
 impl Settings {
-    /// Name of the task: the preset, `custom` for the user's own needle, `needles` for a file of them, or
-    /// `question` for one about the user's own text.
+    /// Name of the task: the preset, `custom` for the user's own needle, `needles` for a file of them,
+    /// `prompts` for a file of prompts, or `question` for one about the user's own text.
     #[must_use]
     pub fn task_name(&self) -> &str {
         match self.is_about_haystack() {
             true => "question",
+            false if self.prompts.is_some() => "prompts",
             false if self.needles.is_some() => "needles",
             false if self.needle.is_some() => "custom",
             false => &self.task,
@@ -180,8 +185,8 @@ impl Settings {
     /// Whether it is asked about what stands in the user's own text: a question, and nothing to hide.
     #[must_use]
     pub fn is_about_haystack(&self) -> bool {
-        let hides = self.needle.is_some() || self.needles.is_some();
-        !hides && (self.question.is_some() || self.answer.is_some())
+        let other = self.needle.is_some() || self.needles.is_some() || self.prompts.is_some();
+        !other && (self.question.is_some() || self.answer.is_some())
     }
 
     /// What the task is changed by, for titles: its distractors, a shuffled haystack, its control, how its
@@ -212,6 +217,8 @@ impl Settings {
     pub fn scored_by(self, scorer: Option<&str>) -> Result<Self> {
         let scorer = match scorer {
             Some(name) => name.to_string(),
+            // Without reading the file: prompts that name no scorer have the first.
+            None if self.prompts.is_some() => Self::default().scorer,
             None => self.make_task()?.default_scorer().to_string(),
         };
         Ok(Self { scorer, ..self })
@@ -246,6 +253,10 @@ impl Settings {
             }
         };
         let task: Box<dyn Task> = match (&self.needle, &self.question, &self.answer) {
+            _ if self.prompts.is_some() => {
+                let path = self.prompts.as_deref().unwrap_or_default();
+                distracted(Box::new(Prompts::read(Path::new(path))?))?
+            }
             _ if self.needles.is_some() => {
                 let path = self.needles.as_deref().unwrap_or_default();
                 distracted(Box::new(Needles::read(Path::new(path))?))?
@@ -271,6 +282,15 @@ impl Settings {
         }
     }
 
+    /// Trials of the whole run.
+    #[must_use]
+    pub fn planned(&self) -> usize {
+        match self.prompts {
+            Some(_) => self.trials,
+            None => self.grid.count().saturating_mul(self.trials),
+        }
+    }
+
     /// Checks the numbers that have no type of their own.
     ///
     /// # Errors
@@ -278,7 +298,7 @@ impl Settings {
     pub fn check(&self) -> Result<()> {
         self.model.check()?;
         let cells = self.grid.count();
-        if self.trials == 0 || cells.saturating_mul(self.trials) > MOST_PROMPTS {
+        if self.trials == 0 || self.planned() > MOST_PROMPTS {
             let expected = format!("at least 1, and at most {MOST_PROMPTS} over {cells} cells");
             return Err(Error::invalid("trials", self.trials, expected));
         }

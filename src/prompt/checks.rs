@@ -65,7 +65,13 @@ pub(super) fn special_tokens(draft: &Draft, tokenizer: &dyn Tokenize) -> Result<
     let encoded = draft.encoded.ids.iter().zip(&draft.encoded.spans);
     for (id, span) in encoded.clone().filter(|(id, _)| tokenizer.special_ids().contains(id)) {
         let overlaps = |bytes: &Range<usize>| span.start < bytes.end && bytes.start < span.end;
-        let place = if layout.spans.iter().any(|planted| overlaps(&planted.bytes)) {
+        let turns = layout.turns.as_deref();
+        let place = if let Some(turns) = turns {
+            match turns.iter().any(overlaps) {
+                true => "message",
+                false => continue,
+            }
+        } else if layout.spans.iter().any(|planted| overlaps(&planted.bytes)) {
             "needle"
         } else if overlaps(&layout.haystack) {
             "haystack"

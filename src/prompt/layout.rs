@@ -87,6 +87,10 @@ pub(super) struct Layout {
     pub(super) answer: usize,
     /// Where each item of the expected answer begins.
     pub(super) items: Vec<usize>,
+    /// Whether it is a conversation.
+    pub(super) chat: bool,
+    /// What the turns of a given conversation say; of a text that is as it is none.
+    pub(super) turns: Option<Vec<Range<usize>>>,
 }
 
 /// A thought without a word.
@@ -177,7 +181,7 @@ fn lay_out_around(
         }
     }
     let thought = frame.assistant.thinks().filter(|_| frame.chat);
-    let thought = thought.map(|(marks, budget)| push_thought(&mut text, frame, marks, budget));
+    let thought = thought.map(|(marks, budget)| push_thought(&mut text, &frame.tail, marks, budget));
     let completion = text.len();
     let (expected, items) = question.answer();
     if prefixed && (!frame.chat || question.completion_in_chat) {
@@ -189,12 +193,24 @@ fn lay_out_around(
     let answer = text.len();
     text.push_str(&expected);
     let items = items.into_iter().map(|at| answer + at).collect();
-    Layout { text, content, haystack, pieces, spans, thought, completion, answer, items }
+    Layout {
+        text,
+        content,
+        haystack,
+        pieces,
+        spans,
+        thought,
+        completion,
+        answer,
+        items,
+        chat: frame.chat,
+        turns: None,
+    }
 }
 
-/// Adds a thought without a word, in the way of templates whose switch leaves thoughts out.
-fn push_thought(text: &mut String, frame: &Frame, marks: Marks, budget: usize) -> LaidThought {
-    let (start, opened) = (text.len(), marks.opened_by(&frame.tail));
+/// Adds a thought without a word behind `tail`, in the way of templates whose switch leaves thoughts out.
+pub(super) fn push_thought(text: &mut String, tail: &str, marks: Marks, budget: usize) -> LaidThought {
+    let (start, opened) = (text.len(), marks.opened_by(tail));
     if !opened {
         text.push_str(marks.open);
         text.push('\n');

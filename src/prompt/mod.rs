@@ -25,6 +25,7 @@ mod controls;
 mod document;
 mod fit;
 mod found;
+mod given;
 mod layout;
 mod listing;
 mod sequence;
@@ -41,13 +42,14 @@ use crate::hash::sha256_hex;
 use crate::haystack::{Haystack, HaystackTokens};
 use crate::registry::Entry;
 use crate::span::{Span, SpanKind};
-use crate::task::{Question, Task};
+use crate::task::{Question, Task, Turn};
 use crate::tokenizer::{Encoded, Tokenize};
 use crate::trial::Trial;
 pub use assistant::{ANSWER_PREFIXES, AnswerPrefix, Assistant, ThoughtPlan};
 pub use controls::{LEAST_CONTROLS, MOST_CONTROLS};
 pub use document::Document;
 use fit::Cut;
+pub use given::tokens_of;
 use layout::{Frame, LaidSpan, LaidThought, Layout};
 pub use sequence::PromptSequence;
 
@@ -97,6 +99,18 @@ pub struct Prompt {
     pub prompt_hash: String,
     /// What the user should know of it.
     pub note: Option<String>,
+    /// Its name, when it is out of a file.
+    pub id: Option<String>,
+    /// What the system's turn says, when the conversation begins with one that is no turn below.
+    pub system: Option<String>,
+    /// The conversation that it is or, as plain text, would be.
+    pub turns: Vec<Turn>,
+    /// How the answer begins behind the conversation.
+    pub answer_prefix: String,
+    /// The text of `answer_tokens`.
+    pub answer_text: String,
+    /// The scorer of its answer, when it has one of its own.
+    pub scorer: Option<String>,
 }
 
 impl Prompt {
@@ -205,6 +219,22 @@ impl PromptPlan {
         haystack: &mut HaystackTokens,
     ) -> Result<Prompt> {
         assert_eq!(haystack.trial(), (trial.seed, trial.index), "the haystack of another trial");
+        if let Some(given) = self.task.given() {
+            return given::build(given, trial, tokenizer, self);
+        }
+        let system = match &self.form {
+            Form::Chat { system, .. } => system.clone(),
+            Form::Completion => None,
+        };
+        Ok(Prompt { system, ..self.build_text(trial, tokenizer, haystack)? })
+    }
+
+    fn build_text(
+        &self,
+        trial: &Trial,
+        tokenizer: &dyn Tokenize,
+        haystack: &mut HaystackTokens,
+    ) -> Result<Prompt> {
         let frame = Frame::of(&self.form, self.assistant)?;
         let own_budget = || self.assistant.prefix.budget(self.task.answer_budget());
         let answer_budget = self.answer_budget.unwrap_or_else(own_budget);
@@ -305,12 +335,17 @@ impl Draft {
     /// A prompt's text with its tokens.
     fn new(layout: Layout, tokenizer: &dyn Tokenize) -> Result<Self> {
         let encoded = tokenizer.encode(&layout.text)?;
+        Ok(Self::of(layout, encoded, tokenizer))
+    }
+
+    /// A prompt's text as it was encoded.
+    fn of(layout: Layout, encoded: Encoded, tokenizer: &dyn Tokenize) -> Self {
         let bos = tokenizer.bos().filter(|bos| encoded.ids.first() != Some(bos));
         let answer = encoded.spans.partition_point(|span| span.end <= layout.answer);
         let thought = layout.thought.as_ref();
         let end =
             thought.map_or(answer, |thought| encoded.spans.partition_point(|span| span.end <= thought.start));
-        Ok(Self { layout, encoded, bos, end, answer })
+        Self { layout, encoded, bos, end, answer }
     }
 
     /// Tokens of a whole trial: the prompt and what is reserved for a thought and for the answer.
@@ -386,7 +421,8 @@ impl Draft {
                 false => (self.token_range(&laid.bytes), self.token_range(&laid.value)),
             };
             let LaidSpan { kind, absent, .. } = *laid;
-            Ok(Span { kind, tokens, value, text: laid.planted.clone(), absent })
+            let (bytes, value_bytes) = (laid.bytes.clone(), laid.planted_value.clone());
+            Ok(Span { kind, tokens, value, text: laid.planted.clone(), absent, bytes, value_bytes })
         };
         let spans: Vec<Span> = layout.spans.iter().map(span).collect::<Result<_>>()?;
         let is_target = |span: &&Span| span.kind == SpanKind::Target;
@@ -399,6 +435,7 @@ impl Draft {
         let of_text = self.encoded.ids[..self.end].iter().copied();
         let tokens: Vec<u32> = self.bos.into_iter().chain(of_text).collect();
         let special = |id: &&u32| tokenizer.special_ids().contains(id) || tokenizer.bos() == Some(**id);
+        let answer_start = self.encoded.spans.get(self.answer).map_or(layout.answer, |span| span.start);
         let text_end = self.encoded.spans.get(self.end).map_or(layout.answer, |span| span.start);
         Ok(Prompt {
             thought: self.thought(),
@@ -417,9 +454,18 @@ impl Draft {
             answer_budget: answer_budget.max(answer_tokens.len()),
             haystack_loops: used.loops,
             haystack_hash: sha256_hex(used.text),
-            prompt_hash: sha256_hex(tokens.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<_>>()),
+            prompt_hash: prompt_hash(&tokens),
             tokens,
             note: None,
+            id: None,
+            system: None,
+            turns: vec![Turn { role: "user".to_string(), bytes: layout.content.clone() }],
+            answer_prefix: match layout.chat || question.completion_in_chat {
+                true => layout.text[layout.completion.min(answer_start)..answer_start].to_string(),
+                false => String::new(),
+            },
+            answer_text: layout.text[answer_start..].to_string(),
+            scorer: None,
         })
     }
 
@@ -439,6 +485,12 @@ impl Draft {
             all => Depth::from_percent(100.0 * before as f64 / all as f64),
         }
     }
+}
+
+/// [`Prompt::prompt_hash`] of these tokens.
+#[must_use]
+pub fn prompt_hash(tokens: &[u32]) -> String {
+    sha256_hex(tokens.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<_>>())
 }
 
 fn prompt_error(trial: &Trial, problem: impl Into<String>) -> Error {

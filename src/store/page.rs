@@ -48,7 +48,11 @@ fn facts(record: &RunRecord, report: &RunReport) -> Vec<(String, String)> {
     let about = if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };
     let haystack = known(&identity, "haystack").map_or(String::new(), |name| format!(", haystack {name}"));
     let tally = &report.summary.overall;
-    let planned = settings.grid.count().saturating_mul(settings.trials);
+    let planned = settings.planned();
+    let to_a_cell = match settings.prompts {
+        Some(_) => String::new(),
+        None => format!(", {} to a cell", settings.trials),
+    };
     let cpu = [known(machine, "cpu"), known(machine, "os"), known(machine, "arch")];
     let mut cpu: Vec<String> = cpu.into_iter().flatten().collect();
     cpu.extend(machine["threads"].as_u64().map(|threads| format!("{threads} threads")));
@@ -60,7 +64,7 @@ fn facts(record: &RunRecord, report: &RunReport) -> Vec<(String, String)> {
         ("SHA-256", known(&identity, "model_sha256")),
         ("variant", Some(format!("{} ({})", record.variant, record.variant_description))),
         ("task", Some(format!("{}{haystack}, seed {}", settings.task_name(), settings.seed))),
-        ("trials", Some(format!("{} of {planned} ran, {} to a cell", tally.n, settings.trials))),
+        ("trials", Some(format!("{} of {planned} ran{to_a_cell}", tally.n))),
         ("training length", record.training_length.map(|length| format!("{length} tokens"))),
         ("started", Some(record.started_utc.clone())),
         ("machine", Some(cpu.join(", "))),

@@ -38,7 +38,7 @@ pub use control::{CONTROLS, Control, Controlled, NONE};
 pub use custom::Custom;
 pub use distracted::Distracted;
 pub use listing::{Item, Listed, Listing, ListingRequest, Mark};
-pub use outside::Needles;
+pub use outside::{GivenPrompt, GivenSpan, Laid, LaidPart, Needles, Prompts, SpanPlace, Turn};
 pub use question::{Breaks, Piece, Place, Question, Wording};
 pub use split::OfSplit;
 
@@ -260,6 +260,11 @@ pub trait Task: Send + Sync {
     /// As of [`Self::draw`].
     fn numbered(&self, _number: usize, rng: &mut Rng) -> Result<Question, Error> {
         self.draw(rng)
+    }
+
+    /// The prompts that it puts to the model as they are, when they come whole.
+    fn given(&self) -> Option<&Prompts> {
+        None
     }
 
     /// SHA-256 in hex of the file that its questions are out of, where they are.

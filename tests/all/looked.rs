@@ -81,6 +81,7 @@ fn outcomes(length: usize, rule: Rule) -> Vec<Outcome> {
         toys::bytes(),
     );
     let context = RunContext {
+        own_scorers: &std::collections::BTreeMap::new(),
         prompts: &prompts,
         tokenizer: &tokenizer,
         scorer: niah::registry::find("scorer", SCORERS, "match").unwrap().value,

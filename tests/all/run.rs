@@ -206,6 +206,7 @@ impl World {
         let missing: Vec<_> =
             self.trials().into_iter().filter(|trial| !done.contains(&trial.row_id())).collect();
         let context = RunContext {
+            own_scorers: &std::collections::BTreeMap::new(),
             prompts: &self.prompts,
             tokenizer: &self.tokenizer,
             scorer: niah::registry::find("scorer", SCORERS, &self.settings.scorer).unwrap().value,

@@ -154,6 +154,7 @@ impl LanguageModel for Teller<'_> {
 /// The row of a trial whose model thinks and says this, with what stood before the answer.
 fn told(plan: &PromptPlan, tokenizer: &Toy, thinks: &str, says: &str) -> (Outcome, String) {
     let context = RunContext {
+        own_scorers: &std::collections::BTreeMap::new(),
         prompts: plan,
         tokenizer,
         scorer: niah::registry::find("scorer", SCORERS, "contains").unwrap().value,

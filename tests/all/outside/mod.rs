@@ -1,4 +1,5 @@
 //! Texts of the user's own: a question about a text, needles and prompts out of files.
 
 mod needles;
+mod prompts;
 mod question;
