@@ -28,7 +28,8 @@
 //! # Layers: imports point down only
 //!
 //! ```text
-//!  6  main · cli · commands · laboratory   clap, stdout, exit codes
+//!  7  main · cli · commands · laboratory   clap, stdout, exit codes
+//!  6  interactive                      a run on a screen of its own in the terminal, by keys
 //!  5  export · store · evaluate         reports to bytes; what lies on disk; a plan run to its end
 //!  4  report · stats                    facts to a document and typed rows
 //!  3  plan · prefix · runner · train    the only modules that see both columns below
@@ -50,7 +51,7 @@
 //! - What is chosen about a model's attention and precision is told of in `cli` and in [`plan::ModelChoice`]
 //!   alone.
 //! - clap stands only in `main`, `cli` and `commands`, comfy-table only in `export/terminal/table.rs`, the
-//!   csv crate only in the three `csv.rs`, ureq only in `checkpoint/hub/`.
+//!   csv crate only in the three `csv.rs`, ratatui only in `interactive`, ureq only in `checkpoint/hub/`.
 //! - One function, [`attention::attend`], turns scores into mixed values: masking, chunks, grouped heads and
 //!   probing happen there once, for the reference and for the fused kernel. What screens instead of
 //!   normalising has one such function as well, [`attention::screening::screen`].
@@ -76,6 +77,7 @@ pub mod generate;
 pub mod grid;
 pub mod hash;
 pub mod haystack;
+pub mod interactive;
 pub mod isolation;
 mod json;
 mod kernel;

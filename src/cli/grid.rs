@@ -298,6 +298,15 @@ pub struct RunArgs {
         help_heading = "Output"
     )]
     pub controls: Vec<String>,
+    /// Watch the run on a screen of its own: cells fill as they end, and keys lead to trials, prompts, heads
+    ///
+    /// q stops the run, or leaves the screen once it is over; ? lists the keys.
+    #[arg(
+        long,
+        conflicts_with_all = ["controls", "dry_run", "quiet", "verbose"],
+        help_heading = "Output"
+    )]
+    pub interactive: bool,
     /// Say what the run takes, and stop
     ///
     /// Cells, tokens, time and memory of the whole plan.

@@ -26,7 +26,7 @@ Examples:
   niah view out/model
   niah view out/model --by trial --outcome missed
   niah view out/model --export report.html --export cells.csv",
-    mut_args(first(&["by", "context_length", "depth", "export"]))
+    mut_args(first(&["by", "context_length", "export", "interactive"]))
 )]
 pub struct ViewArgs {
     /// Directory of a run
@@ -42,11 +42,19 @@ pub struct ViewArgs {
     /// Of cells of this depth in per cent
     ///
     /// One cell is that nearest to the middle by default.
-    #[arg(long, value_name = "PERCENT", alias = "depths")]
+    #[arg(long, value_name = "PERCENT", alias = "depths", help_heading = "Cells")]
     pub depth: Option<Depth>,
     /// With --by trial, the answers with this outcome alone
     #[arg(long, value_enum, help_heading = "Answers")]
     pub outcome: Option<FindingChoice>,
+    /// Look at it by keys, on a screen of its own
+    ///
+    /// Keys lead from cells to trials, prompts and heads; ? lists them, q leaves.
+    #[arg(
+        long,
+        conflicts_with_all = ["by", "context_length", "depth", "outcome", "export", "figure"],
+    )]
+    pub interactive: bool,
     /// The forms of the report.
     #[command(flatten)]
     pub form: FormArgs,

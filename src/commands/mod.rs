@@ -26,6 +26,7 @@ mod telling;
 mod told;
 pub mod train;
 pub mod view;
+mod watching;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -44,6 +45,7 @@ use crate::error::{self, Error, Result};
 use crate::export::palette::PALETTES;
 use crate::export::style::{Style, detect};
 use crate::grid::{ContextLength, Depth, Grid, LONGEST, spaced_depths, spaced_lengths};
+use crate::interactive::screen;
 use crate::laboratory;
 use crate::plan::Settings;
 use crate::registry;
@@ -142,6 +144,7 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     let flag = Arc::clone(&stop);
     let handler = move || {
         if flag.swap(true, Ordering::Relaxed) {
+            screen::give_back();
             std::process::exit(i32::from(STOPPED));
         }
     };

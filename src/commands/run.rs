@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::dry::{Dry, json};
 use super::kept::{Keeping, Kept, run_into};
 use super::shown::{Shown, check};
+use super::watching::{self, OnScreen};
 use super::{machine_record, prepare, print, settings, stop_on_interrupt, warn};
 use crate::cli::RunArgs;
 use crate::error::{Error, Result};
@@ -30,12 +31,19 @@ pub(super) const OF_PAGE: &[&str] = &["outcome", "heads"];
 /// wanted, any of them, or when the user stopped it.
 pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     if groups::is_several(&args.grid.task) {
+        if args.interactive {
+            let expected = "one task beside it: a screen shows one run";
+            return Err(Error::invalid("--interactive", args.grid.task.as_str(), expected));
+        }
         return super::tasks::run(args, style);
     }
     if !args.controls.is_empty() {
         return super::controls::run(args, style);
     }
     check(&args.form, FIGURES)?;
+    if args.interactive {
+        watching::check_terminal()?;
+    }
     let (device, threads) = prepare(&args.machine)?;
     let plan = RunPlan::resolve(settings(&args.model, &args.grid)?, &device)?;
     warn(&plan.warnings);
@@ -58,7 +66,11 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let record = evaluation.record(machine_record(&args.machine, threads))?;
     let stop = stop_on_interrupt()?;
     let keeping = Keeping { tokens: args.tokens, limit: args.limit, telling: &args.telling, stop: &stop };
-    let Kept { store, ran, planned, mut telling } = run_into(&directory, &evaluation, &record, &keeping)?;
+    let on_screen = OnScreen { style, rule: args.rule.length_rule() };
+    let Kept { store, ran, planned, mut telling } = match args.interactive {
+        true => watching::run_into(&directory, &evaluation, &record, &keeping, on_screen)?,
+        false => run_into(&directory, &evaluation, &record, &keeping)?,
+    };
     let report = judged_report(store.outcomes(), store.run_record(), args.rule.length_rule());
     let page = || page::page(&directory, store.run_record(), store.outcomes(), report.clone());
     let page = args.form.wants(OF_PAGE).then(page).transpose()?;

@@ -55,8 +55,7 @@ pub(super) struct Telling {
     bar: Option<Bar>,
     is_terminal: bool,
     at: String,
-    /// Tokens in all, and those that were processed.
-    tokens: (usize, usize),
+    tokens: Tokens,
     pace: Pace,
     now: Box<dyn Fn() -> Duration>,
     say: Box<dyn FnMut(&str)>,
@@ -72,7 +71,7 @@ impl Telling {
             bar: None,
             is_terminal: io::stderr().is_terminal(),
             at: String::new(),
-            tokens: (0, 0),
+            tokens: Tokens::default(),
             pace: Pace::default(),
             now: Box::new(move || begun.elapsed()),
             say: Box::new(|line| tell(format_args!("{line}"))),
@@ -101,11 +100,7 @@ impl Telling {
         if self.amount == Amount::Little || self.is_terminal || !self.pace.is_due(now, ended, planned) {
             return;
         }
-        let (tokens, processed) = self.tokens;
-        // Too early to tell: a forecast from the first instants would only mislead.
-        let known = now > Duration::from_secs(2) && processed > 0 && processed < tokens;
-        let left = || now.mul_f64((tokens - processed) as f64 / processed as f64);
-        let left = if known { format!(", {} left", in_words(left())) } else { String::new() };
+        let left = self.tokens.left(now).map_or(String::new(), |left| format!(", {left}"));
         (self.say)(&format!("{}{left}", self.filling.summary()));
     }
 }
@@ -116,7 +111,7 @@ impl Progress for Telling {
     }
 
     fn expects(&mut self, tokens: usize) {
-        self.tokens.0 = tokens;
+        self.tokens.all = tokens;
         self.pace = Pace::begun((self.now)(), self.filling.ended(), self.filling.planned());
         if self.is_terminal && self.amount != Amount::Little {
             self.bar = Some(Bar::below_lines(tokens));
@@ -125,7 +120,7 @@ impl Progress for Telling {
     }
 
     fn advance(&mut self, tokens: usize) {
-        self.tokens.1 += tokens;
+        self.tokens.done += tokens;
         self.bar.iter_mut().for_each(|bar| bar.advance(tokens));
         self.line();
     }
@@ -151,6 +146,25 @@ impl Progress for Telling {
     fn finish(&mut self) {
         self.bar.iter_mut().for_each(Progress::finish);
         self.bar = None;
+    }
+}
+
+/// Tokens of a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tokens {
+    /// In all.
+    pub(super) all: usize,
+    /// Those that were processed.
+    pub(super) done: usize,
+}
+
+impl Tokens {
+    /// How long the others take, in words, after so much time.
+    pub(super) fn left(self, now: Duration) -> Option<String> {
+        // Too early to tell: a forecast from the first instants would only mislead.
+        let known = now > Duration::from_secs(2) && self.done > 0 && self.done < self.all;
+        let left = || now.mul_f64((self.all - self.done) as f64 / self.done as f64);
+        known.then(|| format!("{} left", in_words(left())))
     }
 }
 
@@ -202,7 +216,7 @@ mod tests {
             bar: None,
             is_terminal: false,
             at: String::new(),
-            tokens: (0, 0),
+            tokens: Tokens::default(),
             pace: Pace::default(),
             now: Box::new(move || Duration::from_secs(seconds.get())),
             say: Box::new(move |line| said.borrow_mut().push(line.to_string())),

@@ -30,6 +30,9 @@ use crate::trial::{AttentionRow, Outcome, Status, TokenRow};
 /// # Errors
 /// When the directory holds no run, or not the cell that was asked for.
 pub fn run(args: &ViewArgs, style: &Style) -> Result<()> {
+    if args.interactive {
+        return super::watching::view(args, style);
+    }
     page(args, style)?.out()
 }
 

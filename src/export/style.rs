@@ -76,7 +76,7 @@ impl Style {
     }
 
     /// `unicode`, or `ascii` where only that can be shown.
-    pub(super) fn pick<T>(&self, unicode: T, ascii: T) -> T {
+    pub(crate) fn pick<T>(&self, unicode: T, ascii: T) -> T {
         match self.charset {
             Charset::Unicode => unicode,
             Charset::Ascii => ascii,
@@ -84,7 +84,7 @@ impl Style {
     }
 
     /// `text` on a background, in the text colour that can be read there; unchanged without colours.
-    pub(super) fn on(&self, background: Rgb, text: &str) -> String {
+    pub(crate) fn on(&self, background: Rgb, text: &str) -> String {
         match self.color {
             ColorMode::None => text.to_string(),
             _ => format!("\x1b[{}m{text}\x1b[0m", self.background(background)),
@@ -109,7 +109,7 @@ impl Style {
 
     /// `text` without what the terminal cannot show or would obey: hidden characters become escapes
     /// ([`printable::line`]), and in ASCII anything else becomes `?`.
-    pub(super) fn clean(&self, text: &str) -> String {
+    pub(crate) fn clean(&self, text: &str) -> String {
         let text = printable::line(text);
         match self.charset {
             Charset::Unicode => text.into_owned(),

@@ -4,6 +4,7 @@
 //! Missing stays missing: a value that no trial gave is `None`, never 0. Trials that failed or were skipped
 //! are counted and enter no mean. Two runs on identical prompts are compared pair by pair ([`comparison`]).
 
+pub mod answer;
 pub mod attention;
 pub mod bound;
 pub mod compared;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::csv;
 use super::directory::{ATTENTION_CSV, RunRecord, SPANS_CSV, TOKENS_CSV};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::grid::Cell;
 use crate::printable;
 use crate::report::document::PromptToken;
@@ -204,8 +204,7 @@ fn prompts(
     for (row_id, rows) in read {
         let Some(outcome) = wanted.get(row_id.as_str()) else { continue };
         let parts = Parts::of(outcome, of_trials.get(&row_id).map_or(&[], Vec::as_slice));
-        // Anything else is no prompt, but rows that somebody has put together.
-        if rows.iter().map(|row| row.position).eq(0..outcome.prompt_tokens.unwrap_or(rows.len())) {
+        if is_prompt(&rows, outcome) {
             prompts.insert(row_id, rows.into_iter().map(|row| token(row, &parts)).collect());
         }
     }
@@ -217,6 +216,54 @@ fn prompts(
         ));
     }
     Ok(prompts)
+}
+
+/// The shaded prompt of one trial; `None` where its tokens were not kept.
+///
+/// # Errors
+/// When the table cannot be read, or holds other rows of the trial than the tokens of its prompt.
+pub fn prompt(directory: &Path, outcome: &Outcome) -> Result<Option<Vec<PromptToken>>> {
+    let path = directory.join(TOKENS_CSV);
+    if !path.exists() {
+        return Ok(None);
+    }
+    // The rows of a trial stand together; those behind them need not be read.
+    let mut rows: Vec<TokenRow> = Vec::new();
+    for row in csv::rows::<TokenRow>(&path)? {
+        let row = row?;
+        match row.row_id == outcome.row_id && rows.len() <= outcome.prompt_tokens.unwrap_or(MOST_TOKENS) {
+            true => rows.push(row),
+            false if rows.is_empty() => {}
+            false => break,
+        }
+    }
+    if !rows.is_empty() && !is_prompt(&rows, outcome) {
+        let found = rows.len();
+        let problem =
+            format!("its {found} rows of trial {} are not the tokens of its prompt", outcome.row_id);
+        return Err(Error::file(path, problem));
+    }
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let spans = directory.join(SPANS_CSV);
+    let is_own = |row: &SpanRow| row.row_id == outcome.row_id;
+    let spans = if spans.exists() { csv::selected(spans, MOST_TOKENS, is_own)? } else { Vec::new() };
+    let parts = Parts::of(outcome, &spans);
+    Ok(Some(rows.into_iter().map(|row| token(row, &parts)).collect()))
+}
+
+/// Whether these are the tokens of a prompt, in their order, and not rows that somebody has put together.
+fn is_prompt(rows: &[TokenRow], outcome: &Outcome) -> bool {
+    rows.iter().map(|row| row.position).eq(0..outcome.prompt_tokens.unwrap_or(rows.len()))
+}
+
+/// What the heads did in every cell of the trials that ran; `None` where that was not kept, or is too much.
+///
+/// # Errors
+/// When the table cannot be read.
+pub fn head_sums(directory: &Path, outcomes: &[Outcome]) -> Result<Option<HeadSums<Cell>>> {
+    heads(&directory.join(ATTENTION_CSV), outcomes, &mut Vec::new())
 }
 
 fn token(row: TokenRow, parts: &Parts) -> PromptToken {

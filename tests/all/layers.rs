@@ -17,10 +17,12 @@ enum Layer {
     Plan,
     Report,
     Export,
+    /// Shows what the layers below make, and knows no command.
+    Screen,
     Command,
 }
 
-use Layer::{Base, Command, Export, Plan, Report, Score, Tensor, Text};
+use Layer::{Base, Command, Export, Plan, Report, Score, Screen, Tensor, Text};
 
 /// Every module at the top of the crate; the binary is `main`.
 const MODULES: &[(&str, Layer)] = &[
@@ -67,6 +69,7 @@ const MODULES: &[(&str, Layer)] = &[
     ("evaluate", Export),
     ("export", Export),
     ("store", Export),
+    ("interactive", Screen),
     ("cli", Command),
     ("commands", Command),
     ("laboratory", Command),
@@ -85,6 +88,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("comfy_table", &["export/terminal/table.rs"]),
     ("csv", &["export/csv.rs", "store/csv.rs", "store/csv/", "task/outside/csv.rs"]),
     ("indicatif", &["progress.rs"]),
+    ("ratatui", &["interactive/"]),
     ("resvg", &["export/png.rs"]),
     ("safetensors", &["checkpoint/"]),
     ("sha1", &["checkpoint/hub/"]),

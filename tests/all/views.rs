@@ -10,6 +10,21 @@ use common::grid::{GRID, TRIALS, spoil};
 use serde_json::Value;
 
 #[test]
+fn a_screen_of_its_own_takes_a_terminal_and_one_run() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "out"]);
+    let needs =
+        ["--interactive: found stdin that is no terminal", "leave the flag out to have the report printed"];
+    bench.refused(&["view", "out", "--interactive"], &needs);
+    bench.refused(&["run", "--model", "tiny", "--interactive", "-o", "new"], &needs);
+    assert!(!bench.path("new").exists(), "nothing has run");
+    bench.refused(&["run", "--model", "tiny", "--interactive", "--task", "ruler"], &["one task beside it"]);
+    for beside in [&["--by", "head"][..], &["--export", "a.svg"], &["--depth", "50"]] {
+        bench.refused(&[&["view", "out", "--interactive"], beside].concat(), &["cannot be used with"]);
+    }
+}
+
+#[test]
 fn a_run_is_viewed_without_its_model() {
     let bench = Bench::new();
     let drawn = bench.grid(&["-o", "out"]);

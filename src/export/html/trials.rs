@@ -7,9 +7,10 @@ use super::prompt;
 use crate::export::svg::{Link, escaped};
 use crate::grid::Cell;
 use crate::printable::shortened;
+use crate::report::answer::{Fate, matched};
 use crate::report::document::{Block, TrialShown, Trials};
 use crate::report::heatmap::Heatmap;
-use crate::trial::{Finding, Outcome, Status};
+use crate::trial::Status;
 
 /// Figures whose cells are those of the run.
 const OF_CELLS: &[&str] = &["accuracy", "needle-mass", "outcome", "kinds"];
@@ -76,7 +77,8 @@ pub(super) fn sections(trials: &Trials) -> String {
 
 fn of_trial(html: &mut String, trial: &TrialShown) {
     let outcome = &trial.outcome;
-    let (class, sign, words) = verdict(outcome);
+    let fate = Fate::of(outcome);
+    let (class, sign, words) = (class(fate), fate.sign(), fate.words());
     let _ = writeln!(
         html,
         "<article class=\"trial\">\n<h3>Trial {} <span class=\"{class}\">{sign} {words}</span></h3>\n<dl>",
@@ -118,29 +120,19 @@ fn of_trial(html: &mut String, trial: &TrialShown) {
     html.push_str("</article>\n");
 }
 
-/// A class, a sign and a word for what became of a trial.
-fn verdict(outcome: &Outcome) -> (&'static str, &'static str, &'static str) {
-    match (outcome.status, outcome.outcome) {
-        (Status::Error, _) => ("missed", "!", "failed"),
-        (Status::Skipped, _) => ("soft", "\u{2013}", "skipped"),
-        (Status::Ok, Some(Finding::Found)) => ("found", "\u{2713}", "found"),
-        (Status::Ok, Some(Finding::Looked)) => {
-            ("looked", "\u{25d0}", "wrong, though a head looked at the needle")
-        }
-        (Status::Ok, Some(Finding::Missed)) => ("missed", "\u{2717}", "missed: no head looked at the needle"),
-        (Status::Ok, Some(Finding::Wrong)) => ("missed", "\u{2717}", "wrong"),
-        (Status::Ok, None) => ("soft", "\u{2013}", "not scored"),
+/// The class of what became of a trial.
+fn class(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Found => "found",
+        Fate::Looked => "looked",
+        Fate::Missed | Fate::Wrong | Fate::Failed => "missed",
+        Fate::Skipped | Fate::Unscored => "soft",
     }
 }
 
-/// The answer with what was expected in it marked, in any case of letters.
+/// The answer with what was expected in it marked.
 fn marked(answer: &str, expected: &str) -> String {
-    let lower = answer.to_ascii_lowercase();
-    let found = expected.split('|').filter(|part| !part.trim().is_empty()).find_map(|part| {
-        let part = part.trim();
-        lower.find(&part.to_ascii_lowercase()).map(|at| at..at + part.len())
-    });
-    match found {
+    match matched(answer, expected) {
         Some(range) => format!(
             "{}<mark>{}</mark>{}",
             escaped(&answer[..range.start]),

@@ -1,0 +1,90 @@
+//! The terminal: taken for a screen, and given back as it was.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ratatui::backend::Backend;
+use ratatui::crossterm::event::{self, Event};
+use ratatui::text::Text;
+use ratatui::{Frame, Terminal};
+
+use super::app::{App, Leave};
+use super::escapes;
+use crate::error::{self, Error, Result};
+
+/// How often a run that is going on is looked at.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Whether the terminal is taken.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Shows a run until its screen is left, and gives the terminal back, also when something fails or panics.
+///
+/// # Errors
+/// When the terminal cannot be read or drawn on.
+pub fn show(app: &mut App<'_>) -> Result<Leave> {
+    let failed = |error: io::Error| {
+        give_back();
+        Error::Failed(format!(
+            "cannot show a screen in this terminal: {}; print the report instead",
+            error::reason(&error)
+        ))
+    };
+    TAKEN.store(true, Ordering::SeqCst);
+    let mut terminal = ratatui::try_init().map_err(failed)?;
+    // ratatui gives the terminal back when any thread panics; nothing may be drawn over the message then.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        TAKEN.store(false, Ordering::SeqCst);
+        hook(panic);
+    }));
+    let mut events = |wait: Duration| {
+        let event = if event::poll(wait)? { Some(event::read()?) } else { None };
+        match TAKEN.load(Ordering::SeqCst) {
+            true => Ok(event),
+            false => Err(io::Error::other("it was given back")),
+        }
+    };
+    let left = run(&mut terminal, app, &mut events).map_err(failed);
+    give_back();
+    left
+}
+
+/// Gives the terminal back where it is taken, so that what is written behind is seen as ever.
+pub fn give_back() {
+    if TAKEN.swap(false, Ordering::SeqCst) {
+        // Nothing better can be done about a terminal that has gone away.
+        let _ = ratatui::try_restore();
+        let _ = ratatui::crossterm::execute!(io::stdout(), ratatui::crossterm::cursor::Show);
+    }
+}
+
+/// Draws, and does what the keys of `events` say, until the screen is left.
+pub(super) fn run<B: Backend>(
+    terminal: &mut Terminal<B>,
+    app: &mut App<'_>,
+    events: &mut dyn FnMut(Duration) -> io::Result<Option<Event>>,
+) -> io::Result<Leave>
+where
+    B::Error: Send + Sync + 'static,
+{
+    loop {
+        app.tick();
+        if app.leave() != Leave::Stay {
+            return Ok(app.leave());
+        }
+        terminal.draw(|frame| draw(app, frame)).map_err(io::Error::other)?;
+        if let Some(Event::Key(key)) = events(TICK)? {
+            app.key(key);
+        }
+    }
+}
+
+/// Draws the screen.
+pub(super) fn draw(app: &mut App<'_>, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let lines = app.view(usize::from(area.width), usize::from(area.height));
+    let text = Text::from(lines.iter().map(|line| escapes::line(line)).collect::<Vec<_>>());
+    frame.render_widget(text, area);
+}
