@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use niah::prompt::{Form, Prompt};
 use niah::span::SpanKind;
 use niah::standing::stands_free;
-use niah::task::{CONTROLS, Controlled, Distracted, NONE};
+use niah::task::{CONTROLS, Change, Controlled, Distracted, NONE};
 use niah::tokenizer::Tokenize;
+use proptest::prelude::*;
 
 use super::{build, chat, enough, entries, plan, plan_of, task, trial};
 use crate::common::bench::{Bench, stderr};
@@ -46,6 +47,59 @@ fn a_prompt_without_its_needle_does_not_hold_the_answer_and_knows_where_it_would
                         assert!(span.tokens.end <= prompt.haystack.end && !span.value.is_empty(), "{name}");
                     }
                 }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn prompts_without_a_needle_never_hold_the_answer(
+        more in 0_usize..700,
+        depth in prop_oneof![Just(0.0), Just(100.0), 0.0..100.0],
+        (index, seed) in (0_usize..3, 0_u64..1000),
+        in_chat in any::<bool>(),
+    ) {
+        for (name, control) in hiding().zip(["no-needle", "none-no-needle"].into_iter().cycle()) {
+            let toy = toys::merging();
+            let form = || if in_chat { chat() } else { Form::Completion };
+            let trial = trial(enough(&toy) + more, depth, index, seed);
+            let with = build(&plan(name, form()), &trial, &toy);
+            let control = Controlled::new(task(name), control).unwrap();
+            let without = build(&plan_of(Box::new(control), form()), &trial, &toy);
+            prop_assert!(without.spans.iter().any(|span| span.absent), "{}", name);
+            let absent: BTreeSet<_> =
+                without.spans.iter().filter(|span| span.absent).map(|span| span.text.trim()).collect();
+            let values = with.expected.iter().filter(|value| absent.iter().any(|text| stands_free(text, value)));
+            for value in values.chain(without.expected.iter().filter(|value| *value != NONE)) {
+                prop_assert!(!stands_free(&without.text, value), "{name}: {value} in {}", without.text);
+            }
+        }
+    }
+
+    #[test]
+    fn distractors_are_never_what_is_asked_for(
+        count in 1_usize..7,
+        more in 0_usize..700,
+        depth in 0.0..100.0,
+        (index, seed) in (0_usize..3, 0_u64..1000),
+    ) {
+        let toy = toys::words();
+        let can = |name: &&str| Change::Distractors.refused_by(task(name).as_ref()).is_none();
+        for name in entries().map(|entry| entry.name).filter(can) {
+            let distracted = Distracted::new(task(name), count).unwrap();
+            let plan = plan_of(Box::new(distracted), Form::Completion);
+            let prompt = build(&plan, &trial(enough(&toy) + more, depth, index, seed), &toy);
+            let of = |kind| prompt.spans.iter().filter(move |span| span.kind == kind);
+            let own = if name == "magic-multikey" { 3 } else { 0 };
+            prop_assert_eq!(of(SpanKind::Distractor).count(), count + own, "{}", name);
+            let texts: BTreeSet<_> = prompt.spans.iter().map(|span| &span.text).collect();
+            prop_assert_eq!(texts.len(), prompt.spans.len(), "{}", name);
+            for distractor in of(SpanKind::Distractor) {
+                let says = |value: &String| stands_free(&distractor.text, value);
+                prop_assert!(!prompt.expected.iter().any(says), "{}: {}", name, distractor.text);
             }
         }
     }

@@ -6,6 +6,7 @@ mod independent;
 mod measured;
 mod page;
 mod parts;
+mod real;
 mod ruler;
 mod several;
 
@@ -17,6 +18,7 @@ use niah::prompt::{Assistant, Form, Prompt, PromptPlan, Snap};
 use niah::registry::Entry;
 use niah::split::Split;
 use niah::task::{MakeTask, OfSplit, TASKS, Task};
+use niah::tokenizer::ChatTemplate;
 use niah::trial::Trial;
 
 use crate::toys::Toy;
@@ -32,6 +34,12 @@ fn task(name: &str) -> Box<dyn Task> {
 fn chat() -> Form {
     let render =
         |_: Option<&str>, user: &str| Ok(format!("<s><|user|>\n{}</s>\n<|assistant|>\n", user.trim()));
+    Form::Chat { system: None, render: Arc::new(render) }
+}
+
+/// The form of a template that a checkpoint brings.
+fn chat_of(template: ChatTemplate) -> Form {
+    let render = move |system: Option<&str>, user: &str| template.render(system, user);
     Form::Chat { system: None, render: Arc::new(render) }
 }
 

@@ -14,11 +14,8 @@ fn page() -> String {
 }
 
 #[test]
-fn every_task_is_named_and_the_prompts_shown_are_those_that_the_command_writes() {
+fn every_task_is_shown_and_the_prompts_shown_are_those_that_the_command_writes() {
     let page = page();
-    for entry in entries() {
-        assert!(page.contains(&format!("`{}`", entry.name)), "{}", entry.name);
-    }
     let bench = Bench::new();
     let mut shown = BTreeSet::new();
     for section in page.split("\n### ").skip(1) {
@@ -38,5 +35,6 @@ fn every_task_is_named_and_the_prompts_shown_are_those_that_the_command_writes()
         }
         shown.insert(name.to_string());
     }
-    assert!(shown.len() >= 24, "{shown:?}");
+    let all: BTreeSet<String> = entries().map(|entry| entry.name.to_string()).collect();
+    assert_eq!(shown, all);
 }

@@ -10,7 +10,9 @@ use niah::split::Split;
 use niah::standing::occurrences;
 use niah::task::ListingRequest;
 use niah::tokenizer::Tokenize;
+use niah::trial::Trial;
 use proptest::prelude::*;
+use rayon::prelude::*;
 
 use super::{SAID_ELSEWHERE, build, chat, enough, entries, held_out, plan, plan_of, task, trial};
 use crate::toys::{self, Toy};
@@ -20,13 +22,24 @@ fn answer(toy: &Toy, prompt: &Prompt) -> String {
     toy.decode(&prompt.answer_tokens).unwrap()
 }
 
-fn check(name: &str, length: usize, toy: &Toy, prompt: &Prompt) {
+/// A tokenizer with its name.
+pub(super) type Named<'a> = (&'a str, &'a dyn Tokenize);
+
+fn named(toy: &Toy) -> Named<'_> {
+    (toy.name, toy)
+}
+
+/// Everything that holds for each prompt of a task on its own.
+pub(super) fn check(name: &str, length: usize, (of, toy): Named<'_>, prompt: &Prompt) {
     assert!(prompt.tokens.len() + prompt.answer_budget <= length, "{name}");
     assert!(prompt.answer_tokens.len() <= prompt.answer_budget, "{name}");
     let mut end = prompt.haystack.start;
     for span in &prompt.spans {
         let shown = toy.decode(&prompt.tokens[span.tokens.clone()]).unwrap();
-        assert!(shown.contains(span.text.trim()), "{name} {}: {shown:?} for {:?}", toy.name, span.text);
+        assert!(shown.contains(span.text.trim()), "{name} {}: {shown:?} for {:?}", of, span.text);
+        // Tokens at its ends may hold a few characters of what stands beside it.
+        let beside = shown.trim().chars().count() - span.text.trim().chars().count();
+        assert!(beside <= 4, "{name} {of}: {shown:?} for {:?}", span.text);
         assert!(
             span.tokens.start >= end.saturating_sub(1) && span.tokens.end <= prompt.haystack.end,
             "{name}"
@@ -46,7 +59,7 @@ fn check(name: &str, length: usize, toy: &Toy, prompt: &Prompt) {
         assert!(
             rest.starts_with(expected.trim_start_matches('"')),
             "{name} {}: {rest:?} for {expected:?}",
-            toy.name
+            of
         );
     }
     if !SAID_ELSEWHERE.contains(&name) {
@@ -82,7 +95,7 @@ proptest! {
                 let length = enough(&toy) + more;
                 let trial = trial(length, depth, index, seed);
                 let prompt = build(&plan, &trial, &toy);
-                check(entry.name, length, &toy, &prompt);
+                check(entry.name, length, named(&toy), &prompt);
                 prop_assert_eq!(&build(&plan, &trial, &toy), &prompt, "{}", entry.name);
             }
         }
@@ -90,10 +103,35 @@ proptest! {
 }
 
 #[test]
+fn equal_seeds_give_equal_bytes_on_any_number_of_threads_and_in_any_order() {
+    let names: Vec<&str> = entries().map(|entry| entry.name).collect();
+    let toy = toys::merging();
+    let prompts = |name: &str, reversed: bool| {
+        let plan = plan(name, if name.len().is_multiple_of(2) { chat() } else { Form::Completion });
+        let mut trials: Vec<Trial> =
+            [0.0, 60.0, 100.0].iter().map(|&depth| trial(enough(&toy), depth, 1, 12)).collect();
+        if reversed {
+            trials.reverse();
+        }
+        let mut built: Vec<Prompt> = trials.iter().map(|trial| build(&plan, trial, &toy)).collect();
+        if reversed {
+            built.reverse();
+        }
+        built
+    };
+    let alone: Vec<_> = names.iter().map(|name| prompts(name, false)).collect();
+    for threads in [2, 5] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let together: Vec<_> = pool.install(|| names.par_iter().map(|name| prompts(name, true)).collect());
+        assert_eq!(together, alone, "{threads} threads");
+    }
+}
+
+#[test]
 fn a_token_a_byte_changes_nothing() {
     for entry in entries() {
         let (plan, toy) = (plan(entry.name, chat()), toys::bytes());
-        check(entry.name, enough(&toy), &toy, &build(&plan, &trial(enough(&toy), 40.0, 1, 9), &toy));
+        check(entry.name, enough(&toy), named(&toy), &build(&plan, &trial(enough(&toy), 40.0, 1, 9), &toy));
     }
 }
 
@@ -156,31 +194,43 @@ fn values_are_of_the_part_that_is_asked_for() {
     }
 }
 
+/// A text that a task writes itself is never longer than asked, and has no room for another item.
+pub(super) fn listed_as_many_as_fit(name: &str, trial: &Trial, (of, tokenizer): Named<'_>) {
+    let plan = plan(name, Form::Completion);
+    let listing = plan.task.listing().unwrap();
+    let prompt = plan.build(trial, tokenizer, &mut plan.haystack_tokens(trial));
+    let prompt = prompt.unwrap_or_else(|error| panic!("{name} {of}: {error}"));
+    let written = |items| {
+        let listed = (listing.write)(&ListingRequest { items, trial: *trial, split: Split::All }).unwrap();
+        let texts: Vec<_> = listed.items.iter().map(|item| item.text.as_str()).collect();
+        let answer = listed.question.answer().0;
+        (format!("{}{}{}", listed.head, texts.join(listed.between), listed.tail), answer)
+    };
+    let tokens = |text: &str| tokenizer.encode(text).unwrap().ids.len();
+    // Texts of more items are longer: the largest that is no longer than the prompt is found by halving.
+    let (mut items, mut beyond) = (listing.fewest, listing.fewest + prompt.text.len());
+    while beyond - items > 1 {
+        let middle = (items + beyond) / 2;
+        let fits = written(middle).0.len() <= prompt.text.len();
+        (items, beyond) = if fits { (middle, beyond) } else { (items, middle) };
+    }
+    let held = |items: &usize| prompt.text.contains(written(*items).0.trim_end());
+    let items = (listing.fewest..=items).rev().find(held).unwrap_or_else(|| panic!("{name} {of}"));
+    let ((now, answer_now), (next, answer_next)) = (written(items), written(items + 1));
+    let more = tokens(&next) - tokens(&now);
+    let budget = plan.task.answer_budget();
+    let answers = tokens(&answer_next).max(budget).saturating_sub(tokens(&answer_now).max(budget));
+    let (taken, length) = (prompt.tokens.len() + prompt.answer_budget, trial.cell.context_length.0);
+    assert!(taken <= length, "{name} {of}: {taken} for {length}");
+    // An answer merges with what stands before it by a token at most.
+    assert!(taken + more + answers + 2 > length, "{name} {of}: {taken} + {more} for {length}");
+}
+
 #[test]
 fn a_listed_text_has_as_many_items_as_fit() {
-    for entry in entries() {
-        let plan = plan(entry.name, Form::Completion);
-        let Some(listing) = plan.task.listing() else { continue };
+    for entry in entries().filter(|entry| (entry.value)().listing().is_some()) {
         let toy = toys::words();
-        let trial = trial(enough(&toy) + 77, 50.0, 0, 4);
-        let prompt = build(&plan, &trial, &toy);
-        let written = |items| {
-            let listed = (listing.write)(&ListingRequest { items, trial, split: Split::All }).unwrap();
-            let texts: Vec<_> = listed.items.iter().map(|item| item.text.as_str()).collect();
-            let answer = listed.question.answer().0;
-            (format!("{}{}{}", listed.head, texts.join(listed.between), listed.tail), answer)
-        };
-        let tokens = |text: &str| toy.encode(text).unwrap().ids.len();
-        let candidates = (listing.fewest..).take_while(|&items| written(items).0.len() <= prompt.text.len());
-        let items = candidates.filter(|&items| prompt.text.contains(written(items).0.trim_end())).last();
-        let items = items.unwrap_or_else(|| panic!("{}", entry.name));
-        let ((now, answer_now), (next, answer_next)) = (written(items), written(items + 1));
-        let more = tokens(&next) - tokens(&now);
-        let budget = plan.task.answer_budget();
-        let answers = tokens(&answer_next).max(budget).saturating_sub(tokens(&answer_now).max(budget));
-        let taken = prompt.tokens.len() + prompt.answer_budget;
-        // An answer merges with what stands before it by a token at most.
-        assert!(taken + more + answers + 2 > trial.cell.context_length.0, "{}: {taken} + {more}", entry.name);
+        listed_as_many_as_fit(entry.name, &trial(enough(&toy) + 77, 50.0, 0, 4), named(&toy));
     }
 }
 

@@ -2,34 +2,52 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use niah::prompt::{Form, Prompt};
+use niah::prompt::{Form, Prompt, Snap};
+use niah::tokenizer::Tokenize;
 
-use super::{build, plan, trial};
-use crate::toys::{self, Toy};
+use super::{build, plan, real, trial};
+use crate::toys;
 
 const LENGTHS: [usize; 5] = [512, 1024, 2048, 4096, 8192];
 
 const NOISE: &str =
     "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
 
-/// The prompts of a task in the completion form, in two tokenizers, at every length that has room for it.
+/// The prompts of a task in the completion form, in two toy tokenizers and in those of two checkpoints, at
+/// every length that has room for it.
 fn each(name: &str, check: impl Fn(&Prompt, usize)) {
-    let toys: [fn() -> Toy; 2] = [toys::words, toys::merging];
-    for toy in toys {
-        let toy = toy();
+    let toys = [toys::words(), toys::merging()];
+    let mut tokenizers: Vec<(&str, &dyn Tokenize)> = toys.iter().map(|toy| (toy.name, toy as _)).collect();
+    tokenizers.extend(real::tokenizers().map(|(name, tokenizer)| (name, tokenizer as &dyn Tokenize)));
+    for (of, tokenizer) in tokenizers {
         let mut built = 0;
         for length in LENGTHS {
             for (depth, seed) in [(0.0, 1), (45.0, 2), (100.0, 3)] {
                 let plan = plan(name, Form::Completion);
                 let trial = trial(length, depth, 0, seed);
-                if let Ok(prompt) = plan.build(&trial, &toy, &mut plan.haystack_tokens(&trial)) {
+                if let Ok(prompt) = plan.build(&trial, tokenizer, &mut plan.haystack_tokens(&trial)) {
+                    let taken = prompt.tokens.len() + prompt.answer_budget;
+                    assert!(taken <= length, "{name} {of}: {taken} for {length}");
+                    assert!(
+                        length - taken < longest_item(&prompt, tokenizer),
+                        "{name} {of}: {taken} for {length}"
+                    );
                     check(&prompt, length);
                     built += 1;
                 }
             }
         }
-        assert!(built >= 9, "{name} {}: {built}", toy.name);
+        assert!(built >= 9, "{name} {of}: {built}");
     }
+}
+
+/// Tokens of the longest item of a prompt's text, a sentence, a line or a word with its number, as many as
+/// may be missing at its end.
+fn longest_item(prompt: &Prompt, tokenizer: &dyn Tokenize) -> usize {
+    let text = tokenizer.decode(&prompt.tokens[prompt.haystack.clone()]).unwrap();
+    let items = text.split_inclusive('\n').flat_map(|line| line.split_inclusive(". "));
+    let longest = items.map(|item| tokenizer.encode(item).unwrap().ids.len()).max().unwrap();
+    longest.max(Snap::SENTENCE_BOUND)
 }
 
 /// What stands between two texts that must be there, and what stands behind the second.
