@@ -14,10 +14,12 @@ pub fn write(gate: &Gate, suite: &str) -> String {
     );
     for checked in &gate.criteria {
         let said = format!(
-            "{}, 95% interval {}, need {}",
+            "{}, 95% interval {}, need {}, n {} of {} trials",
             checked.value_words(),
             checked.interval_words(),
-            checked.need_words()
+            checked.need_words(),
+            checked.n,
+            checked.n_trials
         );
         let (name, said) = (escaped(&checked.name), escaped(&said));
         let inner = match checked.passed {

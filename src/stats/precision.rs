@@ -50,7 +50,7 @@ impl Assumed {
     /// ```
     /// use niah::stats::Assumed;
     /// // 0.5 ± 1.96 / (2 √(n + 1.96²))
-    /// assert!((Assumed::ALIKE.half_width(96, 5) - 0.0980).abs() < 5e-5);
+    /// assert!((Assumed::ALIKE.half_width(96, 5) - 0.0981).abs() < 5e-5);
     /// assert_eq!(Assumed::ALIKE.half_width(96, 5), Assumed::INDEPENDENT.half_width(96, 1));
     /// ```
     #[must_use]

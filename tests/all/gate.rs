@@ -109,8 +109,7 @@ fn what_is_not_met_fails_and_is_written_for_other_programs() {
         "{junit}"
     );
     assert_eq!(junit.matches("<testcase ").count(), 4);
-    let failure =
-        "<failure type=\"gate\" message=\"85.0%, 95% interval 70.9% to 92.9%, need at least 90.0%\"/>";
+    let failure = "<failure type=\"gate\" message=\"85.0%, 95% interval 70.9% to 92.9%, need at least 90.0%, n 40 of 40 trials\"/>";
     assert!(junit.contains(failure), "{junit}");
     bench.gate(&[&asked[..], &files].concat());
     let summary = bench.text("summary.md");
