@@ -58,12 +58,14 @@ fn facts(record: &RunRecord, report: &RunReport) -> Vec<(String, String)> {
     cpu.extend(machine["threads"].as_u64().map(|threads| format!("{threads} threads")));
     cpu.extend(known(machine, "device").map(|device| format!("device {device}")));
     let weights = [known(model, "dtype"), known(model, "kv_dtype").map(|dtype| format!("cache in {dtype}"))];
+    let (changed, scorer) = (settings.variations(), settings.scoring().ok());
     let facts = [
         ("model", Some(format!("{}{about}", settings.model.name))),
         ("weights", Some(weights.into_iter().flatten().collect::<Vec<_>>().join(", "))),
         ("SHA-256", known(&identity, "model_sha256")),
         ("variant", Some(format!("{} ({})", record.variant, record.variant_description))),
-        ("task", Some(format!("{}{haystack}, seed {}", settings.task_name(), settings.seed))),
+        ("task", Some(format!("{}{changed}{haystack}, seed {}", settings.task_name(), settings.seed))),
+        ("scorer", scorer.map(|scorer| format!("{} (correct: {})", scorer.name(), scorer.threshold()))),
         ("trials", Some(format!("{} of {planned} ran{to_a_cell}", tally.n))),
         ("training length", record.training_length.map(|length| format!("{length} tokens"))),
         ("started", Some(record.started_utc.clone())),

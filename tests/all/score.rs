@@ -205,6 +205,8 @@ fn numbers_in_groups_count_where_they_are_normalised_and_the_report_says_so() {
     assert!(scored(&[]).contains("0 of 12 answers are right"));
     let page = scored(&["--normalise=numbers", "-o", "numbers"]);
     assert!(page.contains("12 of 12 answers are right") && page.contains("numbers normalised"), "{page}");
+    let html = scored(&["--normalise=numbers", "--output-format=html"]);
+    assert!(html.contains("numbers normalised") && html.contains("exact (correct: 1)"), "the page says it");
     let record = bench.run_json("numbers");
     assert_eq!(record["identity"]["normalise"], "numbers");
     assert_eq!(record["settings"]["normalise"], "numbers");

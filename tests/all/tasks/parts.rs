@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use niah::error::Error;
 use niah::prompt::{Form, Prompt};
-use niah::score::{SCORERS, stem};
+use niah::score::{Normalise, SCORERS, scoring, stem};
 use niah::span::SpanKind;
 use niah::split::Split;
 use niah::standing::occurrences;
@@ -145,6 +145,9 @@ fn the_expected_answer_scores_one_and_an_empty_one_nothing() {
             let own = niah::score::named(plan.task.default_scorer()).unwrap();
             assert_eq!(own.score(&said, &prompt.expected), 1.0, "{}: {said}", entry.name);
             assert!(own.is_correct(1.0) && !own.is_correct(0.0));
+            let normalised = scoring(plan.task.default_scorer(), Normalise::Numbers, None).unwrap();
+            let scores = [said.as_str(), ""].map(|said| normalised.score(said, &prompt.expected));
+            assert_eq!(scores, [1.0, 0.0], "{}: {said}", entry.name);
             for scorer in SCORERS {
                 for response in [said.as_str(), "", "It is 42.", &prompt.question, "[a, b]"] {
                     let score = scorer.value.score(response, &prompt.expected);
