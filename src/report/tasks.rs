@@ -1,19 +1,24 @@
 //! Several tasks beside each other, in one table: the mean score of each by length, the attention on what is
 //! asked for and on other spans, and where they ran with controls what these say.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod means;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use self::means::{MeanOfTasks, RulerTotals, ruler_sentence};
+use self::rows::{Kinds, Row, Sums};
 use super::controls::Meaning;
 use super::data::Data;
 use super::document::{Block, Document, Table};
-use super::verdict::{exact, score};
-use super::{Report, Tally, latest, or_missing};
+use super::{Report, latest, or_missing};
 use crate::error::{Error, Result};
 use crate::grid::ContextLength;
-use crate::stats::{self, Decides, EffectiveLength, Interval, LengthRule, LengthScores, Rule, Score};
-use crate::task::groups::{RULER, RULER_ELSEWHERE, RULER_TASKS, members};
+use crate::stats::{Decides, LengthRule, Rule};
 use crate::trial::{Outcome, Status};
 
 /// The task as it is, where it stands beside its controls.
@@ -93,109 +98,6 @@ pub fn rule_of_means(rule: LengthRule) -> Result<LengthRule> {
     }
 }
 
-/// One task at one length, or at all lengths.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-struct Sums {
-    task: String,
-    control: String,
-    context_length: Option<usize>,
-    n: usize,
-    n_error: usize,
-    score_mean: Option<f64>,
-    ci_low: Option<f64>,
-    ci_high: Option<f64>,
-    ci_method: &'static str,
-    accuracy: Option<f64>,
-    false_answers: Option<f64>,
-    needle_mass_top_mean: Option<f64>,
-    left_out: Option<String>,
-    n_trials: usize,
-}
-
-/// The same with its masses by kind, written as `K`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-struct Row<K> {
-    #[serde(flatten)]
-    sums: Sums,
-    kind_masses: K,
-}
-
-/// Masses by kind.
-type Kinds = BTreeMap<String, f64>;
-
-impl Row<Kinds> {
-    /// The row of those trials of a run that are of `length`, or of all.
-    fn of(task: &str, run: &TaskRun, length: Option<usize>) -> Self {
-        let trials: Vec<&Outcome> = latest(&run.outcomes)
-            .into_iter()
-            .filter(|outcome| length.is_none_or(|length| outcome.context_length == length))
-            .collect();
-        let tally = Tally::of(&trials);
-        let ran: Vec<&Outcome> = trials.into_iter().filter(|row| row.status == Status::Ok).collect();
-        let score = score(&ran);
-        let interval = score.map_or(Interval::default(), |score| score.interval);
-        let false_answers = |accuracy| Meaning::of(&run.control).false_answers(accuracy);
-        let sums = Sums {
-            task: task.to_string(),
-            control: run.control.clone(),
-            context_length: length,
-            n: tally.n,
-            n_error: tally.n_error,
-            score_mean: score.map(|score| score.mean),
-            ci_low: interval.ends().map(|ends| ends.0),
-            ci_high: interval.ends().map(|ends| ends.1),
-            ci_method: interval.method_name(),
-            accuracy: tally.accuracy,
-            false_answers: tally.accuracy.and_then(false_answers),
-            needle_mass_top_mean: tally.needle_mass_top_mean,
-            left_out: None,
-            n_trials: tally.n_trials,
-        };
-        Self { sums, kind_masses: kinds(run, &ran) }
-    }
-
-    /// The same with masses as a text, for a flat table.
-    fn flat(&self) -> Row<String> {
-        let masses = self.kind_masses.iter().map(|(kind, mass)| format!("{kind}:{mass}"));
-        Row { sums: self.sums.clone(), kind_masses: masses.collect::<Vec<_>>().join(" ") }
-    }
-}
-
-/// The mean mass of every kind over these trials.
-fn kinds(run: &TaskRun, ran: &[&Outcome]) -> Kinds {
-    let ran: BTreeSet<&str> = ran.iter().map(|outcome| outcome.row_id.as_str()).collect();
-    let mut masses: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for row in run.kinds.iter().filter(|row| ran.contains(row.row_id.as_str())) {
-        masses.entry(&row.kind).or_default().push(row.mass);
-    }
-    let mean = |(kind, masses): (&str, Vec<f64>)| Some((kind.to_string(), stats::mean(&masses)?));
-    masses.into_iter().filter_map(mean).collect()
-}
-
-/// The mean over tasks at one length.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct MeanOfTasks {
-    context_length: usize,
-    /// Tasks that ran at it.
-    tasks: usize,
-    score_mean: f64,
-}
-
-/// The mean over RULER's tasks.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct RulerTotals {
-    /// Tasks that ran.
-    tasks: Vec<String>,
-    /// Tasks of the original.
-    of: usize,
-    /// Those of the original that are not in the mean.
-    missing: Vec<String>,
-    by_length: Vec<MeanOfTasks>,
-    rule: &'static str,
-    threshold: f64,
-    effective_length: Option<usize>,
-}
-
 /// All tasks together, as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Totals {
@@ -238,52 +140,6 @@ impl TasksReport {
             result.runs.iter().flat_map(of_run).chain(left_out).collect()
         };
         self.results.iter().flat_map(of_result).collect()
-    }
-
-    /// The mean over those tasks that `wanted` says, at every length.
-    fn means(&self, lengths: &[usize], wanted: impl Fn(&str) -> bool) -> Vec<MeanOfTasks> {
-        let of_length = |&length: &usize| {
-            let results = self.results.iter().filter(|result| wanted(&result.task));
-            let runs = results.filter_map(|result| Some((result, result.run(AS_IT_IS)?)));
-            let means =
-                runs.filter_map(|(result, run)| Row::of(&result.task, run, Some(length)).sums.score_mean);
-            let means: Vec<f64> = means.collect();
-            let score_mean = stats::mean(&means)?;
-            Some(MeanOfTasks { context_length: length, tasks: means.len(), score_mean })
-        };
-        lengths.iter().filter_map(of_length).collect()
-    }
-
-    /// The mean over RULER's tasks, where all that are here were asked for.
-    fn ruler(&self, lengths: &[usize]) -> Option<(RulerTotals, EffectiveLength)> {
-        let asked = |name: &str| self.results.iter().any(|result| result.task == name);
-        let of_ruler = |name: &str| members(RULER).any(|member| member == name);
-        let by_length = self.means(lengths, of_ruler);
-        if by_length.is_empty() || !members(RULER).all(asked) {
-            return None;
-        }
-        let ran = |name: &str| {
-            let result = self.results.iter().find(|result| result.task == name);
-            result.and_then(|result| result.run(AS_IT_IS)).is_some_and(|run| !run.outcomes.is_empty())
-        };
-        let (in_it, left_out): (Vec<&str>, Vec<&str>) = members(RULER).partition(|name| ran(name));
-        let scores = by_length.iter().map(|mean| LengthScores {
-            length: mean.context_length,
-            all: Score { n: mean.tasks, n_trials: 0, mean: mean.score_mean, interval: Interval::default() },
-            depths: Vec::new(),
-        });
-        let effective = EffectiveLength::of(&scores.collect::<Vec<_>>(), self.rule);
-        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let totals = RulerTotals {
-            tasks: names(&in_it),
-            of: RULER_TASKS,
-            missing: [names(RULER_ELSEWHERE), names(&left_out)].concat(),
-            by_length,
-            rule: self.rule.rule.name(),
-            threshold: self.rule.threshold(),
-            effective_length: effective.tokens(),
-        };
-        Some((totals, effective))
     }
 
     /// The table: a task a row, and the means in the last ones.
@@ -331,7 +187,9 @@ impl TasksReport {
             row.extend(vec!["-".to_string(); behind]);
             rows.push(row);
         };
-        mean(format!("mean of {} tasks", totals.tasks), totals.tasks, &totals.by_length);
+        if totals.tasks > 1 {
+            mean(format!("mean of {} tasks", totals.tasks), totals.tasks, &totals.by_length);
+        }
         if let Some(ruler) = &totals.ruler
             && ruler.tasks.len() < totals.tasks
         {
@@ -432,38 +290,6 @@ fn with_interval(row: &Sums) -> Option<String> {
     Some(ends.map_or(mean.clone(), |(low, high)| format!("{mean} ({:.0}-{:.0})", 100.0 * low, 100.0 * high)))
 }
 
-/// What the mean over RULER's tasks comes to.
-fn ruler_sentence(totals: &RulerTotals, found: &EffectiveLength) -> String {
-    let mean = |mean: &MeanOfTasks| {
-        let fewer = mean.tasks < totals.tasks.len();
-        let fewer = if fewer { format!(" ({} tasks)", mean.tasks) } else { String::new() };
-        format!("{} at {}{fewer}", percent(mean.score_mean), ContextLength(mean.context_length))
-    };
-    let means: Vec<String> = totals.by_length.iter().map(mean).collect();
-    let (elsewhere, left_out) = totals.missing.split_at(RULER_ELSEWHERE.len());
-    let left_out = match left_out {
-        [] => String::new(),
-        names => format!(", and without {}, which did not run", names.join(", ")),
-    };
-    let rule = format!("by the rule ruler (mean score above {})", exact(totals.threshold));
-    let reach = match (found.fails().map(|judged| ContextLength(judged.length)), found.tokens()) {
-        (None, length) => {
-            format!("the effective length is {}, the longest tested", ContextLength(length.unwrap_or(0)))
-        }
-        (Some(fails), Some(length)) => {
-            format!("the effective length is {}, as {fails} fails", ContextLength(length))
-        }
-        (Some(fails), None) => format!("no length is effective, as {fails}, the shortest tested, fails"),
-    };
-    format!(
-        "RULER, {} of its {} tasks (without {}, which need downloads{left_out}): mean score {}; {rule} {reach}.",
-        totals.tasks.len(),
-        totals.of,
-        elsewhere.join(" and "),
-        means.join(", ")
-    )
-}
-
 impl From<TasksReport> for Report {
     fn from(report: TasksReport) -> Self {
         let lengths = report.lengths();
@@ -491,6 +317,3 @@ impl From<TasksReport> for Report {
         Self { document: Document { title: "Tasks".to_string(), blocks }, data }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,7 @@
 use super::super::tests::outcome;
 use super::*;
 use crate::report::document::Block;
+use crate::task::groups::{RULER, members};
 
 /// A run of two trials at each length, of which so many are right.
 fn run(control: &str, lengths: &[(usize, usize)]) -> TaskRun {

@@ -72,6 +72,39 @@ fn a_task_that_has_no_room_is_noted_and_only_without_any_task_is_that_an_error()
     assert!(!bench.path("none").exists());
 }
 
+/// Writes a checkpoint whose tokenizer has capital letters and digits, and drops what it has no token for.
+fn closed_vocabulary(bench: &Bench, name: &str) {
+    let (from, to) = (bench.path("tiny"), bench.path(name));
+    std::fs::create_dir(&to).unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(from.join(file), to.join(file)).unwrap();
+    }
+    let known = ('A'..='Z').chain('0'..='9').chain("=\n".chars());
+    let vocab: serde_json::Map<_, _> = known.zip(0..).map(|(c, id)| (c.to_string(), id.into())).collect();
+    let tokenizer = serde_json::json!({
+        "version": "1.0",
+        "added_tokens": [],
+        "decoder": { "type": "Fuse" },
+        "model": { "type": "BPE", "vocab": vocab, "merges": [] },
+    });
+    std::fs::write(to.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+}
+
+#[test]
+fn a_task_that_the_tokenizer_cannot_write_is_noted_and_the_others_run() {
+    let bench = Bench::new();
+    closed_vocabulary(&bench, "closed");
+    let tasks = |tasks: &'static str| with(&["--model=closed", "--context-lengths=400", "-o=s", tasks]);
+    let table = bench.stdout(&tasks("--task=kv,magic"));
+    assert!(table.contains("kv is left out: ") && !table.contains("mean of"), "{table}");
+    let csv = bench.stdout(&["view", "s", "--output-format=csv"]);
+    assert!(csv.lines().any(|line| line.starts_with("kv,task,,0,0,,")), "{csv}");
+    bench.refused(
+        &with(&["--model=closed", "--context-lengths=400,500", "-o=none", "--task=kv,ruler-vt"]),
+        &["prompt of"],
+    );
+}
+
 #[test]
 fn with_controls_each_task_has_those_that_it_can_be_under() {
     let bench = Bench::new();
