@@ -138,12 +138,13 @@ fn made_again(directory: &Path) -> Error {
 /// The exit code of a command that Ctrl-C stopped.
 pub const STOPPED: u8 = 130;
 
-/// A flag that the first Ctrl-C sets; the second one ends the process at once.
+/// A flag that the first Ctrl-C sets; the second one ends the process at once, as the end of a terminal does
+/// whose screen is taken.
 fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let handler = move || {
-        if flag.swap(true, Ordering::Relaxed) {
+        if flag.swap(true, Ordering::Relaxed) || screen::is_gone() {
             screen::give_back();
             std::process::exit(i32::from(STOPPED));
         }

@@ -1,6 +1,6 @@
 //! The terminal: taken for a screen, and given back as it was.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -58,6 +58,12 @@ pub fn give_back() {
         let _ = ratatui::try_restore();
         let _ = ratatui::crossterm::execute!(io::stdout(), ratatui::crossterm::cursor::Show);
     }
+}
+
+/// Whether the terminal has gone away while it was taken, as with the window that it was. What waits for keys
+/// then waits for ever, and asks without a pause.
+pub fn is_gone() -> bool {
+    TAKEN.load(Ordering::SeqCst) && !io::stdin().is_terminal()
 }
 
 /// Draws, and does what the keys of `events` say, until the screen is left.

@@ -24,6 +24,37 @@ fn a_screen_of_its_own_takes_a_terminal_and_one_run() {
     }
 }
 
+/// Opens a terminal, starts a program in it, and closes the terminal once its screen is taken; ends well when
+/// the program does.
+#[cfg(unix)]
+const CLOSED: &str = r"
+import fcntl, os, pty, signal, struct, sys, termios
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
+shown = b''
+while b'\x1b[?1049h' not in shown:
+    shown += os.read(terminal, 65536)
+signal.signal(signal.SIGALRM, lambda *_: (os.kill(pid, signal.SIGKILL), sys.exit('still running')))
+signal.alarm(60)
+os.close(terminal)
+os.waitpid(pid, 0)
+";
+
+#[test]
+#[cfg(unix)]
+fn a_screen_whose_terminal_is_closed_ends() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "out"]);
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", CLOSED, env!("CARGO_BIN_EXE_niah"), "view"]).arg(bench.path("out"));
+    match python.arg("--interactive").env("TERM", "xterm").output() {
+        Ok(ended) => assert!(ended.status.success(), "{}", stderr(&ended)),
+        Err(error) => eprintln!("skipped: no python3 ({error})"),
+    }
+}
+
 #[test]
 fn a_run_is_viewed_without_its_model() {
     let bench = Bench::new();
