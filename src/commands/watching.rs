@@ -64,8 +64,8 @@ pub(super) fn view(args: &ViewArgs, style: &Style) -> Result<()> {
     }
 }
 
-/// Runs the trials of a plan that `directory` lacks, as [`super::kept::run_into`] does, on a screen that stays
-/// until it is left.
+/// Runs the trials of a plan that `directory` lacks, as [`super::kept::run_into`] does, on a screen that
+/// stays until it is left.
 ///
 /// # Errors
 /// As there, and when the terminal cannot be drawn on; the run is whole then.

@@ -1,5 +1,5 @@
-//! A run on a screen of its own in the terminal: its grid, the trials of a cell, the shaded prompt of a trial,
-//! and the heads over a selection of cells, by keys.
+//! A run on a screen of its own in the terminal: its grid, the trials of a cell, the shaded prompt of a
+//! trial, and the heads over a selection of cells, by keys.
 //!
 //! [`App`] is the state, which keys change; what it shows are lines of text for a width and a height.
 //! [`screen`] alone talks to a terminal. Heatmaps by head, prompts and tables are those of

@@ -81,9 +81,10 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
             "All are trained on the same sequences of a seed, in the same order, from the same matrices, by \
              the same optimiser and schedule; learning rate and curriculum are chosen for each by the search \
              below. Of its norms on queries and keys each variant has the one with which it ends its search \
-             at the least loss: {}. What is trained once with further forms or rotary positions has the recipe \
-             of its variant with the same norm, the forms of SSMax that of SSMax. Swaps take the weights of plain Softmax after training, as they are or \
-             tuned for an eighth of the steps at {TUNING_LR}, or change the rule for the last eighth.",
+             at the least loss: {}. What is trained once with further forms or rotary positions has the \
+             recipe of its variant with the same norm, the forms of SSMax that of SSMax. Swaps take the \
+             weights of plain Softmax after training, as they are or tuned for an eighth of the steps at \
+             {TUNING_LR}, or change the rule for the last eighth.",
             joined(&choice.main().iter().map(|row| row.name()).collect::<Vec<_>>())
         ),
         further: searches::section(&choice.searches),
