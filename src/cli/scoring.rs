@@ -1,6 +1,6 @@
 //! How answers are scored, and the command that scores them again: `score`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -28,13 +28,26 @@ pub struct ScoringArgs {
 Examples:
   niah score out/model --scorer contains
   niah score out/model --scorer edit --correct-from 0.9 -o out/edit
-  niah score out/model --normalise numbers --export report.html",
+  niah score out/model --normalise numbers --export report.html
+  niah score --answers answers.jsonl --prompts prompts.jsonl -o out/server",
     mut_args(first(&["scorer", "normalise", "correct_from", "output", "export"]))
 )]
 pub struct ScoreArgs {
     /// Directory of a run
-    pub directory: PathBuf,
-    /// Scorer of the answers [default: the run's own]
+    #[arg(required_unless_present = "answers")]
+    pub directory: Option<PathBuf>,
+    /// Answers of a server, in place of a run: a JSON object a line, with the id of a prompt and its answer
+    ///
+    /// They become a run of their own in --output, with accuracy and no attention.
+    #[arg(long, value_name = "FILE", requires_all = ["prompts", "output"], conflicts_with = "directory")]
+    pub answers: Option<PathBuf>,
+    /// The prompts that were answered, as niah prompts writes them and --prompts of niah run reads them
+    #[arg(long, value_name = "FILE", requires = "answers")]
+    pub prompts: Option<PathBuf>,
+    /// Name of the model that answered [default: the model of the answers]
+    #[arg(long, value_name = "NAME", requires = "answers")]
+    pub model: Option<String>,
+    /// Scorer of the answers [default: the run's own, or that of each prompt]
     #[arg(long, value_parser = named(SCORERS))]
     pub scorer: Option<String>,
     /// How answers are scored besides.
@@ -51,4 +64,12 @@ pub struct ScoreArgs {
     /// How it is judged.
     #[command(flatten)]
     pub rule: RuleArgs,
+}
+
+impl ScoreArgs {
+    /// The directory of a run; none beside answers.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.as_deref().unwrap_or(Path::new(""))
+    }
 }

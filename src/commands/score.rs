@@ -1,4 +1,4 @@
-//! `niah score`: stored answers scored again, without a model.
+//! `niah score`: stored answers scored again, or those of a server for the first time, without a model.
 
 use std::path::Path;
 
@@ -40,7 +40,10 @@ pub fn page(args: &ScoreArgs, style: &Style) -> Result<Shown> {
         normalise: args.scoring.normalise,
         correct_from: args.scoring.correct_from,
     };
-    match TasksRecord::is_in(&args.directory) {
+    if let Some(answers) = &args.answers {
+        return super::answers::page(args, answers, &rescoring, style);
+    }
+    match TasksRecord::is_in(args.directory()) {
         true => of_tasks(args, &rescoring, style),
         false => of_run(args, &rescoring, style),
     }
@@ -49,16 +52,16 @@ pub fn page(args: &ScoreArgs, style: &Style) -> Result<Shown> {
 /// Scores one run, and keeps it where that is wanted.
 fn of_run(args: &ScoreArgs, rescoring: &Rescoring, style: &Style) -> Result<Shown> {
     check(&args.form, FIGURES)?;
-    let stored = StoredRun::read_of_any_version(&args.directory)?;
+    let stored = StoredRun::read_of_any_version(args.directory())?;
     let Rescored { run, judged } = rescored::score_again(stored, rescoring)?;
     let report = judged_report(&run.outcomes, &run.record, args.rule.length_rule());
     let notes = report.notes.iter().cloned().chain([judged.words()]).collect();
     let report = RunReport { notes, ..report };
-    let page = || page::page(&args.directory, &run.record, &run.outcomes, report.clone());
+    let page = || page::page(args.directory(), &run.record, &run.outcomes, report.clone());
     let page = args.form.wants(OF_PAGE).then(page).transpose()?;
     let shown = Shown::of(&args.form, &Report::from(report), page.as_ref(), style)?;
     if let Some(directory) = &args.output {
-        rescored::write(&run, &args.directory, directory)?;
+        rescored::write(&run, args.directory(), directory)?;
     }
     Ok(shown.warning(run.warnings))
 }
@@ -75,12 +78,12 @@ fn of_tasks(args: &ScoreArgs, rescoring: &Rescoring, style: &Style) -> Result<Sh
         let Rescored { run, judged } =
             rescored::score_again(StoredRun::read_of_any_version(place)?, rescoring)?;
         all += judged;
-        if let (Some(directory), Ok(below)) = (&args.output, place.strip_prefix(&args.directory)) {
+        if let (Some(directory), Ok(below)) = (&args.output, place.strip_prefix(args.directory())) {
             rescored::write(&run, place, &directory.join(below))?;
         }
         Ok(run)
     };
-    let StoredTasks { record, results, warnings } = StoredTasks::read_by(&args.directory, read)?;
+    let StoredTasks { record, results, warnings } = StoredTasks::read_by(args.directory(), read)?;
     if let Some(directory) = &args.output {
         TasksRecord { command: std::env::args().collect(), ..record.clone() }.write(directory)?;
     }

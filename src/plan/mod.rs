@@ -124,6 +124,12 @@ const FORM_KEYS: &[(&str, &str)] = &[
     ("answer_prefix", "another answer prefix"),
 ];
 
+/// The decision that single prompts have scorers of their own, where not all of them are that of the run.
+fn own_scorers_of(names: &[&str], settings: &Settings) -> Option<(String, Value)> {
+    let own = names.iter().any(|name| *name != settings.scorer);
+    own.then(|| ("own_scorers".to_string(), json!(names.join(", "))))
+}
+
 fn has_changed(difference: &str) -> Error {
     Error::Failed(format!("what the run was made with has changed since: {difference}"))
 }
@@ -178,6 +184,38 @@ impl Identity {
         let differs = |(key, _): &&(&str, &str)| self.0.get(*key) != other.0.get(*key);
         let words: Vec<&str> = FORM_KEYS.iter().filter(differs).map(|(_, words)| *words).collect();
         (!words.is_empty()).then(|| words.join(", "))
+    }
+
+    /// That of answers which others have given to prompts of a file: which, to what.
+    #[must_use]
+    pub fn of_answers(
+        settings: &Settings,
+        prompts_hash: &str,
+        answers_hash: &str,
+        own_scorers: &[&str],
+    ) -> Self {
+        let mut pairs = facts(json!({
+            "niah": env!("CARGO_PKG_VERSION"),
+            "model": settings.model.name,
+            "context_lengths": settings.grid.context_lengths(),
+            "depths": settings.grid.depths(),
+            "trials": settings.trials,
+            "seed": settings.seed,
+            "task": settings.task_name(),
+            "prompts_sha256": prompts_hash,
+            "answers_sha256": answers_hash,
+        }));
+        if let Some(control) = &settings.control {
+            pairs.insert("control".to_string(), json!(control));
+        }
+        pairs.extend(own_scorers_of(own_scorers, settings));
+        Self(pairs)
+    }
+
+    /// The scorers that single prompts have, where not all have that of the run.
+    #[must_use]
+    pub fn own_scorers(&self) -> Option<String> {
+        Some(self.0.get("own_scorers")?.as_str()?.to_string())
     }
 
     /// The same with the scoring of these settings.
@@ -384,6 +422,8 @@ impl RunPlan {
         }
         if settings.prompts.is_some() {
             pairs.insert("prompts_sha256".to_string(), json!(self.prompts.task.file_hash()));
+            let names: Vec<&str> = self.own_scorers.keys().map(String::as_str).collect();
+            pairs.extend(own_scorers_of(&names, settings));
         }
         if settings.needles.is_some() {
             pairs.insert("needles_sha256".to_string(), json!(self.prompts.task.file_hash()));

@@ -1,6 +1,7 @@
 //! What lies on disk and survives a crash: the tables that grow while a run lasts, the record of what ran,
 //! the directories of a training and of measurements. Reports are made of it elsewhere.
 
+pub mod answered;
 pub mod bench;
 pub mod csv;
 pub mod directory;

@@ -98,9 +98,14 @@ impl std::ops::AddAssign for Judged {
 /// is correct and what became of the needle are new.
 ///
 /// # Errors
-/// When the scorer is unknown or the threshold none.
+/// When the scorer is unknown or the threshold none, and when none is named for prompts that have several.
 pub fn score_again(run: StoredRun, rescoring: &Rescoring) -> Result<Rescored> {
     let StoredRun { record, mut outcomes, warnings } = run;
+    if let Some(own) = record.identity.own_scorers().filter(|_| rescoring.scorer.is_none()) {
+        let expected =
+            format!("one for all answers: the prompts of this run have scorers of their own ({own})");
+        return Err(Error::invalid("scorer", "nothing", expected));
+    }
     let settings = rescoring.of(&record.settings);
     settings.check()?;
     let scorer = settings.scoring()?;

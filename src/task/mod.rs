@@ -38,7 +38,9 @@ pub use control::{CONTROLS, Control, Controlled, NONE};
 pub use custom::Custom;
 pub use distracted::Distracted;
 pub use listing::{Item, Listed, Listing, ListingRequest, Mark};
-pub use outside::{GivenPrompt, GivenSpan, Laid, LaidPart, Needles, Prompts, SpanPlace, Turn};
+pub use outside::{
+    Answers, GivenAnswer, GivenPrompt, GivenSpan, Laid, LaidPart, Made, Needles, Prompts, SpanPlace, Turn,
+};
 pub use question::{Breaks, Piece, Place, Question, Wording};
 pub use split::OfSplit;
 

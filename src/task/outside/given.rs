@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use super::file::{Place, TextFile};
+use super::made::Made;
 use crate::error::Result;
 use crate::grid::ContextLength;
 use crate::span::SpanKind;
@@ -39,6 +40,8 @@ pub struct GivenPrompt {
     pub answer_budget: Option<usize>,
     /// The scorer of its answer.
     pub scorer: Option<String>,
+    /// Where it came from, when `niah` wrote it.
+    pub made: Made,
 }
 
 /// A part of a given prompt.
@@ -130,6 +133,7 @@ impl GivenPrompt {
             context_length: reader.context_length()?,
             answer_budget: reader.number("answer_budget")?,
             scorer,
+            made: Made::of(object),
         })
     }
 

@@ -62,6 +62,12 @@ impl Prompts {
         Ok(Self { hash: file.hash, rows })
     }
 
+    /// SHA-256 in hex of the file.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
     /// Whether any of them is a conversation.
     #[must_use]
     pub fn has_messages(&self) -> bool {
