@@ -26,7 +26,6 @@ pub struct ScoringArgs {
 #[command(
     before_help = "\
 Examples:
-  niah score out/model --scorer contains
   niah score out/model --scorer edit --correct-from 0.9 -o out/edit
   niah score out/model --normalise numbers --export report.html
   niah score --answers answers.jsonl --prompts prompts.jsonl -o out/server",
@@ -38,16 +37,23 @@ pub struct ScoreArgs {
     pub directory: Option<PathBuf>,
     /// Answers of a server, in place of a run: a JSON object a line, with the id of a prompt and its answer
     ///
-    /// They become a run of their own in --output, with accuracy and no attention.
-    #[arg(long, value_name = "FILE", requires_all = ["prompts", "output"], conflicts_with = "directory")]
+    /// They become a run of their own in --output, with accuracy and no attention, each scored by --scorer or
+    /// else by the scorer of its prompt.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires_all = ["prompts", "output"],
+        conflicts_with = "directory",
+        help_heading = "Answers of a server"
+    )]
     pub answers: Option<PathBuf>,
     /// The prompts that were answered, as niah prompts writes them and --prompts of niah run reads them
-    #[arg(long, value_name = "FILE", requires = "answers")]
+    #[arg(long, value_name = "FILE", requires = "answers", help_heading = "Answers of a server")]
     pub prompts: Option<PathBuf>,
     /// Name of the model that answered [default: the model of the answers]
-    #[arg(long, value_name = "NAME", requires = "answers")]
+    #[arg(long, value_name = "NAME", requires = "answers", help_heading = "Answers of a server")]
     pub model: Option<String>,
-    /// Scorer of the answers [default: the run's own, or that of each prompt]
+    /// Scorer of the answers [default: the run's own]
     #[arg(long, value_parser = named(SCORERS))]
     pub scorer: Option<String>,
     /// How answers are scored besides.
