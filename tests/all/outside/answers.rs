@@ -63,7 +63,7 @@ fn answers_become_an_ordinary_run_that_other_commands_take() {
     let compared = bench.stdout(&["compare", "own", "out"]);
     assert!(compared.contains("server/model") && compared.contains("4"), "{compared}");
     bench.stdout(&["score", "out", "--scorer=exact"]);
-    let changed = [&SCORE[..], &["--scorer=exact"]].concat();
+    let changed = [SCORE, &["--scorer=exact"]].concat();
     bench.refused(&changed, &["another plan"]);
 }
 

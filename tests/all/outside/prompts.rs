@@ -317,3 +317,24 @@ fn flags_of_a_grid_have_no_place_beside_a_file_of_prompts() {
         &["--system-instruction", "plain text"],
     );
 }
+
+#[test]
+fn a_model_thinks_before_it_answers_a_conversation_as_before_a_task() {
+    let bench = Bench::new();
+    let template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant] {% if \
+                    enable_thinking %}<think>\n{% endif %}";
+    std::fs::write(bench.path("tiny/chat_template.jinja"), template).unwrap();
+    let think = ["--thinking=on", "--max-thinking-tokens=8"];
+    let task = ["-m=tiny", "--context-lengths=600", "--depths=50", "-n=2"];
+    bench.stdout(&[&["prompts", "-o=p.jsonl"][..], &task, &think].concat());
+    bench.stdout(&[&["run", "-o=task"][..], &task, &think].concat());
+    bench.stdout(&[&["run", "-o=out", "-m=tiny", "--prompts=p.jsonl"][..], &think].concat());
+    let known = |row: Outcome| {
+        (row.prompt_hash, row.model_response, row.needle_mass_top, row.answer_logprob, row.thinking_tokens)
+    };
+    let of_task: Vec<Outcome> = csv::read(bench.path("task/results.csv")).unwrap();
+    let (of_task, given): (Vec<_>, Vec<_>) =
+        (of_task.into_iter().map(known).collect(), results(&bench).into_iter().map(known).collect());
+    assert_eq!(of_task, given);
+    assert_eq!(given[0].4, Some(8));
+}
