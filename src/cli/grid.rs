@@ -316,7 +316,14 @@ pub struct RunArgs {
     ///
     /// Such as 0.05 or 5%, of the 95% interval of the accuracy, in all and of a cell: where half of the
     /// answers are right, which takes most, and as they are in the run that lies in the directory.
-    #[arg(long, value_name = "SHARE", value_parser = half_width, requires = "dry_run", help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        value_parser = half_width,
+        requires = "dry_run",
+        conflicts_with = "prompts",
+        help_heading = "Output"
+    )]
     pub precision: Option<f64>,
     /// How it is judged.
     #[command(flatten)]

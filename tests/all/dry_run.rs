@@ -81,6 +81,8 @@ fn a_width_that_is_none_is_refused() {
         bench.refused(&["run", "--model=tiny", "--dry-run", &precision], &["precision", "below 0.5"]);
     }
     bench.refused(&["run", "--model=tiny", "--precision=0.05"], &["--dry-run"]);
+    let given = ["run", "--model=tiny", "--dry-run", "--precision=0.05", "--prompts=prompts.jsonl"];
+    bench.refused(&given, &["--precision", "--prompts"]);
     let tiny = ["run", "--model=tiny", "--context-lengths=200", "--dry-run", "--precision=0.000001"];
     bench.refused(&tiny, &["precision", "such as 0.05"]);
 }
