@@ -1,8 +1,10 @@
-//! This process and the operating system: how much memory it has taken and may still take, and which signal
-//! it outlives.
+//! This process and the operating system: how much memory it has taken and may still take, whether there is
+//! something to read, and which signal it outlives.
 
 use std::fs;
+use std::io;
 use std::process::Command;
+use std::time::Duration;
 
 /// Bytes this process may still take: the machine's available memory, and what is left of its control group's
 /// limit and of its own ones (`ulimit -v`, `ulimit -d`). `None` where the system does not say.
@@ -50,6 +52,37 @@ pub fn peak_memory() -> Option<usize> {
 pub fn forget_peak_memory() -> bool {
     // 5 is the kernel's number for "reset the peak resident set size".
     fs::write("/proc/self/clear_refs", "5").is_ok()
+}
+
+/// Waits until stdin has something to read, for `wait` at most.
+///
+/// # Errors
+/// When stdin is a terminal that has gone away, which a reader would find to be readable for ever.
+#[cfg(target_os = "linux")]
+pub fn wait_for_input(wait: Duration) -> io::Result<()> {
+    let mut stdin = libc::pollfd { fd: libc::STDIN_FILENO, events: libc::POLLIN, revents: 0 };
+    // SAFETY: it is handed one entry, which lives until it returns.
+    let found = unsafe { libc::poll(&raw mut stdin, 1, wait.as_millis().try_into().unwrap_or(i32::MAX)) };
+    match found {
+        1.. if stdin.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0 => {
+            Err(io::Error::other("it has gone away"))
+        }
+        0.. => Ok(()),
+        _ => match io::Error::last_os_error() {
+            // A signal, such as one that says that the terminal has another size.
+            error if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            error => Err(error),
+        },
+    }
+}
+
+/// Where terminals cannot be waited for by every system, whoever reads one waits.
+///
+/// # Errors
+/// None.
+#[cfg(not(target_os = "linux"))]
+pub fn wait_for_input(_wait: Duration) -> io::Result<()> {
+    Ok(())
 }
 
 /// Has a write beyond the limit on the size of files (`ulimit -f`) fail with an error that can be told, where

@@ -57,10 +57,11 @@ pub(super) fn view(args: &ViewArgs, style: &Style) -> Result<()> {
     let stop = stop_on_interrupt()?;
     let source = Stored(args.directory.clone());
     let mut app = App::new(&source, record, args.rule.length_rule(), *style, &stop, None)?;
-    show(&mut app)?;
+    let shown = show(&mut app);
+    // A terminal that is closed stops the program as well as it takes the screen away.
     match stop.load(Ordering::Relaxed) {
         true => Err(Error::Interrupted),
-        false => Ok(()),
+        false => shown.map(|_| ()),
     }
 }
 
@@ -114,7 +115,11 @@ fn on_its_screen(
 ) -> Result<()> {
     let source = Stored(directory.to_path_buf());
     let mut app = App::new(&source, record, on_screen.rule, *on_screen.style, stop, Some(going))?;
-    match show(&mut app)? {
+    let left = show(&mut app);
+    if matches!(left, Err(Error::Interrupted)) {
+        stop.store(true, Ordering::Relaxed);
+    }
+    match left? {
         Leave::Abandon => {
             tell("niah: ended at once");
             std::process::exit(i32::from(STOPPED));

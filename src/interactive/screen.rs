@@ -12,6 +12,7 @@ use ratatui::{Frame, Terminal};
 use super::app::{App, Leave};
 use super::escapes;
 use crate::error::{self, Error, Result};
+use crate::process;
 
 /// How often a run that is going on is looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -22,10 +23,13 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Shows a run until its screen is left, and gives the terminal back, also when something fails or panics.
 ///
 /// # Errors
-/// When the terminal cannot be read or drawn on.
+/// When the terminal cannot be read or drawn on; [`Error::Interrupted`] where it has gone away.
 pub fn show(app: &mut App<'_>) -> Result<Leave> {
     let failed = |error: io::Error| {
         give_back();
+        if process::wait_for_input(Duration::ZERO).is_err() {
+            return Error::Interrupted;
+        }
         Error::Failed(format!(
             "cannot show a screen in this terminal: {}; print the report instead",
             error::reason(&error)
@@ -40,7 +44,7 @@ pub fn show(app: &mut App<'_>) -> Result<Leave> {
         hook(panic);
     }));
     let mut events = |wait: Duration| {
-        let event = if event::poll(wait)? { Some(event::read()?) } else { None };
+        let event = next_event(wait)?;
         match TAKEN.load(Ordering::SeqCst) {
             true => Ok(event),
             false => Err(io::Error::other("it was given back")),
@@ -48,7 +52,22 @@ pub fn show(app: &mut App<'_>) -> Result<Leave> {
     };
     let left = run(&mut terminal, app, &mut events).map_err(failed);
     give_back();
+    // Its end would write to stderr where the cursor cannot be shown, and panic where nobody reads that.
+    std::mem::forget(terminal);
     left
+}
+
+/// The next event, after `wait` at most. crossterm reads a terminal that has gone away without end, so that it
+/// is never asked to wait, nor to read one.
+fn next_event(wait: Duration) -> io::Result<Option<Event>> {
+    for wait in [Duration::ZERO, wait] {
+        process::wait_for_input(wait)?;
+        let wait = if cfg!(target_os = "linux") { Duration::ZERO } else { wait };
+        if event::poll(wait)? {
+            return event::read().map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// Gives the terminal back where it is taken, so that what is written behind is seen as ever.

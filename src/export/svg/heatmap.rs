@@ -129,8 +129,8 @@ fn draw_scale(svg: &mut String, map: &Heatmap, layout: &Layout, palette: Palette
     }
     let (low, high) = map.range;
     let (unit, hundred) = match map.unit {
-        Unit::Percent => (" (%)", 100.0),
-        Unit::Points => (" (points)", 100.0),
+        Unit::Percent => ("%", 100.0),
+        Unit::Points => ("points", 100.0),
         Unit::Fraction | Unit::Difference => ("", 1.0),
     };
     let signed = matches!(map.unit, Unit::Points | Unit::Difference);
@@ -148,5 +148,12 @@ fn draw_scale(svg: &mut String, map: &Heatmap, layout: &Layout, palette: Palette
         text(svg, small, [x + width + 0.5 * small, y + 0.35 * small], "start", &words);
     }
     let at = [layout.panel.0 - 0.5 * layout.font, top + height / 2.0];
-    axis_label(svg, layout, at, &format!("{}{unit}", map.quantity));
+    let words = match (layout.names_scale, unit) {
+        (true, "") => map.quantity.clone(),
+        (true, unit) => format!("{} ({unit})", map.quantity),
+        (false, unit) => unit.to_string(),
+    };
+    if !words.is_empty() {
+        axis_label(svg, layout, at, &words);
+    }
 }

@@ -28,6 +28,8 @@ pub(super) struct Layout {
     pub(super) marker: f64,
     /// Whether panels have titles and a legend that says what could stand in a caption.
     titles: bool,
+    /// Whether the scale of colours says what it is of, and not its unit alone.
+    pub(super) names_scale: bool,
 }
 
 /// On a page.
@@ -41,6 +43,7 @@ pub(super) const PAGE: Layout = Layout {
     stroke: 1.8,
     marker: 3.2,
     titles: true,
+    names_scale: true,
 };
 
 /// In a column of a paper: 241 points are 85 mm.
@@ -54,6 +57,7 @@ const PAPER: Layout = Layout {
     stroke: 1.1,
     marker: 1.9,
     titles: false,
+    names_scale: true,
 };
 
 /// What a figure takes, and how its legend is laid out.
@@ -81,7 +85,9 @@ impl Layout {
             0 => PAPER.panel.1 - PAPER.margins[1] - PAPER.margins[3],
             rows => (ROW * rows as f64).clamp(5.0 * ROW, 13.0 * ROW),
         };
-        Self { panel: (PAPER.panel.0, height + top + margins[3]), margins, ..PAPER }
+        // What the letter of a panel stands before need not be said again, where its neighbour begins.
+        let names_scale = figure.panels.len() < 2 || is_named(figure);
+        Self { panel: (PAPER.panel.0, height + top + margins[3]), margins, names_scale, ..PAPER }
     }
 
     /// The title of a panel. In a paper the caption has it, and what tells panels apart is left.

@@ -206,3 +206,15 @@ fn a_cell_that_leads_somewhere_says_where() {
     ));
     assert!(svg.contains("role=\"group\"") && draw(&one, RAG).contains("role=\"img\""), "{svg}");
 }
+
+#[test]
+fn the_scale_of_a_panel_with_a_letter_says_its_unit_alone_as_its_neighbour_begins_there() {
+    let [looked, missed] = ["looked", "missed"].map(|what| Heatmap {
+        quantity: what.to_string(),
+        ..map(&format!("Answers that {what}"), vec![Some(0.5), Some(1.0)])
+    });
+    let both = paper(&figure(vec![Panel::Heatmap(looked.clone()), Panel::Heatmap(missed)]));
+    assert_eq!((both.matches(">(a) looked<").count(), both.matches(">%<").count()), (1, 2), "{both}");
+    assert!(!both.contains("looked (%)"), "{both}");
+    assert!(paper(&figure(vec![Panel::Heatmap(looked)])).contains(">looked (%)<"));
+}
