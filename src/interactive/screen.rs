@@ -57,8 +57,8 @@ pub fn show(app: &mut App<'_>) -> Result<Leave> {
     left
 }
 
-/// The next event, after `wait` at most. crossterm reads a terminal that has gone away without end, so that it
-/// is never asked to wait, nor to read one.
+/// The next event, after `wait` at most. crossterm reads a terminal that has gone away without end, so that
+/// it is never asked to wait, nor to read one.
 fn next_event(wait: Duration) -> io::Result<Option<Event>> {
     for wait in [Duration::ZERO, wait] {
         process::wait_for_input(wait)?;

@@ -93,10 +93,15 @@ impl Toy {
                 }
                 continue;
             }
-            let id = bytes.iter().fold(0x811C_9DC5_u32, |h, &b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193))
-                | 1 << 31;
-            let known = self.vocabulary.lock().unwrap().insert(id, bytes.to_vec());
-            assert!(known.is_none_or(|known| known == bytes), "two pieces with one id");
+            let hash = |h: u32, &b: &u8| (h ^ u32::from(b)).wrapping_mul(0x0100_0193);
+            let mut id = bytes.iter().fold(0x811C_9DC5_u32, hash) | 1 << 31;
+            let mut vocabulary = self.vocabulary.lock().unwrap();
+            // Another piece may have the same hash: of tens of thousands two do.
+            while vocabulary.get(&id).is_some_and(|known| known != bytes) {
+                id = id.wrapping_add(1) | 1 << 31;
+            }
+            vocabulary.insert(id, bytes.to_vec());
+            drop(vocabulary);
             out.ids.push(id);
             out.spans.push(base + piece.start..base + piece.end);
         }
