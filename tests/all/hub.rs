@@ -216,7 +216,7 @@ fn a_checkpoint_is_downloaded_once_and_then_taken_from_the_cache() {
     let endpoint = hub.endpoint();
     let token = [("HF_TOKEN", " secret\n")];
     let first = stdout(&prompts(home.path(), &endpoint, "org/name", &token));
-    assert!(first.starts_with("{\"row_id\":\"200:0:0\""), "{first}");
+    assert!(first.contains("\"row_id\":\"200:0:0\""), "{first}");
     let asked = hub.asked();
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {
         assert!(asked.iter().any(|asked| asked.path.ends_with(file)), "{file} in {asked:?}");
