@@ -53,6 +53,8 @@ const CSV: &str = "training.csv";
 /// Everything that is needed to repeat the training.
 pub const TRAINING_JSON: &str = "training.json";
 const TOKENIZER: &str = "tokenizer.json";
+/// How often a state is written before it is given up.
+const TRIES: usize = 5;
 const STATE: &str = "training-state.safetensors";
 
 /// Names of the columns.
@@ -196,20 +198,28 @@ impl TrainingDirectory {
     /// When they cannot be written, and when the directory was removed or replaced meanwhile: what is to be
     /// saved is safe then.
     pub fn save(&self, state: &State, layout: &Layout) -> Result<()> {
-        let other = match self.other_place()? {
-            Some(other) => other,
-            // It may also go while it is written to.
-            None => match self.save_all(state, layout) {
-                Ok(()) => return Ok(()),
-                Err(error) => self.other_place()?.ok_or(error)?,
-            },
+        let (mut removed, mut tries) = (false, 0);
+        let place = loop {
+            tries += 1;
+            let other = self.other_place();
+            removed |= !matches!(other, Ok(None));
+            let saved = other.and_then(|other| {
+                let place = other.as_ref().unwrap_or(self);
+                place.save_all(state, layout).map(|()| place.path.clone())
+            });
+            match saved {
+                Ok(_) if !removed => return Ok(()),
+                Ok(place) => break place,
+                // It may also go while it is written to, and again while it is made again.
+                Err(_) if tries < TRIES => {}
+                Err(error) => return Err(error),
+            }
         };
-        other.save_all(state, layout)?;
         let problem = format!(
             "the directory was removed or replaced while the training went on; all {} steps are in {} now, \
              where `resume` goes on",
             state.step,
-            other.path.display()
+            place.display()
         );
         Err(Error::output(&self.path, problem))
     }
