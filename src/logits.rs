@@ -24,7 +24,7 @@ pub struct Logits {
     pub vocab_size: usize,
     /// The logits, `[t, vocab]`: row `i` predicts token `i + 1`.
     pub logits: Vec<f32>,
-    /// Attention weights, `[layers, heads, rows, t]`.
+    /// Attention weights, `[attention layers, heads, rows, t]`.
     pub attentions: Option<AttentionRows>,
 }
 
@@ -43,8 +43,8 @@ pub fn logits(
 ) -> Result<Logits> {
     let (spec, t) = (decoder.spec(), request.tokens.len());
     let rows = request.attention_rows.clone();
-    let mut attentions =
-        rows.map(|rows| AttentionRows::new(spec.num_hidden_layers, spec.num_attention_heads, rows, t));
+    let mut attentions = rows
+        .map(|rows| AttentionRows::new(spec.attention_layers().collect(), spec.num_attention_heads, rows, t));
     let mut logits = Vec::with_capacity(t * spec.vocab_size);
     let mut cache = decoder.new_cache(t);
     for tokens in request.tokens.chunks(request.chunk.max(1)) {

@@ -81,6 +81,13 @@ fn write(file: File, args: &LogitsArgs, plan: &LogitsPlan, found: &Logits) -> Re
         },
     ];
     tensors.extend(found.attentions.as_ref().map(attention_tensor));
+    // Only where some layers have no attention does the first dimension need its numbers.
+    let layers = found.attentions.as_ref().map_or(&[][..], AttentionRows::layers);
+    let layers: Vec<i64> = layers.iter().map(|&layer| layer as i64).collect();
+    if (1..plan.model.spec().num_hidden_layers).contains(&layers.len()) {
+        let (shape, numbers) = (vec![layers.len()], Numbers::I64(&layers));
+        tensors.push(NamedTensor { name: "attention_layers", shape, numbers });
+    }
     let mut metadata = vec![("niah", env!("CARGO_PKG_VERSION").to_string())];
     metadata.extend(plan.model.in_logits()?);
     metadata.push(("variant_description", plan.variant_description.clone()));

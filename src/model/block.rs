@@ -1,21 +1,20 @@
 //! A layer: attention and MLP around the residual stream, in the order of their kind, or screening tiles.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
+use super::attention::{Attention, Heads};
 use super::decoder::{load_norm, scaled};
 use super::kv_cache::KvCache;
 use super::layers::{Norm, sum};
-use super::linear::{Input, Linear};
 use super::mlp::Mlp;
 use super::moe::Moe;
-use super::rope;
-use super::row_blocks::{self, RopeTable, RowBlock};
+use super::row_blocks::{self, RowBlock};
 use super::screening::Tiles;
 use super::spent::Spent;
 use crate::attention::screening::{self, Screen, ScreeningContext};
 use crate::attention::{self, AttentionContext, AttentionRecorder, Cached};
 use crate::error::Result;
-use crate::spec::{BlockKind, DecoderSpec, LayerSpec, NormKind, QkNorm};
+use crate::spec::{BlockKind, DecoderSpec, LayerSpec, Mixer};
 use crate::weights::Weights;
 
 /// One layer.
@@ -53,43 +52,25 @@ impl<'a> LayerContext<'a> {
 /// One block. Which norms there are follows from [`BlockKind`].
 #[derive(Debug)]
 pub(super) struct Block {
-    before_attention: Option<Norm>,
-    after_attention: Option<Norm>,
+    kind: BlockKind,
+    before_mixer: Option<Norm>,
+    after_mixer: Option<Norm>,
     before_mlp: Option<Norm>,
     after_mlp: Option<Norm>,
-    attention: Attention,
+    mixer: LoadedMixer,
     feed_forward: FeedForward,
+}
+
+/// What mixes the rows of a block.
+#[derive(Debug)]
+enum LoadedMixer {
+    Attention(Attention),
 }
 
 #[derive(Debug)]
 enum FeedForward {
     Dense(Mlp),
     Moe(Moe),
-}
-
-#[derive(Debug)]
-struct Attention {
-    q_proj: Linear,
-    k_proj: Linear,
-    v_proj: Linear,
-    o_proj: Linear,
-    q_norm: Option<HeadNorm>,
-    k_norm: Option<HeadNorm>,
-}
-
-/// A norm of queries or keys.
-#[derive(Debug)]
-struct HeadNorm {
-    norm: Norm,
-    /// Weights of each head, where the norm has none in common.
-    by_head: Option<Tensor>, // [heads, 1, head_dim]
-}
-
-impl HeadNorm {
-    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let normed = self.norm.forward(x)?;
-        self.by_head.as_ref().map_or(Ok(normed.clone()), |weights| normed.broadcast_mul(weights))
-    }
 }
 
 /// What looks on while a block runs.
@@ -181,14 +162,20 @@ impl Layer {
 
 impl Block {
     fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
-        let names = spec.block.norm_names();
+        let kind = spec.block_of(layer);
+        let names = kind.norm_names();
         let norm = |name: Option<&str>| name.map(|name| load_norm(spec, &weights.pp(name))).transpose();
         Ok(Self {
-            before_attention: norm(names[0])?,
-            after_attention: norm(names[1])?,
+            kind,
+            before_mixer: norm(names[0])?,
+            after_mixer: norm(names[1])?,
             before_mlp: norm(names[2])?,
             after_mlp: norm(names[3])?,
-            attention: Attention::load(spec, layer, &weights.pp("self_attn"))?,
+            mixer: match &layer.mixer {
+                Mixer::Attention => {
+                    LoadedMixer::Attention(Attention::load(spec, layer, &weights.pp("self_attn"))?)
+                }
+            },
             feed_forward: FeedForward::load(spec, layer, &weights.pp("mlp"))?,
         })
     }
@@ -200,10 +187,10 @@ impl Block {
         rope: Option<usize>,
         spent: &mut Spent,
     ) -> Result<Projected> {
-        let normed = apply(self.before_attention.as_ref(), &block.x)?; // [rows, hidden]
+        let normed = apply(self.before_mixer.as_ref(), &block.x)?; // [rows, hidden]
         let table = rope.map(|rope| &block.tables[rope]);
-        // [heads, rows, head_dim]
-        let (queries, keys, values) = self.attention.project(spec, &normed, table, spent)?;
+        let LoadedMixer::Attention(attention) = &self.mixer;
+        let Heads { queries, keys, values } = attention.project(spec, &normed, table, spent)?;
         Ok(Projected { beside: normed, queries, keys, values })
     }
 
@@ -218,16 +205,30 @@ impl Block {
         spent: &mut Spent,
     ) -> Result<Tensor> {
         let Projected { beside: normed, queries, .. } = projected;
-        // [rows, heads * head_dim]
+        let LoadedMixer::Attention(attention) = &self.mixer;
+        // [rows, heads * width]
         let mixed = spent.on_attention(|| attention::attend(queries, cached, context))?;
-        let attended = spent.on_linear(|| self.attention.o_proj.forward(&mixed))?; // [rows, hidden]
-        let attended = apply(self.after_attention.as_ref(), &attended)?;
-        let attended = scaled(attended, spec.residual_multiplier)?; // [rows, hidden]
-        let (mlp_input, residual) = match spec.block {
-            BlockKind::ParallelOneNorm => (normed.clone(), sum(x, &attended)?),
-            BlockKind::ParallelTwoNorms => (apply(self.before_mlp.as_ref(), x)?, sum(x, &attended)?),
+        let mixed = attention.finish(mixed, normed, spent)?; // [rows, hidden]
+        self.add(spec, x, normed, &mixed, spent)
+    }
+
+    /// The residual stream behind this block, of `x`, of `normed`, what the mixer was given, and of `mixed`, what
+    /// it made of that; all `[rows, hidden]`.
+    fn add(
+        &self,
+        spec: &DecoderSpec,
+        x: &Tensor,
+        normed: &Tensor,
+        mixed: &Tensor,
+        spent: &mut Spent,
+    ) -> Result<Tensor> {
+        let mixed = apply(self.after_mixer.as_ref(), mixed)?;
+        let mixed = scaled(mixed, spec.residual_multiplier)?; // [rows, hidden]
+        let (mlp_input, residual) = match self.kind {
+            BlockKind::ParallelOneNorm => (normed.clone(), sum(x, &mixed)?),
+            BlockKind::ParallelTwoNorms => (apply(self.before_mlp.as_ref(), x)?, sum(x, &mixed)?),
             BlockKind::PreNorm | BlockKind::PostNorm | BlockKind::SandwichNorm => {
-                let x = sum(x, &attended)?;
+                let x = sum(x, &mixed)?;
                 (apply(self.before_mlp.as_ref(), &x)?, x)
             }
         };
@@ -246,7 +247,7 @@ impl FeedForward {
         Ok(match layer.moe {
             Some(moe) => Self::Moe(Moe::load(spec, moe, weights)?),
             None => {
-                let (hidden, inner) = (spec.hidden_size, spec.intermediate_size);
+                let (hidden, inner) = (spec.hidden_size, spec.intermediate_of(layer));
                 Self::Dense(Mlp::load(weights, spec.mlp, hidden, inner, spec.bias.mlp)?)
             }
         })
@@ -258,81 +259,5 @@ impl FeedForward {
             Self::Dense(mlp) => mlp.forward(spec.hidden_act, x, spent),
             Self::Moe(moe) => moe.forward(spec.hidden_act, x, spent),
         }
-    }
-}
-
-/// The norm of queries or keys, `width` numbers a row, that is stored here.
-fn load_qk_norm(
-    spec: &DecoderSpec,
-    layer: &LayerSpec,
-    weights: &Weights<'_>,
-    width: usize,
-) -> Result<Option<HeadNorm>> {
-    let d = spec.head_dim;
-    let ones = || Tensor::ones(d, DType::F32, weights.device()); // [head_dim]
-    let stored = |name, width| weights.get(name, &[width]);
-    // A family that adds 1 to its norms' weights does so here as well.
-    let rms = if spec.norm == NormKind::RmsPlusOne { NormKind::RmsPlusOne } else { NormKind::Rms };
-    let (kind, weight, bias) = match spec.qk_norm {
-        QkNorm::None => return Ok(None),
-        QkNorm::WeightlessPerHead if layer.rope.is_none() => return Ok(None),
-        QkNorm::WeightlessPerHead | QkNorm::WeightlessOnAllLayers => (NormKind::Rms, ones()?, None),
-        QkNorm::PerHead => (rms, stored("weight", d)?, None),
-        QkNorm::Projection => (rms, stored("weight", width)?, None),
-        QkNorm::LayerPerHead => (NormKind::LayerWithBias, stored("weight", d)?, Some(stored("bias", d)?)),
-        QkNorm::LayerByHead => (NormKind::Layer, ones()?, None),
-    };
-    let of_head = |head: usize| weights.pp(head).get("weight", &[d]);
-    let by_head = match spec.qk_norm {
-        QkNorm::LayerByHead => {
-            let heads = (0..width / d).map(of_head).collect::<Result<Vec<_>>>()?;
-            Some(Tensor::stack(&heads, 0)?.unsqueeze(1)?) // [heads, 1, head_dim]
-        }
-        _ => None,
-    };
-    Ok(Some(HeadNorm { norm: Norm::new(kind, weight, bias, spec.norm_eps)?, by_head }))
-}
-
-impl Attention {
-    fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
-        let hidden = spec.hidden_size;
-        let query_width = spec.num_attention_heads * spec.head_dim;
-        let kv_width = spec.num_key_value_heads * spec.head_dim;
-        let projection = |name, width| Linear::load(&weights.pp(name), [width, hidden], spec.bias.qkv);
-        let norm = |name, width| load_qk_norm(spec, layer, &weights.pp(name), width);
-        Ok(Self {
-            q_proj: projection("q_proj", query_width)?,
-            k_proj: projection("k_proj", kv_width)?,
-            v_proj: projection("v_proj", kv_width)?,
-            o_proj: Linear::load(&weights.pp("o_proj"), [hidden, query_width], spec.bias.output)?,
-            q_norm: norm("q_norm", query_width)?,
-            k_norm: norm("k_norm", kv_width)?,
-        })
-    }
-
-    /// Rotated queries `[heads, t, d]`, rotated keys and values `[kv_heads, t, d]` of `x` `[t, hidden]`.
-    fn project(
-        &self,
-        spec: &DecoderSpec,
-        x: &Tensor,
-        table: Option<&RopeTable>,
-        spent: &mut Spent,
-    ) -> candle_core::Result<(Tensor, Tensor, Tensor)> {
-        let (d, layout) = (spec.head_dim, spec.rotary_layout);
-        let positioned = |x: Tensor, norm: Option<&HeadNorm>| -> candle_core::Result<Tensor> {
-            match (spec.qk_norm, norm) {
-                (QkNorm::Projection, Some(norm)) => rope::split_heads(&norm.forward(&x)?, d, table, layout),
-                (_, None) => rope::split_heads(&x, d, table, layout),
-                (_, Some(norm)) => {
-                    let x = norm.forward(&rope::split_heads(&x, d, None, layout)?)?; // [heads, t, d]
-                    table.map_or(Ok(x.clone()), |(cos, sin)| rope::rotate(&x, cos, sin, layout))
-                }
-            }
-        };
-        let input = Input::new(x)?;
-        let q = positioned(spent.on_linear(|| self.q_proj.apply(&input))?, self.q_norm.as_ref())?;
-        let k = positioned(spent.on_linear(|| self.k_proj.apply(&input))?, self.k_norm.as_ref())?;
-        let v = rope::split_heads(&spent.on_linear(|| self.v_proj.apply(&input))?, d, None, layout)?;
-        Ok((q, k, v))
     }
 }

@@ -23,6 +23,7 @@ pub struct Decoder {
     spec: DecoderSpec,
     embed_tokens: Tensor,            // [vocab, hidden], in the dtype of the weights
     embed_positions: Option<Tensor>, // [positions, hidden]
+    embed_norm: Option<Norm>,
     layers: Vec<Layer>,
     norm: Option<Norm>, // screening tiles have none
     lm_head: Linear,
@@ -76,9 +77,11 @@ impl Decoder {
         let layer = |(index, layer)| Layer::load(&spec, layer, &weights_of_layers.pp(index));
         let layers = spec.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
         let norm = spec.screening.is_none().then(|| load_norm(&spec, &model.pp("norm")));
+        let embed_norm = spec.extras.embedding_norm.then(|| load_norm(&spec, &model.pp("embed_norm")));
         Ok(Self {
             layers,
             norm: norm.transpose()?,
+            embed_norm: embed_norm.transpose()?,
             lm_head,
             kv_dtype: KvDtype::following(&spec, weights.dtype(), &device),
             device,
@@ -163,9 +166,9 @@ impl Decoder {
         spent: &mut Spent,
     ) -> Result<Tensor> {
         let (t, first_position) = (tokens.len(), cache.len());
-        let ropes = self.spec.ropes();
-        let tables = ropes.iter().map(|spec| {
-            let rope = Rope::new(spec, self.spec.rotary_dim, cache.sequence_length());
+        let turns = self.spec.turns();
+        let tables = turns.iter().map(|&(spec, rotary_dim)| {
+            let rope = Rope::new(spec, rotary_dim, cache.sequence_length());
             rope.tables(first_position, t, &self.device)
         });
         let tables = tables.collect::<candle_core::Result<Vec<_>>>()?; // [t, rotary_dim / 2] each
@@ -175,12 +178,12 @@ impl Decoder {
             let attention = AttentionContext {
                 layer: index,
                 first_position,
-                scale: self.spec.attention_scale,
+                scale: self.spec.heads(layer).attention_scale,
                 window: layer.window,
                 softcap: self.spec.attn_logit_softcapping,
                 variant: forward.variant,
             };
-            let rope = ropes.iter().position(|known| Some(*known) == layer.rope.as_ref());
+            let rope = turns.iter().position(|known| Some(*known) == self.spec.turn(layer));
             let screens = self.screens(forward.variant, index, cache.sequence_length())?;
             let context = LayerContext { attention, rope, screens: &screens };
             let watch = Watch { recorder: forward.probe.as_deref_mut(), spent: &mut *spent };
@@ -230,6 +233,7 @@ impl Decoder {
         let ids = Tensor::new(tokens, &self.device)?; // [t]
         let x = self.embed_tokens.index_select(&ids, 0)?.to_dtype(DType::F32)?; // [t, hidden]
         let x = scaled(x, self.spec.embedding_multiplier)?;
+        let x = self.embed_norm.as_ref().map_or(Ok(x.clone()), |norm| norm.forward(&x))?;
         let Some(positions) = &self.embed_positions else { return Ok(x) };
         let (end, rows) = (first_position + tokens.len(), positions.dim(0)?);
         if end > rows {

@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::attention::{Cached, Pages};
 use crate::error::Error;
 use crate::registry::Entry;
-use crate::spec::DecoderSpec;
-use crate::spec::Dtype;
+use crate::spec::{DecoderSpec, Dtype, HeadSizes};
 
 /// The precision that keys and values are kept in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,8 +55,11 @@ impl KvDtype {
     pub fn cache_bytes(self, spec: &DecoderSpec, tokens: usize) -> usize {
         match self {
             Self::F32 => tokens.saturating_mul(spec.cache_bytes_per_token()),
-            Self::Bf16 => Pages::bytes(spec.num_key_value_heads, spec.head_dim, tokens)
-                .saturating_mul(spec.num_hidden_layers),
+            Self::Bf16 => {
+                let layer =
+                    |heads: HeadSizes| Pages::bytes(heads.num_key_value_heads, heads.cached_width(), tokens);
+                spec.cached_heads().map(layer).fold(0, usize::saturating_add)
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One decoder for many families: its description, layers, positions, cache and forward pass.
 
+mod attention;
 mod block;
 pub mod decoder;
 pub mod gemm_peak;

@@ -136,7 +136,8 @@ impl LogitsPlan {
     fn check_memory(&self) -> Result<()> {
         let (spec, tokens) = (self.model.spec(), self.tokens.len());
         let rows = self.attention_rows.as_ref().map_or(0, ExactSizeIterator::len);
-        let attention = AttentionRows::bytes(spec.num_hidden_layers, spec.num_attention_heads, rows, tokens);
+        let layers = spec.attention_layers().count();
+        let attention = AttentionRows::bytes(layers, spec.num_attention_heads, rows, tokens);
         let remedy = match rows {
             0 | 1 => "give fewer tokens".to_string(),
             _ => format!(
@@ -235,12 +236,13 @@ fn open(settings: &LogitsSettings, device: &Device) -> Result<(OpenModel, String
     };
     let (mut choice, mut checkpoint) = (settings.model.clone(), settings.model.checkpoint(Named::ByUser)?);
     let spec = &checkpoint.spec;
-    let scales = read_scales(path, spec.num_hidden_layers, spec.num_attention_heads)?;
+    let layers: Vec<usize> = spec.attention_layers().collect();
+    let scales = read_scales(path, layers.len(), spec.num_attention_heads)?;
     // `auto` stays the rule that the checkpoint was made with: scales alone choose no other.
     if choice.variant == "auto" {
         choice.variant = checkpoint.own_variant.name.to_string();
     }
-    checkpoint.own_variant = with_scales(&checkpoint.own_variant, &scales);
+    checkpoint.own_variant = with_scales(&checkpoint.own_variant, &layers, &scales);
     let model = OpenModel::new(&choice, checkpoint, device)?;
     if !matches!(model.variant.name(), "ssmax" | "ssmax-bias") {
         let found = format!("variant {}", model.variant.name());
@@ -250,18 +252,20 @@ fn open(settings: &LogitsSettings, device: &Device) -> Result<(OpenModel, String
     Ok((model, format!("s from {}, {}", path.display(), describe_scales(&scales))))
 }
 
-/// The checkpoint's rule with these scales `[layers][heads]` on the layers that follow it, with its biases,
-/// if that is Scalable-Softmax; else Scalable-Softmax on every layer.
-fn with_scales(own: &OwnVariant, scales: &[Vec<f32>]) -> OwnVariant {
+/// The checkpoint's rule with these scales `[attention layers][heads]` on the layers that follow it, with its
+/// biases, if that is Scalable-Softmax; else Scalable-Softmax on every layer. `attending` are the attention
+/// layers.
+fn with_scales(own: &OwnVariant, attending: &[usize], scales: &[Vec<f32>]) -> OwnVariant {
     let learned = own.scales.as_ref();
-    let layer = |(layer, scale): (usize, &Vec<f32>)| {
+    let layer = |layer: usize| {
+        let scale = scales[attending.binary_search(&layer).ok()?].clone();
         let bias = match learned {
             Some(learned) => learned[layer].as_ref()?.bias.clone(),
             None => None,
         };
-        Some(LayerScale { scale: scale.clone(), bias })
+        Some(LayerScale { scale, bias })
     };
-    let scales = Some(scales.iter().enumerate().map(layer).collect());
+    let scales = Some((0..own.layers.len()).map(layer).collect());
     match learned {
         Some(_) => OwnVariant { scales, ..own.clone() },
         None => OwnVariant { name: "ssmax", scales, ..OwnVariant::softmax(own.layers.len()) },

@@ -9,7 +9,7 @@ use super::Precision;
 use crate::error::{Error, Result};
 use crate::process::{available_memory, own_limit};
 use crate::spec::Dtype;
-use crate::spec::{DecoderSpec, LayerSpec};
+use crate::spec::{DecoderSpec, HeadSizes, LayerSpec};
 
 /// Bytes by purpose. Files of weights are read piece by piece, so they are not counted. Peak memory grows
 /// with the prompt, never with its square: scores exist for one block of keys at a time.
@@ -158,7 +158,7 @@ fn available() -> usize {
 /// Weights of the largest matrix of a block; experts may be stored as one.
 fn largest_matrix(spec: &DecoderSpec) -> usize {
     let width = |layer: &LayerSpec| match layer.moe {
-        None => spec.intermediate_size.max(spec.num_attention_heads * spec.head_dim),
+        None => spec.intermediate_of(layer).max(spec.num_attention_heads * spec.heads(layer).head_dim),
         Some(moe) => 2 * moe.num_experts * moe.moe_intermediate_size,
     };
     spec.hidden_size * spec.layers.iter().map(width).max().unwrap_or(0)
@@ -172,15 +172,17 @@ fn widest(spec: &DecoderSpec) -> usize {
     if let Some(screening) = &spec.screening {
         return spec.num_attention_heads * (2 * spec.head_dim + 6 * screening.value_dim);
     }
-    let (heads, kv_heads) = (spec.num_attention_heads, spec.num_key_value_heads);
-    (spec.head_dim * (7 * heads + 5 * kv_heads)).max(feed_forward_width(spec))
+    let attention = |heads: HeadSizes| {
+        heads.cached_width() * (7 * spec.num_attention_heads + 5 * heads.num_key_value_heads)
+    };
+    spec.cached_heads().map(attention).max().unwrap_or(0).max(feed_forward_width(spec))
 }
 
 /// Numbers that one token takes in the widest MLP or mixture of experts. Of a mixture, one expert computes at
 /// a time, while the inputs and outputs of all that the token meets are there, by expert and by token.
 fn feed_forward_width(spec: &DecoderSpec) -> usize {
     let width = |layer: &LayerSpec| match layer.moe {
-        None => 4 * spec.intermediate_size,
+        None => 4 * spec.intermediate_of(layer),
         Some(moe) => {
             4 * moe.moe_intermediate_size + moe.num_experts + 5 * moe.num_experts_per_tok * spec.hidden_size
         }

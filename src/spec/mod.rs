@@ -2,6 +2,7 @@
 //! reads checkpoints and what computes meet here, and nowhere else.
 
 mod dtype;
+mod layer;
 mod rope;
 mod screening;
 mod tensors;
@@ -10,6 +11,7 @@ mod window;
 use serde::Serialize;
 
 pub use dtype::{DTYPES, Dtype};
+pub use layer::{HeadSizes, LayerSpec, Mixer};
 pub use rope::{RopeScaling, RopeSpec};
 pub use screening::{MipePositions, Screen, ScreeningSpec, WINDOW_EXPANSIONS};
 pub use window::Window;
@@ -72,6 +74,40 @@ pub struct DecoderSpec {
     /// Screening tiles in place of attention, MLP and norms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub screening: Option<ScreeningSpec>,
+    /// What few families have.
+    #[serde(flatten)]
+    pub extras: Extras,
+}
+
+/// What few families have; by default, none of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Extras {
+    /// A gate on what attention has mixed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_gate: Option<OutputGate>,
+    /// Queries, keys and values are cut to `-c..=c` as they are projected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_qkv: Option<f64>,
+    /// The norm of queries and keys stands behind their rotation.
+    #[serde(skip_serializing_if = "is_false")]
+    pub qk_norm_after_rope: bool,
+    /// A norm of the embedding, as the decoder's.
+    #[serde(skip_serializing_if = "is_false")]
+    pub embedding_norm: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// A gate on what attention has mixed: `o_proj(mixed * sigmoid(W_g x))`, `x` what queries are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutputGate {
+    /// One gate for each coordinate of each query head (Qwen 3.5).
+    ByElement,
+    /// One gate for each query head.
+    ByHead,
 }
 
 /// A normalisation.
@@ -178,17 +214,6 @@ pub enum Activation {
     Linear,
 }
 
-/// What differs from layer to layer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LayerSpec {
-    /// The keys that a row sees.
-    pub window: Window,
-    /// Rotary positions; `None` has none.
-    pub rope: Option<RopeSpec>,
-    /// A mixture of experts in place of the MLP.
-    pub moe: Option<MoeSpec>,
-}
-
 /// A mixture of experts: gated MLPs of which each token meets a few.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MoeSpec {
@@ -271,10 +296,17 @@ impl DecoderSpec {
     /// Bytes of cached keys and values per token, in f32.
     #[must_use]
     pub fn cache_bytes_per_token(&self) -> usize {
-        self.num_hidden_layers
-            * self.num_key_value_heads
-            * (self.head_dim + self.value_dim())
-            * size_of::<f32>()
+        if self.screening.is_some() {
+            let numbers = self.num_key_value_heads * (self.head_dim + self.value_dim());
+            return self.num_hidden_layers * numbers * size_of::<f32>();
+        }
+        let numbers = |heads: HeadSizes| 2 * heads.num_key_value_heads * heads.cached_width();
+        self.cached_heads().map(numbers).sum::<usize>() * size_of::<f32>()
+    }
+
+    /// The heads of each layer that keeps keys and values.
+    pub fn cached_heads(&self) -> impl Iterator<Item = HeadSizes> {
+        self.layers.iter().filter(|layer| layer.mixer.is_attention()).map(|layer| self.heads(layer))
     }
 
     /// Number of weights.
@@ -298,13 +330,12 @@ impl DecoderSpec {
             let maps = 2 * self.head_dim + 3 * screening.value_dim;
             return self.num_hidden_layers * self.num_attention_heads * h * maps;
         }
-        let attention = 2 * h * self.head_dim * (self.num_attention_heads + self.num_key_value_heads);
         let maps = if self.mlp == MlpKind::Gated { 3 } else { 2 };
         let feed_forward = |layer: &LayerSpec| match layer.moe {
             Some(moe) => moe.parameters(h, moe.num_experts_per_tok),
-            None => maps * h * self.intermediate_size,
+            None => maps * h * self.intermediate_of(layer),
         };
-        self.layers.iter().map(|layer| attention + feed_forward(layer)).sum()
+        self.layers.iter().map(|layer| self.mixer_maps(layer) + feed_forward(layer)).sum()
     }
 
     fn parameters(&self, experts: impl Fn(&MoeSpec) -> usize) -> usize {
@@ -312,35 +343,89 @@ impl DecoderSpec {
             let layer = screening.layer_parameters(self.hidden_size, self.num_attention_heads, self.head_dim);
             return self.vocab_size * self.hidden_size + self.num_hidden_layers * layer + 2;
         }
-        let (h, i) = (self.hidden_size, self.intermediate_size);
-        let (q, kv) = (self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim);
+        let h = self.hidden_size;
         let when = |there: bool, count: usize| if there { count } else { 0 };
         let norm = if self.norm == NormKind::LayerWithBias { 2 * h } else { h };
-        let norms = match self.block {
-            BlockKind::ParallelOneNorm => 1,
-            BlockKind::PreNorm | BlockKind::PostNorm | BlockKind::ParallelTwoNorms => 2,
-            BlockKind::SandwichNorm => 4,
+        let norms = |layer: &LayerSpec| match self.block_of(layer) {
+            BlockKind::ParallelOneNorm => norm,
+            BlockKind::PreNorm | BlockKind::PostNorm | BlockKind::ParallelTwoNorms => 2 * norm,
+            BlockKind::SandwichNorm => 4 * norm,
         };
-        let qk_norm = match self.qk_norm {
-            QkNorm::None | QkNorm::WeightlessPerHead | QkNorm::WeightlessOnAllLayers => 0,
-            QkNorm::PerHead => 2 * self.head_dim,
-            QkNorm::LayerPerHead => 4 * self.head_dim,
-            QkNorm::LayerByHead => q + kv,
-            QkNorm::Projection => q + kv,
+        let dense = |layer: &LayerSpec| {
+            let i = self.intermediate_of(layer);
+            let (maps, bias) = match self.mlp {
+                MlpKind::Gated => (3, 2 * i + h),
+                MlpKind::Plain => (2, i + h),
+            };
+            maps * h * i + when(self.bias.mlp, bias)
         };
-        let attention = 2 * h * q + 2 * h * kv + when(self.bias.qkv, q + 2 * kv) + when(self.bias.output, h);
-        let (maps, bias) = match self.mlp {
-            MlpKind::Gated => (3, 2 * i + h),
-            MlpKind::Plain => (2, i + h),
+        let feed_forward = |layer: &LayerSpec| match &layer.moe {
+            Some(moe) => moe.parameters(h, experts(moe)),
+            None => dense(layer),
         };
-        let dense = maps * h * i + when(self.bias.mlp, bias);
-        let feed_forward =
-            |layer: &LayerSpec| layer.moe.as_ref().map_or(dense, |moe| moe.parameters(h, experts(moe)));
-        let layers = self.layers.iter().map(|layer| attention + qk_norm + norms * norm + feed_forward(layer));
+        let layers = self.layers.iter().map(|layer| {
+            self.mixer_maps(layer) + self.mixer_vectors(layer) + norms(layer) + feed_forward(layer)
+        });
+        let norm = norm * (1 + usize::from(self.extras.embedding_norm));
         let tables = h * (self.vocab_size + self.learned_positions.unwrap_or(0));
         let head =
             when(!self.tie_word_embeddings, self.vocab_size * h) + when(self.bias.head, self.vocab_size);
         tables + head + norm + layers.sum::<usize>()
+    }
+
+    /// Weights of the linear maps of what mixes a layer's rows.
+    fn mixer_maps(&self, layer: &LayerSpec) -> usize {
+        match &layer.mixer {
+            Mixer::Attention => {
+                let (heads, queries) = (self.heads(layer), self.num_attention_heads);
+                let keys = heads.num_key_value_heads;
+                let gate = match self.extras.output_gate {
+                    Some(OutputGate::ByElement) => queries * heads.value_dim,
+                    Some(OutputGate::ByHead) => queries,
+                    None => 0,
+                };
+                let width = (queries + keys) * (heads.head_dim + heads.value_dim) + gate;
+                self.hidden_size * width
+            }
+        }
+    }
+
+    /// Biases and norms of what mixes a layer's rows.
+    fn mixer_vectors(&self, layer: &LayerSpec) -> usize {
+        match &layer.mixer {
+            Mixer::Attention => {
+                let heads = self.heads(layer);
+                let (d, keys) = (heads.head_dim, heads.num_key_value_heads);
+                let rows = (self.num_attention_heads + keys) * d;
+                let qk_norm = match self.qk_norm {
+                    QkNorm::None | QkNorm::WeightlessPerHead | QkNorm::WeightlessOnAllLayers => 0,
+                    QkNorm::PerHead => 2 * d,
+                    QkNorm::LayerPerHead => 4 * d,
+                    QkNorm::LayerByHead | QkNorm::Projection => rows,
+                };
+                let qkv = if self.bias.qkv { rows + keys * heads.value_dim } else { 0 };
+                qk_norm + qkv + if self.bias.output { self.hidden_size } else { 0 }
+            }
+        }
+    }
+
+    /// The different rotary positions of the layers, each with the number of coordinates that rotate, in the
+    /// order of the first layer that has each.
+    #[must_use]
+    pub fn turns(&self) -> Vec<(&RopeSpec, usize)> {
+        let mut turns = Vec::new();
+        for turn in self.layers.iter().filter_map(|layer| self.turn(layer)) {
+            if !turns.contains(&turn) {
+                turns.push(turn);
+            }
+        }
+        turns
+    }
+
+    /// The rotary positions of a layer with the number of coordinates that rotate.
+    #[must_use]
+    pub fn turn<'a>(&self, layer: &'a LayerSpec) -> Option<(&'a RopeSpec, usize)> {
+        layer.rope.as_ref().map(|rope| (rope, self.heads(layer).rotary_dim))
     }
 
     /// The different rotary positions of the layers, in the order of the first layer that has each.

@@ -1,7 +1,9 @@
 //! The tensors that a decoder is made of: their names, as Llama has them in Hugging Face's layout, and their
 //! shapes.
 
-use super::{BlockKind, DecoderSpec, LayerSpec, MlpKind, MoeSpec, NormKind, QkNorm, ScreeningSpec};
+use super::{
+    BlockKind, DecoderSpec, LayerSpec, Mixer, MlpKind, MoeSpec, NormKind, OutputGate, QkNorm, ScreeningSpec,
+};
 
 /// Takes in a tensor's name and shape.
 type Visit<'a, E> = &'a mut dyn FnMut(&str, &[usize]) -> Result<(), E>;
@@ -56,6 +58,9 @@ impl DecoderSpec {
                 None => self.block(layer, &|name| contains(&format!("{place}{name}")), &mut below)?,
             }
         }
+        if self.extras.embedding_norm {
+            self.norm("model.embed_norm", &mut visit)?;
+        }
         if self.screening.is_none() { self.norm("model.norm", &mut visit) } else { Ok(()) }
     }
 
@@ -80,22 +85,34 @@ impl DecoderSpec {
         contains: &dyn Fn(&str) -> bool,
         visit: Visit<'_, E>,
     ) -> Result<(), E> {
-        for name in self.block.norm_names().into_iter().flatten() {
+        for name in self.block_of(layer).norm_names().into_iter().flatten() {
             self.norm(name, visit)?;
         }
+        match &layer.mixer {
+            Mixer::Attention => self.attention(layer, visit)?,
+        }
         let hidden = self.hidden_size;
-        let queries = self.num_attention_heads * self.head_dim;
-        let keys = self.num_key_value_heads * self.head_dim;
-        linear("self_attn.q_proj", [queries, hidden], self.bias.qkv, visit)?;
-        linear("self_attn.k_proj", [keys, hidden], self.bias.qkv, visit)?;
-        linear("self_attn.v_proj", [keys, hidden], self.bias.qkv, visit)?;
-        linear("self_attn.o_proj", [hidden, queries], self.bias.output, visit)?;
-        self.qk_norm("self_attn.q_norm", queries, visit)?;
-        self.qk_norm("self_attn.k_norm", keys, visit)?;
         match layer.moe {
             Some(moe) => experts(moe, hidden, contains, visit),
-            None => mlp("mlp", self.mlp, [self.intermediate_size, hidden], self.bias.mlp, visit),
+            None => mlp("mlp", self.mlp, [self.intermediate_of(layer), hidden], self.bias.mlp, visit),
         }
+    }
+
+    fn attention<E>(&self, layer: &LayerSpec, visit: Visit<'_, E>) -> Result<(), E> {
+        let (hidden, heads, count) = (self.hidden_size, self.heads(layer), self.num_attention_heads);
+        let (queries, keys) = (count * heads.head_dim, heads.num_key_value_heads * heads.head_dim);
+        let (mixed, values) = (count * heads.value_dim, heads.num_key_value_heads * heads.value_dim);
+        linear("self_attn.q_proj", [queries, hidden], self.bias.qkv, visit)?;
+        linear("self_attn.k_proj", [keys, hidden], self.bias.qkv, visit)?;
+        linear("self_attn.v_proj", [values, hidden], self.bias.qkv, visit)?;
+        linear("self_attn.o_proj", [hidden, mixed], self.bias.output, visit)?;
+        match self.extras.output_gate {
+            Some(OutputGate::ByElement) => linear("self_attn.gate_proj", [mixed, hidden], false, visit)?,
+            Some(OutputGate::ByHead) => linear("self_attn.gate_proj", [count, hidden], false, visit)?,
+            None => {}
+        }
+        self.qk_norm("self_attn.q_norm", queries, heads.head_dim, visit)?;
+        self.qk_norm("self_attn.k_norm", keys, heads.head_dim, visit)
     }
 
     fn norm<E>(&self, name: &str, visit: Visit<'_, E>) -> Result<(), E> {
@@ -105,9 +122,9 @@ impl DecoderSpec {
         visit(&format!("{name}.weight"), &[self.hidden_size])
     }
 
-    /// The norm of queries or keys, `width` numbers a row.
-    fn qk_norm<E>(&self, name: &str, width: usize, visit: Visit<'_, E>) -> Result<(), E> {
-        let (d, weight) = (self.head_dim, format!("{name}.weight"));
+    /// The norm of queries or keys, `width` numbers a row, `d` a head.
+    fn qk_norm<E>(&self, name: &str, width: usize, d: usize, visit: Visit<'_, E>) -> Result<(), E> {
+        let weight = format!("{name}.weight");
         match self.qk_norm {
             QkNorm::None | QkNorm::WeightlessPerHead | QkNorm::WeightlessOnAllLayers => Ok(()),
             QkNorm::PerHead => visit(&weight, &[d]),

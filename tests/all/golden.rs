@@ -111,9 +111,11 @@ impl Golden {
     fn variant(&self, name: &str) -> Box<dyn AttentionVariant> {
         let spec = self.decoder.spec();
         let scaled = |scale: &Tensor| {
-            let layers = scale.to_vec2::<f32>().unwrap().into_iter();
-            let scales = layers.map(|scale| Some(LayerScale { scale, bias: None })).collect();
-            OwnVariant { name: "ssmax", scales: Some(scales), ..OwnVariant::softmax(spec.num_hidden_layers) }
+            let mut scales = vec![None; spec.num_hidden_layers];
+            for (layer, scale) in spec.attention_layers().zip(scale.to_vec2::<f32>().unwrap()) {
+                scales[layer] = Some(LayerScale { scale, bias: None });
+            }
+            OwnVariant { name: "ssmax", scales: Some(scales), ..self.own.clone() }
         };
         let own = if name == "ssmax" { scaled(&self.expected["ssmax_scale"]) } else { self.own.clone() };
         let entry = niah::registry::find("variant", VARIANTS, name).unwrap();
@@ -140,12 +142,20 @@ impl Golden {
     }
 }
 
+/// Families whose logits move by more than a third of 1e-4 when float32 sums are taken in another order, with how
+/// far their reference moved them.
+const NOISE: &[(&str, f32)] = &[];
+
 fn assert_logits(found: &Logits, expected: &Tensor, what: &str) {
+    let absolute = NOISE
+        .iter()
+        .find(|(name, _)| what.contains(&format!("/{name} ")))
+        .map_or(1e-4, |(_, moved)| 3.0 * moved);
     let expected = expected.squeeze(0).unwrap().to_vec2::<f32>().unwrap();
     assert_eq!(found.logits.len(), expected.len() * expected[0].len(), "{what}");
     for (row, (found, expected)) in found.logits.chunks_exact(found.vocab_size).zip(&expected).enumerate() {
         for (f, e) in found.iter().zip(expected) {
-            assert!((f - e).abs() <= 1e-4 + 1e-4 * e.abs(), "{what}, row {row}: {f} instead of {e}");
+            assert!((f - e).abs() <= absolute + 1e-4 * e.abs(), "{what}, row {row}: {f} instead of {e}");
         }
     }
 }
@@ -202,12 +212,20 @@ fn attention_equals_the_reference() {
         let golden = Golden::open(&folder);
         for (variant, prefix) in variants(&golden) {
             let key = format!("{prefix}attentions");
+            if !golden.expected.contains_key(&key) {
+                assert_eq!(golden.decoder.spec().attention_layers().count(), 0, "{}", folder.display());
+                continue;
+            }
             let variant = golden.variant(variant);
             let (layers, heads, t, _) = golden.expected[&key].dims4().unwrap();
             let expected = golden.expected[&key].flatten_all().unwrap().to_vec1::<f32>().unwrap();
             for chunk in [7, t] {
                 let found = golden.logits(variant.as_ref(), chunk, Some(0..t)).attentions.unwrap();
                 assert_eq!(found.shape(), [layers, heads, t, t]);
+                let attending =
+                    golden.expected.get("attention_layers").map(|layers| layers.to_vec1().unwrap());
+                let attending = attending.unwrap_or((0..layers as i64).collect());
+                assert_eq!(found.layers().iter().map(|&layer| layer as i64).collect::<Vec<_>>(), attending);
                 for (index, (f, e)) in found.weights().iter().zip(&expected).enumerate() {
                     let (head, row, key_position) = (index / (t * t), index / t % t, index % t);
                     assert!(

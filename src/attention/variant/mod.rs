@@ -231,7 +231,7 @@ mod tests {
         use crate::spec::{RopeScaling, RopeSpec};
         let rope =
             RopeSpec { theta: 1e4, scaling: RopeScaling::Default, original_max_position_embeddings: None };
-        [None, Some(rope)].map(|rope| LayerSpec { window: Window::Full, rope, moe: None }).to_vec()
+        [None, Some(rope)].map(|rope| LayerSpec { rope, ..LayerSpec::default() }).to_vec()
     }
 
     /// Two heads, trained on 1,024 tokens.

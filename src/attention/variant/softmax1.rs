@@ -59,7 +59,7 @@ mod tests {
         let mixed =
             attend(&zeros, &cached, context).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(mixed, [0.75; 8]);
-        let mut rows = AttentionRows::new(1, 2, 2..3, 3);
+        let mut rows = AttentionRows::new(vec![0], 2, 2..3, 3);
         record(&zeros, &cached, context, &mut rows).unwrap();
         assert_eq!(rows.weights(), [0.25; 6]);
     }

@@ -5,8 +5,8 @@ use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::spec::Window;
 use crate::spec::{
-    Activation, Biases, BlockKind, DecoderSpec, LayerSpec, MlpKind, MoeSpec, NormKind, QkNorm, RopeSpec,
-    RotaryLayout, RouterKind,
+    Activation, Biases, BlockKind, DecoderSpec, Extras, LayerSpec, MlpKind, MoeSpec, NormKind, QkNorm,
+    RopeSpec, RotaryLayout, RouterKind,
 };
 
 /// A decoder like Llama with the sizes of `config`: families change what they do otherwise.
@@ -37,7 +37,7 @@ pub(super) fn like_llama(config: &Config, rope_keys: &RopeKeys) -> Result<Decode
     let rotary_dim = rope_config::rotary_dim(config, rope_keys, head_dim)?;
     let num_hidden_layers = layer_count(config, "num_hidden_layers")?;
     let rope = rope_config::read(config, rope_keys, rotary_dim)?;
-    let layer = LayerSpec { window: Window::Full, rope: Some(rope), moe: None };
+    let layer = LayerSpec { rope: Some(rope), ..LayerSpec::default() };
     let bias = |key: &str| if config.has(key) { config.required_flag(key) } else { Ok(false) };
     let attention_bias = bias("attention_bias")?;
     Ok(DecoderSpec {
@@ -68,6 +68,7 @@ pub(super) fn like_llama(config: &Config, rope_keys: &RopeKeys) -> Result<Decode
         logits_multiplier: 1.0,
         max_position_embeddings: config.optional_size("max_position_embeddings")?,
         screening: None,
+        extras: Extras::default(),
     })
 }
 

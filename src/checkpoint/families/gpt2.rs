@@ -3,8 +3,9 @@
 use super::common::{activation, layer_count};
 use crate::checkpoint::{Config, Part, Stored};
 use crate::error::Result;
-use crate::spec::Window;
-use crate::spec::{Biases, BlockKind, DecoderSpec, LayerSpec, MlpKind, NormKind, QkNorm, RotaryLayout};
+use crate::spec::{
+    Biases, BlockKind, DecoderSpec, Extras, LayerSpec, MlpKind, NormKind, QkNorm, RotaryLayout,
+};
 
 /// Reads a GPT-2 configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
@@ -40,7 +41,7 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
         mlp: MlpKind::Plain,
         hidden_act: activation(config)?,
         tie_word_embeddings: config.required_flag("tie_word_embeddings")?,
-        layers: vec![LayerSpec { window: Window::Full, rope: None, moe: None }; num_hidden_layers],
+        layers: vec![LayerSpec::default(); num_hidden_layers],
         rotary_layout: RotaryLayout::Half,
         rotary_dim: 0,
         learned_positions: Some(positions),
@@ -52,6 +53,7 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
         logits_multiplier: 1.0,
         max_position_embeddings: Some(positions),
         screening: None,
+        extras: Extras::default(),
     })
 }
 

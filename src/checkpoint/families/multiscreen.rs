@@ -11,9 +11,8 @@
 use super::common::layer_count;
 use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
-use crate::spec::Window;
 use crate::spec::{
-    Activation, Biases, BlockKind, DecoderSpec, LayerSpec, MlpKind, NormKind, QkNorm, RotaryLayout,
+    Activation, Biases, BlockKind, DecoderSpec, Extras, LayerSpec, MlpKind, NormKind, QkNorm, RotaryLayout,
 };
 use crate::spec::{MipePositions, ScreeningSpec};
 
@@ -53,7 +52,7 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
         mlp: MlpKind::Gated,
         hidden_act: Activation::Silu,
         tie_word_embeddings: true,
-        layers: vec![LayerSpec { window: Window::Full, rope: None, moe: None }; num_hidden_layers],
+        layers: vec![LayerSpec::default(); num_hidden_layers],
         rotary_layout: RotaryLayout::Interleaved,
         rotary_dim: 0,
         learned_positions: None,
@@ -65,6 +64,7 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
         logits_multiplier: 1.0,
         max_position_embeddings: Some(training_length),
         screening: Some(screening),
+        extras: Extras::default(),
     })
 }
 

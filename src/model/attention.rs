@@ -1,0 +1,188 @@
+//! The attention of a block: what queries, keys and values are made of, and what becomes of what is mixed.
+
+use candle_core::{D, DType, Result, Tensor};
+
+use super::layers::Norm;
+use super::linear::{Input, Linear};
+use super::rope;
+use super::row_blocks::RopeTable;
+use super::spent::Spent;
+use crate::spec::{DecoderSpec, HeadSizes, LayerSpec, NormKind, OutputGate, QkNorm};
+use crate::weights::Weights;
+
+/// Projections, norms of queries and keys, and the gate on what is mixed.
+#[derive(Debug)]
+pub(super) struct Attention {
+    heads: HeadSizes,
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    o_proj: Linear,
+    q_norm: Option<HeadNorm>,
+    k_norm: Option<HeadNorm>,
+    gate_proj: Option<Linear>,
+}
+
+/// What attention needs of its rows. Keys and values are as wide as the wider of the two: the narrower has
+/// zeros behind, which add nothing.
+pub(super) struct Heads {
+    pub(super) queries: Tensor, // [heads, t, width]
+    pub(super) keys: Tensor,    // [kv_heads, t, width]
+    pub(super) values: Tensor,  // [kv_heads, t, width]
+}
+
+/// A norm of queries or keys.
+#[derive(Debug)]
+struct HeadNorm {
+    norm: Norm,
+    /// Weights of each head, where the norm has none in common.
+    by_head: Option<Tensor>, // [heads, 1, head_dim]
+}
+
+impl HeadNorm {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let normed = self.norm.forward(x)?;
+        self.by_head.as_ref().map_or(Ok(normed.clone()), |weights| normed.broadcast_mul(weights))
+    }
+}
+
+impl Attention {
+    pub(super) fn load(
+        spec: &DecoderSpec,
+        layer: &LayerSpec,
+        weights: &Weights<'_>,
+    ) -> crate::error::Result<Self> {
+        let (hidden, heads, count) = (spec.hidden_size, spec.heads(layer), spec.num_attention_heads);
+        let queries = count * heads.head_dim;
+        let keys = heads.num_key_value_heads * heads.head_dim;
+        let (mixed, values) = (count * heads.value_dim, heads.num_key_value_heads * heads.value_dim);
+        let projection = |name, width| Linear::load(&weights.pp(name), [width, hidden], spec.bias.qkv);
+        let norm = |name, width| load_qk_norm(spec, layer, &weights.pp(name), width);
+        let gates = match spec.extras.output_gate {
+            Some(OutputGate::ByElement) => Some(mixed),
+            Some(OutputGate::ByHead) => Some(count),
+            None => None,
+        };
+        let gate = |width| Linear::load(&weights.pp("gate_proj"), [width, hidden], false);
+        Ok(Self {
+            heads,
+            q_proj: projection("q_proj", queries)?,
+            k_proj: projection("k_proj", keys)?,
+            v_proj: projection("v_proj", values)?,
+            o_proj: Linear::load(&weights.pp("o_proj"), [hidden, mixed], spec.bias.output)?,
+            q_norm: norm("q_norm", queries)?,
+            k_norm: norm("k_norm", keys)?,
+            gate_proj: gates.map(gate).transpose()?,
+        })
+    }
+
+    /// Rotated queries and keys, and values, of `x` `[t, hidden]`.
+    pub(super) fn project(
+        &self,
+        spec: &DecoderSpec,
+        x: &Tensor,
+        table: Option<&RopeTable>,
+        spent: &mut Spent,
+    ) -> Result<Heads> {
+        let HeadSizes { head_dim, value_dim, .. } = self.heads;
+        let input = Input::new(x)?;
+        let q = spent.on_linear(|| self.q_proj.apply(&input))?;
+        let k = spent.on_linear(|| self.k_proj.apply(&input))?;
+        let v = clipped(spent.on_linear(|| self.v_proj.apply(&input))?, spec)?;
+        let width = self.heads.cached_width();
+        let values = rope::split_heads(&v, value_dim, None, spec.rotary_layout)?;
+        Ok(Heads {
+            queries: widened(positioned(spec, head_dim, q, self.q_norm.as_ref(), table)?, width)?,
+            keys: widened(positioned(spec, head_dim, k, self.k_norm.as_ref(), table)?, width)?,
+            values: widened(values, width)?,
+        })
+    }
+
+    /// What the block adds, `[t, hidden]`, of `mixed` `[t, heads * width]` for `x` `[t, hidden]`, the rows that
+    /// queries were made of.
+    pub(super) fn finish(&self, mixed: Tensor, x: &Tensor, spent: &mut Spent) -> Result<Tensor> {
+        let (t, value_dim) = (mixed.dim(0)?, self.heads.value_dim);
+        let mixed = match self.heads.cached_width() {
+            width if width == value_dim => mixed,
+            width => mixed.reshape((t, (), width))?.narrow(2, 0, value_dim)?.flatten_from(1)?,
+        }; // [t, heads * value_dim]
+        let mixed = match &self.gate_proj {
+            None => mixed,
+            Some(gate) => {
+                let gate = candle_nn::ops::sigmoid(&spent.on_linear(|| gate.forward(x))?)?; // [t, gates]
+                let by_gate = mixed.reshape((t, gate.dim(D::Minus1)?, ()))?; // [t, gates, mixed / gates]
+                by_gate.broadcast_mul(&gate.unsqueeze(D::Minus1)?)?.flatten_from(1)?
+            }
+        }; // [t, heads * value_dim]
+        spent.on_linear(|| self.o_proj.forward(&mixed))
+    }
+}
+
+/// Queries or keys `[heads, t, head_dim]` of what was projected, `[t, heads * head_dim]`.
+fn positioned(
+    spec: &DecoderSpec,
+    head_dim: usize,
+    x: Tensor,
+    norm: Option<&HeadNorm>,
+    table: Option<&RopeTable>,
+) -> Result<Tensor> {
+    let layout = spec.rotary_layout;
+    match norm {
+        Some(norm) if spec.qk_norm == QkNorm::Projection => {
+            rope::split_heads(&clipped(norm.forward(&x)?, spec)?, head_dim, table, layout)
+        }
+        None => rope::split_heads(&clipped(x, spec)?, head_dim, table, layout),
+        Some(norm) if spec.extras.qk_norm_after_rope => {
+            norm.forward(&rope::split_heads(&clipped(x, spec)?, head_dim, table, layout)?)
+        }
+        Some(norm) => {
+            let x = norm.forward(&rope::split_heads(&clipped(x, spec)?, head_dim, None, layout)?)?;
+            table.map_or(Ok(x.clone()), |(cos, sin)| rope::rotate(&x, cos, sin, layout))
+        }
+    }
+}
+
+/// What was projected, cut to the bounds that the decoder has for it.
+fn clipped(x: Tensor, spec: &DecoderSpec) -> Result<Tensor> {
+    spec.extras.clip_qkv.map_or(Ok(x.clone()), |bound| x.clamp(-bound as f32, bound as f32))
+}
+
+/// Heads with zeros behind, up to `width`.
+fn widened(x: Tensor, width: usize) -> Result<Tensor> {
+    match width - x.dim(2)? {
+        0 => Ok(x),
+        missing => x.pad_with_zeros(2, 0, missing),
+    }
+}
+
+/// The norm of queries or keys, `width` numbers a row, that is stored here.
+fn load_qk_norm(
+    spec: &DecoderSpec,
+    layer: &LayerSpec,
+    weights: &Weights<'_>,
+    width: usize,
+) -> crate::error::Result<Option<HeadNorm>> {
+    let d = spec.heads(layer).head_dim;
+    let ones = || Tensor::ones(d, DType::F32, weights.device()); // [head_dim]
+    let stored = |name, width| weights.get(name, &[width]);
+    // A family that adds 1 to its norms' weights does so here as well.
+    let rms = if spec.norm == NormKind::RmsPlusOne { NormKind::RmsPlusOne } else { NormKind::Rms };
+    let (kind, weight, bias) = match spec.qk_norm {
+        QkNorm::None => return Ok(None),
+        QkNorm::WeightlessPerHead if layer.rope.is_none() => return Ok(None),
+        QkNorm::WeightlessPerHead | QkNorm::WeightlessOnAllLayers => (NormKind::Rms, ones()?, None),
+        QkNorm::PerHead => (rms, stored("weight", d)?, None),
+        QkNorm::Projection => (rms, stored("weight", width)?, None),
+        QkNorm::LayerPerHead => (NormKind::LayerWithBias, stored("weight", d)?, Some(stored("bias", d)?)),
+        QkNorm::LayerByHead => (NormKind::Layer, ones()?, None),
+    };
+    let of_head = |head: usize| weights.pp(head).get("weight", &[d]);
+    let by_head = match spec.qk_norm {
+        QkNorm::LayerByHead => {
+            let heads = (0..width / d).map(of_head).collect::<crate::error::Result<Vec<_>>>()?;
+            Some(Tensor::stack(&heads, 0)?.unsqueeze(1)?) // [heads, 1, head_dim]
+        }
+        _ => None,
+    };
+    Ok(Some(HeadNorm { norm: Norm::new(kind, weight, bias, spec.norm_eps)?, by_head }))
+}
