@@ -39,6 +39,11 @@ pub enum Part {
         /// Width of a head.
         head_dim: usize,
     },
+    /// All numbers as one vector, whatever the shape that they are stored in.
+    Flat,
+    /// Of each matrix or vector of a stack, all rows with an even number before all others (gpt-oss, whose
+    /// gates and up projections alternate).
+    EvenRowsFirst,
 }
 
 impl Stored {
@@ -84,6 +89,16 @@ fn places(name: &str) -> Vec<String> {
     places
 }
 
+/// `[stack, 2 n, ..]` with the rows 0, 2, .. of the second dimension before 1, 3, ..
+fn even_rows_first(stack: &Tensor) -> Result<Tensor> {
+    let mut split = stack.dims().to_vec();
+    let rows = split.get(1).copied().filter(|rows| rows.is_multiple_of(2));
+    let Some(rows) = rows else { return Ok(stack.clone()) };
+    split.splice(1..2, [rows / 2, 2]);
+    let pairs = stack.reshape(split)?; // [stack, n, 2, ..]
+    Ok(pairs.transpose(1, 2)?.contiguous()?.reshape(stack.shape())?)
+}
+
 impl TensorSource for Renamed {
     fn contains(&self, name: &str) -> bool {
         self.inner.contains(&self.stored(name).name)
@@ -96,6 +111,9 @@ impl TensorSource for Renamed {
             && let [.., a, b] = &mut shape[..]
         {
             std::mem::swap(a, b);
+        }
+        if stored.part == Part::Flat {
+            return Some(vec![shape.into_iter().product()]);
         }
         // A single number has no rows.
         if let Some(rows) = shape.first_mut() {
@@ -120,6 +138,8 @@ impl TensorSource for Renamed {
         };
         Ok(match stored.part {
             Part::All => whole,
+            Part::Flat => whole.flatten_all()?,
+            Part::EvenRowsFirst => even_rows_first(&whole)?,
             Part::Rows { start, len } => whole.narrow(0, start, len)?.contiguous()?,
             Part::Interleaved { which, head_dim } => {
                 let mut shape = whole.dims().to_vec();

@@ -70,7 +70,7 @@ enum LoadedMixer {
 #[derive(Debug)]
 enum FeedForward {
     Dense(Mlp),
-    Moe(Moe),
+    Moe(Box<Moe>),
 }
 
 /// What looks on while a block runs.
@@ -245,7 +245,7 @@ fn apply(norm: Option<&Norm>, x: &Tensor) -> candle_core::Result<Tensor> {
 impl FeedForward {
     fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
         Ok(match layer.moe {
-            Some(moe) => Self::Moe(Moe::load(spec, moe, weights)?),
+            Some(moe) => Self::Moe(Box::new(Moe::load(spec, moe, weights)?)),
             None => {
                 let (hidden, inner) = (spec.hidden_size, spec.intermediate_of(layer));
                 Self::Dense(Mlp::load(weights, spec.mlp, hidden, inner, spec.bias.mlp)?)
@@ -257,7 +257,7 @@ impl FeedForward {
     fn forward(&self, spec: &DecoderSpec, x: &Tensor, spent: &mut Spent) -> candle_core::Result<Tensor> {
         match self {
             Self::Dense(mlp) => mlp.forward(spec.hidden_act, x, spent),
-            Self::Moe(moe) => moe.forward(spec.hidden_act, x, spent),
+            Self::Moe(moe) => moe.forward(spec.hidden_act, x, x, spent),
         }
     }
 }

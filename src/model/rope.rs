@@ -52,10 +52,11 @@ impl Rope {
                 short_factor,
                 long_factor,
                 attention_factor: temperature,
+                long_attention_factor,
                 original_max_position_embeddings,
             } => {
-                attention_factor = *temperature;
                 let long = sequence_length > *original_max_position_embeddings;
+                attention_factor = long_attention_factor.filter(|_| long).unwrap_or(*temperature);
                 let divisors = if long { long_factor } else { short_factor };
                 (0..pairs).map(|j| plain(j) / f64::from(divisors[j])).collect()
             }
@@ -247,15 +248,18 @@ mod tests {
 
     #[test]
     fn longrope_changes_its_divisors_beyond_the_original_context() {
-        let scaling = RopeScaling::LongRope {
+        let scaling = |long| RopeScaling::LongRope {
             short_factor: vec![1.0, 2.0],
             long_factor: vec![4.0, 8.0],
             attention_factor: 1.5,
+            long_attention_factor: long,
             original_max_position_embeddings: 16,
         };
-        let rope = |length| Rope::new(&spec(scaling.clone()), 4, length);
-        assert_eq!(rope(16).frequencies, [1.0, 0.005]);
-        assert_eq!(rope(17).frequencies, [0.25, 0.00125]);
-        assert_eq!((rope(16).attention_factor, rope(17).attention_factor), (1.5, 1.5));
+        for (long, expected) in [(None, 1.5), (Some(1.75), 1.75)] {
+            let rope = |length| Rope::new(&spec(scaling(long)), 4, length);
+            assert_eq!(rope(16).frequencies, [1.0, 0.005]);
+            assert_eq!(rope(17).frequencies, [0.25, 0.00125]);
+            assert_eq!((rope(16).attention_factor, rope(17).attention_factor), (1.5, expected));
+        }
     }
 }

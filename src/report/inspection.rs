@@ -6,6 +6,7 @@ use super::Report;
 use super::bound::{bounded, significant};
 use super::data::Data;
 use super::document::{Axis, Block, Chart, Document, Figure, Point, Series, Shape, Table};
+use super::experts;
 use super::heatmap::Heatmap;
 use crate::attention::Window;
 use crate::grid::ContextLength;
@@ -89,7 +90,7 @@ fn facts(found: &Inspection) -> Vec<(String, String)> {
 }
 
 /// The name of a choice as it stands in JSON.
-fn label(choice: &impl Serialize) -> String {
+pub(super) fn label(choice: &impl Serialize) -> String {
     match serde_json::to_value(choice) {
         Ok(serde_json::Value::String(name)) => name,
         Ok(other) => other.to_string(),
@@ -149,8 +150,13 @@ fn tensors(found: &Inspection) -> String {
 fn parameters(found: &Inspection) -> String {
     let bits = 8.0 * found.file_bytes as f64 / found.parameters as f64;
     let loaded = found.memory.first().map(|memory| format!(", {} as run", bytes(memory.weights as f64)));
+    let active = found.spec.active_parameter_count();
+    let met = match active < found.parameters {
+        true => format!(", {} of them for each token", thousands(active)),
+        false => String::new(),
+    };
     format!(
-        "{} ({bits:.1} bits each in the files{})",
+        "{}{met} ({bits:.1} bits each in the files{})",
         thousands(found.parameters),
         loaded.unwrap_or_default()
     )
@@ -234,11 +240,7 @@ fn layer_groups(spec: &DecoderSpec) -> Vec<String> {
             Window::Chunked(size) => format!("chunks of {size}"),
         };
         let rope = layer.rope.as_ref().map_or("no rotary positions".to_string(), rotary);
-        let experts = layer.moe.map(|moe| {
-            let shared = if moe.shared_expert { " and a shared one" } else { "" };
-            let (met, all, width) = (moe.num_experts_per_tok, moe.num_experts, moe.moe_intermediate_size);
-            format!(", {met} of {all} experts of width {width}{shared}")
-        });
+        let experts = layer.moe.as_ref().map(|moe| format!(", {}", experts::describe(moe)));
         format!("{which}: {view}, {rope}{}", experts.unwrap_or_default())
     };
     groups.into_iter().map(describe).collect()

@@ -12,6 +12,7 @@ pub mod comparison;
 pub mod controls;
 pub mod data;
 pub mod document;
+mod experts;
 pub mod gate;
 mod gated;
 pub mod heads;

@@ -3,6 +3,7 @@
 
 mod dtype;
 mod layer;
+mod moe;
 mod rope;
 mod screening;
 mod tensors;
@@ -12,6 +13,9 @@ use serde::Serialize;
 
 pub use dtype::{DTYPES, Dtype};
 pub use layer::{HeadSizes, LayerSpec, Mixer};
+pub use moe::{
+    ExpertGroups, ExpertKind, GroupScore, MoeSpec, RouterKind, RouterParts, Score, ScoreRouter, SharedExpert,
+};
 pub use rope::{RopeScaling, RopeSpec};
 pub use screening::{MipePositions, Screen, ScreeningSpec, WINDOW_EXPANSIONS};
 pub use window::Window;
@@ -214,42 +218,6 @@ pub enum Activation {
     Linear,
 }
 
-/// A mixture of experts: gated MLPs of which each token meets a few.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct MoeSpec {
-    /// Experts of a layer.
-    pub num_experts: usize,
-    /// Experts that a token meets.
-    pub num_experts_per_tok: usize,
-    /// Inner width of an expert.
-    pub moe_intermediate_size: usize,
-    /// How the router weighs the experts that it chooses.
-    pub router: RouterKind,
-    /// Whether one more expert, of the same width, meets every token.
-    pub shared_expert: bool,
-}
-
-/// How a router weighs the experts that it chooses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RouterKind {
-    /// Outputs are weighed by a softmax over all experts (Mixtral, Qwen 3).
-    Softmax {
-        /// Whether the weights of the chosen experts are made to sum to 1.
-        norm_topk_prob: bool,
-    },
-    /// Inputs are weighed by a sigmoid (Llama 4).
-    Sigmoid,
-}
-
-impl MoeSpec {
-    /// Weights of the router, and of `experts` experts with the shared one.
-    fn parameters(&self, hidden_size: usize, experts: usize) -> usize {
-        let experts = experts + usize::from(self.shared_expert);
-        hidden_size * (self.num_experts + 3 * experts * self.moe_intermediate_size)
-    }
-}
-
 /// Which coordinates rotate together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -332,7 +300,7 @@ impl DecoderSpec {
         }
         let maps = if self.mlp == MlpKind::Gated { 3 } else { 2 };
         let feed_forward = |layer: &LayerSpec| match layer.moe {
-            Some(moe) => moe.parameters(h, moe.num_experts_per_tok),
+            Some(moe) => moe.linear_weights(h, moe.num_experts_per_tok),
             None => maps * h * self.intermediate_of(layer),
         };
         self.layers.iter().map(|layer| self.mixer_maps(layer) + feed_forward(layer)).sum()

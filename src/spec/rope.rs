@@ -67,6 +67,9 @@ pub enum RopeScaling {
         long_factor: Vec<f32>,
         /// Factor on cos and sin.
         attention_factor: f64,
+        /// Another one for sequences beyond the original context (Phi 3.5 MoE).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        long_attention_factor: Option<f64>,
         /// The context length of pre-training.
         original_max_position_embeddings: usize,
     },

@@ -1,12 +1,10 @@
 //! The tensors that a decoder is made of: their names, as Llama has them in Hugging Face's layout, and their
 //! shapes.
 
-use super::{
-    BlockKind, DecoderSpec, LayerSpec, Mixer, MlpKind, MoeSpec, NormKind, OutputGate, QkNorm, ScreeningSpec,
-};
+use super::{BlockKind, DecoderSpec, LayerSpec, Mixer, MlpKind, NormKind, OutputGate, QkNorm, ScreeningSpec};
 
 /// Takes in a tensor's name and shape.
-type Visit<'a, E> = &'a mut dyn FnMut(&str, &[usize]) -> Result<(), E>;
+pub(super) type Visit<'a, E> = &'a mut dyn FnMut(&str, &[usize]) -> Result<(), E>;
 
 impl BlockKind {
     /// Names of the norms before and after attention, before and after the MLP.
@@ -93,7 +91,7 @@ impl DecoderSpec {
         }
         let hidden = self.hidden_size;
         match layer.moe {
-            Some(moe) => experts(moe, hidden, contains, visit),
+            Some(moe) => moe.each_tensor(hidden, contains, visit),
             None => mlp("mlp", self.mlp, [self.intermediate_of(layer), hidden], self.bias.mlp, visit),
         }
     }
@@ -141,7 +139,12 @@ impl DecoderSpec {
 }
 
 /// A linear map of `shape` `[out, in]`.
-fn linear<E>(name: &str, shape: [usize; 2], with_bias: bool, visit: Visit<'_, E>) -> Result<(), E> {
+pub(super) fn linear<E>(
+    name: &str,
+    shape: [usize; 2],
+    with_bias: bool,
+    visit: Visit<'_, E>,
+) -> Result<(), E> {
     if with_bias {
         visit(&format!("{name}.bias"), &shape[..1])?;
     }
@@ -149,7 +152,7 @@ fn linear<E>(name: &str, shape: [usize; 2], with_bias: bool, visit: Visit<'_, E>
 }
 
 /// An MLP from `hidden` numbers through `inner` and back.
-fn mlp<E>(
+pub(super) fn mlp<E>(
     name: &str,
     kind: MlpKind,
     [inner, hidden]: [usize; 2],
@@ -161,24 +164,4 @@ fn mlp<E>(
     }
     linear(&format!("{name}.up_proj"), [inner, hidden], with_bias, visit)?;
     linear(&format!("{name}.down_proj"), [hidden, inner], with_bias, visit)
-}
-
-/// A router and its experts, which are stored one by one or as one stack.
-fn experts<E>(
-    moe: MoeSpec,
-    hidden: usize,
-    contains: &dyn Fn(&str) -> bool,
-    visit: Visit<'_, E>,
-) -> Result<(), E> {
-    const STACK: &str = "mlp.experts.gate_up_proj";
-    let (count, inner) = (moe.num_experts, moe.moe_intermediate_size);
-    linear("mlp.gate", [count, hidden], false, visit)?;
-    let gated = |name: &str, visit: Visit<'_, E>| mlp(name, MlpKind::Gated, [inner, hidden], false, visit);
-    if contains(STACK) {
-        visit(STACK, &[count, 2 * inner, hidden])?;
-        visit("mlp.experts.down_proj", &[count, hidden, inner])?;
-    } else {
-        (0..count).try_for_each(|expert| gated(&format!("mlp.experts.{expert}"), visit))?;
-    }
-    if moe.shared_expert { gated("mlp.shared_expert", visit) } else { Ok(()) }
 }

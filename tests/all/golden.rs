@@ -49,6 +49,16 @@ const VECTORS: &[&str] = &[
     "stablelm",
     "starcoder2",
     "gpt2",
+    "qwen2_moe",
+    "olmoe",
+    "flex_olmo",
+    "granitemoe",
+    "glm4_moe",
+    "minimax_m2",
+    "phimoe",
+    "ernie4_5_moe",
+    "exaone_moe",
+    "hy_v3",
 ];
 
 /// GGUF files that `fixtures/make_gguf.py` makes of them, with the vectors that they must reproduce.

@@ -5,8 +5,8 @@ use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::spec::Window;
 use crate::spec::{
-    Activation, Biases, BlockKind, DecoderSpec, Extras, LayerSpec, MlpKind, MoeSpec, NormKind, QkNorm,
-    RopeSpec, RotaryLayout, RouterKind,
+    Activation, Biases, BlockKind, DecoderSpec, Extras, LayerSpec, MlpKind, NormKind, QkNorm, RopeSpec,
+    RotaryLayout,
 };
 
 /// A decoder like Llama with the sizes of `config`: families change what they do otherwise.
@@ -183,19 +183,6 @@ pub(super) fn rotary_layers(config: &Config, layers: usize) -> Result<Vec<bool>>
             Ok((1..=layers).map(|layer| !layer.is_multiple_of(interval)).collect())
         }
     }
-}
-
-/// The mixture of experts of `config`, without a shared expert; `experts` is the key of their number, `inner`
-/// that of their inner width.
-pub(super) fn moe(config: &Config, experts: &str, inner: &str, router: RouterKind) -> Result<MoeSpec> {
-    let num_experts = config.size(experts)?;
-    let num_experts_per_tok = config.size("num_experts_per_tok")?;
-    if num_experts_per_tok > num_experts {
-        let expected = format!("at most the {num_experts} experts of a layer");
-        return Err(config.wrong("num_experts_per_tok", expected, num_experts_per_tok));
-    }
-    let moe_intermediate_size = config.size(inner)?;
-    Ok(MoeSpec { num_experts, num_experts_per_tok, moe_intermediate_size, router, shared_expert: false })
 }
 
 /// Which layers the list under `key` names by their indices; nothing when there is no list.

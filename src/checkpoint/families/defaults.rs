@@ -132,7 +132,10 @@ const HARMLESS: &[&str] = &[
     "attention_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop", "hidden_dropout", "residual_dropout", "embedding_dropout",
     "classifier_dropout", "summary_first_dropout", "initializer_range", "initializer_factor", "pretraining_tp",
     "output_router_logits", "router_aux_loss_coef", "router_jitter_noise", "gradient_checkpointing", "use_cache",
-    "pretraining_seq_length", "z_loss_weight",
+    "pretraining_seq_length", "z_loss_weight", "input_jitter_noise", "aux_loss_alpha", "seq_aux", "ep_size",
+    "enable_moe_fp32_combine",
+    // Heads that predict further tokens, whose layers stand beyond the last.
+    "num_nextn_predict_layers", "num_mtp_layers", "num_mtp_modules", "mtp_transformer_layers", "use_mtp",
     // Tokens.
     "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id", "decoder_start_token_id",
     "image_token_id", "video_token_id", "image_token_index", "video_token_index", "vision_start_token_id", "vision_end_token_id",

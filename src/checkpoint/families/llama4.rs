@@ -2,11 +2,12 @@
 //! chunks; every few layers one without any of these; a mixture of experts with a shared one in some layers
 //! or all.
 
-use super::common::{layers_of_type, listed_layers, llama_like, moe, ropes, rotary_layers};
+use super::common::{layers_of_type, listed_layers, llama_like, ropes, rotary_layers};
+use super::experts::{self, PER_TOKEN};
 use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
 use crate::spec::Window;
-use crate::spec::{DecoderSpec, MoeSpec, QkNorm, RotaryLayout, RouterKind};
+use crate::spec::{DecoderSpec, MoeSpec, QkNorm, RotaryLayout, RouterKind, SharedExpert};
 
 /// Reads the text part of a Llama 4 configuration. `intermediate_size` is the width of an expert,
 /// `intermediate_size_mlp` that of a layer without experts.
@@ -36,8 +37,8 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
         }
     };
     let experts = MoeSpec {
-        shared_expert: true,
-        ..moe(config, "num_local_experts", "intermediate_size", RouterKind::Sigmoid)?
+        shared_expert: Some(SharedExpert::default()),
+        ..experts::read(config, ["num_local_experts", PER_TOKEN, "intermediate_size"], RouterKind::Sigmoid)?
     };
     let dense = mixed.contains(&false);
     let mut spec = DecoderSpec {

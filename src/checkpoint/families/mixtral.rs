@@ -1,7 +1,7 @@
 //! Mixtral: Mistral with a mixture of experts in every layer.
 
-use super::common::moe;
-use super::mistral;
+use super::experts::PER_TOKEN;
+use super::{experts, mistral};
 use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
 use crate::spec::{DecoderSpec, RouterKind};
@@ -9,9 +9,9 @@ use crate::spec::{DecoderSpec, RouterKind};
 /// Reads a Mixtral configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     let mut spec = mistral::spec(config)?;
-    // The name of other families is taken as well, and goes before its own.
-    let count = if config.get("num_experts").is_some() { "num_experts" } else { "num_local_experts" };
-    let experts = moe(config, count, "intermediate_size", RouterKind::Softmax { norm_topk_prob: true })?;
+    let count = experts::or_alias(config, "num_local_experts", "num_experts");
+    let router = RouterKind::Softmax { norm_topk_prob: true };
+    let experts = experts::read(config, [count, PER_TOKEN, "intermediate_size"], router)?;
     spec.layers.iter_mut().for_each(|layer| layer.moe = Some(experts));
     Ok(spec)
 }

@@ -4,19 +4,28 @@
 mod cohere2;
 mod common;
 mod defaults;
+mod ernie4_5_moe;
+mod exaone_moe;
+mod experts;
 mod gemma;
+mod glm4_moe;
 mod gpt2;
 mod gpt_neox;
 mod granite;
+mod granitemoe;
+mod hy_v3;
 mod llama4;
+mod minimax_m2;
 mod ministral3;
 mod mistral;
 mod mixtral;
 mod multiscreen;
 mod niah;
 mod olmo2;
+mod olmoe;
 mod phi;
 mod phi3;
+mod phimoe;
 mod qwen;
 mod rope_config;
 mod smollm3;
@@ -63,6 +72,7 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "qwen2_5_vl_text", about: "Qwen 2.5 VL (text)", value: named_as_llama(qwen::qwen2_5_vl) },
     Entry { name: "qwen3_vl_text", about: "Qwen 3 VL (text)", value: named_as_llama(qwen::qwen3_vl) },
     Entry { name: "qwen3_moe", about: "Qwen 3 with a mixture of experts", value: named_as_llama(qwen::qwen3_moe) },
+    Entry { name: "qwen2_moe", about: "Qwen 1.5 and 2 with a mixture of experts and a gated shared one", value: named_as_llama(qwen::qwen2_moe) },
     Entry { name: "gemma2", about: "Gemma 2: soft caps, norms before and after, alternating \
                                     windows", value: named_as_llama(gemma::gemma2) },
     Entry { name: "gemma3_text", about: "Gemma 3 (text): query and key norms, two rotary bases", value: named_as_llama(gemma::gemma3) },
@@ -73,6 +83,15 @@ pub const FAMILIES: &[Entry<Family>] = &[
                                      windows", value: named_as_llama(cohere2::spec) },
     Entry { name: "olmo2", about: "OLMo 2: norms after attention and MLP", value: named_as_llama(olmo2::spec) },
     Entry { name: "granite", about: "Granite 3: four multipliers", value: named_as_llama(granite::spec) },
+    Entry { name: "granitemoe", about: "Granite 3 with a mixture of experts", value: Family { describe: granitemoe::spec, stored: granitemoe::stored } },
+    Entry { name: "olmoe", about: "OLMoE: norms over whole queries and keys, mixture of experts", value: named_as_llama(olmoe::olmoe) },
+    Entry { name: "flex_olmo", about: "FlexOlmo: OLMo 2 with a mixture of experts", value: named_as_llama(olmoe::flex_olmo) },
+    Entry { name: "phimoe", about: "Phi 3.5 MoE: LayerNorm, LongRoPE, a sparse mixer of two experts", value: Family { describe: phimoe::spec, stored: mixtral::stored } },
+    Entry { name: "glm4_moe", about: "GLM 4.5 and 4.6: DeepSeek's experts, partial rotary positions", value: Family { describe: glm4_moe::spec, stored: glm4_moe::stored } },
+    Entry { name: "minimax_m2", about: "MiniMax M2: experts by a biased sigmoid, partial rotary positions", value: Family { describe: minimax_m2::spec, stored: minimax_m2::stored } },
+    Entry { name: "ernie4_5_moe", about: "ERNIE 4.5 with a mixture of experts", value: Family { describe: ernie4_5_moe::spec, stored: ernie4_5_moe::stored } },
+    Entry { name: "exaone_moe", about: "EXAONE with a mixture of experts: rotary positions on windows alone", value: Family { describe: exaone_moe::spec, stored: exaone_moe::stored } },
+    Entry { name: "hy_v3", about: "Hunyuan 3: experts by a biased sigmoid", value: Family { describe: hy_v3::spec, stored: hy_v3::stored } },
     Entry { name: "gpt_neox", about: "GPT-NeoX, Pythia: parallel residual, fused projections by \
                                       head", value: Family { describe: gpt_neox::spec, stored: gpt_neox::stored } },
     Entry { name: "stablelm", about: "StableLM 2: LayerNorm, partial rotary positions", value: Family { describe: stablelm::spec, stored: stablelm::stored } },

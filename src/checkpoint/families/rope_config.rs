@@ -208,6 +208,7 @@ fn scaled(config: &Config, section: &Config, positions: Positions) -> Result<Rop
                 short_factor: divisors(section, "short_factor", rotary_dim)?,
                 long_factor: divisors(section, "long_factor", rotary_dim)?,
                 attention_factor: longrope_attention_factor(config, section, original()?)?,
+                long_attention_factor: None,
                 original_max_position_embeddings: original()?,
             };
             (scaling, named)
