@@ -22,7 +22,7 @@ fn random(rng: &mut Rng, heads: usize, rows: usize) -> Tensor {
 
 fn attention_by_length(criterion: &mut Criterion) {
     let mut rng = Rng::new(0);
-    let layers = [LayerSpec { window: Window::Full, rope: None, moe: None }];
+    let layers = [LayerSpec::default()];
     let inputs = VariantInputs {
         layers: &layers,
         heads: HEADS,

@@ -224,7 +224,6 @@ pub const VARIANTS: &[Entry<Build>] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::Window;
 
     /// Two layers, the first without rotary positions.
     pub(super) fn layers() -> Vec<LayerSpec> {
