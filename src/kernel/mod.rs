@@ -7,9 +7,12 @@
 
 pub(crate) mod bf16;
 mod blocks;
+mod conv;
+mod delta;
 mod elementwise;
 mod exp;
 mod gated;
+mod gated_norm;
 pub(crate) mod gemm;
 mod heads;
 mod lanes;
@@ -20,8 +23,11 @@ mod screening;
 mod softmax;
 pub(crate) mod training;
 
+pub(crate) use conv::causal_conv;
+pub(crate) use delta::{DeltaHeads, DeltaRows, delta_rule};
 pub(crate) use elementwise::{scale_rows, sum};
 pub(crate) use gated::{Gate, gated, gelu_tanh_gate, silu_gate};
+pub(crate) use gated_norm::{GatedNorm, gated_head_norm};
 pub(crate) use heads::{Turn, split_heads};
 pub(crate) use matmul::{MOST_ROWS, few_rows, widen};
 pub(crate) use norm::{rms_norm, rms_norm_rows};

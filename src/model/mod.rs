@@ -9,6 +9,7 @@ mod layers;
 pub mod linear;
 mod mlp;
 mod moe;
+pub mod recurrent;
 pub mod rope;
 mod row_blocks;
 pub mod screening;

@@ -4,6 +4,7 @@
 mod dtype;
 mod layer;
 mod moe;
+mod recurrent;
 mod rope;
 mod screening;
 mod tensors;
@@ -16,6 +17,7 @@ pub use layer::{HeadSizes, LayerSpec, Mixer};
 pub use moe::{
     ExpertGroups, ExpertKind, GroupScore, MoeSpec, RouterKind, RouterParts, Score, ScoreRouter, SharedExpert,
 };
+pub use recurrent::{DeltaDecay, DeltaGate, DeltaNetSpec, RecurrentSpec};
 pub use rope::{RopeScaling, RopeSpec};
 pub use screening::{MipePositions, Screen, ScreeningSpec, WINDOW_EXPANSIONS};
 pub use window::Window;
