@@ -1,19 +1,20 @@
 //! GGUF files: metadata and quantised tensors, in one file or in the parts of a split one.
 //!
-//! Quantised weights are expanded to f32 exactly.
+//! Quantised weights are expanded to f32 exactly. A tensor of a type that is not known keeps nobody from looking
+//! at the file, only from reading that tensor.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::BufReader;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::quantized::GgmlDType;
-use candle_core::quantized::ggml_file::qtensor_from_ggml;
 use candle_core::{Device, Tensor};
 
-use super::gguf_header::{self, Problem, TensorPlace, Value};
+use super::ggml;
+use super::gguf_header::{self, Problem, StoredAs, TensorPlace, Value};
 use super::kinds;
-use super::weight_file::{Plain, WeightFile};
+use super::weight_file::WeightFile;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::weights::counted;
@@ -43,8 +44,7 @@ impl GgufFile {
     /// they announce lies inside them.
     ///
     /// # Errors
-    /// [`Error::File`] when it is missing, no GGUF, cut short, not the first part, or uses a quantisation
-    /// that cannot be read.
+    /// [`Error::File`] when it is missing, no GGUF, cut short, damaged or not the first part.
     pub fn open(path: &Path) -> Result<Self> {
         let (first, values) = Part::open(path)?;
         let metadata = Metadata { path: path.to_path_buf(), values: Arc::new(values) };
@@ -94,35 +94,67 @@ impl GgufFile {
     /// Expands the tensor stored under a GGUF name to f32.
     ///
     /// # Errors
-    /// [`Error::Tensor`] when it is missing or cannot be read.
+    /// [`Error::Tensor`] when it is missing or of a type that is not known, [`Error::File`] when the file
+    /// cannot be read.
     pub fn read(&self, stored: &str, device: &Device) -> Result<Tensor> {
-        let wrong = |path: &Path, found: String| Error::Tensor {
-            path: path.to_path_buf(),
-            tensor: stored.to_string(),
-            expected: "a readable tensor".to_string(),
-            found,
+        let rows = self.shape(stored).and_then(|shape| shape.first().copied()).unwrap_or(1);
+        self.read_rows(stored, 0..rows, device)
+    }
+
+    /// Expands these of the rows of a matrix, of the numbers of a vector or of the matrices of a stack; what has
+    /// no sizes is one row.
+    ///
+    /// # Errors
+    /// As of [`Self::read`], and [`Error::Tensor`] when there are not as many.
+    pub fn read_rows(&self, stored: &str, rows: Range<usize>, device: &Device) -> Result<Tensor> {
+        let (part, place) = self.place(stored).ok_or_else(|| {
+            self.wrong(stored, "a tensor of the file", "no such tensor; download the file again".to_string())
+        })?;
+        let kind = match place.kind {
+            StoredAs::Known(kind) => kind,
+            StoredAs::Unknown(_) => {
+                let expected = format!("one of the types {}", ggml::known_names());
+                return Err(self.wrong(stored, &expected, format!("{}: {REMEDY}", place.kind.name())));
+            }
         };
-        let (part, place) =
-            self.place(stored).ok_or_else(|| wrong(self.path(), "no such tensor".to_string()))?;
-        // Opening has checked that they lie in the file.
-        let count = usize::try_from(place.bytes).unwrap_or(usize::MAX);
-        let plain = match place.dtype {
-            GgmlDType::F32 => Some(Plain::F32),
-            GgmlDType::F16 => Some(Plain::F16),
-            GgmlDType::BF16 => Some(Plain::Bf16),
-            _ => None,
-        };
-        if let Some(kind) = plain {
-            let numbers = part.file.numbers(place.start, count, kind)?;
-            return Ok(Tensor::from_vec(numbers, place.shape.as_slice(), device)?);
+        let all = place.shape.first().copied().unwrap_or(1);
+        if rows.start > rows.end || rows.end > all {
+            return Err(self.wrong(stored, &format!("at least {} rows", rows.end), format!("{all} rows")));
         }
-        let mut bytes = vec![0; count];
-        part.file.read_at(place.start, &mut bytes)?;
-        let expand =
-            || qtensor_from_ggml(place.dtype, &bytes, place.shape.clone(), device)?.dequantize(device);
-        expand().map_err(|error| {
-            wrong(part.file.path(), error.to_string().lines().next().unwrap_or_default().to_string())
-        })
+        // Opening has checked that all of them lie in the file. The numbers of a vector may share a block.
+        let width: usize = place.shape.iter().skip(1).product();
+        let (first, count) = (rows.start * width, rows.len() * width);
+        let blocks = first / kind.block_size..(first + count).div_ceil(kind.block_size);
+        let mut numbers = vec![0f32; blocks.len() * kind.block_size];
+        let (start, bytes) = (blocks.start * kind.block_bytes, blocks.len() * kind.block_bytes);
+        let mut rest = &mut numbers[..];
+        let size = AT_ONCE / kind.block_bytes * kind.block_bytes;
+        part.file.in_pieces_of(size, place.start + start as u64, bytes, |piece| {
+            let count = piece.len() / kind.block_bytes * kind.block_size;
+            let (these, later) = std::mem::take(&mut rest).split_at_mut(count);
+            kind.expand(piece, these);
+            rest = later;
+        })?;
+        numbers.drain(..first % kind.block_size);
+        numbers.truncate(count);
+        let mut shape = place.shape.clone();
+        if let Some(count) = shape.first_mut() {
+            *count = rows.len();
+        }
+        Ok(Tensor::from_vec(numbers, shape, device)?)
+    }
+
+    /// The tensors whose type is not known, and what their types are called.
+    #[must_use]
+    pub fn of_unknown_type(&self) -> BTreeMap<String, String> {
+        let tensors = self.parts.iter().flat_map(|part| &part.tensors);
+        let unknown = tensors.filter(|(_, place)| matches!(place.kind, StoredAs::Unknown(_)));
+        unknown.map(|(name, place)| (name.clone(), place.kind.name())).collect()
+    }
+
+    fn wrong(&self, stored: &str, expected: &str, found: String) -> Error {
+        let path = self.file_of(stored).to_path_buf();
+        Error::Tensor { path, tensor: stored.to_string(), expected: expected.to_string(), found }
     }
 
     /// Whether there is a tensor stored under a GGUF name.
@@ -143,12 +175,11 @@ impl GgufFile {
         self.place(stored).map_or(self.path(), |(part, _)| part.file.path())
     }
 
-    /// How many tensors there are of each quantisation.
+    /// How many tensors there are of each type.
     #[must_use]
     pub fn dtypes(&self) -> BTreeMap<String, usize> {
-        // `Q4_K` where candle says `Q4K`.
-        let name = |place: &TensorPlace| format!("{:?}", place.dtype).replace('K', "_K");
-        counted(self.parts.iter().flat_map(|part| part.tensors.values()).map(name))
+        let places = self.parts.iter().flat_map(|part| part.tensors.values());
+        counted(places.map(|place| place.kind.name()))
     }
 
     /// The names of all tensors, sorted.
@@ -189,6 +220,12 @@ impl Part {
     }
 }
 
+/// What to do about a type that is not known.
+pub(super) const REMEDY: &str = "quantise the model again to a type that is known, or get a file of one";
+
+/// Bytes that are read and expanded at once.
+const AT_ONCE: usize = 8 << 20;
+
 /// What a GGUF file begins with.
 pub(super) const MAGIC: &[u8] = b"GGUF";
 
@@ -210,10 +247,6 @@ fn not_the_first(count: u64) -> String {
 
 fn unreadable(path: &Path, length: u64, problem: Problem) -> Error {
     let problem = match problem {
-        Problem::Quantisation(kind) => format!(
-            "uses a quantisation that niah cannot read ({kind}); readable are F32, F16, BF16, Q4_0, Q4_1, \
-             Q5_0, Q5_1, Q8_0 and the K-quants Q2_K to Q6_K; quantise the model again to one of them"
-        ),
         Problem::CutShort => format!("cut short in its header ({length} bytes found); download it again"),
         Problem::Read(error) => files::problem(&error),
         Problem::Damaged(problem) => {

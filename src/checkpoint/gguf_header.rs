@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
-use candle_core::quantized::GgmlDType;
+use super::ggml::{self, TensorType};
 
 /// What the header of a file says.
 pub(super) struct Header {
@@ -18,12 +18,31 @@ pub(super) struct Header {
 /// Where a tensor lies and what it is.
 #[derive(Debug, Clone)]
 pub(super) struct TensorPlace {
-    pub(super) dtype: GgmlDType,
+    pub(super) kind: StoredAs,
     pub(super) shape: Vec<usize>,
     /// Its first byte in the file.
     pub(super) start: u64,
-    /// Its size in bytes.
+    /// Its size in bytes; 0 where its type is not known.
     pub(super) bytes: u64,
+}
+
+/// How the numbers of a tensor are stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum StoredAs {
+    /// As a type that is read.
+    Known(&'static TensorType),
+    /// As a type of this number, which is not.
+    Unknown(u64),
+}
+
+impl StoredAs {
+    /// What the type is called.
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Known(kind) => kind.name.to_string(),
+            Self::Unknown(id) => ggml::unknown_name(id),
+        }
+    }
 }
 
 impl TensorPlace {
@@ -40,8 +59,6 @@ pub(super) enum Problem {
     CutShort,
     /// The file cannot be read.
     Read(io::Error),
-    /// A tensor is stored in a way that is not known.
-    Quantisation(String),
     /// Anything else.
     Damaged(String),
 }
@@ -228,7 +245,7 @@ pub(super) fn read(file: impl BufRead, size: u64) -> Parsed<Header> {
     match reader.number(4)? {
         1 => reader.length_size = 4,
         2 | 3 => {}
-        version if (version as u32).swap_bytes() <= 3 => {
+        version if (1..=3).contains(&(version as u32).swap_bytes()) => {
             let problem = "it is for big-endian machines; convert the model for little-endian ones";
             return Err(Problem::Damaged(problem.to_string()));
         }
@@ -245,22 +262,53 @@ pub(super) fn read(file: impl BufRead, size: u64) -> Parsed<Header> {
         let key = reader.text()?;
         let kind = reader.kind()?;
         let value = reader.value(kind, key.starts_with("tokenizer."))?;
+        if metadata.contains_key(&key) {
+            return Err(Problem::Damaged(format!("two keys named {key}")));
+        }
         metadata.insert(key, value);
     }
     let mut places = Vec::new();
     for _ in 0..tensors {
         places.push(reader.tensor()?);
     }
-    let alignment = metadata.get("general.alignment").and_then(Value::whole).unwrap_or(ALIGNMENT);
-    if alignment == 0 {
-        return Err(Problem::Damaged("general.alignment is 0".to_string()));
+    let alignment = match metadata.get("general.alignment") {
+        Some(value) => value.whole().unwrap_or(0),
+        None => ALIGNMENT,
+    };
+    if !alignment.is_power_of_two() {
+        return Err(Problem::Damaged(format!("general.alignment is {alignment}, no power of 2")));
     }
     let start = reader.at.checked_next_multiple_of(alignment).unwrap_or(u64::MAX);
-    let placed = places.into_iter().map(|(name, place)| {
-        let start = start.saturating_add(place.start);
-        (name, TensorPlace { start, ..place })
-    });
-    Ok(Header { metadata, tensors: placed.collect() })
+    Ok(Header { metadata, tensors: placed(places, start, alignment)? })
+}
+
+/// The tensors by name, with places counted from the beginning of the file, where tensors begin at `start`.
+fn placed(
+    places: Vec<(String, TensorPlace)>,
+    start: u64,
+    alignment: u64,
+) -> Parsed<BTreeMap<String, TensorPlace>> {
+    let mut tensors = BTreeMap::new();
+    for (name, place) in places {
+        if !place.start.is_multiple_of(alignment) {
+            let problem = format!("tensor {name} begins at {}, no multiple of {alignment}", place.start);
+            return Err(Problem::Damaged(problem));
+        }
+        let place = TensorPlace { start: start.saturating_add(place.start), ..place };
+        if tensors.contains_key(&name) {
+            return Err(Problem::Damaged(format!("two tensors named {name}")));
+        }
+        tensors.insert(name, place);
+    }
+    let mut order: Vec<_> = tensors.iter().filter(|(_, place)| place.bytes > 0).collect();
+    order.sort_by_key(|(_, place)| place.start);
+    for pair in order.windows(2) {
+        let [(first, place), (second, next)] = pair else { continue };
+        if place.end() > next.start {
+            return Err(Problem::Damaged(format!("tensors {first} and {second} overlap")));
+        }
+    }
+    Ok(tensors)
 }
 
 struct Reader<R> {
@@ -429,65 +477,24 @@ impl<R: BufRead> Reader<R> {
             shape.push(usize::try_from(self.length()?).unwrap_or(usize::MAX));
         }
         shape.reverse();
-        let kind = self.number(4)?;
-        let dtype = dtype(kind).ok_or_else(|| {
-            let known = UNREADABLE.iter().find(|(number, _)| *number == kind);
-            let kind = known
-                .map_or_else(|| format!("kind {kind}"), |(number, name)| format!("{name}, kind {number}"));
-            Problem::Quantisation(format!("{kind}, of {name}"))
-        })?;
+        let id = self.number(4)?;
         let start = self.number(8)?;
-        let elements = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-        let blocks = elements.unwrap_or(usize::MAX).div_ceil(dtype.block_size());
-        let bytes = blocks.saturating_mul(dtype.type_size()) as u64;
-        Ok((name, TensorPlace { dtype, shape, start, bytes }))
+        let Some(kind) = ggml::find(id) else {
+            return Ok((name, TensorPlace { kind: StoredAs::Unknown(id), shape, start, bytes: 0 }));
+        };
+        // A tensor without sizes is one number.
+        let row = shape.last().copied().unwrap_or(1);
+        if !row.is_multiple_of(kind.block_size) {
+            return Err(Problem::Damaged(format!(
+                "tensor {name} has rows of {row} numbers, which are no whole blocks of {} ({} numbers)",
+                kind.name, kind.block_size
+            )));
+        }
+        let numbers = shape.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64));
+        let bytes = numbers.and_then(|numbers| kind.bytes(numbers)).unwrap_or(u64::MAX);
+        Ok((name, TensorPlace { kind: StoredAs::Known(kind), shape, start, bytes }))
     }
 }
-
-/// Kinds of tensor that can be read, as ggml numbers them.
-fn dtype(kind: u64) -> Option<GgmlDType> {
-    Some(match kind {
-        0 => GgmlDType::F32,
-        1 => GgmlDType::F16,
-        2 => GgmlDType::Q4_0,
-        3 => GgmlDType::Q4_1,
-        6 => GgmlDType::Q5_0,
-        7 => GgmlDType::Q5_1,
-        8 => GgmlDType::Q8_0,
-        10 => GgmlDType::Q2K,
-        11 => GgmlDType::Q3K,
-        12 => GgmlDType::Q4K,
-        13 => GgmlDType::Q5K,
-        14 => GgmlDType::Q6K,
-        30 => GgmlDType::BF16,
-        _ => return None,
-    })
-}
-
-/// Names of those that cannot.
-const UNREADABLE: &[(u64, &str)] = &[
-    (4, "Q4_2"),
-    (5, "Q4_3"),
-    (9, "Q8_1"),
-    (15, "Q8_K"),
-    (16, "IQ2_XXS"),
-    (17, "IQ2_XS"),
-    (18, "IQ3_XXS"),
-    (19, "IQ1_S"),
-    (20, "IQ4_NL"),
-    (21, "IQ3_S"),
-    (22, "IQ2_S"),
-    (23, "IQ4_XS"),
-    (24, "I8"),
-    (25, "I16"),
-    (26, "I32"),
-    (27, "I64"),
-    (28, "F64"),
-    (29, "IQ1_M"),
-    (34, "TQ1_0"),
-    (35, "TQ2_0"),
-    (39, "MXFP4"),
-];
 
 #[cfg(test)]
 mod tests {
@@ -513,6 +520,93 @@ mod tests {
     fn header(pairs: &[(&str, u32, Vec<u8>)]) -> Parsed<Header> {
         let bytes = file(pairs);
         read(&bytes[..], bytes.len() as u64)
+    }
+
+    /// A file with these tensors, given with sizes as the file has them (the innermost first), type and
+    /// place, and room for all of them behind the header.
+    fn with_tensors(tensors: &[(&str, &[u64], u32, u64)], pairs: &[(&str, u32, Vec<u8>)]) -> Parsed<Header> {
+        let mut bytes = file(pairs);
+        bytes[8] = tensors.len() as u8;
+        for (name, sizes, kind, start) in tensors {
+            bytes.extend((name.len() as u64).to_le_bytes());
+            bytes.extend(name.bytes());
+            bytes.extend((sizes.len() as u32).to_le_bytes());
+            sizes.iter().for_each(|size| bytes.extend(size.to_le_bytes()));
+            bytes.extend(kind.to_le_bytes());
+            bytes.extend(start.to_le_bytes());
+        }
+        bytes.extend([0; 1 << 12]);
+        read(&bytes[..], bytes.len() as u64)
+    }
+
+    #[test]
+    fn a_tensor_has_its_place_behind_the_header_and_the_bytes_of_its_blocks() {
+        let tensors =
+            [("a", &[256, 3][..], 12, 64), ("b", &[5], 0, 0), ("c", &[7], 99, 512), ("d", &[], 0, 32)];
+        let header = with_tensors(&tensors, &[]).unwrap();
+        let start = header.tensors["b"].start;
+        assert!(start.is_multiple_of(32) && start > 24);
+        let place = |name: &str| {
+            let place = &header.tensors[name];
+            (place.kind.name(), place.shape.clone(), place.start - start, place.bytes)
+        };
+        assert_eq!(place("a"), ("Q4_K".to_string(), vec![3, 256], 64, 3 * 144));
+        assert_eq!(place("b"), ("F32".to_string(), vec![5], 0, 20));
+        assert_eq!(place("c"), ("type 99".to_string(), vec![7], 512, 0));
+        assert_eq!(place("d"), ("F32".to_string(), vec![], 32, 4));
+        let wide =
+            with_tensors(&[("a", &[4], 0, 0)], &[("general.alignment", 4, 4096u32.to_le_bytes().to_vec())]);
+        assert!(wide.unwrap().tensors["a"].start == 4096);
+    }
+
+    #[test]
+    fn tensors_that_cannot_be_where_they_are_said_to_be_are_damage() {
+        let end = u64::MAX - 31;
+        let huge = &[1 << 40, 1 << 40, 1 << 40][..];
+        for (tensors, words) in [
+            (&[("a", &[4][..], 0, 0), ("a", &[4], 0, 32)][..], "two tensors named a"),
+            (&[("a", &[4], 0, 3)], "begins at 3, no multiple of 32"),
+            (&[("a", &[16], 0, 0), ("b", &[4], 0, 32)], "tensors a and b overlap"),
+            (&[("a", huge, 0, 0), ("b", &[4], 0, 32)], "tensors a and b overlap"),
+            (&[("a", &[32], 12, 0)], "rows of 32 numbers, which are no whole blocks of Q4_K (256 numbers)"),
+            (&[("a", &[], 2, 0)], "rows of 1 numbers, which are no whole blocks of Q4_0"),
+            (&[("a", &[1; 5], 0, 0)], "tensor a has 5 dimensions"),
+        ] {
+            match with_tensors(tensors, &[]) {
+                Err(Problem::Damaged(problem)) => assert!(problem.contains(words), "{problem}"),
+                other => panic!("{words}: {:?}", other.map(|header| header.tensors)),
+            }
+        }
+        // Opening compares these with the length of the file.
+        let far = with_tensors(&[("a", huge, 0, 0), ("b", &[4], 0, end)], &[]).unwrap();
+        assert!(far.tensors.values().all(|place| place.end() == u64::MAX));
+        for alignment in [0u32, 12, 33] {
+            let pairs = [("general.alignment", 4, alignment.to_le_bytes().to_vec())];
+            let problem = with_tensors(&[], &pairs).err();
+            assert!(matches!(problem, Some(Problem::Damaged(problem)) if problem.contains("no power of 2")));
+        }
+        let twice = [("a", 0, vec![1]), ("a", 0, vec![2])];
+        assert!(matches!(header(&twice), Err(Problem::Damaged(problem)) if problem == "two keys named a"));
+    }
+
+    #[test]
+    fn versions_one_to_three_of_little_endian_machines_are_read() {
+        let version = |version: u32| {
+            let mut bytes = file(&[]);
+            bytes[4..8].copy_from_slice(&version.to_le_bytes());
+            if version == 1 {
+                // Lengths have 4 bytes.
+                bytes.truncate(16);
+            }
+            read(&bytes[..], bytes.len() as u64)
+        };
+        assert!([1, 2, 3].into_iter().all(|number| version(number).is_ok()));
+        let damage = |number| match version(number) {
+            Err(Problem::Damaged(problem)) => problem,
+            _ => panic!("version {number} is read"),
+        };
+        assert!(damage(3u32.swap_bytes()).contains("big-endian machines; convert"));
+        assert!(damage(4).contains("version 4") && damage(0).contains("version 0"));
     }
 
     #[test]

@@ -33,16 +33,21 @@ struct Place {
     rows: Option<Range<usize>>,
     /// Heads whose rows are put back into the half-split order.
     heads: Option<usize>,
-    /// Its place in a stack of vectors, one a head.
-    head: Option<usize>,
+    /// Its place in a stack: of vectors, one a head, or of matrices, one an expert.
+    index: Option<usize>,
+}
+
+impl Place {
+    fn whole(stored: String) -> Self {
+        Self { stored, rows: None, heads: None, index: None }
+    }
 }
 
 impl GgufTensors {
     /// Where the tensor is that Llama would call `name`.
     fn place(&self, name: &str) -> Option<Place> {
         let (module, kind) = name.rsplit_once('.')?;
-        let whole =
-            |part: &str| Place { stored: format!("{part}.{kind}"), rows: None, heads: None, head: None };
+        let whole = |part: &str| Place::whole(format!("{part}.{kind}"));
         match module {
             "model.embed_tokens" => return Some(whole("token_embd")),
             "model.embed_positions" => return Some(whole("position_embd")),
@@ -50,13 +55,20 @@ impl GgufTensors {
             "lm_head" => return Some(whole("output")),
             _ => {}
         }
-        let (layer, part) = module.strip_prefix("model.layers.")?.split_once('.')?;
+        let (layer, within) = name.strip_prefix("model.layers.")?.split_once('.')?;
+        if let Some(stored) = named_otherwise(within) {
+            return Some(Place::whole(format!("blk.{layer}.{stored}")));
+        }
+        let (part, _) = within.rsplit_once('.')?;
         let spec = &self.spec;
         for (norm, stack) in [("self_attn.q_norm.", "attn_q_norm"), ("self_attn.k_norm.", "attn_k_norm")] {
             if let Some(head) = part.strip_prefix(norm) {
-                let head = Some(head.parse().ok()?);
-                return Some(Place { head, ..whole(&format!("blk.{layer}.{stack}")) });
+                let index = Some(head.parse().ok()?);
+                return Some(Place { index, ..whole(&format!("blk.{layer}.{stack}")) });
             }
+        }
+        if let Some(expert) = part.strip_prefix("mlp.experts.") {
+            return self.expert(&format!("blk.{layer}"), expert, kind);
         }
         let own = part_name(part, spec.block)?;
         let stored = |part: &str| format!("blk.{layer}.{part}");
@@ -84,6 +96,35 @@ impl GgufTensors {
         };
         Some(place)
     }
+
+    /// Where `E.gate_proj`, `E.up_proj` or `E.down_proj` of expert `E` is: in a stack of matrices, which for the
+    /// first two may be one.
+    fn expert(&self, block: &str, expert: &str, kind: &str) -> Option<Place> {
+        let (index, map) = expert.split_once('.')?;
+        let index = Some(index.parse().ok()?);
+        let (own, half) = match map {
+            "gate_proj" => ("ffn_gate_exps", Some(0)),
+            "up_proj" => ("ffn_up_exps", Some(1)),
+            "down_proj" => ("ffn_down_exps", None),
+            _ => return None,
+        };
+        let place = |stack: &str| Place { index, ..Place::whole(format!("{block}.{stack}.{kind}")) };
+        let fused = place("ffn_gate_up_exps");
+        let rows = self.file.shape(&fused.stored).and_then(|shape| shape.get(1).map(|rows| rows / 2));
+        Some(match (half, rows) {
+            (Some(half), Some(rows)) => Place { rows: Some(half * rows..(half + 1) * rows), ..fused },
+            _ => place(own),
+        })
+    }
+}
+
+/// What GGUF files call tensors of a layer whose names do not end alike.
+fn named_otherwise(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "mlp.gate.e_score_correction_bias" => "exp_probs_b.bias",
+        "self_attn.sinks" => "attn_sinks.weight",
+        _ => return None,
+    })
 }
 
 /// The GGUF name of a part of a layer. Norms are named after their place in a block, which differs.
@@ -107,6 +148,11 @@ fn part_name(part: &str, block: BlockKind) -> Option<&'static str> {
         "mlp.gate_proj" => "ffn_gate",
         "mlp.up_proj" => "ffn_up",
         "mlp.down_proj" => "ffn_down",
+        "mlp.gate" => "ffn_gate_inp",
+        "mlp.shared_expert.gate_proj" => "ffn_gate_shexp",
+        "mlp.shared_expert.up_proj" => "ffn_up_shexp",
+        "mlp.shared_expert.down_proj" => "ffn_down_shexp",
+        "mlp.shared_expert_gate" => "ffn_gate_inp_shexp",
         _ => return None,
     })
 }
@@ -126,12 +172,16 @@ impl TensorSource for GgufTensors {
     fn shape(&self, name: &str) -> Option<Vec<usize>> {
         let place = self.place(name)?;
         let mut shape = self.file.shape(&place.stored)?;
+        // One that the stack does not have keeps the whole shape, which then is reported as the wrong one.
+        if place.index.is_some_and(|index| shape.len() > 1 && index < shape[0]) {
+            shape.remove(0);
+        }
         if let Some(rows) = place.rows {
             *shape.first_mut()? = rows.len();
         }
-        // A head that the stack does not have keeps the whole shape, which then is reported as the wrong one.
-        if place.head.is_some_and(|head| shape.len() == 2 && head < shape[0]) {
-            shape.remove(0);
+        // The map of one row is stored as a vector.
+        if place.stored.ends_with(".ffn_gate_inp_shexp.weight") && shape.len() == 1 {
+            shape.insert(0, 1);
         }
         Some(shape)
     }
@@ -143,19 +193,29 @@ impl TensorSource for GgufTensors {
             expected: "a tensor that GGUF files have".to_string(),
             found: "no such tensor".to_string(),
         })?;
-        let stored = self.file.read(&place.stored, device)?;
+        if let Some(index) = place.index {
+            let one = self.file.read_rows(&place.stored, index..index + 1, device)?.get(0)?;
+            return Ok(match place.rows {
+                Some(rows) => one.narrow(0, rows.start, rows.len())?.contiguous()?,
+                None => one,
+            });
+        }
         let rows = match place.rows {
-            Some(rows) => stored.narrow(0, rows.start, rows.len())?.contiguous()?,
-            None => stored,
+            Some(rows) => self.file.read_rows(&place.stored, rows, device)?,
+            None => self.file.read(&place.stored, device)?,
         };
-        match (place.heads, place.head) {
-            (Some(heads), _) => unpermute(&rows, heads),
-            (None, Some(head)) => Ok(rows.get(head)?),
-            (None, None) => Ok(rows),
+        let rows = match self.shape(name) {
+            Some(shape) => rows.reshape(shape)?,
+            None => rows,
+        };
+        match place.heads {
+            Some(heads) => unpermute(&rows, heads),
+            None => Ok(rows),
         }
     }
 
-    /// Opening the file has checked that every quantisation is known.
+    /// A type that is not known keeps the weights from loading, not the file from being looked at:
+    /// [`GgufFile::of_unknown_type`] names those tensors.
     fn check_dtype(&self, _name: &str) -> Result<()> {
         Ok(())
     }

@@ -4,7 +4,9 @@
 mod adaptive;
 mod config;
 pub mod families;
+mod ggml;
 mod gguf;
+mod gguf_architectures;
 mod gguf_config;
 mod gguf_header;
 mod gguf_tensors;
@@ -31,7 +33,7 @@ use sha2::{Digest, Sha256};
 
 pub use config::{Config, Dialect};
 pub use gguf::{GgufFile, Metadata};
-pub use gguf_config::{ARCHITECTURES, Architecture};
+pub use gguf_architectures::{ARCHITECTURES, Architecture};
 use gguf_tensors::GgufTensors;
 use quantised::Quantised;
 pub use reading::{TensorsAndWords, read_safetensors};
@@ -225,7 +227,13 @@ impl Checkpoint {
             spec.bias.output = file.contains("blk.0.attn_output.bias");
         }
         let source = GgufTensors { file, spec: spec.clone(), interleaved: architecture.interleaved };
-        Self::assemble(family, spec, &config, Box::new(source), tokenizer, files)
+        let unknown = source.file.of_unknown_type();
+        let mut checkpoint = Self::assemble(family, spec, &config, Box::new(source), tokenizer, files)?;
+        if !unknown.is_empty() {
+            let refusal = checkpoint.of_unknown_type(&unknown)?;
+            checkpoint.refusal = refusal.or(checkpoint.refusal);
+        }
+        Ok(checkpoint)
     }
 
     fn assemble(
@@ -252,8 +260,28 @@ impl Checkpoint {
         Ok(Self { family, spec, own_variant, tokenizer, warnings, refusal, source, files, embedded, sha256 })
     }
 
-    /// Refuses a checkpoint that holds parameters of layers that run which none of them reads. All else about
-    /// it can be looked at.
+    /// Why the weights must not run when a layer reads one of these tensors, given with their types.
+    fn of_unknown_type(&self, unknown: &BTreeMap<String, String>) -> Result<Option<String>> {
+        let mut problem = None;
+        let find = |name: &str, _: &[usize]| {
+            let stored = self.source.stored_name(name).unwrap_or_default();
+            if let (None, Some(kind)) = (&problem, unknown.get(&stored)) {
+                problem = Some(format!(
+                    "tensor {stored} is of a type that is not known ({kind}), {} of its tensors in all; \
+                     known are {}; {}",
+                    unknown.len(),
+                    ggml::known_names(),
+                    gguf::REMEDY
+                ));
+            }
+            Ok::<_, Error>(())
+        };
+        self.spec.each_tensor(|name| self.source.contains(name), find)?;
+        Ok(problem)
+    }
+
+    /// Refuses a checkpoint that holds parameters of layers that run which none of them reads, or whose type
+    /// is not known. All else about it can be looked at.
     ///
     /// # Errors
     /// [`Error::File`] naming some of them, with what to do.
@@ -310,7 +338,7 @@ impl Checkpoint {
     /// Whether any of its weights are stored in blocks of a few bits each.
     #[must_use]
     pub fn is_quantised(&self) -> bool {
-        self.dtypes().keys().any(|dtype| dtype.starts_with('Q'))
+        self.dtypes().keys().any(|dtype| ggml::is_quantised(dtype))
     }
 
     /// The files that hold the weights.

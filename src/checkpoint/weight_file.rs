@@ -131,10 +131,24 @@ impl WeightFile {
     ///
     /// # Errors
     /// As of [`Self::read_at`].
-    pub(super) fn in_pieces(&self, offset: u64, count: usize, mut take: impl FnMut(&[u8])) -> Result<()> {
-        let mut buffer = vec![0; PIECE.min(count)];
-        for start in (0..count).step_by(PIECE) {
-            let piece = &mut buffer[..PIECE.min(count - start)];
+    pub(super) fn in_pieces(&self, offset: u64, count: usize, take: impl FnMut(&[u8])) -> Result<()> {
+        self.in_pieces_of(PIECE, offset, count, take)
+    }
+
+    /// Hands the `count` bytes from `offset` on to `take`, `size` bytes at a time, which is not 0.
+    ///
+    /// # Errors
+    /// As of [`Self::read_at`].
+    pub(super) fn in_pieces_of(
+        &self,
+        size: usize,
+        offset: u64,
+        count: usize,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<()> {
+        let mut buffer = vec![0; size.min(count)];
+        for start in (0..count).step_by(size) {
+            let piece = &mut buffer[..size.min(count - start)];
             self.read_at(offset + start as u64, piece)?;
             take(piece);
         }

@@ -5,10 +5,11 @@ use crate::common;
 
 use std::path::Path;
 
-use candle_core::Device;
-use candle_core::quantized::gguf_file::Value;
+use candle_core::quantized::gguf_file::{self, Value};
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor};
 use niah::attention::variant::{VARIANTS, VariantInputs};
-use niah::checkpoint::{Checkpoint, RopeOverride};
+use niah::checkpoint::{Checkpoint, GgufFile, RopeOverride};
 use niah::model::decoder::{Decoder, Forward};
 use niah::plan::load_tokenizer;
 use niah::spec::Dtype;
@@ -64,4 +65,65 @@ fn a_split_gguf_file_is_read_with_all_its_parts() {
     std::fs::remove_file(path(3)).unwrap();
     let message = open(&path(1)).err().unwrap().to_string();
     assert!(message.contains("tiny-00003-of-00003.gguf") && message.contains("download"), "{message}");
+}
+
+/// A file of one stack of matrices, written by candle in each type that it can write.
+fn quantised(path: &Path, shape: (usize, usize, usize)) -> Vec<(String, Tensor)> {
+    let count = shape.0 * shape.1 * shape.2;
+    // Irrational steps, so that no two numbers are alike.
+    let numbers: Vec<f32> = (0..count).map(|i| (i as f32 * 0.618).sin() * 0.1).collect();
+    let row = Tensor::new(&numbers[..1024], &Device::Cpu).unwrap();
+    let whole = Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap();
+    let types = [
+        ("F32", GgmlDType::F32),
+        ("F16", GgmlDType::F16),
+        ("BF16", GgmlDType::BF16),
+        ("Q4_0", GgmlDType::Q4_0),
+        ("Q4_1", GgmlDType::Q4_1),
+        ("Q5_0", GgmlDType::Q5_0),
+        ("Q5_1", GgmlDType::Q5_1),
+        ("Q8_0", GgmlDType::Q8_0),
+        ("Q2_K", GgmlDType::Q2K),
+        ("Q3_K", GgmlDType::Q3K),
+        ("Q4_K", GgmlDType::Q4K),
+        ("Q5_K", GgmlDType::Q5K),
+        ("Q6_K", GgmlDType::Q6K),
+    ];
+    let quantised = |tensor: &Tensor, kind| QTensor::quantize(tensor, kind).unwrap();
+    let tensors: Vec<_> = types.iter().map(|(name, kind)| (*name, quantised(&whole, *kind))).collect();
+    let vectors = types.map(|(name, kind)| (format!("{name} of one dimension"), quantised(&row, kind)));
+    let vectors = vectors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+    let listed: Vec<_> = tensors.iter().map(|(name, tensor)| (*name, tensor)).chain(vectors).collect();
+    let architecture = ("general.architecture", &Value::String("llama".to_string()));
+    gguf_file::write(&mut std::fs::File::create(path).unwrap(), &[architecture], &listed).unwrap();
+    let expanded = |tensor: &QTensor| tensor.dequantize(&Device::Cpu).unwrap();
+    tensors.iter().map(|(name, tensor)| (name.to_string(), expanded(tensor))).collect()
+}
+
+#[test]
+fn what_candle_quantises_is_expanded_to_the_bits_that_candle_gives() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("types.gguf");
+    // More than is read at once, in the largest of the types.
+    let expected = quantised(&path, (3, 3000, 256));
+    let file = GgufFile::open(&path).unwrap();
+    let bits = |tensor: &Tensor| {
+        let numbers = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        numbers.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+    };
+    for (name, expected) in expected {
+        let found = file.read(&name, &Device::Cpu).unwrap();
+        assert_eq!(found.dims(), expected.dims(), "{name}");
+        assert!(bits(&found) == bits(&expected), "{name}");
+        let last = file.read_rows(&name, 2..3, &Device::Cpu).unwrap();
+        assert_eq!(last.dims(), [1, 3000, 256]);
+        assert!(bits(&last) == bits(&expected.narrow(0, 2, 1).unwrap()), "{name}, the last matrix");
+        assert!(file.read_rows(&name, 2..4, &Device::Cpu).is_err(), "{name}");
+        let vector = format!("{name} of one dimension");
+        let some = file.read_rows(&vector, 250..700, &Device::Cpu).unwrap();
+        assert_eq!(some.dims(), [450]);
+        let expected = expected.flatten_all().unwrap().narrow(0, 250, 450).unwrap();
+        assert!(bits(&some) == bits(&expected), "{vector}");
+    }
+    assert!(file.read("missing", &Device::Cpu).unwrap_err().to_string().contains("no such tensor"));
 }

@@ -70,6 +70,8 @@ const GGUF_FILES: &[(&str, &str)] = &[
     ("llama_yarn", "llama_yarn"),
     ("llama_linear", "llama_linear"),
     ("mistral", "mistral"),
+    ("mixtral", "mixtral"),
+    ("mixtral-fused", "mixtral"),
     ("qwen2", "qwen2"),
     ("qwen3", "qwen3"),
     ("gemma2", "gemma2"),
@@ -197,23 +199,73 @@ fn a_gguf_file_has_the_logits_of_the_reference() {
     }
 }
 
-/// Its golden checkpoint leaves rotary positions out where no GGUF file can say so.
-#[test]
-fn a_gguf_file_of_smollm3_has_no_rotary_positions_in_every_fourth_layer() {
-    let Some((file, folder)) = common::vector_as_gguf("smollm3", "smollm3") else { return };
+/// Checks that a GGUF file has the logits of its golden checkpoint, changed to what such a file says.
+fn equals_the_changed_checkpoint(
+    file: &str,
+    vector: &str,
+    change: impl FnOnce(&mut serde_json::Value, HashMap<String, Tensor>) -> HashMap<String, Tensor>,
+) {
+    let Some((file, folder)) = common::vector_as_gguf(file, vector) else { return };
     let place = tempfile::tempdir().unwrap();
     let config = std::fs::read(folder.join("config.json")).unwrap();
     let mut config: serde_json::Value = serde_json::from_slice(&config).unwrap();
-    config["no_rope_layers"] = serde_json::json!([1, 1, 1, 0]);
+    let tensors = candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu).unwrap();
+    let tensors = change(&mut config, tensors);
     std::fs::write(place.path().join("config.json"), config.to_string()).unwrap();
-    std::fs::copy(folder.join("model.safetensors"), place.path().join("model.safetensors")).unwrap();
-    let [directory, file] = [place.path(), &file].map(|path| {
+    candle_core::safetensors::save(&tensors, place.path().join("model.safetensors")).unwrap();
+    let [directory, found] = [place.path(), &file].map(|path| {
         let golden = Golden::of(path, &folder);
         golden.logits(golden.variant("softmax").as_ref(), 64, None)
     });
     let shape = (1, directory.logits.len() / directory.vocab_size, directory.vocab_size);
     let expected = Tensor::from_vec(directory.logits, shape, &Device::Cpu).unwrap();
-    assert_logits(&file, &expected, "smollm3.gguf");
+    assert_logits(&found, &expected, &file.display().to_string());
+}
+
+/// Its golden checkpoint leaves rotary positions out where no GGUF file can say so.
+#[test]
+fn a_gguf_file_of_smollm3_has_no_rotary_positions_in_every_fourth_layer() {
+    equals_the_changed_checkpoint("smollm3", "smollm3", |config, tensors| {
+        config["no_rope_layers"] = serde_json::json!([1, 1, 1, 0]);
+        tensors
+    });
+}
+
+/// In its golden checkpoint they do not, and the first layer has no experts.
+#[test]
+fn a_gguf_file_of_qwen3_makes_the_weights_of_the_chosen_experts_sum_to_1() {
+    equals_the_changed_checkpoint("qwen3_moe", "qwen3_moe", |config, tensors| {
+        for (key, value) in [
+            ("norm_topk_prob", serde_json::json!(true)),
+            ("mlp_only_layers", serde_json::json!([])),
+            ("num_hidden_layers", serde_json::json!(1)),
+        ] {
+            config[key] = value;
+        }
+        let kept = tensors.into_iter().filter(|(name, _)| !name.contains(".layers.0."));
+        kept.map(|(name, tensor)| (name.replace(".layers.1.", ".layers.0."), tensor)).collect()
+    });
+}
+
+/// Its golden checkpoint has two layers, small chunks and other layers without rotary positions.
+#[test]
+fn a_gguf_file_of_llama4_has_chunks_and_layers_without_positions_as_llama_cpp_has_them() {
+    equals_the_changed_checkpoint("llama4_text", "llama4_text", |config, tensors| {
+        let chunked = "chunked_attention";
+        for (key, value) in [
+            ("num_hidden_layers", serde_json::json!(4)),
+            ("layer_types", serde_json::json!([chunked, chunked, chunked, "full_attention"])),
+            ("no_rope_layers", serde_json::json!([1, 1, 1, 0])),
+            ("moe_layers", serde_json::json!([1, 3])),
+            ("attention_chunk_size", serde_json::json!(8192)),
+            ("attn_temperature_tuning", serde_json::json!(true)),
+        ] {
+            config[key] = value;
+        }
+        let again = |name: &str| name.replace(".layers.0.", ".layers.2.").replace(".layers.1.", ".layers.3.");
+        let twice = tensors.iter().map(|(name, tensor)| (again(name), tensor.clone())).collect();
+        tensors.into_iter().chain::<Vec<_>>(twice).collect()
+    });
 }
 
 #[test]

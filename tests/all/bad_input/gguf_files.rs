@@ -104,21 +104,46 @@ fn wrong_metadata_of_a_gguf_file_is_refused_by_key() {
 }
 
 #[test]
-fn an_unknown_quantisation_is_refused() {
+fn a_tensor_of_an_unknown_type_is_looked_at_and_not_run() {
     let place = Place::new();
     common::gguf::write(&place.path("m.gguf"), &common::gguf::metadata());
     let mut bytes = fs::read(place.path("m.gguf")).unwrap();
-    let name = b"token_embd.weight";
+    let name = b"blk.2.ffn_up.weight";
     let at = bytes.windows(name.len()).position(|window| window == name).unwrap() + name.len();
-    // After the name: the number of dimensions, two of them, and the kind of numbers.
+    // After the name: the number of dimensions, two of them, and the type.
     let kind = at + 4 + 16;
-    bytes[kind] = 39;
+    for (number, word) in [(99, "type 99"), (31, "Q4_0_4_4")] {
+        bytes[kind] = number;
+        place.write("m.gguf", &bytes);
+        let words = ["m.gguf", "tensor blk.2.ffn_up.weight", word, "NVFP4", "quantise the model again"];
+        place.niah("run -m m.gguf --dry-run").refuses(USAGE, &words);
+        place.niah("run -m m.gguf --context-lengths 400 --depths 50 -o out").refuses(USAGE, &words);
+        let looked_at = place.niah("inspect m.gguf").works(&[]).stdout;
+        assert!(looked_at.contains(word) && looked_at.contains("blk.2.ffn_up.weight"), "{looked_at}");
+    }
+    // Of a layer that is not there, it keeps nothing from running.
+    bytes[kind] = 99;
+    bytes[at - name.len() + 4] = b'9';
     place.write("m.gguf", &bytes);
-    place
-        .niah("run -m m.gguf --dry-run")
-        .refuses(USAGE, &["m.gguf", "quantisation", "39", "Q8_0", "quantise the model again"]);
-    bytes[kind] = 0;
-    bytes[at + 4..at + 12].copy_from_slice(&(1u64 << 62).to_le_bytes());
-    place.write("m.gguf", &bytes);
-    place.niah("run -m m.gguf --dry-run").refuses(USAGE, &["m.gguf", "cut short", "token_embd.weight"]);
+    place.niah("run -m m.gguf --dry-run").refuses(USAGE, &["up_proj", "no such tensor"]);
+}
+
+#[test]
+fn a_tensor_that_the_file_cannot_hold_is_refused() {
+    let place = Place::new();
+    common::gguf::write(&place.path("m.gguf"), &common::gguf::metadata());
+    let whole = fs::read(place.path("m.gguf")).unwrap();
+    let name = b"token_embd.weight";
+    let at = whole.windows(name.len()).position(|window| window == name).unwrap() + name.len();
+    let changed = |edit: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = whole.clone();
+        edit(&mut bytes);
+        place.write("m.gguf", &bytes);
+        place.niah("run -m m.gguf --dry-run")
+    };
+    changed(&|bytes| bytes[at + 4..at + 12].copy_from_slice(&(1u64 << 62).to_le_bytes()))
+        .refuses(USAGE, &["m.gguf", "token_embd.weight", "overlap", DOWNLOAD]);
+    changed(&|bytes| bytes[at + 20] = 12).refuses(USAGE, &["m.gguf", "token_embd.weight", "Q4_K", DOWNLOAD]);
+    changed(&|bytes| bytes[at + 24] = 1).refuses(USAGE, &["m.gguf", "token_embd.weight", "multiple of 32"]);
+    changed(&|bytes| bytes[at + 31] = 0xFF).refuses(USAGE, &["m.gguf", "cut short", "token_embd.weight"]);
 }

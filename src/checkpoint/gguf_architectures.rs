@@ -1,0 +1,217 @@
+//! The architectures of GGUF files, and what each has of its own in the metadata.
+
+use serde_json::json;
+
+use super::gguf_config::{MOST_LAYERS, Translation};
+use crate::error::Result;
+use crate::registry::Entry;
+
+/// How a GGUF architecture is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Architecture {
+    /// The `model_type` of its family.
+    pub(super) model_type: &'static str,
+    /// Whether rows of q and k are stored in the order of interleaved rotary positions, though the family
+    /// turns halves.
+    pub(super) interleaved: bool,
+    /// Whether the attention's output has a bias exactly when there is one, whatever those of q, k and v.
+    pub(super) own_biases: bool,
+    /// Whether its layers may have experts.
+    pub(super) experts: bool,
+    /// What is its own in the metadata.
+    pub(super) own_keys: fn(&mut Translation<'_>) -> Result<()>,
+}
+
+const fn halves(model_type: &'static str, own_keys: fn(&mut Translation<'_>) -> Result<()>) -> Architecture {
+    Architecture { model_type, interleaved: false, own_biases: false, experts: false, own_keys }
+}
+
+const fn interleaved(
+    model_type: &'static str,
+    own_keys: fn(&mut Translation<'_>) -> Result<()>,
+) -> Architecture {
+    Architecture { model_type, interleaved: true, own_biases: false, experts: false, own_keys }
+}
+
+/// The same with experts.
+const fn mixed(architecture: Architecture) -> Architecture {
+    Architecture { experts: true, ..architecture }
+}
+
+/// Every architecture of GGUF files that can be read, by `general.architecture`.
+#[rustfmt::skip]
+pub const ARCHITECTURES: &[Entry<Architecture>] = &[
+    Entry { name: "llama", about: "llama, mistral, mixtral", value: Architecture { own_biases: true, ..mixed(interleaved("llama", llama)) } },
+    Entry { name: "qwen2", about: "qwen2", value: halves("qwen2", nothing) },
+    Entry { name: "qwen3", about: "qwen3", value: halves("qwen3", nothing) },
+    Entry { name: "qwen3moe", about: "qwen3_moe", value: mixed(halves("qwen3_moe", qwen3moe)) },
+    Entry { name: "llama4", about: "llama4_text", value: mixed(halves("llama4_text", llama4)) },
+    Entry { name: "gemma2", about: "gemma2", value: halves("gemma2", gemma2) },
+    Entry { name: "gemma3", about: "gemma3_text", value: halves("gemma3_text", gemma3) },
+    Entry { name: "phi3", about: "phi3", value: halves("phi3", nothing) },
+    Entry { name: "phi2", about: "phi", value: halves("phi", nothing) },
+    Entry { name: "smollm3", about: "smollm3", value: interleaved("smollm3", nothing) },
+    Entry { name: "cohere2", about: "cohere2", value: halves("cohere2", cohere2) },
+    Entry { name: "olmo2", about: "olmo2", value: halves("olmo2", olmo2) },
+    Entry { name: "granite", about: "granite", value: interleaved("granite", granite) },
+    Entry { name: "gptneox", about: "gpt_neox", value: halves("gpt_neox", nothing) },
+    Entry { name: "stablelm", about: "stablelm", value: halves("stablelm", stablelm) },
+    Entry { name: "starcoder2", about: "starcoder2", value: halves("starcoder2", nothing) },
+    Entry { name: "gpt2", about: "gpt2", value: halves("gpt2", gpt2) },
+];
+
+fn nothing(_: &mut Translation<'_>) -> Result<()> {
+    Ok(())
+}
+
+/// Files of Mistral and Mixtral are of this architecture; only a window and experts tell them apart.
+fn llama(of: &mut Translation<'_>) -> Result<()> {
+    if of.config.contains_key("num_experts") {
+        // The other name of their number goes before this one.
+        of.config.remove("num_experts");
+        of.set("model_type", "mixtral");
+    } else if of.config.contains_key("sliding_window") {
+        of.set("model_type", "mistral");
+    }
+    Ok(())
+}
+
+/// llama.cpp makes the weights of the chosen experts sum to 1. A layer without a router has one MLP.
+fn qwen3moe(of: &mut Translation<'_>) -> Result<()> {
+    let mixed: Vec<u64> = of.layers_with_experts().collect();
+    let layers = of.size("num_hidden_layers").unwrap_or(0).min(MOST_LAYERS);
+    let dense: Vec<u64> = (0..layers).filter(|layer| !mixed.contains(layer)).collect();
+    of.set("decoder_sparse_step", 1);
+    of.set("mlp_only_layers", dense);
+    of.set("norm_topk_prob", true);
+    if of.size("moe_intermediate_size").is_none() {
+        let shared =
+            of.size("num_experts_per_tok").and_then(|used| of.size("intermediate_size")?.checked_div(used));
+        of.set("moe_intermediate_size", json!(shared));
+    }
+    Ok(())
+}
+
+/// Every fourth layer sees everything and has no positions; the others see chunks of 8192 keys. With a window of
+/// 0 there are no chunks, and only the last layer has no positions. Models of 128 experts have no norm of queries
+/// and keys.
+fn llama4(of: &mut Translation<'_>) -> Result<()> {
+    let layers = of.size("num_hidden_layers").unwrap_or(0).min(MOST_LAYERS);
+    let windowless = of.integer("attention.sliding_window")? == Some(0);
+    let period = match of.integer("attention.sliding_window_pattern")? {
+        _ if windowless => layers.max(1),
+        period => period.unwrap_or(4).max(1),
+    };
+    let rotary: Vec<bool> = (1..=layers).map(|layer| !layer.is_multiple_of(period)).collect();
+    let chunked = |rotary: &bool| if *rotary && !windowless { "chunked_attention" } else { "full_attention" };
+    of.set("layer_types", rotary.iter().map(chunked).collect::<Vec<_>>());
+    of.set("no_rope_layers", rotary.iter().map(|rotary| u8::from(*rotary)).collect::<Vec<_>>());
+    of.set("attention_chunk_size", 8192);
+    of.set("attn_temperature_tuning", !windowless);
+    of.set("floor_scale", 8192);
+    of.set("attn_scale", 0.1);
+    of.set("use_qk_norm", of.size("num_local_experts") != Some(128));
+    let mixed: Vec<u64> = of.layers_with_experts().collect();
+    of.set("moe_layers", mixed);
+    let (dense, expert) = (of.size("intermediate_size"), of.size("moe_intermediate_size"));
+    of.set("intermediate_size_mlp", json!(dense));
+    of.set("intermediate_size", json!(expert));
+    Ok(())
+}
+
+fn gemma2(of: &mut Translation<'_>) -> Result<()> {
+    for (key, value) in [
+        ("sliding_window", json!(4096)),
+        ("attn_logit_softcapping", json!(50.0)),
+        ("final_logit_softcapping", json!(30.0)),
+    ] {
+        of.config.entry(key).or_insert(value);
+    }
+    gemma_scale(of, 46);
+    Ok(())
+}
+
+/// Layers with a window have a rotary base of their own, and no scaling.
+fn gemma3(of: &mut Translation<'_>) -> Result<()> {
+    let global = of.config.remove("rope_parameters");
+    let local = of.number("rope.freq_base_swa")?.unwrap_or(10000.0);
+    of.set(
+        "rope_parameters",
+        json!({ "full_attention": global, "sliding_attention": { "rope_theta": local } }),
+    );
+    if !of.config.contains_key("sliding_window") {
+        let layers = of.size("num_hidden_layers").unwrap_or(0).min(MOST_LAYERS);
+        of.set_layer_types((0..layers).map(|_| false));
+    }
+    gemma_scale(of, 62);
+    Ok(())
+}
+
+/// Scores are scaled by the width of a head, in the models of 27B, told by their number of layers, by
+/// `hidden_size / heads`.
+fn gemma_scale(of: &mut Translation<'_>, layers_of_27b: u64) {
+    let scalar = if of.size("num_hidden_layers") == Some(layers_of_27b) {
+        let heads = of.size("num_attention_heads").unwrap_or(0);
+        of.size("hidden_size").and_then(|hidden| hidden.checked_div(heads))
+    } else {
+        Some(of.head_dim())
+    };
+    of.set("query_pre_attn_scalar", json!(scalar));
+}
+
+fn cohere2(of: &mut Translation<'_>) -> Result<()> {
+    let scale = of.number("logit_scale")?.ok_or_else(|| of.missing(&of.key("logit_scale")))?;
+    of.set("logit_scale", scale);
+    Ok(())
+}
+
+/// OLMo 3 shares the architecture, and has windows.
+fn olmo2(of: &mut Translation<'_>) -> Result<()> {
+    match of.size("sliding_window") {
+        Some(window) => Err(of.wrong("attention.sliding_window", "none: OLMo 3 is not known", window)),
+        None => Ok(()),
+    }
+}
+
+fn granite(of: &mut Translation<'_>) -> Result<()> {
+    let finetuned = of.key("rope.scaling.finetuned");
+    if of.file.metadata().flag(&finetuned)? == Some(false) {
+        let expected = "true: Granite without rotary positions is not known";
+        return Err(of.wrong("rope.scaling.finetuned", expected, false));
+    }
+    of.set("attention_multiplier", (of.head_dim() as f64).powf(-0.5));
+    for (name, key) in [
+        ("attention.scale", "attention_multiplier"),
+        ("embedding_scale", "embedding_multiplier"),
+        ("residual_scale", "residual_multiplier"),
+        ("logit_scale", "logits_scaling"),
+    ] {
+        if let Some(number) = of.number(name)? {
+            of.set(key, number);
+        }
+    }
+    Ok(())
+}
+
+/// What a block is like follows from the tensors that it has: files say `use_parallel_residual` where there
+/// is none.
+fn stablelm(of: &mut Translation<'_>) -> Result<()> {
+    of.set("use_parallel_residual", !of.has("blk.0.ffn_norm.weight"));
+    of.set("qk_layernorm", of.has("blk.0.attn_q_norm.weight"));
+    Ok(())
+}
+
+fn gpt2(of: &mut Translation<'_>) -> Result<()> {
+    for (key, own) in [
+        ("hidden_size", "n_embd"),
+        ("intermediate_size", "n_inner"),
+        ("num_hidden_layers", "n_layer"),
+        ("num_attention_heads", "n_head"),
+        ("max_position_embeddings", "n_positions"),
+    ] {
+        if let Some(value) = of.config.remove(key) {
+            of.set(own, value);
+        }
+    }
+    Ok(())
+}
