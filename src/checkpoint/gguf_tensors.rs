@@ -70,15 +70,19 @@ impl GgufTensors {
         if let Some(expert) = part.strip_prefix("mlp.experts.") {
             return self.expert(&format!("blk.{layer}"), expert, kind);
         }
-        let own = part_name(part, spec.block)?;
         let stored = |part: &str| format!("blk.{layer}.{part}");
-        let (q, kv) = (spec.num_attention_heads * spec.head_dim, spec.num_key_value_heads * spec.head_dim);
-        let inner = spec.intermediate_size;
+        let of = spec.layers.get(layer.parse::<usize>().ok()?)?;
+        let own = part_name(part, spec.block_of(of))?;
+        let heads = spec.heads(of);
+        let q = spec.num_attention_heads * heads.head_dim;
+        let (k, v) =
+            (heads.num_key_value_heads * heads.head_dim, heads.num_key_value_heads * heads.value_dim);
+        let inner = spec.intermediate_of(of);
         // The fused matrix that may hold it, its first row there, its rows and all rows.
         let (fused, start, len, total) = match own {
-            "attn_q" => ("attn_qkv", 0, q, q + 2 * kv),
-            "attn_k" => ("attn_qkv", q, kv, q + 2 * kv),
-            "attn_v" => ("attn_qkv", q + kv, kv, q + 2 * kv),
+            "attn_q" => ("attn_qkv", 0, q, q + k + v),
+            "attn_k" => ("attn_qkv", q, k, q + k + v),
+            "attn_v" => ("attn_qkv", q + k, v, q + k + v),
             "ffn_gate" => ("ffn_up", 0, inner, 2 * inner),
             "ffn_up" if spec.mlp == MlpKind::Gated => ("ffn_up", inner, inner, 2 * inner),
             _ => return Some(whole(&stored(own))),
@@ -91,7 +95,7 @@ impl GgufTensors {
         };
         place.heads = match own {
             "attn_q" if self.interleaved => Some(spec.num_attention_heads),
-            "attn_k" if self.interleaved => Some(spec.num_key_value_heads),
+            "attn_k" if self.interleaved => Some(heads.num_key_value_heads),
             _ => None,
         };
         Some(place)

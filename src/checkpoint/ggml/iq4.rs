@@ -27,7 +27,7 @@ pub(super) fn iq4_xs(block: &[u8; 136], numbers: &mut [f32; 256]) {
     let (d, high) = (half_at(block, 0), word_at(block, 2));
     for (group, numbers) in numbers.as_chunks_mut::<32>().0.iter_mut().enumerate() {
         let low = block[4 + group / 2] >> (group % 2 * 4) & 15;
-        let scale = f32::from(low | (high >> (2 * group) & 3) as u8 * 16) - 32.0;
+        let scale = f32::from(low | ((high >> (2 * group) & 3) as u8 * 16)) - 32.0;
         nibbles(d * scale, &block[8 + group * 16..][..16], numbers);
     }
 }

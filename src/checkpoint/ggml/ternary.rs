@@ -39,7 +39,7 @@ pub(super) fn tq1_0(block: &[u8; 54], numbers: &mut [f32; 256]) {
         let rows = numbers[start..].chunks_exact_mut(bytes.len());
         for (numbers, power) in rows.zip(&POWERS[..digits]) {
             for (number, byte) in numbers.iter_mut().zip(&block[bytes.clone()]) {
-                let q = u16::from(byte.wrapping_mul(*power)) * 3 >> 8;
+                let q = (u16::from(byte.wrapping_mul(*power)) * 3) >> 8;
                 *number = d * (f32::from(q) - 1.0);
             }
         }
