@@ -12,6 +12,7 @@ mod gguf_header;
 mod gguf_tensors;
 pub mod hub;
 mod kinds;
+mod mxfp4;
 mod own_variant;
 mod quantised;
 mod reading;
@@ -35,6 +36,7 @@ pub use config::{Config, Dialect};
 pub use gguf::{GgufFile, Metadata};
 pub use gguf_architectures::{ARCHITECTURES, Architecture};
 use gguf_tensors::GgufTensors;
+use mxfp4::WithMxfp4;
 use quantised::Quantised;
 pub use reading::{TensorsAndWords, read_safetensors};
 pub use renamed::{NameMap, Part, Stored};
@@ -189,6 +191,7 @@ impl Checkpoint {
         weights: SafetensorsFiles,
         tokenizer: TokenizerSource,
     ) -> Result<Self> {
+        let weights = WithMxfp4::new(weights);
         let quantised = match Quantised::of(config, weights.kinds()) {
             Quantised::No => None,
             Quantised::OnlySaid(said) => Some(format!(

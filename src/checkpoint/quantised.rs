@@ -1,4 +1,5 @@
-//! Weights that were quantised by tools whose formats are not read.
+//! Weights that were quantised by tools whose formats are not read; of all, MXFP4 in pairs of blocks and
+//! scales is ([`super::mxfp4`]).
 //!
 //! What a configuration says is not enough: adapters merged into plain weights keep the `quantization_config`
 //! of the model that they were trained on. So the tensors decide, and the configuration gives the name.
@@ -6,6 +7,7 @@
 use serde_json::Value;
 
 use super::config::Config;
+use super::mxfp4;
 use crate::error::Error;
 
 /// Endings of tensors that only quantised weights have, and what makes them.
@@ -24,13 +26,13 @@ const TENSORS: &[(&str, &str)] = &[
     (".biases", "MLX"),
 ];
 
-/// Kinds of number that weights are stored as when they are not quantised.
-const PLAIN: &[&str] = &["F64", "F32", "F16", "BF16"];
+/// Kinds of number that are read.
+const PLAIN: &[&str] = &["F64", "F32", "F16", "BF16", mxfp4::KIND];
 
 /// What a checkpoint of quantised weights is, from its whole configuration and the names and kinds of its
 /// tensors.
 pub(super) enum Quantised {
-    /// They are not.
+    /// They are not, or in a format that is read.
     No,
     /// The configuration says so, and the tensors are plain: the name of what it says.
     OnlySaid(String),
@@ -41,8 +43,12 @@ pub(super) enum Quantised {
 impl Quantised {
     pub(super) fn of<'a>(config: &Config, tensors: impl Iterator<Item = (&'a str, String)>) -> Self {
         let said = said(config);
-        let mut made_by = None;
+        let (mut made_by, mut read) = (None, false);
         for (name, dtype) in tensors {
+            if dtype == mxfp4::KIND {
+                read = true;
+                continue;
+            }
             if let Some((_, by_name)) = TENSORS.iter().find(|(end, _)| name.ends_with(end)) {
                 made_by = Some(*by_name);
                 break;
@@ -54,6 +60,7 @@ impl Quantised {
         }
         match (said, made_by) {
             (None, None) => Self::No,
+            (Some(said), None) if read && said.to_lowercase().contains("mxfp4") => Self::No,
             (Some(said), None) => Self::OnlySaid(said),
             (said, Some(made_by)) => {
                 let said = said.unwrap_or_else(|| made_by.to_string());
@@ -165,6 +172,8 @@ mod tests {
         assert!(matches!(of(json!({}), &tensors), Quantised::No));
         // The tensor's own error says more.
         assert!(matches!(of(json!({}), &[("a.weight", "I8")]), Quantised::No));
+        let mxfp4 = json!({"quantization_config": {"quant_method": "mxfp4"}});
+        assert!(matches!(of(mxfp4, &[("a.weight", "BF16"), ("a.w_blocks", "MXFP4")]), Quantised::No));
         let said = json!({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": true}});
         assert!(matches!(of(said, &tensors), Quantised::OnlySaid(said) if said == "bitsandbytes, 4 bits"));
     }

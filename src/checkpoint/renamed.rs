@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use candle_core::{D, Device, Tensor};
 
+use super::mxfp4::BLOCKS;
 use crate::error::Result;
 use crate::weights::TensorSource;
 
@@ -68,7 +69,9 @@ pub(super) struct Renamed {
 impl Renamed {
     fn stored(&self, name: &str) -> Stored {
         let own = (self.map)(name);
-        let candidates = [own.clone(), Stored::whole(name)].into_iter().flat_map(|stored| {
+        // Blocks have outputs as their rows, whatever the layout of plain numbers is.
+        let blocks = Stored { name: format!("{}{BLOCKS}", own.name), transposed: false, part: own.part };
+        let candidates = [own.clone(), blocks, Stored::whole(name)].into_iter().flat_map(|stored| {
             places(&stored.name).into_iter().map(move |name| Stored { name, ..stored.clone() })
         });
         let found = { candidates }.find(|stored| self.inner.contains(&stored.name));

@@ -69,6 +69,19 @@ impl SafetensorsFiles {
         self.tensors.iter().map(|(name, (_, info))| (name.as_str(), format!("{:?}", info.dtype)))
     }
 
+    /// Whether this tensor is there and its numbers are single bytes.
+    pub(super) fn is_bytes(&self, name: &str) -> bool {
+        self.tensors.get(name).is_some_and(|(_, info)| info.dtype == Dtype::U8)
+    }
+
+    /// Hands the bytes of a tensor to `take`, piece by piece; the length of all but the last is a multiple of
+    /// that of any block.
+    pub(super) fn in_bytes(&self, name: &str, take: impl FnMut(&[u8])) -> Result<()> {
+        let Some((number, info)) = self.tensors.get(name) else { return Ok(()) };
+        let (OpenFile { file, data_start }, (start, end)) = (&self.files[*number], info.data_offsets);
+        file.in_pieces(data_start + start as u64, end - start, take)
+    }
+
     /// The files, in the order of their names.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         self.files.iter().map(|open| open.file.path().to_path_buf()).collect()
