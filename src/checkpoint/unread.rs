@@ -2,10 +2,10 @@
 //!
 //! | tensor | |
 //! |---|---|
-//! | a parameter of a layer that runs, of the embedding, the last norm or the head | the weights do not load: the answers would be another model's |
+//! | of a layer that runs, of what stands beside the layers, of the last norm or the head | the weights do not load: the answers would be another model's |
 //! | a bias of zeros among them | nothing is said: it adds nothing |
 //! | causal masks, frequencies of rotary positions | nothing is said: they follow from the configuration |
-//! | of a part that sees or hears, of a layer beyond the last, and all others | a line of warning for each of these kinds |
+//! | of a part that sees or hears, of a layer beyond the last, of heads that predict further tokens, caches and counters, and all others | a line of warning for each of these kinds |
 //!
 //! transformers leaves all of them out with a warning. llama.cpp refuses a file with any.
 
@@ -51,13 +51,12 @@ impl<'a> Recorded<'a> {
         let read = self.read.into_inner().unwrap_or_else(PoisonError::into_inner);
         // Reading it would give the embedding again: whether the two are one has been decided by now.
         let tied_head = self.source.stored_name("lm_head.weight").filter(|_| spec.tie_word_embeddings);
-        let modules: BTreeSet<&str> =
-            read.iter().filter(|name| layer(name).is_none()).map(|name| module(name)).chain(HEADS).collect();
+        let decoder = DecoderNames::of(&read, spec.num_hidden_layers);
         let mut kinds: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
         for name in self.source.stored_names() {
             if !read.contains(&name) && Some(&name) != tied_head.as_ref() {
                 let shape = self.source.stored_shape(&name).unwrap_or_default();
-                let kind = kind(&name, &shape, spec.num_hidden_layers, &modules);
+                let kind = decoder.kind(&name, &shape);
                 if kind != Kind::Parameter || !is_zero_bias(self.source, &name, &shape) {
                     kinds.entry(kind).or_default().push(name);
                 }
@@ -104,6 +103,7 @@ enum Kind {
 
 /// What the parts of checkpoints that see or hear are called.
 const TOWERS: &[&str] = &[
+    "audio",
     "audio_encoder",
     "audio_model",
     "audio_tower",
@@ -115,12 +115,18 @@ const TOWERS: &[&str] = &[
     "mm_projector",
     "multi_modal_projector",
     "patch_merger",
+    "resampler",
+    "vision",
+    "vision_embed_tokens",
     "vision_encoder",
     "vision_language_adapter",
     "vision_model",
     "vision_tower",
     "visual",
 ];
+
+/// How heads that predict further tokens are called.
+const FURTHER: &[&str] = &["mtp", "nextn"];
 
 /// Modules of heads, which may not be read where a head is tied.
 const HEADS: [&str; 3] = ["lm_head", "embed_out", "output"];
@@ -139,26 +145,77 @@ const DERIVED: &[&str] = &[
 /// Endings of the masks that GPT-2 and GPT-NeoX store beside their weights.
 const MASKS: &[&str] = &[".attn.bias", ".attention.bias", ".attn.masked_bias", ".attention.masked_bias"];
 
-/// What parameters are called, besides weight and bias.
+/// What numbers are called that a program keeps beside parameters.
+const KEPT: &[&str] = &["cache", "counter", "mask", "num_batches", "position_ids", "tokens_per_expert"];
+
+/// What parameters are called, besides weight and bias, where nothing else tells that they are.
 const PARAMETERS: &[&str] = &["bias", "gate", "lora", "norm", "proj", "scale", "sink"];
 
-fn kind(name: &str, shape: &[usize], layers: usize, modules: &BTreeSet<&str>) -> Kind {
-    // A mask is a square for all heads, or the one number behind it.
-    let mask = matches!(shape, [1, 1, _, _] | [] | [1]);
-    let last = name.rsplit('.').next().unwrap_or(name);
-    let parameter = matches!(last, "weight" | "bias") || PARAMETERS.iter().any(|part| last.contains(part));
-    if DERIVED.iter().any(|end| name.ends_with(end)) || (mask && MASKS.iter().any(|end| name.ends_with(end)))
-    {
-        Kind::Derived
-    } else if name.split('.').any(|part| TOWERS.contains(&part)) {
-        Kind::Tower
-    } else if layer(name).is_some_and(|layer| layer >= layers) || name.split('.').any(|part| part == "mtp") {
-        Kind::Beyond
-    } else if parameter && (layer(name).is_some() || modules.contains(module(name))) {
-        Kind::Parameter
-    } else {
-        Kind::Other
+/// Where the names of a decoder's tensors are.
+struct DecoderNames<'a> {
+    layers: usize,
+    /// What stands before the number of a layer: `model.layers.`
+    stacks: BTreeSet<&'a str>,
+    /// What the names of its layers, and those of what stands beside them, begin with: `model.`
+    roots: BTreeSet<&'a str>,
+    /// Modules outside of layers that are read, and heads.
+    modules: BTreeSet<&'a str>,
+}
+
+impl<'a> DecoderNames<'a> {
+    /// From the names that were read.
+    fn of(read: &'a BTreeSet<String>, layers: usize) -> Self {
+        let stacks: BTreeSet<&str> = read.iter().filter_map(|name| Some(numbered(name)?.0)).collect();
+        let root = |stack: &&'a str| {
+            let name = stack.trim_end_matches('.');
+            let start = name.rfind('.').map_or(0, |dot| dot + 1);
+            // A GGUF file holds one decoder and nothing else.
+            (start > 0 || name == "blk").then_some(&stack[..start])
+        };
+        let roots = stacks.iter().filter_map(root).collect();
+        let outside = read.iter().filter(|name| layer(name).is_none()).map(|name| module(name));
+        Self { layers, stacks, roots, modules: outside.chain(HEADS).collect() }
     }
+
+    fn kind(&self, name: &str, shape: &[usize]) -> Kind {
+        // A mask is a square for all heads, or the one number behind it.
+        let mask = matches!(shape, [1, 1, _, _] | [] | [1]);
+        let last = name.rsplit('.').next().unwrap_or(name);
+        let of_stack =
+            numbered(name).filter(|(stack, _)| self.stacks.contains(stack)).map(|(_, layer)| layer);
+        let beyond = [layer(name), of_stack].into_iter().flatten().any(|layer| layer >= self.layers);
+        let further = |part: &str| FURTHER.iter().any(|word| part.starts_with(word));
+        let named = matches!(last, "weight" | "bias") || PARAMETERS.iter().any(|part| last.contains(part));
+        if DERIVED.iter().any(|end| name.ends_with(end))
+            || (mask && MASKS.iter().any(|end| name.ends_with(end)))
+        {
+            Kind::Derived
+        } else if name.split('.').any(|part| TOWERS.contains(&part)) {
+            Kind::Tower
+        } else if beyond || name.split('.').any(further) {
+            Kind::Beyond
+        } else if named && (layer(name).is_some() || self.modules.contains(module(name))) {
+            Kind::Parameter
+        } else if KEPT.iter().any(|word| last.contains(word)) {
+            Kind::Other
+        } else if of_stack.is_some() || self.roots.iter().any(|root| name.starts_with(root)) {
+            Kind::Parameter
+        } else {
+            Kind::Other
+        }
+    }
+}
+
+/// What stands before the first number in a name, and the number.
+fn numbered(name: &str) -> Option<(&str, usize)> {
+    let mut start = 0;
+    for part in name.split('.') {
+        if let Ok(number) = part.parse() {
+            return Some((&name[..start], number));
+        }
+        start += part.len() + 1;
+    }
+    None
 }
 
 /// The number of the layer that a tensor belongs to.
@@ -250,7 +307,9 @@ mod tests {
     use super::*;
 
     fn kind_of(name: &str, shape: &[usize]) -> Kind {
-        kind(name, shape, 2, &["model.norm", "model.embed_tokens", "lm_head"].into())
+        let read =
+            ["model.norm.weight", "model.embed_tokens.weight", "lm_head.weight", "model.layers.0.a.weight"];
+        DecoderNames::of(&read.map(str::to_string).into(), 2).kind(name, shape)
     }
 
     #[test]
@@ -266,6 +325,41 @@ mod tests {
             "model.norm.bias",
         ] {
             assert_eq!(kind_of(name, &[8]), Kind::Parameter, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_learned_component_of_any_name_inside_the_decoder_is_a_parameter() {
+        for name in [
+            "model.layers.0.mlp.gate.e_score_correction_bias",
+            "model.layers.0.mlp.experts.gate_up_proj_blocks",
+            "model.layers.1.mlp.experts.7.w1.weight",
+            "model.layers.0.linear_attn.A_log",
+            "model.layers.0.linear_attn.dt_bias",
+            "model.layers.0.linear_attn.conv1d.weight",
+            "model.layers.0.mixer.D",
+            "model.layers.1.self_attn.attention_sink_bias",
+            "model.layers.1.mlp.act_fn.alpha_p",
+            "model.layers.1.layer_scalar",
+            "model.embed_tokens_per_layer.weight",
+            "model.altup_projections.0.weight",
+            "model.embedding_norm.weight",
+        ] {
+            assert_eq!(kind_of(name, &[8]), Kind::Parameter, "{name}");
+        }
+    }
+
+    #[test]
+    fn of_a_gguf_file_all_is_the_decoders() {
+        let read = ["blk.0.attn_q.weight", "token_embd.weight"].map(str::to_string).into();
+        let names = DecoderNames::of(&read, 1);
+        for (name, kind) in [
+            ("token_embd_norm.weight", Kind::Parameter),
+            ("blk.0.ssm_a", Kind::Parameter),
+            ("blk.1.nextn.eh_proj.weight", Kind::Beyond),
+            ("rope_freqs.weight", Kind::Derived),
+        ] {
+            assert_eq!(names.kind(name, &[8]), kind, "{name}");
         }
     }
 
@@ -288,6 +382,8 @@ mod tests {
         for (name, kind) in [
             ("model.layers.2.mlp.down_proj.weight", Kind::Beyond),
             ("mtp.fc.weight", Kind::Beyond),
+            ("model.mtp_layers.0.mlp.up_proj.weight", Kind::Beyond),
+            ("model.layers.0.mlp.local_tokens_per_expert", Kind::Other),
             ("model.visual.blocks.0.norm1.weight", Kind::Tower),
             ("vision_tower.vision_model.encoder.layers.0.mlp.fc1.bias", Kind::Tower),
             ("v_head.summary.weight", Kind::Other),

@@ -35,6 +35,12 @@ fn a_parameter_of_a_layer_that_runs_which_nothing_reads_is_refused() {
         ("model.layers.1.self_attn.sinks", &[4]),
         ("model.layers.1.self_attn.k_scale", &[]),
         ("model.layers.2.self_attn.q_proj.lora_A.weight", &[2, 32]),
+        ("model.layers.0.self_attn.gate_proj.weight", &[32, 32]),
+        ("model.layers.0.linear_attn.A_log", &[4]),
+        ("model.layers.0.linear_attn.conv1d.weight", &[96, 1, 4]),
+        ("model.layers.2.layer_scalar", &[1]),
+        ("model.layers.3.mlp.experts.1.up_proj.weight", &[64, 32]),
+        ("model.embed_tokens_per_layer.weight", &[256, 16]),
         ("model.norm.bias", &[32]),
         ("lm_head.bias", &[256]),
     ] {
@@ -49,6 +55,34 @@ fn a_parameter_of_a_layer_that_runs_which_nothing_reads_is_refused() {
         // What it is can be looked at all the same.
         let problems = inspected(&place, "model")["problems"].clone();
         assert!(problems[0].as_str().unwrap().contains(&pattern), "{problems}");
+    }
+}
+
+/// Each is read by another family, and would be another model's here.
+#[test]
+fn a_golden_mixture_with_one_more_learned_component_is_refused_by_its_name() {
+    for (vectors, name, shape) in [
+        ("mixtral", "model.layers.1.block_sparse_moe.e_score_correction_bias", &[4][..]),
+        ("mixtral", "model.layers.0.block_sparse_moe.gate.bias", &[4]),
+        ("qwen3_moe", "model.layers.1.mlp.gate.e_score_correction_bias", &[6]),
+        ("qwen3_moe", "model.layers.1.mlp.shared_expert_gate.weight", &[1, 32]),
+        ("qwen3_moe", "model.layers.1.mlp.shared_expert.up_proj.weight", &[16, 32]),
+        ("qwen3_moe", "model.layers.0.self_attn.sinks", &[4]),
+        ("llama4_text", "model.layers.1.feed_forward.router.per_expert_scale", &[4]),
+    ] {
+        let place = Place::new();
+        for file in ["config.json", "model.safetensors"] {
+            let from = common::fixture("vectors").join(vectors).join(file);
+            fs::copy(from, place.path("model").join(file)).unwrap();
+        }
+        let unchanged = inspected(&place, "model")["problems"].to_string();
+        assert!(!unchanged.contains("not used"), "{unchanged}");
+        with(&place, name, ones(shape));
+        let pattern = name.replace(".0.", ".*.").replace(".1.", ".*.");
+        let words = ["1 tensor of layers that run, but not used", &pattern];
+        place.niah("logits model --ids 1,2 -o out.safetensors").refuses(USAGE, &words);
+        let problems = inspected(&place, "model")["problems"].to_string();
+        assert!(problems.contains(&pattern), "{problems}");
     }
 }
 
