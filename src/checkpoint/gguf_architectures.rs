@@ -45,6 +45,7 @@ pub const ARCHITECTURES: &[Entry<Architecture>] = &[
     Entry { name: "qwen2", about: "qwen2", value: halves("qwen2", nothing) },
     Entry { name: "qwen3", about: "qwen3", value: halves("qwen3", nothing) },
     Entry { name: "qwen3moe", about: "qwen3_moe", value: mixed(halves("qwen3_moe", qwen3moe)) },
+    Entry { name: "qwen2moe", about: "qwen2_moe", value: mixed(halves("qwen2_moe", qwen2moe)) },
     Entry { name: "llama4", about: "llama4_text", value: mixed(halves("llama4_text", llama4)) },
     Entry { name: "gemma2", about: "gemma2", value: halves("gemma2", gemma2) },
     Entry { name: "gemma3", about: "gemma3_text", value: halves("gemma3_text", gemma3) },
@@ -54,6 +55,12 @@ pub const ARCHITECTURES: &[Entry<Architecture>] = &[
     Entry { name: "cohere2", about: "cohere2", value: halves("cohere2", cohere2) },
     Entry { name: "olmo2", about: "olmo2", value: halves("olmo2", olmo2) },
     Entry { name: "granite", about: "granite", value: interleaved("granite", granite) },
+    Entry { name: "granitemoe", about: "granitemoe", value: mixed(interleaved("granitemoe", granite)) },
+    Entry { name: "olmoe", about: "olmoe", value: mixed(halves("olmoe", olmoe)) },
+    Entry { name: "glm4moe", about: "glm4_moe", value: mixed(halves("glm4_moe", glm4moe)) },
+    Entry { name: "minimax-m2", about: "minimax_m2", value: mixed(halves("minimax_m2", minimax_m2)) },
+    Entry { name: "ernie4_5-moe", about: "ernie4_5_moe", value: mixed(halves("ernie4_5_moe", ernie4_5_moe)) },
+    Entry { name: "exaone-moe", about: "exaone_moe", value: mixed(halves("exaone_moe", sigmoid_router)) },
     Entry { name: "gptneox", about: "gpt_neox", value: halves("gpt_neox", nothing) },
     Entry { name: "stablelm", about: "stablelm", value: halves("stablelm", stablelm) },
     Entry { name: "starcoder2", about: "starcoder2", value: halves("starcoder2", nothing) },
@@ -76,19 +83,57 @@ fn llama(of: &mut Translation<'_>) -> Result<()> {
     Ok(())
 }
 
-/// llama.cpp makes the weights of the chosen experts sum to 1. A layer without a router has one MLP.
+/// llama.cpp makes the weights of the chosen experts sum to 1, in Qwen 2 it does not.
 fn qwen3moe(of: &mut Translation<'_>) -> Result<()> {
-    let mixed: Vec<u64> = of.layers_with_experts().collect();
-    let layers = of.size("num_hidden_layers").unwrap_or(0).min(MOST_LAYERS);
-    let dense: Vec<u64> = (0..layers).filter(|layer| !mixed.contains(layer)).collect();
-    of.set("decoder_sparse_step", 1);
-    of.set("mlp_only_layers", dense);
+    of.gating(SOFTMAX)?;
     of.set("norm_topk_prob", true);
-    if of.size("moe_intermediate_size").is_none() {
-        let shared =
-            of.size("num_experts_per_tok").and_then(|used| of.size("intermediate_size")?.checked_div(used));
-        of.set("moe_intermediate_size", json!(shared));
+    Ok(())
+}
+
+fn qwen2moe(of: &mut Translation<'_>) -> Result<()> {
+    of.gating(SOFTMAX)?;
+    of.set("norm_topk_prob", false);
+    if !of.config.contains_key("shared_expert_intermediate_size") {
+        let width = of.size("intermediate_size");
+        of.set("shared_expert_intermediate_size", json!(width));
     }
+    Ok(())
+}
+
+fn olmoe(of: &mut Translation<'_>) -> Result<()> {
+    of.gating(SOFTMAX)?;
+    of.set("norm_topk_prob", false);
+    Ok(())
+}
+
+/// Scores of routers, as GGUF numbers them.
+const SOFTMAX: u64 = 1;
+const SIGMOID: u64 = 2;
+
+fn sigmoid_router(of: &mut Translation<'_>) -> Result<()> {
+    of.gating(SIGMOID)?;
+    of.config.entry("norm_topk_prob").or_insert(json!(false));
+    Ok(())
+}
+
+fn glm4moe(of: &mut Translation<'_>) -> Result<()> {
+    of.set("use_qk_norm", of.has("blk.0.attn_q_norm.weight"));
+    sigmoid_router(of)
+}
+
+fn minimax_m2(of: &mut Translation<'_>) -> Result<()> {
+    let width = of.size("moe_intermediate_size");
+    of.set("intermediate_size", json!(width));
+    of.gating(SIGMOID)
+}
+
+fn ernie4_5_moe(of: &mut Translation<'_>) -> Result<()> {
+    of.gating(SOFTMAX)?;
+    let mixed: Vec<u64> = of.layers_with_experts().collect();
+    of.set("moe_layer_start_index", json!(mixed.first()));
+    of.set("moe_layer_end_index", json!(mixed.last()));
+    let interval = of.integer("interleave_moe_layer_step")?.filter(|step| *step > 0).unwrap_or(1);
+    of.set("moe_layer_interval", interval);
     Ok(())
 }
 

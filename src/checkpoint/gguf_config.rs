@@ -27,6 +27,16 @@ const SIZES: &[(&str, &str)] = &[
 /// Those that a file may leave out.
 const OPTIONAL: &[&str] = &["num_key_value_heads", "head_dim", "max_position_embeddings"];
 
+/// Sizes of mixtures of experts, and the names that families have for them.
+const EXPERTS: &[(&str, &[&str])] = &[
+    ("expert_feed_forward_length", &["moe_intermediate_size"]),
+    ("expert_shared_feed_forward_length", &["shared_expert_intermediate_size"]),
+    ("expert_shared_count", &["n_shared_experts", "num_shared_experts", "moe_num_shared_experts"]),
+    ("leading_dense_block_count", &["first_k_dense_replace"]),
+    ("expert_group_count", &["n_group"]),
+    ("expert_group_used_count", &["topk_group"]),
+];
+
 const NUMBERS: &[(&str, &str)] = &[
     ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
     ("attention.layer_norm_epsilon", "layer_norm_eps"),
@@ -127,6 +137,14 @@ impl Translation<'_> {
                 None => return Err(self.missing(&self.key(name))),
             }
         }
+        // Layers that predict further tokens stand behind those that run.
+        if let Some(beyond) = self.integer("nextn_predict_layers")? {
+            let layers = self.size("num_hidden_layers").unwrap_or(0);
+            let Some(layers) = layers.checked_sub(beyond) else {
+                return Err(self.wrong("nextn_predict_layers", format!("at most {layers}"), beyond));
+            };
+            self.set("num_hidden_layers", layers);
+        }
         let head_dim = self.head_dim();
         if let Some(width) = self.integer("attention.value_length")?.filter(|width| *width != head_dim) {
             let expected = format!("the width of a key, {head_dim}");
@@ -178,17 +196,51 @@ impl Translation<'_> {
         let Some(used) = self.integer("expert_used_count")?.filter(|used| *used > 0) else {
             return Err(self.missing(&self.key("expert_used_count")));
         };
-        for key in ["num_experts", "num_local_experts", "n_routed_experts"] {
+        for key in ["num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"] {
             self.set(key, count);
         }
         self.set("num_experts_per_tok", used);
-        if let Some(width) = self.integer("expert_feed_forward_length")?.filter(|width| *width > 0) {
-            self.set("moe_intermediate_size", width);
+        for (name, keys) in EXPERTS {
+            if let Some(size) = self.integer(name)?.filter(|size| *size > 0) {
+                keys.iter().for_each(|key| self.set(key, size));
+            }
         }
-        if let Some(width) = self.integer("expert_shared_feed_forward_length")?.filter(|width| *width > 0) {
-            self.set("shared_expert_intermediate_size", width);
+        // A factor of 0 is none.
+        let scale = self.number("expert_weights_scale")?.filter(|scale| *scale != 0.0).unwrap_or(1.0);
+        for key in ["routed_scaling_factor", "router_scaling_factor"] {
+            self.set(key, scale);
         }
+        if let Some(norm) = self.file.metadata().flag(&self.key("expert_weights_norm"))? {
+            self.set("norm_topk_prob", norm);
+        }
+        for (key, otherwise) in
+            [("n_group", 1), ("topk_group", 1), ("first_k_dense_replace", 0), ("moe_intermediate_size", 0)]
+        {
+            self.config.entry(key).or_insert(json!(otherwise));
+        }
+        if self.size("moe_intermediate_size") == Some(0) {
+            let width = self.size("intermediate_size").and_then(|width| width.checked_div(used));
+            self.set("moe_intermediate_size", json!(width));
+        }
+        self.set("decoder_sparse_step", 1);
+        let mixed: Vec<u64> = self.layers_with_experts().collect();
+        let layers = self.size("num_hidden_layers").unwrap_or(0).min(MOST_LAYERS);
+        let dense: Vec<u64> = (0..layers).filter(|layer| !mixed.contains(layer)).collect();
+        let kind = |layer| if mixed.contains(&layer) { "sparse" } else { "dense" };
+        self.set("mlp_layer_types", (0..layers).map(kind).collect::<Vec<_>>());
+        self.set("mlp_only_layers", dense);
         Ok(())
+    }
+
+    /// Refuses a file whose router makes other scores than `expected`: 1 is a softmax, 2 a sigmoid.
+    pub(super) fn gating(&self, expected: u64) -> Result<()> {
+        match self.integer("expert_gating_func")? {
+            Some(found) if found != 0 && found != expected => {
+                let expected = format!("{expected}, which the models of this architecture have");
+                Err(self.wrong("expert_gating_func", expected, found))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The layers that have experts, by their routers.

@@ -72,7 +72,13 @@ impl GgufTensors {
         }
         let stored = |part: &str| format!("blk.{layer}.{part}");
         let of = spec.layers.get(layer.parse::<usize>().ok()?)?;
-        let own = part_name(part, spec.block_of(of))?;
+        let own = match part_name(part, spec.block_of(of))? {
+            // Named by what it follows, where it stands before the MLP as well.
+            "ffn_norm" if !self.file.contains(&format!("{}.{kind}", stored("ffn_norm"))) => {
+                "post_attention_norm"
+            }
+            own => own,
+        };
         let heads = spec.heads(of);
         let q = spec.num_attention_heads * heads.head_dim;
         let (k, v) =

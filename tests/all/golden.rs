@@ -72,6 +72,12 @@ const GGUF_FILES: &[(&str, &str)] = &[
     ("mistral", "mistral"),
     ("mixtral", "mixtral"),
     ("mixtral-fused", "mixtral"),
+    ("granitemoe", "granitemoe"),
+    ("olmoe", "olmoe"),
+    ("glm4_moe", "glm4_moe"),
+    ("minimax_m2", "minimax_m2"),
+    ("ernie4_5_moe", "ernie4_5_moe"),
+    ("exaone_moe", "exaone_moe"),
     ("qwen2", "qwen2"),
     ("qwen3", "qwen3"),
     ("gemma2", "gemma2"),
@@ -235,16 +241,38 @@ fn a_gguf_file_of_smollm3_has_no_rotary_positions_in_every_fourth_layer() {
 #[test]
 fn a_gguf_file_of_qwen3_makes_the_weights_of_the_chosen_experts_sum_to_1() {
     equals_the_changed_checkpoint("qwen3_moe", "qwen3_moe", |config, tensors| {
-        for (key, value) in [
-            ("norm_topk_prob", serde_json::json!(true)),
-            ("mlp_only_layers", serde_json::json!([])),
-            ("num_hidden_layers", serde_json::json!(1)),
-        ] {
-            config[key] = value;
-        }
-        let kept = tensors.into_iter().filter(|(name, _)| !name.contains(".layers.0."));
-        kept.map(|(name, tensor)| (name.replace(".layers.1.", ".layers.0."), tensor)).collect()
+        config["norm_topk_prob"] = serde_json::json!(true);
+        config["mlp_only_layers"] = serde_json::json!([]);
+        only_layers(config, &tensors, &[1])
     });
+}
+
+/// The other layers of its golden checkpoint have no experts.
+#[test]
+fn a_gguf_file_of_qwen2_has_a_gated_shared_expert_and_weights_of_a_softmax_over_all() {
+    equals_the_changed_checkpoint("qwen2_moe", "qwen2_moe", |config, tensors| {
+        config["mlp_only_layers"] = serde_json::json!([]);
+        config.as_object_mut().unwrap().remove("layer_types");
+        only_layers(config, &tensors, &[1, 3])
+    });
+}
+
+/// The tensors of a checkpoint of these layers alone, some of them perhaps twice.
+fn only_layers(
+    config: &mut serde_json::Value,
+    tensors: &HashMap<String, Tensor>,
+    layers: &[usize],
+) -> HashMap<String, Tensor> {
+    config["num_hidden_layers"] = serde_json::json!(layers.len());
+    let outside = tensors.iter().filter(|(name, _)| !name.contains(".layers."));
+    let mut chosen: HashMap<_, _> = outside.map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+    for (new, old) in layers.iter().enumerate() {
+        let old = format!(".layers.{old}.");
+        for (name, tensor) in tensors.iter().filter(|(name, _)| name.contains(&old)) {
+            chosen.insert(name.replace(&old, &format!(".layers.{new}.")), tensor.clone());
+        }
+    }
+    chosen
 }
 
 /// Its golden checkpoint has two layers, small chunks and other layers without rotary positions.
@@ -253,7 +281,6 @@ fn a_gguf_file_of_llama4_has_chunks_and_layers_without_positions_as_llama_cpp_ha
     equals_the_changed_checkpoint("llama4_text", "llama4_text", |config, tensors| {
         let chunked = "chunked_attention";
         for (key, value) in [
-            ("num_hidden_layers", serde_json::json!(4)),
             ("layer_types", serde_json::json!([chunked, chunked, chunked, "full_attention"])),
             ("no_rope_layers", serde_json::json!([1, 1, 1, 0])),
             ("moe_layers", serde_json::json!([1, 3])),
@@ -262,9 +289,7 @@ fn a_gguf_file_of_llama4_has_chunks_and_layers_without_positions_as_llama_cpp_ha
         ] {
             config[key] = value;
         }
-        let again = |name: &str| name.replace(".layers.0.", ".layers.2.").replace(".layers.1.", ".layers.3.");
-        let twice = tensors.iter().map(|(name, tensor)| (again(name), tensor.clone())).collect();
-        tensors.into_iter().chain::<Vec<_>>(twice).collect()
+        only_layers(config, &tensors, &[0, 1, 0, 1])
     });
 }
 
