@@ -41,6 +41,9 @@ pub struct Request<'a> {
     pub items: &'a [usize],
     /// A head whose full row is kept.
     pub chosen_head: Option<(usize, usize)>,
+    /// Prompt positions, in order, before which the next prompt may be like this one: a state that cannot be
+    /// taken back is kept there.
+    pub forks: &'a [usize],
 }
 
 /// What a model makes of a request.
@@ -109,8 +112,7 @@ impl DecoderModel {
         let planned = self.decoder.spec().planned_length(length, longest);
         match self.held.take().filter(|held| held.cache.sequence_length() == planned) {
             Some(Held { tokens, mut cache }) => {
-                let shared = common_prefix(&tokens, context);
-                cache.truncate(shared);
+                let shared = cache.truncate(common_prefix(&tokens, context));
                 (cache, shared)
             }
             None => (self.decoder.new_cache(planned), 0),
@@ -134,6 +136,39 @@ impl DecoderModel {
         Ok(())
     }
 
+    /// Runs what the cache lacks of `context` behind it. States are kept at `forks`, where there are states,
+    /// and before the answering query, to which the answer goes back.
+    fn read(
+        &self,
+        context: &[u32],
+        forks: &[usize],
+        cache: &mut KvCache,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<()> {
+        let forks = if self.decoder.spec().state_bytes() > 0 { forks } else { &[] };
+        for &place in forks.iter().chain([&context.len()]) {
+            if (cache.len()..=context.len()).contains(&place) {
+                self.prefill(&context[cache.len()..place], cache, progress)?;
+                cache.mark();
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the cache hold the first `len` tokens of a `sequence` that it holds at least as much of: where it
+    /// goes back further than that, they are computed again.
+    fn go_back(
+        &self,
+        len: usize,
+        sequence: impl Iterator<Item = u32>,
+        cache: &mut KvCache,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<()> {
+        let held = cache.truncate(len);
+        let missing: Vec<u32> = sequence.take(len).skip(held).collect();
+        self.prefill(&missing, cache, progress)
+    }
+
     /// Lets the model think behind the prompt, of which the cache holds all but the query, and leaves in the
     /// cache what stands before the answering query.
     fn think(
@@ -143,8 +178,7 @@ impl DecoderModel {
         cache: &mut KvCache,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Thought> {
-        let context = cache.len();
-        let query = request.tokens.last().copied().unwrap_or_default();
+        let (context, query) = (cache.len(), request.tokens.last().copied().unwrap_or_default());
         let thought = thinking.think(request.end_tokens, |last| {
             let logits = self.logits(&[last.unwrap_or(query)], cache, None)?.to_vec2::<f32>()?;
             match progress(0) {
@@ -152,13 +186,12 @@ impl DecoderModel {
                 false => Err(Error::Interrupted),
             }
         })?;
-        let mut behind = vec![query];
-        behind.extend(thought.tokens.iter().chain(&thought.bridge));
-        behind.pop();
+        let before = [request.tokens, &thought.tokens, &thought.bridge].concat();
+        let before = &before[..before.len() - 1];
         // What was computed to see whether there is a thought at all is no part of it.
-        let computed = (cache.len() - context).min(1 + thought.tokens.len()).min(behind.len());
-        cache.truncate(context + computed);
-        self.prefill(&behind[computed..], cache, &mut |_| progress(0))?;
+        let computed = cache.len().min(context + 1 + thought.tokens.len()).min(before.len());
+        self.go_back(computed, before.iter().copied(), cache, &mut |_| progress(0))?;
+        self.prefill(&before[computed..], cache, &mut |_| progress(0))?;
         Ok(thought)
     }
 
@@ -187,13 +220,15 @@ impl LanguageModel for DecoderModel {
         let length = prompt + thinking + request.answer.len().max(request.max_new_tokens);
         let (mut cache, shared) = self.cache_for(context, length);
         progress(shared);
-        self.prefill(&context[shared..], &mut cache, progress)?;
+        self.read(context, request.forks, &mut cache, progress)?;
         let thinking = request.thinking.as_ref();
         let thought =
             thinking.map(|thinking| self.think(thinking, &request, &mut cache, progress)).transpose()?;
         let behind = thought.iter().flat_map(|thought| [&thought.tokens[..], &thought.bridge]).flatten();
         let before: Vec<u32> = request.tokens.iter().chain(behind).copied().collect();
         let (n, query) = (before.len(), before.last().copied().unwrap_or(query));
+
+        cache.mark();
 
         // The answering query and all but the last answer token: row i predicts answer token i.
         let mut forced = vec![query];
@@ -219,7 +254,8 @@ impl LanguageModel for DecoderModel {
                 next = match logits.get(tokens.len()) {
                     Some(row) if request.answer.starts_with(&tokens) => argmax(row),
                     _ => {
-                        cache.truncate(n + tokens.len() - 1);
+                        let written = before.iter().chain(&tokens).copied();
+                        self.go_back(n + tokens.len() - 1, written, &mut cache, &mut |_| true)?;
                         argmax(&self.logits(&[next], &mut cache, None)?.to_vec2::<f32>()?[0])
                     }
                 };

@@ -377,6 +377,8 @@ const TEXT_PARTS: &[(&str, &str)] = &[
     ("llava", "llama"),
     ("mistral3", "mistral"),
     ("qwen2_5_vl", "qwen2_5_vl_text"),
+    ("qwen3_5", "qwen3_5_text"),
+    ("qwen3_5_moe", "qwen3_5_moe_text"),
     ("qwen3_vl", "qwen3_vl_text"),
 ];
 

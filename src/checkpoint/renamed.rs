@@ -40,6 +40,15 @@ pub enum Part {
         /// Width of a head.
         head_dim: usize,
     },
+    /// Of every `group` rows, `len` from `start` on (Qwen 3.5's queries beside their gates).
+    Grouped {
+        /// Rows of a group.
+        group: usize,
+        /// The first of each.
+        start: usize,
+        /// How many of each.
+        len: usize,
+    },
     /// All numbers as one vector, whatever the shape that they are stored in.
     Flat,
     /// Of each matrix or vector of a stack, all rows with an even number before all others (gpt-oss, whose
@@ -125,6 +134,7 @@ impl TensorSource for Renamed {
             *rows = match stored.part {
                 Part::Rows { start, len } if start + len <= *rows => len,
                 Part::Interleaved { .. } if rows.is_multiple_of(3) => *rows / 3,
+                Part::Grouped { group, len, .. } if rows.is_multiple_of(group) => *rows / group * len,
                 _ => *rows,
             };
         }
@@ -144,6 +154,12 @@ impl TensorSource for Renamed {
             Part::Flat => whole.flatten_all()?,
             Part::EvenRowsFirst => even_rows_first(&whole)?,
             Part::Rows { start, len } => whole.narrow(0, start, len)?.contiguous()?,
+            Part::Grouped { group, start, len } => {
+                let mut shape = whole.dims().to_vec();
+                shape[0] = shape[0] / group * len;
+                let groups = whole.reshape((shape[0] / len, group, ()))?; // [groups, group, in]
+                groups.narrow(1, start, len)?.contiguous()?.reshape(shape)?
+            }
             Part::Interleaved { which, head_dim } => {
                 let mut shape = whole.dims().to_vec();
                 shape[0] /= 3;

@@ -279,6 +279,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
         spans: &[needles.clone(), Vec::new()],
         items: &[],
         chosen_head: head.chosen(),
+        forks: &[],
     };
     let completion = plan.model.load()?.complete(request, &mut |_| true)?;
     let masses = head.row(&completion.attention)?;

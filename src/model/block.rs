@@ -8,12 +8,13 @@ use super::kv_cache::KvCache;
 use super::layers::{Norm, sum};
 use super::mlp::Mlp;
 use super::moe::Moe;
+use super::recurrent::{Recurrent, RecurrentState};
 use super::row_blocks::{self, RowBlock};
 use super::screening::Tiles;
 use super::spent::Spent;
 use crate::attention::screening::{self, Screen, ScreeningContext};
 use crate::attention::{self, AttentionContext, AttentionRecorder, Cached};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::spec::{BlockKind, DecoderSpec, LayerSpec, Mixer};
 use crate::weights::Weights;
 
@@ -65,6 +66,7 @@ pub(super) struct Block {
 #[derive(Debug)]
 enum LoadedMixer {
     Attention(Attention),
+    Recurrent(Recurrent),
 }
 
 #[derive(Debug)]
@@ -110,6 +112,11 @@ impl Layer {
         watch: Watch<'_, '_>,
     ) -> Result<()> {
         let Watch { recorder, spent } = watch;
+        if let Self::Block(block) = self
+            && let LoadedMixer::Recurrent(mixer) = &block.mixer
+        {
+            return block.go_on(spec, mixer, blocks, cache.state(context.attention.layer), spent);
+        }
         let projected = row_blocks::each(blocks.iter().collect(), spent, |block: &RowBlock, spent| {
             self.project(spec, block, context.of_rows(block), spent)
         })?;
@@ -175,9 +182,43 @@ impl Block {
                 Mixer::Attention => {
                     LoadedMixer::Attention(Attention::load(spec, layer, &weights.pp("self_attn"))?)
                 }
+                Mixer::Recurrent(mixer) => {
+                    LoadedMixer::Recurrent(Recurrent::load(mixer, spec.hidden_size, weights)?)
+                }
             },
             feed_forward: FeedForward::load(spec, layer, &weights.pp("mlp"))?,
         })
+    }
+
+    /// Takes the residual stream through this block where its mixer has a `state`: rows change it one behind
+    /// the other, so that they go through the mixer together.
+    fn go_on(
+        &self,
+        spec: &DecoderSpec,
+        mixer: &Recurrent,
+        blocks: &mut [RowBlock],
+        state: &mut RecurrentState,
+        spent: &mut Spent,
+    ) -> Result<()> {
+        let normed = row_blocks::each(blocks.iter().collect(), spent, |block: &RowBlock, _| {
+            Ok(apply(self.before_mixer.as_ref(), &block.x)?)
+        })?; // [rows, hidden] each
+        let mixed = mixer.forward(&Tensor::cat(&normed, 0)?, state, spent)?; // [t, hidden]
+        let items = blocks.iter_mut().zip(normed).collect();
+        row_blocks::each(items, spent, |(block, normed): (&mut RowBlock, Tensor), spent| {
+            let mixed = mixed.narrow(0, block.rows.start, block.rows.len())?; // [rows, hidden]
+            block.x = self.add(spec, &block.x, &normed, &mixed, spent)?;
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// The attention of this block.
+    fn attention(&self) -> Result<&Attention> {
+        match &self.mixer {
+            LoadedMixer::Attention(attention) => Ok(attention),
+            LoadedMixer::Recurrent(_) => Err(Error::Compute("this layer has no attention".to_string())),
+        }
     }
 
     fn project(
@@ -189,8 +230,7 @@ impl Block {
     ) -> Result<Projected> {
         let normed = apply(self.before_mixer.as_ref(), &block.x)?; // [rows, hidden]
         let table = rope.map(|rope| &block.tables[rope]);
-        let LoadedMixer::Attention(attention) = &self.mixer;
-        let Heads { queries, keys, values } = attention.project(spec, &normed, table, spent)?;
+        let Heads { queries, keys, values } = self.attention()?.project(spec, &normed, table, spent)?;
         Ok(Projected { beside: normed, queries, keys, values })
     }
 
@@ -205,10 +245,9 @@ impl Block {
         spent: &mut Spent,
     ) -> Result<Tensor> {
         let Projected { beside: normed, queries, .. } = projected;
-        let LoadedMixer::Attention(attention) = &self.mixer;
         // [rows, heads * width]
         let mixed = spent.on_attention(|| attention::attend(queries, cached, context))?;
-        let mixed = attention.finish(mixed, normed, spent)?; // [rows, hidden]
+        let mixed = self.attention()?.finish(mixed, normed, spent)?; // [rows, hidden]
         self.add(spec, x, normed, &mixed, spent)
     }
 

@@ -1,11 +1,14 @@
-//! Keys and values of the tokens seen so far.
+//! What a decoder keeps of the tokens seen so far: keys and values, or a state.
 //!
-//! In f32, one buffer of each a layer, written in place and enlarged by an eighth when full; in bf16, pages.
-//! `truncate` forgets the newest tokens at no cost.
+//! Keys and values in f32 are one buffer of each a layer, written in place and enlarged by an eighth when
+//! full; in bf16, pages. To forget the newest tokens costs nothing. A state of fixed size
+//! ([`RecurrentState`]) cannot be taken back: where layers have one, the cache keeps copies of them at the
+//! places that it is told to [`KvCache::mark`], and goes back to one of these.
 
 use candle_core::{Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::recurrent::RecurrentState;
 use crate::attention::{Cached, Pages};
 use crate::error::Error;
 use crate::registry::Entry;
@@ -81,10 +84,18 @@ impl DecoderSpec {
     }
 }
 
-/// Cached keys and values of every layer.
+/// Copies of the states that are kept at most: of a prompt where its needle and its question begin and where
+/// its answer does, and some of the prompts before, of which the next one may share more.
+pub const MARKS: usize = 6;
+
+/// Cached keys and values, or the state, of every layer.
 #[derive(Debug, Default)]
 pub struct KvCache {
     layers: Vec<Layer>,
+    /// Of every layer; empty where it has none.
+    states: Vec<RecurrentState>,
+    /// In the order of their places.
+    marks: Vec<Mark>,
     len: usize,
     capacity: usize,
     sequence_length: usize,
@@ -96,6 +107,13 @@ enum Layer {
     Tensors(Option<Buffers>),
     /// bf16 pages, likewise.
     Pages(Option<Pages>),
+}
+
+/// The states behind the first `len` tokens.
+#[derive(Debug)]
+struct Mark {
+    len: usize,
+    states: Vec<RecurrentState>,
 }
 
 #[derive(Debug)]
@@ -112,8 +130,14 @@ impl KvCache {
             KvDtype::F32 => Layer::Tensors(None),
             KvDtype::Bf16 => Layer::Pages(None),
         };
-        let layers = (0..layers).map(|_| layer()).collect();
-        Self { layers, len: 0, capacity: sequence_length, sequence_length }
+        Self {
+            layers: (0..layers).map(|_| layer()).collect(),
+            states: vec![RecurrentState::default(); layers],
+            marks: Vec::new(),
+            len: 0,
+            capacity: sequence_length,
+            sequence_length,
+        }
     }
 
     /// Number of tokens that the sequence was planned for. It never changes, so that all keys were rotated by
@@ -135,9 +159,43 @@ impl KvCache {
         self.len == 0
     }
 
-    /// Forgets every token from position `len` on.
-    pub fn truncate(&mut self, len: usize) {
+    /// Whether some layer has a state, so that [`Self::truncate`] goes back to marks alone.
+    #[must_use]
+    pub fn has_states(&self) -> bool {
+        self.states.iter().any(|state| !state.is_empty())
+    }
+
+    /// The state of a layer, which is to be that of all tokens up to those that are being computed.
+    pub fn state(&mut self, layer: usize) -> &mut RecurrentState {
+        &mut self.states[layer]
+    }
+
+    /// Keeps the states as they are now, as a place to go back to; of too many such places the first is
+    /// forgotten. Without states there is nothing to keep.
+    pub fn mark(&mut self) {
+        if !self.has_states() || self.marks.last().is_some_and(|mark| mark.len == self.len) {
+            return;
+        }
+        if self.marks.len() == MARKS {
+            self.marks.remove(0);
+        }
+        self.marks.push(Mark { len: self.len, states: self.states.clone() });
+    }
+
+    /// Forgets every token from position `len` on, or more of them where layers have states: from the last
+    /// mark on that is not behind `len`. Returns how many tokens are cached then; the caller computes those
+    /// that it lacks again.
+    pub fn truncate(&mut self, len: usize) -> usize {
+        if len < self.len && self.has_states() {
+            self.marks.retain(|mark| mark.len <= len);
+            match self.marks.last() {
+                Some(mark) => self.states.clone_from(&mark.states),
+                None => self.states.fill(RecurrentState::default()),
+            }
+            self.len = self.marks.last().map_or(0, |mark| mark.len);
+        }
         self.len = self.len.min(len);
+        self.len
     }
 
     /// Writes the keys and values of new tokens of one layer behind the cached ones, those of each of `parts`

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::memory::is_zero;
 use super::tokenizer::load_outline;
 use super::{MemoryPlan, ModelChoice, Precision};
 use crate::attention::screening::Screen;
@@ -118,6 +119,9 @@ pub struct LengthMemory {
     pub copies: usize,
     /// Keys and values.
     pub cache: usize,
+    /// States of layers that keep no keys, with their copies.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub states: usize,
     /// Activations, logits and attention rows.
     pub working: usize,
     /// The most that is held while the weights load.
@@ -206,6 +210,7 @@ fn length_memory(spec: &DecoderSpec, precision: Precision, tokens: usize) -> Len
         weights: plan.weights,
         copies: plan.copies,
         cache: plan.cache,
+        states: plan.states,
         working: plan.working,
         loading: plan.loading,
         total: plan.total(),

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use super::Precision;
 use crate::error::{Error, Result};
+use crate::model::kv_cache::MARKS;
 use crate::process::{available_memory, own_limit};
 use crate::spec::Dtype;
-use crate::spec::{DecoderSpec, HeadSizes, LayerSpec};
+use crate::spec::{DecoderSpec, HeadSizes, LayerSpec, RecurrentSpec};
 
 /// Bytes by purpose. Files of weights are read piece by piece, so they are not counted. Peak memory grows
 /// with the prompt, never with its square: scores exist for one block of keys at a time.
@@ -22,6 +23,9 @@ pub struct MemoryPlan {
     pub copies: usize,
     /// Keys and values of the longest prompt.
     pub cache: usize,
+    /// States of layers that keep no keys, with the copies that the cache goes back to.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub states: usize,
     /// Activations of one chunk, the logits and full attention rows of the answer's queries, the program and
     /// its tokenizer.
     pub working: usize,
@@ -29,6 +33,10 @@ pub struct MemoryPlan {
     pub output: usize,
     /// The most that is held while the weights load, when nothing else is there yet.
     pub loading: usize,
+}
+
+pub(super) fn is_zero(bytes: &usize) -> bool {
+    *bytes == 0
 }
 
 const F32: usize = size_of::<f32>();
@@ -67,6 +75,7 @@ impl MemoryPlan {
             weights,
             copies,
             cache: precision.cache(spec, &Device::Cpu).cache_bytes(spec, longest),
+            states: spec.state_bytes().saturating_mul(1 + MARKS),
             working: rows
                 .saturating_add(activations.saturating_add(logits))
                 .saturating_mul(F32)
@@ -98,7 +107,7 @@ impl MemoryPlan {
     /// The most that is held at once.
     #[must_use]
     pub fn total(&self) -> usize {
-        let running = [self.copies, self.cache, self.working, self.output];
+        let running = [self.copies, self.cache, self.states, self.working, self.output];
         running.into_iter().fold(self.weights, usize::saturating_add).max(self.loading)
     }
 
@@ -134,9 +143,13 @@ impl MemoryPlan {
 impl fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of memory (weights {}", gib(self.total()), gib(self.weights))?;
-        for (name, bytes) in
-            [("packed copies", self.copies), ("cache", self.cache), ("working set", self.working)]
-        {
+        let parts = [
+            ("packed copies", self.copies),
+            ("cache", self.cache),
+            ("states", self.states),
+            ("working set", self.working),
+        ];
+        for (name, bytes) in parts {
             if bytes > 0 {
                 write!(f, ", {name} {}", gib(bytes))?;
             }
@@ -161,7 +174,9 @@ fn largest_matrix(spec: &DecoderSpec) -> usize {
         None => spec.intermediate_of(layer).max(spec.num_attention_heads * spec.heads(layer).head_dim),
         Some(moe) => 2 * moe.num_experts * moe.moe_intermediate_size,
     };
-    spec.hidden_size * spec.layers.iter().map(width).max().unwrap_or(0)
+    let widest = spec.hidden_size * spec.layers.iter().map(width).max().unwrap_or(0);
+    let recurrent = spec.recurrent().map(|mixer| mixer.largest_matrix(spec.hidden_size)).max();
+    widest.max(recurrent.unwrap_or(0))
 }
 
 /// Numbers that one token takes beside the residual stream where a block is widest: in attention (queries as
@@ -175,7 +190,8 @@ fn widest(spec: &DecoderSpec) -> usize {
     let attention = |heads: HeadSizes| {
         heads.cached_width() * (7 * spec.num_attention_heads + 5 * heads.num_key_value_heads)
     };
-    spec.cached_heads().map(attention).max().unwrap_or(0).max(feed_forward_width(spec))
+    let recurrent = spec.recurrent().map(RecurrentSpec::activations).max().unwrap_or(0);
+    spec.cached_heads().map(attention).max().unwrap_or(0).max(recurrent).max(feed_forward_width(spec))
 }
 
 /// Numbers that one token takes in the widest MLP or mixture of experts. Of a mixture, one expert computes at
@@ -229,6 +245,7 @@ mod tests {
     fn the_total_is_the_run_or_the_loading_whichever_is_more() {
         let run = plan(Dtype::Bf16, None, 1000);
         assert_eq!(run.total(), run.weights + run.copies + run.cache + run.working);
+        assert_eq!(run.states, 0);
         let loading = MemoryPlan { loading: 1 << 40, ..run };
         assert_eq!(loading.total(), 1 << 40);
         assert!(loading.to_string().contains("1024.00 GiB while the weights load"), "{loading}");

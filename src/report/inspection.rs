@@ -8,11 +8,12 @@ use super::data::Data;
 use super::document::{Axis, Block, Chart, Document, Figure, Point, Series, Shape, Table};
 use super::experts;
 use super::heatmap::Heatmap;
+use super::recurrent;
 use crate::attention::Window;
 use crate::grid::ContextLength;
 use crate::plan::{Inspection, LearnedScreen, LengthMemory, NamedToken, TokenizerFacts};
 use crate::spec::MipePositions;
-use crate::spec::{DecoderSpec, LayerSpec, QkNorm, RopeScaling, RopeSpec};
+use crate::spec::{DecoderSpec, LayerSpec, Mixer, QkNorm, RopeScaling, RopeSpec};
 
 /// A fact of a checkpoint, as a row.
 #[derive(Default, Serialize)]
@@ -59,6 +60,7 @@ fn facts(found: &Inspection) -> Vec<(String, String)> {
         for group in layer_groups(spec) {
             line("layers", &group);
         }
+        recurrent::states(spec).iter().for_each(|states| line("states", states));
     }
     line("positions", &positions(spec));
     if spec.screening.is_none() {
@@ -116,7 +118,7 @@ fn thousands(number: usize) -> String {
 }
 
 /// Bytes in the unit that gives three digits or so.
-fn bytes(count: f64) -> String {
+pub(super) fn bytes(count: f64) -> String {
     let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     let (mut value, mut unit) = (count, 0);
     while value >= 1000.0 && unit + 1 < units.len() {
@@ -234,14 +236,15 @@ fn layer_groups(spec: &DecoderSpec) -> Vec<String> {
             true => format!("all {}", members.len()),
             false => format!("{} ({})", members.len(), ranges(&members)),
         };
-        let view = match layer.window {
-            Window::Full => "full attention".to_string(),
-            Window::Sliding(width) => format!("sliding window {width}"),
-            Window::Chunked(size) => format!("chunks of {size}"),
+        let rope = || layer.rope.as_ref().map_or("no rotary positions".to_string(), rotary);
+        let mixer = match (&layer.mixer, layer.window) {
+            (Mixer::Recurrent(mixer), _) => recurrent::describe(mixer),
+            (Mixer::Attention, Window::Full) => format!("full attention, {}", rope()),
+            (Mixer::Attention, Window::Sliding(width)) => format!("sliding window {width}, {}", rope()),
+            (Mixer::Attention, Window::Chunked(size)) => format!("chunks of {size}, {}", rope()),
         };
-        let rope = layer.rope.as_ref().map_or("no rotary positions".to_string(), rotary);
         let experts = layer.moe.as_ref().map(|moe| format!(", {}", experts::describe(moe)));
-        format!("{which}: {view}, {rope}{}", experts.unwrap_or_default())
+        format!("{which}: {mixer}{}", experts.unwrap_or_default())
     };
     groups.into_iter().map(describe).collect()
 }
@@ -347,18 +350,30 @@ fn windows(screens: &[Vec<LearnedScreen>]) -> [Table; 2] {
 
 /// Memory of a run, one row a length.
 fn memory(lengths: &[LengthMemory]) -> Table {
+    // Most decoders have no states.
+    let columns: Vec<_> = [
+        ("weights", (|memory| memory.weights) as fn(&LengthMemory) -> usize),
+        ("copies", |memory| memory.copies),
+        ("cache", |memory| memory.cache),
+        ("states", |memory| memory.states),
+        ("working set", |memory| memory.working),
+        ("loading", |memory| memory.loading),
+        ("total", |memory| memory.total),
+    ]
+    .into_iter()
+    .filter(|(name, size)| *name != "states" || lengths.iter().any(|memory| size(memory) > 0))
+    .collect();
     let row = |memory: &LengthMemory| {
-        let LengthMemory { weights, copies, cache, working, loading, total, .. } = *memory;
-        let sizes = [weights, copies, cache, working, loading, total];
         let fits = if memory.fits { "yes" } else { "no" };
-        let sizes = sizes.iter().map(|&size| bytes(size as f64));
+        let sizes = columns.iter().map(|(_, size)| bytes(size(memory) as f64));
         [ContextLength(memory.context_length).to_string()]
             .into_iter()
             .chain(sizes)
             .chain([fits.to_string()])
             .collect()
     };
-    let header = ["length", "weights", "copies", "cache", "working set", "loading", "total", "fits"];
+    let names = columns.iter().map(|(name, _)| *name);
+    let header: Vec<_> = std::iter::once("length").chain(names).chain(["fits"]).collect();
     Table::new(&header, lengths.iter().map(row).collect())
 }
 

@@ -22,6 +22,7 @@ pub mod loss;
 pub mod needed;
 pub mod page;
 pub mod parts;
+mod recurrent;
 pub mod run;
 pub mod speed;
 pub mod tasks;

@@ -230,7 +230,15 @@ mod tests {
             computed_tokens: 400 * prompts,
             shares_prefixes: true,
             new_tokens_at_most: 16 * prompts,
-            memory: MemoryPlan { weights: 0, copies: 0, cache: 0, working: 0, output: 0, loading: 0 },
+            memory: MemoryPlan {
+                weights: 0,
+                copies: 0,
+                cache: 0,
+                states: 0,
+                working: 0,
+                output: 0,
+                loading: 0,
+            },
             seconds: 0.5 * prompts as f64,
         }
     }

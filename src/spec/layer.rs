@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{BlockKind, DecoderSpec, MoeSpec, RopeSpec, Window};
+use super::{BlockKind, DecoderSpec, MoeSpec, RecurrentSpec, RopeSpec, Window};
 
 /// What differs from layer to layer. What a layer leaves open (`None`) is as the decoder has it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -48,6 +48,8 @@ impl Default for LayerSpec {
 pub enum Mixer {
     /// Attention over keys and values; screening tiles, where the decoder has these.
     Attention,
+    /// A state of fixed size, which every token changes and reads.
+    Recurrent(RecurrentSpec),
 }
 
 impl Mixer {
@@ -104,6 +106,20 @@ impl DecoderSpec {
     #[must_use]
     pub fn intermediate_of(&self, layer: &LayerSpec) -> usize {
         layer.intermediate_size.unwrap_or(self.intermediate_size)
+    }
+
+    /// The mixers that have a state, in the order of their layers.
+    pub fn recurrent(&self) -> impl Iterator<Item = &RecurrentSpec> {
+        self.layers.iter().filter_map(|layer| match &layer.mixer {
+            Mixer::Recurrent(mixer) => Some(mixer),
+            Mixer::Attention => None,
+        })
+    }
+
+    /// Bytes of the states of one sequence, whatever its length; none where all layers have keys and values.
+    #[must_use]
+    pub fn state_bytes(&self) -> usize {
+        self.recurrent().map(RecurrentSpec::state_bytes).fold(0, usize::saturating_add)
     }
 
     /// The layers that attend, in order: those that have rows of attention.

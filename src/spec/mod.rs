@@ -357,6 +357,7 @@ impl DecoderSpec {
                 let width = (queries + keys) * (heads.head_dim + heads.value_dim) + gate;
                 self.hidden_size * width
             }
+            Mixer::Recurrent(mixer) => mixer.linear_weights(self.hidden_size),
         }
     }
 
@@ -375,6 +376,9 @@ impl DecoderSpec {
                 };
                 let qkv = if self.bias.qkv { rows + keys * heads.value_dim } else { 0 };
                 qk_norm + qkv + if self.bias.output { self.hidden_size } else { 0 }
+            }
+            Mixer::Recurrent(mixer) => {
+                mixer.parameters(self.hidden_size) - mixer.linear_weights(self.hidden_size)
             }
         }
     }

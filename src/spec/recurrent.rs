@@ -4,8 +4,7 @@ use std::convert::Infallible;
 
 use serde::Serialize;
 
-/// Takes in a tensor's name and shape.
-pub(super) type Visit<'a, E> = &'a mut dyn FnMut(&str, &[usize]) -> Result<(), E>;
+use super::tensors::Visit;
 
 /// A mixer of a layer whose state does not grow with the text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -85,6 +84,14 @@ impl RecurrentSpec {
         }
     }
 
+    /// The delta net that it is.
+    #[must_use]
+    pub fn delta_net(&self) -> Option<&DeltaNetSpec> {
+        match self {
+            Self::DeltaNet(spec) => Some(spec),
+        }
+    }
+
     /// Number of weights of the mixer between residual streams of `hidden_size` numbers.
     #[must_use]
     pub fn parameters(&self, hidden_size: usize) -> usize {
@@ -121,11 +128,32 @@ impl RecurrentSpec {
         numbers.saturating_mul(size_of::<f32>())
     }
 
+    /// Numbers that one token takes beside the residual stream: what is projected, what the rule reads, and what
+    /// is made of that.
+    #[must_use]
+    pub fn activations(&self) -> usize {
+        match self {
+            Self::DeltaNet(spec) => {
+                let decays = spec.decay_width().saturating_mul(3);
+                let values = spec.value_width().saturating_mul(4);
+                spec.conv_width().saturating_mul(3).saturating_add(decays).saturating_add(values)
+            }
+        }
+    }
+
+    /// Weights of its largest matrix, as it is put together.
+    #[must_use]
+    pub fn largest_matrix(&self, hidden_size: usize) -> usize {
+        match self {
+            Self::DeltaNet(spec) => spec.conv_width().saturating_mul(hidden_size),
+        }
+    }
+
     /// Hands every tensor to `visit`, by its name under the layer.
     ///
     /// # Errors
     /// The first one that `visit` returns.
-    pub fn each_tensor<E>(&self, hidden_size: usize, visit: Visit<'_, E>) -> Result<(), E> {
+    pub(super) fn each_tensor<E>(&self, hidden_size: usize, visit: Visit<'_, E>) -> Result<(), E> {
         match self {
             Self::DeltaNet(spec) => spec.each_tensor(hidden_size, visit),
         }

@@ -88,6 +88,7 @@ impl DecoderSpec {
         }
         match &layer.mixer {
             Mixer::Attention => self.attention(layer, visit)?,
+            Mixer::Recurrent(mixer) => mixer.each_tensor(self.hidden_size, visit)?,
         }
         let hidden = self.hidden_size;
         match layer.moe {

@@ -44,6 +44,13 @@ const VECTORS: &[&str] = &[
     "smollm3",
     "cohere2",
     "olmo2",
+    "olmo_hybrid",
+    "olmo_hybrid_nope",
+    "qwen3_5",
+    "qwen3_5_nested",
+    "qwen3_5_moe",
+    "qwen3_5_moe_nested",
+    "qwen3_next",
     "granite",
     "gpt_neox",
     "stablelm",
@@ -402,6 +409,7 @@ fn what_is_decoded_does_not_depend_on_the_expected_answer() {
             spans: &[],
             items: &[],
             chosen_head: None,
+            forks: &[],
         };
         // The second one meets the cache that the first has left.
         [(); 2].map(|()| model.complete(request, &mut |_| true).unwrap().tokens)

@@ -23,6 +23,7 @@ mod gradients;
 mod html_report;
 mod hub;
 mod hub_hostile;
+mod hybrids;
 mod inspect;
 mod layers;
 mod layouts;

@@ -352,6 +352,7 @@ fn the_answering_query_stands_behind_the_thought_as_if_all_of_it_were_the_prompt
             spans: &spans,
             items: &[0],
             chosen_head: None,
+            forks: &[],
         };
         model.complete(request, &mut |_| true).unwrap()
     };

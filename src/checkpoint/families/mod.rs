@@ -4,6 +4,7 @@
 mod cohere2;
 mod common;
 mod defaults;
+mod delta_net;
 mod ernie4_5_moe;
 mod exaone_moe;
 mod experts;
@@ -22,11 +23,14 @@ mod mixtral;
 mod multiscreen;
 mod niah;
 mod olmo2;
+mod olmo_hybrid;
 mod olmoe;
 mod phi;
 mod phi3;
 mod phimoe;
 mod qwen;
+mod qwen3_5;
+mod qwen3_next;
 mod rope_config;
 mod smollm3;
 mod stablelm;
@@ -73,6 +77,10 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "qwen3_vl_text", about: "Qwen 3 VL (text)", value: named_as_llama(qwen::qwen3_vl) },
     Entry { name: "qwen3_moe", about: "Qwen 3 with a mixture of experts", value: named_as_llama(qwen::qwen3_moe) },
     Entry { name: "qwen2_moe", about: "Qwen 1.5 and 2 with a mixture of experts and a gated shared one", value: named_as_llama(qwen::qwen2_moe) },
+    Entry { name: "qwen3_5_text", about: "Qwen 3.5 and 3.6: Gated DeltaNet beside gated attention", value: Family { describe: qwen3_5::spec, stored: qwen3_5::stored } },
+    Entry { name: "qwen3_5_moe_text", about: "Qwen 3.5 and 3.6 with a mixture of experts", value: Family { describe: qwen3_5::moe, stored: qwen3_5::stored } },
+    Entry { name: "qwen3_next", about: "Qwen 3 Next: Gated DeltaNet beside gated attention, mixture of \
+                                        experts", value: Family { describe: qwen3_next::spec, stored: qwen3_next::stored } },
     Entry { name: "gemma2", about: "Gemma 2: soft caps, norms before and after, alternating \
                                     windows", value: named_as_llama(gemma::gemma2) },
     Entry { name: "gemma3_text", about: "Gemma 3 (text): query and key norms, two rotary bases", value: named_as_llama(gemma::gemma3) },
@@ -82,6 +90,7 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "cohere2", about: "Command R7B: parallel block, interleaved rotary positions on \
                                      windows", value: named_as_llama(cohere2::spec) },
     Entry { name: "olmo2", about: "OLMo 2: norms after attention and MLP", value: named_as_llama(olmo2::spec) },
+    Entry { name: "olmo_hybrid", about: "OLMo Hybrid: Gated DeltaNet beside attention", value: Family { describe: olmo_hybrid::spec, stored: olmo_hybrid::stored } },
     Entry { name: "granite", about: "Granite 3: four multipliers", value: named_as_llama(granite::spec) },
     Entry { name: "granitemoe", about: "Granite 3 with a mixture of experts", value: Family { describe: granitemoe::spec, stored: granitemoe::stored } },
     Entry { name: "olmoe", about: "OLMoE: norms over whole queries and keys, mixture of experts", value: named_as_llama(olmoe::olmoe) },

@@ -40,6 +40,7 @@ const BEYOND_THE_CLASS: &[&str] = &[
     "original_max_position_embeddings",
     "rope_scaling",
     "sliding_window_pattern",
+    "full_attention_interval",
     // Of a Mistral with windows on some layers, which is read as a Ministral.
     "layer_types",
     // Other names of the same numbers, and what is said of a whole model that sees images.
@@ -132,6 +133,7 @@ fn a_configuration_that_says_nothing_derives_what_the_constructor_of_its_class_d
         let (_, spec) = describe(&config(json!({"model_type": family}))).unwrap();
         for (key, value) in class["derived"].as_object().unwrap() {
             let windows = spec.layers.iter().map(|layer| match layer.window {
+                _ if !layer.mixer.is_attention() => "linear_attention",
                 Window::Full => "full_attention",
                 Window::Sliding(_) => "sliding_attention",
                 Window::Chunked(_) => "chunked_attention",
@@ -140,6 +142,10 @@ fn a_configuration_that_says_nothing_derives_what_the_constructor_of_its_class_d
             let found = match key.as_str() {
                 "head_dim" => json!(spec.head_dim),
                 "num_key_value_heads" => json!(spec.num_key_value_heads),
+                key if key.starts_with("linear_") => {
+                    let mixer = spec.recurrent().next().map(serde_json::to_value).unwrap().unwrap();
+                    mixer["delta-net"][key].clone()
+                }
                 "layer_types" => json!(windows.collect::<Vec<_>>()),
                 "no_rope_layers" => json!(rotary.collect::<Vec<_>>()),
                 "sliding_window" => {

@@ -1,0 +1,43 @@
+//! Layers with a state in place of keys, in words.
+
+use super::inspection::{bytes, label};
+use crate::model::kv_cache::MARKS;
+use crate::spec::{DecoderSpec, DeltaDecay, DeltaNetSpec, RecurrentSpec};
+
+/// A mixer with a state, by its kind and sizes.
+pub(super) fn describe(mixer: &RecurrentSpec) -> String {
+    let sizes = match mixer {
+        RecurrentSpec::DeltaNet(spec) => delta_net(spec),
+    };
+    format!("{}, {sizes}; no rows of attention", mixer.name())
+}
+
+fn delta_net(spec: &DeltaNetSpec) -> String {
+    let (keys, values) = (spec.linear_num_key_heads, spec.linear_num_value_heads);
+    let heads =
+        if keys == values { format!("{keys} heads") } else { format!("{values} heads on {keys} of keys") };
+    let decay = match spec.decay {
+        DeltaDecay::PerHead => "decay by head".to_string(),
+        DeltaDecay::LowRank { .. } | DeltaDecay::Full => "decay by channel".to_string(),
+        DeltaDecay::Bounded { lower_bound } => format!("decay by channel, down to e^{lower_bound} a token"),
+    };
+    format!(
+        "{heads} with states {} x {}, convolution over {}, {decay}, {} gate",
+        spec.linear_key_head_dim,
+        spec.linear_value_head_dim,
+        spec.linear_conv_kernel_dim,
+        label(&spec.output_gate)
+    )
+}
+
+/// What the states of a sequence take; `None` where all layers keep keys.
+pub(super) fn states(spec: &DecoderSpec) -> Option<String> {
+    let (layers, size) = (spec.recurrent().count(), spec.state_bytes());
+    (layers > 0).then(|| {
+        format!(
+            "{} in {layers} of {} layers, whatever the length, and up to {MARKS} copies to go back to",
+            bytes(size as f64),
+            spec.num_hidden_layers
+        )
+    })
+}

@@ -1,0 +1,183 @@
+//! A decoder whose layers keep a state in place of keys, or keys in every second layer alone: a run on it
+//! through the binary, and its cache.
+
+use crate::common;
+
+use std::fs;
+
+use candle_core::Device;
+use common::bench::Bench;
+use niah::attention::variant::{OwnVariant, VARIANTS, VariantInputs};
+use niah::checkpoint::{Checkpoint, RopeOverride};
+use niah::generate::{Completion, DecoderModel, LanguageModel, Request};
+use niah::model::decoder::{Decoder, Forward};
+use niah::model::kv_cache::{KvCache, MARKS};
+use niah::spec::Dtype;
+
+/// The golden Qwen 3.5, whose layers 1 and 3 attend, with a tokenizer of single bytes.
+fn hybrid() -> Bench {
+    let bench = Bench::new();
+    for file in ["config.json", "model.safetensors"] {
+        let from = common::fixture("vectors/qwen3_5").join(file);
+        fs::write(bench.path("tiny").join(file), fs::read(from).unwrap()).unwrap();
+    }
+    bench
+}
+
+fn decoder() -> Decoder {
+    let folder = common::fixture("vectors/qwen3_5").display().to_string();
+    let checkpoint = Checkpoint::open(&folder, RopeOverride::default()).unwrap();
+    checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap()
+}
+
+fn variant(decoder: &Decoder) -> Box<dyn niah::attention::AttentionVariant> {
+    let spec = decoder.spec();
+    let own = OwnVariant::softmax(spec.num_hidden_layers);
+    let inputs = VariantInputs {
+        layers: &spec.layers,
+        heads: spec.num_attention_heads,
+        own: Some(&own),
+        ..VariantInputs::default()
+    };
+    (niah::registry::find("variant", VARIANTS, "softmax").unwrap().value)(&inputs).unwrap()
+}
+
+/// Tokens that no rule repeats.
+fn tokens(count: u32) -> Vec<u32> {
+    (0..count).map(|i| (i * i * 7 + i * 13 + i / 5) % 256).collect()
+}
+
+#[test]
+fn a_grid_on_a_hybrid_has_attention_where_layers_attend_and_goes_on_where_it_stopped() {
+    let bench = hybrid();
+    bench.grid(&["-o", "whole"]);
+    bench.grid(&["-o", "stopped", "--limit", "5"]);
+    assert_eq!(bench.outcomes("stopped").len(), 5);
+    bench.grid(&["-o", "stopped"]);
+    let [whole, stopped] = ["whole", "stopped"].map(|run| {
+        let mut rows = bench.outcomes(run);
+        rows.sort_by(|a, b| a.row_id.cmp(&b.row_id));
+        rows
+    });
+    assert_eq!((whole.len(), stopped.len()), (common::grid::TRIALS, common::grid::TRIALS));
+    for (whole, stopped) in whole.iter().zip(&stopped) {
+        assert_eq!((&whole.row_id, &whole.model_response), (&stopped.row_id, &stopped.model_response));
+        let off = (whole.answer_logprob.unwrap() - stopped.answer_logprob.unwrap()).abs();
+        assert!(off < 1e-3, "{}: off by {off}", whole.row_id);
+    }
+    let rows = bench.attention("whole");
+    assert_eq!(rows.len(), common::grid::TRIALS * 2 * 4);
+    assert!(rows.iter().all(|row| [1, 3].contains(&row.layer) && row.needle_mass > 0.0));
+}
+
+#[test]
+fn inspect_names_the_kinds_of_layers_and_what_states_take() {
+    let bench = hybrid();
+    let page = bench.stdout(&["inspect", "tiny", "--width", "200", "--context-lengths", "1k,4k"]);
+    for part in [
+        "2 (0, 2): Gated DeltaNet, 4 heads on 2 of keys with states 8 x 12, convolution over 4, decay by head, \
+         silu gate; no rows of attention",
+        "2 (1, 3): full attention, rotary theta 100000",
+        // Two layers of 4 x 8 x 12 numbers and 3 rows of 80.
+        "4.9 KiB in 2 of 4 layers, whatever the length",
+        "working set",
+        "states",
+    ] {
+        assert!(page.contains(part), "no {part:?} in\n{page}");
+    }
+}
+
+#[test]
+fn a_cache_with_states_goes_back_to_its_marks() {
+    let decoder = decoder();
+    let (variant, tokens) = (variant(&decoder), tokens(90));
+    let run = |cache: &mut KvCache, tokens: &[u32]| {
+        let forward = Forward { variant: variant.as_ref(), keep_logits: 1, probe: None };
+        decoder.forward(tokens, cache, forward).unwrap().to_vec2::<f32>().unwrap().remove(0)
+    };
+    let fresh = |len: usize| run(&mut decoder.new_cache(90), &tokens[..len]);
+    let same = |found: &[f32], expected: &[f32]| {
+        let off = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(off < 1e-4, "off by {off}");
+    };
+    let mut cache = decoder.new_cache(90);
+    for part in [0..20, 20..40, 40..60] {
+        run(&mut cache, &tokens[part]);
+        cache.mark();
+    }
+    run(&mut cache, &tokens[60..70]);
+    assert_eq!((cache.truncate(75), cache.truncate(70), cache.truncate(59)), (70, 70, 40));
+    same(&run(&mut cache, &tokens[40..65]), &fresh(65));
+    // The mark at 60 stood behind tokens that are no longer there.
+    assert_eq!((cache.truncate(62), cache.truncate(40), cache.truncate(19)), (40, 40, 0));
+    same(&run(&mut cache, &tokens[..30]), &fresh(30));
+
+    for place in 31..=31 + MARKS {
+        run(&mut cache, &tokens[place - 1..place]);
+        cache.mark();
+    }
+    assert_eq!(cache.truncate(32), 32, "the latest marks are kept");
+    assert_eq!(cache.truncate(31), 0, "and the first one is not");
+}
+
+#[test]
+fn what_a_hybrid_shares_and_where_it_goes_back_changes_no_answer() {
+    let prompts: [Vec<u32>; 3] = {
+        let text = tokens(70);
+        let with = |place: usize, end: &[u32]| [&text[..place], &[9, 8, 7], &text[place..], end].concat();
+        [with(20, &[1, 2]), with(35, &[1, 2]), with(50, &[3, 2, 1])]
+    };
+    let ask = |model: &mut DecoderModel, prompt: &[u32], answer: &[u32], forks: &[usize]| -> Completion {
+        let request = Request {
+            tokens: prompt,
+            thinking: None,
+            answer,
+            max_new_tokens: 5,
+            end_tokens: &[],
+            spans: &[vec![20..23]],
+            items: &[],
+            chosen_head: None,
+            forks,
+        };
+        model.complete(request, &mut |_| true).unwrap()
+    };
+    let model = |chunk| {
+        let decoder = decoder();
+        let variant = variant(&decoder);
+        DecoderModel::new(decoder, variant, chunk)
+    };
+    let alone = |prompt: &[u32], answer: &[u32]| ask(&mut model(100), prompt, answer, &[]);
+    let expected = alone(&prompts[0], &[]).tokens;
+    let other = [&expected[..2], &[(expected[2] + 1) % 256, 3]].concat();
+    for answer in [&expected[..], &expected[..1], &other, &[]] {
+        let mut sharing = model(16).sharing_prefixes(100);
+        for (number, prompt) in prompts.iter().chain(&prompts).enumerate() {
+            let forks = [15 * (number % 3) + 12, prompt.len() - 6];
+            let found = ask(&mut sharing, prompt, answer, &forks);
+            let expected = alone(prompt, answer);
+            assert_eq!(found.tokens, expected.tokens, "prompt {number}");
+            for (a, b) in found.answer_logprobs.iter().zip(&expected.answer_logprobs) {
+                assert!((a - b).abs() < 1e-3, "prompt {number}: {a}, not {b}");
+            }
+            for (a, b) in found.attention.heads.iter().zip(&expected.attention.heads) {
+                assert!((a.first.span_mass[0] - b.first.span_mass[0]).abs() < 1e-4, "prompt {number}");
+            }
+        }
+    }
+    // The second prompt goes on where the first left the text, and not at its beginning.
+    let mut sharing = model(16).sharing_prefixes(100);
+    ask(&mut sharing, &prompts[0], &[], &[18]);
+    let mut first_told = None;
+    let request = Request {
+        tokens: &prompts[1],
+        thinking: None,
+        answer: &[],
+        max_new_tokens: 1,
+        end_tokens: &[],
+        spans: &[],
+        items: &[],
+        chosen_head: None,
+        forks: &[33],
+    };
+    sharing.complete(request, &mut |tokens| *first_told.get_or_insert(tokens) == 18).unwrap();
+}
