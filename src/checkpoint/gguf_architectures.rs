@@ -16,6 +16,8 @@ pub struct Architecture {
     pub(super) interleaved: bool,
     /// Whether the attention's output has a bias exactly when there is one, whatever those of q, k and v.
     pub(super) own_biases: bool,
+    /// Whether some sizes may differ from layer to layer.
+    pub(super) by_layer: bool,
     /// Whether its layers may have experts.
     pub(super) experts: bool,
     /// What is its own in the metadata.
@@ -23,19 +25,38 @@ pub struct Architecture {
 }
 
 const fn halves(model_type: &'static str, own_keys: fn(&mut Translation<'_>) -> Result<()>) -> Architecture {
-    Architecture { model_type, interleaved: false, own_biases: false, experts: false, own_keys }
+    Architecture {
+        model_type,
+        interleaved: false,
+        own_biases: false,
+        by_layer: false,
+        experts: false,
+        own_keys,
+    }
 }
 
 const fn interleaved(
     model_type: &'static str,
     own_keys: fn(&mut Translation<'_>) -> Result<()>,
 ) -> Architecture {
-    Architecture { model_type, interleaved: true, own_biases: false, experts: false, own_keys }
+    Architecture {
+        model_type,
+        interleaved: true,
+        own_biases: false,
+        by_layer: false,
+        experts: false,
+        own_keys,
+    }
 }
 
 /// The same with experts.
 const fn mixed(architecture: Architecture) -> Architecture {
     Architecture { experts: true, ..architecture }
+}
+
+/// The same with layers of several kinds.
+const fn hybrid(architecture: Architecture) -> Architecture {
+    Architecture { by_layer: true, ..architecture }
 }
 
 /// Every architecture of GGUF files that can be read, by `general.architecture`.
@@ -61,6 +82,9 @@ pub const ARCHITECTURES: &[Entry<Architecture>] = &[
     Entry { name: "minimax-m2", about: "minimax_m2", value: mixed(halves("minimax_m2", minimax_m2)) },
     Entry { name: "ernie4_5-moe", about: "ernie4_5_moe", value: mixed(halves("ernie4_5_moe", ernie4_5_moe)) },
     Entry { name: "exaone-moe", about: "exaone_moe", value: mixed(halves("exaone_moe", sigmoid_router)) },
+    Entry { name: "qwen35", about: "qwen3_5_text", value: hybrid(halves("qwen3_5_text", delta_nets)) },
+    Entry { name: "qwen35moe", about: "qwen3_5_moe_text", value: hybrid(mixed(halves("qwen3_5_moe_text", delta_nets))) },
+    Entry { name: "qwen3next", about: "qwen3_next", value: hybrid(mixed(halves("qwen3_next", delta_nets))) },
     Entry { name: "gptneox", about: "gpt_neox", value: halves("gpt_neox", nothing) },
     Entry { name: "stablelm", about: "stablelm", value: halves("stablelm", stablelm) },
     Entry { name: "starcoder2", about: "starcoder2", value: halves("starcoder2", nothing) },
@@ -161,6 +185,25 @@ fn llama4(of: &mut Translation<'_>) -> Result<()> {
     let (dense, expert) = (of.size("intermediate_size"), of.size("moe_intermediate_size"));
     of.set("intermediate_size_mlp", json!(dense));
     of.set("intermediate_size", json!(expert));
+    Ok(())
+}
+
+/// Layers without queries of their own have a delta net.
+fn delta_nets(of: &mut Translation<'_>) -> Result<()> {
+    let values = of.required("ssm.time_step_rank")?;
+    let inner = of.required("ssm.inner_size")?;
+    for (key, size) in [
+        ("linear_conv_kernel_dim", of.required("ssm.conv_kernel")?),
+        ("linear_key_head_dim", of.required("ssm.state_size")?),
+        ("linear_num_key_heads", of.required("ssm.group_count")?),
+        ("linear_num_value_heads", values),
+        ("linear_value_head_dim", inner.checked_div(values).unwrap_or(0)),
+    ] {
+        of.set(key, size);
+    }
+    of.set_layer_kinds("attn_q.weight", "linear_attention");
+    // llama.cpp makes the weights of the chosen experts sum to 1.
+    of.set("norm_topk_prob", true);
     Ok(())
 }
 

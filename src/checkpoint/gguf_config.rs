@@ -61,7 +61,7 @@ pub(super) fn to_config(file: &GgufFile) -> Result<(Config, &'static Architectur
     let architecture = &entry.value;
     let mut translation = Translation { file, config: Map::new() };
     translation.set("model_type", architecture.model_type);
-    translation.sizes()?;
+    translation.sizes(architecture.by_layer)?;
     translation.numbers()?;
     translation.tensors()?;
     translation.windows()?;
@@ -119,6 +119,32 @@ impl Translation<'_> {
         Error::invalid(format!("{}: {}", self.file.path().display(), self.key(name)), found, expected)
     }
 
+    /// A whole number that must be there.
+    pub(super) fn required(&self, name: &str) -> Result<u64> {
+        self.integer(name)?.ok_or_else(|| self.missing(&self.key(name)))
+    }
+
+    /// One whole number for each layer, where there is a list.
+    pub(super) fn by_layer(&self, name: &str) -> Result<Option<Vec<u64>>> {
+        if self.file.metadata().list_len(&self.key(name)).is_none() {
+            return Ok(None);
+        }
+        let sizes = self.file.metadata().numbers(&self.key(name))?.unwrap_or_default();
+        let whole = |size: &f64| size.fract() == 0.0 && (0.0..9e15).contains(size);
+        match sizes.iter().find(|size| !whole(size)) {
+            Some(wrong) => Err(self.wrong(name, "whole numbers, one a layer", wrong)),
+            None => Ok(Some(sizes.into_iter().map(|size| size as u64).collect())),
+        }
+    }
+
+    /// Sets `layer_types`: `full_attention` where a layer has `tensor`, `otherwise` where not.
+    pub(super) fn set_layer_kinds(&mut self, tensor: &str, otherwise: &str) {
+        let layers = self.size("num_hidden_layers").unwrap_or(0).min(MOST_LAYERS);
+        let attends = |layer| self.has(&format!("blk.{layer}.{tensor}"));
+        let kinds = (0..layers).map(|layer| if attends(layer) { "full_attention" } else { otherwise });
+        self.set("layer_types", kinds.collect::<Vec<_>>());
+    }
+
     /// A whole number that has been translated already.
     pub(super) fn size(&self, key: &str) -> Option<u64> {
         self.config.get(key)?.as_u64()
@@ -129,9 +155,12 @@ impl Translation<'_> {
         self.size("head_dim").or_else(divided).unwrap_or(0)
     }
 
-    fn sizes(&mut self) -> Result<()> {
+    fn sizes(&mut self, by_layer: bool) -> Result<()> {
         for (name, key) in SIZES {
-            match self.integer(name)? {
+            let largest = |sizes: Vec<u64>| sizes.into_iter().max();
+            let size = if by_layer { self.by_layer(name)?.and_then(largest) } else { None };
+            let size = if size.is_some() { size } else { self.integer(name)? };
+            match size {
                 Some(size) => self.set(key, size),
                 None if OPTIONAL.contains(key) => {}
                 None => return Err(self.missing(&self.key(name))),

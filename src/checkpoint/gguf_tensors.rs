@@ -1,9 +1,7 @@
 //! The tensors of a GGUF file under Llama's names in Hugging Face's layout.
 //!
-//! GGUF names are the same in every architecture, so one map serves all. Matrices that share an input may be
-//! stored as one (q, k and v; gate and up). Where an architecture turns neighbouring coordinates
-//! (`interleaved`), rows of q and k are stored in that order; they are put back into the half-split order
-//! here, so that there is one rope.
+//! Where an architecture turns neighbouring coordinates (`interleaved`), rows of q and k are stored in that order;
+//! they are put back into the half-split order, so that there is one rope.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,8 +10,9 @@ use std::path::PathBuf;
 use candle_core::{Device, Tensor};
 
 use super::gguf::GgufFile;
+use super::gguf_layouts::Change;
 use crate::error::{Error, Result};
-use crate::spec::{BlockKind, DecoderSpec, MlpKind};
+use crate::spec::DecoderSpec;
 use crate::weights::TensorSource;
 
 /// The tensors of a GGUF file.
@@ -26,160 +25,46 @@ pub(super) struct GgufTensors {
 }
 
 /// Where a tensor is stored.
-struct Place {
+pub(super) struct Place {
     /// Its GGUF name.
-    stored: String,
-    /// Its rows, when it is a part of a fused matrix.
-    rows: Option<Range<usize>>,
-    /// Heads whose rows are put back into the half-split order.
-    heads: Option<usize>,
+    pub(super) stored: String,
     /// Its place in a stack: of vectors, one a head, or of matrices, one an expert.
-    index: Option<usize>,
+    pub(super) index: Option<usize>,
+    /// Its rows, when it is a part of a fused matrix.
+    pub(super) rows: Option<Range<usize>>,
+    /// What makes of these what a decoder reads.
+    pub(super) changes: Vec<Change>,
 }
 
 impl Place {
-    fn whole(stored: String) -> Self {
-        Self { stored, rows: None, heads: None, index: None }
+    pub(super) fn whole(stored: String) -> Self {
+        Self { stored, rows: None, index: None, changes: Vec::new() }
+    }
+
+    pub(super) fn changed(self, changes: &[Change]) -> Self {
+        Self { changes: changes.to_vec(), ..self }
     }
 }
 
 impl GgufTensors {
-    /// Where the tensor is that Llama would call `name`.
-    fn place(&self, name: &str) -> Option<Place> {
-        let (module, kind) = name.rsplit_once('.')?;
-        let whole = |part: &str| Place::whole(format!("{part}.{kind}"));
-        match module {
-            "model.embed_tokens" => return Some(whole("token_embd")),
-            "model.embed_positions" => return Some(whole("position_embd")),
-            "model.norm" => return Some(whole("output_norm")),
-            "lm_head" => return Some(whole("output")),
-            _ => {}
-        }
-        let (layer, within) = name.strip_prefix("model.layers.")?.split_once('.')?;
-        if let Some(stored) = named_otherwise(within) {
-            return Some(Place::whole(format!("blk.{layer}.{stored}")));
-        }
-        let (part, _) = within.rsplit_once('.')?;
-        let spec = &self.spec;
-        for (norm, stack) in [("self_attn.q_norm.", "attn_q_norm"), ("self_attn.k_norm.", "attn_k_norm")] {
-            if let Some(head) = part.strip_prefix(norm) {
-                let index = Some(head.parse().ok()?);
-                return Some(Place { index, ..whole(&format!("blk.{layer}.{stack}")) });
-            }
-        }
-        if let Some(expert) = part.strip_prefix("mlp.experts.") {
-            return self.expert(&format!("blk.{layer}"), expert, kind);
-        }
-        let stored = |part: &str| format!("blk.{layer}.{part}");
-        let of = spec.layers.get(layer.parse::<usize>().ok()?)?;
-        let own = match part_name(part, spec.block_of(of))? {
-            // Named by what it follows, where it stands before the MLP as well.
-            "ffn_norm" if !self.file.contains(&format!("{}.{kind}", stored("ffn_norm"))) => {
-                "post_attention_norm"
-            }
-            own => own,
-        };
-        let heads = spec.heads(of);
-        let q = spec.num_attention_heads * heads.head_dim;
-        let (k, v) =
-            (heads.num_key_value_heads * heads.head_dim, heads.num_key_value_heads * heads.value_dim);
-        let inner = spec.intermediate_of(of);
-        // The fused matrix that may hold it, its first row there, its rows and all rows.
-        let (fused, start, len, total) = match own {
-            "attn_q" => ("attn_qkv", 0, q, q + k + v),
-            "attn_k" => ("attn_qkv", q, k, q + k + v),
-            "attn_v" => ("attn_qkv", q + k, v, q + k + v),
-            "ffn_gate" => ("ffn_up", 0, inner, 2 * inner),
-            "ffn_up" if spec.mlp == MlpKind::Gated => ("ffn_up", inner, inner, 2 * inner),
-            _ => return Some(whole(&stored(own))),
-        };
-        let rows =
-            self.file.shape(&format!("{}.{kind}", stored(fused))).and_then(|shape| shape.first().copied());
-        let mut place = match rows == Some(total) {
-            true => Place { rows: Some(start..start + len), ..whole(&stored(fused)) },
-            false => whole(&stored(own)),
-        };
-        place.heads = match own {
-            "attn_q" if self.interleaved => Some(spec.num_attention_heads),
-            "attn_k" if self.interleaved => Some(heads.num_key_value_heads),
-            _ => None,
-        };
-        Some(place)
+    /// A number of a layer's activation, which stands in the metadata: those of xIELU (Apertus), one a layer.
+    fn number(&self, name: &str) -> Option<(f32, Vec<usize>)> {
+        let (layer, key) = name.strip_prefix("model.layers.")?.split_once(".mlp.act_fn.")?;
+        let numbers = self.file.metadata().numbers(&format!("{}.xielu.{key}", self.file.architecture()));
+        let number = *numbers.ok()??.get(layer.parse::<usize>().ok()?)?;
+        Some((number as f32, if key.starts_with("alpha") { vec![1] } else { vec![] }))
     }
-
-    /// Where `E.gate_proj`, `E.up_proj` or `E.down_proj` of expert `E` is: in a stack of matrices, which for the
-    /// first two may be one.
-    fn expert(&self, block: &str, expert: &str, kind: &str) -> Option<Place> {
-        let (index, map) = expert.split_once('.')?;
-        let index = Some(index.parse().ok()?);
-        let (own, half) = match map {
-            "gate_proj" => ("ffn_gate_exps", Some(0)),
-            "up_proj" => ("ffn_up_exps", Some(1)),
-            "down_proj" => ("ffn_down_exps", None),
-            _ => return None,
-        };
-        let place = |stack: &str| Place { index, ..Place::whole(format!("{block}.{stack}.{kind}")) };
-        let fused = place("ffn_gate_up_exps");
-        let rows = self.file.shape(&fused.stored).and_then(|shape| shape.get(1).map(|rows| rows / 2));
-        Some(match (half, rows) {
-            (Some(half), Some(rows)) => Place { rows: Some(half * rows..(half + 1) * rows), ..fused },
-            _ => place(own),
-        })
-    }
-}
-
-/// What GGUF files call tensors of a layer whose names do not end alike.
-fn named_otherwise(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "mlp.gate.e_score_correction_bias" => "exp_probs_b.bias",
-        "self_attn.sinks" => "attn_sinks.weight",
-        _ => return None,
-    })
-}
-
-/// The GGUF name of a part of a layer. Norms are named after their place in a block, which differs.
-fn part_name(part: &str, block: BlockKind) -> Option<&'static str> {
-    Some(match part {
-        "input_layernorm" => "attn_norm",
-        "post_attention_layernorm" => match block {
-            BlockKind::PreNorm | BlockKind::ParallelTwoNorms => "ffn_norm",
-            BlockKind::PostNorm | BlockKind::SandwichNorm | BlockKind::ParallelOneNorm => {
-                "post_attention_norm"
-            }
-        },
-        "pre_feedforward_layernorm" => "ffn_norm",
-        "post_feedforward_layernorm" => "post_ffw_norm",
-        "self_attn.q_proj" => "attn_q",
-        "self_attn.k_proj" => "attn_k",
-        "self_attn.v_proj" => "attn_v",
-        "self_attn.o_proj" => "attn_output",
-        "self_attn.q_norm" => "attn_q_norm",
-        "self_attn.k_norm" => "attn_k_norm",
-        "mlp.gate_proj" => "ffn_gate",
-        "mlp.up_proj" => "ffn_up",
-        "mlp.down_proj" => "ffn_down",
-        "mlp.gate" => "ffn_gate_inp",
-        "mlp.shared_expert.gate_proj" => "ffn_gate_shexp",
-        "mlp.shared_expert.up_proj" => "ffn_up_shexp",
-        "mlp.shared_expert.down_proj" => "ffn_down_shexp",
-        "mlp.shared_expert_gate" => "ffn_gate_inp_shexp",
-        _ => return None,
-    })
-}
-
-/// Puts rows `[heads, d/2, 2]` of an interleaved projection, or of its bias, back into `[heads, 2, d/2]`.
-fn unpermute(rows: &Tensor, heads: usize) -> Result<Tensor> {
-    let shape = rows.dims().to_vec();
-    let split = rows.reshape((heads, shape[0] / heads / 2, 2, ()))?.transpose(1, 2)?; // [heads, 2, d/2, in]
-    Ok(split.contiguous()?.reshape(shape)?)
 }
 
 impl TensorSource for GgufTensors {
     fn contains(&self, name: &str) -> bool {
-        self.place(name).is_some_and(|place| self.file.contains(&place.stored))
+        self.place(name).is_some_and(|place| self.file.contains(&place.stored)) || self.number(name).is_some()
     }
 
     fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        if let Some((_, shape)) = self.number(name) {
+            return Some(shape);
+        }
         let place = self.place(name)?;
         let mut shape = self.file.shape(&place.stored)?;
         // One that the stack does not have keeps the whole shape, which then is reported as the wrong one.
@@ -189,39 +74,31 @@ impl TensorSource for GgufTensors {
         if let Some(rows) = place.rows {
             *shape.first_mut()? = rows.len();
         }
-        // The map of one row is stored as a vector.
-        if place.stored.ends_with(".ffn_gate_inp_shexp.weight") && shape.len() == 1 {
-            shape.insert(0, 1);
-        }
-        Some(shape)
+        Some(place.changes.iter().fold(shape, |shape, change| change.shape(shape)))
     }
 
     fn read(&self, name: &str, device: &Device) -> Result<Tensor> {
+        if let Some((number, shape)) = self.number(name) {
+            return Ok(Tensor::from_vec(vec![number], shape, device)?);
+        }
         let place = self.place(name).ok_or_else(|| Error::Tensor {
             path: self.file.path().to_path_buf(),
             tensor: name.to_string(),
             expected: "a tensor that GGUF files have".to_string(),
             found: "no such tensor".to_string(),
         })?;
-        if let Some(index) = place.index {
-            let one = self.file.read_rows(&place.stored, index..index + 1, device)?.get(0)?;
-            return Ok(match place.rows {
-                Some(rows) => one.narrow(0, rows.start, rows.len())?.contiguous()?,
-                None => one,
-            });
-        }
-        let rows = match place.rows {
-            Some(rows) => self.file.read_rows(&place.stored, rows, device)?,
-            None => self.file.read(&place.stored, device)?,
+        let tensor = match (place.index, place.rows) {
+            (Some(index), rows) => {
+                let one = self.file.read_rows(&place.stored, index..index + 1, device)?.get(0)?;
+                match rows {
+                    Some(rows) => one.narrow(0, rows.start, rows.len())?.contiguous()?,
+                    None => one,
+                }
+            }
+            (None, Some(rows)) => self.file.read_rows(&place.stored, rows, device)?,
+            (None, None) => self.file.read(&place.stored, device)?,
         };
-        let rows = match self.shape(name) {
-            Some(shape) => rows.reshape(shape)?,
-            None => rows,
-        };
-        match place.heads {
-            Some(heads) => unpermute(&rows, heads),
-            None => Ok(rows),
-        }
+        place.changes.iter().try_fold(tensor, |tensor, change| change.apply(&tensor))
     }
 
     /// A type that is not known keeps the weights from loading, not the file from being looked at:
