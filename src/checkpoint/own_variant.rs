@@ -4,7 +4,7 @@
 //! | key of `config.json` | rule | layers |
 //! |---|---|---|
 //! | `attention_variant`: `{"kind": NAME, "layers": [0, 2]}` | any variant by name | those listed, or all |
-//! | `scalable_softmax` (OLMo-core, Dragon) | `ssmax` | all; none with a window under `disable_scalable_softmax_for_local` |
+//! | `scalable_softmax` (OLMo's hybrids, Dragon) | `ssmax` | all that attend; none with a window under `disable_scalable_softmax_for_local` |
 //! | `use_ssmax` (BiBo) | `ssmax` | those without a window |
 //! | `use_logn_attn`, `seq_length` (Qwen) | `logn` | all |
 //! | `attn_temperature_tuning`, `attn_scale`, `floor_scale` (Llama 4) | `temperature` | those without rotary positions |
@@ -27,7 +27,7 @@ use crate::attention::variant::{OwnVariant, Temperature, VARIANTS};
 use crate::checkpoint::families::rope_section;
 use crate::error::Result;
 use crate::registry;
-use crate::spec::DecoderSpec;
+use crate::spec::{DecoderSpec, LayerSpec};
 use crate::weights::TensorSource;
 
 /// The rules with scales in the weights.
@@ -65,7 +65,7 @@ pub(super) fn detect(config: &Config, spec: &DecoderSpec, source: &dyn TensorSou
         (None, None) => return Ok(OwnVariant::softmax(spec.num_hidden_layers)),
         (None, Some(names)) => {
             refuse_denial(config, &names)?;
-            (names.variant(), vec![true; spec.num_hidden_layers], Some(names))
+            (names.variant(), attending(spec), Some(names))
         }
         (Some(announced), None) => {
             if LEARNED.contains(&announced.name) && announced.layers.contains(&true) {
@@ -103,8 +103,11 @@ pub(super) fn detect(config: &Config, spec: &DecoderSpec, source: &dyn TensorSou
 /// The rule that the configuration names; several keys must agree, and `attention_variant` says for which
 /// layers.
 fn announced(config: &Config, spec: &DecoderSpec) -> Result<Option<Announced>> {
-    let all = || vec![true; spec.num_hidden_layers];
-    let global = || -> Vec<bool> { spec.layers.iter().map(|layer| layer.window == Window::Full).collect() };
+    let all = || attending(spec);
+    let global = || -> Vec<bool> {
+        let full = |layer: &LayerSpec| layer.mixer.is_attention() && layer.window == Window::Full;
+        spec.layers.iter().map(full).collect()
+    };
     let mut found = Vec::new();
     let mut say = |key, name, layers| found.push(Announced { key, name, layers });
     if let Some(section) = config.optional_section("attention_variant")? {
@@ -141,6 +144,11 @@ fn announced(config: &Config, spec: &DecoderSpec) -> Result<Option<Announced>> {
     }
 }
 
+/// The layers that attend: no rule is of any other.
+fn attending(spec: &DecoderSpec) -> Vec<bool> {
+    spec.layers.iter().map(|layer| layer.mixer.is_attention()).collect()
+}
+
 fn kind(section: &Config) -> Result<&'static str> {
     let kind = section.string("kind")?;
     let known = || VARIANTS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(" or ");
@@ -151,7 +159,7 @@ fn kind(section: &Config) -> Result<&'static str> {
 /// `layers` of `attention_variant`: numbers from 0; all layers when it is not there.
 fn listed_layers(section: &Config, spec: &DecoderSpec) -> Result<Vec<bool>> {
     let count = spec.num_hidden_layers;
-    let Some(value) = section.get("layers") else { return Ok(vec![true; count]) };
+    let Some(value) = section.get("layers") else { return Ok(attending(spec)) };
     let index = |item: &Value| usize::try_from(item.as_u64()?).ok().filter(|&layer| layer < count);
     let listed = value.as_array().and_then(|items| items.iter().map(index).collect::<Option<Vec<_>>>());
     let listed = listed.ok_or_else(|| {

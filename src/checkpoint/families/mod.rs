@@ -16,6 +16,7 @@ mod granite;
 mod granitemoe;
 mod hy_v3;
 mod llama4;
+mod mainline_ladder;
 mod minimax_m2;
 mod ministral3;
 mod mistral;
@@ -91,6 +92,8 @@ pub const FAMILIES: &[Entry<Family>] = &[
                                      windows", value: named_as_llama(cohere2::spec) },
     Entry { name: "olmo2", about: "OLMo 2: norms after attention and MLP", value: named_as_llama(olmo2::spec) },
     Entry { name: "olmo_hybrid", about: "OLMo Hybrid: Gated DeltaNet beside attention", value: Family { describe: olmo_hybrid::spec, stored: olmo_hybrid::stored } },
+    Entry { name: "mainline_ladder", about: "OLMo's ladder of hybrids: Gated DeltaNet beside gated attention, with \
+                                             Scalable-Softmax", value: Family { describe: mainline_ladder::spec, stored: mainline_ladder::stored } },
     Entry { name: "granite", about: "Granite 3: four multipliers", value: named_as_llama(granite::spec) },
     Entry { name: "granitemoe", about: "Granite 3 with a mixture of experts", value: Family { describe: granitemoe::spec, stored: granitemoe::stored } },
     Entry { name: "olmoe", about: "OLMoE: norms over whole queries and keys, mixture of experts", value: named_as_llama(olmoe::olmoe) },

@@ -22,13 +22,9 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     let last_of_few = |layer: usize| layers < 4 && layer + 1 == layers;
     let linear =
         layers_of_type(config, "linear_attention", layers, |layer| layer % 4 != 3 && !last_of_few(layer))?;
-    for (kind, there) in [("linear_attention", true), ("full_attention", false)] {
-        if !linear.contains(&there) {
-            let expected = format!("at least one layer of {kind}");
-            return Err(config.wrong("layer_types", expected, "none"));
-        }
-    }
-    let mixer = mixer(config, &spec)?;
+    check_kinds(config, &linear)?;
+    let keys = config.optional_size(delta_net::SIZES[0])?.unwrap_or(spec.num_attention_heads);
+    let mixer = mixer(config, &spec, (0.75 * spec.hidden_size as f64 / keys as f64) as usize)?;
     delta_net::set(&mut spec, &mixer, &linear);
     for (layer, linear) in spec.layers.iter_mut().zip(linear) {
         layer.block = linear.then_some(BlockKind::PreNorm);
@@ -37,15 +33,26 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     Ok(spec)
 }
 
-/// The delta net: as many heads as attention has where it does not say so, keys of three quarters of the
-/// residual stream together, values twice as wide.
-fn mixer(config: &Config, spec: &DecoderSpec) -> Result<DeltaNetSpec> {
+/// Refuses a hybrid of one kind.
+pub(super) fn check_kinds(config: &Config, linear: &[bool]) -> Result<()> {
+    for (kind, there) in [("linear_attention", true), ("full_attention", false)] {
+        if !linear.contains(&there) {
+            let expected = format!("at least one layer of {kind}");
+            return Err(config.wrong("layer_types", expected, "none"));
+        }
+    }
+    Ok(())
+}
+
+/// The delta net: where it does not say otherwise, as many heads as attention has, keys as wide as `key_dim`
+/// (three quarters of the residual stream together, in OLMo Hybrid), values twice as wide.
+pub(super) fn mixer(config: &Config, spec: &DecoderSpec, key_dim: usize) -> Result<DeltaNetSpec> {
     let size = |index: usize, otherwise: usize| -> Result<usize> {
         Ok(config.optional_size(delta_net::SIZES[index])?.unwrap_or(otherwise))
     };
     let keys = size(0, spec.num_attention_heads)?;
     let values = size(1, spec.num_attention_heads)?;
-    let key_dim = size(2, (0.75 * spec.hidden_size as f64 / keys as f64) as usize)?;
+    let key_dim = size(2, key_dim)?;
     if key_dim == 0 {
         let expected = format!("at most hidden_size = {}", spec.hidden_size);
         return Err(config.wrong(delta_net::SIZES[0], expected, keys));
