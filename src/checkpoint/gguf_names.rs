@@ -189,9 +189,7 @@ fn part_name(part: &str, block: BlockKind) -> Option<&'static str> {
         "input_layernorm" => "attn_norm",
         "post_attention_layernorm" => match block {
             BlockKind::PreNorm | BlockKind::ParallelTwoNorms => "ffn_norm",
-            BlockKind::PostNorm | BlockKind::SandwichNorm | BlockKind::ParallelOneNorm => {
-                "post_attention_norm"
-            }
+            _ => "post_attention_norm",
         },
         "pre_feedforward_layernorm" => "ffn_norm",
         "post_feedforward_layernorm" => "post_ffw_norm",

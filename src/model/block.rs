@@ -15,7 +15,7 @@ use super::spent::Spent;
 use crate::attention::screening::{self, Screen, ScreeningContext};
 use crate::attention::{self, AttentionContext, AttentionRecorder, Cached};
 use crate::error::{Error, Result};
-use crate::spec::{BlockKind, DecoderSpec, LayerSpec, Mixer};
+use crate::spec::{BlockKind, DecoderSpec, LayerSpec, Mixer, RecurrentSpec};
 use crate::weights::Weights;
 
 /// One layer.
@@ -59,7 +59,8 @@ pub(super) struct Block {
     before_mlp: Option<Norm>,
     after_mlp: Option<Norm>,
     mixer: LoadedMixer,
-    feed_forward: FeedForward,
+    /// Nothing where the block is its mixer.
+    feed_forward: Option<FeedForward>,
 }
 
 /// What mixes the rows of a block.
@@ -67,6 +68,10 @@ pub(super) struct Block {
 enum LoadedMixer {
     Attention(Attention),
     Recurrent(Recurrent),
+    /// Both, on one norm.
+    Both(Attention, Box<Recurrent>),
+    /// Nothing: the block is its MLP.
+    None,
 }
 
 #[derive(Debug)]
@@ -90,6 +95,8 @@ struct Projected {
     queries: Tensor, // [heads, rows, head_dim]
     keys: Tensor,    // [kv_heads, rows, head_dim]
     values: Tensor,  // [kv_heads, rows, value_dim]
+    /// What a mixer with a state has made of the rows, where there is one beside attention.
+    recurrent: Option<Tensor>, // [rows, hidden]
 }
 
 impl Layer {
@@ -112,16 +119,20 @@ impl Layer {
         watch: Watch<'_, '_>,
     ) -> Result<()> {
         let Watch { recorder, spent } = watch;
+        let layer = context.attention.layer;
         if let Self::Block(block) = self
-            && let LoadedMixer::Recurrent(mixer) = &block.mixer
+            && let Some(mixer) = block.without_attention()
         {
-            return block.go_on(spec, mixer, blocks, cache.state(context.attention.layer), spent);
+            return block.go_on(spec, mixer, blocks, cache.state(layer), spent);
         }
-        let projected = row_blocks::each(blocks.iter().collect(), spent, |block: &RowBlock, spent| {
+        let mut projected = row_blocks::each(blocks.iter().collect(), spent, |block: &RowBlock, spent| {
             self.project(spec, block, context.of_rows(block), spent)
         })?;
+        if let Self::Block(block) = self {
+            block.go_on_beside(blocks, &mut projected, cache.state(layer), spent)?;
+        }
         let new: Vec<_> = projected.iter().map(|block| (&block.keys, &block.values)).collect();
-        let cached = cache.append(context.attention.layer, &new)?;
+        let cached = cache.append(layer, &new)?;
         if let Some(recorder) = recorder {
             for (block, projected) in blocks.iter().zip(&projected) {
                 let (queries, context) = (&projected.queries, context.of_rows(block));
@@ -161,7 +172,7 @@ impl Layer {
                 let ScreeningContext { first_position, screens, .. } = context.screening();
                 let [beside, queries, keys, values] =
                     tiles.project(screens, first_position, &block.x, spent)?;
-                Ok(Projected { beside, queries, keys, values })
+                Ok(Projected { beside, queries, keys, values, recurrent: None })
             }
         }
     }
@@ -172,6 +183,8 @@ impl Block {
         let kind = spec.block_of(layer);
         let names = kind.norm_names();
         let norm = |name: Option<&str>| name.map(|name| load_norm(spec, &weights.pp(name))).transpose();
+        let attention = || Attention::load(spec, layer, &weights.pp("self_attn"));
+        let recurrent = |mixer: &RecurrentSpec| Recurrent::load(mixer, spec.hidden_size, weights);
         Ok(Self {
             kind,
             before_mixer: norm(names[0])?,
@@ -179,23 +192,33 @@ impl Block {
             before_mlp: norm(names[2])?,
             after_mlp: norm(names[3])?,
             mixer: match &layer.mixer {
-                Mixer::Attention => {
-                    LoadedMixer::Attention(Attention::load(spec, layer, &weights.pp("self_attn"))?)
-                }
-                Mixer::Recurrent(mixer) => {
-                    LoadedMixer::Recurrent(Recurrent::load(mixer, spec.hidden_size, weights)?)
-                }
+                Mixer::Attention => LoadedMixer::Attention(attention()?),
+                Mixer::Recurrent(mixer) => LoadedMixer::Recurrent(recurrent(mixer)?),
+                Mixer::Both(mixer) => LoadedMixer::Both(attention()?, Box::new(recurrent(mixer)?)),
+                Mixer::None => LoadedMixer::None,
             },
-            feed_forward: FeedForward::load(spec, layer, &weights.pp("mlp"))?,
+            feed_forward: match kind.has_mlp() {
+                true => Some(FeedForward::load(spec, layer, &weights.pp("mlp"))?),
+                false => None,
+            },
         })
     }
 
-    /// Takes the residual stream through this block where its mixer has a `state`: rows change it one behind
-    /// the other, so that they go through the mixer together.
+    /// The mixer of a block that does not attend, where it has one; `None` where it attends.
+    fn without_attention(&self) -> Option<Option<&Recurrent>> {
+        match &self.mixer {
+            LoadedMixer::Recurrent(mixer) => Some(Some(mixer)),
+            LoadedMixer::None => Some(None),
+            LoadedMixer::Attention(_) | LoadedMixer::Both(..) => None,
+        }
+    }
+
+    /// Takes the residual stream through this block where it does not attend. Rows change the `state` of its
+    /// mixer one behind the other, so that they go through it together.
     fn go_on(
         &self,
         spec: &DecoderSpec,
-        mixer: &Recurrent,
+        mixer: Option<&Recurrent>,
         blocks: &mut [RowBlock],
         state: &mut RecurrentState,
         spent: &mut Spent,
@@ -203,21 +226,44 @@ impl Block {
         let normed = row_blocks::each(blocks.iter().collect(), spent, |block: &RowBlock, _| {
             Ok(apply(self.before_mixer.as_ref(), &block.x)?)
         })?; // [rows, hidden] each
-        let mixed = mixer.forward(&Tensor::cat(&normed, 0)?, state, spent)?; // [t, hidden]
+        let mixed = match mixer {
+            Some(mixer) => Some(mixer.forward(&Tensor::cat(&normed, 0)?, state, spent)?), // [t, hidden]
+            None => None,
+        };
         let items = blocks.iter_mut().zip(normed).collect();
         row_blocks::each(items, spent, |(block, normed): (&mut RowBlock, Tensor), spent| {
-            let mixed = mixed.narrow(0, block.rows.start, block.rows.len())?; // [rows, hidden]
-            block.x = self.add(spec, &block.x, &normed, &mixed, spent)?;
+            let rows = |mixed: &Tensor| mixed.narrow(0, block.rows.start, block.rows.len());
+            let mixed = mixed.as_ref().map(rows).transpose()?; // [rows, hidden]
+            block.x = self.add(spec, &block.x, &normed, mixed.as_ref(), spent)?;
             Ok(())
         })?;
+        Ok(())
+    }
+
+    /// Takes the normed rows of all `blocks` through the mixer with a state, where it stands beside attention.
+    fn go_on_beside(
+        &self,
+        blocks: &[RowBlock],
+        projected: &mut [Projected],
+        state: &mut RecurrentState,
+        spent: &mut Spent,
+    ) -> Result<()> {
+        let LoadedMixer::Both(_, mixer) = &self.mixer else { return Ok(()) };
+        let normed: Vec<_> = projected.iter().map(|projected| &projected.beside).collect();
+        let mixed = mixer.forward(&Tensor::cat(&normed, 0)?, state, spent)?; // [t, hidden]
+        for (block, projected) in blocks.iter().zip(projected) {
+            projected.recurrent = Some(mixed.narrow(0, block.rows.start, block.rows.len())?);
+        }
         Ok(())
     }
 
     /// The attention of this block.
     fn attention(&self) -> Result<&Attention> {
         match &self.mixer {
-            LoadedMixer::Attention(attention) => Ok(attention),
-            LoadedMixer::Recurrent(_) => Err(Error::Compute("this layer has no attention".to_string())),
+            LoadedMixer::Attention(attention) | LoadedMixer::Both(attention, _) => Ok(attention),
+            LoadedMixer::Recurrent(_) | LoadedMixer::None => {
+                Err(Error::Compute("this layer has no attention".to_string()))
+            }
         }
     }
 
@@ -231,7 +277,7 @@ impl Block {
         let normed = apply(self.before_mixer.as_ref(), &block.x)?; // [rows, hidden]
         let table = rope.map(|rope| &block.tables[rope]);
         let Heads { queries, keys, values } = self.attention()?.project(spec, &normed, table, spent)?;
-        Ok(Projected { beside: normed, queries, keys, values })
+        Ok(Projected { beside: normed, queries, keys, values, recurrent: None })
     }
 
     /// The residual stream behind this block, of `x` `[rows, hidden]`.
@@ -244,34 +290,41 @@ impl Block {
         context: AttentionContext<'_>,
         spent: &mut Spent,
     ) -> Result<Tensor> {
-        let Projected { beside: normed, queries, .. } = projected;
+        let Projected { beside: normed, queries, recurrent, .. } = projected;
         // [rows, heads * width]
         let mixed = spent.on_attention(|| attention::attend(queries, cached, context))?;
         let mixed = self.attention()?.finish(mixed, normed, spent)?; // [rows, hidden]
-        self.add(spec, x, normed, &mixed, spent)
+        let mixed = match recurrent {
+            Some(recurrent) => sum(&mixed, recurrent)?,
+            None => mixed,
+        };
+        self.add(spec, x, normed, Some(&mixed), spent)
     }
 
     /// The residual stream behind this block, of `x`, of `normed`, what the mixer was given, and of `mixed`, what
-    /// it made of that; all `[rows, hidden]`.
+    /// it made of that, if there is one; all `[rows, hidden]`.
     fn add(
         &self,
         spec: &DecoderSpec,
         x: &Tensor,
         normed: &Tensor,
-        mixed: &Tensor,
+        mixed: Option<&Tensor>,
         spent: &mut Spent,
     ) -> Result<Tensor> {
-        let mixed = apply(self.after_mixer.as_ref(), mixed)?;
-        let mixed = scaled(mixed, spec.residual_multiplier)?; // [rows, hidden]
-        let (mlp_input, residual) = match self.kind {
-            BlockKind::ParallelOneNorm => (normed.clone(), sum(x, &mixed)?),
-            BlockKind::ParallelTwoNorms => (apply(self.before_mlp.as_ref(), x)?, sum(x, &mixed)?),
-            BlockKind::PreNorm | BlockKind::PostNorm | BlockKind::SandwichNorm => {
-                let x = sum(x, &mixed)?;
-                (apply(self.before_mlp.as_ref(), &x)?, x)
+        let residual = match mixed {
+            Some(mixed) => {
+                let mixed = apply(self.after_mixer.as_ref(), mixed)?;
+                sum(x, &scaled(mixed, spec.residual_multiplier)?)?
             }
+            None => x.clone(),
+        }; // [rows, hidden]
+        let Some(feed_forward) = &self.feed_forward else { return Ok(residual) };
+        let mlp_input = match self.kind {
+            BlockKind::ParallelOneNorm => normed.clone(),
+            BlockKind::ParallelTwoNorms => apply(self.before_mlp.as_ref(), x)?,
+            _ => apply(self.before_mlp.as_ref(), &residual)?,
         };
-        let computed = self.feed_forward.forward(spec, &mlp_input, spent)?; // [rows, hidden]
+        let computed = feed_forward.forward(spec, &mlp_input, spent)?; // [rows, hidden]
         let computed = apply(self.after_mlp.as_ref(), &computed)?;
         Ok(sum(&residual, &scaled(computed, spec.residual_multiplier)?)?)
     }

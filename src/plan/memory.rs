@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::kv_cache::MARKS;
 use crate::process::{available_memory, own_limit};
 use crate::spec::Dtype;
-use crate::spec::{DecoderSpec, HeadSizes, LayerSpec, RecurrentSpec};
+use crate::spec::{DecoderSpec, HeadSizes, LayerSpec};
 
 /// Bytes by purpose. Files of weights are read piece by piece, so they are not counted. Peak memory grows
 /// with the prompt, never with its square: scores exist for one block of keys at a time.
@@ -190,7 +190,7 @@ fn widest(spec: &DecoderSpec) -> usize {
     let attention = |heads: HeadSizes| {
         heads.cached_width() * (7 * spec.num_attention_heads + 5 * heads.num_key_value_heads)
     };
-    let recurrent = spec.recurrent().map(RecurrentSpec::activations).max().unwrap_or(0);
+    let recurrent = spec.recurrent().map(|mixer| mixer.activations(spec.hidden_size)).max().unwrap_or(0);
     spec.cached_heads().map(attention).max().unwrap_or(0).max(recurrent).max(feed_forward_width(spec))
 }
 

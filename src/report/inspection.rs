@@ -237,11 +237,16 @@ fn layer_groups(spec: &DecoderSpec) -> Vec<String> {
             false => format!("{} ({})", members.len(), ranges(&members)),
         };
         let rope = || layer.rope.as_ref().map_or("no rotary positions".to_string(), rotary);
-        let mixer = match (&layer.mixer, layer.window) {
-            (Mixer::Recurrent(mixer), _) => recurrent::describe(mixer),
-            (Mixer::Attention, Window::Full) => format!("full attention, {}", rope()),
-            (Mixer::Attention, Window::Sliding(width)) => format!("sliding window {width}, {}", rope()),
-            (Mixer::Attention, Window::Chunked(size)) => format!("chunks of {size}, {}", rope()),
+        let attention = match layer.window {
+            Window::Full => format!("full attention, {}", rope()),
+            Window::Sliding(width) => format!("sliding window {width}, {}", rope()),
+            Window::Chunked(size) => format!("chunks of {size}, {}", rope()),
+        };
+        let mixer = match &layer.mixer {
+            Mixer::Attention => attention,
+            Mixer::Recurrent(mixer) => format!("{}; no rows of attention", recurrent::describe(mixer)),
+            Mixer::Both(mixer) => format!("{attention}, beside {}", recurrent::describe(mixer)),
+            Mixer::None => "no mixer, no rows of attention".to_string(),
         };
         let experts = layer.moe.as_ref().map(|moe| format!(", {}", experts::describe(moe)));
         format!("{which}: {mixer}{}", experts.unwrap_or_default())

@@ -2,14 +2,25 @@
 
 use super::inspection::{bytes, label};
 use crate::model::kv_cache::MARKS;
-use crate::spec::{DecoderSpec, DeltaDecay, DeltaNetSpec, RecurrentSpec};
+use crate::spec::{DecoderSpec, DeltaDecay, DeltaNetSpec, Mamba2Spec, ReadNorm, RecurrentSpec};
 
 /// A mixer with a state, by its kind and sizes.
 pub(super) fn describe(mixer: &RecurrentSpec) -> String {
     let sizes = match mixer {
         RecurrentSpec::DeltaNet(spec) => delta_net(spec),
+        RecurrentSpec::Mamba2(spec) => mamba2(spec),
+        RecurrentSpec::Mamba(spec) => format!(
+            "{} channels with states of {}, convolution over {}",
+            spec.intermediate_size, spec.mamba_d_state, spec.mamba_d_conv
+        ),
+        RecurrentSpec::ShortConv(spec) => format!("over {} tokens", spec.conv_l_cache),
+        RecurrentSpec::GatedUnit(spec) => {
+            format!("{} channels, convolution over {}", spec.lru_width, spec.conv1d_width)
+        }
+        RecurrentSpec::TimeMix(spec) => format!("{} channels", spec.attention_hidden_size),
+        RecurrentSpec::ChannelMix(spec) => format!("inner width {}", spec.intermediate_size),
     };
-    format!("{}, {sizes}; no rows of attention", mixer.name())
+    format!("{}, {sizes}", mixer.name())
 }
 
 fn delta_net(spec: &DeltaNetSpec) -> String {
@@ -27,6 +38,22 @@ fn delta_net(spec: &DeltaNetSpec) -> String {
         spec.linear_value_head_dim,
         spec.linear_conv_kernel_dim,
         label(&spec.output_gate)
+    )
+}
+
+fn mamba2(spec: &Mamba2Spec) -> String {
+    let groups = match spec.mamba_n_groups {
+        1 => "one group".to_string(),
+        groups => format!("{groups} groups"),
+    };
+    let norm = match spec.norm {
+        ReadNorm::AfterGate => "norm behind the gate",
+        ReadNorm::BeforeGate => "norm before the gate",
+        ReadNorm::None => "no norm",
+    };
+    format!(
+        "{} heads in {groups} with states {} x {}, convolution over {}, {norm}",
+        spec.mamba_n_heads, spec.mamba_d_head, spec.mamba_d_state, spec.mamba_d_conv
     )
 }
 

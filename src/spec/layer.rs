@@ -50,13 +50,26 @@ pub enum Mixer {
     Attention,
     /// A state of fixed size, which every token changes and reads.
     Recurrent(RecurrentSpec),
+    /// Both on one norm; what they mix is summed (Falcon-H1).
+    Both(RecurrentSpec),
+    /// Nothing: the block is its MLP alone (Nemotron-H).
+    None,
 }
 
 impl Mixer {
+    /// The mixer that has a state, where there is one.
+    #[must_use]
+    pub fn recurrent(&self) -> Option<&RecurrentSpec> {
+        match self {
+            Self::Recurrent(mixer) | Self::Both(mixer) => Some(mixer),
+            Self::Attention | Self::None => None,
+        }
+    }
+
     /// Whether rows attend to keys here: such a layer has rows of attention to look at.
     #[must_use]
     pub fn is_attention(&self) -> bool {
-        matches!(self, Self::Attention)
+        matches!(self, Self::Attention | Self::Both(_))
     }
 }
 
@@ -110,16 +123,13 @@ impl DecoderSpec {
 
     /// The mixers that have a state, in the order of their layers.
     pub fn recurrent(&self) -> impl Iterator<Item = &RecurrentSpec> {
-        self.layers.iter().filter_map(|layer| match &layer.mixer {
-            Mixer::Recurrent(mixer) => Some(mixer),
-            Mixer::Attention => None,
-        })
+        self.layers.iter().filter_map(|layer| layer.mixer.recurrent())
     }
 
     /// Bytes of the states of one sequence, whatever its length; none where all layers have keys and values.
     #[must_use]
     pub fn state_bytes(&self) -> usize {
-        self.recurrent().map(RecurrentSpec::state_bytes).fold(0, usize::saturating_add)
+        self.recurrent().map(|mixer| mixer.state_bytes(self.hidden_size)).fold(0, usize::saturating_add)
     }
 
     /// The layers that attend, in order: those that have rows of attention.

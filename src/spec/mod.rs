@@ -6,7 +6,9 @@ mod layer;
 mod moe;
 mod recurrent;
 mod rope;
+mod rwkv;
 mod screening;
+mod state_space;
 mod tensors;
 mod window;
 
@@ -19,7 +21,9 @@ pub use moe::{
 };
 pub use recurrent::{DeltaDecay, DeltaGate, DeltaNetSpec, RecurrentSpec};
 pub use rope::{RopeScaling, RopeSpec};
+pub use rwkv::{ChannelMixSpec, TimeMixSpec};
 pub use screening::{MipePositions, Screen, ScreeningSpec, WINDOW_EXPANSIONS};
+pub use state_space::{GatedUnitSpec, Mamba2Spec, MambaSpec, ReadNorm, ShortConvSpec};
 pub use window::Window;
 
 /// A decoder described by its sizes and choices, with Hugging Face's names.
@@ -100,6 +104,26 @@ pub struct Extras {
     /// A norm of the embedding, as the decoder's.
     #[serde(skip_serializing_if = "is_false")]
     pub embedding_norm: bool,
+    /// Factors that are in the weights as they are read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mup: Option<MupMultipliers>,
+}
+
+/// Factors of a checkpoint made with muP (Falcon-H1), on what goes into a branch of a block or comes out of it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct MupMultipliers {
+    /// On the rows that queries, keys and values are made of.
+    pub attention_in: f64,
+    /// On what attention adds.
+    pub attention_out: f64,
+    /// On the rows that the mixer with a state is given.
+    pub ssm_in: f64,
+    /// On what it adds.
+    pub ssm_out: f64,
+    /// On the gates of the MLP.
+    pub mlp_gate: f64,
+    /// On what the MLP adds.
+    pub mlp_down: f64,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -144,6 +168,18 @@ pub enum BlockKind {
     ParallelOneNorm,
     /// `x += attn(norm x) + mlp(norm' x)` (GPT-NeoX).
     ParallelTwoNorms,
+    /// `x += mixer(norm x)`, without an MLP (Mamba, Nemotron-H).
+    MixerAlone,
+    /// `x += mlp(norm x)`, without a mixer (Nemotron-H).
+    MlpAlone,
+}
+
+impl BlockKind {
+    /// Whether it has an MLP, or experts.
+    #[must_use]
+    pub fn has_mlp(self) -> bool {
+        self != Self::MixerAlone
+    }
 }
 
 /// Normalisation of queries and keys.
@@ -302,6 +338,7 @@ impl DecoderSpec {
         }
         let maps = if self.mlp == MlpKind::Gated { 3 } else { 2 };
         let feed_forward = |layer: &LayerSpec| match layer.moe {
+            _ if !self.block_of(layer).has_mlp() => 0,
             Some(moe) => moe.linear_weights(h, moe.num_experts_per_tok),
             None => maps * h * self.intermediate_of(layer),
         };
@@ -317,7 +354,7 @@ impl DecoderSpec {
         let when = |there: bool, count: usize| if there { count } else { 0 };
         let norm = if self.norm == NormKind::LayerWithBias { 2 * h } else { h };
         let norms = |layer: &LayerSpec| match self.block_of(layer) {
-            BlockKind::ParallelOneNorm => norm,
+            BlockKind::ParallelOneNorm | BlockKind::MixerAlone | BlockKind::MlpAlone => norm,
             BlockKind::PreNorm | BlockKind::PostNorm | BlockKind::ParallelTwoNorms => 2 * norm,
             BlockKind::SandwichNorm => 4 * norm,
         };
@@ -330,6 +367,7 @@ impl DecoderSpec {
             maps * h * i + when(self.bias.mlp, bias)
         };
         let feed_forward = |layer: &LayerSpec| match &layer.moe {
+            _ if !self.block_of(layer).has_mlp() => 0,
             Some(moe) => moe.parameters(h, experts(moe)),
             None => dense(layer),
         };
@@ -345,42 +383,41 @@ impl DecoderSpec {
 
     /// Weights of the linear maps of what mixes a layer's rows.
     fn mixer_maps(&self, layer: &LayerSpec) -> usize {
-        match &layer.mixer {
-            Mixer::Attention => {
-                let (heads, queries) = (self.heads(layer), self.num_attention_heads);
-                let keys = heads.num_key_value_heads;
-                let gate = match self.extras.output_gate {
-                    Some(OutputGate::ByElement) => queries * heads.value_dim,
-                    Some(OutputGate::ByHead) => queries,
-                    None => 0,
-                };
-                let width = (queries + keys) * (heads.head_dim + heads.value_dim) + gate;
-                self.hidden_size * width
-            }
-            Mixer::Recurrent(mixer) => mixer.linear_weights(self.hidden_size),
+        let recurrent = layer.mixer.recurrent().map_or(0, |mixer| mixer.linear_weights(self.hidden_size));
+        if !layer.mixer.is_attention() {
+            return recurrent;
         }
+        let (heads, queries) = (self.heads(layer), self.num_attention_heads);
+        let keys = heads.num_key_value_heads;
+        let gate = match self.extras.output_gate {
+            Some(OutputGate::ByElement) => queries * heads.value_dim,
+            Some(OutputGate::ByHead) => queries,
+            None => 0,
+        };
+        let width = (queries + keys) * (heads.head_dim + heads.value_dim) + gate;
+        self.hidden_size * width + recurrent
     }
 
-    /// Biases and norms of what mixes a layer's rows.
+    /// Biases, norms and the like of what mixes a layer's rows.
     fn mixer_vectors(&self, layer: &LayerSpec) -> usize {
-        match &layer.mixer {
-            Mixer::Attention => {
-                let heads = self.heads(layer);
-                let (d, keys) = (heads.head_dim, heads.num_key_value_heads);
-                let rows = (self.num_attention_heads + keys) * d;
-                let qk_norm = match self.qk_norm {
-                    QkNorm::None | QkNorm::WeightlessPerHead | QkNorm::WeightlessOnAllLayers => 0,
-                    QkNorm::PerHead => 2 * d,
-                    QkNorm::LayerPerHead => 4 * d,
-                    QkNorm::LayerByHead | QkNorm::Projection => rows,
-                };
-                let qkv = if self.bias.qkv { rows + keys * heads.value_dim } else { 0 };
-                qk_norm + qkv + if self.bias.output { self.hidden_size } else { 0 }
-            }
-            Mixer::Recurrent(mixer) => {
-                mixer.parameters(self.hidden_size) - mixer.linear_weights(self.hidden_size)
-            }
+        let beside_maps = |mixer: &RecurrentSpec| {
+            mixer.parameters(self.hidden_size) - mixer.linear_weights(self.hidden_size)
+        };
+        let recurrent = layer.mixer.recurrent().map_or(0, beside_maps);
+        if !layer.mixer.is_attention() {
+            return recurrent;
         }
+        let heads = self.heads(layer);
+        let (d, keys) = (heads.head_dim, heads.num_key_value_heads);
+        let rows = (self.num_attention_heads + keys) * d;
+        let qk_norm = match self.qk_norm {
+            QkNorm::None | QkNorm::WeightlessPerHead | QkNorm::WeightlessOnAllLayers => 0,
+            QkNorm::PerHead => 2 * d,
+            QkNorm::LayerPerHead => 4 * d,
+            QkNorm::LayerByHead | QkNorm::Projection => rows,
+        };
+        let qkv = if self.bias.qkv { rows + keys * heads.value_dim } else { 0 };
+        qk_norm + qkv + if self.bias.output { self.hidden_size } else { 0 } + recurrent
     }
 
     /// The different rotary positions of the layers, each with the number of coordinates that rotate, in the

@@ -4,6 +4,8 @@ use std::convert::Infallible;
 
 use serde::Serialize;
 
+use super::rwkv::{ChannelMixSpec, TimeMixSpec};
+use super::state_space::{GatedUnitSpec, Mamba2Spec, MambaSpec, ShortConvSpec};
 use super::tensors::Visit;
 
 /// A mixer of a layer whose state does not grow with the text.
@@ -12,6 +14,18 @@ use super::tensors::Visit;
 pub enum RecurrentSpec {
     /// Gated DeltaNet (Qwen 3.5, OLMo Hybrid), or with a decay for each channel Kimi Delta Attention.
     DeltaNet(DeltaNetSpec),
+    /// Mamba-2 (Granite 4, Bamba, Nemotron-H).
+    Mamba2(Mamba2Spec),
+    /// Mamba (Jamba).
+    Mamba(MambaSpec),
+    /// The gated short convolution of LFM2.
+    ShortConv(ShortConvSpec),
+    /// The recurrent block of Griffin (RecurrentGemma).
+    GatedUnit(GatedUnitSpec),
+    /// Time mixing of RWKV-4.
+    TimeMix(TimeMixSpec),
+    /// Channel mixing of RWKV-4.
+    ChannelMix(ChannelMixSpec),
 }
 
 /// A gated delta rule (arXiv 2412.06464; by channel arXiv 2510.26692), with Hugging Face's names.
@@ -81,6 +95,12 @@ impl RecurrentSpec {
         match self {
             Self::DeltaNet(spec) if spec.decay == DeltaDecay::PerHead => "Gated DeltaNet",
             Self::DeltaNet(_) => "Kimi Delta Attention",
+            Self::Mamba2(_) => "Mamba-2",
+            Self::Mamba(_) => "Mamba",
+            Self::ShortConv(_) => "short convolution",
+            Self::GatedUnit(_) => "RG-LRU",
+            Self::TimeMix(_) => "RWKV time mixing",
+            Self::ChannelMix(_) => "RWKV channel mixing",
         }
     }
 
@@ -89,6 +109,7 @@ impl RecurrentSpec {
     pub fn delta_net(&self) -> Option<&DeltaNetSpec> {
         match self {
             Self::DeltaNet(spec) => Some(spec),
+            _ => None,
         }
     }
 
@@ -115,28 +136,49 @@ impl RecurrentSpec {
         weights
     }
 
-    /// Bytes of the state of one sequence, in f32.
+    /// Bytes of the state of one sequence, in f32, between residual streams of `hidden_size` numbers.
     #[must_use]
-    pub fn state_bytes(&self) -> usize {
+    pub fn state_bytes(&self, hidden_size: usize) -> usize {
         let numbers = match self {
             Self::DeltaNet(spec) => {
                 let tail = spec.linear_conv_kernel_dim.saturating_sub(1).saturating_mul(spec.conv_width());
                 let state = spec.value_width().saturating_mul(spec.linear_key_head_dim);
                 tail.saturating_add(state)
             }
+            Self::Mamba2(spec) => spec.state_numbers(),
+            Self::Mamba(spec) => spec.state_numbers(),
+            Self::ShortConv(spec) => spec.state_numbers(hidden_size),
+            Self::GatedUnit(spec) => spec.state_numbers(),
+            Self::TimeMix(spec) => spec.state_numbers(hidden_size),
+            Self::ChannelMix(_) => hidden_size,
         };
         numbers.saturating_mul(size_of::<f32>())
     }
 
-    /// Numbers that one token takes beside the residual stream: what is projected, what the rule reads, and what
-    /// is made of that.
+    /// Numbers that one token takes beside the residual stream of `hidden_size`: what is projected, what the rule
+    /// reads, and what is made of that.
     #[must_use]
-    pub fn activations(&self) -> usize {
+    pub fn activations(&self, hidden_size: usize) -> usize {
         match self {
             Self::DeltaNet(spec) => {
                 let decays = spec.decay_width().saturating_mul(3);
                 let values = spec.value_width().saturating_mul(4);
                 spec.conv_width().saturating_mul(3).saturating_add(decays).saturating_add(values)
+            }
+            Self::Mamba2(spec) => {
+                let read = spec.inner().saturating_mul(4);
+                spec.projected().saturating_mul(2).saturating_add(spec.conv_width()).saturating_add(read)
+            }
+            Self::Mamba(spec) => {
+                spec.intermediate_size.saturating_mul(8).saturating_add(spec.selected().saturating_mul(2))
+            }
+            Self::ShortConv(_) => hidden_size.saturating_mul(8),
+            Self::GatedUnit(spec) => spec.lru_width.saturating_mul(9),
+            Self::TimeMix(spec) => {
+                spec.attention_hidden_size.saturating_mul(8).saturating_add(hidden_size.saturating_mul(3))
+            }
+            Self::ChannelMix(spec) => {
+                spec.intermediate_size.saturating_mul(2).saturating_add(hidden_size.saturating_mul(5))
             }
         }
     }
@@ -144,9 +186,15 @@ impl RecurrentSpec {
     /// Weights of its largest matrix, as it is put together.
     #[must_use]
     pub fn largest_matrix(&self, hidden_size: usize) -> usize {
-        match self {
-            Self::DeltaNet(spec) => spec.conv_width().saturating_mul(hidden_size),
+        if let Self::DeltaNet(spec) = self {
+            return spec.conv_width().saturating_mul(hidden_size);
         }
+        let mut largest = 0;
+        let Ok(()) = self.each_tensor::<Infallible>(hidden_size, &mut |_, shape| {
+            largest = largest.max(shape.iter().copied().fold(1, usize::saturating_mul));
+            Ok(())
+        });
+        largest
     }
 
     /// Hands every tensor to `visit`, by its name under the layer.
@@ -156,6 +204,12 @@ impl RecurrentSpec {
     pub(super) fn each_tensor<E>(&self, hidden_size: usize, visit: Visit<'_, E>) -> Result<(), E> {
         match self {
             Self::DeltaNet(spec) => spec.each_tensor(hidden_size, visit),
+            Self::Mamba2(spec) => spec.each_tensor(hidden_size, visit),
+            Self::Mamba(spec) => spec.each_tensor(hidden_size, visit),
+            Self::ShortConv(spec) => spec.each_tensor(hidden_size, visit),
+            Self::GatedUnit(spec) => spec.each_tensor(hidden_size, visit),
+            Self::TimeMix(spec) => spec.each_tensor(hidden_size, visit),
+            Self::ChannelMix(spec) => spec.each_tensor(hidden_size, visit),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The tensors that a decoder is made of: their names, as Llama has them in Hugging Face's layout, and their
 //! shapes.
 
-use super::{BlockKind, DecoderSpec, LayerSpec, Mixer, MlpKind, NormKind, OutputGate, QkNorm, ScreeningSpec};
+use super::{BlockKind, DecoderSpec, LayerSpec, MlpKind, NormKind, OutputGate, QkNorm, ScreeningSpec};
 
 /// Takes in a tensor's name and shape.
 pub(super) type Visit<'a, E> = &'a mut dyn FnMut(&str, &[usize]) -> Result<(), E>;
@@ -16,7 +16,8 @@ impl BlockKind {
             Self::PreNorm | Self::ParallelTwoNorms => [input, None, post, None],
             Self::PostNorm => [None, post, None, after_mlp],
             Self::SandwichNorm => [input, post, before_mlp, after_mlp],
-            Self::ParallelOneNorm => [input, None, None, None],
+            Self::ParallelOneNorm | Self::MixerAlone => [input, None, None, None],
+            Self::MlpAlone => [None, None, input, None],
         }
     }
 }
@@ -86,9 +87,14 @@ impl DecoderSpec {
         for name in self.block_of(layer).norm_names().into_iter().flatten() {
             self.norm(name, visit)?;
         }
-        match &layer.mixer {
-            Mixer::Attention => self.attention(layer, visit)?,
-            Mixer::Recurrent(mixer) => mixer.each_tensor(self.hidden_size, visit)?,
+        if layer.mixer.is_attention() {
+            self.attention(layer, visit)?;
+        }
+        if let Some(mixer) = layer.mixer.recurrent() {
+            mixer.each_tensor(self.hidden_size, visit)?;
+        }
+        if !self.block_of(layer).has_mlp() {
+            return Ok(());
         }
         let hidden = self.hidden_size;
         match layer.moe {

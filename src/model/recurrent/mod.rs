@@ -5,6 +5,11 @@
 
 mod conv;
 mod delta_net;
+mod mamba;
+mod mamba2;
+mod rg_lru;
+mod rwkv;
+mod short_conv;
 
 use candle_core::{Device, Tensor};
 
@@ -15,12 +20,29 @@ use crate::spec::RecurrentSpec;
 use crate::weights::Weights;
 
 use delta_net::DeltaNet;
+use mamba::Mamba;
+use mamba2::Mamba2;
+use rg_lru::RgLru;
+use rwkv::{ChannelMix, TimeMix};
+use short_conv::ShortConv;
 
 /// A mixer with a state.
 #[derive(Debug)]
 pub enum Recurrent {
     /// The gated delta rule.
     DeltaNet(DeltaNet),
+    /// State space duality.
+    Mamba2(Mamba2),
+    /// The selective scan.
+    Mamba(Mamba),
+    /// A gated convolution.
+    ShortConv(ShortConv),
+    /// The gated linear recurrent unit.
+    RgLru(RgLru),
+    /// Time mixing of RWKV-4.
+    TimeMix(TimeMix),
+    /// Channel mixing of RWKV-4.
+    ChannelMix(ChannelMix),
 }
 
 /// What a mixer keeps of the tokens before: nothing before the first one.
@@ -60,6 +82,14 @@ impl Recurrent {
     pub fn load(spec: &RecurrentSpec, hidden_size: usize, weights: &Weights<'_>) -> Result<Self> {
         Ok(match spec {
             RecurrentSpec::DeltaNet(spec) => Self::DeltaNet(DeltaNet::load(spec, hidden_size, weights)?),
+            RecurrentSpec::Mamba2(spec) => Self::Mamba2(Mamba2::load(spec, hidden_size, weights)?),
+            RecurrentSpec::Mamba(spec) => Self::Mamba(Mamba::load(spec, hidden_size, weights)?),
+            RecurrentSpec::ShortConv(spec) => Self::ShortConv(ShortConv::load(spec, hidden_size, weights)?),
+            RecurrentSpec::GatedUnit(spec) => Self::RgLru(RgLru::load(spec, hidden_size, weights)?),
+            RecurrentSpec::TimeMix(spec) => Self::TimeMix(TimeMix::load(spec, hidden_size, weights)?),
+            RecurrentSpec::ChannelMix(spec) => {
+                Self::ChannelMix(ChannelMix::load(spec, hidden_size, weights)?)
+            }
         })
     }
 
@@ -71,6 +101,12 @@ impl Recurrent {
     pub fn forward(&self, x: &Tensor, state: &mut RecurrentState, spent: &mut Spent) -> Result<Tensor> {
         Ok(match self {
             Self::DeltaNet(mixer) => mixer.forward(x, state, spent)?,
+            Self::Mamba2(mixer) => mixer.forward(x, state, spent)?,
+            Self::Mamba(mixer) => mixer.forward(x, state, spent)?,
+            Self::ShortConv(mixer) => mixer.forward(x, state, spent)?,
+            Self::RgLru(mixer) => mixer.forward(x, state, spent)?,
+            Self::TimeMix(mixer) => mixer.forward(x, state, spent)?,
+            Self::ChannelMix(mixer) => mixer.forward(x, state, spent)?,
         })
     }
 }
