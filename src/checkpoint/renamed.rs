@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::weights::TensorSource;
 
 /// Where a tensor is stored, and which part of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Stored {
     /// Name in the file.
     pub name: String,
@@ -19,6 +19,8 @@ pub struct Stored {
     pub transposed: bool,
     /// The rows that belong to it.
     pub part: Part,
+    /// What its numbers are multiplied by (Falcon-H1).
+    pub factor: f64,
 }
 
 /// Rows of a stored tensor.
@@ -60,7 +62,7 @@ impl Stored {
     /// A whole tensor under its own name.
     #[must_use]
     pub fn whole(name: impl Into<String>) -> Self {
-        Self { name: name.into(), transposed: false, part: Part::All }
+        Self { name: name.into(), transposed: false, part: Part::All, factor: 1.0 }
     }
 }
 
@@ -79,7 +81,7 @@ impl Renamed {
     fn stored(&self, name: &str) -> Stored {
         let own = (self.map)(name);
         // Blocks have outputs as their rows, whatever the layout of plain numbers is.
-        let blocks = Stored { name: format!("{}{BLOCKS}", own.name), transposed: false, part: own.part };
+        let blocks = Stored { name: format!("{}{BLOCKS}", own.name), transposed: false, ..own.clone() };
         let candidates = [own.clone(), blocks, Stored::whole(name)].into_iter().flat_map(|stored| {
             places(&stored.name).into_iter().map(move |name| Stored { name, ..stored.clone() })
         });
@@ -149,7 +151,7 @@ impl TensorSource for Renamed {
             true => whole.transpose(D::Minus2, D::Minus1)?.contiguous()?,
             false => whole,
         };
-        Ok(match stored.part {
+        let part = match stored.part {
             Part::All => whole,
             Part::Flat => whole.flatten_all()?,
             Part::EvenRowsFirst => even_rows_first(&whole)?,
@@ -167,7 +169,8 @@ impl TensorSource for Renamed {
                 let split = whole.reshape((heads, 3, head_dim, ()))?; // [heads, 3, head_dim, in]
                 split.narrow(1, which, 1)?.contiguous()?.reshape(shape)?
             }
-        })
+        };
+        Ok(if stored.factor == 1.0 { part } else { (part * stored.factor)? })
     }
 
     fn check_dtype(&self, name: &str) -> Result<()> {

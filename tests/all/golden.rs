@@ -67,6 +67,22 @@ const VECTORS: &[&str] = &[
     "ernie4_5_moe",
     "exaone_moe",
     "hy_v3",
+    "lfm2",
+    "granitemoehybrid_attn",
+    "granitemoehybrid_nope",
+    "granitemoehybrid_h",
+    "granitemoehybrid_moe",
+    "mamba2",
+    "bamba",
+    "falcon_h1",
+    "falcon_h1_norm",
+    "nemotron_h",
+    "nemotron_h_latent",
+    "mamba",
+    "jamba",
+    "recurrent_gemma",
+    "lfm3",
+    "rwkv",
 ];
 
 /// GGUF files that `fixtures/make_gguf.py` makes of them, with the vectors that they must reproduce.

@@ -46,6 +46,7 @@ mod schema;
 mod score;
 mod smollm2;
 mod standing;
+mod state_spaces;
 mod tasks;
 mod tensors;
 mod thinking;

@@ -49,7 +49,7 @@ pub(super) fn like_llama(config: &Config, rope_keys: &RopeKeys) -> Result<Decode
         num_key_value_heads,
         head_dim,
         norm: NormKind::Rms,
-        norm_eps: config.positive(first_key(config, &["rms_norm_eps", "layer_norm_eps", "norm_epsilon"]))?,
+        norm_eps: config.positive(first_key(config, NORM_EPS))?,
         block: BlockKind::PreNorm,
         qk_norm: QkNorm::None,
         bias: Biases { qkv: attention_bias, output: attention_bias, mlp: bias("mlp_bias")?, head: false },
@@ -71,6 +71,10 @@ pub(super) fn like_llama(config: &Config, rope_keys: &RopeKeys) -> Result<Decode
         extras: Extras::default(),
     })
 }
+
+/// Names of the epsilon of norms.
+const NORM_EPS: &[&str] =
+    &["rms_norm_eps", "layer_norm_eps", "norm_epsilon", "norm_eps", "layer_norm_epsilon"];
 
 /// A number of layers that a description of each can be kept for.
 pub(super) fn layer_count(config: &Config, key: &str) -> Result<usize> {

@@ -136,7 +136,13 @@ const HARMLESS: &[&str] = &[
     "enable_moe_fp32_combine", "linear_a_log_min", "linear_a_log_max", "linear_dt_min", "linear_dt_max",
     "linear_dt_init_floor",
     // Heads that predict further tokens, whose layers stand beyond the last.
+    "mtp_layers_block_type", "mtp_hybrid_override_pattern",
     "num_nextn_predict_layers", "num_mtp_layers", "num_mtp_modules", "mtp_transformer_layers", "use_mtp",
+    // Initial state spaces, and how fast kernels of the reference go about them.
+    "mamba_chunk_size", "chunk_size", "time_step_max", "time_step_floor", "time_step_init_scheme",
+    "time_step_scale", "rescale_prenorm_residual", "residual_in_fp32", "use_mamba_kernels", "use_mambapy",
+    "use_associative_scan", "mamba_ssm_cache_dtype", "w_init_variance_scale", "final_w_init_variance_scale",
+    "num_logits_to_keep", "z_loss_coefficient", "moe_shared_expert_overlap",
     // Tokens.
     "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id", "decoder_start_token_id",
     "image_token_id", "video_token_id", "image_token_index", "video_token_index", "vision_start_token_id", "vision_end_token_id",

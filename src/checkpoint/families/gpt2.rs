@@ -76,9 +76,13 @@ pub(super) fn stored(spec: &DecoderSpec, name: &str) -> Stored {
     {
         if renamed.contains(part) {
             let part_of = Part::Rows { start: which * hidden, len: hidden };
-            return Stored { name: renamed.replace(part, "attn.c_attn"), transposed: true, part: part_of };
+            return Stored {
+                transposed: true,
+                part: part_of,
+                ..Stored::whole(renamed.replace(part, "attn.c_attn"))
+            };
         }
     }
     let matrix = renamed.contains("c_proj") || renamed.contains("c_fc");
-    Stored { name: renamed, transposed: matrix, part: Part::All }
+    Stored { transposed: matrix, ..Stored::whole(renamed) }
 }

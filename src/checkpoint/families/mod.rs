@@ -1,6 +1,7 @@
 //! Families: each is a function from a configuration to a [`DecoderSpec`] and a map of tensor names, one file
 //! and one line of the table.
 
+mod bamba;
 mod cohere2;
 mod common;
 mod defaults;
@@ -8,20 +9,27 @@ mod delta_net;
 mod ernie4_5_moe;
 mod exaone_moe;
 mod experts;
+mod falcon_h1;
 mod gemma;
 mod glm4_moe;
 mod gpt2;
 mod gpt_neox;
 mod granite;
 mod granitemoe;
+mod granitemoehybrid;
 mod hy_v3;
+mod jamba;
+mod lfm2;
+mod lfm3;
 mod llama4;
 mod mainline_ladder;
+mod mamba;
 mod minimax_m2;
 mod ministral3;
 mod mistral;
 mod mixtral;
 mod multiscreen;
+mod nemotron_h;
 mod niah;
 mod olmo2;
 mod olmo_hybrid;
@@ -32,10 +40,13 @@ mod phimoe;
 mod qwen;
 mod qwen3_5;
 mod qwen3_next;
+mod recurrent_gemma;
 mod rope_config;
+mod rwkv;
 mod smollm3;
 mod stablelm;
 mod starcoder2;
+mod state_space;
 
 use crate::checkpoint::{Config, NameMap, Stored};
 use crate::error::Result;
@@ -104,6 +115,17 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "ernie4_5_moe", about: "ERNIE 4.5 with a mixture of experts", value: Family { describe: ernie4_5_moe::spec, stored: ernie4_5_moe::stored } },
     Entry { name: "exaone_moe", about: "EXAONE with a mixture of experts: rotary positions on windows alone", value: Family { describe: exaone_moe::spec, stored: exaone_moe::stored } },
     Entry { name: "hy_v3", about: "Hunyuan 3: experts by a biased sigmoid", value: Family { describe: hy_v3::spec, stored: hy_v3::stored } },
+    Entry { name: "granitemoehybrid", about: "Granite 4: Mamba-2 and attention, experts or an MLP", value: Family { describe: granitemoehybrid::spec, stored: granitemoehybrid::stored } },
+    Entry { name: "lfm2", about: "LFM2: gated short convolutions, attention in some layers", value: Family { describe: lfm2::spec, stored: lfm2::stored } },
+    Entry { name: "lfm3", about: "LFM3: LFM2 with sandwich norms, windows and gates", value: Family { describe: lfm3::spec, stored: lfm3::stored } },
+    Entry { name: "mamba", about: "Mamba: state spaces alone", value: Family { describe: mamba::mamba, stored: mamba::stored } },
+    Entry { name: "mamba2", about: "Mamba 2: state spaces alone", value: Family { describe: mamba::mamba_2, stored: mamba::stored } },
+    Entry { name: "bamba", about: "Bamba: Mamba-2, attention in some layers", value: Family { describe: bamba::spec, stored: bamba::stored } },
+    Entry { name: "falcon_h1", about: "Falcon-H1: Mamba-2 and attention side by side", value: Family { describe: falcon_h1::spec, stored: falcon_h1::stored } },
+    Entry { name: "nemotron_h", about: "Nemotron-H: Mamba-2, attention, an MLP or experts, one a layer", value: Family { describe: nemotron_h::spec, stored: nemotron_h::stored } },
+    Entry { name: "jamba", about: "Jamba: Mamba, attention in some layers, experts", value: Family { describe: jamba::spec, stored: jamba::stored } },
+    Entry { name: "recurrent_gemma", about: "RecurrentGemma: linear recurrent units, attention in a window", value: Family { describe: recurrent_gemma::spec, stored: recurrent_gemma::stored } },
+    Entry { name: "rwkv", about: "RWKV-4: time and channel mixing, no attention", value: Family { describe: rwkv::spec, stored: rwkv::stored } },
     Entry { name: "gpt_neox", about: "GPT-NeoX, Pythia: parallel residual, fused projections by \
                                       head", value: Family { describe: gpt_neox::spec, stored: gpt_neox::stored } },
     Entry { name: "stablelm", about: "StableLM 2: LayerNorm, partial rotary positions", value: Family { describe: stablelm::spec, stored: stablelm::stored } },

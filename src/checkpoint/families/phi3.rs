@@ -28,7 +28,7 @@ pub(super) fn stored(spec: &DecoderSpec, name: &str) -> Stored {
     ] {
         if name.contains(part) {
             let part_of = Part::Rows { start, len };
-            return Stored { name: name.replace(part, fused), transposed: false, part: part_of };
+            return Stored { part: part_of, ..Stored::whole(name.replace(part, fused)) };
         }
     }
     Stored::whole(name)

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::checkpoint::families::{FAMILIES, describe};
-use crate::spec::Window;
+use crate::spec::{Mixer, RecurrentSpec, Window};
 
 /// What the configuration classes say of themselves (`fixtures/make_config_defaults.py`).
 fn reference() -> Map<String, Value> {
@@ -41,6 +41,11 @@ const BEYOND_THE_CLASS: &[&str] = &[
     "rope_scaling",
     "sliding_window_pattern",
     "full_attention_interval",
+    // Other names of the kinds of layers and of sizes.
+    "layers_block_type",
+    "hybrid_override_pattern",
+    "block_ff_dim",
+    "tie_embedding",
     // Of a Mistral with windows on some layers, which is read as a Ministral.
     "layer_types",
     // Other names of the same numbers, and what is said of a whole model that sees images.
@@ -90,7 +95,8 @@ fn a_configuration_that_says_nothing_has_the_rotary_positions_of_its_class() {
             spec.layers.iter().find(layer).and_then(|layer| layer.rope.clone())
         };
         let rope = &class["rope"];
-        if rope.is_null() {
+        // Nothing turns where nothing attends.
+        if rope.is_null() || spec.attention_layers().next().is_none() {
             assert!(spec.layers.iter().all(|layer| layer.rope.is_none()), "{family}");
             continue;
         }
@@ -106,7 +112,11 @@ fn a_configuration_that_says_nothing_has_the_rotary_positions_of_its_class() {
             for key in ["factor", "beta_fast", "beta_slow", "original_max_position_embeddings"] {
                 assert!(section.get(key).is_none_or(|value| *value == kind[key]), "{family}.{key}: {kind}");
             }
-            let share = section.get("partial_rotary_factor").map_or(1.0, |share| share.as_f64().unwrap());
+            let share = match section.get("partial_rotary_factor") {
+                // All coordinates turn there, some of them by nothing.
+                Some(share) if section["rope_type"] != "proportional" => share.as_f64().unwrap(),
+                _ => 1.0,
+            };
             assert_eq!(spec.rotary_dim, (spec.head_dim as f64 * share) as usize, "{family}");
         }
     }
@@ -132,12 +142,16 @@ fn a_configuration_that_says_nothing_derives_what_the_constructor_of_its_class_d
     for (family, class) in reference() {
         let (_, spec) = describe(&config(json!({"model_type": family}))).unwrap();
         for (key, value) in class["derived"].as_object().unwrap() {
-            let windows = spec.layers.iter().map(|layer| match layer.window {
-                _ if !layer.mixer.is_attention() => "linear_attention",
-                Window::Full => "full_attention",
-                Window::Sliding(_) => "sliding_attention",
-                Window::Chunked(_) => "chunked_attention",
+            let windows = spec.layers.iter().map(|layer| match (&layer.mixer, layer.window) {
+                (Mixer::Recurrent(RecurrentSpec::ShortConv(_)), _) => "conv",
+                (Mixer::Recurrent(_), _) => "linear_attention",
+                (Mixer::None, _) if layer.moe.is_some() => "moe",
+                (Mixer::None, _) => "mlp",
+                (_, Window::Full) => "full_attention",
+                (_, Window::Sliding(_)) => "sliding_attention",
+                (_, Window::Chunked(_)) => "chunked_attention",
             });
+            let state_space = spec.layers.iter().find_map(|layer| layer.mixer.recurrent());
             let rotary = spec.layers.iter().map(|layer| i32::from(layer.rope.is_some()));
             let found = match key.as_str() {
                 "head_dim" => json!(spec.head_dim),
@@ -146,7 +160,30 @@ fn a_configuration_that_says_nothing_derives_what_the_constructor_of_its_class_d
                     let mixer = spec.recurrent().next().map(serde_json::to_value).unwrap().unwrap();
                     mixer["delta-net"][key].clone()
                 }
-                "layer_types" => json!(windows.collect::<Vec<_>>()),
+                "layer_types" | "layers_block_type" => json!(windows.collect::<Vec<_>>()),
+                "full_attn_idxs" => json!(spec.attention_layers().collect::<Vec<_>>()),
+                "mamba_d_head" | "time_step_rank" | "mamba_dt_rank" => match state_space {
+                    // Of no use to it.
+                    Some(RecurrentSpec::Mamba2(_)) if key == "time_step_rank" => value.clone(),
+                    Some(RecurrentSpec::Mamba2(mixer)) => json!(mixer.mamba_d_head),
+                    Some(RecurrentSpec::Mamba(mixer)) => json!(mixer.mamba_dt_rank),
+                    other => panic!("{family} has {other:?}"),
+                },
+                "lru_width" | "attention_hidden_size" => match state_space {
+                    Some(RecurrentSpec::GatedUnit(mixer)) => json!(mixer.lru_width),
+                    Some(RecurrentSpec::TimeMix(mixer)) => json!(mixer.attention_hidden_size),
+                    other => panic!("{family} has {other:?}"),
+                },
+                "intermediate_size" => match &spec.layers[1].mixer {
+                    Mixer::Recurrent(RecurrentSpec::ChannelMix(mixer)) => json!(mixer.intermediate_size),
+                    other => panic!("{family} has {other:?}"),
+                },
+                "block_types" => json!(["recurrent", "recurrent", "attention"]),
+                "mlp_multipliers" => json!(spec.extras.mup.map(|mup| [mup.mlp_gate, mup.mlp_down])),
+                // Without them, all of these are 1.
+                "ssm_multipliers" => json!(vec![1.0; 5]),
+                // Of layers that do not run.
+                "mtp_layers_block_type" => value.clone(),
                 "no_rope_layers" => json!(rotary.collect::<Vec<_>>()),
                 "sliding_window" => {
                     assert!(spec.layers.iter().all(|layer| layer.window == Window::Full), "{family}");
@@ -195,6 +232,7 @@ fn every_key_of_the_table_is_asked_for() {
         // has none.
         let mut later = vec!["attn_temperature_tuning", "attn_scale", "floor_scale"];
         later.extend((family == "ministral3").then_some("rope_theta"));
+        later.extend((family == "lfm3").then_some("rope_local_base_freq"));
         let forgotten =
             unread.iter().filter(|key| !later.contains(key) && keys_of(family).any(|(k, _)| k == **key));
         assert_eq!(forgotten.collect::<Vec<_>>(), Vec::<&&str>::new(), "{family}");
