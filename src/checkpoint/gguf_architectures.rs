@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::gguf_config::{MOST_LAYERS, Translation};
+use super::gguf_hybrids;
 use crate::error::Result;
 use crate::registry::Entry;
 
@@ -76,15 +77,23 @@ pub const ARCHITECTURES: &[Entry<Architecture>] = &[
     Entry { name: "cohere2", about: "cohere2", value: halves("cohere2", cohere2) },
     Entry { name: "olmo2", about: "olmo2", value: halves("olmo2", olmo2) },
     Entry { name: "granite", about: "granite", value: interleaved("granite", granite) },
-    Entry { name: "granitemoe", about: "granitemoe", value: mixed(interleaved("granitemoe", granite)) },
+    Entry { name: "granitemoe", about: "granitemoe", value: mixed(interleaved("granitemoe", granite_with_positions)) },
     Entry { name: "olmoe", about: "olmoe", value: mixed(halves("olmoe", olmoe)) },
     Entry { name: "glm4moe", about: "glm4_moe", value: mixed(halves("glm4_moe", glm4moe)) },
     Entry { name: "minimax-m2", about: "minimax_m2", value: mixed(halves("minimax_m2", minimax_m2)) },
     Entry { name: "ernie4_5-moe", about: "ernie4_5_moe", value: mixed(halves("ernie4_5_moe", ernie4_5_moe)) },
     Entry { name: "exaone-moe", about: "exaone_moe", value: mixed(halves("exaone_moe", sigmoid_router)) },
-    Entry { name: "qwen35", about: "qwen3_5_text", value: hybrid(halves("qwen3_5_text", delta_nets)) },
-    Entry { name: "qwen35moe", about: "qwen3_5_moe_text", value: hybrid(mixed(halves("qwen3_5_moe_text", delta_nets))) },
-    Entry { name: "qwen3next", about: "qwen3_next", value: hybrid(mixed(halves("qwen3_next", delta_nets))) },
+    Entry { name: "qwen35", about: "qwen3_5_text", value: hybrid(halves("qwen3_5_text", gguf_hybrids::delta_nets)) },
+    Entry { name: "qwen35moe", about: "qwen3_5_moe_text", value: hybrid(mixed(halves("qwen3_5_moe_text", gguf_hybrids::delta_nets))) },
+    Entry { name: "qwen3next", about: "qwen3_next", value: hybrid(mixed(halves("qwen3_next", gguf_hybrids::delta_nets))) },
+    Entry { name: "lfm2", about: "lfm2", value: hybrid(halves("lfm2", gguf_hybrids::lfm2)) },
+    Entry { name: "granitehybrid", about: "granitemoehybrid", value: hybrid(mixed(interleaved("granitemoehybrid", gguf_hybrids::granite))) },
+    Entry { name: "falcon-h1", about: "falcon_h1", value: halves("falcon_h1", gguf_hybrids::falcon_h1) },
+    Entry { name: "nemotron_h", about: "nemotron_h", value: hybrid(halves("nemotron_h", gguf_hybrids::nemotron_h)) },
+    Entry { name: "nemotron_h_moe", about: "nemotron_h", value: hybrid(mixed(halves("nemotron_h", gguf_hybrids::nemotron_h))) },
+    Entry { name: "jamba", about: "jamba", value: hybrid(mixed(halves("jamba", gguf_hybrids::jamba))) },
+    Entry { name: "mamba", about: "mamba", value: halves("mamba", gguf_hybrids::mamba) },
+    Entry { name: "mamba2", about: "mamba2", value: halves("mamba2", gguf_hybrids::mamba_2) },
     Entry { name: "gptneox", about: "gpt_neox", value: halves("gpt_neox", nothing) },
     Entry { name: "stablelm", about: "stablelm", value: halves("stablelm", stablelm) },
     Entry { name: "starcoder2", about: "starcoder2", value: halves("starcoder2", nothing) },
@@ -134,7 +143,7 @@ fn olmoe(of: &mut Translation<'_>) -> Result<()> {
 const SOFTMAX: u64 = 1;
 const SIGMOID: u64 = 2;
 
-fn sigmoid_router(of: &mut Translation<'_>) -> Result<()> {
+pub(super) fn sigmoid_router(of: &mut Translation<'_>) -> Result<()> {
     of.gating(SIGMOID)?;
     of.config.entry("norm_topk_prob").or_insert(json!(false));
     Ok(())
@@ -185,25 +194,6 @@ fn llama4(of: &mut Translation<'_>) -> Result<()> {
     let (dense, expert) = (of.size("intermediate_size"), of.size("moe_intermediate_size"));
     of.set("intermediate_size_mlp", json!(dense));
     of.set("intermediate_size", json!(expert));
-    Ok(())
-}
-
-/// Layers without queries of their own have a delta net.
-fn delta_nets(of: &mut Translation<'_>) -> Result<()> {
-    let values = of.required("ssm.time_step_rank")?;
-    let inner = of.required("ssm.inner_size")?;
-    for (key, size) in [
-        ("linear_conv_kernel_dim", of.required("ssm.conv_kernel")?),
-        ("linear_key_head_dim", of.required("ssm.state_size")?),
-        ("linear_num_key_heads", of.required("ssm.group_count")?),
-        ("linear_num_value_heads", values),
-        ("linear_value_head_dim", inner.checked_div(values).unwrap_or(0)),
-    ] {
-        of.set(key, size);
-    }
-    of.set_layer_kinds("attn_q.weight", "linear_attention");
-    // llama.cpp makes the weights of the chosen experts sum to 1.
-    of.set("norm_topk_prob", true);
     Ok(())
 }
 
@@ -261,12 +251,26 @@ fn olmo2(of: &mut Translation<'_>) -> Result<()> {
     }
 }
 
+/// Granite 4 without rotary positions and without states has this architecture as well.
 fn granite(of: &mut Translation<'_>) -> Result<()> {
-    let finetuned = of.key("rope.scaling.finetuned");
-    if of.file.metadata().flag(&finetuned)? == Some(false) {
-        let expected = "true: Granite without rotary positions is not known";
+    if of.flag("rope.scaling.finetuned")? == Some(false) {
+        of.set("model_type", "granitemoehybrid");
+        of.set("position_embedding_type", "nope");
+        of.set_layer_kinds("attn_norm.weight", "full_attention");
+        gguf_hybrids::without_experts(of);
+    }
+    granite_multipliers(of)
+}
+
+fn granite_with_positions(of: &mut Translation<'_>) -> Result<()> {
+    if of.flag("rope.scaling.finetuned")? == Some(false) {
+        let expected = "true: Granite's experts without rotary positions are not known without a shared one";
         return Err(of.wrong("rope.scaling.finetuned", expected, false));
     }
+    granite_multipliers(of)
+}
+
+pub(super) fn granite_multipliers(of: &mut Translation<'_>) -> Result<()> {
     of.set("attention_multiplier", (of.head_dim() as f64).powf(-0.5));
     for (name, key) in [
         ("attention.scale", "attention_multiplier"),

@@ -5,6 +5,8 @@
 //! llama.cpp does not know (of the first Mistral and of StarCoder 2) is not in its files: such a model sees
 //! everything here as it does there.
 
+use std::ops::Range;
+
 use candle_core::Device;
 use serde_json::{Map, Value, json};
 
@@ -137,11 +139,19 @@ impl Translation<'_> {
         }
     }
 
+    /// The numbers of all layers.
+    pub(super) fn layers(&self) -> Range<u64> {
+        0..self.size("num_hidden_layers").unwrap_or(0).min(MOST_LAYERS)
+    }
+
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>> {
+        self.file.metadata().flag(&self.key(name))
+    }
+
     /// Sets `layer_types`: `full_attention` where a layer has `tensor`, `otherwise` where not.
     pub(super) fn set_layer_kinds(&mut self, tensor: &str, otherwise: &str) {
-        let layers = self.size("num_hidden_layers").unwrap_or(0).min(MOST_LAYERS);
         let attends = |layer| self.has(&format!("blk.{layer}.{tensor}"));
-        let kinds = (0..layers).map(|layer| if attends(layer) { "full_attention" } else { otherwise });
+        let kinds = self.layers().map(|layer| if attends(layer) { "full_attention" } else { otherwise });
         self.set("layer_types", kinds.collect::<Vec<_>>());
     }
 
@@ -192,7 +202,7 @@ impl Translation<'_> {
         let ([Some(eps), _] | [None, Some(eps)]) = of_a_norm else {
             return Err(self.missing(&self.key("attention.layer_norm_rms_epsilon")));
         };
-        for key in ["rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"] {
+        for key in ["rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps"] {
             self.config.entry(key).or_insert(eps.clone());
         }
         if let Some(parallel) = self.file.metadata().flag(&self.key("use_parallel_residual"))? {

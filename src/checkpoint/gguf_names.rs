@@ -53,6 +53,11 @@ impl GgufTensors {
                 return Some(whole(&stored("attn_q")).changed(&[change]));
             }
         }
+        // Falcon-H1's has no ending.
+        let bare = stored("ffn_norm");
+        if part == "post_attention_layernorm" && self.file.contains(&bare) {
+            return Some(Place::whole(bare));
+        }
         let own = match part_name(part, spec.block_of(of))? {
             // Named by what it follows, where it stands before the MLP as well.
             "ffn_norm" if !self.file.contains(&format!("{}.{kind}", stored("ffn_norm"))) => {
@@ -203,6 +208,8 @@ fn part_name(part: &str, block: BlockKind) -> Option<&'static str> {
         "mlp.up_proj" => "ffn_up",
         "mlp.down_proj" => "ffn_down",
         "mlp.gate" => "ffn_gate_inp",
+        "mlp.fc1_latent_proj" => "ffn_latent_down",
+        "mlp.fc2_latent_proj" => "ffn_latent_up",
         "mlp.shared_expert.gate_proj" => "ffn_gate_shexp",
         "mlp.shared_expert.up_proj" => "ffn_up_shexp",
         "mlp.shared_expert.down_proj" => "ffn_down_shexp",

@@ -9,6 +9,7 @@ mod gguf;
 mod gguf_architectures;
 mod gguf_config;
 mod gguf_header;
+mod gguf_hybrids;
 mod gguf_layouts;
 mod gguf_names;
 mod gguf_tensors;
