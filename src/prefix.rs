@@ -7,6 +7,8 @@
 //! of the common stream is computed once.
 
 use crate::generate::common_prefix;
+use crate::model::kv_cache::MARKS;
+use crate::prompt::Prompt;
 use crate::trial::Trial;
 
 /// The trials in the order in which they share most: the first trial of every cell, then the second; of these
@@ -34,6 +36,28 @@ pub(crate) fn shared_tokens<'a>(prompts: impl IntoIterator<Item = (usize, &'a [u
         if kind == last.0 {
             shared += common_prefix(last.1, tokens);
         }
+        last = (kind, tokens);
+    }
+    shared
+}
+
+/// The same where layers have a state, which is kept at a few places of a prompt ([`Prompt::forks`]) and before
+/// its answer: what stands before the last of these that both have in common.
+#[must_use]
+pub(crate) fn shared_with_states<'a>(prompts: impl IntoIterator<Item = (usize, &'a Prompt)>) -> usize {
+    let mut last: (usize, &[u32]) = (0, &[]);
+    let (mut kept, mut shared): (Vec<usize>, usize) = (Vec::new(), 0);
+    for (kind, prompt) in prompts {
+        let tokens = prompt.tokens.as_slice();
+        let alike = if kind == last.0 { common_prefix(last.1, tokens) } else { 0 };
+        kept.retain(|&place| 0 < place && place <= alike);
+        let held = kept.last().copied().unwrap_or(0);
+        shared += held;
+        let answer = tokens.len().saturating_sub(1);
+        kept.extend(
+            prompt.forks().into_iter().chain([answer]).filter(|&place| held < place && place <= answer),
+        );
+        kept.drain(..kept.len().saturating_sub(MARKS));
         last = (kind, tokens);
     }
     shared

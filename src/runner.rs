@@ -109,17 +109,6 @@ pub fn run_trials(
     Ok(())
 }
 
-/// Where the next prompt may part from this one: at its first span, or where its haystack ends. A little
-/// earlier, as a tokenizer may join what stands at a border.
-fn forks(prompt: &Prompt) -> Vec<usize> {
-    const MARGIN: usize = 8;
-    let first = prompt.spans.iter().map(|span| span.tokens.start).min();
-    let places = first.into_iter().chain([prompt.haystack.end]);
-    let mut forks: Vec<usize> = places.map(|place| place.saturating_sub(MARGIN)).collect();
-    forks.sort_unstable();
-    forks
-}
-
 /// What is told of a trial.
 fn ended(outcome: &Outcome) -> Ended {
     Ended {
@@ -166,7 +155,7 @@ pub fn run_one(
         spans: &spans,
         items: &prompt.answer_items,
         chosen_head,
-        forks: &forks(prompt),
+        forks: &prompt.forks(),
     };
     let completion = model.complete(request, &mut |tokens| {
         progress.advance(tokens);

@@ -52,13 +52,16 @@ impl Estimate {
         let prompts = plan.probe_prompts()?;
         let longest = prompts.iter().map(|(trial, _)| trial.cell.context_length.0).max().unwrap_or(0);
         let longest_sequence = prompts.iter().map(|(_, prompt)| prompt.longest()).max().unwrap_or(0);
+        let spec = plan.model.spec();
+        let kind = |(_, prompt): &(Trial, Prompt)| spec.planned_length(prompt.longest(), longest_sequence);
+        let shared_tokens = match spec.state_bytes() {
+            0 => prefix::shared_tokens(prompts.iter().map(|row| (kind(row), row.1.tokens.as_slice()))),
+            _ => prefix::shared_with_states(prompts.iter().map(|row| (kind(row), &row.1))),
+        };
         Ok(Self {
             memory: plan.model.memory(longest),
             longest_sequence,
-            shared_tokens: prefix::shared_tokens(prompts.iter().map(|(_, prompt)| {
-                let kind = plan.model.spec().planned_length(prompt.longest(), longest_sequence);
-                (kind, prompt.tokens.as_slice())
-            })),
+            shared_tokens,
             prompt_hashes: prompts
                 .iter()
                 .map(|(trial, prompt)| (trial.row_id(), prompt.prompt_hash.clone()))

@@ -114,6 +114,18 @@ pub struct Prompt {
 }
 
 impl Prompt {
+    /// Where the next prompt may part from this one: at its first span, or where its haystack ends. A little
+    /// earlier, as a tokenizer may join what stands at a border.
+    #[must_use]
+    pub fn forks(&self) -> Vec<usize> {
+        const MARGIN: usize = 8;
+        let first = self.spans.iter().map(|span| span.tokens.start).min();
+        let places = first.into_iter().chain([self.haystack.end]);
+        let mut forks: Vec<usize> = places.map(|place| place.saturating_sub(MARGIN)).collect();
+        forks.sort_unstable();
+        forks
+    }
+
     /// Tokens of everything at most: the prompt, a thought and the answer.
     #[must_use]
     pub fn longest(&self) -> usize {

@@ -114,6 +114,8 @@ fn a_decoder_with_states_shares_prefixes_as_well() {
     }
     // In bf16 a state that was added up in another order rounds what follows otherwise.
     same_rows(place.path(), &["--dtype", "f32"], "f32");
+    let (prompt, computed) = recorded(&place.path().join("shared-f32"));
+    assert!(computed + 150 < prompt && computed > prompt / 3, "{computed} of {prompt}");
 }
 
 #[test]
