@@ -13,8 +13,9 @@ use niah::error::Result;
 use niah::model::decoder::{Decoder, Forward};
 use niah::rng::Rng;
 use niah::spec::{
-    Activation, Biases, BlockKind, DecoderSpec, Dtype, Extras, GatedUnitSpec, LayerSpec, Mamba2Spec,
-    MambaSpec, Mixer, MlpKind, NormKind, QkNorm, ReadNorm, RecurrentSpec, RotaryLayout, ShortConvSpec,
+    Activation, Biases, BlockKind, DecoderSpec, DeltaDecay, DeltaGate, DeltaNetSpec, Dtype, Extras,
+    GatedUnitSpec, LayerSpec, Mamba2Spec, MambaSpec, Mixer, MlpKind, NormKind, QkNorm, ReadNorm,
+    RecurrentSpec, RotaryLayout, ShortConvSpec,
 };
 use niah::weights::{TensorSource, Weights};
 
@@ -148,9 +149,25 @@ fn mixers() -> Vec<(&'static str, Mixer)> {
         conv1d_width: 4,
         hidden_activation: Activation::GeluTanh,
     };
+    // Heads as Qwen 3.5 has them for such a residual stream.
+    let delta_net = DeltaNetSpec {
+        place: "linear_attn",
+        linear_num_key_heads: 2 * HIDDEN / 128,
+        linear_num_value_heads: 2 * HIDDEN / 128,
+        linear_key_head_dim: 128,
+        linear_value_head_dim: 128,
+        linear_conv_kernel_dim: 4,
+        linear_allow_neg_eigval: false,
+        decay: DeltaDecay::PerHead,
+        output_gate: DeltaGate::Silu,
+        norm_eps: 1e-6,
+    };
+    let kimi_delta = DeltaNetSpec { decay: DeltaDecay::LowRank { rank: 128 }, ..delta_net.clone() };
     let short_conv = ShortConvSpec { conv_l_cache: 3, conv_bias: false };
     vec![
         ("attention", Mixer::Attention),
+        ("gated delta net", Mixer::Recurrent(RecurrentSpec::DeltaNet(delta_net))),
+        ("kimi delta attention", Mixer::Recurrent(RecurrentSpec::DeltaNet(kimi_delta))),
         ("mamba2", Mixer::Recurrent(RecurrentSpec::Mamba2(mamba2))),
         ("mamba", Mixer::Recurrent(RecurrentSpec::Mamba(mamba))),
         ("rg-lru", Mixer::Recurrent(RecurrentSpec::GatedUnit(gated_unit))),
