@@ -46,7 +46,26 @@ impl Place {
     }
 }
 
+/// Endings of what stands beside a weight: a factor on it (of each expert, in a stack), and one on what it
+/// multiplies, which only matters where that is quantised.
+const BESIDE: [&str; 2] = ["scale", "input_scale"];
+
 impl GgufTensors {
+    /// The factor on a weight, which files of NVFP4 have.
+    fn factor(&self, place: &Place) -> Result<Option<f32>> {
+        let Some(beside) = self.beside(&place.stored) else { return Ok(None) };
+        let factors = self.file.read(&beside, &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+        Ok(factors.get(place.index.unwrap_or(0)).or(factors.first()).copied())
+    }
+
+    /// The name of the factor on the weight of this name: one number, or one for each matrix of a stack.
+    fn beside(&self, weight: &str) -> Option<String> {
+        let name = format!("{}.{}", weight.strip_suffix(".weight")?, BESIDE[0]);
+        let count: usize = self.file.shape(&name)?.iter().product();
+        let stack = self.file.shape(weight).filter(|shape| shape.len() == 3);
+        (count == 1 || stack.is_some_and(|shape| shape[0] == count)).then_some(name)
+    }
+
     /// A number of a layer's activation, which stands in the metadata: those of xIELU (Apertus), one a layer.
     fn number(&self, name: &str) -> Option<(f32, Vec<usize>)> {
         let (layer, key) = name.strip_prefix("model.layers.")?.split_once(".mlp.act_fn.")?;
@@ -87,7 +106,7 @@ impl TensorSource for GgufTensors {
             expected: "a tensor that GGUF files have".to_string(),
             found: "no such tensor".to_string(),
         })?;
-        let tensor = match (place.index, place.rows) {
+        let tensor = match (place.index, place.rows.clone()) {
             (Some(index), rows) => {
                 let one = self.file.read_rows(&place.stored, index..index + 1, device)?.get(0)?;
                 match rows {
@@ -97,6 +116,10 @@ impl TensorSource for GgufTensors {
             }
             (None, Some(rows)) => self.file.read_rows(&place.stored, rows, device)?,
             (None, None) => self.file.read(&place.stored, device)?,
+        };
+        let tensor = match self.factor(&place)? {
+            Some(factor) => tensor.affine(f64::from(factor), 0.0)?,
+            None => tensor,
         };
         place.changes.iter().try_fold(tensor, |tensor, change| change.apply(&tensor))
     }
@@ -120,8 +143,15 @@ impl TensorSource for GgufTensors {
         self.place(name).map(|place| place.stored).filter(|stored| self.file.contains(stored))
     }
 
+    /// All but those that are read with the weight that they stand beside.
     fn stored_names(&self) -> Vec<String> {
-        self.file.names()
+        let mut names = self.file.names();
+        names.retain(|name| {
+            let weight = name.rsplit_once('.').filter(|(_, ending)| BESIDE.contains(ending));
+            let weight = weight.map(|(module, _)| format!("{module}.weight"));
+            weight.is_none_or(|weight| self.beside(&weight).is_none())
+        });
+        names
     }
 
     fn stored_shape(&self, stored: &str) -> Option<Vec<usize>> {

@@ -96,6 +96,8 @@ const GGUF_FILES: &[(&str, &str)] = &[
     ("mistral", "mistral"),
     ("mixtral", "mixtral"),
     ("mixtral-fused", "mixtral"),
+    ("llama-scaled", "llama"),
+    ("mixtral-scaled", "mixtral"),
     ("granitemoe", "granitemoe"),
     ("olmoe", "olmoe"),
     ("glm4_moe", "glm4_moe"),
