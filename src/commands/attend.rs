@@ -24,6 +24,7 @@ use crate::report::attention::PromptReport;
 use crate::report::document::ShadedToken;
 use crate::report::parts::Parts;
 use crate::runner::{attention_rows, run_one};
+use crate::spec::DecoderSpec;
 use crate::store::csv;
 use crate::store::directory::{ATTENTION_CSV, RunRecord, SPANS_CSV, TOKENS_CSV};
 use crate::store::stored::StoredRun;
@@ -96,15 +97,23 @@ impl Head {
     }
 
     /// Refuses a head that the model does not have, before it runs for minutes.
-    fn check(self, (layers, heads): (usize, usize)) -> Result<()> {
-        match self {
-            Self::One(layer, head) if layer >= layers || head >= heads => {
-                let expected =
-                    format!("a head from 0.0 to {}.{}", layers.saturating_sub(1), heads.saturating_sub(1));
-                Err(Error::invalid("--head", format!("{layer}.{head}"), expected))
-            }
-            _ => Ok(()),
+    fn check(self, spec: &DecoderSpec) -> Result<()> {
+        let (layers, heads) = (spec.num_hidden_layers, spec.num_attention_heads);
+        let Self::One(layer, head) = self else { return Ok(()) };
+        let wrong = |expected: String| Err(Error::invalid("--head", format!("{layer}.{head}"), expected));
+        if layer >= layers || head >= heads {
+            return wrong(format!(
+                "a head from 0.0 to {}.{}",
+                layers.saturating_sub(1),
+                heads.saturating_sub(1)
+            ));
         }
+        let attending: Vec<usize> = spec.attention_layers().collect();
+        if !attending.contains(&layer) {
+            let listed = attending.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            return wrong(format!("a layer that attends: {listed}"));
+        }
+        Ok(())
     }
 
     fn describe(self) -> String {
@@ -245,7 +254,7 @@ fn computed(
     warn(&plan.warnings);
     tell("running the trial again for its per-token attention");
     let spec = plan.model.spec();
-    head.check((spec.num_hidden_layers, spec.num_attention_heads))?;
+    head.check(spec)?;
     // Before the prompt is built: its length is a number out of a file.
     plan.check_memory()?;
     let prompt = plan.prompts.build(trial, &plan.tokenizer, &mut plan.prompts.haystack_tokens(trial))?;
@@ -264,7 +273,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
     let plan = TextPlan::resolve(&args.choice(), &device)?;
     warn(plan.warnings());
     let query = args.query.as_deref().unwrap_or_default();
-    head.check(plan.heads())?;
+    head.check(plan.spec())?;
     let prompt = plan.prompt(&text, query, &args.needle)?;
     if let Some(warning) = plan.check_length(prompt.tokens.len() + ANSWER_BUDGET)? {
         tell(format_args!("warning: {warning}"));

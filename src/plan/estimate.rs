@@ -238,7 +238,7 @@ fn attention_operations(plan: &RunPlan, n: f64) -> f64 {
             let window = |screen| screening.in_sequence(screen, n as usize).window;
             screens.iter().flatten().map(|screen| window(*screen).min(n / 2.0)).sum()
         }
-        _ => (spec.num_hidden_layers * spec.num_attention_heads) as f64 * n / 2.0,
+        _ => (spec.attention_layers().count() * spec.num_attention_heads) as f64 * n / 2.0,
     };
     pair as f64 * n * keys
 }

@@ -6,6 +6,7 @@ use candle_core::Device;
 
 use super::{ModelChoice, OpenModel, load_tokenizer};
 use crate::error::{Error, Result};
+use crate::spec::DecoderSpec;
 use crate::tokenizer::{TextTokenizer, Tokenize};
 
 /// A checkpoint, ready to read a text.
@@ -88,10 +89,10 @@ impl TextPlan {
         }))
     }
 
-    /// Layers, and query heads of each.
+    /// The decoder that reads it.
     #[must_use]
-    pub fn heads(&self) -> (usize, usize) {
-        (self.model.spec().num_hidden_layers, self.model.spec().num_attention_heads)
+    pub fn spec(&self) -> &DecoderSpec {
+        self.model.spec()
     }
 
     /// Ids that end an answer.

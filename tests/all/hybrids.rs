@@ -71,6 +71,23 @@ fn a_grid_on_a_hybrid_has_attention_where_layers_attend_and_goes_on_where_it_sto
 }
 
 #[test]
+fn a_rule_is_of_the_layers_that_attend_and_a_head_is_one_of_theirs() {
+    let bench = hybrid();
+    let said = bench.stdout(&["inspect", "tiny", "--width", "200"]);
+    let swap = said.lines().find(|line| line.starts_with("swap")).unwrap();
+    assert!(swap.contains("zero-shot swap") && !swap.contains("on layers"), "{swap}");
+    fs::write(bench.path("text.txt"), "The pass key is 4321. Remember it.").unwrap();
+    let attend = |head: &str| {
+        let asked = ["--text", "text.txt", "--query", "Which one?", "--needle", "4321", "--head", head];
+        bench.output(&[&["attend", "--model", "tiny"], &asked[..]].concat())
+    };
+    assert_eq!(attend("1.2").status.code(), Some(0));
+    let refused = attend("2.1");
+    let said = common::bench::stderr(&refused);
+    assert!(refused.status.code() == Some(2) && said.contains("a layer that attends: 1, 3"), "{said}");
+}
+
+#[test]
 fn inspect_names_the_kinds_of_layers_and_what_states_take() {
     let bench = hybrid();
     let page = bench.stdout(&["inspect", "tiny", "--width", "200", "--context-lengths", "1k,4k"]);

@@ -1,7 +1,7 @@
 //! A learned multiplier for every number of keys: `m = p_n + b_h`, the experiment that led to
 //! Scalable-Softmax (arXiv 2501.19399, Figure 2).
 
-use super::{AttentionVariant, QueryRow, VariantInputs, on_layers};
+use super::{AttentionVariant, QueryRow, VariantInputs};
 use crate::error::{Error, Result};
 
 const NAME: &str = "adaptive";
@@ -33,7 +33,7 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
     let description = format!(
         "m = p_n + b, p_n learned up to n = {}, b per layer and head{}",
         learned.sizes.len(),
-        on_layers(&follows)
+        inputs.on_layers(&follows)
     );
     Ok(Box::new(Learned { learned, description }))
 }

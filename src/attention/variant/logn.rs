@@ -1,7 +1,7 @@
 //! Qwen's log-n scaling: `m = max(1, ln n / ln L)`, 1 up to the training length `L` and slowly more beyond
 //! it.
 
-use super::{AttentionVariant, QueryRow, VariantInputs, on_layers};
+use super::{AttentionVariant, QueryRow, VariantInputs};
 use crate::error::{Error, Result};
 
 const NAME: &str = "logn";
@@ -24,7 +24,7 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
     };
     let follows = inputs.follows(NAME)?;
     let swap = if own.is_some() { "" } else { "zero-shot swap, " };
-    let rule = format!("{swap}m = max(1, ln n / ln {length}){}", on_layers(&follows));
+    let rule = format!("{swap}m = max(1, ln n / ln {length}){}", inputs.on_layers(&follows));
     Ok(Box::new(LogN { length, follows, description: inputs.describe(NAME, &rule) }))
 }
 

@@ -128,6 +128,24 @@ impl<'a> VariantInputs<'a> {
         }
     }
 
+    /// ` on layers 1, 3 of 4 (the others: plain softmax)`, or nothing when a rule is for every layer; layers that
+    /// do not attend have none.
+    fn on_layers(&self, follows: &[bool]) -> String {
+        let attends = |layer: &usize| self.layers.get(*layer).is_none_or(|layer| layer.mixer.is_attention());
+        let attending: Vec<usize> = (0..follows.len()).filter(attends).collect();
+        let listed: Vec<_> =
+            attending.iter().filter(|&&layer| follows[layer]).map(ToString::to_string).collect();
+        let of = match attending.len() {
+            all if all == follows.len() => all.to_string(),
+            some => format!("the {some} that attend"),
+        };
+        match listed.len() {
+            0 => " on no layer (all are plain softmax)".to_string(),
+            n if n == attending.len() => String::new(),
+            _ => format!(" on layers {} of {of} (the others: plain softmax)", listed.join(", ")),
+        }
+    }
+
     /// `rule`, and behind it what of the checkpoint's own rule is not used under `--variant name`.
     fn describe(&self, name: &str, rule: &str) -> String {
         let own = self.own.filter(|own| own.name != name && own.name != "softmax");
@@ -154,16 +172,6 @@ impl<'a> VariantInputs<'a> {
                 ),
             )),
         }
-    }
-}
-
-/// ` on layers 1, 3 of 4 (the others: plain softmax)`, or nothing when a rule is for every layer.
-fn on_layers(follows: &[bool]) -> String {
-    let listed: Vec<_> = (0..follows.len()).filter(|&layer| follows[layer]).map(|l| l.to_string()).collect();
-    match listed.len() {
-        0 => " on no layer (all are plain softmax)".to_string(),
-        n if n == follows.len() => String::new(),
-        _ => format!(" on layers {} of {} (the others: plain softmax)", listed.join(", "), follows.len()),
     }
 }
 

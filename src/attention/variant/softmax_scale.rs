@@ -1,9 +1,7 @@
 //! Softmax with a learned sharpness: `m = s_h`, whatever `n`. It has everything that Scalable-Softmax has but
 //! `ln n`, and so is its control: what both do better than plain Softmax is not owed to `n`.
 
-use super::{
-    AttentionVariant, LayerScale, QueryRow, VariantInputs, describe_learned, on_layers, swapped_layers,
-};
+use super::{AttentionVariant, LayerScale, QueryRow, VariantInputs, describe_learned, swapped_layers};
 use crate::error::{Error, Result};
 
 const NAME: &str = "softmax-scale";
@@ -37,7 +35,7 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
         }
     };
     let follows: Vec<bool> = layers.iter().map(Option::is_some).collect();
-    let rule = rule + &on_layers(&follows);
+    let rule = rule + &inputs.on_layers(&follows);
     Ok(Box::new(SoftmaxScale { layers, description: inputs.describe(NAME, &rule) }))
 }
 

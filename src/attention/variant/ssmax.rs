@@ -1,6 +1,6 @@
 //! Scalable-Softmax: `m = s_h ln n + b_h` (arXiv 2501.19399).
 
-use super::{AttentionVariant, LayerScale, QueryRow, VariantInputs, on_layers, swap_scale, swapped_layers};
+use super::{AttentionVariant, LayerScale, QueryRow, VariantInputs, swap_scale, swapped_layers};
 use crate::error::{Error, Result};
 
 /// The names of the rules with a learned scale.
@@ -38,7 +38,7 @@ pub(super) fn fixed(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
     const NAME: &str = "ssmax-fixed";
     inputs.refuse_scale(NAME)?;
     let follows = inputs.follows(NAME)?;
-    let rule = format!("s = 1 for every head{}", on_layers(&follows));
+    let rule = format!("s = 1 for every head{}", inputs.on_layers(&follows));
     let one = |follows: &bool| follows.then(|| uniform(1.0, inputs.heads));
     let layers = follows.iter().map(one).collect();
     Ok(Box::new(Ssmax { name: NAME, layers, description: inputs.describe(NAME, &rule) }))
@@ -75,7 +75,7 @@ fn scales(name: &'static str, inputs: &VariantInputs<'_>) -> Result<(Vec<Option<
         }
     };
     let follows: Vec<bool> = layers.iter().map(Option::is_some).collect();
-    Ok((layers, rule + &on_layers(&follows)))
+    Ok((layers, rule + &inputs.on_layers(&follows)))
 }
 
 /// One scale for all heads of the layers that a swap changes.

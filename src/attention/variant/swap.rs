@@ -30,12 +30,14 @@ pub fn swap_scale(training_length: usize) -> f64 {
     n / total
 }
 
-/// Which layers a swap to a rule in `ln n` changes: those without a window shorter than the training length.
+/// Which layers a swap to a rule in `ln n` changes: those that attend, without a window shorter than the training
+/// length.
 ///
 /// # Errors
 /// [`Error::InvalidValue`] about `--variant` when it would change none.
 pub fn swapped_layers(name: &str, layers: &[LayerSpec], training_length: Option<usize>) -> Result<Vec<bool>> {
     let grows = |layer: &LayerSpec| match layer.window {
+        _ if !layer.mixer.is_attention() => false,
         Window::Full => true,
         Window::Sliding(width) | Window::Chunked(width) => {
             training_length.is_some_and(|length| width >= length)

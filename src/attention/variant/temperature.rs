@@ -1,7 +1,7 @@
 //! Attention temperature in steps of the position: Llama 4's on layers without rotary positions, and
 //! Ministral 3's on all.
 
-use super::{AttentionVariant, QueryRow, VariantInputs, on_layers};
+use super::{AttentionVariant, QueryRow, VariantInputs};
 use crate::error::{Error, Result};
 
 const NAME: &str = "temperature";
@@ -81,7 +81,7 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
         return Err(Error::invalid("variant", NAME, expected));
     }
     let swap = if own.is_some() { "" } else { "zero-shot swap to Llama 4's published rule, " };
-    let rule = format!("{swap}{}{}", temperature.formula(), on_layers(&follows));
+    let rule = format!("{swap}{}{}", temperature.formula(), inputs.on_layers(&follows));
     Ok(Box::new(Tempered { temperature, follows, description: inputs.describe(NAME, &rule) }))
 }
 
