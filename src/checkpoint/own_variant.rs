@@ -12,10 +12,13 @@
 //!
 //! Multiscreen checkpoints (`model_type`) have the rule `screening`, which no other has.
 //!
+//! Layers with learned sinks (gpt-oss) have the rule `sink`, or keep their sinks under another that is announced.
+//!
 //! Scales without any of these keys (BAM) are Scalable-Softmax on every layer. A checkpoint whose
 //! configuration or tensors name a rule must never run as plain Softmax in silence, so whatever contradicts
 //! itself is refused.
 
+use candle_core::Device;
 use serde_json::Value;
 
 use super::adaptive;
@@ -27,11 +30,14 @@ use crate::attention::variant::{OwnVariant, Temperature, VARIANTS};
 use crate::checkpoint::families::rope_section;
 use crate::error::Result;
 use crate::registry;
-use crate::spec::{DecoderSpec, LayerSpec};
-use crate::weights::TensorSource;
+use crate::spec::{DecoderSpec, Dtype, LayerSpec};
+use crate::weights::{TensorSource, Weights};
 
 /// The rules with scales in the weights.
 const LEARNED: &[&str] = &["ssmax", "ssmax-bias", "softmax-scale"];
+
+/// The rule of learned sinks, which tensors alone announce.
+const SINK: &str = "sink";
 
 /// Multiscreen's own rule.
 const SCREENING: &str = "screening";
@@ -58,11 +64,15 @@ pub(super) fn detect(config: &Config, spec: &DecoderSpec, source: &dyn TensorSou
         let screens = Some(screening::read(spec, source)?);
         return Ok(OwnVariant { name: SCREENING, screens, ..OwnVariant::softmax(spec.num_hidden_layers) });
     }
+    let sinks = sinks(spec, source)?;
     if announced.as_ref().is_none_or(|announced| announced.name != adaptive::NAME) {
         adaptive::refuse_unannounced(source)?;
     }
     let (name, layers, names) = match (announced, ssmax::stored(spec, source)?) {
-        (None, None) => return Ok(OwnVariant::softmax(spec.num_hidden_layers)),
+        (None, None) => {
+            let name = if sinks.is_some() { SINK } else { "softmax" };
+            return Ok(OwnVariant { name, sinks, ..OwnVariant::softmax(spec.num_hidden_layers) });
+        }
         (None, Some(names)) => {
             refuse_denial(config, &names)?;
             (names.variant(), attending(spec), Some(names))
@@ -96,8 +106,24 @@ pub(super) fn detect(config: &Config, spec: &DecoderSpec, source: &dyn TensorSou
         layers,
         logn_length: if name == "logn" { Some(logn_length(config, spec)?) } else { None },
         temperature: if name == "temperature" { Some(temperature(config, spec)?) } else { None },
+        sinks,
         screens: None,
     })
+}
+
+/// The learned sinks of the layers that have some; nothing where none has.
+fn sinks(spec: &DecoderSpec, source: &dyn TensorSource) -> Result<Option<Vec<Option<Vec<f32>>>>> {
+    let weights = Weights::new(source, &Device::Cpu, Dtype::F32);
+    let of_layer = |(index, layer): (usize, &LayerSpec)| -> Result<Option<Vec<f32>>> {
+        if !layer.sinks {
+            return Ok(None);
+        }
+        let sinks =
+            weights.get(&format!("model.layers.{index}.self_attn.sinks"), &[spec.num_attention_heads])?;
+        Ok(Some(sinks.to_vec1()?))
+    };
+    let sinks = spec.layers.iter().enumerate().map(of_layer).collect::<Result<Vec<_>>>()?;
+    Ok(sinks.iter().any(Option::is_some).then_some(sinks))
 }
 
 /// The rule that the configuration names; several keys must agree, and `attention_variant` says for which

@@ -35,10 +35,13 @@ pub enum Part {
         /// How many.
         len: usize,
     },
-    /// Of `[heads, 3, head_dim]` rows, those of q (0), k (1) or v (2) (GPT-NeoX).
+    /// Of `[heads, of, head_dim]` rows, those of one part of each head: of q (0), k (1) or v (2) (GPT-NeoX), or of
+    /// q (0) and its gate (1) (Qwen 3.5).
     Interleaved {
-        /// Which of the three.
+        /// Which of the parts.
         which: usize,
+        /// How many parts a head has.
+        of: usize,
         /// Width of a head.
         head_dim: usize,
     },
@@ -56,6 +59,8 @@ pub enum Part {
     /// Of each matrix or vector of a stack, all rows with an even number before all others (gpt-oss, whose
     /// gates and up projections alternate).
     EvenRowsFirst,
+    /// A single row, without the dimension of rows (Cohere's norms of heads).
+    Row(usize),
 }
 
 impl Stored {
@@ -135,10 +140,15 @@ impl TensorSource for Renamed {
             // one.
             *rows = match stored.part {
                 Part::Rows { start, len } if start + len <= *rows => len,
-                Part::Interleaved { .. } if rows.is_multiple_of(3) => *rows / 3,
+                Part::Interleaved { of, .. } if rows.is_multiple_of(of) => *rows / of,
                 Part::Grouped { group, len, .. } if rows.is_multiple_of(group) => *rows / group * len,
                 _ => *rows,
             };
+        }
+        if let Part::Row(row) = stored.part
+            && shape.first().is_some_and(|rows| row < *rows)
+        {
+            shape.remove(0);
         }
         Some(shape)
     }
@@ -162,11 +172,12 @@ impl TensorSource for Renamed {
                 let groups = whole.reshape((shape[0] / len, group, ()))?; // [groups, group, in]
                 groups.narrow(1, start, len)?.contiguous()?.reshape(shape)?
             }
-            Part::Interleaved { which, head_dim } => {
+            Part::Row(row) => whole.get(row)?,
+            Part::Interleaved { which, of, head_dim } => {
                 let mut shape = whole.dims().to_vec();
-                shape[0] /= 3;
+                shape[0] /= of;
                 let heads = shape[0] / head_dim;
-                let split = whole.reshape((heads, 3, head_dim, ()))?; // [heads, 3, head_dim, in]
+                let split = whole.reshape((heads, of, head_dim, ()))?; // [heads, of, head_dim, in]
                 split.narrow(1, which, 1)?.contiguous()?.reshape(shape)?
             }
         };

@@ -1,7 +1,8 @@
 //! The attention of a block: what queries, keys and values are made of, and what becomes of what is mixed.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
+use super::latent::Latent;
 use super::layers::Norm;
 use super::linear::{Input, Linear};
 use super::rope;
@@ -10,25 +11,101 @@ use super::spent::Spent;
 use crate::spec::{DecoderSpec, HeadSizes, LayerSpec, NormKind, OutputGate, QkNorm};
 use crate::weights::Weights;
 
+/// What makes queries, keys and values of rows, and takes in what is mixed.
+#[derive(Debug)]
+pub(super) enum Attention {
+    /// Each of them by a map of its own.
+    Plain(Box<Plain>),
+    /// Keys and values of one vector a token.
+    Latent(Box<Latent>),
+}
+
+impl Attention {
+    /// That of a layer, stored here.
+    pub(super) fn load(
+        spec: &DecoderSpec,
+        layer: &LayerSpec,
+        weights: &Weights<'_>,
+    ) -> crate::error::Result<Self> {
+        Ok(match layer.latent {
+            Some(latent) => Self::Latent(Box::new(Latent::load(spec, latent, weights)?)),
+            None => Self::Plain(Box::new(Plain::load(spec, layer, weights)?)),
+        })
+    }
+
+    /// What meets in attention, of `x` `[t, hidden]`; queries and keys are rotated by `table`.
+    pub(super) fn project(
+        &self,
+        spec: &DecoderSpec,
+        x: &Tensor,
+        table: Option<&RopeTable>,
+        spent: &mut Spent,
+    ) -> Result<Heads> {
+        match self {
+            Self::Plain(plain) => plain.project(spec, x, table, spent),
+            Self::Latent(latent) => latent.project(spec, x, table, spent),
+        }
+    }
+
+    /// What the block adds, `[t, hidden]`, of `mixed` `[t, heads * width]` for `x` `[t, hidden]`, the rows that
+    /// queries were made of.
+    pub(super) fn finish(&self, mixed: &Tensor, x: &Tensor, spent: &mut Spent) -> Result<Tensor> {
+        match self {
+            Self::Plain(plain) => plain.finish(mixed, x, spent),
+            Self::Latent(latent) => latent.finish(mixed, x, spent),
+        }
+    }
+}
+
 /// Projections, norms of queries and keys, and the gate on what is mixed.
 #[derive(Debug)]
-pub(super) struct Attention {
+pub(super) struct Plain {
     heads: HeadSizes,
     q_proj: Linear,
-    k_proj: Linear,
-    v_proj: Linear,
+    /// What keys are made of; nothing where they are another layer's.
+    k_proj: Option<Linear>,
+    /// What values are made of; nothing where that is what keys are made of.
+    v_proj: Option<Linear>,
     o_proj: Linear,
     q_norm: Option<HeadNorm>,
     k_norm: Option<HeadNorm>,
-    gate_proj: Option<Linear>,
+    v_norm: Option<Norm>,
+    gates: Option<OutputGates>,
+}
+
+/// The gate on what is mixed ([`OutputGate`]).
+#[derive(Debug)]
+pub(super) struct OutputGates(Linear);
+
+impl OutputGates {
+    /// The gate on `mixed` numbers a row that is stored here, where the decoder has one.
+    pub(super) fn load(
+        spec: &DecoderSpec,
+        mixed: usize,
+        weights: &Weights<'_>,
+    ) -> crate::error::Result<Option<Self>> {
+        let width = match spec.extras.output_gate {
+            Some(OutputGate::ByElement) => mixed,
+            Some(OutputGate::ByHead) => spec.num_attention_heads,
+            None => return Ok(None),
+        };
+        Ok(Some(Self(Linear::load(&weights.pp("gate_proj"), [width, spec.hidden_size], false)?)))
+    }
+
+    /// `mixed` `[t, heads * value_dim]`, gated by what `x` `[t, hidden]` says.
+    pub(super) fn forward(&self, mixed: &Tensor, x: &Tensor, spent: &mut Spent) -> Result<Tensor> {
+        let gate = candle_nn::ops::sigmoid(&spent.on_linear(|| self.0.forward(x))?)?; // [t, gates]
+        let by_gate = mixed.reshape((mixed.dim(0)?, gate.dim(1)?, ()))?; // [t, gates, mixed / gates]
+        by_gate.broadcast_mul(&gate.unsqueeze(2)?)?.flatten_from(1) // [t, heads * value_dim]
+    }
 }
 
 /// What attention needs of its rows. Keys and values are as wide as the wider of the two: the narrower has
 /// zeros behind, which add nothing.
 pub(super) struct Heads {
     pub(super) queries: Tensor, // [heads, t, width]
-    pub(super) keys: Tensor,    // [kv_heads, t, width]
-    pub(super) values: Tensor,  // [kv_heads, t, width]
+    /// Nothing where they are another layer's.
+    pub(super) keys_and_values: Option<(Tensor, Tensor)>, // [kv_heads, t, width] each
 }
 
 /// A norm of queries or keys.
@@ -46,38 +123,36 @@ impl HeadNorm {
     }
 }
 
-impl Attention {
-    pub(super) fn load(
-        spec: &DecoderSpec,
-        layer: &LayerSpec,
-        weights: &Weights<'_>,
-    ) -> crate::error::Result<Self> {
+impl Plain {
+    fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> crate::error::Result<Self> {
         let (hidden, heads, count) = (spec.hidden_size, spec.heads(layer), spec.num_attention_heads);
         let queries = count * heads.head_dim;
         let keys = heads.num_key_value_heads * heads.head_dim;
         let (mixed, values) = (count * heads.value_dim, heads.num_key_value_heads * heads.value_dim);
         let projection = |name, width| Linear::load(&weights.pp(name), [width, hidden], spec.bias.qkv);
+        let own = layer.shares.is_none();
         let norm = |name, width| load_qk_norm(spec, layer, &weights.pp(name), width);
-        let gates = match spec.extras.output_gate {
-            Some(OutputGate::ByElement) => Some(mixed),
-            Some(OutputGate::ByHead) => Some(count),
-            None => None,
-        };
-        let gate = |width| Linear::load(&weights.pp("gate_proj"), [width, hidden], false);
         Ok(Self {
             heads,
             q_proj: projection("q_proj", queries)?,
-            k_proj: projection("k_proj", keys)?,
-            v_proj: projection("v_proj", values)?,
+            k_proj: own.then(|| projection("k_proj", keys)).transpose()?,
+            v_proj: (own && !layer.values_are_keys).then(|| projection("v_proj", values)).transpose()?,
             o_proj: Linear::load(&weights.pp("o_proj"), [hidden, mixed], spec.bias.output)?,
             q_norm: norm("q_norm", queries)?,
-            k_norm: norm("k_norm", keys)?,
-            gate_proj: gates.map(gate).transpose()?,
+            k_norm: if own { norm("k_norm", keys)? } else { None },
+            v_norm: match own && spec.extras.value_norm {
+                true => {
+                    let ones = Tensor::ones(heads.value_dim, DType::F32, weights.device())?; // [value_dim]
+                    Some(Norm::new(NormKind::RmsWithoutWeight, ones, None, spec.norm_eps)?)
+                }
+                false => None,
+            },
+            gates: OutputGates::load(spec, mixed, weights)?,
         })
     }
 
     /// Rotated queries and keys, and values, of `x` `[t, hidden]`.
-    pub(super) fn project(
+    fn project(
         &self,
         spec: &DecoderSpec,
         x: &Tensor,
@@ -86,34 +161,34 @@ impl Attention {
     ) -> Result<Heads> {
         let HeadSizes { head_dim, value_dim, .. } = self.heads;
         let input = Input::new(x)?;
-        let q = spent.on_linear(|| self.q_proj.apply(&input))?;
-        let k = spent.on_linear(|| self.k_proj.apply(&input))?;
-        let v = clipped(spent.on_linear(|| self.v_proj.apply(&input))?, spec)?;
+        let q = spent.on_linear(|| self.q_proj.apply(&input))?; // [t, heads * head_dim]
         let width = self.heads.cached_width();
-        let values = rope::split_heads(&v, value_dim, None, spec.rotary_layout)?;
-        Ok(Heads {
-            queries: widened(positioned(spec, head_dim, q, self.q_norm.as_ref(), table)?, width)?,
-            keys: widened(positioned(spec, head_dim, k, self.k_norm.as_ref(), table)?, width)?,
-            values: widened(values, width)?,
-        })
+        let queries = widened(positioned(spec, head_dim, q, self.q_norm.as_ref(), table)?, width)?;
+        let Some(k_proj) = &self.k_proj else { return Ok(Heads { queries, keys_and_values: None }) };
+        let k = spent.on_linear(|| k_proj.apply(&input))?; // [t, kv_heads * head_dim]
+        let v = match &self.v_proj {
+            Some(v_proj) => spent.on_linear(|| v_proj.apply(&input))?,
+            None => k.clone(),
+        }; // [t, kv_heads * value_dim]
+        let values = rope::split_heads(&clipped(v, spec)?, value_dim, None, spec.rotary_layout)?;
+        let values = self.v_norm.as_ref().map_or(Ok(values.clone()), |norm| norm.forward(&values))?;
+        let values = spec.extras.value_multiplier.map_or(Ok(values.clone()), |factor| &values * factor)?;
+        let keys = widened(positioned(spec, head_dim, k, self.k_norm.as_ref(), table)?, width)?;
+        Ok(Heads { queries, keys_and_values: Some((keys, widened(values, width)?)) })
     }
 
     /// What the block adds, `[t, hidden]`, of `mixed` `[t, heads * width]` for `x` `[t, hidden]`, the rows that
     /// queries were made of.
-    pub(super) fn finish(&self, mixed: Tensor, x: &Tensor, spent: &mut Spent) -> Result<Tensor> {
+    fn finish(&self, mixed: &Tensor, x: &Tensor, spent: &mut Spent) -> Result<Tensor> {
         let (t, value_dim) = (mixed.dim(0)?, self.heads.value_dim);
         let mixed = match self.heads.cached_width() {
-            width if width == value_dim => mixed,
+            width if width == value_dim => mixed.clone(),
             width => mixed.reshape((t, (), width))?.narrow(2, 0, value_dim)?.flatten_from(1)?,
         }; // [t, heads * value_dim]
-        let mixed = match &self.gate_proj {
+        let mixed = match &self.gates {
+            Some(gates) => gates.forward(&mixed, x, spent)?,
             None => mixed,
-            Some(gate) => {
-                let gate = candle_nn::ops::sigmoid(&spent.on_linear(|| gate.forward(x))?)?; // [t, gates]
-                let by_gate = mixed.reshape((t, gate.dim(D::Minus1)?, ()))?; // [t, gates, mixed / gates]
-                by_gate.broadcast_mul(&gate.unsqueeze(D::Minus1)?)?.flatten_from(1)?
-            }
-        }; // [t, heads * value_dim]
+        };
         spent.on_linear(|| self.o_proj.forward(&mixed))
     }
 }
@@ -148,7 +223,7 @@ fn clipped(x: Tensor, spec: &DecoderSpec) -> Result<Tensor> {
 }
 
 /// Heads with zeros behind, up to `width`.
-fn widened(x: Tensor, width: usize) -> Result<Tensor> {
+pub(super) fn widened(x: Tensor, width: usize) -> Result<Tensor> {
     match width - x.dim(2)? {
         0 => Ok(x),
         missing => x.pad_with_zeros(2, 0, missing),

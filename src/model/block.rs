@@ -8,6 +8,7 @@ use super::kv_cache::KvCache;
 use super::layers::{Norm, sum};
 use super::mlp::Mlp;
 use super::moe::Moe;
+use super::per_layer::PerLayerGate;
 use super::recurrent::{Recurrent, RecurrentState};
 use super::row_blocks::{self, RowBlock};
 use super::screening::Tiles;
@@ -61,6 +62,11 @@ pub(super) struct Block {
     mixer: LoadedMixer,
     /// Nothing where the block is its mixer.
     feed_forward: Option<FeedForward>,
+    /// The layer whose keys and values it uses, if not its own.
+    shares: Option<usize>,
+    per_layer: Option<PerLayerGate>,
+    /// The factor on the residual stream behind it.
+    scalar: f64,
 }
 
 /// What mixes the rows of a block.
@@ -93,17 +99,22 @@ struct Projected {
     /// The normed rows of a block, `[rows, hidden]`, or the gates of tiles, `[rows, tiles * value_dim]`.
     beside: Tensor,
     queries: Tensor, // [heads, rows, head_dim]
-    keys: Tensor,    // [kv_heads, rows, head_dim]
-    values: Tensor,  // [kv_heads, rows, value_dim]
+    /// Nothing where they are another layer's.
+    keys_and_values: Option<(Tensor, Tensor)>, // [kv_heads, rows, head_dim], [kv_heads, rows, value_dim]
     /// What a mixer with a state has made of the rows, where there is one beside attention.
     recurrent: Option<Tensor>, // [rows, hidden]
 }
 
 impl Layer {
-    pub(super) fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
+    pub(super) fn load(
+        spec: &DecoderSpec,
+        index: usize,
+        layer: &LayerSpec,
+        weights: &Weights<'_>,
+    ) -> Result<Self> {
         Ok(match &spec.screening {
             Some(screening) => Self::Tiles(Tiles::load(spec, screening, &weights.pp("block"))?),
-            None => Self::Block(Box::new(Block::load(spec, layer, weights)?)),
+            None => Self::Block(Box::new(Block::load(spec, index, layer, weights)?)),
         })
     }
 
@@ -131,8 +142,13 @@ impl Layer {
         if let Self::Block(block) = self {
             block.go_on_beside(blocks, &mut projected, cache.state(layer), spent)?;
         }
-        let new: Vec<_> = projected.iter().map(|block| (&block.keys, &block.values)).collect();
-        let cached = cache.append(layer, &new)?;
+        let new = projected.iter().filter_map(|block| block.keys_and_values.as_ref());
+        let new: Vec<_> = new.map(|(keys, values)| (keys, values)).collect();
+        let shared = if let Self::Block(block) = self { block.shares } else { None };
+        let cached = match shared {
+            Some(from) => cache.appended(from, blocks.last().map_or(0, |block| block.rows.end))?,
+            None => cache.append(layer, &new)?,
+        };
         if let Some(recorder) = recorder {
             for (block, projected) in blocks.iter().zip(&projected) {
                 let (queries, context) = (&projected.queries, context.of_rows(block));
@@ -147,7 +163,7 @@ impl Layer {
             let context = context.of_rows(block);
             block.x = match self {
                 Self::Block(layer) => {
-                    layer.mix(spec, &block.x, &projected, &cached, context.attention, spent)?
+                    layer.mix(spec, block, &projected, &cached, context.attention, spent)?
                 }
                 Self::Tiles(tiles) => {
                     let Projected { beside, queries, .. } = &projected;
@@ -172,14 +188,14 @@ impl Layer {
                 let ScreeningContext { first_position, screens, .. } = context.screening();
                 let [beside, queries, keys, values] =
                     tiles.project(screens, first_position, &block.x, spent)?;
-                Ok(Projected { beside, queries, keys, values, recurrent: None })
+                Ok(Projected { beside, queries, keys_and_values: Some((keys, values)), recurrent: None })
             }
         }
     }
 }
 
 impl Block {
-    fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
+    fn load(spec: &DecoderSpec, index: usize, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
         let kind = spec.block_of(layer);
         let names = kind.norm_names();
         let norm = |name: Option<&str>| name.map(|name| load_norm(spec, &weights.pp(name))).transpose();
@@ -200,6 +216,15 @@ impl Block {
             feed_forward: match kind.has_mlp() {
                 true => Some(FeedForward::load(spec, layer, &weights.pp("mlp"))?),
                 false => None,
+            },
+            shares: layer.shares,
+            per_layer: match spec.extras.per_layer_input {
+                Some(input) => Some(PerLayerGate::load(spec, index, input, weights)?),
+                None => None,
+            },
+            scalar: match spec.extras.layer_scalar {
+                true => f64::from(weights.get("layer_scalar", &[1])?.to_vec1::<f32>()?[0]),
+                false => 1.0,
             },
         })
     }
@@ -234,7 +259,7 @@ impl Block {
         row_blocks::each(items, spent, |(block, normed): (&mut RowBlock, Tensor), spent| {
             let rows = |mixed: &Tensor| mixed.narrow(0, block.rows.start, block.rows.len());
             let mixed = mixed.as_ref().map(rows).transpose()?; // [rows, hidden]
-            block.x = self.add(spec, &block.x, &normed, mixed.as_ref(), spent)?;
+            block.x = self.behind(spec, block, &normed, mixed.as_ref(), spent)?;
             Ok(())
         })?;
         Ok(())
@@ -276,15 +301,15 @@ impl Block {
     ) -> Result<Projected> {
         let normed = apply(self.before_mixer.as_ref(), &block.x)?; // [rows, hidden]
         let table = rope.map(|rope| &block.tables[rope]);
-        let Heads { queries, keys, values } = self.attention()?.project(spec, &normed, table, spent)?;
-        Ok(Projected { beside: normed, queries, keys, values, recurrent: None })
+        let Heads { queries, keys_and_values } = self.attention()?.project(spec, &normed, table, spent)?;
+        Ok(Projected { beside: normed, queries, keys_and_values, recurrent: None })
     }
 
-    /// The residual stream behind this block, of `x` `[rows, hidden]`.
+    /// The residual stream behind this block, `[rows, hidden]`, of the rows of one.
     fn mix(
         &self,
         spec: &DecoderSpec,
-        x: &Tensor,
+        rows: &RowBlock,
         projected: &Projected,
         cached: &Cached<'_>,
         context: AttentionContext<'_>,
@@ -293,15 +318,33 @@ impl Block {
         let Projected { beside: normed, queries, recurrent, .. } = projected;
         // [rows, heads * width]
         let mixed = spent.on_attention(|| attention::attend(queries, cached, context))?;
-        let mixed = self.attention()?.finish(mixed, normed, spent)?; // [rows, hidden]
+        let mixed = self.attention()?.finish(&mixed, normed, spent)?; // [rows, hidden]
         let mixed = match recurrent {
             Some(recurrent) => sum(&mixed, recurrent)?,
             None => mixed,
         };
-        self.add(spec, x, normed, Some(&mixed), spent)
+        self.behind(spec, rows, normed, Some(&mixed), spent)
     }
 
-    /// The residual stream behind this block, of `x`, of `normed`, what the mixer was given, and of `mixed`, what
+    /// The residual stream behind this block, `[rows, hidden]`, of the rows of one, of `normed`, what the mixer was
+    /// given, and of `mixed`, what it made of that, if there is one.
+    fn behind(
+        &self,
+        spec: &DecoderSpec,
+        rows: &RowBlock,
+        normed: &Tensor,
+        mixed: Option<&Tensor>,
+        spent: &mut Spent,
+    ) -> Result<Tensor> {
+        let x = self.add(spec, &rows.x, normed, mixed, spent)?;
+        let x = match (&self.per_layer, &rows.per_layer) {
+            (Some(gate), Some(inputs)) => gate.forward(spec.hidden_act, &x, inputs, spent)?,
+            _ => x,
+        };
+        Ok(scaled(x, self.scalar)?)
+    }
+
+    /// The residual stream behind mixer and MLP, of `x`, of `normed`, what the mixer was given, and of `mixed`, what
     /// it made of that, if there is one; all `[rows, hidden]`.
     fn add(
         &self,
@@ -311,7 +354,9 @@ impl Block {
         mixed: Option<&Tensor>,
         spent: &mut Spent,
     ) -> Result<Tensor> {
+        let after_sum = self.kind == BlockKind::NormAfterSum;
         let residual = match mixed {
+            Some(mixed) if after_sum => apply(self.after_mixer.as_ref(), &sum(x, mixed)?)?,
             Some(mixed) => {
                 let mixed = apply(self.after_mixer.as_ref(), mixed)?;
                 sum(x, &scaled(mixed, spec.residual_multiplier)?)?
@@ -325,6 +370,9 @@ impl Block {
             _ => apply(self.before_mlp.as_ref(), &residual)?,
         };
         let computed = feed_forward.forward(spec, &mlp_input, spent)?; // [rows, hidden]
+        if after_sum {
+            return Ok(apply(self.after_mlp.as_ref(), &sum(&residual, &computed)?)?);
+        }
         let computed = apply(self.after_mlp.as_ref(), &computed)?;
         Ok(sum(&residual, &scaled(computed, spec.residual_multiplier)?)?)
     }

@@ -6,6 +6,7 @@ use super::block::{Layer, LayerContext, Watch};
 use super::kv_cache::{KvCache, KvDtype};
 use super::layers::Norm;
 use super::linear::Linear;
+use super::per_layer::PerLayerInputs;
 use super::rope::Rope;
 use super::row_blocks;
 use super::screening::{load_scale, unit_rows};
@@ -13,8 +14,8 @@ use super::spent::Spent;
 use crate::attention::screening::Screen;
 use crate::attention::{AttentionContext, AttentionRecorder, AttentionVariant};
 use crate::error::{Error, Result};
+use crate::spec::DecoderSpec;
 use crate::spec::Dtype;
-use crate::spec::{DecoderSpec, NormKind};
 use crate::weights::Weights;
 
 /// A decoder with its weights.
@@ -24,6 +25,7 @@ pub struct Decoder {
     embed_tokens: Tensor,            // [vocab, hidden], in the dtype of the weights
     embed_positions: Option<Tensor>, // [positions, hidden]
     embed_norm: Option<Norm>,
+    per_layer_inputs: Option<PerLayerInputs>,
     layers: Vec<Layer>,
     norm: Option<Norm>, // screening tiles have none
     lm_head: Linear,
@@ -74,7 +76,10 @@ impl Decoder {
             None => None,
         };
         let weights_of_layers = model.pp("layers");
-        let layer = |(index, layer)| Layer::load(&spec, layer, &weights_of_layers.pp(index));
+        let layer = |(index, layer)| Layer::load(&spec, index, layer, &weights_of_layers.pp(index));
+        let per_layer = spec.extras.per_layer_input;
+        let per_layer_inputs =
+            per_layer.map(|input| PerLayerInputs::load(&spec, input, &model)).transpose()?;
         let layers = spec.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
         let norm = spec.screening.is_none().then(|| load_norm(&spec, &model.pp("norm")));
         let embed_norm = spec.extras.embedding_norm.then(|| load_norm(&spec, &model.pp("embed_norm")));
@@ -82,6 +87,7 @@ impl Decoder {
             layers,
             norm: norm.transpose()?,
             embed_norm: embed_norm.transpose()?,
+            per_layer_inputs,
             lm_head,
             kv_dtype: KvDtype::following(&spec, weights.dtype(), &device),
             device,
@@ -173,7 +179,9 @@ impl Decoder {
         });
         let tables = tables.collect::<candle_core::Result<Vec<_>>>()?; // [t, rotary_dim / 2] each
         let x = self.embed(tokens, first_position)?; // [t, hidden]
-        let mut rows = row_blocks::split(&x, &tables, self.lm_head.is_packed())?;
+        let per_layer = self.per_layer_inputs.as_ref().map(|inputs| inputs.of(tokens, &x, &self.device));
+        let per_layer = per_layer.transpose()?; // [t, layers * width]
+        let mut rows = row_blocks::split(&x, &tables, per_layer.as_ref(), self.lm_head.is_packed())?;
         for (index, (weights, layer)) in self.layers.iter().zip(&self.spec.layers).enumerate() {
             let attention = AttentionContext {
                 layer: index,
@@ -256,11 +264,15 @@ fn with_learned_multipliers(spec: DecoderSpec, weights: &Weights<'_>) -> Result<
     })
 }
 
-/// The norm stored here, with the bias that its kind asks for.
+/// The norm stored here, with the weight and the bias that its kind asks for.
 pub(super) fn load_norm(spec: &DecoderSpec, weights: &Weights<'_>) -> Result<Norm> {
     let shape = [spec.hidden_size];
-    let bias = if spec.norm == NormKind::LayerWithBias { Some(weights.get("bias", &shape)?) } else { None };
-    Ok(Norm::new(spec.norm, weights.get("weight", &shape)?, bias, spec.norm_eps)?)
+    let bias = if spec.norm.has_bias() { Some(weights.get("bias", &shape)?) } else { None };
+    let weight = match spec.norm.has_weight() {
+        true => weights.get("weight", &shape)?,
+        false => Tensor::ones(&shape, DType::F32, weights.device())?,
+    }; // [hidden]
+    Ok(Norm::new(spec.norm, weight, bias, spec.norm_eps)?)
 }
 
 /// `x` times a multiplier that is 1 in most families.

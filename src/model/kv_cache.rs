@@ -248,6 +248,21 @@ impl KvCache {
         })
     }
 
+    /// What is cached of a layer, with `added` tokens that it has appended and that do not count yet.
+    ///
+    /// # Errors
+    /// When the layer has appended nothing.
+    pub fn appended(&self, layer: usize, added: usize) -> Result<Cached<'_>> {
+        match &self.layers[layer] {
+            Layer::Pages(Some(pages)) => Ok(Cached::Pages(pages)),
+            Layer::Tensors(Some(buffers)) => Ok(Cached::Tensors {
+                keys: buffers.keys.narrow(1, 0, self.len + added)?,
+                values: buffers.values.narrow(1, 0, self.len + added)?,
+            }),
+            _ => candle_core::bail!("layer {layer} has no cache"),
+        }
+    }
+
     /// Counts `added` tokens that every layer has appended.
     pub fn advance(&mut self, added: usize) {
         self.len += added;

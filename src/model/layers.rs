@@ -54,14 +54,20 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
-    /// `weight` and `bias` are the stored tensors; a bias is used by [`NormKind::LayerWithBias`] alone.
+    /// `weight` and `bias` are the stored tensors, the weight of ones where a kind has none; a bias is used by
+    /// the kinds that have one alone.
     pub(crate) fn new(kind: NormKind, weight: Tensor, bias: Option<Tensor>, eps: f64) -> Result<Self> {
         Ok(match kind {
-            NormKind::Rms => Self { weight, bias: None, eps },
+            NormKind::Rms | NormKind::RmsWithoutWeight => Self { weight, bias: None, eps },
             NormKind::RmsPlusOne => Self { weight: (weight + 1.0)?, bias: None, eps },
-            NormKind::Layer => Self { bias: Some(weight.zeros_like()?), weight, eps },
+            NormKind::Layer | NormKind::LayerWithoutWeight => {
+                Self { bias: Some(weight.zeros_like()?), weight, eps }
+            }
             NormKind::LayerWithBias => {
                 Self { bias: Some(bias.map_or_else(|| weight.zeros_like(), Ok)?), weight, eps }
+            }
+            NormKind::LayerPlusOneWithBias => {
+                return Self::new(NormKind::LayerWithBias, (weight + 1.0)?, bias, eps);
             }
         })
     }

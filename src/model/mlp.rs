@@ -8,12 +8,50 @@ use crate::spec::Dtype;
 use crate::spec::{Activation, MlpKind};
 use crate::weights::Weights;
 
-/// `down(act(gate x) * up x)`, or `down(act(up x))` without a gate.
+/// `down(act(gate x) * up x)`, or `down(act(up x))` without a gate, `act` one that a layer has learned or not.
 #[derive(Debug)]
 pub(super) enum Mlp {
     Gated { gate_proj: Linear, up_proj: Linear, down_proj: Linear },
     Packed(PackedMlp),
     Plain { up_proj: Linear, down_proj: Linear },
+    Xielu { up_proj: Linear, act: Xielu, down_proj: Linear },
+}
+
+/// xIELU with the numbers of a layer ([`MlpKind::Xielu`]).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Xielu {
+    positive: f64,
+    negative: f64,
+    beta: f64,
+    eps: f64,
+}
+
+impl Xielu {
+    fn load(weights: &Weights<'_>) -> crate::error::Result<Self> {
+        let number = |name, shape: &[usize]| -> crate::error::Result<f64> {
+            Ok(f64::from(weights.get(name, shape)?.flatten_all()?.to_vec1::<f32>()?[0]))
+        };
+        let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
+        let beta = number("beta", &[])?;
+        Ok(Self {
+            positive: softplus(number("alpha_p", &[1])?),
+            negative: beta + softplus(number("alpha_n", &[1])?),
+            beta,
+            eps: number("eps", &[])?,
+        })
+    }
+
+    /// `x` `[t, inner]` to the same shape.
+    fn forward(self, x: &Tensor) -> Result<Tensor> {
+        let Self { positive, negative, beta, eps } = self;
+        let of_one = |x: f32| {
+            let x = f64::from(x);
+            let curved = if x > 0.0 { positive * x * x } else { (x.min(eps).exp_m1() - x) * negative };
+            (curved + beta * x) as f32
+        };
+        let numbers = x.flatten_all()?.to_vec1::<f32>()?.into_iter().map(of_one).collect::<Vec<_>>();
+        Tensor::from_vec(numbers, x.shape(), x.device())
+    }
 }
 
 impl Mlp {
@@ -43,6 +81,11 @@ impl Mlp {
                 up_proj: linear("up_proj", [inner, hidden])?,
                 down_proj: linear("down_proj", [hidden, inner])?,
             },
+            MlpKind::Xielu => Self::Xielu {
+                up_proj: linear("up_proj", [inner, hidden])?,
+                act: Xielu::load(&weights.pp("act_fn"))?,
+                down_proj: linear("down_proj", [hidden, inner])?,
+            },
         })
     }
 
@@ -66,6 +109,10 @@ impl Mlp {
             }
             Self::Packed(packed) => spent.on_linear(|| packed.forward(act, &Input::new(x)?)),
             Self::Plain { up_proj, down_proj } => {
+                let inner = act.forward(&spent.on_linear(|| up_proj.forward(x))?)?; // [t, inner]
+                spent.on_linear(|| down_proj.forward(&inner))
+            }
+            Self::Xielu { up_proj, act, down_proj } => {
                 let inner = act.forward(&spent.on_linear(|| up_proj.forward(x))?)?; // [t, inner]
                 spent.on_linear(|| down_proj.forward(&inner))
             }

@@ -148,6 +148,7 @@ pub fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor, layout: RotaryLayout) -> R
     let turned = x.narrow(2, 0, rotary)?.contiguous()?.unsqueeze(0)?; // [1, heads, t, rotary]
     let turned = match layout {
         RotaryLayout::Half => candle_nn::rotary_emb::rope(&turned, cos, sin)?,
+        RotaryLayout::HalfBackwards => candle_nn::rotary_emb::rope(&turned, cos, &sin.neg()?)?,
         RotaryLayout::Interleaved => candle_nn::rotary_emb::rope_i(&turned, cos, sin)?,
     };
     let turned = turned.squeeze(0)?; // [heads, t, rotary]
@@ -173,6 +174,9 @@ pub(crate) fn split_heads(
             Some((cos, sin)) => rotate(&x, cos, sin, layout),
             None => Ok(x),
         };
+    }
+    if let (RotaryLayout::HalfBackwards, Some((cos, sin))) = (layout, table) {
+        return split_heads(x, d, Some(&(cos.clone(), sin.neg()?)), RotaryLayout::Half);
     }
     let split = with_f32(x, |x| match table {
         None => Ok(kernel::split_heads(x, shape, None)),

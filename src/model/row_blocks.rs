@@ -25,21 +25,33 @@ pub(super) struct RowBlock {
     pub(super) x: Tensor, // [rows, hidden]
     /// Cosines and sines of each of the decoder's rotary rules.
     pub(super) tables: Vec<RopeTable>,
+    /// What layers are given of each token besides.
+    pub(super) per_layer: Option<Tensor>, // [rows, layers * width]
 }
 
 /// Cosines and sines, `[rows, rotary_dim / 2]` each.
 pub(super) type RopeTable = (Tensor, Tensor);
 
-/// The residual stream `x` `[t, hidden]` and its `tables` in blocks; in a single one unless `packed` for the
-/// CPU.
-pub(super) fn split(x: &Tensor, tables: &[RopeTable], packed: bool) -> candle_core::Result<Vec<RowBlock>> {
+/// The residual stream `x` `[t, hidden]`, its `tables` and what `per_layer` gives, in blocks; in a single one
+/// unless `packed` for the CPU.
+pub(super) fn split(
+    x: &Tensor,
+    tables: &[RopeTable],
+    per_layer: Option<&Tensor>,
+    packed: bool,
+) -> candle_core::Result<Vec<RowBlock>> {
     let t = x.dim(0)?;
     let height = if packed { ROWS } else { t };
     let block = |first| {
         let rows = first..t.min(first + height);
         let part = |tensor: &Tensor| tensor.narrow(0, first, rows.len());
         let tables = tables.iter().map(|(cos, sin)| Ok((part(cos)?, part(sin)?)));
-        Ok(RowBlock { tables: tables.collect::<candle_core::Result<_>>()?, x: part(x)?, rows })
+        Ok(RowBlock {
+            tables: tables.collect::<candle_core::Result<_>>()?,
+            x: part(x)?,
+            per_layer: per_layer.map(part).transpose()?,
+            rows,
+        })
     };
     (0..t).step_by(height.max(1)).map(block).collect()
 }
@@ -88,7 +100,7 @@ mod tests {
         let t = 2 * ROWS + 5;
         let x = Tensor::arange(0f32, t as f32, &Device::Cpu).unwrap().reshape((t, 1)).unwrap();
         for (packed, count) in [(true, 3), (false, 1)] {
-            let blocks = split(&x, &[(x.clone(), x.clone())], packed).unwrap();
+            let blocks = split(&x, &[(x.clone(), x.clone())], None, packed).unwrap();
             assert_eq!(blocks.len(), count);
             let rows: Vec<usize> = blocks.iter().flat_map(|block| block.rows.clone()).collect();
             assert_eq!(rows, (0..t).collect::<Vec<_>>());

@@ -237,10 +237,14 @@ fn layer_groups(spec: &DecoderSpec) -> Vec<String> {
             false => format!("{} ({})", members.len(), ranges(&members)),
         };
         let rope = || layer.rope.as_ref().map_or("no rotary positions".to_string(), rotary);
-        let attention = match layer.window {
-            Window::Full => format!("full attention, {}", rope()),
-            Window::Sliding(width) => format!("sliding window {width}, {}", rope()),
-            Window::Chunked(size) => format!("chunks of {size}, {}", rope()),
+        let attention = match (layer.latent, layer.window) {
+            (Some(latent), _) => {
+                let (kept, turned) = (latent.kv_lora_rank, latent.qk_rope_head_dim);
+                format!("latent attention, {kept} + {turned} numbers a token kept, {}", rope())
+            }
+            (None, Window::Full) => format!("full attention, {}", rope()),
+            (None, Window::Sliding(width)) => format!("sliding window {width}, {}", rope()),
+            (None, Window::Chunked(size)) => format!("chunks of {size}, {}", rope()),
         };
         let mixer = match &layer.mixer {
             Mixer::Attention => attention,
@@ -248,6 +252,13 @@ fn layer_groups(spec: &DecoderSpec) -> Vec<String> {
             Mixer::Both(mixer) => format!("{attention}, beside {}", recurrent::describe(mixer)),
             Mixer::None => "no mixer, no rows of attention".to_string(),
         };
+        let heads = layer.heads.filter(|_| layer.latent.is_none()).map(|heads| {
+            format!(", num_key_value_heads={}, head_dim={}", heads.num_key_value_heads, heads.head_dim)
+        });
+        let shared = layer.shares.map(|from| format!(", keys and values of layer {from}"));
+        let sinks = if layer.sinks { ", a learned sink for each head" } else { "" };
+        let mixer =
+            [mixer, heads.unwrap_or_default(), shared.unwrap_or_default(), sinks.to_string()].concat();
         let experts = layer.moe.as_ref().map(|moe| format!(", {}", experts::describe(moe)));
         format!("{which}: {mixer}{}", experts.unwrap_or_default())
     };

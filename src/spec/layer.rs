@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::tensors::{Visit, linear};
 use super::{BlockKind, DecoderSpec, MoeSpec, RecurrentSpec, RopeSpec, Window};
 
 /// What differs from layer to layer. What a layer leaves open (`None`) is as the decoder has it.
@@ -19,9 +20,21 @@ pub struct LayerSpec {
     /// Key and value heads, where they are of another size than the decoder's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heads: Option<HeadSizes>,
+    /// The vector that keys and values are made of, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latent: Option<LatentSpec>,
     /// Where the block normalises.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block: Option<BlockKind>,
+    /// Whether each of its query heads has a sink: a learned logit in the normaliser beside those of the keys.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sinks: bool,
+    /// The layer before it whose keys and values it uses in place of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shares: Option<usize>,
+    /// Whether values are made of what keys are made of, before that is normed and rotated.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub values_are_keys: bool,
     /// Inner width of the MLP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intermediate_size: Option<usize>,
@@ -36,7 +49,11 @@ impl Default for LayerSpec {
             moe: None,
             mixer: Mixer::Attention,
             heads: None,
+            latent: None,
             block: None,
+            sinks: false,
+            shares: None,
+            values_are_keys: false,
             intermediate_size: None,
         }
     }
@@ -70,6 +87,83 @@ impl Mixer {
     #[must_use]
     pub fn is_attention(&self) -> bool {
         matches!(self, Self::Attention | Self::Both(_))
+    }
+}
+
+/// Multi-head latent attention (arXiv 2405.04434, section 2.1): with `c = norm(W_a x)`, `kv_lora_rank` numbers, and
+/// `r = R(W_r x)`, `qk_rope_head_dim` numbers for all heads alike, head `h` has the key `[W_h c | r]` and the value
+/// `U_h c`.
+///
+/// What is kept of a token is `[c | r]` and `c`: the query `[q | q_r]` meets `W_h c` as `W_hᵀ q` meets `c`, and
+/// values are mixed before `U_h`. So there is one key head of `kv_lora_rank + qk_rope_head_dim` numbers
+/// ([`Self::heads`]), whatever the number of query heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LatentSpec {
+    /// Width of the vector that queries are made of; `None` makes them of the rows themselves.
+    pub q_lora_rank: Option<usize>,
+    /// Width of `c`.
+    pub kv_lora_rank: usize,
+    /// Coordinates of a query that meet `W_h c`.
+    pub qk_nope_head_dim: usize,
+    /// Coordinates of a query that meet `r`.
+    pub qk_rope_head_dim: usize,
+    /// Width of a value.
+    pub v_head_dim: usize,
+}
+
+impl LatentSpec {
+    /// Width of a query.
+    #[must_use]
+    pub fn qk_head_dim(&self) -> usize {
+        self.qk_nope_head_dim + self.qk_rope_head_dim
+    }
+
+    /// The heads that are kept in a cache, with this factor on `q · k`.
+    #[must_use]
+    pub fn heads(&self, attention_scale: f64) -> HeadSizes {
+        HeadSizes {
+            num_key_value_heads: 1,
+            head_dim: self.kv_lora_rank + self.qk_rope_head_dim,
+            value_dim: self.kv_lora_rank,
+            rotary_dim: self.qk_rope_head_dim,
+            attention_scale,
+        }
+    }
+
+    /// Weights of its linear maps, for `heads` query heads and rows of `hidden` numbers.
+    #[must_use]
+    pub fn maps(&self, heads: usize, hidden: usize) -> usize {
+        let queries = heads * self.qk_head_dim();
+        let of_queries = self.q_lora_rank.map_or(hidden * queries, |rank| rank * (hidden + queries));
+        let of_keys = hidden * (self.kv_lora_rank + self.qk_rope_head_dim);
+        let of_heads = self.kv_lora_rank * heads * (self.qk_nope_head_dim + self.v_head_dim);
+        of_queries + of_keys + of_heads + heads * self.v_head_dim * hidden
+    }
+
+    /// Hands its tensors below `self_attn` to `visit`; `bias` says whether what rows are projected to, and the
+    /// output, have one.
+    pub(super) fn each_tensor<E>(
+        &self,
+        heads: usize,
+        hidden: usize,
+        bias: bool,
+        visit: Visit<'_, E>,
+    ) -> Result<(), E> {
+        let queries = heads * self.qk_head_dim();
+        match self.q_lora_rank {
+            None => linear("self_attn.q_proj", [queries, hidden], false, visit)?,
+            Some(rank) => {
+                linear("self_attn.q_a_proj", [rank, hidden], bias, visit)?;
+                visit("self_attn.q_a_layernorm.weight", &[rank])?;
+                linear("self_attn.q_b_proj", [queries, rank], false, visit)?;
+            }
+        }
+        let kept = self.kv_lora_rank + self.qk_rope_head_dim;
+        linear("self_attn.kv_a_proj_with_mqa", [kept, hidden], bias, visit)?;
+        visit("self_attn.kv_a_layernorm.weight", &[self.kv_lora_rank])?;
+        let made = heads * (self.qk_nope_head_dim + self.v_head_dim);
+        linear("self_attn.kv_b_proj", [made, self.kv_lora_rank], false, visit)?;
+        linear("self_attn.o_proj", [hidden, heads * self.v_head_dim], bias, visit)
     }
 }
 

@@ -15,7 +15,7 @@ mod window;
 use serde::Serialize;
 
 pub use dtype::{DTYPES, Dtype};
-pub use layer::{HeadSizes, LayerSpec, Mixer};
+pub use layer::{HeadSizes, LatentSpec, LayerSpec, Mixer};
 pub use moe::{
     ExpertGroups, ExpertKind, GroupScore, MoeSpec, RouterKind, RouterParts, Score, ScoreRouter, SharedExpert,
 };
@@ -101,6 +101,25 @@ pub struct Extras {
     /// The norm of queries and keys stands behind their rotation.
     #[serde(skip_serializing_if = "is_false")]
     pub qk_norm_after_rope: bool,
+    /// The bias on scores of the distance between query and key.
+    #[serde(skip_serializing_if = "is_false")]
+    pub alibi: bool,
+    /// Width of the embedding, where it is not the residual stream's: linear maps stand between the two, before
+    /// the layers and before the head. Such a decoder has no norm behind its layers (OPT 350M).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_size: Option<usize>,
+    /// A norm over each value head, without a weight.
+    #[serde(skip_serializing_if = "is_false")]
+    pub value_norm: bool,
+    /// A factor on values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_multiplier: Option<f64>,
+    /// A vector of each token for each layer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_layer_input: Option<PerLayerInput>,
+    /// A learned factor on the residual stream behind each layer.
+    #[serde(skip_serializing_if = "is_false")]
+    pub layer_scalar: bool,
     /// A norm of the embedding, as the decoder's.
     #[serde(skip_serializing_if = "is_false")]
     pub embedding_norm: bool,
@@ -130,6 +149,17 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+/// Vectors of each token for each layer (Gemma 3n, Gemma 4): with `e` the embedding and `e_l` one that a layer has
+/// of its own, layer `l` adds `norm(P act(G x) * p_l)` behind its MLP, where
+/// `p_l = (norm(W_l e / sqrt(hidden_size)) + sqrt(width) e_l) / sqrt(2)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PerLayerInput {
+    /// Numbers of such a vector.
+    pub hidden_size_per_layer_input: usize,
+    /// Tokens that have one; any other has that of token 0.
+    pub vocab_size_per_layer_input: usize,
+}
+
 /// A gate on what attention has mixed: `o_proj(mixed * sigmoid(W_g x))`, `x` what queries are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -152,6 +182,26 @@ pub enum NormKind {
     Layer,
     /// The same plus a bias.
     LayerWithBias,
+    /// The same with `1 + w` for `w`, plus a bias (Nemotron).
+    LayerPlusOneWithBias,
+    /// [`Self::Rms`] without a weight (nanochat).
+    RmsWithoutWeight,
+    /// [`Self::Layer`] without a weight (OLMo).
+    LayerWithoutWeight,
+}
+
+impl NormKind {
+    /// Whether it has a weight.
+    #[must_use]
+    pub fn has_weight(self) -> bool {
+        !matches!(self, Self::RmsWithoutWeight | Self::LayerWithoutWeight)
+    }
+
+    /// Whether it has a bias.
+    #[must_use]
+    pub fn has_bias(self) -> bool {
+        matches!(self, Self::LayerWithBias | Self::LayerPlusOneWithBias)
+    }
 }
 
 /// The order of a block.
@@ -168,6 +218,8 @@ pub enum BlockKind {
     ParallelOneNorm,
     /// `x += attn(norm x) + mlp(norm' x)` (GPT-NeoX).
     ParallelTwoNorms,
+    /// `x = norm(x + attn x); x = norm(x + mlp x)` (arXiv 1706.03762; OPT 350M).
+    NormAfterSum,
     /// `x += mixer(norm x)`, without an MLP (Mamba, Nemotron-H).
     MixerAlone,
     /// `x += mlp(norm x)`, without a mixer (Nemotron-H).
@@ -199,7 +251,7 @@ pub enum QkNorm {
     WeightlessOnAllLayers,
     /// A LayerNorm over each head, with one weight and bias of `head_dim` (Phi).
     LayerPerHead,
-    /// A LayerNorm over each head without bias, each head with a weight of its own (StableLM).
+    /// A LayerNorm over each head without bias, each head with a weight of its own (StableLM, Cohere).
     LayerByHead,
 }
 
@@ -224,6 +276,10 @@ pub enum MlpKind {
     Gated,
     /// `down(act(up x))`.
     Plain,
+    /// [`Self::Plain`] with xIELU (arXiv 2411.13010), whose numbers `alpha_p`, `alpha_n`, `beta` and `eps` each
+    /// layer has learned: `a_p x² + beta x` for `x > 0`, else `(expm1(min(x, eps)) - x) a_n + beta x`, with
+    /// `a_p = softplus(alpha_p)` and `a_n = beta + softplus(alpha_n)` (Apertus).
+    Xielu,
 }
 
 /// An activation.
@@ -264,6 +320,8 @@ pub enum RotaryLayout {
     Half,
     /// `(x_{2j}, x_{2j + 1})` (GPT-J, Cohere).
     Interleaved,
+    /// [`Self::Half`], turned the other way (nanochat).
+    HalfBackwards,
 }
 
 impl DecoderSpec {
@@ -312,7 +370,8 @@ impl DecoderSpec {
 
     /// The heads of each layer that keeps keys and values.
     pub fn cached_heads(&self) -> impl Iterator<Item = HeadSizes> {
-        self.layers.iter().filter(|layer| layer.mixer.is_attention()).map(|layer| self.heads(layer))
+        let keeps = |layer: &&LayerSpec| layer.mixer.is_attention() && layer.shares.is_none();
+        self.layers.iter().filter(keeps).map(|layer| self.heads(layer))
     }
 
     /// Number of weights.
@@ -352,10 +411,13 @@ impl DecoderSpec {
         }
         let h = self.hidden_size;
         let when = |there: bool, count: usize| if there { count } else { 0 };
-        let norm = if self.norm == NormKind::LayerWithBias { 2 * h } else { h };
+        let norm = h * (usize::from(self.norm.has_weight()) + usize::from(self.norm.has_bias()));
         let norms = |layer: &LayerSpec| match self.block_of(layer) {
             BlockKind::ParallelOneNorm | BlockKind::MixerAlone | BlockKind::MlpAlone => norm,
-            BlockKind::PreNorm | BlockKind::PostNorm | BlockKind::ParallelTwoNorms => 2 * norm,
+            BlockKind::PreNorm
+            | BlockKind::PostNorm
+            | BlockKind::NormAfterSum
+            | BlockKind::ParallelTwoNorms => 2 * norm,
             BlockKind::SandwichNorm => 4 * norm,
         };
         let dense = |layer: &LayerSpec| {
@@ -363,6 +425,7 @@ impl DecoderSpec {
             let (maps, bias) = match self.mlp {
                 MlpKind::Gated => (3, 2 * i + h),
                 MlpKind::Plain => (2, i + h),
+                MlpKind::Xielu => return 2 * h * i + 4 + when(self.bias.mlp, i + h),
             };
             maps * h * i + when(self.bias.mlp, bias)
         };
@@ -375,10 +438,17 @@ impl DecoderSpec {
             self.mixer_maps(layer) + self.mixer_vectors(layer) + norms(layer) + feed_forward(layer)
         });
         let norm = norm * (1 + usize::from(self.extras.embedding_norm));
+        let count = self.num_hidden_layers;
+        let per_layer = self.extras.per_layer_input.map_or(0, |input| {
+            let width = input.hidden_size_per_layer_input;
+            let of_layers = count * (width * (input.vocab_size_per_layer_input + 3 * h) + h);
+            of_layers + width
+        });
+        let scalars = when(self.extras.layer_scalar, count);
         let tables = h * (self.vocab_size + self.learned_positions.unwrap_or(0));
         let head =
             when(!self.tie_word_embeddings, self.vocab_size * h) + when(self.bias.head, self.vocab_size);
-        tables + head + norm + layers.sum::<usize>()
+        tables + head + norm + per_layer + scalars + layers.sum::<usize>()
     }
 
     /// Weights of the linear maps of what mixes a layer's rows.
@@ -388,14 +458,27 @@ impl DecoderSpec {
             return recurrent;
         }
         let (heads, queries) = (self.heads(layer), self.num_attention_heads);
+        if let Some(latent) = layer.latent {
+            let gates = self.hidden_size * self.gates(queries * latent.v_head_dim);
+            return latent.maps(queries, self.hidden_size) + gates + recurrent;
+        }
         let keys = heads.num_key_value_heads;
-        let gate = match self.extras.output_gate {
-            Some(OutputGate::ByElement) => queries * heads.value_dim,
-            Some(OutputGate::ByHead) => queries,
-            None => 0,
+        let of_queries = queries * (heads.head_dim + heads.value_dim);
+        let of_keys = match (layer.shares, layer.values_are_keys) {
+            (Some(_), _) => 0,
+            (None, true) => keys * heads.head_dim,
+            (None, false) => keys * (heads.head_dim + heads.value_dim),
         };
-        let width = (queries + keys) * (heads.head_dim + heads.value_dim) + gate;
-        self.hidden_size * width + recurrent
+        self.hidden_size * (of_queries + of_keys + self.gates(queries * heads.value_dim)) + recurrent
+    }
+
+    /// Gates on `mixed` numbers a row.
+    fn gates(&self, mixed: usize) -> usize {
+        match self.extras.output_gate {
+            Some(OutputGate::ByElement) => mixed,
+            Some(OutputGate::ByHead) => self.num_attention_heads,
+            None => 0,
+        }
     }
 
     /// Biases, norms and the like of what mixes a layer's rows.
@@ -407,17 +490,26 @@ impl DecoderSpec {
         if !layer.mixer.is_attention() {
             return recurrent;
         }
+        if let Some(latent) = layer.latent {
+            let kept = latent.kv_lora_rank + latent.qk_rope_head_dim;
+            let queries = latent.q_lora_rank.unwrap_or(0);
+            let biases = if self.bias.qkv { queries + kept + self.hidden_size } else { 0 };
+            return queries + latent.kv_lora_rank + biases + recurrent;
+        }
         let heads = self.heads(layer);
         let (d, keys) = (heads.head_dim, heads.num_key_value_heads);
-        let rows = (self.num_attention_heads + keys) * d;
+        let own = usize::from(layer.shares.is_none());
+        let rows = (self.num_attention_heads + own * keys) * d;
         let qk_norm = match self.qk_norm {
             QkNorm::None | QkNorm::WeightlessPerHead | QkNorm::WeightlessOnAllLayers => 0,
-            QkNorm::PerHead => 2 * d,
-            QkNorm::LayerPerHead => 4 * d,
+            QkNorm::PerHead => (1 + own) * d,
+            QkNorm::LayerPerHead => 2 * (1 + own) * d,
             QkNorm::LayerByHead | QkNorm::Projection => rows,
         };
-        let qkv = if self.bias.qkv { rows + keys * heads.value_dim } else { 0 };
-        qk_norm + qkv + if self.bias.output { self.hidden_size } else { 0 } + recurrent
+        let values = if layer.values_are_keys { 0 } else { own * keys * heads.value_dim };
+        let qkv = if self.bias.qkv { rows + values } else { 0 };
+        let sinks = if layer.sinks { self.num_attention_heads } else { 0 };
+        qk_norm + qkv + sinks + if self.bias.output { self.hidden_size } else { 0 } + recurrent
     }
 
     /// The different rotary positions of the layers, each with the number of coordinates that rotate, in the

@@ -1,7 +1,7 @@
 //! The tensors that a decoder is made of: their names, as Llama has them in Hugging Face's layout, and their
 //! shapes.
 
-use super::{BlockKind, DecoderSpec, LayerSpec, MlpKind, NormKind, OutputGate, QkNorm, ScreeningSpec};
+use super::{BlockKind, DecoderSpec, LayerSpec, MlpKind, OutputGate, QkNorm, ScreeningSpec};
 
 /// Takes in a tensor's name and shape.
 pub(super) type Visit<'a, E> = &'a mut dyn FnMut(&str, &[usize]) -> Result<(), E>;
@@ -14,7 +14,7 @@ impl BlockKind {
         let (before_mlp, after_mlp) = (Some("pre_feedforward_layernorm"), Some("post_feedforward_layernorm"));
         match self {
             Self::PreNorm | Self::ParallelTwoNorms => [input, None, post, None],
-            Self::PostNorm => [None, post, None, after_mlp],
+            Self::PostNorm | Self::NormAfterSum => [None, post, None, after_mlp],
             Self::SandwichNorm => [input, post, before_mlp, after_mlp],
             Self::ParallelOneNorm | Self::MixerAlone => [input, None, None, None],
             Self::MlpAlone => [None, None, input, None],
@@ -57,6 +57,13 @@ impl DecoderSpec {
                 None => self.block(layer, &|name| contains(&format!("{place}{name}")), &mut below)?,
             }
         }
+        if let Some(input) = self.extras.per_layer_input {
+            let (width, rows) = (input.hidden_size_per_layer_input, input.vocab_size_per_layer_input);
+            let all = self.num_hidden_layers * width;
+            visit("model.embed_tokens_per_layer.weight", &[rows, all])?;
+            visit("model.per_layer_model_projection.weight", &[all, hidden])?;
+            visit("model.per_layer_projection_norm.weight", &[width])?;
+        }
         if self.extras.embedding_norm {
             self.norm("model.embed_norm", &mut visit)?;
         }
@@ -93,10 +100,19 @@ impl DecoderSpec {
         if let Some(mixer) = layer.mixer.recurrent() {
             mixer.each_tensor(self.hidden_size, visit)?;
         }
+        let hidden = self.hidden_size;
+        if let Some(input) = self.extras.per_layer_input {
+            let width = input.hidden_size_per_layer_input;
+            linear("per_layer_input_gate", [width, hidden], false, visit)?;
+            linear("per_layer_projection", [hidden, width], false, visit)?;
+            self.norm("post_per_layer_input_norm", visit)?;
+        }
+        if self.extras.layer_scalar {
+            visit("layer_scalar", &[1])?;
+        }
         if !self.block_of(layer).has_mlp() {
             return Ok(());
         }
-        let hidden = self.hidden_size;
         match layer.moe {
             Some(moe) => moe.each_tensor(hidden, contains, visit),
             None => mlp("mlp", self.mlp, [self.intermediate_of(layer), hidden], self.bias.mlp, visit),
@@ -104,27 +120,44 @@ impl DecoderSpec {
     }
 
     fn attention<E>(&self, layer: &LayerSpec, visit: Visit<'_, E>) -> Result<(), E> {
+        if let Some(latent) = layer.latent {
+            latent.each_tensor(self.num_attention_heads, self.hidden_size, self.bias.qkv, visit)?;
+            return self.output_gate(self.num_attention_heads * latent.v_head_dim, visit);
+        }
         let (hidden, heads, count) = (self.hidden_size, self.heads(layer), self.num_attention_heads);
         let (queries, keys) = (count * heads.head_dim, heads.num_key_value_heads * heads.head_dim);
         let (mixed, values) = (count * heads.value_dim, heads.num_key_value_heads * heads.value_dim);
         linear("self_attn.q_proj", [queries, hidden], self.bias.qkv, visit)?;
-        linear("self_attn.k_proj", [keys, hidden], self.bias.qkv, visit)?;
-        linear("self_attn.v_proj", [values, hidden], self.bias.qkv, visit)?;
-        linear("self_attn.o_proj", [hidden, mixed], self.bias.output, visit)?;
-        match self.extras.output_gate {
-            Some(OutputGate::ByElement) => linear("self_attn.gate_proj", [mixed, hidden], false, visit)?,
-            Some(OutputGate::ByHead) => linear("self_attn.gate_proj", [count, hidden], false, visit)?,
-            None => {}
+        if layer.shares.is_none() {
+            linear("self_attn.k_proj", [keys, hidden], self.bias.qkv, visit)?;
+            if !layer.values_are_keys {
+                linear("self_attn.v_proj", [values, hidden], self.bias.qkv, visit)?;
+            }
+            self.qk_norm("self_attn.k_norm", keys, heads.head_dim, visit)?;
         }
-        self.qk_norm("self_attn.q_norm", queries, heads.head_dim, visit)?;
-        self.qk_norm("self_attn.k_norm", keys, heads.head_dim, visit)
+        linear("self_attn.o_proj", [hidden, mixed], self.bias.output, visit)?;
+        self.output_gate(mixed, visit)?;
+        if layer.sinks {
+            visit("self_attn.sinks", &[count])?;
+        }
+        self.qk_norm("self_attn.q_norm", queries, heads.head_dim, visit)
+    }
+
+    /// The gate on `mixed` numbers a row.
+    fn output_gate<E>(&self, mixed: usize, visit: Visit<'_, E>) -> Result<(), E> {
+        let width = match self.extras.output_gate {
+            Some(OutputGate::ByElement) => mixed,
+            Some(OutputGate::ByHead) => self.num_attention_heads,
+            None => return Ok(()),
+        };
+        linear("self_attn.gate_proj", [width, self.hidden_size], false, visit)
     }
 
     fn norm<E>(&self, name: &str, visit: Visit<'_, E>) -> Result<(), E> {
-        if self.norm == NormKind::LayerWithBias {
+        if self.norm.has_bias() {
             visit(&format!("{name}.bias"), &[self.hidden_size])?;
         }
-        visit(&format!("{name}.weight"), &[self.hidden_size])
+        if self.norm.has_weight() { visit(&format!("{name}.weight"), &[self.hidden_size]) } else { Ok(()) }
     }
 
     /// The norm of queries or keys, `width` numbers a row, `d` a head.
@@ -168,6 +201,12 @@ pub(super) fn mlp<E>(
 ) -> Result<(), E> {
     if kind == MlpKind::Gated {
         linear(&format!("{name}.gate_proj"), [inner, hidden], with_bias, visit)?;
+    }
+    if kind == MlpKind::Xielu {
+        visit(&format!("{name}.act_fn.alpha_p"), &[1])?;
+        visit(&format!("{name}.act_fn.alpha_n"), &[1])?;
+        visit(&format!("{name}.act_fn.beta"), &[])?;
+        visit(&format!("{name}.act_fn.eps"), &[])?;
     }
     linear(&format!("{name}.up_proj"), [inner, hidden], with_bias, visit)?;
     linear(&format!("{name}.down_proj"), [hidden, inner], with_bias, visit)

@@ -14,6 +14,7 @@
 //! | `temperature` | `1 + a ln(1 + floor((i + 1) / f))` | Llama 4, layers without rotary positions |
 //! | | `1 + b ln(1 + floor(i / L))` | Ministral 3, `L` its context before scaling |
 //! | `adaptive` | `p_n + b_h` | one learned `p` for each `n`, so no longer than it was trained |
+//! | `sink` | 1 | with a learned sink `c_h` in the normaliser: `exp(z_j) / (exp(c_h) + sum_k exp(z_k))` |
 //! | `softmax1` | 1 | with a sink of logit 0 in the normaliser: `exp(z_j) / (1 + sum_k exp(z_k))` |
 //!
 //! and one beside it, `screening`, which normalises nothing and has no scores to multiply: Multiscreen's
@@ -35,6 +36,7 @@ mod adaptive;
 mod logn;
 mod own;
 mod screening;
+mod sink;
 mod softmax;
 mod softmax1;
 mod softmax_scale;
@@ -183,22 +185,27 @@ pub const VARIANTS: &[Entry<Build>] = &[
     Entry {
         name: "ssmax",
         about: "Scalable-Softmax: m = s ln n, s per layer and head (zero-shot swap without learned s)",
-        value: ssmax::learned,
+        value: |inputs| Ok(sink::keeping(inputs, ssmax::learned(inputs)?)),
     },
     Entry {
         name: "ssmax-fixed",
         about: "Scalable-Softmax without the scaling parameter: m = ln n",
-        value: ssmax::fixed,
+        value: |inputs| Ok(sink::keeping(inputs, ssmax::fixed(inputs)?)),
     },
     Entry {
         name: "ssmax-bias",
         about: "Scalable-Softmax with a learned bias: m = s ln n + b",
-        value: ssmax::biased,
+        value: |inputs| Ok(sink::keeping(inputs, ssmax::biased(inputs)?)),
     },
     Entry {
         name: "softmax-scale",
         about: "softmax with a learned sharpness: m = s per layer and head, the control of ssmax",
-        value: softmax_scale::build,
+        value: |inputs| Ok(sink::keeping(inputs, softmax_scale::build(inputs)?)),
+    },
+    Entry {
+        name: "sink",
+        about: "softmax with a learned sink per layer and head, as gpt-oss has: exp(z) / (exp(c) + sum)",
+        value: sink::build,
     },
     Entry {
         name: "softmax1",
@@ -209,17 +216,17 @@ pub const VARIANTS: &[Entry<Build>] = &[
     Entry {
         name: "logn",
         about: "Qwen's log-n scaling: m = max(1, ln n / ln L), L the training length",
-        value: logn::build,
+        value: |inputs| Ok(sink::keeping(inputs, logn::build(inputs)?)),
     },
     Entry {
         name: "temperature",
         about: "Llama 4's and Ministral 3's scaling: m = 1 + a ln(1 + floor(i / L))",
-        value: temperature::build,
+        value: |inputs| Ok(sink::keeping(inputs, temperature::build(inputs)?)),
     },
     Entry {
         name: "adaptive",
         about: "m = p_n + b, learned for each n: niah train's checkpoints, up to their training length",
-        value: adaptive::build,
+        value: |inputs| Ok(sink::keeping(inputs, adaptive::build(inputs)?)),
     },
     Entry {
         name: "screening",
@@ -259,6 +266,7 @@ mod tests {
             logn_length: None,
             temperature: None,
             adaptive: None,
+            sinks: None,
             screens: None,
         }
     }
@@ -274,11 +282,14 @@ mod tests {
         let adaptive = Adaptive { sizes: vec![1.0], biases: vec![Some(vec![0.0]); 2] };
         let adaptive = OwnVariant { adaptive: Some(adaptive), ..OwnVariant::softmax(2) };
         let adaptive = OwnVariant { name: "adaptive", ..adaptive };
+        let sinks = Some(vec![Some(vec![0.0; 2]); 2]);
+        let sinks = OwnVariant { name: "sink", sinks, ..OwnVariant::softmax(2) };
         let constant = OwnVariant { name: "softmax-scale", ..own.clone() };
         // What screening needs besides is tested beside it.
         for entry in VARIANTS.iter().filter(|entry| entry.name != "screening") {
             let own = match entry.name {
                 "adaptive" => &adaptive,
+                "sink" => &sinks,
                 "softmax-scale" => &constant,
                 _ => &own,
             };

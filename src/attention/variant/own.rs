@@ -18,6 +18,8 @@ pub struct OwnVariant {
     pub temperature: Option<Temperature>,
     /// The multipliers of `adaptive`.
     pub adaptive: Option<Adaptive>,
+    /// Logits of the sinks of query heads, by layer; `None` for a layer without.
+    pub sinks: Option<Vec<Option<Vec<f32>>>>,
     /// The screens of `screening`, by layer and tile.
     pub screens: Option<Vec<Vec<Screen>>>,
 }
@@ -42,6 +44,7 @@ impl OwnVariant {
             logn_length: None,
             temperature: None,
             adaptive: None,
+            sinks: None,
             screens: None,
         }
     }

@@ -105,6 +105,8 @@ fn refuse_unknown_attention(config: &Config, completed: &Config) -> Result<()> {
     const BOTH_WAYS: &str = "use_bidirectional_attention";
     match completed.get(BOTH_WAYS) {
         None | Some(Value::Bool(false)) => {}
+        // Among the parts of a picture, which is no text.
+        Some(Value::String(among)) if among == "vision" => {}
         Some(found) => {
             let expected = "false: every token sees those before it alone, as a model that writes text does; \
                             take a causal checkpoint";
@@ -117,6 +119,7 @@ fn refuse_unknown_attention(config: &Config, completed: &Config) -> Result<()> {
     }
     match config.get("per_layer_config") {
         None => Ok(()),
+        Some(_) if completed.get("per_layer_config").is_some() => Ok(()),
         Some(_) => {
             let expected = "no such key: layers of different sizes are not known";
             Err(config.wrong("per_layer_config", expected, "sizes by layer"))
@@ -144,7 +147,7 @@ const HARMLESS: &[&str] = &[
     "use_associative_scan", "mamba_ssm_cache_dtype", "w_init_variance_scale", "final_w_init_variance_scale",
     "num_logits_to_keep", "z_loss_coefficient", "moe_shared_expert_overlap",
     // Tokens.
-    "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id", "decoder_start_token_id",
+    "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id", "decoder_start_token_id", "eod_token_id",
     "image_token_id", "video_token_id", "image_token_index", "video_token_index", "vision_start_token_id", "vision_end_token_id",
     "vision_token_id", "boi_token_index", "eoi_token_index", "boi_token_id", "eoi_token_id",
     // Generation.

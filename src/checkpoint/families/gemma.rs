@@ -1,11 +1,22 @@
-//! Gemma 2 and 3: norms of `1 + w` before and after attention and MLP, scaled embeddings, alternating
-//! windows.
+//! Gemma: norms of `1 + w` and scaled embeddings; Gemma 2 and 3 with norms before and after attention and MLP,
+//! and alternating windows.
 
 use super::common::{llama_like, ropes, sliding_layers, windows_of_types};
 use super::rope_config;
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::spec::{BlockKind, DecoderSpec, NormKind, QkNorm};
+use crate::spec::{Activation, BlockKind, DecoderSpec, NormKind, QkNorm};
+
+/// Reads a Gemma configuration. What old files call `gelu` is its tanh approximation.
+pub(super) fn gemma1(config: &Config) -> Result<DecoderSpec> {
+    let spec = llama_like(config)?;
+    Ok(DecoderSpec {
+        norm: NormKind::RmsPlusOne,
+        hidden_act: if spec.hidden_act == Activation::Gelu { Activation::GeluTanh } else { spec.hidden_act },
+        embedding_multiplier: (spec.hidden_size as f64).sqrt(),
+        ..spec
+    })
+}
 
 /// Reads a Gemma 2 configuration: soft caps, windows on every other layer.
 pub(super) fn gemma2(config: &Config) -> Result<DecoderSpec> {
@@ -29,7 +40,7 @@ pub(super) fn gemma3(config: &Config) -> Result<DecoderSpec> {
     let pattern = config.size("sliding_window_pattern")?;
     let sliding = sliding_layers(config, spec.num_hidden_layers, |layer| (layer + 1) % pattern != 0)?;
     windows_of_types(&mut spec, config, &sliding)?;
-    let [global, local] = rope_config::by_window(config, spec.rotary_dim)?;
+    let [global, local] = rope_config::by_window(config, spec.rotary_dim, "rope_local_base_freq")?;
     ropes(&mut spec, |layer, _| Some(if sliding[layer] { local.clone() } else { global.clone() }));
     Ok(spec)
 }

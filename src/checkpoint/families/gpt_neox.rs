@@ -37,7 +37,7 @@ pub(super) fn stored(spec: &DecoderSpec, name: &str) -> Stored {
     for (which, part) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
         if renamed.contains(part) {
             let name = renamed.replace(&format!("self_attn.{part}"), "attention.query_key_value");
-            let part = Part::Interleaved { which, head_dim: spec.head_dim };
+            let part = Part::Interleaved { which, of: 3, head_dim: spec.head_dim };
             return Stored { part, ..Stored::whole(name) };
         }
     }

@@ -20,7 +20,7 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
         spec.extras.output_gate = Some(OutputGate::ByHead);
     }
     let kinds = kinds(config, spec.num_hidden_layers)?;
-    let [global, local] = rope_config::by_window(config, spec.rotary_dim)?;
+    let [global, local] = rope_config::by_window(config, spec.rotary_dim, "rope_local_base_freq")?;
     let window = config.optional_size("sliding_window")?.map_or(Window::Full, Window::Sliding);
     ropes(&mut spec, |layer, _| {
         Some(if kinds[layer] == Kind::Sliding { local.clone() } else { global.clone() })

@@ -1,37 +1,55 @@
 //! Families: each is a function from a configuration to a [`DecoderSpec`] and a map of tensor names, one file
 //! and one line of the table.
 
+mod apertus;
+mod arcee;
 mod bamba;
+mod cohere;
 mod cohere2;
 mod common;
+mod cwm;
 mod defaults;
 mod delta_net;
+mod ernie4_5;
 mod ernie4_5_moe;
+mod exaone4;
 mod exaone_moe;
 mod experts;
 mod falcon_h1;
 mod gemma;
+mod gemma4;
+mod glm;
 mod glm4_moe;
 mod gpt2;
 mod gpt_neox;
 mod granite;
 mod granitemoe;
 mod granitemoehybrid;
+mod helium;
+mod hunyuan;
 mod hy_v3;
+mod internlm3;
 mod jamba;
+mod latent;
 mod lfm2;
 mod lfm3;
 mod llama4;
 mod mainline_ladder;
 mod mamba;
+mod minicpm3;
 mod minimax_m2;
+mod ministral;
 mod ministral3;
 mod mistral;
 mod mixtral;
 mod multiscreen;
+mod nanochat;
+mod nemotron;
 mod nemotron_h;
 mod niah;
+mod olmo;
 mod olmo2;
+mod olmo3;
 mod olmo_hybrid;
 mod olmoe;
 mod phi;
@@ -43,6 +61,7 @@ mod qwen3_next;
 mod recurrent_gemma;
 mod rope_config;
 mod rwkv;
+mod seed_oss;
 mod smollm3;
 mod stablelm;
 mod starcoder2;
@@ -130,6 +149,28 @@ pub const FAMILIES: &[Entry<Family>] = &[
                                       head", value: Family { describe: gpt_neox::spec, stored: gpt_neox::stored } },
     Entry { name: "stablelm", about: "StableLM 2: LayerNorm, partial rotary positions", value: Family { describe: stablelm::spec, stored: stablelm::stored } },
     Entry { name: "starcoder2", about: "StarCoder 2: LayerNorm, plain MLP, biases", value: Family { describe: starcoder2::spec, stored: starcoder2::stored } },
+    Entry { name: "ministral", about: "Ministral: Mistral with windows on some layers", value: named_as_llama(ministral::spec) },
+    Entry { name: "gemma", about: "Gemma: norms of 1 + w, scaled embeddings", value: named_as_llama(gemma::gemma1) },
+    Entry { name: "olmo", about: "OLMo: LayerNorms without weights, clipped projections", value: named_as_llama(olmo::spec) },
+    Entry { name: "olmo3", about: "OLMo 3: OLMo 2 with windows on three layers of four", value: named_as_llama(olmo3::spec) },
+    Entry { name: "exaone4", about: "EXAONE 4: norms after attention and MLP, full layers without rotary \
+                                     positions", value: named_as_llama(exaone4::spec) },
+    Entry { name: "ernie4_5", about: "ERNIE 4.5: interleaved rotary positions", value: named_as_llama(ernie4_5::spec) },
+    Entry { name: "hunyuan_v1_dense", about: "Hunyuan (dense): norms on rotated queries and keys", value: Family { describe: hunyuan::spec, stored: hunyuan::stored } },
+    Entry { name: "seed_oss", about: "Seed-OSS: biases on q, k and v", value: named_as_llama(seed_oss::spec) },
+    Entry { name: "arcee", about: "Arcee: an MLP of squared ReLU", value: named_as_llama(arcee::spec) },
+    Entry { name: "glm", about: "GLM 4: interleaved rotary positions on half of a head", value: Family { describe: glm::spec, stored: glm::stored } },
+    Entry { name: "glm4", about: "GLM 4 of 2025: norms before and after attention and MLP", value: Family { describe: glm::glm4, stored: glm::stored } },
+    Entry { name: "cohere", about: "Command R: parallel block, interleaved rotary positions", value: Family { describe: cohere::spec, stored: cohere::stored } },
+    Entry { name: "nemotron", about: "Nemotron: LayerNorms of 1 + w, an MLP of squared ReLU", value: named_as_llama(nemotron::spec) },
+    Entry { name: "internlm3", about: "InternLM3: rotary base by the length of the sequence", value: named_as_llama(internlm3::spec) },
+    Entry { name: "helium", about: "Helium: interleaved rotary positions", value: named_as_llama(helium::spec) },
+    Entry { name: "cwm", about: "Code World Model: windows on three layers of four", value: named_as_llama(cwm::spec) },
+    Entry { name: "nanochat", about: "nanochat: norms without weights, one on the embedding", value: Family { describe: nanochat::spec, stored: nanochat::stored } },
+    Entry { name: "apertus", about: "Apertus: an MLP of xIELU, norms on each query and key head", value: Family { describe: apertus::spec, stored: apertus::stored } },
+    Entry { name: "minicpm3", about: "MiniCPM3: latent attention", value: named_as_llama(minicpm3::spec) },
+    Entry { name: "gemma4_text", about: "Gemma 4 (text): two kinds of heads, values normed, shared keys and \
+                                         values", value: named_as_llama(gemma4::spec) },
     Entry { name: "niah", about: "what niah train writes: windows, positions and norms on queries and keys \
                                   layer by layer", value: named_as_llama(niah::spec) },
     Entry { name: "multiscreen", about: "Multiscreen: screening tiles without softmax, MLP or norms", value: Family { describe: multiscreen::spec, stored: multiscreen::stored } },

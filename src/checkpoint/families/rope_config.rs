@@ -103,7 +103,9 @@ pub(super) fn read(config: &Config, keys: &RopeKeys, rotary_dim: usize) -> Resul
 
 /// The rotary positions of layers without a sliding window and of those with one, in a family that tells them
 /// apart (Gemma 3). What stands in `rope_parameters` beside the two is not read there.
-pub(super) fn by_window(config: &Config, rotary_dim: usize) -> Result<[RopeSpec; 2]> {
+///
+/// `local_theta` is the key of the base of layers with a window, at the top of the configuration.
+pub(super) fn by_window(config: &Config, rotary_dim: usize, local_theta: &str) -> Result<[RopeSpec; 2]> {
     let parameters = config.optional_section("rope_parameters")?;
     let scaling = config.optional_section("rope_scaling")?;
     let of_layers = |name: &str| match &parameters {
@@ -127,7 +129,7 @@ pub(super) fn by_window(config: &Config, rotary_dim: usize) -> Result<[RopeSpec;
         };
         scaled(config, &section, Positions { theta, rotary_dim, above: None, only_longrope: false })
     };
-    Ok([spec(global, "rope_theta")?, spec(of_layers("sliding_attention")?, "rope_local_base_freq")?])
+    Ok([spec(global, "rope_theta")?, spec(of_layers("sliding_attention")?, local_theta)?])
 }
 
 const ORIGINAL: &str = "original_max_position_embeddings";
