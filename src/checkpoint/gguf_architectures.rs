@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::gguf_config::{MOST_LAYERS, Translation};
 use super::gguf_hybrids;
+use super::gguf_latent;
 use crate::error::Result;
 use crate::registry::Entry;
 
@@ -19,6 +20,8 @@ pub struct Architecture {
     pub(super) own_biases: bool,
     /// Whether some sizes may differ from layer to layer.
     pub(super) by_layer: bool,
+    /// Whether a value may be of another width than a key.
+    pub(super) unlike_heads: bool,
     /// Whether its layers may have experts.
     pub(super) experts: bool,
     /// What is its own in the metadata.
@@ -31,6 +34,7 @@ const fn halves(model_type: &'static str, own_keys: fn(&mut Translation<'_>) -> 
         interleaved: false,
         own_biases: false,
         by_layer: false,
+        unlike_heads: false,
         experts: false,
         own_keys,
     }
@@ -40,19 +44,17 @@ const fn interleaved(
     model_type: &'static str,
     own_keys: fn(&mut Translation<'_>) -> Result<()>,
 ) -> Architecture {
-    Architecture {
-        model_type,
-        interleaved: true,
-        own_biases: false,
-        by_layer: false,
-        experts: false,
-        own_keys,
-    }
+    Architecture { interleaved: true, ..halves(model_type, own_keys) }
 }
 
 /// The same with experts.
 const fn mixed(architecture: Architecture) -> Architecture {
     Architecture { experts: true, ..architecture }
+}
+
+/// The same with heads whose widths its own keys say.
+const fn unlike_heads(architecture: Architecture) -> Architecture {
+    Architecture { unlike_heads: true, ..architecture }
 }
 
 /// The same with layers of several kinds.
@@ -69,13 +71,17 @@ pub const ARCHITECTURES: &[Entry<Architecture>] = &[
     Entry { name: "qwen3moe", about: "qwen3_moe", value: mixed(halves("qwen3_moe", qwen3moe)) },
     Entry { name: "qwen2moe", about: "qwen2_moe", value: mixed(halves("qwen2_moe", qwen2moe)) },
     Entry { name: "llama4", about: "llama4_text", value: mixed(halves("llama4_text", llama4)) },
+    Entry { name: "gemma", about: "gemma", value: halves("gemma", nothing) },
     Entry { name: "gemma2", about: "gemma2", value: halves("gemma2", gemma2) },
     Entry { name: "gemma3", about: "gemma3_text", value: halves("gemma3_text", gemma3) },
+    Entry { name: "gemma4", about: "gemma4_text", value: unlike_heads(hybrid(halves("gemma4_text", gguf_latent::gemma4))) },
     Entry { name: "phi3", about: "phi3", value: halves("phi3", nothing) },
     Entry { name: "phi2", about: "phi", value: halves("phi", nothing) },
     Entry { name: "smollm3", about: "smollm3", value: interleaved("smollm3", nothing) },
+    Entry { name: "command-r", about: "cohere", value: halves("cohere", command_r) },
     Entry { name: "cohere2", about: "cohere2", value: halves("cohere2", cohere2) },
-    Entry { name: "olmo2", about: "olmo2", value: halves("olmo2", olmo2) },
+    Entry { name: "olmo", about: "olmo", value: interleaved("olmo", olmo) },
+    Entry { name: "olmo2", about: "olmo2, olmo3", value: halves("olmo2", olmo2) },
     Entry { name: "granite", about: "granite", value: interleaved("granite", granite) },
     Entry { name: "granitemoe", about: "granitemoe", value: mixed(interleaved("granitemoe", granite_with_positions)) },
     Entry { name: "olmoe", about: "olmoe", value: mixed(halves("olmoe", olmoe)) },
@@ -83,6 +89,14 @@ pub const ARCHITECTURES: &[Entry<Architecture>] = &[
     Entry { name: "minimax-m2", about: "minimax_m2", value: mixed(halves("minimax_m2", minimax_m2)) },
     Entry { name: "ernie4_5-moe", about: "ernie4_5_moe", value: mixed(halves("ernie4_5_moe", ernie4_5_moe)) },
     Entry { name: "exaone-moe", about: "exaone_moe", value: mixed(halves("exaone_moe", sigmoid_router)) },
+    Entry { name: "exaone4", about: "exaone4", value: halves("exaone4", nothing) },
+    Entry { name: "ernie4_5", about: "ernie4_5", value: halves("ernie4_5", nothing) },
+    Entry { name: "glm4", about: "glm4", value: halves("glm4", nothing) },
+    Entry { name: "seed_oss", about: "seed_oss", value: halves("seed_oss", seed_oss) },
+    Entry { name: "hunyuan-dense", about: "hunyuan_v1_dense", value: halves("hunyuan_v1_dense", nothing) },
+    Entry { name: "arcee", about: "arcee", value: interleaved("arcee", nothing) },
+    Entry { name: "apertus", about: "apertus", value: halves("apertus", nothing) },
+    Entry { name: "nemotron", about: "nemotron", value: halves("nemotron", nothing) },
     Entry { name: "qwen35", about: "qwen3_5_text", value: hybrid(halves("qwen3_5_text", gguf_hybrids::delta_nets)) },
     Entry { name: "qwen35moe", about: "qwen3_5_moe_text", value: hybrid(mixed(halves("qwen3_5_moe_text", gguf_hybrids::delta_nets))) },
     Entry { name: "qwen3next", about: "qwen3_next", value: hybrid(mixed(halves("qwen3_next", gguf_hybrids::delta_nets))) },
@@ -211,12 +225,8 @@ fn gemma2(of: &mut Translation<'_>) -> Result<()> {
 
 /// Layers with a window have a rotary base of their own, and no scaling.
 fn gemma3(of: &mut Translation<'_>) -> Result<()> {
-    let global = of.config.remove("rope_parameters");
     let local = of.number("rope.freq_base_swa")?.unwrap_or(10000.0);
-    of.set(
-        "rope_parameters",
-        json!({ "full_attention": global, "sliding_attention": { "rope_theta": local } }),
-    );
+    of.set_ropes_by_window(local);
     if !of.config.contains_key("sliding_window") {
         let layers = of.size("num_hidden_layers").unwrap_or(0).min(MOST_LAYERS);
         of.set_layer_types((0..layers).map(|_| false));
@@ -243,12 +253,32 @@ fn cohere2(of: &mut Translation<'_>) -> Result<()> {
     Ok(())
 }
 
-/// OLMo 3 shares the architecture, and has windows.
+fn command_r(of: &mut Translation<'_>) -> Result<()> {
+    of.set("use_qk_norm", of.has("blk.0.attn_q_norm.weight"));
+    cohere2(of)
+}
+
+fn olmo(of: &mut Translation<'_>) -> Result<()> {
+    let clip = of.number("attention.clamp_kqv")?.filter(|clip| *clip != 0.0);
+    of.set("clip_qkv", json!(clip));
+    Ok(())
+}
+
+/// OLMo 3 shares the architecture, and has windows: on three layers of four where the file does not say. Layers
+/// with a window have the base of the others and no scaling.
 fn olmo2(of: &mut Translation<'_>) -> Result<()> {
-    match of.size("sliding_window") {
-        Some(window) => Err(of.wrong("attention.sliding_window", "none: OLMo 3 is not known", window)),
-        None => Ok(()),
+    if of.config.contains_key("sliding_window") {
+        of.set("model_type", "olmo3");
+        let base = of.number("rope.freq_base")?.unwrap_or(10000.0);
+        let local = of.number("rope.freq_base_swa")?.unwrap_or(base);
+        of.set_ropes_by_window(local);
     }
+    Ok(())
+}
+
+fn seed_oss(of: &mut Translation<'_>) -> Result<()> {
+    of.set("attention_out_bias", of.has("blk.0.attn_output.bias"));
+    Ok(())
 }
 
 /// Granite 4 without rotary positions and without states has this architecture as well.

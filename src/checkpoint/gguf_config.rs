@@ -63,7 +63,7 @@ pub(super) fn to_config(file: &GgufFile) -> Result<(Config, &'static Architectur
     let architecture = &entry.value;
     let mut translation = Translation { file, config: Map::new() };
     translation.set("model_type", architecture.model_type);
-    translation.sizes(architecture.by_layer)?;
+    translation.sizes(architecture)?;
     translation.numbers()?;
     translation.tensors()?;
     translation.windows()?;
@@ -165,10 +165,10 @@ impl Translation<'_> {
         self.size("head_dim").or_else(divided).unwrap_or(0)
     }
 
-    fn sizes(&mut self, by_layer: bool) -> Result<()> {
+    fn sizes(&mut self, architecture: &Architecture) -> Result<()> {
         for (name, key) in SIZES {
             let largest = |sizes: Vec<u64>| sizes.into_iter().max();
-            let size = if by_layer { self.by_layer(name)?.and_then(largest) } else { None };
+            let size = if architecture.by_layer { self.by_layer(name)?.and_then(largest) } else { None };
             let size = if size.is_some() { size } else { self.integer(name)? };
             match size {
                 Some(size) => self.set(key, size),
@@ -185,7 +185,8 @@ impl Translation<'_> {
             self.set("num_hidden_layers", layers);
         }
         let head_dim = self.head_dim();
-        if let Some(width) = self.integer("attention.value_length")?.filter(|width| *width != head_dim) {
+        let width = if architecture.unlike_heads { None } else { self.integer("attention.value_length")? };
+        if let Some(width) = width.filter(|width| *width != head_dim) {
             let expected = format!("the width of a key, {head_dim}");
             return Err(self.wrong("attention.value_length", expected, width));
         }
@@ -390,6 +391,10 @@ impl Translation<'_> {
                         set(key, json!(number));
                     }
                 }
+                // A factor on YaRN's own.
+                if let Some(more) = self.number("rope.scaling.attn_factor")? {
+                    set("attention_factor", json!(more * (1.0 + 0.1 * factor.max(1.0).ln())));
+                }
             }
             (Some("linear" | "yarn"), None) => return Err(self.missing(&self.key("rope.scaling.factor"))),
             (Some(other), _) => {
@@ -397,6 +402,13 @@ impl Translation<'_> {
             }
         }
         Ok(rope)
+    }
+
+    /// Gives layers with a window a base of their own and no scaling; the others keep what there is.
+    pub(super) fn set_ropes_by_window(&mut self, local: f64) {
+        let global = self.config.remove("rope_parameters");
+        let ropes = json!({ "full_attention": global, "sliding_attention": { "rope_theta": local } });
+        self.set("rope_parameters", ropes);
     }
 
     /// The numbers of a tensor, when it is there.

@@ -22,6 +22,9 @@ impl GgufTensors {
             "model.norm" => return Some(whole("output_norm")),
             "model.embed_norm" => return Some(whole("token_embd_norm")),
             "lm_head" => return Some(whole("output")),
+            "model.embed_tokens_per_layer" => return Some(whole("per_layer_token_embd")),
+            "model.per_layer_model_projection" => return Some(whole("per_layer_model_proj")),
+            "model.per_layer_projection_norm" => return Some(whole("per_layer_proj_norm")),
             _ => {}
         }
         let (layer, within) = name.strip_prefix("model.layers.")?.split_once('.')?;
@@ -47,7 +50,10 @@ impl GgufTensors {
         // Queries and what gates what they mix may stand side by side by head.
         let gated = |name| self.file.shape(&format!("{}.{kind}", stored(name)))?.first().map(|rows| rows / 2);
         for (name, part_of_head) in [("self_attn.q_proj", 0), ("self_attn.gate_proj", 1)] {
-            if part == name && gated("attn_q") == Some(spec.num_attention_heads * spec.heads(of).head_dim) {
+            if part == name
+                && of.mixer == Mixer::Attention
+                && gated("attn_q") == Some(spec.num_attention_heads * spec.heads(of).head_dim)
+            {
                 let heads = spec.num_attention_heads;
                 let change = Change::PartOfHeads { heads, parts: 2, part: part_of_head };
                 return Some(whole(&stored("attn_q")).changed(&[change]));
@@ -119,6 +125,14 @@ impl GgufTensors {
 }
 
 impl GgufTensors {
+    /// What makes keys and values of a latent, in two stacks of one matrix a head: `[heads, latent, keys]` and
+    /// `[heads, values, latent]`. Nothing where `name` is another tensor, or it is stored as one.
+    pub(super) fn keys_and_values(&self, name: &str) -> Option<[String; 2]> {
+        let layer = name.strip_prefix("model.layers.")?.strip_suffix(".self_attn.kv_b_proj.weight")?;
+        let stacks = ["attn_k_b", "attn_v_b"].map(|part| format!("blk.{layer}.{part}.weight"));
+        stacks.iter().all(|stack| self.file.contains(stack)).then_some(stacks)
+    }
+
     /// Where a tensor of a Gated DeltaNet of Qwen is. Value heads of Qwen 3.5 stand in turns over the key heads,
     /// those of Qwen 3 Next by key head.
     fn delta_net(&self, layer: &str, name: &str) -> Option<Place> {
@@ -167,6 +181,7 @@ const ALONE: &[(&str, &str, &[Change])] = &[
     ("mlp.gate.e_score_correction_bias", "exp_probs_b.bias", &[]),
     ("mlp.shared_expert_gate.weight", "ffn_gate_inp_shexp.weight", &[Change::OneRow]),
     ("self_attn.sinks", "attn_sinks.weight", &[]),
+    ("layer_scalar", "layer_output_scale.weight", &[]),
     ("mamba.in_proj.weight", "ssm_in.weight", &[]),
     ("mamba.in_proj.bias", "ssm_in.bias", &[]),
     ("mamba.conv1d.weight", "ssm_conv1d.weight", &[Change::OneInput]),
@@ -204,6 +219,15 @@ fn part_name(part: &str, block: BlockKind) -> Option<&'static str> {
         "self_attn.o_proj" => "attn_output",
         "self_attn.q_norm" => "attn_q_norm",
         "self_attn.k_norm" => "attn_k_norm",
+        "self_attn.q_a_proj" => "attn_q_a",
+        "self_attn.q_a_layernorm" => "attn_q_a_norm",
+        "self_attn.q_b_proj" => "attn_q_b",
+        "self_attn.kv_a_proj_with_mqa" => "attn_kv_a_mqa",
+        "self_attn.kv_a_layernorm" => "attn_kv_a_norm",
+        "self_attn.kv_b_proj" => "attn_kv_b",
+        "per_layer_input_gate" => "inp_gate",
+        "per_layer_projection" => "proj",
+        "post_per_layer_input_norm" => "post_norm",
         "mlp.gate_proj" => "ffn_gate",
         "mlp.up_proj" => "ffn_up",
         "mlp.down_proj" => "ffn_down",

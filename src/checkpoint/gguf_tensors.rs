@@ -69,7 +69,7 @@ impl GgufTensors {
     /// A number of a layer's activation, which stands in the metadata: those of xIELU (Apertus), one a layer.
     fn number(&self, name: &str) -> Option<(f32, Vec<usize>)> {
         let (layer, key) = name.strip_prefix("model.layers.")?.split_once(".mlp.act_fn.")?;
-        let numbers = self.file.metadata().numbers(&format!("{}.xielu.{key}", self.file.architecture()));
+        let numbers = self.file.metadata().numbers(&format!("xielu.{key}"));
         let number = *numbers.ok()??.get(layer.parse::<usize>().ok()?)?;
         Some((number as f32, if key.starts_with("alpha") { vec![1] } else { vec![] }))
     }
@@ -77,12 +77,21 @@ impl GgufTensors {
 
 impl TensorSource for GgufTensors {
     fn contains(&self, name: &str) -> bool {
-        self.place(name).is_some_and(|place| self.file.contains(&place.stored)) || self.number(name).is_some()
+        self.place(name).is_some_and(|place| self.file.contains(&place.stored))
+            || self.number(name).is_some()
+            || self.keys_and_values(name).is_some()
     }
 
     fn shape(&self, name: &str) -> Option<Vec<usize>> {
         if let Some((_, shape)) = self.number(name) {
             return Some(shape);
+        }
+        if let Some([keys, values]) = self.keys_and_values(name) {
+            let (keys, values) = (self.file.shape(&keys)?, self.file.shape(&values)?);
+            return match (&keys[..], &values[..]) {
+                ([heads, latent, k], [_, v, _]) => Some(vec![heads * (k + v), *latent]),
+                _ => Some(keys),
+            };
         }
         let place = self.place(name)?;
         let mut shape = self.file.shape(&place.stored)?;
@@ -99,6 +108,11 @@ impl TensorSource for GgufTensors {
     fn read(&self, name: &str, device: &Device) -> Result<Tensor> {
         if let Some((number, shape)) = self.number(name) {
             return Ok(Tensor::from_vec(vec![number], shape, device)?);
+        }
+        if let Some([keys, values]) = self.keys_and_values(name) {
+            let keys = self.file.read(&keys, device)?.transpose(1, 2)?; // [heads, keys, latent]
+            let both = Tensor::cat(&[keys, self.file.read(&values, device)?], 1)?; // [heads, keys + values, latent]
+            return Ok(both.flatten(0, 1)?);
         }
         let place = self.place(name).ok_or_else(|| Error::Tensor {
             path: self.file.path().to_path_buf(),
@@ -140,6 +154,9 @@ impl TensorSource for GgufTensors {
     }
 
     fn stored_name(&self, name: &str) -> Option<String> {
+        if let Some([keys, _]) = self.keys_and_values(name) {
+            return Some(keys);
+        }
         self.place(name).map(|place| place.stored).filter(|stored| self.file.contains(stored))
     }
 
@@ -147,6 +164,10 @@ impl TensorSource for GgufTensors {
     fn stored_names(&self) -> Vec<String> {
         let mut names = self.file.names();
         names.retain(|name| {
+            // Values of a latent are read with its keys.
+            if name.ends_with(".attn_v_b.weight") {
+                return false;
+            }
             let weight = name.rsplit_once('.').filter(|(_, ending)| BESIDE.contains(ending));
             let weight = weight.map(|(module, _)| format!("{module}.weight"));
             weight.is_none_or(|weight| self.beside(&weight).is_none())

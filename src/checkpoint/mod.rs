@@ -10,6 +10,7 @@ mod gguf_architectures;
 mod gguf_config;
 mod gguf_header;
 mod gguf_hybrids;
+mod gguf_latent;
 mod gguf_layouts;
 mod gguf_names;
 mod gguf_tensors;
@@ -223,10 +224,12 @@ impl Checkpoint {
         let file = GgufFile::open(path)?;
         let (config, architecture) = gguf_config::to_config(&file)?;
         let (family, mut spec) = families::describe(&config)?;
-        if spec.norm == NormKind::RmsPlusOne {
-            // GGUF files store 1 + w.
-            spec.norm = NormKind::Rms;
-        }
+        // GGUF files store 1 + w.
+        spec.norm = match spec.norm {
+            NormKind::RmsPlusOne => NormKind::Rms,
+            NormKind::LayerPlusOneWithBias => NormKind::LayerWithBias,
+            norm => norm,
+        };
         let (tokenizer, files) = (TokenizerSource::Gguf(file.metadata().clone()), file.files());
         if architecture.own_biases {
             // llama.cpp adds the bias where there is one.

@@ -148,7 +148,6 @@ fn what_a_family_does_not_know_is_refused_by_key() {
         ("qwen3", "attention.value_length", Gguf::U32(16), "the width of a key, 8"),
         ("llama", "rope.dimension_count", Gguf::U32(4), "the width of a head, 8"),
         ("phi2", "rope.dimension_count", Gguf::U32(16), "the width of a head, 8"),
-        ("olmo2", "attention.sliding_window", Gguf::U32(4096), "OLMo 3"),
         ("granitemoe", "rope.scaling.finetuned", Gguf::Bool(false), "without rotary positions"),
         ("mamba", "ssm.dt_b_c_rms", Gguf::Bool(true), "Falcon Mamba"),
         ("mamba", "ssm.inner_size", Gguf::U32(33), "a multiple of the 32"),
