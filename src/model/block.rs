@@ -73,7 +73,7 @@ pub(super) struct Block {
 #[derive(Debug)]
 enum LoadedMixer {
     Attention(Attention),
-    Recurrent(Recurrent),
+    Recurrent(Box<Recurrent>),
     /// Both, on one norm.
     Both(Attention, Box<Recurrent>),
     /// Nothing: the block is its MLP.
@@ -200,7 +200,8 @@ impl Block {
         let names = kind.norm_names();
         let norm = |name: Option<&str>| name.map(|name| load_norm(spec, &weights.pp(name))).transpose();
         let attention = || Attention::load(spec, layer, &weights.pp("self_attn"));
-        let recurrent = |mixer: &RecurrentSpec| Recurrent::load(mixer, spec.hidden_size, weights);
+        let recurrent =
+            |mixer: &RecurrentSpec| Recurrent::load(mixer, spec.hidden_size, weights).map(Box::new);
         Ok(Self {
             kind,
             before_mixer: norm(names[0])?,
@@ -210,7 +211,7 @@ impl Block {
             mixer: match &layer.mixer {
                 Mixer::Attention => LoadedMixer::Attention(attention()?),
                 Mixer::Recurrent(mixer) => LoadedMixer::Recurrent(recurrent(mixer)?),
-                Mixer::Both(mixer) => LoadedMixer::Both(attention()?, Box::new(recurrent(mixer)?)),
+                Mixer::Both(mixer) => LoadedMixer::Both(attention()?, recurrent(mixer)?),
                 Mixer::None => LoadedMixer::None,
             },
             feed_forward: match kind.has_mlp() {
