@@ -1,6 +1,6 @@
-//! Prefill of 4,096 tokens through one layer of each kind of mixer, between residual streams of one width: what
-//! a state of fixed size takes beside full attention. Each layer is a norm and its mixer, without an MLP; tokens
-//! go through in chunks of 512, as in a run.
+//! Prefill of 4,096 tokens through one layer of each kind of mixer, between residual streams of one width:
+//! what a state of fixed size takes beside full attention. Each layer is a norm and its mixer, without an
+//! MLP; tokens go through in chunks of 512, as in a run.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hint::black_box;

@@ -266,7 +266,8 @@ impl Block {
         Ok(())
     }
 
-    /// Takes the normed rows of all `blocks` through the mixer with a state, where it stands beside attention.
+    /// Takes the normed rows of all `blocks` through the mixer with a state, where it stands beside
+    /// attention.
     fn go_on_beside(
         &self,
         blocks: &[RowBlock],
@@ -327,8 +328,8 @@ impl Block {
         self.behind(spec, rows, normed, Some(&mixed), spent)
     }
 
-    /// The residual stream behind this block, `[rows, hidden]`, of the rows of one, of `normed`, what the mixer was
-    /// given, and of `mixed`, what it made of that, if there is one.
+    /// The residual stream behind this block, `[rows, hidden]`, of the rows of one, of `normed`, what the
+    /// mixer was given, and of `mixed`, what it made of that, if there is one.
     fn behind(
         &self,
         spec: &DecoderSpec,
@@ -345,8 +346,8 @@ impl Block {
         Ok(scaled(x, self.scalar)?)
     }
 
-    /// The residual stream behind mixer and MLP, of `x`, of `normed`, what the mixer was given, and of `mixed`, what
-    /// it made of that, if there is one; all `[rows, hidden]`.
+    /// The residual stream behind mixer and MLP, of `x`, of `normed`, what the mixer was given, and of
+    /// `mixed`, what it made of that, if there is one; all `[rows, hidden]`.
     fn add(
         &self,
         spec: &DecoderSpec,

@@ -128,7 +128,8 @@ pub struct Extras {
     pub mup: Option<MupMultipliers>,
 }
 
-/// Factors of a checkpoint made with muP (Falcon-H1), on what goes into a branch of a block or comes out of it.
+/// Factors of a checkpoint made with muP (Falcon-H1), on what goes into a branch of a block or comes out of
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct MupMultipliers {
     /// On the rows that queries, keys and values are made of.

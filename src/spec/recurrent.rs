@@ -66,7 +66,8 @@ pub enum DeltaDecay {
     },
     /// One for each channel, of a single `f_proj x`.
     Full,
-    /// One for each channel, no stronger than a bound: `lower_bound sigmoid(exp(A_log) (f_proj x + dt_bias))`.
+    /// One for each channel, no stronger than a bound: `lower_bound sigmoid(exp(A_log) (f_proj x +
+    /// dt_bias))`.
     Bounded {
         /// The strongest decay, below 0.
         lower_bound: f64,
@@ -155,8 +156,8 @@ impl RecurrentSpec {
         numbers.saturating_mul(size_of::<f32>())
     }
 
-    /// Numbers that one token takes beside the residual stream of `hidden_size`: what is projected, what the rule
-    /// reads, and what is made of that.
+    /// Numbers that one token takes beside the residual stream of `hidden_size`: what is projected, what the
+    /// rule reads, and what is made of that.
     #[must_use]
     pub fn activations(&self, hidden_size: usize) -> usize {
         match self {

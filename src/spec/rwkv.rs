@@ -1,5 +1,5 @@
-//! The two halves of a block of RWKV-4 (arXiv 2305.13048), each a mixer of its own on a norm: both see the row
-//! of the token before.
+//! The two halves of a block of RWKV-4 (arXiv 2305.13048), each a mixer of its own on a norm: both see the
+//! row of the token before.
 
 use serde::Serialize;
 
@@ -19,12 +19,15 @@ impl TimeMixSpec {
 
     pub(super) fn each_tensor<E>(&self, hidden: usize, visit: Visit<'_, E>) -> Result<(), E> {
         let channels = self.attention_hidden_size;
+        let maps = ["key", "value", "receptance"];
+        for map in maps {
+            visit(&format!("attention.time_mix_{map}"), &[1, 1, hidden])?;
+        }
+        for map in maps {
+            visit(&format!("attention.{map}.weight"), &[channels, hidden])?;
+        }
         for name in ["time_decay", "time_first"] {
             visit(&format!("attention.{name}"), &[channels])?;
-        }
-        for name in ["key", "value", "receptance"] {
-            visit(&format!("attention.time_mix_{name}"), &[1, 1, hidden])?;
-            visit(&format!("attention.{name}.weight"), &[channels, hidden])?;
         }
         visit("attention.output.weight", &[hidden, channels])
     }
@@ -39,9 +42,11 @@ pub struct ChannelMixSpec {
 
 impl ChannelMixSpec {
     pub(super) fn each_tensor<E>(&self, hidden: usize, visit: Visit<'_, E>) -> Result<(), E> {
-        for (name, width) in [("key", self.intermediate_size), ("receptance", hidden)] {
-            visit(&format!("feed_forward.time_mix_{name}"), &[1, 1, hidden])?;
-            visit(&format!("feed_forward.{name}.weight"), &[width, hidden])?;
+        for map in ["key", "receptance"] {
+            visit(&format!("feed_forward.time_mix_{map}"), &[1, 1, hidden])?;
+        }
+        for (map, width) in [("key", self.intermediate_size), ("receptance", hidden)] {
+            visit(&format!("feed_forward.{map}.weight"), &[width, hidden])?;
         }
         visit("feed_forward.value.weight", &[hidden, self.intermediate_size])
     }

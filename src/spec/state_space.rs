@@ -65,8 +65,8 @@ impl Mamba2Spec {
         self.shared().saturating_mul(2).saturating_add(self.inner())
     }
 
-    /// Numbers of a token that are projected from the residual stream: the gate, those of the convolution, and
-    /// the step sizes.
+    /// Numbers of a token that are projected from the residual stream: the gate, those of the convolution,
+    /// and the step sizes.
     #[must_use]
     pub fn projected(&self) -> usize {
         self.inner().saturating_add(self.conv_width()).saturating_add(self.mamba_n_heads)
@@ -161,8 +161,8 @@ impl ShortConvSpec {
     }
 }
 
-/// The recurrent block of Griffin (arXiv 2402.19427), with the names of RecurrentGemma. Its tensors stand under
-/// `temporal_block`.
+/// The recurrent block of Griffin (arXiv 2402.19427), with the names of RecurrentGemma. Its tensors stand
+/// under `temporal_block`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GatedUnitSpec {
     /// Channels, each with one number as its state.
@@ -212,8 +212,6 @@ fn convolution<E>(
     with_bias: bool,
     visit: Visit<'_, E>,
 ) -> Result<(), E> {
-    if with_bias {
-        visit(&format!("{name}.bias"), &[channels])?;
-    }
-    visit(&format!("{name}.weight"), &[channels, 1, taps])
+    visit(&format!("{name}.weight"), &[channels, 1, taps])?;
+    if with_bias { visit(&format!("{name}.bias"), &[channels]) } else { Ok(()) }
 }

@@ -133,14 +133,14 @@ impl DecoderSpec {
             if !layer.values_are_keys {
                 linear("self_attn.v_proj", [values, hidden], self.bias.qkv, visit)?;
             }
-            self.qk_norm("self_attn.k_norm", keys, heads.head_dim, visit)?;
         }
         linear("self_attn.o_proj", [hidden, mixed], self.bias.output, visit)?;
-        self.output_gate(mixed, visit)?;
-        if layer.sinks {
-            visit("self_attn.sinks", &[count])?;
+        self.qk_norm("self_attn.q_norm", queries, heads.head_dim, visit)?;
+        if layer.shares.is_none() {
+            self.qk_norm("self_attn.k_norm", keys, heads.head_dim, visit)?;
         }
-        self.qk_norm("self_attn.q_norm", queries, heads.head_dim, visit)
+        self.output_gate(mixed, visit)?;
+        if layer.sinks { visit("self_attn.sinks", &[count]) } else { Ok(()) }
     }
 
     /// The gate on `mixed` numbers a row.

@@ -1,5 +1,5 @@
-//! Families with state spaces, short convolutions and other recurrences: what their states are when a cache goes
-//! back, a run on a decoder that never attends, and what is told of their layers.
+//! Families with state spaces, short convolutions and other recurrences: what their states are when a cache
+//! goes back, a run on a decoder that never attends, and what is told of their layers.
 
 use crate::common;
 
@@ -88,8 +88,8 @@ fn inspect_names_the_kinds_of_layers() {
         (
             "nemotron_h",
             &[
-                "2 (0, 4): Mamba-2, 4 heads in 2 groups with states 16 x 8, convolution over 4, norm behind the gate; \
-                 no rows of attention",
+                "2 (0, 4): Mamba-2, 4 heads in 2 groups with states 16 x 8, convolution over 4, norm behind \
+                 the gate; no rows of attention",
                 "2 (1, 5): no mixer",
                 "2 (2, 6): full attention, no rotary positions",
             ][..],

@@ -102,6 +102,27 @@ fn a_decoder_of_every_family_reads_exactly_the_tensors_that_its_spec_names() {
     }
 }
 
+/// Those of the larger collection whose layers have a state, of every kind.
+#[test]
+fn a_decoder_with_states_reads_exactly_the_tensors_that_its_spec_names() {
+    for name in [
+        "lfm2",
+        "lfm3",
+        "granitemoehybrid_moe",
+        "mamba",
+        "mamba2",
+        "falcon_h1",
+        "falcon_h1_norm",
+        "nemotron_h_latent",
+        "jamba",
+        "recurrent_gemma",
+    ] {
+        let Some(folder) = common::vector(name) else { continue };
+        let checkpoint = Checkpoint::open(folder.to_str().unwrap(), RopeOverride::default()).unwrap();
+        check(&checkpoint.spec, false, name);
+    }
+}
+
 #[test]
 fn every_choice_of_a_spec_reads_exactly_the_tensors_that_it_names() {
     use BlockKind::{ParallelOneNorm, ParallelTwoNorms, PostNorm, PreNorm, SandwichNorm};

@@ -185,6 +185,18 @@ const IGNORED: &[(&str, &[&str])] = &[
     ]),
     ("starcoder2", &["activation_function", "mlp_type", "norm_type"]),
     ("gpt2", &["n_ctx"]),
+    ("lfm2", &[
+        "block_dim", "block_mlp_init_scale", "block_norm_eps", "block_out_init_scale", "block_use_swiglu",
+        "block_use_xavier_init", "conv_dim", "conv_dim_out", "conv_use_xavier_init", "num_heads", "use_pos_enc",
+    ]),
+    ("granitemoehybrid", &["init_method", "normalization_function"]),
+    ("falcon_h1", &["mamba_use_mlp", "mlp_expansion_factor"]),
+    ("nemotron_h", &["norm_eps", "rope_theta", "time_step_rank"]),
+    ("mamba", &["d_inner", "d_model", "fused_add_norm", "intermediate_size", "n_layer", "rms_norm", "ssm_cfg"]),
+    ("mamba2", &["intermediate_size", "norm_before_gate", "rms_norm"]),
+    ("bamba", &["attn_rotary_emb"]),
+    ("jamba", &["mamba_inner_layernorms"]),
+    ("recurrent_gemma", &["_block_types", "embeddings_scale_by_sqrt_dim"]),
 ];
 
 #[cfg(test)]

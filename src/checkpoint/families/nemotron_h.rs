@@ -25,6 +25,7 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     let kinds = kinds(config)?;
     let layers = serde_json::json!(kinds.len());
     let config = &under_other_name(config, "hidden_act", "mlp_hidden_act");
+    let config = &under_other_name(config, "head_dim", "attention_head_dim");
     let config =
         &config.narrowed(|key| key != "num_hidden_layers").with_defaults([("num_hidden_layers", &layers)]);
     leave_aside(

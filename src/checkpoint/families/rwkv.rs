@@ -1,5 +1,5 @@
-//! RWKV-4: time mixing and channel mixing, both recurrent. Each half of a block is a layer here: `num_hidden_layers`
-//! blocks are twice as many layers.
+//! RWKV-4: time mixing and channel mixing, both recurrent. Each half of a block is a layer here:
+//! `num_hidden_layers` blocks are twice as many layers.
 
 use serde_json::json;
 

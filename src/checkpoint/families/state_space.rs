@@ -213,8 +213,8 @@ mod tests {
     fn sizes_that_do_not_fit_together_are_refused_by_name() {
         let keys = |heads: Value, head_dim: Value, groups: Value| {
             config(json!({
-                "hidden_act": "silu", "mamba_n_heads": heads, "mamba_d_head": head_dim, "mamba_n_groups": groups,
-                "mamba_d_state": 8, "mamba_d_conv": 4, "mamba_conv_bias": true, "mamba_proj_bias": false
+                "hidden_act": "silu", "mamba_n_heads": heads, "mamba_d_head": head_dim,
+                "mamba_n_groups": groups, "mamba_d_state": 8, "mamba_d_conv": 4, "mamba_conv_bias": true, "mamba_proj_bias": false
             }))
         };
         let read = |config: &Config| mamba2(config, &MAMBA2_KEYS, 64, 1e-5);

@@ -1,8 +1,8 @@
 //! Recurrences over the tokens of a sequence, with a state that the next tokens continue from.
 //!
-//! What does not mix (a head, a channel) is a unit: units run side by side on all threads, tokens of a unit one
-//! behind the other or in chunks. Each recurrence stands beside its plain form, token by token, and a test
-//! holds the two together.
+//! What does not mix (a head, a channel) is a unit: units run side by side on all threads, tokens of a unit
+//! one behind the other or in chunks. Each recurrence stands beside its plain form, token by token, and a
+//! test holds the two together.
 
 mod gated_unit;
 mod selective;

@@ -169,13 +169,13 @@ fn decayed_plain(m: &mut [f32], scores: &[f32], steps: &[f32], sums: &[f64], at:
 }
 
 for_every_instruction_set! {
-    /// One token of one head; `decay_dt_d` are `exp(a dt)`, `dt` and `D`.
-    fn step = step_plain(y: &mut [f32], state: &mut [f32], x: &[f32], b: &[f32], c: &[f32], decay_dt_d: [f32; 3])
+    /// One token of one head; `rule` is `exp(a dt)`, `dt` and `D`.
+    fn step = step_plain(y: &mut [f32], state: &mut [f32], x: &[f32], b: &[f32], c: &[f32], rule: [f32; 3])
 }
 
 #[inline(always)]
-fn step_plain(y: &mut [f32], state: &mut [f32], x: &[f32], b: &[f32], c: &[f32], decay_dt_d: [f32; 3]) {
-    let [decay, dt, d] = decay_dt_d;
+fn step_plain(y: &mut [f32], state: &mut [f32], x: &[f32], b: &[f32], c: &[f32], rule: [f32; 3]) {
+    let [decay, dt, d] = rule;
     for ((y, x), state) in y.iter_mut().zip(x).zip(state.chunks_exact_mut(b.len())) {
         state.iter_mut().zip(b).for_each(|(s, b)| *s = *s * decay + dt * x * b);
         *y = dot(state, c) + d * x;

@@ -15,6 +15,7 @@ use candle_core::{Device, Result, Tensor};
 use super::conv::CausalConv;
 use super::{RecurrentState, numbers, on_cpu};
 use crate::attention::with_f32;
+use crate::error::Error;
 use crate::kernel::scan::{Selective, selective};
 use crate::kernel::{gated, silu_gate};
 use crate::model::layers::Norm;
@@ -46,23 +47,23 @@ impl Mamba {
         let norm = |name: &str, width: usize, eps: f64| -> crate::error::Result<Norm> {
             Ok(Norm::new(NormKind::Rms, weights.pp(name).get("weight", &[width])?, None, eps)?)
         };
-        let norms = match spec.norm_eps {
-            Some(eps) => Some([
+        let norms = || match spec.norm_eps {
+            Some(eps) => Ok::<_, Error>(Some([
                 norm("dt_layernorm", rank, eps)?,
                 norm("b_layernorm", state, eps)?,
                 norm("c_layernorm", state, eps)?,
-            ]),
-            None => None,
+            ])),
+            None => Ok(None),
         };
-        let a_log = numbers(&weights, "A_log", &[inner, state])?;
+        let negative = |a_log: Vec<f32>| a_log.into_iter().map(|a_log| -a_log.exp()).collect();
         let taps = spec.mamba_d_conv;
         Ok(Self {
             in_proj: linear("in_proj", [2 * inner, hidden], spec.mamba_proj_bias)?,
             conv: CausalConv::load(&weights, &[("conv1d", inner)], taps, spec.mamba_conv_bias, true)?,
             x_proj: linear("x_proj", [spec.selected(), inner], false)?,
-            norms,
+            norms: norms()?,
             dt_proj: linear("dt_proj", [inner, rank], true)?,
-            a: a_log.into_iter().map(|a_log| -a_log.exp()).collect(),
+            a: negative(numbers(&weights, "A_log", &[inner, state])?),
             d: numbers(&weights, "D", &[inner])?,
             out_proj: linear("out_proj", [hidden, inner], spec.mamba_proj_bias)?,
             spec: spec.clone(),

@@ -44,7 +44,6 @@ impl Mamba2 {
     ) -> crate::error::Result<Self> {
         let weights = weights.pp("mamba");
         let (inner, conv, heads) = (spec.inner(), spec.conv_width(), spec.mamba_n_heads);
-        let a_log = numbers(&weights, "A_log", &[heads])?;
         Ok(Self {
             in_proj: load_input(spec, hidden, &weights.pp("in_proj"))?,
             conv: CausalConv::load(
@@ -54,9 +53,9 @@ impl Mamba2 {
                 spec.mamba_conv_bias,
                 true,
             )?,
-            dt_bias: numbers(&weights, "dt_bias", &[heads])?,
-            a: a_log.into_iter().map(|a_log| -a_log.exp()).collect(),
+            a: numbers(&weights, "A_log", &[heads])?.into_iter().map(|a_log| -a_log.exp()).collect(),
             d: numbers(&weights, "D", &[heads])?,
+            dt_bias: numbers(&weights, "dt_bias", &[heads])?,
             norm: match spec.norm {
                 ReadNorm::None => Vec::new(),
                 ReadNorm::AfterGate | ReadNorm::BeforeGate => {
@@ -133,11 +132,11 @@ fn load_input(spec: &Mamba2Spec, hidden: usize, weights: &Weights<'_>) -> crate:
     let factors = { multipliers.iter().zip(widths) }
         .flat_map(|(factor, width)| std::iter::repeat_n(*factor as f32, width));
     let factors = Tensor::from_iter(factors, weights.device())?; // [projected]
-    let weight = weights.get("weight", &[spec.projected(), hidden])?;
-    let weight = weight.broadcast_mul(&factors.unsqueeze(1)?)?; // [projected, hidden]
     let bias = match spec.mamba_proj_bias {
-        true => Some((weights.get("bias", &[spec.projected()])? * factors)?),
+        true => Some((weights.get("bias", &[spec.projected()])? * &factors)?),
         false => None,
     };
+    let weight = weights.get("weight", &[spec.projected(), hidden])?;
+    let weight = weight.broadcast_mul(&factors.unsqueeze(1)?)?; // [projected, hidden]
     Ok(Linear::new(&weight, bias, weights.dtype())?)
 }

@@ -51,7 +51,8 @@ impl BlockMap {
     /// `sigmoid(W x + b)` of `x` `[t, width]` on the CPU.
     fn gate(&self, x: &Tensor) -> Result<Tensor> {
         let (t, width) = x.dims2()?;
-        let blocks = x.reshape((t, self.weight.dim(0)?, ()))?.transpose(0, 1)?.contiguous()?; // [blocks, t, in]
+        let blocks = x.reshape((t, self.weight.dim(0)?, ()))?; // [t, blocks, in]
+        let blocks = blocks.transpose(0, 1)?.contiguous()?; // [blocks, t, in]
         let mapped = blocks.matmul(&self.weight)?.broadcast_add(&self.bias)?; // [blocks, t, out]
         let mapped = mapped.transpose(0, 1)?.contiguous()?.reshape((t, width))?; // [t, width]
         candle_nn::ops::sigmoid(&mapped)
@@ -68,14 +69,14 @@ impl RgLru {
         let weights = weights.pp("temporal_block");
         let (width, unit) = (spec.lru_width, weights.pp("rg_lru"));
         let linear = |name: &str, shape| Linear::load(&weights.pp(name), shape, true);
-        let decay = numbers(&unit, "recurrent_param", &[width])?;
+        let log_decay = |decay: Vec<f32>| decay.into_iter().map(|decay| -8.0 * softplus(decay)).collect();
         Ok(Self {
-            linear_x: linear("linear_x", [width, hidden])?,
             linear_y: linear("linear_y", [width, hidden])?,
+            linear_x: linear("linear_x", [width, hidden])?,
             conv: CausalConv::load(&weights, &[("conv_1d", width)], spec.conv1d_width, true, false)?,
+            log_decay: log_decay(numbers(&unit, "recurrent_param", &[width])?),
             input_gate: BlockMap::load(&unit, "input_gate", spec)?,
             recurrent_gate: BlockMap::load(&unit, "recurrent_gate", spec)?,
-            log_decay: decay.into_iter().map(|decay| -8.0 * softplus(decay)).collect(),
             linear_out: linear("linear_out", [hidden, width])?,
             spec: spec.clone(),
         })

@@ -68,11 +68,11 @@ impl TimeMix {
         let (weights, channels) = (weights.pp("attention"), spec.attention_hidden_size);
         let mix = |name| Mix::load(&weights, name, hidden);
         let map = |name: &str| Linear::load(&weights.pp(name), [channels, hidden], false);
-        let decay = numbers(&weights, "time_decay", &[channels])?;
+        let negative = |decay: Vec<f32>| decay.into_iter().map(|decay| -decay.exp()).collect();
         Ok(Self {
             mixes: [mix("key")?, mix("value")?, mix("receptance")?],
             maps: [map("key")?, map("value")?, map("receptance")?],
-            decay: decay.into_iter().map(|decay| -decay.exp()).collect(),
+            decay: negative(numbers(&weights, "time_decay", &[channels])?),
             first: numbers(&weights, "time_first", &[channels])?,
             output: Linear::load(&weights.pp("output"), [hidden, channels], false)?,
         })

@@ -44,6 +44,7 @@ const BEYOND_THE_CLASS: &[&str] = &[
     // Other names of the kinds of layers and of sizes.
     "layers_block_type",
     "hybrid_override_pattern",
+    "attention_head_dim",
     "block_ff_dim",
     "tie_embedding",
     // As the hub names biases of linear maps.
