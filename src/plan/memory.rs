@@ -172,7 +172,11 @@ fn available() -> usize {
 fn largest_matrix(spec: &DecoderSpec) -> usize {
     let width = |layer: &LayerSpec| match layer.moe {
         None => spec.intermediate_of(layer).max(spec.num_attention_heads * spec.heads(layer).head_dim),
-        Some(moe) => 2 * moe.num_experts * moe.moe_intermediate_size,
+        // Gates that alternate with up projections are put in order in a copy.
+        Some(moe) => {
+            let copies = if moe.experts.has_bias() { 2 } else { 1 };
+            2 * copies * moe.num_experts * moe.moe_intermediate_size
+        }
     };
     let widest = spec.hidden_size * spec.layers.iter().map(width).max().unwrap_or(0);
     let recurrent = spec.recurrent().map(|mixer| mixer.largest_matrix(spec.hidden_size)).max();

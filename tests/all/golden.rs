@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use niah::attention::variant::{AttentionVariant, LayerScale, OwnVariant, VARIANTS, VariantInputs};
+use niah::attention::variant::{AttentionVariant, LayerScale, OwnVariant, QueryRow, VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::generate::{DecoderModel, LanguageModel, Request};
 use niah::logits::{Logits, LogitsRequest, logits};
@@ -105,6 +105,13 @@ const VECTORS: &[&str] = &[
     "minicpm3",
     "gemma4_e",
     "gemma4_dense",
+    "gpt_oss",
+    "deepseek_v2",
+    "deepseek_v2_lite",
+    "deepseek_v3",
+    "glm4_moe_lite",
+    "mistral4",
+    "mimo_v2_flash",
 ];
 
 /// GGUF files that `fixtures/make_gguf.py` makes of them, with the vectors that they must reproduce.
@@ -176,8 +183,34 @@ fn variants(golden: &Golden) -> impl Iterator<Item = (&'static str, &'static str
 struct Golden {
     decoder: Decoder,
     own: OwnVariant,
+    /// Whether ssmax stands beside that rule in the vectors.
+    beside_own: bool,
     tokens: Vec<u32>,
     expected: HashMap<String, Tensor>,
+}
+
+/// Vectors of the collection whose reference scales queries by a rule of its own first, and by ssmax then.
+const BESIDE_OWN: &[&str] = &["mistral4"];
+
+/// The product of two rules' multipliers.
+struct Both(Box<dyn AttentionVariant>, Box<dyn AttentionVariant>);
+
+impl AttentionVariant for Both {
+    fn name(&self) -> &'static str {
+        self.1.name()
+    }
+
+    fn description(&self) -> String {
+        format!("{} and {}", self.0.description(), self.1.description())
+    }
+
+    fn multipliers(&self, layer: usize, rows: &[QueryRow]) -> Option<Vec<Vec<f32>>> {
+        let [one, other] = [&self.0, &self.1].map(|rule| rule.multipliers(layer, rows));
+        let (Some(one), Some(other)) = (&one, &other) else { return one.or(other) };
+        let head = |numbers: &[Vec<f32>], head: usize| numbers[head.min(numbers.len() - 1)].clone();
+        let product = |at: usize| head(one, at).iter().zip(head(other, at)).map(|(a, b)| a * b).collect();
+        Some((0..one.len().max(other.len())).map(product).collect())
+    }
 }
 
 impl Golden {
@@ -195,6 +228,7 @@ impl Golden {
         Self {
             decoder: checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap(),
             own: checkpoint.own_variant,
+            beside_own: BESIDE_OWN.iter().any(|name| folder.ends_with(name)),
             tokens: ids.into_iter().map(|id| id as u32).collect(),
             expected,
         }
@@ -212,14 +246,18 @@ impl Golden {
         let given = self.expected.get("ssmax_scale").filter(|_| name == "ssmax");
         let own = given.map_or_else(|| self.own.clone(), scaled);
         let entry = niah::registry::find("variant", VARIANTS, name).unwrap();
-        (entry.value)(&VariantInputs {
+        let variant = (entry.value)(&VariantInputs {
             layers: &spec.layers,
             heads: spec.num_attention_heads,
             own: Some(&own),
             training_length: spec.training_length(),
             ..VariantInputs::default()
         })
-        .unwrap()
+        .unwrap();
+        match self.beside_own && name == "ssmax" {
+            true => Box::new(Both(self.variant(self.own.name), variant)),
+            false => variant,
+        }
     }
 
     fn logits(&self, variant: &dyn AttentionVariant, chunk: usize, rows: Option<Range<usize>>) -> Logits {

@@ -192,6 +192,20 @@ fn layers_of_one_kind_stand_on_one_line() {
 }
 
 #[test]
+fn experts_are_counted_with_what_a_token_meets_and_what_weighs_them() {
+    let bench = Bench::new();
+    let folder = common::fixture("vectors/mixtral").display().to_string();
+    let page = bench.page(&[&folder, "--width", "120"]);
+    assert!(page.contains(", 2 of 4 experts of width 16 (softmax over the chosen)\n"), "{page}");
+    // Two of four experts of three maps of 16 x 32, in two layers.
+    let (all, met) = ("20,896", 20_896 - 2 * 2 * 3 * 16 * 32);
+    assert!(page.contains(&format!("parameters  {all}, 14,752 of them for each token (")), "{page}");
+    assert_eq!(met, 14_752);
+    let experts = &bench.json(&[&folder])["spec"]["layers"][1]["moe"];
+    assert_eq!((&experts["num_experts"], &experts["num_experts_per_tok"]), (&4.into(), &2.into()));
+}
+
+#[test]
 fn a_checkpoint_without_a_usable_tokenizer_is_shown_all_the_same() {
     let bench = Bench::new();
     let file = bench.path("tiny/tokenizer.json");

@@ -27,7 +27,10 @@ struct Parts {
 
 impl Parts {
     fn of(name: &str) -> Self {
-        let folder = common::fixture("vectors").join(name);
+        Self::of_folder(&common::fixture("vectors").join(name))
+    }
+
+    fn of_folder(folder: &Path) -> Self {
         let load = |file| candle_core::safetensors::load(folder.join(file), &Device::Cpu).unwrap();
         Self {
             config: serde_json::from_slice(&fs::read(folder.join("config.json")).unwrap()).unwrap(),
@@ -127,6 +130,41 @@ fn stacked_experts_are_those_that_stand_apart() {
     qwen3.config["num_experts"] = qwen3.config["num_local_experts"].take();
     assert!(!qwen3.tensors.keys().any(|name| name.contains("experts.0")));
     assert_same(&qwen3);
+}
+
+/// The form of gpt-oss's own files: rows are outputs there, and inputs in plain numbers.
+#[test]
+fn experts_in_mxfp4_are_those_of_their_numbers() {
+    let Some(folder) = common::vector("gpt_oss") else { return };
+    let [mut packed, mut plain] = [(); 2].map(|()| Parts::of_folder(&folder));
+    let (experts, rows, block) = (4, 32, 16);
+    let values = [0.0f32, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+    let number = |half: u8| if half > 7 { -values[usize::from(half - 8)] } else { values[usize::from(half)] };
+    for layer in 0..4u8 {
+        let name = format!("model.layers.{layer}.mlp.experts.gate_up_proj");
+        let bytes: Vec<u8> =
+            (0..experts * rows * block).map(|place| (place * 37 + place / 16 * 5) as u8 ^ layer).collect();
+        let scales: Vec<u8> = (0..experts * rows).map(|place| 122 + (place % 5) as u8).collect();
+        let numbers = bytes.iter().enumerate().flat_map(|(place, byte)| {
+            let scale = 2f32.powi(i32::from(scales[place / block]) - 127);
+            [number(byte & 15) * scale, number(byte >> 4) * scale]
+        });
+        let numbers = numbers.collect::<Vec<_>>();
+        let by_row = Tensor::from_vec(numbers, (experts, rows, 2 * block), &Device::Cpu).unwrap();
+        plain.tensors.insert(name.clone(), by_row.transpose(1, 2).unwrap().contiguous().unwrap());
+        packed.tensors.remove(&name).unwrap();
+        let blocks = Tensor::from_vec(bytes, (experts, rows, 1, block), &Device::Cpu).unwrap();
+        packed.tensors.insert(format!("{name}_blocks"), blocks);
+        let scales = Tensor::from_vec(scales, (experts, rows, 1), &Device::Cpu).unwrap();
+        packed.tensors.insert(format!("{name}_scales"), scales);
+    }
+    packed.config["quantization_config"] = json!({"quant_method": "mxfp4"});
+    let tokens = packed.tokens();
+    let directory = packed.write();
+    assert_eq!(run(directory.path(), &tokens), run(plain.write().path(), &tokens));
+    let checkpoint = open(directory.path());
+    assert_eq!(checkpoint.warnings, [""; 0]);
+    assert!(checkpoint.is_quantised() && checkpoint.dtypes()["MXFP4"] == 4);
 }
 
 #[test]

@@ -138,6 +138,8 @@ const HARMLESS: &[&str] = &[
     "pretraining_seq_length", "z_loss_weight", "input_jitter_noise", "aux_loss_alpha", "seq_aux", "ep_size",
     "enable_moe_fp32_combine", "linear_a_log_min", "linear_a_log_max", "linear_dt_min", "linear_dt_max",
     "linear_dt_init_floor",
+    // Sums of other sizes.
+    "qk_head_dim",
     // Heads that predict further tokens, whose layers stand beyond the last.
     "mtp_layers_block_type", "mtp_hybrid_override_pattern",
     "num_nextn_predict_layers", "num_mtp_layers", "num_mtp_modules", "mtp_transformer_layers", "use_mtp",
@@ -184,6 +186,11 @@ const IGNORED: &[(&str, &[&str])] = &[
         "use_gated_activation", "use_parallel_block",
     ]),
     ("starcoder2", &["activation_function", "mlp_type", "norm_type"]),
+    ("deepseek_v2", &["moe_layer_freq", "scoring_func"]),
+    ("deepseek_v3", &["moe_layer_freq", "scoring_func", "topk_method"]),
+    ("glm4_moe_lite", &["first_k_dense_replace", "moe_layer_freq", "scoring_func", "topk_method"]),
+    ("gpt_oss", &["experts_per_token", "initial_context_length", "rope_truncate"]),
+    ("minimax_m2", &["qk_norm_type", "scoring_func", "shared_moe_mode", "use_qk_norm", "use_routing_bias"]),
     ("gpt2", &["n_ctx"]),
     ("lfm2", &[
         "block_dim", "block_mlp_init_scale", "block_norm_eps", "block_out_init_scale", "block_use_swiglu",

@@ -8,6 +8,7 @@ mod cohere;
 mod cohere2;
 mod common;
 mod cwm;
+mod deepseek;
 mod defaults;
 mod delta_net;
 mod ernie4_5;
@@ -20,8 +21,10 @@ mod gemma;
 mod gemma4;
 mod glm;
 mod glm4_moe;
+mod glm4_moe_lite;
 mod gpt2;
 mod gpt_neox;
+mod gpt_oss;
 mod granite;
 mod granitemoe;
 mod granitemoehybrid;
@@ -36,11 +39,13 @@ mod lfm3;
 mod llama4;
 mod mainline_ladder;
 mod mamba;
+mod mimo_v2_flash;
 mod minicpm3;
 mod minimax_m2;
 mod ministral;
 mod ministral3;
 mod mistral;
+mod mistral4;
 mod mixtral;
 mod multiscreen;
 mod nanochat;
@@ -145,6 +150,12 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "jamba", about: "Jamba: Mamba, attention in some layers, experts", value: Family { describe: jamba::spec, stored: jamba::stored } },
     Entry { name: "recurrent_gemma", about: "RecurrentGemma: linear recurrent units, attention in a window", value: Family { describe: recurrent_gemma::spec, stored: recurrent_gemma::stored } },
     Entry { name: "rwkv", about: "RWKV-4: time and channel mixing, no attention", value: Family { describe: rwkv::spec, stored: rwkv::stored } },
+    Entry { name: "gpt_oss", about: "gpt-oss: sinks, windows on every other layer, clamped experts", value: Family { describe: gpt_oss::spec, stored: gpt_oss::stored } },
+    Entry { name: "deepseek_v2", about: "DeepSeek 2 and its Lite: latent attention, experts in groups", value: Family { describe: deepseek::v2, stored: deepseek::stored } },
+    Entry { name: "deepseek_v3", about: "DeepSeek 3 and R1: latent attention, experts by a biased sigmoid", value: Family { describe: deepseek::v3, stored: deepseek::stored } },
+    Entry { name: "glm4_moe_lite", about: "GLM 4.7 Flash: DeepSeek's attention and experts", value: Family { describe: glm4_moe_lite::spec, stored: deepseek::stored } },
+    Entry { name: "mistral4", about: "Mistral 4: DeepSeek's latent attention, experts of a softmax", value: Family { describe: mistral4::spec, stored: deepseek::stored } },
+    Entry { name: "mimo_v2_flash", about: "MiMo 2 Flash: sinks and more key heads on windows, DeepSeek's experts", value: Family { describe: mimo_v2_flash::spec, stored: mimo_v2_flash::stored } },
     Entry { name: "gpt_neox", about: "GPT-NeoX, Pythia: parallel residual, fused projections by \
                                       head", value: Family { describe: gpt_neox::spec, stored: gpt_neox::stored } },
     Entry { name: "stablelm", about: "StableLM 2: LayerNorm, partial rotary positions", value: Family { describe: stablelm::spec, stored: stablelm::stored } },

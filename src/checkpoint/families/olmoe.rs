@@ -7,12 +7,12 @@ use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::spec::{DecoderSpec, QkNorm, RouterKind};
 
-/// Reads an OLMoE configuration: norms over whole query and key projections, before attention and MLP.
+/// Reads an OLMoE configuration: norms over whole query and key projections, which are cut to a range
+/// behind them.
 pub(super) fn olmoe(config: &Config) -> Result<DecoderSpec> {
-    if let Some(clip) = config.get("clip_qkv") {
-        return Err(config.wrong("clip_qkv", "null: clamped queries, keys and values are not known", clip));
-    }
-    with_experts(DecoderSpec { qk_norm: QkNorm::Projection, ..llama_like(config)? }, config)
+    let mut spec = DecoderSpec { qk_norm: QkNorm::Projection, ..llama_like(config)? };
+    spec.extras.clip_qkv = config.optional_positive("clip_qkv")?;
+    with_experts(spec, config)
 }
 
 /// Reads a FlexOlmo configuration: OLMo 2 with experts.
