@@ -149,11 +149,11 @@ fn mixers() -> Vec<(&'static str, Mixer)> {
         conv1d_width: 4,
         hidden_activation: Activation::GeluTanh,
     };
-    // Heads as Qwen 3.5 has them for such a residual stream.
+    // Queries, keys and values, each as wide as the queries of attention.
     let delta_net = DeltaNetSpec {
         place: "linear_attn",
-        linear_num_key_heads: 2 * HIDDEN / 128,
-        linear_num_value_heads: 2 * HIDDEN / 128,
+        linear_num_key_heads: HIDDEN / 128,
+        linear_num_value_heads: HIDDEN / 128,
         linear_key_head_dim: 128,
         linear_value_head_dim: 128,
         linear_conv_kernel_dim: 4,

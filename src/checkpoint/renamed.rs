@@ -105,6 +105,10 @@ fn places(name: &str) -> Vec<String> {
         places
             .extend(["", "model.language_model.", "model.text_model."].map(|part| format!("{part}{short}")));
     }
+    // Ling's outputs of attention have two names.
+    if let Some((before, behind)) = name.split_once(".attention.dense.") {
+        places.push(format!("{before}.attention.o_proj.{behind}"));
+    }
     places
 }
 

@@ -250,10 +250,11 @@ fn load_qk_norm(
         QkNorm::Projection => (rms, stored("weight", width)?, None),
         QkNorm::LayerPerHead => (NormKind::LayerWithBias, stored("weight", d)?, Some(stored("bias", d)?)),
         QkNorm::LayerByHead => (NormKind::Layer, ones()?, None),
+        QkNorm::RmsByHead => (NormKind::Rms, ones()?, None),
     };
     let of_head = |head: usize| weights.pp(head).get("weight", &[d]);
     let by_head = match spec.qk_norm {
-        QkNorm::LayerByHead => {
+        QkNorm::LayerByHead | QkNorm::RmsByHead => {
             let heads = (0..width / d).map(of_head).collect::<crate::error::Result<Vec<_>>>()?;
             Some(Tensor::stack(&heads, 0)?.unsqueeze(1)?) // [heads, 1, head_dim]
         }

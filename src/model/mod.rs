@@ -3,7 +3,6 @@
 mod attention;
 mod block;
 pub mod decoder;
-mod feed_forward;
 pub mod gemm_peak;
 pub mod kv_cache;
 mod latent;

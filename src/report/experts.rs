@@ -21,8 +21,7 @@ pub(super) fn describe(moe: &MoeSpec) -> String {
         (0, _, _) => String::new(),
         (weighed, _, _) => format!(" and {weighed} shared ones"),
     };
-    let beside = if moe.beside_mlp { " beside the MLP" } else { "" };
-    format!("{met} of {all} experts of width {width}{kind}{space}{shared}{beside} ({})", router(moe.router))
+    format!("{met} of {all} experts of width {width}{kind}{space}{shared} ({})", router(moe.router))
 }
 
 /// How a router chooses and weighs.

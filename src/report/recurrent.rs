@@ -1,8 +1,8 @@
 //! Layers with a state in place of keys, in words.
 
-use super::inspection::{bytes, label};
+use super::inspection::bytes;
 use crate::model::kv_cache::MARKS;
-use crate::spec::{DecoderSpec, DeltaDecay, DeltaNetSpec, Mamba2Spec, ReadNorm, RecurrentSpec};
+use crate::spec::{DecoderSpec, DeltaDecay, DeltaGate, DeltaNetSpec, Mamba2Spec, ReadNorm, RecurrentSpec};
 
 /// A mixer with a state, by its kind and sizes.
 pub(super) fn describe(mixer: &RecurrentSpec) -> String {
@@ -32,12 +32,10 @@ fn delta_net(spec: &DeltaNetSpec) -> String {
         DeltaDecay::LowRank { .. } | DeltaDecay::Full => "decay by channel".to_string(),
         DeltaDecay::Bounded { lower_bound } => format!("decay by channel, down to e^{lower_bound} a token"),
     };
+    let gate = if spec.output_gate == DeltaGate::Silu { "silu" } else { "sigmoid" };
     format!(
-        "{heads} with states {} x {}, convolution over {}, {decay}, {} gate",
-        spec.linear_key_head_dim,
-        spec.linear_value_head_dim,
-        spec.linear_conv_kernel_dim,
-        label(&spec.output_gate)
+        "{heads} with states {} x {}, convolution over {}, {decay}, {gate} gate",
+        spec.linear_key_head_dim, spec.linear_value_head_dim, spec.linear_conv_kernel_dim
     )
 }
 

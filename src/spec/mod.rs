@@ -17,8 +17,7 @@ use serde::Serialize;
 pub use dtype::{DTYPES, Dtype};
 pub use layer::{HeadSizes, LatentSpec, LayerSpec, Mixer};
 pub use moe::{
-    ExpertGroups, ExpertKind, GroupScore, MoeSpec, NORMS_BESIDE_MLP, RouterKind, RouterParts, Score,
-    ScoreRouter, SharedExpert,
+    ExpertGroups, ExpertKind, GroupScore, MoeSpec, RouterKind, RouterParts, Score, ScoreRouter, SharedExpert,
 };
 pub use recurrent::{DeltaDecay, DeltaGate, DeltaNetSpec, RecurrentSpec};
 pub use rope::{RopeScaling, RopeSpec};
@@ -255,6 +254,8 @@ pub enum QkNorm {
     LayerPerHead,
     /// A LayerNorm over each head without bias, each head with a weight of its own (StableLM, Cohere).
     LayerByHead,
+    /// [`Self::PerHead`], each head with a weight of its own (OLMo's hybrids).
+    RmsByHead,
 }
 
 /// Which linear maps carry a bias.
@@ -400,10 +401,7 @@ impl DecoderSpec {
         let maps = if self.mlp == MlpKind::Gated { 3 } else { 2 };
         let feed_forward = |layer: &LayerSpec| match layer.moe {
             _ if !self.block_of(layer).has_mlp() => 0,
-            Some(moe) => {
-                let dense = if moe.beside_mlp { maps * h * self.intermediate_of(layer) } else { 0 };
-                dense + moe.linear_weights(h, moe.num_experts_per_tok)
-            }
+            Some(moe) => moe.linear_weights(h, moe.num_experts_per_tok),
             None => maps * h * self.intermediate_of(layer),
         };
         self.layers.iter().map(|layer| self.mixer_maps(layer) + feed_forward(layer)).sum()
@@ -436,10 +434,7 @@ impl DecoderSpec {
         };
         let feed_forward = |layer: &LayerSpec| match &layer.moe {
             _ if !self.block_of(layer).has_mlp() => 0,
-            Some(moe) => {
-                let beside = when(moe.beside_mlp, dense(layer) + NORMS_BESIDE_MLP.len() * norm);
-                beside + moe.parameters(h, experts(moe))
-            }
+            Some(moe) => moe.parameters(h, experts(moe)),
             None => dense(layer),
         };
         let layers = self.layers.iter().map(|layer| {
@@ -512,7 +507,7 @@ impl DecoderSpec {
             QkNorm::None | QkNorm::WeightlessPerHead | QkNorm::WeightlessOnAllLayers => 0,
             QkNorm::PerHead => (1 + own) * d,
             QkNorm::LayerPerHead => 2 * (1 + own) * d,
-            QkNorm::LayerByHead | QkNorm::Projection => rows,
+            QkNorm::LayerByHead | QkNorm::RmsByHead | QkNorm::Projection => rows,
         };
         let values = if layer.values_are_keys { 0 } else { own * keys * heads.value_dim };
         let qkv = if self.bias.qkv { rows + values } else { 0 };

@@ -86,6 +86,8 @@ pub enum DeltaGate {
     LowRankSigmoid {
         /// Inner width of the projection.
         rank: usize,
+        /// Whether the second map has a bias.
+        bias: bool,
     },
 }
 
@@ -264,8 +266,11 @@ impl DeltaNetSpec {
         visit("dt_bias", &[decays])?;
         match self.output_gate {
             DeltaGate::Silu | DeltaGate::Sigmoid => visit("g_proj.weight", &[values, hidden])?,
-            DeltaGate::LowRankSigmoid { rank } => {
+            DeltaGate::LowRankSigmoid { rank, bias } => {
                 visit("g_a_proj.weight", &[rank, hidden])?;
+                if bias {
+                    visit("g_b_proj.bias", &[values])?;
+                }
                 visit("g_b_proj.weight", &[values, rank])?;
             }
         }

@@ -87,6 +87,45 @@ fn a_rule_is_of_the_layers_that_attend_and_a_head_is_one_of_theirs() {
     assert!(refused.status.code() == Some(2) && said.contains("a layer that attends: 1, 3"), "{said}");
 }
 
+/// Scales that a checkpoint learned are of its layers that attend; the expected logits are those of the reference
+/// with the same scales.
+#[test]
+fn scales_of_a_hybrid_run_as_its_own_rule() {
+    let bench = hybrid();
+    let expected = common::fixture("vectors/qwen3_5/expected.safetensors");
+    let expected = candle_core::safetensors::load(expected, &Device::Cpu).unwrap();
+    let path = bench.path("tiny/model.safetensors");
+    let mut tensors = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+    for (row, layer) in [1, 3].into_iter().enumerate() {
+        let scale = expected["ssmax_scale"].get(row).unwrap();
+        tensors.insert(format!("model.layers.{layer}.self_attn.ssmax_scale"), scale);
+    }
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+    let config = bench.text("tiny/config.json").replacen('{', "{\"scalable_softmax\": true,", 1);
+    fs::write(bench.path("tiny/config.json"), config).unwrap();
+
+    let name = bench.path("tiny").display().to_string();
+    let checkpoint = Checkpoint::open(&name, RopeOverride::default()).unwrap();
+    let own = checkpoint.own_variant.clone();
+    let scaled: Vec<bool> = own.scales.as_ref().unwrap().iter().map(Option::is_some).collect();
+    assert_eq!((own.name, scaled), ("ssmax", vec![false, true, false, true]));
+    let decoder = checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap();
+    let inputs = VariantInputs {
+        layers: &decoder.spec().layers,
+        heads: decoder.spec().num_attention_heads,
+        own: Some(&own),
+        ..VariantInputs::default()
+    };
+    let ssmax = (niah::registry::find("variant", VARIANTS, "ssmax").unwrap().value)(&inputs).unwrap();
+    let ids = expected["input_ids"].flatten_all().unwrap().to_vec1::<i64>().unwrap();
+    let ids: Vec<u32> = ids.into_iter().map(|id| id as u32).collect();
+    let forward = Forward { variant: ssmax.as_ref(), keep_logits: ids.len(), probe: None };
+    let found = decoder.forward(&ids, &mut decoder.new_cache(ids.len()), forward).unwrap();
+    let off = (found - expected["ssmax_logits"].squeeze(0).unwrap()).unwrap().abs().unwrap();
+    let off = off.flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
+    assert!(off < 5e-4, "off by {off}");
+}
+
 #[test]
 fn inspect_names_the_kinds_of_layers_and_what_states_take() {
     let bench = hybrid();

@@ -20,6 +20,16 @@ pub(super) const SIZES: [&str; 4] =
 
 /// A delta net with the numbers that [`SIZES`] names, whose norm has `norm_eps`.
 pub(super) fn read(config: &Config, sizes: [usize; 4], norm_eps: f64) -> Result<DeltaNetSpec> {
+    of_sizes(config, sizes, config.size("linear_conv_kernel_dim")?, norm_eps)
+}
+
+/// The same with a convolution over `kernel` tokens.
+pub(super) fn of_sizes(
+    config: &Config,
+    sizes: [usize; 4],
+    kernel: usize,
+    norm_eps: f64,
+) -> Result<DeltaNetSpec> {
     let [keys, values, key_dim, value_dim] = sizes;
     let activation = config.string("hidden_act")?;
     if activation != "silu" {
@@ -32,7 +42,7 @@ pub(super) fn read(config: &Config, sizes: [usize; 4], norm_eps: f64) -> Result<
         linear_num_value_heads: values,
         linear_key_head_dim: key_dim,
         linear_value_head_dim: value_dim,
-        linear_conv_kernel_dim: config.size("linear_conv_kernel_dim")?,
+        linear_conv_kernel_dim: kernel,
         linear_allow_neg_eigval: false,
         decay: DeltaDecay::PerHead,
         output_gate: DeltaGate::Silu,
@@ -49,7 +59,7 @@ pub(super) fn read(config: &Config, sizes: [usize; 4], norm_eps: f64) -> Result<
 pub(super) fn set(spec: &mut DecoderSpec, mixer: &DeltaNetSpec, linear: &[bool]) {
     for (layer, _) in spec.layers.iter_mut().zip(linear).filter(|(_, linear)| **linear) {
         let mixer = Mixer::Recurrent(RecurrentSpec::DeltaNet(mixer.clone()));
-        *layer = LayerSpec { mixer, rope: None, ..layer.clone() };
+        *layer = LayerSpec { mixer, rope: None, heads: None, latent: None, ..layer.clone() };
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod apertus;
 mod arcee;
+mod bailing_hybrid;
 mod bamba;
 mod cohere;
 mod cohere2;
@@ -33,6 +34,7 @@ mod hunyuan;
 mod hy_v3;
 mod internlm3;
 mod jamba;
+mod kimi_linear;
 mod latent;
 mod lfm2;
 mod lfm3;
@@ -55,6 +57,7 @@ mod niah;
 mod olmo;
 mod olmo2;
 mod olmo3;
+mod olmo3moe;
 mod olmo_hybrid;
 mod olmoe;
 mod phi;
@@ -127,6 +130,12 @@ pub const FAMILIES: &[Entry<Family>] = &[
                                      windows", value: named_as_llama(cohere2::spec) },
     Entry { name: "olmo2", about: "OLMo 2: norms after attention and MLP", value: named_as_llama(olmo2::spec) },
     Entry { name: "olmo_hybrid", about: "OLMo Hybrid: Gated DeltaNet beside attention", value: Family { describe: olmo_hybrid::spec, stored: olmo_hybrid::stored } },
+    Entry { name: "olmo3moe", about: "OLMo 3 MoE and its hybrids: Kimi Delta Attention beside gated attention, with \
+                                      Scalable-Softmax", value: Family { describe: olmo3moe::spec, stored: olmo3moe::stored } },
+    Entry { name: "kimi_linear", about: "Kimi Linear: Kimi Delta Attention beside latent attention, mixture of \
+                                         experts", value: Family { describe: kimi_linear::spec, stored: kimi_linear::stored } },
+    Entry { name: "bailing_hybrid", about: "Ling 3: Kimi Delta Attention beside gated latent attention, mixture of \
+                                            experts", value: Family { describe: bailing_hybrid::spec, stored: bailing_hybrid::stored } },
     Entry { name: "mainline_ladder", about: "OLMo's ladder of hybrids: Gated DeltaNet beside gated attention, with \
                                              Scalable-Softmax", value: Family { describe: mainline_ladder::spec, stored: mainline_ladder::stored } },
     Entry { name: "granite", about: "Granite 3: four multipliers", value: named_as_llama(granite::spec) },
@@ -181,7 +190,7 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "apertus", about: "Apertus: an MLP of xIELU, norms on each query and key head", value: Family { describe: apertus::spec, stored: apertus::stored } },
     Entry { name: "minicpm3", about: "MiniCPM3: latent attention", value: named_as_llama(minicpm3::spec) },
     Entry { name: "gemma4_text", about: "Gemma 4 (text): two kinds of heads, values normed, shared keys and \
-                                         values", value: Family { describe: gemma4::spec, stored: gemma4::stored } },
+                                         values", value: named_as_llama(gemma4::spec) },
     Entry { name: "niah", about: "what niah train writes: windows, positions and norms on queries and keys \
                                   layer by layer", value: named_as_llama(niah::spec) },
     Entry { name: "multiscreen", about: "Multiscreen: screening tiles without softmax, MLP or norms", value: Family { describe: multiscreen::spec, stored: multiscreen::stored } },

@@ -14,6 +14,7 @@
 //! The rule itself, in chunks, is in `kernel/delta.rs`.
 
 use candle_core::{Device, Result, Tensor};
+use rayon::prelude::*;
 
 use super::conv::CausalConv;
 use super::{RecurrentState, numbers, on_cpu, stacked};
@@ -47,17 +48,18 @@ struct Projection {
 }
 
 impl Projection {
+    /// The map `names[0]`, or with a rank `names[1]` and `names[2]`, the latter with a bias or not.
     fn load(
         weights: &Weights<'_>,
         names: [&str; 3],
         [width, hidden]: [usize; 2],
-        rank: Option<usize>,
+        between: Option<(usize, bool)>,
     ) -> crate::error::Result<Self> {
         let [whole, down, up] = names.map(|name| weights.pp(name));
-        let (first, second) = match rank {
+        let (first, second) = match between {
             None => (Linear::load(&whole, [width, hidden], false)?, None),
-            Some(rank) => {
-                let second = Linear::load(&up, [width, rank], false)?;
+            Some((rank, bias)) => {
+                let second = Linear::load(&up, [width, rank], bias)?;
                 (Linear::load(&down, [rank, hidden], false)?, Some(second))
             }
         };
@@ -82,13 +84,13 @@ impl DeltaNet {
         let (decays, rank_of_gate) = (
             spec.decay_width(),
             match spec.output_gate {
-                DeltaGate::LowRankSigmoid { rank } => Some(rank),
+                DeltaGate::LowRankSigmoid { rank, bias } => Some((rank, bias)),
                 DeltaGate::Silu | DeltaGate::Sigmoid => None,
             },
         );
         let (whole, rank) = match spec.decay {
             DeltaDecay::PerHead => ("a_proj", None),
-            DeltaDecay::LowRank { rank } => ("f_proj", Some(rank)),
+            DeltaDecay::LowRank { rank } => ("f_proj", Some((rank, false))),
             DeltaDecay::Full | DeltaDecay::Bounded { .. } => ("f_proj", None),
         };
         let convs = [("q_conv1d", keys), ("k_conv1d", keys), ("v_conv1d", values)];
@@ -167,19 +169,18 @@ impl DeltaNet {
 
     /// `g` of numbers `[t, decays]`.
     fn decays(&self, numbers: &[f32]) -> Vec<f32> {
-        let of_head = self.dt_bias.len() / self.rate.len();
-        let channels =
-            self.dt_bias.iter().enumerate().map(|(place, bias)| (self.rate[place / of_head], bias));
-        numbers
-            .iter()
-            .zip(channels.cycle())
-            .map(|(x, (rate, bias))| match self.spec.decay {
-                DeltaDecay::Bounded { lower_bound } => {
-                    lower_bound as f32 / (1.0 + (-rate * (x + bias)).exp())
-                }
-                _ => -rate * softplus(x + bias),
-            })
-            .collect()
+        let width = self.dt_bias.len();
+        let of_head = width / self.rate.len();
+        let decay = |x: f32, place: usize| {
+            let (x, rate) = (x + self.dt_bias[place], self.rate[place / of_head]);
+            match self.spec.decay {
+                DeltaDecay::Bounded { lower_bound } => lower_bound as f32 / (1.0 + (-rate * x).exp()),
+                _ => -rate * softplus(x),
+            }
+        };
+        let row =
+            |row: &[f32]| -> Vec<f32> { row.iter().enumerate().map(|(place, &x)| decay(x, place)).collect() };
+        numbers.par_chunks(width).flat_map_iter(row).collect()
     }
 }
 

@@ -256,7 +256,8 @@ impl Worker for DecoderWorker<'_> {
 
 /// Whether there is a backward pass for this norm of queries and keys.
 fn is_trained(norm: QkNorm) -> bool {
-    !matches!(norm, QkNorm::Projection | QkNorm::LayerPerHead | QkNorm::LayerByHead)
+    use QkNorm::{LayerByHead, LayerPerHead, Projection, RmsByHead};
+    !matches!(norm, Projection | LayerPerHead | LayerByHead | RmsByHead)
 }
 
 /// Refuses what has no backward pass here.
