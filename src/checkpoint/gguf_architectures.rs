@@ -100,6 +100,12 @@ pub const ARCHITECTURES: &[Entry<Architecture>] = &[
     Entry { name: "qwen35", about: "qwen3_5_text", value: hybrid(halves("qwen3_5_text", gguf_hybrids::delta_nets)) },
     Entry { name: "qwen35moe", about: "qwen3_5_moe_text", value: hybrid(mixed(halves("qwen3_5_moe_text", gguf_hybrids::delta_nets))) },
     Entry { name: "qwen3next", about: "qwen3_next", value: hybrid(mixed(halves("qwen3_next", gguf_hybrids::delta_nets))) },
+    Entry { name: "deepseek2", about: "deepseek_v2, deepseek_v3", value: unlike_heads(mixed(halves("deepseek_v2", gguf_latent::deepseek2))) },
+    Entry { name: "mistral4", about: "mistral4", value: unlike_heads(mixed(halves("mistral4", gguf_latent::deepseek2))) },
+    Entry { name: "minicpm3", about: "minicpm3", value: unlike_heads(halves("minicpm3", gguf_latent::minicpm3)) },
+    Entry { name: "mistral3", about: "ministral3", value: interleaved("ministral3", gguf_latent::mistral3) },
+    Entry { name: "mimo2", about: "mimo_v2_flash", value: unlike_heads(hybrid(mixed(halves("mimo_v2_flash", gguf_latent::mimo2)))) },
+    Entry { name: "gpt-oss", about: "gpt_oss", value: mixed(halves("gpt_oss", gguf_latent::gpt_oss)) },
     Entry { name: "lfm2", about: "lfm2", value: hybrid(halves("lfm2", gguf_hybrids::lfm2)) },
     Entry { name: "granitehybrid", about: "granitemoehybrid", value: hybrid(mixed(interleaved("granitemoehybrid", gguf_hybrids::granite))) },
     Entry { name: "falcon-h1", about: "falcon_h1", value: halves("falcon_h1", gguf_hybrids::falcon_h1) },
@@ -154,8 +160,8 @@ fn olmoe(of: &mut Translation<'_>) -> Result<()> {
 }
 
 /// Scores of routers, as GGUF numbers them.
-const SOFTMAX: u64 = 1;
-const SIGMOID: u64 = 2;
+pub(super) const SOFTMAX: u64 = 1;
+pub(super) const SIGMOID: u64 = 2;
 
 pub(super) fn sigmoid_router(of: &mut Translation<'_>) -> Result<()> {
     of.gating(SIGMOID)?;

@@ -296,7 +296,11 @@ impl Translation<'_> {
         }
         let (pattern, metadata) = (self.key("attention.sliding_window_pattern"), self.file.metadata());
         if metadata.list_len(&pattern).is_some() {
-            let sliding = metadata.numbers(&pattern)?.unwrap_or_default();
+            let mut sliding = metadata.numbers(&pattern)?.unwrap_or_default();
+            // One for each block; those that predict further tokens do not run.
+            if self.integer("block_count")? == Some(sliding.len() as u64) {
+                sliding.truncate(self.layers().count());
+            }
             self.set_layer_types(sliding.into_iter().map(|flag| flag != 0.0));
         } else if let Some(period) = metadata.integer(&pattern)? {
             // The last layer of every period sees everything; a period of 0 has no such layer.
@@ -390,6 +394,11 @@ impl Translation<'_> {
                     if let Some(number) = self.number(name)? {
                         set(key, json!(number));
                     }
+                }
+                if let Some(all) = self.number("rope.scaling.yarn_log_multiplier")?.filter(|all| *all != 0.0)
+                {
+                    set("mscale", json!(1.0));
+                    set("mscale_all_dim", json!(all));
                 }
                 // A factor on YaRN's own.
                 if let Some(more) = self.number("rope.scaling.attn_factor")? {

@@ -149,6 +149,14 @@ const GGUF_FILES: &[(&str, &str)] = &[
     ("nemotron", "nemotron"),
     ("gemma4_dense", "gemma4_dense"),
     ("gemma4_e", "gemma4_e"),
+    ("deepseek_v2", "deepseek_v2"),
+    ("deepseek_v2_lite", "deepseek_v2_lite"),
+    ("deepseek_v3", "deepseek_v3"),
+    ("glm4_moe_lite", "glm4_moe_lite"),
+    ("mistral4", "mistral4"),
+    ("mistral4-large", "mistral4"),
+    ("ministral3", "ministral3"),
+    ("mimo_v2_flash", "mimo_v2_flash"),
     ("granite-nope", "granitemoehybrid_nope"),
     ("granitemoehybrid_h", "granitemoehybrid_h"),
     ("granitemoehybrid_moe", "granitemoehybrid_moe"),
@@ -360,6 +368,27 @@ fn a_gguf_file_of_qwen3_makes_the_weights_of_the_chosen_experts_sum_to_1() {
         config["norm_topk_prob"] = serde_json::json!(true);
         config["mlp_only_layers"] = serde_json::json!([]);
         only_layers(config, &tensors, &[1])
+    });
+}
+
+/// Those of its golden checkpoint are clamped at 1.5.
+#[test]
+fn a_gguf_file_of_gpt_oss_has_experts_that_are_clamped_at_7() {
+    equals_the_changed_checkpoint("gpt_oss", "gpt_oss", |config, tensors| {
+        config["swiglu_limit"] = serde_json::json!(7.0);
+        tensors
+    });
+}
+
+/// Its golden checkpoint has multipliers of its own, and positions for longer texts than it saw.
+#[test]
+fn a_gguf_file_of_minicpm3_has_the_multipliers_of_the_published_models() {
+    equals_the_changed_checkpoint("minicpm3", "minicpm3", |config, tensors| {
+        for (key, value) in [("scale_emb", 12.0), ("scale_depth", 1.4), ("dim_model_base", 256.0)] {
+            config[key] = serde_json::json!(value);
+        }
+        config["rope_parameters"]["original_max_position_embeddings"] = serde_json::json!(512);
+        tensors
     });
 }
 

@@ -120,6 +120,10 @@ fn layers_with_a_window_are_those_that_the_file_names() {
         Some(vec![true, true, false, true])
     );
     assert_eq!(types("cohere2", &[window.clone(), pattern(Gguf::U32(0))]), Some(vec![true; 4]));
+    // Blocks that predict further tokens are in the list as well.
+    let ahead = ("nextn_predict_layers", Gguf::U32(1));
+    let list = Gguf::Array(flags.iter().map(|flag| Gguf::Bool(*flag)).collect());
+    assert_eq!(types("cohere2", &[window.clone(), ahead, pattern(list)]), Some(flags[..3].to_vec()));
     assert_eq!(types("gemma3", &[window]), None);
     assert_eq!(types("gemma3", &[]), Some(vec![false; 4]));
 }
@@ -160,4 +164,40 @@ fn what_a_family_does_not_know_is_refused_by_key() {
         let message = translated(architecture, &[(key, value)], &[]).unwrap_err().to_string();
         assert!(message.contains(words) && message.contains("m.gguf"), "{message}");
     }
+}
+
+#[test]
+fn sizes_of_unlike_heads_that_do_not_fit_are_refused_by_key() {
+    let size = |key, size| (key, Gguf::U32(size));
+    let of_layers = |sizes: &[u32]| Gguf::Array(sizes.iter().map(|size| Gguf::U32(*size)).collect());
+    let latent = [
+        size("rope.dimension_count", 4),
+        size("attention.key_length", 16),
+        size("attention.kv_lora_rank", 12),
+    ];
+    let deepseek = [size("attention.value_length_mla", 10), size("attention.key_length_mla", 3)];
+    let steps = [
+        size("attention.temperature_length", 8),
+        size("rope.scaling.original_context_length", 16),
+        ("attention.temperature_scale", Gguf::F32(0.1)),
+    ];
+    let heads = |heads| {
+        [
+            size("attention.key_length", 12),
+            size("attention.value_length", 8),
+            ("attention.sliding_window_pattern", of_layers(&[0, 1, 1, 0])),
+            ("attention.head_count_kv", of_layers(heads)),
+        ]
+    };
+    for (architecture, keys, words) in [
+        ("deepseek2", [&latent[..], &deepseek].concat(), "at most the 3 numbers of a query"),
+        ("minicpm3", latent[..2].to_vec(), "attention.kv_lora_rank is missing"),
+        ("mistral3", steps.to_vec(), "that of the original context"),
+        ("mimo2", heads(&[1, 2, 1, 1]).to_vec(), "1, and twice as many in layers with a window"),
+        ("mimo2", heads(&[1, 2, 2, 1])[..1].to_vec(), "attention.value_length is missing"),
+    ] {
+        let message = translated(architecture, &keys, &[]).unwrap_err().to_string();
+        assert!(message.contains(words), "{message}");
+    }
+    assert!(translated("mimo2", &heads(&[1, 2, 2, 1]), &[]).is_ok());
 }
