@@ -4,10 +4,9 @@ use candle_core::Tensor;
 
 use super::attention::{Attention, Heads};
 use super::decoder::{load_norm, scaled};
+use super::feed_forward::FeedForward;
 use super::kv_cache::KvCache;
 use super::layers::{Norm, sum};
-use super::mlp::Mlp;
-use super::moe::Moe;
 use super::per_layer::PerLayerGate;
 use super::recurrent::{Recurrent, RecurrentState};
 use super::row_blocks::{self, RowBlock};
@@ -78,12 +77,6 @@ enum LoadedMixer {
     Both(Attention, Box<Recurrent>),
     /// Nothing: the block is its MLP.
     None,
-}
-
-#[derive(Debug)]
-enum FeedForward {
-    Dense(Mlp),
-    Moe(Box<Moe>),
 }
 
 /// What looks on while a block runs.
@@ -215,7 +208,7 @@ impl Block {
                 Mixer::None => LoadedMixer::None,
             },
             feed_forward: match kind.has_mlp() {
-                true => Some(FeedForward::load(spec, layer, &weights.pp("mlp"))?),
+                true => Some(FeedForward::load(spec, layer, weights)?),
                 false => None,
             },
             shares: layer.shares,
@@ -371,7 +364,7 @@ impl Block {
             BlockKind::ParallelTwoNorms => apply(self.before_mlp.as_ref(), x)?,
             _ => apply(self.before_mlp.as_ref(), &residual)?,
         };
-        let computed = feed_forward.forward(spec, &mlp_input, spent)?; // [rows, hidden]
+        let computed = feed_forward.forward(spec, &mlp_input, &residual, spent)?; // [rows, hidden]
         if after_sum {
             return Ok(apply(self.after_mlp.as_ref(), &sum(&residual, &computed)?)?);
         }
@@ -382,24 +375,4 @@ impl Block {
 
 fn apply(norm: Option<&Norm>, x: &Tensor) -> candle_core::Result<Tensor> {
     norm.map_or_else(|| Ok(x.clone()), |norm| norm.forward(x))
-}
-
-impl FeedForward {
-    fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
-        Ok(match layer.moe {
-            Some(moe) => Self::Moe(Box::new(Moe::load(spec, moe, weights)?)),
-            None => {
-                let (hidden, inner) = (spec.hidden_size, spec.intermediate_of(layer));
-                Self::Dense(Mlp::load(weights, spec.mlp, hidden, inner, spec.bias.mlp)?)
-            }
-        })
-    }
-
-    /// `x` `[t, hidden]` to `[t, hidden]`.
-    fn forward(&self, spec: &DecoderSpec, x: &Tensor, spent: &mut Spent) -> candle_core::Result<Tensor> {
-        match self {
-            Self::Dense(mlp) => mlp.forward(spec.hidden_act, x, spent),
-            Self::Moe(moe) => moe.forward(spec.hidden_act, x, x, spent),
-        }
-    }
 }

@@ -3,6 +3,7 @@
 mod attention;
 mod block;
 pub mod decoder;
+mod feed_forward;
 pub mod gemm_peak;
 pub mod kv_cache;
 mod latent;

@@ -204,7 +204,12 @@ fn feed_forward_width(spec: &DecoderSpec) -> usize {
     let width = |layer: &LayerSpec| match layer.moe {
         None => 4 * spec.intermediate_of(layer),
         Some(moe) => {
-            4 * moe.moe_intermediate_size + moe.num_experts + 5 * moe.num_experts_per_tok * spec.hidden_size
+            let experts = 4 * moe.moe_intermediate_size
+                + moe.num_experts
+                + 5 * moe.num_experts_per_tok * spec.hidden_size;
+            // What the MLP beside them has made waits for them.
+            let dense = 4 * spec.intermediate_of(layer);
+            if moe.beside_mlp { dense.max(experts + 2 * spec.hidden_size) } else { experts }
         }
     };
     spec.layers.iter().map(width).max().unwrap_or(0)

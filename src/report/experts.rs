@@ -21,7 +21,8 @@ pub(super) fn describe(moe: &MoeSpec) -> String {
         (0, _, _) => String::new(),
         (weighed, _, _) => format!(" and {weighed} shared ones"),
     };
-    format!("{met} of {all} experts of width {width}{kind}{space}{shared} ({})", router(moe.router))
+    let beside = if moe.beside_mlp { " beside the MLP" } else { "" };
+    format!("{met} of {all} experts of width {width}{kind}{space}{shared}{beside} ({})", router(moe.router))
 }
 
 /// How a router chooses and weighs.

@@ -17,7 +17,8 @@ use serde::Serialize;
 pub use dtype::{DTYPES, Dtype};
 pub use layer::{HeadSizes, LatentSpec, LayerSpec, Mixer};
 pub use moe::{
-    ExpertGroups, ExpertKind, GroupScore, MoeSpec, RouterKind, RouterParts, Score, ScoreRouter, SharedExpert,
+    ExpertGroups, ExpertKind, GroupScore, MoeSpec, NORMS_BESIDE_MLP, RouterKind, RouterParts, Score,
+    ScoreRouter, SharedExpert,
 };
 pub use recurrent::{DeltaDecay, DeltaGate, DeltaNetSpec, RecurrentSpec};
 pub use rope::{RopeScaling, RopeSpec};
@@ -401,7 +402,10 @@ impl DecoderSpec {
         let maps = if self.mlp == MlpKind::Gated { 3 } else { 2 };
         let feed_forward = |layer: &LayerSpec| match layer.moe {
             _ if !self.block_of(layer).has_mlp() => 0,
-            Some(moe) => moe.linear_weights(h, moe.num_experts_per_tok),
+            Some(moe) => {
+                let dense = if moe.beside_mlp { maps * h * self.intermediate_of(layer) } else { 0 };
+                dense + moe.linear_weights(h, moe.num_experts_per_tok)
+            }
             None => maps * h * self.intermediate_of(layer),
         };
         self.layers.iter().map(|layer| self.mixer_maps(layer) + feed_forward(layer)).sum()
@@ -434,7 +438,10 @@ impl DecoderSpec {
         };
         let feed_forward = |layer: &LayerSpec| match &layer.moe {
             _ if !self.block_of(layer).has_mlp() => 0,
-            Some(moe) => moe.parameters(h, experts(moe)),
+            Some(moe) => {
+                let beside = when(moe.beside_mlp, dense(layer) + NORMS_BESIDE_MLP.len() * norm);
+                beside + moe.parameters(h, experts(moe))
+            }
             None => dense(layer),
         };
         let layers = self.layers.iter().map(|layer| {

@@ -29,7 +29,14 @@ pub struct MoeSpec {
     /// What the router has besides its matrix.
     #[serde(skip_serializing_if = "RouterParts::are_none")]
     pub router_parts: RouterParts,
+    /// Whether it stands beside the MLP of its layer and not in its place (Gemma 4).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub beside_mlp: bool,
 }
+
+/// The norms behind the MLP, before the experts and behind them where both stand side by side.
+pub const NORMS_BESIDE_MLP: [&str; 3] =
+    ["post_feedforward_layernorm_1", "pre_feedforward_layernorm_2", "post_feedforward_layernorm_2"];
 
 /// How a router with the numbers `r = R x`, one an expert, chooses experts and weighs them. Of equals it
 /// chooses the first.
@@ -208,6 +215,7 @@ impl MoeSpec {
             experts: ExpertKind::Gated,
             latent_size: None,
             router_parts: RouterParts::default(),
+            beside_mlp: false,
         }
     }
 

@@ -1,7 +1,9 @@
 //! The tensors that a decoder is made of: their names, as Llama has them in Hugging Face's layout, and their
 //! shapes.
 
-use super::{BlockKind, DecoderSpec, LayerSpec, MlpKind, OutputGate, QkNorm, ScreeningSpec};
+use super::{
+    BlockKind, DecoderSpec, LayerSpec, MlpKind, NORMS_BESIDE_MLP, OutputGate, QkNorm, ScreeningSpec,
+};
 
 /// Takes in a tensor's name and shape.
 pub(super) type Visit<'a, E> = &'a mut dyn FnMut(&str, &[usize]) -> Result<(), E>;
@@ -113,9 +115,18 @@ impl DecoderSpec {
         if !self.block_of(layer).has_mlp() {
             return Ok(());
         }
+        let dense = [self.intermediate_of(layer), hidden];
         match layer.moe {
+            None => mlp("mlp", self.mlp, dense, self.bias.mlp, visit),
+            Some(moe) if moe.beside_mlp => {
+                let [after_mlp, before_moe, after_moe] = NORMS_BESIDE_MLP;
+                mlp("mlp", self.mlp, dense, self.bias.mlp, visit)?;
+                self.norm(after_mlp, visit)?;
+                self.norm(before_moe, visit)?;
+                moe.each_tensor(hidden, contains, visit)?;
+                self.norm(after_moe, visit)
+            }
             Some(moe) => moe.each_tensor(hidden, contains, visit),
-            None => mlp("mlp", self.mlp, [self.intermediate_of(layer), hidden], self.bias.mlp, visit),
         }
     }
 

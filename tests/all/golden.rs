@@ -108,6 +108,7 @@ const VECTORS: &[&str] = &[
     "minicpm3",
     "gemma4_e",
     "gemma4_dense",
+    "gemma4_moe",
     "gpt_oss",
     "deepseek_v2",
     "deepseek_v2_lite",

@@ -3,17 +3,15 @@
 //! token for each layer, and last layers that use the keys and values of earlier ones.
 
 use super::common::{llama_like, ropes, sliding_layers, windows_of_types};
-use super::rope_config;
-use crate::checkpoint::Config;
+use super::{experts, rope_config};
+use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
-use crate::spec::{BlockKind, DecoderSpec, Extras, HeadSizes, PerLayerInput, QkNorm};
+use crate::spec::{
+    BlockKind, DecoderSpec, Extras, HeadSizes, MoeSpec, PerLayerInput, QkNorm, RouterKind, RouterParts,
+};
 
 /// Reads a Gemma 4 configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
-    if config.required_flag("enable_moe_block")? {
-        let expected = "false: experts beside the MLP of a layer are not known here";
-        return Err(config.wrong("enable_moe_block", expected, true));
-    }
     // Rotary positions differ by kind of layer, and are read below.
     let whole = config.narrowed(|key| !["rope_parameters", "rope_scaling"].contains(&key));
     let spec = llama_like(&whole)?;
@@ -45,7 +43,22 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     let [global, local] = rope_config::by_window(config, widest, "rope_theta")?;
     ropes(&mut spec, |layer, _| Some(if sliding[layer] { local.clone() } else { global.clone() }));
     share(&mut spec, config, &sliding)?;
+    if config.required_flag("enable_moe_block")? {
+        let keys = ["num_experts", "top_k_experts", "moe_intermediate_size"];
+        let experts = MoeSpec {
+            router_parts: RouterParts { norm: true, expert_scale: true, ..RouterParts::default() },
+            beside_mlp: true,
+            ..experts::read(config, keys, RouterKind::Softmax { norm_topk_prob: true })?
+        };
+        spec.layers.iter_mut().for_each(|layer| layer.moe = Some(experts));
+    }
     Ok(spec)
+}
+
+/// Experts and their router stand beside the MLP, not below it.
+pub(super) fn stored(_spec: &DecoderSpec, name: &str) -> Stored {
+    let router = name.replace(".mlp.gate.weight", ".router.proj.weight").replace(".mlp.gate.", ".router.");
+    Stored::whole(router.replace(".mlp.experts.", ".experts."))
 }
 
 /// The heads of layer `index`, one without a window.

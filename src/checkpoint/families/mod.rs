@@ -190,7 +190,7 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "apertus", about: "Apertus: an MLP of xIELU, norms on each query and key head", value: Family { describe: apertus::spec, stored: apertus::stored } },
     Entry { name: "minicpm3", about: "MiniCPM3: latent attention", value: named_as_llama(minicpm3::spec) },
     Entry { name: "gemma4_text", about: "Gemma 4 (text): two kinds of heads, values normed, shared keys and \
-                                         values", value: named_as_llama(gemma4::spec) },
+                                         values", value: Family { describe: gemma4::spec, stored: gemma4::stored } },
     Entry { name: "niah", about: "what niah train writes: windows, positions and norms on queries and keys \
                                   layer by layer", value: named_as_llama(niah::spec) },
     Entry { name: "multiscreen", about: "Multiscreen: screening tiles without softmax, MLP or norms", value: Family { describe: multiscreen::spec, stored: multiscreen::stored } },
