@@ -12,6 +12,7 @@ pub mod probe;
 mod reference;
 mod rows;
 pub mod screening;
+pub(crate) mod selected;
 mod storage;
 pub mod variant;
 
@@ -192,11 +193,17 @@ pub fn record(
 
 /// Queries times `scale * m(i)`: a variant of the Softmax family is a factor on each query row.
 fn scaled_queries(queries: &Tensor, context: AttentionContext<'_>) -> Result<Tensor> {
-    let (heads, t, d) = queries.dims3()?;
+    let t = queries.dim(1)?;
     let view = View::new(context.first_position, context);
     let row = |row| QueryRow { position: context.first_position + row, visible: view.visible(row).len() };
     let rows: Vec<QueryRow> = (0..t).map(row).collect();
-    let factors = match context.variant.multipliers(context.layer, &rows) {
+    scaled_rows(queries, context, &rows)
+}
+
+/// The same for `rows` that see other keys than those of a window.
+fn scaled_rows(queries: &Tensor, context: AttentionContext<'_>, rows: &[QueryRow]) -> Result<Tensor> {
+    let (heads, t, d) = queries.dims3()?;
+    let factors = match context.variant.multipliers(context.layer, rows) {
         None => vec![context.scale as f32],
         Some(rows) => rows.iter().flatten().map(|m| (context.scale * f64::from(*m)) as f32).collect(),
     }; // [heads, t], [t] or [1]

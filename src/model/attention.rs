@@ -2,12 +2,15 @@
 
 use candle_core::{DType, Result, Tensor};
 
+use super::indexer::IndexQueries;
 use super::latent::Latent;
 use super::layers::Norm;
 use super::linear::{Input, Linear};
 use super::rope;
 use super::row_blocks::RopeTable;
 use super::spent::Spent;
+use crate::attention::Cached;
+use crate::attention::selected::Selection;
 use crate::spec::{DecoderSpec, HeadSizes, LayerSpec, NormKind, OutputGate, QkNorm};
 use crate::weights::Weights;
 
@@ -44,6 +47,19 @@ impl Attention {
         match self {
             Self::Plain(plain) => plain.project(spec, x, table, spent),
             Self::Latent(latent) => latent.project(spec, x, table, spent),
+        }
+    }
+
+    /// The keys that rows from `first_position` on choose of those that are `cached`, by what they ask of them.
+    pub(super) fn select(
+        &self,
+        asked: &IndexQueries,
+        cached: &Cached<'_>,
+        first_position: usize,
+    ) -> Result<Option<Selection>> {
+        match self {
+            Self::Plain(_) => Ok(None),
+            Self::Latent(latent) => latent.select(asked, cached, first_position),
         }
     }
 
@@ -106,6 +122,8 @@ pub(super) struct Heads {
     pub(super) queries: Tensor, // [heads, t, width]
     /// Nothing where they are another layer's.
     pub(super) keys_and_values: Option<(Tensor, Tensor)>, // [kv_heads, t, width] each
+    /// What rows choose keys by, where they do.
+    pub(super) index: Option<IndexQueries>,
 }
 
 /// A norm of queries or keys.
@@ -164,7 +182,9 @@ impl Plain {
         let q = spent.on_linear(|| self.q_proj.apply(&input))?; // [t, heads * head_dim]
         let width = self.heads.cached_width();
         let queries = widened(positioned(spec, head_dim, q, self.q_norm.as_ref(), table)?, width)?;
-        let Some(k_proj) = &self.k_proj else { return Ok(Heads { queries, keys_and_values: None }) };
+        let Some(k_proj) = &self.k_proj else {
+            return Ok(Heads { queries, keys_and_values: None, index: None });
+        };
         let k = spent.on_linear(|| k_proj.apply(&input))?; // [t, kv_heads * head_dim]
         let v = match &self.v_proj {
             Some(v_proj) => spent.on_linear(|| v_proj.apply(&input))?,
@@ -174,7 +194,7 @@ impl Plain {
         let values = self.v_norm.as_ref().map_or(Ok(values.clone()), |norm| norm.forward(&values))?;
         let values = spec.extras.value_multiplier.map_or(Ok(values.clone()), |factor| &values * factor)?;
         let keys = widened(positioned(spec, head_dim, k, self.k_norm.as_ref(), table)?, width)?;
-        Ok(Heads { queries, keys_and_values: Some((keys, widened(values, width)?)) })
+        Ok(Heads { queries, keys_and_values: Some((keys, widened(values, width)?)), index: None })
     }
 
     /// What the block adds, `[t, hidden]`, of `mixed` `[t, heads * width]` for `x` `[t, hidden]`, the rows that

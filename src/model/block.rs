@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use super::attention::{Attention, Heads};
 use super::decoder::{load_norm, scaled};
 use super::feed_forward::FeedForward;
+use super::indexer::IndexQueries;
 use super::kv_cache::KvCache;
 use super::layers::{Norm, sum};
 use super::per_layer::PerLayerGate;
@@ -13,6 +14,7 @@ use super::row_blocks::{self, RowBlock};
 use super::screening::Tiles;
 use super::spent::Spent;
 use crate::attention::screening::{self, Screen, ScreeningContext};
+use crate::attention::selected::{self, Selection};
 use crate::attention::{self, AttentionContext, AttentionRecorder, Cached};
 use crate::error::{Error, Result};
 use crate::spec::{BlockKind, DecoderSpec, LayerSpec, Mixer, RecurrentSpec};
@@ -94,6 +96,8 @@ struct Projected {
     queries: Tensor, // [heads, rows, head_dim]
     /// Nothing where they are another layer's.
     keys_and_values: Option<(Tensor, Tensor)>, // [kv_heads, rows, head_dim], [kv_heads, rows, value_dim]
+    /// What rows choose keys by, where they do.
+    index: Option<IndexQueries>,
     /// What a mixer with a state has made of the rows, where there is one beside attention.
     recurrent: Option<Tensor>, // [rows, hidden]
 }
@@ -146,7 +150,12 @@ impl Layer {
             for (block, projected) in blocks.iter().zip(&projected) {
                 let (queries, context) = (&projected.queries, context.of_rows(block));
                 spent.on_attention(|| match self {
-                    Self::Block(_) => attention::record(queries, &cached, context.attention, recorder),
+                    Self::Block(block) => match block.select(projected, &cached, context.attention)? {
+                        Some(chosen) => {
+                            selected::record(queries, &cached, context.attention, &chosen, recorder)
+                        }
+                        None => attention::record(queries, &cached, context.attention, recorder),
+                    },
                     Self::Tiles(_) => screening::record(queries, &cached, context.screening(), recorder),
                 })?;
             }
@@ -181,7 +190,13 @@ impl Layer {
                 let ScreeningContext { first_position, screens, .. } = context.screening();
                 let [beside, queries, keys, values] =
                     tiles.project(screens, first_position, &block.x, spent)?;
-                Ok(Projected { beside, queries, keys_and_values: Some((keys, values)), recurrent: None })
+                Ok(Projected {
+                    beside,
+                    queries,
+                    keys_and_values: Some((keys, values)),
+                    index: None,
+                    recurrent: None,
+                })
             }
         }
     }
@@ -296,8 +311,24 @@ impl Block {
     ) -> Result<Projected> {
         let normed = apply(self.before_mixer.as_ref(), &block.x)?; // [rows, hidden]
         let table = rope.map(|rope| &block.tables[rope]);
-        let Heads { queries, keys_and_values } = self.attention()?.project(spec, &normed, table, spent)?;
-        Ok(Projected { beside: normed, queries, keys_and_values, recurrent: None })
+        let Heads { queries, keys_and_values, index } =
+            self.attention()?.project(spec, &normed, table, spent)?;
+        Ok(Projected { beside: normed, queries, keys_and_values, index, recurrent: None })
+    }
+
+    /// The keys that projected rows choose of those that are `cached`, where they do.
+    fn select(
+        &self,
+        projected: &Projected,
+        cached: &Cached<'_>,
+        context: AttentionContext<'_>,
+    ) -> candle_core::Result<Option<Selection>> {
+        match (&projected.index, &self.mixer) {
+            (Some(asked), LoadedMixer::Attention(attention)) => {
+                attention.select(asked, cached, context.first_position)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The residual stream behind this block, `[rows, hidden]`, of the rows of one.
@@ -312,7 +343,10 @@ impl Block {
     ) -> Result<Tensor> {
         let Projected { beside: normed, queries, recurrent, .. } = projected;
         // [rows, heads * width]
-        let mixed = spent.on_attention(|| attention::attend(queries, cached, context))?;
+        let mixed = spent.on_attention(|| match self.select(projected, cached, context)? {
+            Some(chosen) => selected::attend(queries, cached, context, &chosen),
+            None => attention::attend(queries, cached, context),
+        })?;
         let mixed = self.attention()?.finish(&mixed, normed, spent)?; // [rows, hidden]
         let mixed = match recurrent {
             Some(recurrent) => sum(&mixed, recurrent)?,

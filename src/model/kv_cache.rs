@@ -36,11 +36,12 @@ pub const KV_DTYPES: &[Entry<KvDtype>] = &[
 ];
 
 impl KvDtype {
-    /// What weights of `dtype` bring along on `device` when nothing else is asked for. Screening tiles read
-    /// keys in f32 alone.
+    /// What weights of `dtype` bring along on `device` when nothing else is asked for. Screening tiles, and rows
+    /// that choose their keys, read keys in f32 alone.
     #[must_use]
     pub fn following(spec: &DecoderSpec, dtype: Dtype, device: &Device) -> Self {
-        let in_pages = dtype == Dtype::Bf16 && device.is_cpu() && spec.screening.is_none();
+        let in_f32 = spec.screening.is_some() || spec.chooses_keys();
+        let in_pages = dtype == Dtype::Bf16 && device.is_cpu() && !in_f32;
         if in_pages { Self::Bf16 } else { Self::F32 }
     }
 
@@ -71,12 +72,16 @@ impl DecoderSpec {
     /// Refuses a precision of the cache that the decoder's layers cannot read.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for bf16 and screening tiles.
+    /// [`Error::InvalidValue`] for bf16 and screening tiles, or rows that choose their keys.
     pub fn check_kv_dtype(&self, choice: Option<KvDtype>) -> crate::error::Result<()> {
         match (choice, &self.screening) {
             (Some(KvDtype::Bf16), Some(_)) => {
                 let expected =
                     "f32: screening tells a key that passes from one that does not by digits that bf16 lacks";
+                Err(Error::invalid("kv dtype", "bf16", expected))
+            }
+            (Some(KvDtype::Bf16), None) if self.chooses_keys() => {
+                let expected = "f32: rows choose the keys that they see by scores that bf16 would change";
                 Err(Error::invalid("kv dtype", "bf16", expected))
             }
             _ => Ok(()),

@@ -4,11 +4,14 @@
 use candle_core::{Result, Tensor};
 
 use super::attention::{Heads, OutputGates, widened};
+use super::indexer::{IndexQueries, Indexer};
 use super::layers::Norm;
 use super::linear::{Input, Linear};
 use super::rope;
 use super::row_blocks::RopeTable;
 use super::spent::Spent;
+use crate::attention::Cached;
+use crate::attention::selected::Selection;
 use crate::spec::{DecoderSpec, LatentSpec, NormKind};
 use crate::weights::Weights;
 
@@ -28,6 +31,7 @@ pub(super) struct Latent {
     out_of_latent: Vec<Linear>,
     o_proj: Linear,
     gates: Option<OutputGates>,
+    indexer: Option<Indexer>,
 }
 
 /// How queries are made.
@@ -78,6 +82,13 @@ impl Latent {
             out_of_latent: of_heads(nope, values, false)?,
             o_proj: linear("o_proj", [hidden, count * values], bias)?,
             gates: OutputGates::load(spec, count * values, weights)?,
+            indexer: match latent.indexer {
+                Some(indexer) => {
+                    let rank = latent.q_lora_rank.unwrap_or(hidden);
+                    Some(Indexer::load(indexer, hidden, rank, &weights.pp("indexer"))?)
+                }
+                None => None,
+            },
         })
     }
 
@@ -96,13 +107,13 @@ impl Latent {
             None => Ok(x),
         };
         let input = Input::new(x)?;
-        let queries = match &self.queries {
-            Queries::Whole(q_proj) => spent.on_linear(|| q_proj.apply(&input))?,
+        let (queries, compressed) = match &self.queries {
+            Queries::Whole(q_proj) => (spent.on_linear(|| q_proj.apply(&input))?, x.clone()),
             Queries::Through { q_a_proj, q_a_norm, q_b_proj } => {
                 let compressed = q_a_norm.forward(&spent.on_linear(|| q_a_proj.apply(&input))?)?; // [t, rank]
-                spent.on_linear(|| q_b_proj.forward(&compressed))?
+                (spent.on_linear(|| q_b_proj.forward(&compressed))?, compressed)
             }
-        }; // [t, heads * (nope + rope)]
+        }; // [t, heads * (nope + rope)], [t, rank]
         let queries = rope::split_heads(&queries, self.spec.qk_head_dim(), None, layout)?;
         let read = self.into_latent.iter().enumerate().map(|(head, map)| {
             let query = queries.get(head)?.narrow(1, 0, qk_nope_head_dim)?.contiguous()?; // [t, nope]
@@ -115,11 +126,37 @@ impl Latent {
         let latent = self.kv_a_norm.forward(&kept.narrow(1, 0, kv_lora_rank)?)?.unsqueeze(0)?; // [1, t, rank]
         let shared = turned(kept.narrow(1, kv_lora_rank, qk_rope_head_dim)?.unsqueeze(0)?)?; // [1, t, rope]
         let keys = Tensor::cat(&[&latent, &shared], 2)?; // [1, t, rank + rope]
-        let values = widened(latent, kv_lora_rank + qk_rope_head_dim)?; // [1, t, rank + rope]
+        let queries = Tensor::cat(&[read, positioned], 2)?; // [heads, t, rank + rope]
+        let (values, index) = match &self.indexer {
+            None => (latent, None),
+            Some(indexer) => {
+                let keys = indexer.keys(&input, table, spent)?; // [1, t, index_head_dim]
+                let asked = indexer.queries(&compressed, &input, table, spent)?;
+                (Tensor::cat(&[latent, keys], 2)?, Some(asked))
+            }
+        };
+        let width = self.spec.heads(1.0).cached_width();
         Ok(Heads {
-            queries: Tensor::cat(&[read, positioned], 2)?, // [heads, t, rank + rope]
-            keys_and_values: Some((keys, values)),
+            queries: widened(queries, width)?,
+            keys_and_values: Some((widened(keys, width)?, widened(values, width)?)),
+            index,
         })
+    }
+
+    /// The keys that rows from `first_position` on choose of those that are `cached`.
+    pub(super) fn select(
+        &self,
+        asked: &IndexQueries,
+        cached: &Cached<'_>,
+        first_position: usize,
+    ) -> Result<Option<Selection>> {
+        let (Some(indexer), Some(sizes)) = (&self.indexer, self.spec.indexer) else { return Ok(None) };
+        let Cached::Tensors { values, .. } = cached else {
+            candle_core::bail!("rows that choose their keys need keys and values in f32");
+        };
+        let seen = values.get(0)?.narrow(0, 0, first_position + asked.rows()?)?; // [s, width]
+        let keys = seen.narrow(1, self.spec.kv_lora_rank, sizes.index_head_dim)?.contiguous()?;
+        Ok(Some(indexer.select(asked, &keys, first_position)?))
     }
 
     /// What the block adds, `[t, hidden]`, of `mixed` `[t, heads * (rank + rope)]` for `x` `[t, hidden]`, the rows

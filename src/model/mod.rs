@@ -5,6 +5,7 @@ mod block;
 pub mod decoder;
 mod feed_forward;
 pub mod gemm_peak;
+mod indexer;
 pub mod kv_cache;
 mod latent;
 mod layers;

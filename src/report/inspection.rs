@@ -240,7 +240,12 @@ fn layer_groups(spec: &DecoderSpec) -> Vec<String> {
         let attention = match (layer.latent, layer.window) {
             (Some(latent), _) => {
                 let (kept, turned) = (latent.kv_lora_rank, latent.qk_rope_head_dim);
-                format!("latent attention, {kept} + {turned} numbers a token kept, {}", rope())
+                let chosen = latent.indexer.map(|indexer| {
+                    let (keys, heads) = (indexer.index_topk, indexer.index_n_heads);
+                    format!(", {keys} keys a row chosen by {heads} index heads")
+                });
+                let chosen = chosen.unwrap_or_default();
+                format!("latent attention, {kept} + {turned} numbers a token kept{chosen}, {}", rope())
             }
             (None, Window::Full) => format!("full attention, {}", rope()),
             (None, Window::Sliding(width)) => format!("sliding window {width}, {}", rope()),

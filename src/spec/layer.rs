@@ -109,6 +109,39 @@ pub struct LatentSpec {
     pub qk_rope_head_dim: usize,
     /// Width of a value.
     pub v_head_dim: usize,
+    /// What chooses the keys that a row sees; `None` shows it all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub indexer: Option<IndexerSpec>,
+}
+
+/// An indexer: heads that score each key for each row, of which a row sees those with the largest scores alone
+/// (DeepSeek 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct IndexerSpec {
+    /// Heads that score.
+    pub index_n_heads: usize,
+    /// Width of such a head, and of the key that is kept of a token for them all.
+    pub index_head_dim: usize,
+    /// Keys that a row sees.
+    pub index_topk: usize,
+}
+
+impl IndexerSpec {
+    /// Weights of its linear maps, for queries made of `rank` numbers and rows of `hidden`.
+    fn maps(&self, rank: usize, hidden: usize) -> usize {
+        let (heads, d) = (self.index_n_heads, self.index_head_dim);
+        rank * heads * d + hidden * (d + heads)
+    }
+
+    /// Hands its tensors below `self_attn.indexer` to `visit`.
+    fn each_tensor<E>(&self, rank: usize, hidden: usize, visit: Visit<'_, E>) -> Result<(), E> {
+        let (heads, d) = (self.index_n_heads, self.index_head_dim);
+        visit("self_attn.indexer.k_norm.weight", &[d])?;
+        visit("self_attn.indexer.k_norm.bias", &[d])?;
+        linear("self_attn.indexer.wq_b", [heads * d, rank], false, visit)?;
+        linear("self_attn.indexer.wk", [d, hidden], false, visit)?;
+        linear("self_attn.indexer.weights_proj", [heads, hidden], false, visit)
+    }
 }
 
 impl LatentSpec {
@@ -118,13 +151,14 @@ impl LatentSpec {
         self.qk_nope_head_dim + self.qk_rope_head_dim
     }
 
-    /// The heads that are kept in a cache, with this factor on `q · k`.
+    /// The heads that are kept in a cache, with this factor on `q · k`. The key of an indexer stands behind the
+    /// value.
     #[must_use]
     pub fn heads(&self, attention_scale: f64) -> HeadSizes {
         HeadSizes {
             num_key_value_heads: 1,
             head_dim: self.kv_lora_rank + self.qk_rope_head_dim,
-            value_dim: self.kv_lora_rank,
+            value_dim: self.kv_lora_rank + self.indexer.map_or(0, |indexer| indexer.index_head_dim),
             rotary_dim: self.qk_rope_head_dim,
             attention_scale,
         }
@@ -137,7 +171,9 @@ impl LatentSpec {
         let of_queries = self.q_lora_rank.map_or(hidden * queries, |rank| rank * (hidden + queries));
         let of_keys = hidden * (self.kv_lora_rank + self.qk_rope_head_dim);
         let of_heads = self.kv_lora_rank * heads * (self.qk_nope_head_dim + self.v_head_dim);
-        of_queries + of_keys + of_heads + heads * self.v_head_dim * hidden
+        let rank = self.q_lora_rank.unwrap_or(hidden);
+        let of_indexer = self.indexer.map_or(0, |indexer| indexer.maps(rank, hidden));
+        of_queries + of_keys + of_heads + heads * self.v_head_dim * hidden + of_indexer
     }
 
     /// Hands its tensors below `self_attn` to `visit`; `bias` says whether what rows are projected to, and the
@@ -163,7 +199,11 @@ impl LatentSpec {
         visit("self_attn.kv_a_layernorm.weight", &[self.kv_lora_rank])?;
         let made = heads * (self.qk_nope_head_dim + self.v_head_dim);
         linear("self_attn.kv_b_proj", [made, self.kv_lora_rank], false, visit)?;
-        linear("self_attn.o_proj", [hidden, heads * self.v_head_dim], bias, visit)
+        linear("self_attn.o_proj", [hidden, heads * self.v_head_dim], bias, visit)?;
+        match self.indexer {
+            Some(indexer) => indexer.each_tensor(self.q_lora_rank.unwrap_or(hidden), hidden, visit),
+            None => Ok(()),
+        }
     }
 }
 
@@ -224,6 +264,12 @@ impl DecoderSpec {
     #[must_use]
     pub fn state_bytes(&self) -> usize {
         self.recurrent().map(|mixer| mixer.state_bytes(self.hidden_size)).fold(0, usize::saturating_add)
+    }
+
+    /// Whether rows of some layer choose the keys that they see.
+    #[must_use]
+    pub fn chooses_keys(&self) -> bool {
+        self.layers.iter().any(|layer| layer.latent.is_some_and(|latent| latent.indexer.is_some()))
     }
 
     /// The layers that attend, in order: those that have rows of attention.

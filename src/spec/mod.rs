@@ -15,7 +15,7 @@ mod window;
 use serde::Serialize;
 
 pub use dtype::{DTYPES, Dtype};
-pub use layer::{HeadSizes, LatentSpec, LayerSpec, Mixer};
+pub use layer::{HeadSizes, IndexerSpec, LatentSpec, LayerSpec, Mixer};
 pub use moe::{
     ExpertGroups, ExpertKind, GroupScore, MoeSpec, NORMS_BESIDE_MLP, RouterKind, RouterParts, Score,
     ScoreRouter, SharedExpert,
@@ -504,7 +504,8 @@ impl DecoderSpec {
             let kept = latent.kv_lora_rank + latent.qk_rope_head_dim;
             let queries = latent.q_lora_rank.unwrap_or(0);
             let biases = if self.bias.qkv { queries + kept + self.hidden_size } else { 0 };
-            return queries + latent.kv_lora_rank + biases + recurrent;
+            let indexer = latent.indexer.map_or(0, |indexer| 2 * indexer.index_head_dim);
+            return queries + latent.kv_lora_rank + indexer + biases + recurrent;
         }
         let heads = self.heads(layer);
         let (d, keys) = (heads.head_dim, heads.num_key_value_heads);

@@ -113,6 +113,7 @@ const VECTORS: &[&str] = &[
     "deepseek_v2",
     "deepseek_v2_lite",
     "deepseek_v3",
+    "deepseek_v32",
     "glm4_moe_lite",
     "mistral4",
     "mimo_v2_flash",
@@ -519,6 +520,31 @@ fn a_truncated_cache_gives_what_a_fresh_one_gives() {
     let fresh = run(&mut golden.decoder.new_cache(64), &golden.tokens[..40]);
     let off = reused[0].iter().zip(&fresh[0]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(off < 1e-5, "off by {off}");
+}
+
+#[test]
+fn what_follows_another_prefix_is_what_follows_it_in_a_fresh_cache_in_every_family() {
+    for folder in VECTORS.iter().filter_map(|name| common::vector(name)) {
+        let golden = Golden::open(&folder);
+        let variant = golden.variant(golden.own.name);
+        let run = |cache: &mut _, tokens: &[u32]| {
+            let forward = Forward { variant: variant.as_ref(), keep_logits: 1, probe: None };
+            golden.decoder.forward(tokens, cache, forward).unwrap().to_vec2::<f32>().unwrap()
+        };
+        let longest = golden.tokens.len();
+        let (shared, end) = (longest / 3, longest * 3 / 4);
+        let mut cache = golden.decoder.new_cache(longest);
+        run(&mut cache, &golden.tokens[..shared]);
+        cache.mark();
+        run(&mut cache, &golden.tokens[longest / 2..]);
+        assert_eq!(cache.truncate(shared), shared, "{}", folder.display());
+        let forked = run(&mut cache, &golden.tokens[shared..end]);
+        let fresh = run(&mut golden.decoder.new_cache(longest), &golden.tokens[..end]);
+        for (found, expected) in forked[0].iter().zip(&fresh[0]) {
+            let off = (found - expected).abs();
+            assert!(off <= 1e-4 + 1e-4 * expected.abs(), "{}: off by {off}", folder.display());
+        }
+    }
 }
 
 #[test]

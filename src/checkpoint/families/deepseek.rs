@@ -1,10 +1,12 @@
-//! DeepSeek 2 and 3: latent attention, and experts behind the first layers.
+//! DeepSeek 2, 3 and 3.2: latent attention, in the last of chosen keys, and experts behind the first layers.
 
 use super::experts::{self, PER_TOKEN};
 use super::latent::latent_like;
 use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
-use crate::spec::{DecoderSpec, GroupScore, MoeSpec, RotaryLayout, RouterKind, Score, ScoreRouter};
+use crate::spec::{
+    DecoderSpec, GroupScore, IndexerSpec, MoeSpec, RotaryLayout, RouterKind, Score, ScoreRouter,
+};
 
 /// Reads a DeepSeek 2 configuration. The reference leaves the weights of the chosen experts as they are.
 pub(super) fn v2(config: &Config) -> Result<DecoderSpec> {
@@ -44,6 +46,37 @@ pub(super) fn v3(config: &Config) -> Result<DecoderSpec> {
     let router = experts::deepseek_v3_router(config, count)?;
     let dense = config.count("first_k_dense_replace")?;
     with_experts(spec, config, count, router, |layer| layer >= dense)
+}
+
+/// Reads a DeepSeek 3.2 configuration: each row sees the keys that an indexer chooses for it.
+pub(super) fn v32(config: &Config) -> Result<DecoderSpec> {
+    experts::refuse_bias(config, "mlp_bias")?;
+    let mut spec = DecoderSpec { rotary_layout: RotaryLayout::Interleaved, ..latent_like(config)? };
+    config.size("q_lora_rank")?;
+    let indexer = IndexerSpec {
+        index_n_heads: config.size("index_n_heads")?,
+        index_head_dim: config.size("index_head_dim")?,
+        index_topk: config.size("index_topk")?,
+    };
+    if indexer.index_head_dim < config.size("qk_rope_head_dim")? {
+        let expected = "at least qk_rope_head_dim, as so many of its coordinates rotate";
+        return Err(config.wrong("index_head_dim", expected, indexer.index_head_dim));
+    }
+    let types = config.optional_strings("layer_types")?.unwrap_or_default();
+    if let Some(other) = types.iter().find(|kind| *kind != "indexed_attention") {
+        return Err(config.wrong("layer_types", "indexed_attention on every layer", other));
+    }
+    for layer in &mut spec.layers {
+        if let Some(latent) = &mut layer.latent {
+            latent.indexer = Some(indexer);
+            layer.heads = Some(latent.heads(spec.attention_scale));
+        }
+    }
+    let count = experts::or_alias(config, "n_routed_experts", "num_local_experts");
+    let router = experts::deepseek_v3_router(config, count)?;
+    let dense = config.count("first_k_dense_replace")?;
+    let sparse = experts::by_type(config, spec.num_hidden_layers, dense)?;
+    with_experts(spec, config, count, router, |layer| sparse[layer])
 }
 
 /// DeepSeek's name of the shared experts.

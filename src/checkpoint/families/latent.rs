@@ -19,6 +19,7 @@ pub(super) fn latent_like(config: &Config) -> Result<DecoderSpec> {
             Some(width) => width,
             None => config.size("hidden_size")? / config.size("num_attention_heads")?,
         },
+        indexer: None,
     };
     // What other families take for the width of a head and the number of key heads says nothing here; rotary
     // positions are those of the coordinates that rotate.

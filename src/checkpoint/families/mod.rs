@@ -162,6 +162,7 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "gpt_oss", about: "gpt-oss: sinks, windows on every other layer, clamped experts", value: Family { describe: gpt_oss::spec, stored: gpt_oss::stored } },
     Entry { name: "deepseek_v2", about: "DeepSeek 2 and its Lite: latent attention, experts in groups", value: Family { describe: deepseek::v2, stored: deepseek::stored } },
     Entry { name: "deepseek_v3", about: "DeepSeek 3 and R1: latent attention, experts by a biased sigmoid", value: Family { describe: deepseek::v3, stored: deepseek::stored } },
+    Entry { name: "deepseek_v32", about: "DeepSeek 3.2: rows see the keys that an indexer chooses", value: Family { describe: deepseek::v32, stored: deepseek::stored } },
     Entry { name: "glm4_moe_lite", about: "GLM 4.7 Flash: DeepSeek's attention and experts", value: Family { describe: glm4_moe_lite::spec, stored: deepseek::stored } },
     Entry { name: "mistral4", about: "Mistral 4: DeepSeek's latent attention, experts of a softmax", value: Family { describe: mistral4::spec, stored: deepseek::stored } },
     Entry { name: "mimo_v2_flash", about: "MiMo 2 Flash: sinks and more key heads on windows, DeepSeek's experts", value: Family { describe: mimo_v2_flash::spec, stored: mimo_v2_flash::stored } },

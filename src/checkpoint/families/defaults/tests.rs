@@ -176,6 +176,7 @@ fn a_configuration_that_says_nothing_derives_what_the_constructor_of_its_class_d
                 (Mixer::Recurrent(_), _) => "linear_attention",
                 (Mixer::None, _) if layer.moe.is_some() => "moe",
                 (Mixer::None, _) => "mlp",
+                (_, Window::Full) if spec.chooses_keys() => "indexed_attention",
                 (_, Window::Full) => "full_attention",
                 (_, Window::Sliding(_)) => "sliding_attention",
                 (_, Window::Chunked(_)) => "chunked_attention",

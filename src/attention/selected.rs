@@ -1,0 +1,135 @@
+//! Attention of rows that choose the keys they see (DeepSeek 3.2): an indexer gives every visible key a score,
+//! and a row attends to those with the largest alone.
+//!
+//! `n` of a row is the number of keys that it has chosen.
+
+use candle_core::{Result, Tensor};
+
+use super::variant::QueryRow;
+use super::{AttentionContext, AttentionRecorder, Cached, HeadRow, View, Window, asked_rows, scaled_rows};
+
+/// The keys that each row of a chunk sees: positions in ascending order, or all up to its own.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Selection(Vec<Option<Vec<u32>>>);
+
+impl Selection {
+    /// All keys for each of these rows.
+    pub(crate) fn all(rows: usize) -> Self {
+        Self(vec![None; rows])
+    }
+
+    /// Of rows from `first_position` on, `topk` keys each: those with the largest of its `scores`, one a key, the
+    /// first of equals. A row that sees no more than that keeps all.
+    pub(crate) fn largest(first_position: usize, topk: usize, scores: &[Vec<f32>]) -> Self {
+        let of_row = |(row, scores): (usize, &Vec<f32>)| {
+            let visible = first_position + row + 1;
+            if visible <= topk {
+                return None;
+            }
+            let mut order: Vec<u32> = (0..visible as u32).collect();
+            let by_score =
+                |a: &u32, b: &u32| scores[*b as usize].total_cmp(&scores[*a as usize]).then(a.cmp(b));
+            order.select_nth_unstable_by(topk - 1, by_score);
+            order.truncate(topk);
+            order.sort_unstable();
+            Some(order)
+        };
+        Self(scores.iter().enumerate().map(of_row).collect())
+    }
+
+    /// The first rows of the chunk that see all keys.
+    fn whole(&self) -> usize {
+        self.0.iter().take_while(|keys| keys.is_none()).count()
+    }
+}
+
+/// Mixes values for a chunk of queries `[heads, t, d]` over the keys that each has chosen: `[t, heads * d]`.
+pub(crate) fn attend(
+    queries: &Tensor,
+    cached: &Cached<'_>,
+    context: AttentionContext<'_>,
+    selection: &Selection,
+) -> Result<Tensor> {
+    let whole = selection.whole();
+    let mut mixed = Vec::new();
+    if whole > 0 {
+        mixed.push(super::attend(&queries.narrow(1, 0, whole)?, cached, context)?);
+    }
+    for (row, keys) in selection.0.iter().enumerate().skip(whole) {
+        let query = queries.narrow(1, row, 1)?.contiguous()?; // [heads, 1, d]
+        let Some(keys) = keys else { continue };
+        let (query, chosen, view) = chosen(&query, cached, context, row, keys)?;
+        mixed.push(chosen.mix(&query, view)?); // [1, heads * d]
+    }
+    Tensor::cat(&mixed, 0)
+}
+
+/// Records the weights of those rows that `recorder` asks for, 0 for keys that a row has not chosen.
+pub(crate) fn record(
+    queries: &Tensor,
+    cached: &Cached<'_>,
+    context: AttentionContext<'_>,
+    selection: &Selection,
+    recorder: &mut (dyn AttentionRecorder + '_),
+) -> Result<()> {
+    let (_, t, _) = queries.dims3()?;
+    for position in asked_rows(recorder, context.first_position, t) {
+        let row = position - context.first_position;
+        let query = queries.narrow(1, row, 1)?.contiguous()?; // [heads, 1, d]
+        let Some(keys) = &selection.0[row] else {
+            let context = AttentionContext { first_position: position, ..context };
+            super::record(&query, cached, context, recorder)?;
+            continue;
+        };
+        let (query, chosen, view) = chosen(&query, cached, context, row, keys)?;
+        for (head, of_chosen) in chosen.weights(&query, view)?.iter().enumerate() {
+            let mut weights = vec![0.0; position + 1];
+            keys.iter().zip(of_chosen).for_each(|(&key, weight)| weights[key as usize] = *weight);
+            recorder.record(HeadRow {
+                layer: context.layer,
+                head,
+                row: position,
+                weights: &weights,
+                window: None,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A scaled query, the keys and values that its row has chosen, and the view of them as a sequence of their own.
+fn chosen<'a>(
+    query: &Tensor,
+    cached: &Cached<'_>,
+    context: AttentionContext<'a>,
+    row: usize,
+    keys: &[u32],
+) -> Result<(Tensor, Cached<'static>, View<'a>)> {
+    let Cached::Tensors { keys: all_keys, values: all_values } = cached else {
+        candle_core::bail!("rows that choose their keys need keys and values in f32");
+    };
+    let indices = Tensor::new(keys, query.device())?;
+    let of = |tensor: &Tensor| tensor.index_select(&indices, 1); // [kv_heads, n, d]
+    let at = QueryRow { position: context.first_position + row, visible: keys.len() };
+    let query = scaled_rows(query, context, &[at])?; // [heads, 1, d]
+    let view = View::new(keys.len() - 1, AttentionContext { window: Window::Full, ..context });
+    Ok((query, Cached::Tensors { keys: of(all_keys)?, values: of(all_values)? }, view))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_chooses_the_largest_of_the_keys_it_sees_and_the_first_of_equals() {
+        let scores =
+            [[9.0f32, 0.0, 0.0, 0.0], [1.0, 9.0, 0.0, 0.0], [1.0, 3.0, 1.0, 0.0], [2.0, 5.0, 1.0, 2.0]];
+        let scores = scores.map(Vec::from);
+        let chosen = Selection::largest(0, 2, &scores);
+        assert_eq!(chosen, Selection(vec![None, None, Some(vec![0, 1]), Some(vec![0, 1])]));
+        // A chunk that begins later.
+        let later = Selection::largest(2, 2, &scores[2..]);
+        assert_eq!(later.0, chosen.0[2..]);
+        assert_eq!((chosen.whole(), later.whole()), (2, 0));
+    }
+}
