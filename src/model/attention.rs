@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
+use super::differential::Differential;
 use super::indexer::IndexQueries;
 use super::latent::Latent;
 use super::layers::Norm;
@@ -87,6 +88,7 @@ pub(super) struct Plain {
     k_norm: Option<HeadNorm>,
     v_norm: Option<Norm>,
     gates: Option<OutputGates>,
+    differential: Option<Differential>,
 }
 
 /// The gate on what is mixed ([`OutputGate`]).
@@ -146,7 +148,8 @@ impl Plain {
         let (hidden, heads, count) = (spec.hidden_size, spec.heads(layer), spec.num_attention_heads);
         let queries = count * heads.head_dim;
         let keys = heads.num_key_value_heads * heads.head_dim;
-        let (mixed, values) = (count * heads.value_dim, heads.num_key_value_heads * heads.value_dim);
+        let value = layer.value_width(&heads);
+        let (mixed, values) = (count * value, heads.num_key_value_heads * value);
         let projection = |name, width| Linear::load(&weights.pp(name), [width, hidden], spec.bias.qkv);
         let own = layer.shares.is_none();
         let norm = |name, width| load_qk_norm(spec, layer, &weights.pp(name), width);
@@ -166,6 +169,10 @@ impl Plain {
                 false => None,
             },
             gates: OutputGates::load(spec, mixed, weights)?,
+            differential: match layer.differential {
+                Some(initial) => Some(Differential::load(spec, initial, heads.head_dim, weights)?),
+                None => None,
+            },
         })
     }
 
@@ -178,6 +185,7 @@ impl Plain {
         spent: &mut Spent,
     ) -> Result<Heads> {
         let HeadSizes { head_dim, value_dim, .. } = self.heads;
+        let value_dim = if self.differential.is_some() { value_dim / 2 } else { value_dim };
         let input = Input::new(x)?;
         let q = spent.on_linear(|| self.q_proj.apply(&input))?; // [t, heads * head_dim]
         let width = self.heads.cached_width();
@@ -193,6 +201,10 @@ impl Plain {
         let values = rope::split_heads(&clipped(v, spec)?, value_dim, None, spec.rotary_layout)?;
         let values = self.v_norm.as_ref().map_or(Ok(values.clone()), |norm| norm.forward(&values))?;
         let values = spec.extras.value_multiplier.map_or(Ok(values.clone()), |factor| &values * factor)?;
+        let values = match &self.differential {
+            Some(differential) => differential.wide(&values)?,
+            None => values,
+        }; // [kv_heads, t, value_dim]
         let keys = widened(positioned(spec, head_dim, k, self.k_norm.as_ref(), table)?, width)?;
         Ok(Heads { queries, keys_and_values: Some((keys, widened(values, width)?)), index: None })
     }
@@ -205,6 +217,10 @@ impl Plain {
             width if width == value_dim => mixed.clone(),
             width => mixed.reshape((t, (), width))?.narrow(2, 0, value_dim)?.flatten_from(1)?,
         }; // [t, heads * value_dim]
+        let mixed = match &self.differential {
+            Some(differential) => differential.difference(&mixed, mixed.dim(1)? / value_dim)?,
+            None => mixed,
+        };
         let mixed = match &self.gates {
             Some(gates) => gates.forward(&mixed, x, spent)?,
             None => mixed,

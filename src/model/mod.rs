@@ -3,6 +3,7 @@
 mod attention;
 mod block;
 pub mod decoder;
+mod differential;
 mod feed_forward;
 pub mod gemm_peak;
 mod indexer;

@@ -262,8 +262,15 @@ fn layer_groups(spec: &DecoderSpec) -> Vec<String> {
         });
         let shared = layer.shares.map(|from| format!(", keys and values of layer {from}"));
         let sinks = if layer.sinks { ", a learned sink for each head" } else { "" };
-        let mixer =
-            [mixer, heads.unwrap_or_default(), shared.unwrap_or_default(), sinks.to_string()].concat();
+        let pairs = if layer.differential.is_some() { ", heads subtracted in pairs" } else { "" };
+        let mixer = [
+            mixer,
+            heads.unwrap_or_default(),
+            shared.unwrap_or_default(),
+            sinks.to_string(),
+            pairs.to_string(),
+        ]
+        .concat();
         let experts = layer.moe.as_ref().map(|moe| format!(", {}", experts::describe(moe)));
         format!("{which}: {mixer}{}", experts.unwrap_or_default())
     };

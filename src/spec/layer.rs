@@ -29,6 +29,10 @@ pub struct LayerSpec {
     /// Whether each of its query heads has a sink: a learned logit in the normaliser beside those of the keys.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub sinks: bool,
+    /// Where it attends by the difference of two maps: how much of the second is taken off before anything is
+    /// learned. Values are as wide as two heads then, one of each half of the value heads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub differential: Option<f64>,
     /// The layer before it whose keys and values it uses in place of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shares: Option<usize>,
@@ -52,10 +56,20 @@ impl Default for LayerSpec {
             latent: None,
             block: None,
             sinks: false,
+            differential: None,
             shares: None,
             values_are_keys: false,
             intermediate_size: None,
         }
+    }
+}
+
+impl LayerSpec {
+    /// Numbers of a value as it is projected, and of what a head hands on: those of a value that is mixed, or
+    /// half of them where heads are subtracted in pairs.
+    #[must_use]
+    pub fn value_width(&self, heads: &HeadSizes) -> usize {
+        if self.differential.is_some() { heads.value_dim / 2 } else { heads.value_dim }
     }
 }
 

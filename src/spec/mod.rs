@@ -472,14 +472,14 @@ impl DecoderSpec {
             let gates = self.hidden_size * self.gates(queries * latent.v_head_dim);
             return latent.maps(queries, self.hidden_size) + gates + recurrent;
         }
-        let keys = heads.num_key_value_heads;
-        let of_queries = queries * (heads.head_dim + heads.value_dim);
+        let (keys, values) = (heads.num_key_value_heads, layer.value_width(&heads));
+        let of_queries = queries * (heads.head_dim + values);
         let of_keys = match (layer.shares, layer.values_are_keys) {
             (Some(_), _) => 0,
             (None, true) => keys * heads.head_dim,
-            (None, false) => keys * (heads.head_dim + heads.value_dim),
+            (None, false) => keys * (heads.head_dim + values),
         };
-        self.hidden_size * (of_queries + of_keys + self.gates(queries * heads.value_dim)) + recurrent
+        self.hidden_size * (of_queries + of_keys + self.gates(queries * values)) + recurrent
     }
 
     /// Gates on `mixed` numbers a row.
@@ -517,10 +517,12 @@ impl DecoderSpec {
             QkNorm::LayerPerHead => 2 * (1 + own) * d,
             QkNorm::LayerByHead | QkNorm::RmsByHead | QkNorm::Projection => rows,
         };
-        let values = if layer.values_are_keys { 0 } else { own * keys * heads.value_dim };
+        let values = if layer.values_are_keys { 0 } else { own * keys * layer.value_width(&heads) };
         let qkv = if self.bias.qkv { rows + values } else { 0 };
         let sinks = if layer.sinks { self.num_attention_heads } else { 0 };
-        qk_norm + qkv + sinks + if self.bias.output { self.hidden_size } else { 0 } + recurrent
+        let lambdas = if layer.differential.is_some() { 4 * d } else { 0 };
+        let output = if self.bias.output { self.hidden_size } else { 0 };
+        qk_norm + qkv + sinks + lambdas + output + recurrent
     }
 
     /// The different rotary positions of the layers, each with the number of coordinates that rotate, in the

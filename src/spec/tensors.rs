@@ -137,7 +137,8 @@ impl DecoderSpec {
         }
         let (hidden, heads, count) = (self.hidden_size, self.heads(layer), self.num_attention_heads);
         let (queries, keys) = (count * heads.head_dim, heads.num_key_value_heads * heads.head_dim);
-        let (mixed, values) = (count * heads.value_dim, heads.num_key_value_heads * heads.value_dim);
+        let value = layer.value_width(&heads);
+        let (mixed, values) = (count * value, heads.num_key_value_heads * value);
         linear("self_attn.q_proj", [queries, hidden], self.bias.qkv, visit)?;
         if layer.shares.is_none() {
             linear("self_attn.k_proj", [keys, hidden], self.bias.qkv, visit)?;
@@ -151,6 +152,11 @@ impl DecoderSpec {
             self.qk_norm("self_attn.k_norm", keys, heads.head_dim, visit)?;
         }
         self.output_gate(mixed, visit)?;
+        if layer.differential.is_some() {
+            for name in ["lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"] {
+                visit(&format!("self_attn.{name}"), &[heads.head_dim])?;
+            }
+        }
         if layer.sinks { visit("self_attn.sinks", &[count]) } else { Ok(()) }
     }
 

@@ -114,6 +114,7 @@ const VECTORS: &[&str] = &[
     "deepseek_v2_lite",
     "deepseek_v3",
     "deepseek_v32",
+    "diffllama",
     "glm4_moe_lite",
     "mistral4",
     "mimo_v2_flash",

@@ -136,7 +136,7 @@ const HARMLESS: &[&str] = &[
     "classifier_dropout", "summary_first_dropout", "initializer_range", "initializer_factor", "pretraining_tp",
     "output_router_logits", "router_aux_loss_coef", "router_jitter_noise", "gradient_checkpointing", "use_cache",
     "pretraining_seq_length", "z_loss_weight", "input_jitter_noise", "aux_loss_alpha", "seq_aux", "ep_size",
-    "enable_moe_fp32_combine", "linear_a_log_min", "linear_a_log_max", "linear_dt_min", "linear_dt_max",
+    "enable_moe_fp32_combine", "lambda_std_dev", "linear_a_log_min", "linear_a_log_max", "linear_dt_min", "linear_dt_max",
     "linear_dt_init_floor", "mtp_loss_scaling_factor",
     // Sums of other sizes.
     "qk_head_dim",

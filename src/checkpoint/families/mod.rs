@@ -12,6 +12,7 @@ mod cwm;
 mod deepseek;
 mod defaults;
 mod delta_net;
+mod diffllama;
 mod ernie4_5;
 mod ernie4_5_moe;
 mod exaone4;
@@ -159,6 +160,7 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "jamba", about: "Jamba: Mamba, attention in some layers, experts", value: Family { describe: jamba::spec, stored: jamba::stored } },
     Entry { name: "recurrent_gemma", about: "RecurrentGemma: linear recurrent units, attention in a window", value: Family { describe: recurrent_gemma::spec, stored: recurrent_gemma::stored } },
     Entry { name: "rwkv", about: "RWKV-4: time and channel mixing, no attention", value: Family { describe: rwkv::spec, stored: rwkv::stored } },
+    Entry { name: "diffllama", about: "DiffLlama: the difference of two attention maps", value: named_as_llama(diffllama::spec) },
     Entry { name: "gpt_oss", about: "gpt-oss: sinks, windows on every other layer, clamped experts", value: Family { describe: gpt_oss::spec, stored: gpt_oss::stored } },
     Entry { name: "deepseek_v2", about: "DeepSeek 2 and its Lite: latent attention, experts in groups", value: Family { describe: deepseek::v2, stored: deepseek::stored } },
     Entry { name: "deepseek_v3", about: "DeepSeek 3 and R1: latent attention, experts by a biased sigmoid", value: Family { describe: deepseek::v3, stored: deepseek::stored } },
