@@ -13,7 +13,7 @@ use crate::attention::Window;
 use crate::grid::ContextLength;
 use crate::plan::{Inspection, LearnedScreen, LengthMemory, NamedToken, TokenizerFacts};
 use crate::spec::MipePositions;
-use crate::spec::{DecoderSpec, LayerSpec, Mixer, QkNorm, RopeScaling, RopeSpec};
+use crate::spec::{DecoderSpec, LayerSpec, Mixer, OutputGate, QkNorm, RopeScaling, RopeSpec};
 
 /// A fact of a checkpoint, as a row.
 #[derive(Default, Serialize)]
@@ -204,6 +204,14 @@ fn block(spec: &DecoderSpec) -> String {
     ];
     if spec.qk_norm != QkNorm::None {
         parts.push(format!("query and key norm {}", label(&spec.qk_norm)));
+    }
+    match spec.extras.output_gate {
+        Some(OutputGate::ByElement) => parts.push("output gate of attention by coordinate".to_string()),
+        Some(OutputGate::ByHead) => parts.push("output gate of attention by head".to_string()),
+        None => {}
+    }
+    if spec.extras.embedding_norm {
+        parts.push("norm of the embedding".to_string());
     }
     let biases = [
         ("qkv", spec.bias.qkv),

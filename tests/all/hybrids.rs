@@ -134,6 +134,7 @@ fn inspect_names_the_kinds_of_layers_and_what_states_take() {
         "2 (0, 2): Gated DeltaNet, 4 heads on 2 of keys with states 8 x 12, convolution over 4, decay by head, \
          silu gate; no rows of attention",
         "2 (1, 3): full attention, rotary theta 100000",
+        "output gate of attention by coordinate",
         // Two layers of 4 x 8 x 12 numbers and 3 rows of 80.
         "4.9 KiB in 2 of 4 layers, whatever the length",
         "working set",
