@@ -15,7 +15,7 @@ use niah::rng::Rng;
 use niah::spec::{
     Activation, Biases, BlockKind, DecoderSpec, DeltaDecay, DeltaGate, DeltaNetSpec, Dtype, Extras,
     GatedUnitSpec, LayerSpec, Mamba2Spec, MambaSpec, Mixer, MlpKind, NormKind, QkNorm, ReadNorm,
-    RecurrentSpec, RotaryLayout, ShortConvSpec,
+    RecurrentSpec, RotaryLayout, SelectionNorms, ShortConvSpec,
 };
 use niah::weights::{TensorSource, Weights};
 
@@ -141,7 +141,7 @@ fn mixers() -> Vec<(&'static str, Mixer)> {
         mamba_dt_rank: HIDDEN / 16,
         mamba_conv_bias: true,
         mamba_proj_bias: false,
-        norm_eps: None,
+        norms: SelectionNorms::None,
     };
     let gated_unit = GatedUnitSpec {
         lru_width: HIDDEN,

@@ -373,6 +373,7 @@ impl Config {
 /// Families of the language models in checkpoints of these types, which may leave it out.
 const TEXT_PARTS: &[(&str, &str)] = &[
     ("gemma3", "gemma3_text"),
+    ("lfm2_vl", "lfm2"),
     ("llama4", "llama4_text"),
     ("llava", "llama"),
     ("mistral3", "mistral"),

@@ -24,7 +24,7 @@ pub use recurrent::{DeltaDecay, DeltaGate, DeltaNetSpec, RecurrentSpec};
 pub use rope::{RopeScaling, RopeSpec};
 pub use rwkv::{ChannelMixSpec, TimeMixSpec};
 pub use screening::{MipePositions, Screen, ScreeningSpec, WINDOW_EXPANSIONS};
-pub use state_space::{GatedUnitSpec, Mamba2Spec, MambaSpec, ReadNorm, ShortConvSpec};
+pub use state_space::{GatedUnitSpec, Mamba2Spec, MambaSpec, ReadNorm, SelectionNorms, ShortConvSpec};
 pub use window::Window;
 
 /// A decoder described by its sizes and choices, with Hugging Face's names.

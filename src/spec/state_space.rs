@@ -106,8 +106,26 @@ pub struct MambaSpec {
     pub mamba_conv_bias: bool,
     /// Whether the projections from the residual stream and back have one.
     pub mamba_proj_bias: bool,
-    /// Epsilon of root-mean-square norms of step sizes, `B` and `C` (Jamba); no norms else.
-    pub norm_eps: Option<f64>,
+    /// Norms of what step sizes, `B` and `C` are made of.
+    pub norms: SelectionNorms,
+}
+
+/// Root-mean-square norms of what Mamba selects by.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SelectionNorms {
+    /// None.
+    None,
+    /// With weights (Jamba).
+    Learned {
+        /// Their epsilon.
+        eps: f64,
+    },
+    /// Without weights (Falcon Mamba).
+    Weightless {
+        /// Their epsilon.
+        eps: f64,
+    },
 }
 
 impl MambaSpec {
@@ -127,7 +145,7 @@ impl MambaSpec {
         linear("mamba.in_proj", [inner.saturating_mul(2), hidden], self.mamba_proj_bias, visit)?;
         convolution("mamba.conv1d", [inner, self.mamba_d_conv], self.mamba_conv_bias, visit)?;
         linear("mamba.x_proj", [self.selected(), inner], false, visit)?;
-        if self.norm_eps.is_some() {
+        if matches!(self.norms, SelectionNorms::Learned { .. }) {
             for (name, width) in [("dt", rank), ("b", state), ("c", state)] {
                 visit(&format!("mamba.{name}_layernorm.weight"), &[width])?;
             }

@@ -37,20 +37,24 @@ fn bench_of(vector: &str) -> Option<Bench> {
     Some(bench)
 }
 
+fn softmax(decoder: &Decoder) -> Box<dyn niah::attention::AttentionVariant> {
+    let own = OwnVariant::softmax(decoder.spec().num_hidden_layers);
+    let variant = niah::registry::find("variant", VARIANTS, "softmax").unwrap();
+    (variant.value)(&VariantInputs {
+        layers: &decoder.spec().layers,
+        heads: decoder.spec().num_attention_heads,
+        own: Some(&own),
+        ..VariantInputs::default()
+    })
+    .unwrap()
+}
+
 #[test]
 fn every_family_goes_on_from_a_mark_as_if_nothing_had_come_between() {
     for folder in FAMILIES.iter().filter_map(|name| common::vector(name)) {
         let checkpoint = Checkpoint::open(&folder.display().to_string(), RopeOverride::default()).unwrap();
         let decoder = checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap();
-        let own = OwnVariant::softmax(decoder.spec().num_hidden_layers);
-        let variant = niah::registry::find("variant", VARIANTS, "softmax").unwrap();
-        let variant = (variant.value)(&VariantInputs {
-            layers: &decoder.spec().layers,
-            heads: decoder.spec().num_attention_heads,
-            own: Some(&own),
-            ..VariantInputs::default()
-        })
-        .unwrap();
+        let variant = softmax(&decoder);
         let run = |cache: &mut KvCache, tokens: &[u32]| {
             let forward = Forward { variant: variant.as_ref(), keep_logits: 1, probe: None };
             decoder.forward(tokens, cache, forward).unwrap().to_vec2::<f32>().unwrap().remove(0)
@@ -70,6 +74,33 @@ fn every_family_goes_on_from_a_mark_as_if_nothing_had_come_between() {
         for found in [again, run(&mut cache, &tokens[33..140])] {
             let off = found.iter().zip(&fresh).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(off < 5e-4, "{}: off by {off}", folder.display());
+        }
+    }
+}
+
+/// In bf16 a chunk goes through a layer in blocks of 128 rows, which a state must meet in their order.
+#[test]
+fn rounded_weights_give_nearly_the_same_in_chunks_of_any_size() {
+    for folder in ["mamba2", "falcon_h1", "rwkv"].iter().filter_map(|name| common::vector(name)) {
+        let checkpoint = Checkpoint::open(&folder.display().to_string(), RopeOverride::default()).unwrap();
+        let tokens: Vec<u32> = (0..300).map(|i| (i * i * 7 + i * 13 + i / 5) % 256).collect();
+        let run = |dtype: Dtype, chunk: usize| {
+            let decoder = checkpoint.load(&Device::Cpu, dtype, Decoder::load).unwrap();
+            let variant = softmax(&decoder);
+            let mut cache = decoder.new_cache(300);
+            let mut last = Vec::new();
+            for part in tokens.chunks(chunk) {
+                let forward = Forward { variant: variant.as_ref(), keep_logits: 1, probe: None };
+                last =
+                    decoder.forward(part, &mut cache, forward).unwrap().to_vec2::<f32>().unwrap().remove(0);
+            }
+            last
+        };
+        let exact = run(Dtype::F32, 300);
+        for chunk in [300, 100] {
+            let rounded = run(Dtype::Bf16, chunk);
+            let off = rounded.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(off < 0.15, "{} in chunks of {chunk}: off by {off}", folder.display());
         }
     }
 }

@@ -199,7 +199,7 @@ const IGNORED: &[(&str, &[&str])] = &[
     ("granitemoehybrid", &["init_method", "normalization_function"]),
     ("falcon_h1", &["mamba_use_mlp", "mlp_expansion_factor"]),
     ("nemotron_h", &["norm_eps", "rope_theta", "time_step_rank"]),
-    ("mamba", &["d_inner", "d_model", "fused_add_norm", "intermediate_size", "n_layer", "rms_norm", "ssm_cfg"]),
+    ("mamba", &["d_inner", "d_model", "fused_add_norm", "n_layer", "rms_norm", "ssm_cfg"]),
     ("mamba2", &["intermediate_size", "norm_before_gate", "rms_norm"]),
     ("bamba", &["attn_rotary_emb"]),
     ("jamba", &["mamba_inner_layernorms"]),

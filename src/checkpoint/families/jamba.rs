@@ -6,7 +6,7 @@ use super::mamba::dt_rank;
 use super::state_space::{silu_alone, without_positions};
 use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
-use crate::spec::{DecoderSpec, MambaSpec, Mixer, RecurrentSpec, RouterKind};
+use crate::spec::{DecoderSpec, MambaSpec, Mixer, RecurrentSpec, RouterKind, SelectionNorms};
 
 /// Reads a Jamba configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
@@ -19,7 +19,7 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
         mamba_dt_rank: dt_rank(config, "mamba_dt_rank", spec.hidden_size)?,
         mamba_conv_bias: config.required_flag("mamba_conv_bias")?,
         mamba_proj_bias: config.required_flag("mamba_proj_bias")?,
-        norm_eps: Some(spec.norm_eps),
+        norms: SelectionNorms::Learned { eps: spec.norm_eps },
     });
     let attends = every(config, "attn_layer_period", "attn_layer_offset")?;
     let mixed = every(config, "expert_layer_period", "expert_layer_offset")?;

@@ -1,9 +1,9 @@
-//! Mamba and Mamba-2: state spaces alone, without attention and without MLPs.
+//! Mamba, Falcon Mamba and Mamba-2: state spaces alone, without attention and without MLPs.
 
 use super::state_space::{Mamba2Keys, leave_aside, mamba2, mixers_alone, silu_alone, time_step_limit};
 use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
-use crate::spec::{DecoderSpec, LayerSpec, Mamba2Spec, MambaSpec, Mixer, RecurrentSpec};
+use crate::spec::{DecoderSpec, LayerSpec, Mamba2Spec, MambaSpec, Mixer, RecurrentSpec, SelectionNorms};
 
 const KEYS: Mamba2Keys = Mamba2Keys {
     heads: "num_heads",
@@ -18,20 +18,32 @@ const KEYS: Mamba2Keys = Mamba2Keys {
 
 /// Reads a Mamba configuration.
 pub(super) fn mamba(config: &Config) -> Result<DecoderSpec> {
+    mixers_alone(config, &layer(RecurrentSpec::Mamba(selective(config, SelectionNorms::None)?)))
+}
+
+/// Reads a Falcon Mamba configuration: norms without weights on what the mixers select by.
+pub(super) fn falcon_mamba(config: &Config) -> Result<DecoderSpec> {
+    let norms = SelectionNorms::Weightless { eps: config.positive("mixer_rms_eps")? };
+    mixers_alone(config, &layer(RecurrentSpec::Mamba(selective(config, norms)?)))
+}
+
+fn selective(config: &Config, norms: SelectionNorms) -> Result<MambaSpec> {
     silu_alone(config)?;
     // Of initial weights alone.
-    leave_aside(config, &["time_step_min"]);
+    leave_aside(config, &["expand", "time_step_min"]);
     let hidden_size = config.size("hidden_size")?;
-    let mixer = MambaSpec {
-        intermediate_size: width(config)?,
+    Ok(MambaSpec {
+        intermediate_size: match config.optional_size("intermediate_size")? {
+            Some(width) => width,
+            None => width(config)?,
+        },
         mamba_d_state: config.size("state_size")?,
         mamba_d_conv: config.size("conv_kernel")?,
         mamba_dt_rank: dt_rank(config, "time_step_rank", hidden_size)?,
         mamba_conv_bias: config.required_flag("use_conv_bias")?,
         mamba_proj_bias: config.required_flag("use_bias")?,
-        norm_eps: None,
-    };
-    mixers_alone(config, &layer(RecurrentSpec::Mamba(mixer)))
+        norms,
+    })
 }
 
 /// Reads a Mamba-2 configuration.

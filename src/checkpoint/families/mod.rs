@@ -30,6 +30,7 @@ mod gpt_oss;
 mod granite;
 mod granitemoe;
 mod granitemoehybrid;
+mod granitemoeshared;
 mod helium;
 mod hunyuan;
 mod hy_v3;
@@ -38,6 +39,7 @@ mod jamba;
 mod kimi_linear;
 mod latent;
 mod lfm2;
+mod lfm2_moe;
 mod lfm3;
 mod llama4;
 mod mainline_ladder;
@@ -149,10 +151,13 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "ernie4_5_moe", about: "ERNIE 4.5 with a mixture of experts", value: Family { describe: ernie4_5_moe::spec, stored: ernie4_5_moe::stored } },
     Entry { name: "exaone_moe", about: "EXAONE with a mixture of experts: rotary positions on windows alone", value: Family { describe: exaone_moe::spec, stored: exaone_moe::stored } },
     Entry { name: "hy_v3", about: "Hunyuan 3: experts by a biased sigmoid", value: Family { describe: hy_v3::spec, stored: hy_v3::stored } },
+    Entry { name: "granitemoeshared", about: "Granite 3 with experts and a shared MLP", value: Family { describe: granitemoeshared::spec, stored: granitemoeshared::stored } },
     Entry { name: "granitemoehybrid", about: "Granite 4: Mamba-2 and attention, experts or an MLP", value: Family { describe: granitemoehybrid::spec, stored: granitemoehybrid::stored } },
     Entry { name: "lfm2", about: "LFM2: gated short convolutions, attention in some layers", value: Family { describe: lfm2::spec, stored: lfm2::stored } },
+    Entry { name: "lfm2_moe", about: "LFM2 with a mixture of experts", value: Family { describe: lfm2_moe::spec, stored: lfm2_moe::stored } },
     Entry { name: "lfm3", about: "LFM3: LFM2 with sandwich norms, windows and gates", value: Family { describe: lfm3::spec, stored: lfm3::stored } },
     Entry { name: "mamba", about: "Mamba: state spaces alone", value: Family { describe: mamba::mamba, stored: mamba::stored } },
+    Entry { name: "falcon_mamba", about: "Falcon Mamba: Mamba with norms on what it selects by", value: Family { describe: mamba::falcon_mamba, stored: mamba::stored } },
     Entry { name: "mamba2", about: "Mamba 2: state spaces alone", value: Family { describe: mamba::mamba_2, stored: mamba::stored } },
     Entry { name: "bamba", about: "Bamba: Mamba-2, attention in some layers", value: Family { describe: bamba::spec, stored: bamba::stored } },
     Entry { name: "falcon_h1", about: "Falcon-H1: Mamba-2 and attention side by side", value: Family { describe: falcon_h1::spec, stored: falcon_h1::stored } },

@@ -9,8 +9,8 @@ use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
 use crate::spec::{ChannelMixSpec, DecoderSpec, LayerSpec, Mixer, NormKind, RecurrentSpec, TimeMixSpec};
 
-/// Reads an RWKV-4 configuration. Its files have weights that are not yet divided by `rescale_every`, which
-/// changes nothing but the range of numbers.
+/// Reads an RWKV-4 configuration. Its reference halves the residual stream every `rescale_every` blocks: that
+/// changes the range of numbers, and how much the epsilon of norms counts for beside them, which is left out.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     leave_aside(config, &["rescale_every"]);
     let hidden = config.size("hidden_size")?;

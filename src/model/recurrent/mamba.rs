@@ -3,25 +3,24 @@
 //! With `x` the normed row of a token:
 //!
 //! ```text
-//! [x, z] = W_in x;   x = silu(conv(x) + b);   [dt B C] = W_x x, each normed in Jamba
+//! [x, z] = W_in x;   x = silu(conv(x) + b);   [dt B C] = W_x x, each normed in some
 //! dt = softplus(W_dt dt + b_dt);   h = exp(-exp(A_log) dt) h + dt B x;   y = C h + D x     of each channel
 //! out = W_out (y silu(z))
 //! ```
 //!
 //! The recurrence is in `kernel/scan/selective.rs`.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use super::conv::CausalConv;
 use super::{RecurrentState, numbers, on_cpu};
 use crate::attention::with_f32;
-use crate::error::Error;
 use crate::kernel::scan::{Selective, selective};
 use crate::kernel::{gated, silu_gate};
 use crate::model::layers::Norm;
 use crate::model::linear::Linear;
 use crate::model::spent::Spent;
-use crate::spec::{MambaSpec, NormKind};
+use crate::spec::{MambaSpec, NormKind, SelectionNorms};
 use crate::weights::Weights;
 
 /// The mixer with its weights.
@@ -44,16 +43,20 @@ impl Mamba {
         let weights = weights.pp("mamba");
         let (inner, state, rank) = (spec.intermediate_size, spec.mamba_d_state, spec.mamba_dt_rank);
         let linear = |name: &str, shape, with_bias| Linear::load(&weights.pp(name), shape, with_bias);
-        let norm = |name: &str, width: usize, eps: f64| -> crate::error::Result<Norm> {
-            Ok(Norm::new(NormKind::Rms, weights.pp(name).get("weight", &[width])?, None, eps)?)
-        };
-        let norms = || match spec.norm_eps {
-            Some(eps) => Ok::<_, Error>(Some([
-                norm("dt_layernorm", rank, eps)?,
-                norm("b_layernorm", state, eps)?,
-                norm("c_layernorm", state, eps)?,
-            ])),
-            None => Ok(None),
+        let norms = || -> crate::error::Result<Option<[Norm; 3]>> {
+            let (eps, learned) = match spec.norms {
+                SelectionNorms::None => return Ok(None),
+                SelectionNorms::Learned { eps } => (eps, true),
+                SelectionNorms::Weightless { eps } => (eps, false),
+            };
+            let norm = |name: &str, width: usize| -> crate::error::Result<Norm> {
+                let weight = match learned {
+                    true => weights.pp(name).get("weight", &[width])?,
+                    false => Tensor::ones(width, DType::F32, weights.device())?,
+                }; // [width]
+                Ok(Norm::new(NormKind::Rms, weight, None, eps)?)
+            };
+            Ok(Some([norm("dt_layernorm", rank)?, norm("b_layernorm", state)?, norm("c_layernorm", state)?]))
         };
         let negative = |a_log: Vec<f32>| a_log.into_iter().map(|a_log| -a_log.exp()).collect();
         let taps = spec.mamba_d_conv;

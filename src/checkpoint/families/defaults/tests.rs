@@ -54,6 +54,7 @@ const BEYOND_THE_CLASS: &[&str] = &[
     "layers_block_type",
     "hybrid_override_pattern",
     "attention_head_dim",
+    "intermediate_size",
     "block_ff_dim",
     "tie_embedding",
     // As the hub names biases of linear maps.
