@@ -199,6 +199,8 @@ impl LatentSpec {
         bias: bool,
         visit: Visit<'_, E>,
     ) -> Result<(), E> {
+        let made = heads * (self.qk_nope_head_dim + self.v_head_dim);
+        linear("self_attn.kv_b_proj", [made, self.kv_lora_rank], false, visit)?;
         let queries = heads * self.qk_head_dim();
         match self.q_lora_rank {
             None => linear("self_attn.q_proj", [queries, hidden], false, visit)?,
@@ -211,8 +213,6 @@ impl LatentSpec {
         let kept = self.kv_lora_rank + self.qk_rope_head_dim;
         linear("self_attn.kv_a_proj_with_mqa", [kept, hidden], bias, visit)?;
         visit("self_attn.kv_a_layernorm.weight", &[self.kv_lora_rank])?;
-        let made = heads * (self.qk_nope_head_dim + self.v_head_dim);
-        linear("self_attn.kv_b_proj", [made, self.kv_lora_rank], false, visit)?;
         linear("self_attn.o_proj", [hidden, heads * self.v_head_dim], bias, visit)?;
         match self.indexer {
             Some(indexer) => indexer.each_tensor(self.q_lora_rank.unwrap_or(hidden), hidden, visit),

@@ -249,8 +249,11 @@ impl DeltaNetSpec {
         let (keys, values, heads) = (self.key_width(), self.value_width(), self.linear_num_value_heads);
         let decays = self.decay_width();
         let mut visit = |name: &str, shape: &[usize]| visit(&format!("{}.{name}", self.place), shape);
-        for (name, width) in [("q", keys), ("k", keys), ("v", values)] {
+        let parts = [("q", keys), ("k", keys), ("v", values)];
+        for (name, width) in parts {
             visit(&format!("{name}_proj.weight"), &[width, hidden])?;
+        }
+        for (name, width) in parts {
             visit(&format!("{name}_conv1d.weight"), &[width, 1, self.linear_conv_kernel_dim])?;
         }
         visit("b_proj.weight", &[heads, hidden])?;

@@ -59,8 +59,8 @@ impl Projection {
         let (first, second) = match between {
             None => (Linear::load(&whole, [width, hidden], false)?, None),
             Some((rank, bias)) => {
-                let second = Linear::load(&up, [width, rank], bias)?;
-                (Linear::load(&down, [rank, hidden], false)?, Some(second))
+                let first = Linear::load(&down, [rank, hidden], false)?;
+                (first, Some(Linear::load(&up, [width, rank], bias)?))
             }
         };
         Ok(Self { first, second })
@@ -95,14 +95,13 @@ impl DeltaNet {
         };
         let convs = [("q_conv1d", keys), ("k_conv1d", keys), ("v_conv1d", values)];
         let maps = [("q_proj", keys), ("k_proj", keys), ("v_proj", values)];
-        let rate = numbers(&weights, "A_log", &[heads])?;
         let gates = ["g_proj", "g_a_proj", "g_b_proj"];
         Ok(Self {
             qkv: stacked(&weights, hidden, &maps)?,
             conv: CausalConv::load(&weights, &convs, spec.linear_conv_kernel_dim, false, true)?,
             b: Linear::load(&weights.pp("b_proj"), [heads, hidden], false)?,
             decay: Projection::load(&weights, [whole, "f_a_proj", "f_b_proj"], [decays, hidden], rank)?,
-            rate: rate.into_iter().map(f32::exp).collect(),
+            rate: numbers(&weights, "A_log", &[heads])?.into_iter().map(f32::exp).collect(),
             dt_bias: numbers(&weights, "dt_bias", &[decays])?,
             gate: Projection::load(&weights, gates, [values, hidden], rank_of_gate)?,
             norm: numbers(&weights.pp("o_norm"), "weight", &[spec.linear_value_head_dim])?,
