@@ -178,7 +178,9 @@ pub(super) fn gemma4(of: &mut Translation<'_>) -> Result<()> {
         of.set("intermediate_size", json!(least));
         of.set("use_double_wide_mlp", least != most);
     }
+    of.gating(SOFTMAX)?;
     of.set("enable_moe_block", of.has("blk.0.ffn_gate_inp.weight"));
+    of.set("top_k_experts", json!(of.size("num_experts_per_tok")));
     let local = of.number("rope.freq_base_swa")?.unwrap_or(10000.0);
     of.set_ropes_by_window(local);
     Ok(())

@@ -179,6 +179,8 @@ impl GgufTensors {
 #[rustfmt::skip]
 const ALONE: &[(&str, &str, &[Change])] = &[
     ("mlp.gate.e_score_correction_bias", "exp_probs_b.bias", &[]),
+    ("mlp.gate.scale", "ffn_gate_inp.scale", &[]),
+    ("mlp.gate.per_expert_scale", "ffn_down_exps.scale", &[]),
     ("mlp.shared_expert_gate.weight", "ffn_gate_inp_shexp.weight", &[Change::OneRow]),
     ("self_attn.sinks", "attn_sinks.weight", &[]),
     ("layer_scalar", "layer_output_scale.weight", &[]),
@@ -213,6 +215,9 @@ fn part_name(part: &str, block: BlockKind) -> Option<&'static str> {
         },
         "pre_feedforward_layernorm" => "ffn_norm",
         "post_feedforward_layernorm" => "post_ffw_norm",
+        "post_feedforward_layernorm_1" => "post_ffw_norm_1",
+        "pre_feedforward_layernorm_2" => "pre_ffw_norm_2",
+        "post_feedforward_layernorm_2" => "post_ffw_norm_2",
         "self_attn.q_proj" => "attn_q",
         "self_attn.k_proj" => "attn_k",
         "self_attn.v_proj" => "attn_v",

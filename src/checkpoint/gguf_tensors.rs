@@ -58,8 +58,22 @@ impl GgufTensors {
         Ok(factors.get(place.index.unwrap_or(0)).or(factors.first()).copied())
     }
 
+    /// A whole stack of matrices, with the factors beside it.
+    fn stack(&self, stored: &str, device: &Device) -> Result<Tensor> {
+        let stack = self.file.read(stored, device)?;
+        let Some(beside) = self.beside(stored) else { return Ok(stack) };
+        let factors = self.file.read(&beside, device)?.flatten_all()?.reshape(((), 1, 1))?;
+        Ok(stack.broadcast_mul(&factors)?)
+    }
+
     /// The name of the factor on the weight of this name: one number, or one for each matrix of a stack.
     fn beside(&self, weight: &str) -> Option<String> {
+        // Gemma 4 has a factor of its own on what an expert adds.
+        let own =
+            self.spec.layers.iter().any(|layer| layer.moe.is_some_and(|moe| moe.router_parts.expert_scale));
+        if own && weight.ends_with(".ffn_down_exps.weight") {
+            return None;
+        }
         let name = format!("{}.{}", weight.strip_suffix(".weight")?, BESIDE[0]);
         let count: usize = self.file.shape(&name)?.iter().product();
         let stack = self.file.shape(weight).filter(|shape| shape.len() == 3);
@@ -110,8 +124,8 @@ impl TensorSource for GgufTensors {
             return Ok(Tensor::from_vec(vec![number], shape, device)?);
         }
         if let Some([keys, values]) = self.keys_and_values(name) {
-            let keys = self.file.read(&keys, device)?.transpose(1, 2)?; // [heads, keys, latent]
-            let both = Tensor::cat(&[keys, self.file.read(&values, device)?], 1)?; // [heads, keys + values, latent]
+            let keys = self.stack(&keys, device)?.transpose(1, 2)?; // [heads, keys, latent]
+            let both = Tensor::cat(&[keys, self.stack(&values, device)?], 1)?; // [heads, keys + values, latent]
             return Ok(both.flatten(0, 1)?);
         }
         let place = self.place(name).ok_or_else(|| Error::Tensor {

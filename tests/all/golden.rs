@@ -147,6 +147,9 @@ const GGUF_FILES: &[(&str, &str)] = &[
     ("olmo3", "olmo3"),
     ("exaone4", "exaone4"),
     ("ernie4_5", "ernie4_5"),
+    ("qwen2vl", "qwen2"),
+    ("qwen3vl", "qwen3"),
+    ("glm", "glm"),
     ("glm4", "glm4"),
     ("seed_oss", "seed_oss"),
     ("hunyuan_v1_dense", "hunyuan_v1_dense"),
@@ -155,6 +158,7 @@ const GGUF_FILES: &[(&str, &str)] = &[
     ("nemotron", "nemotron"),
     ("gemma4_dense", "gemma4_dense"),
     ("gemma4_e", "gemma4_e"),
+    ("gemma4_moe", "gemma4_moe"),
     ("deepseek_v2", "deepseek_v2"),
     ("deepseek_v2_lite", "deepseek_v2_lite"),
     ("deepseek_v3", "deepseek_v3"),
@@ -370,11 +374,13 @@ fn a_gguf_file_of_smollm3_has_no_rotary_positions_in_every_fourth_layer() {
 /// In its golden checkpoint they do not, and the first layer has no experts.
 #[test]
 fn a_gguf_file_of_qwen3_makes_the_weights_of_the_chosen_experts_sum_to_1() {
-    equals_the_changed_checkpoint("qwen3_moe", "qwen3_moe", |config, tensors| {
-        config["norm_topk_prob"] = serde_json::json!(true);
-        config["mlp_only_layers"] = serde_json::json!([]);
-        only_layers(config, &tensors, &[1])
-    });
+    for file in ["qwen3_moe", "qwen3vlmoe"] {
+        equals_the_changed_checkpoint(file, "qwen3_moe", |config, tensors| {
+            config["norm_topk_prob"] = serde_json::json!(true);
+            config["mlp_only_layers"] = serde_json::json!([]);
+            only_layers(config, &tensors, &[1])
+        });
+    }
 }
 
 /// Those of its golden checkpoint are clamped at 1.5.
