@@ -67,4 +67,27 @@ mod tests {
             assert_eq!(default_dtype(quantised, |dtype| fits || dtype != Dtype::F32), expected);
         }
     }
+
+    #[test]
+    fn rows_that_choose_their_keys_are_cached_in_f32() {
+        use crate::checkpoint::RopeOverride;
+        use crate::spec::{IndexerSpec, LatentSpec};
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/vectors/llama");
+        let mut spec = Checkpoint::open(folder, RopeOverride::default()).unwrap().spec;
+        let following = |spec: &DecoderSpec| KvDtype::following(spec, Dtype::Bf16, &Device::Cpu);
+        assert_eq!(following(&spec), KvDtype::Bf16);
+        let indexer = IndexerSpec { index_n_heads: 2, index_head_dim: 8, index_topk: 16 };
+        spec.layers[1].latent = Some(LatentSpec {
+            q_lora_rank: None,
+            kv_lora_rank: 12,
+            qk_nope_head_dim: 8,
+            qk_rope_head_dim: 4,
+            v_head_dim: 8,
+            indexer: Some(indexer),
+        });
+        assert_eq!(following(&spec), KvDtype::F32);
+        let refused = spec.check_kv_dtype(Some(KvDtype::Bf16)).unwrap_err().to_string();
+        assert!(refused.contains("rows choose the keys"), "{refused}");
+        assert!(spec.check_kv_dtype(Some(KvDtype::F32)).is_ok());
+    }
 }
