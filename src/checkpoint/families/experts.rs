@@ -111,3 +111,69 @@ pub(super) fn refuse_bias(config: &Config, key: &str) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::checkpoint::families::{describe, warnings};
+
+    /// The configurations as they stand on the hub, without what says nothing of the model, and billions of
+    /// parameters as their makers count them, in all and for each token.
+    fn published() -> Vec<(Value, f64, f64)> {
+        let yarn = |factor: f64, keys: Value| {
+            let mut yarn = json!({
+                "beta_fast": 32, "beta_slow": 1, "factor": factor, "original_max_position_embeddings": 4096
+            });
+            yarn.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+            yarn
+        };
+        let gpt_oss = json!({
+            "model_type": "gpt_oss", "attention_bias": true, "experts_per_token": 4, "head_dim": 64,
+            "hidden_act": "silu", "hidden_size": 2880, "initial_context_length": 4096,
+            "intermediate_size": 2880, "max_position_embeddings": 131_072, "num_attention_heads": 64,
+            "num_experts_per_tok": 4, "num_hidden_layers": 24, "num_key_value_heads": 8,
+            "num_local_experts": 32, "rms_norm_eps": 1e-5, "rope_theta": 150_000,
+            "rope_scaling": yarn(32.0, json!({"rope_type": "yarn", "truncate": false})),
+            "sliding_window": 128, "swiglu_limit": 7.0, "tie_word_embeddings": false, "vocab_size": 201_088
+        });
+        let deepseek = json!({
+            "model_type": "deepseek_v3", "attention_bias": false, "ep_size": 1, "first_k_dense_replace": 3,
+            "hidden_act": "silu", "hidden_size": 7168, "intermediate_size": 18432, "kv_lora_rank": 512,
+            "max_position_embeddings": 163_840, "moe_intermediate_size": 2048, "moe_layer_freq": 1,
+            "n_group": 8, "n_routed_experts": 256, "n_shared_experts": 1, "norm_topk_prob": true,
+            "num_attention_heads": 128, "num_experts_per_tok": 8, "num_hidden_layers": 61,
+            "num_key_value_heads": 128, "num_nextn_predict_layers": 1, "q_lora_rank": 1536,
+            "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "rms_norm_eps": 1e-6, "rope_theta": 10000,
+            "rope_scaling": yarn(40.0, json!({"type": "yarn", "mscale": 1.0, "mscale_all_dim": 1.0})),
+            "routed_scaling_factor": 2.5, "scoring_func": "sigmoid", "tie_word_embeddings": false,
+            "topk_group": 4, "topk_method": "noaux_tc", "v_head_dim": 128, "vocab_size": 129_280
+        });
+        let olmoe = json!({
+            "model_type": "olmoe", "attention_bias": false, "clip_qkv": null, "hidden_act": "silu",
+            "hidden_size": 2048, "intermediate_size": 1024, "max_position_embeddings": 4096,
+            "norm_topk_prob": false, "num_attention_heads": 16, "num_experts": 64, "num_experts_per_tok": 8,
+            "num_hidden_layers": 16, "num_key_value_heads": 16, "rms_norm_eps": 1e-5, "rope_scaling": null,
+            "rope_theta": 10000.0, "tie_word_embeddings": false, "vocab_size": 50304
+        });
+        vec![(gpt_oss, 20.9, 3.6), (deepseek, 671.0, 37.5), (olmoe, 6.9, 1.3)]
+    }
+
+    #[test]
+    fn published_configurations_have_as_many_parameters_as_their_makers_say() {
+        for (keys, total, active) in published() {
+            let config = Config::new(Path::new("config.json"), keys.as_object().unwrap().clone());
+            let (family, spec) = describe(&config).unwrap();
+            let billions = |count: usize| (count as f64 / 1e8).round() / 10.0;
+            assert_eq!(billions(spec.parameter_count()), total, "{}", family.name);
+            // Some leave out the embedding, or the head.
+            let tables = 2.0 * (spec.vocab_size * spec.hidden_size) as f64 / 1e9;
+            let found = billions(spec.active_parameter_count());
+            assert!((active - 0.1..=active + tables + 0.1).contains(&found), "{}: {found}", family.name);
+            assert_eq!(warnings(&config, &spec).unwrap(), [""; 0], "{}", family.name);
+        }
+    }
+}
