@@ -321,8 +321,8 @@ impl ReadThought for Always {
     }
 }
 
-fn decoder() -> DecoderModel {
-    let folder = common::fixture("vectors/llama").display().to_string();
+fn decoder(vector: &str) -> DecoderModel {
+    let folder = common::fixture("vectors").join(vector).display().to_string();
     let checkpoint = Checkpoint::open(&folder, RopeOverride::default()).unwrap();
     let decoder: Decoder = checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap();
     let spec = decoder.spec();
@@ -357,28 +357,32 @@ fn the_answering_query_stands_behind_the_thought_as_if_all_of_it_were_the_prompt
         model.complete(request, &mut |_| true).unwrap()
     };
     let reader = |stage| Always(stage);
-    for (stage, budget, thinks) in [(Stage::Open, 6, 6), (Stage::None, 6, 0), (Stage::Undecided, 2, 0)] {
-        let reader = reader(stage);
-        let thinking = Thinking { budget, closing: &[7], lead: &[6, 5], words: &[5], reader: &reader };
-        for sharing in [false, true] {
-            let mut model = if sharing { decoder().sharing_prefixes(80) } else { decoder() };
-            // The second time it meets the cache that the first has left.
-            for _ in 0..2 {
-                let found = ask(&mut model, &prompt, Some(thinking));
-                let thought = found.thought.as_ref().unwrap();
-                assert_eq!((thought.tokens.len(), thought.cut), (thinks, thinks > 0), "{stage:?}");
-                let whole = [&prompt[..], &thought.tokens, &thought.bridge].concat();
-                let expected = ask(&mut decoder(), &whole, None);
-                assert_eq!(found.tokens, expected.tokens, "{stage:?}");
-                assert_eq!(found.answer_ranks, expected.answer_ranks, "{stage:?}");
-                for (a, b) in found.answer_logprobs.iter().zip(&expected.answer_logprobs) {
-                    assert!((a - b).abs() < 1e-4, "{stage:?}: {a} {b}");
-                }
-                assert_eq!(found.attention.mean_row.len(), whole.len(), "one weight a key");
-                assert_eq!(found.attention.heads.len(), expected.attention.heads.len());
-                for (a, b) in found.attention.heads.iter().zip(&expected.attention.heads) {
-                    for (a, b) in a.first.span_mass.iter().zip(&b.first.span_mass) {
+    // The second has states, which cannot be taken back.
+    for vector in ["llama", "qwen3_5"] {
+        for (stage, budget, thinks) in [(Stage::Open, 6, 6), (Stage::None, 6, 0), (Stage::Undecided, 2, 0)] {
+            let reader = reader(stage);
+            let thinking = Thinking { budget, closing: &[7], lead: &[6, 5], words: &[5], reader: &reader };
+            for sharing in [false, true] {
+                let fresh = || decoder(vector);
+                let mut model = if sharing { fresh().sharing_prefixes(80) } else { fresh() };
+                // The second time it meets the cache that the first has left.
+                for _ in 0..2 {
+                    let found = ask(&mut model, &prompt, Some(thinking));
+                    let thought = found.thought.as_ref().unwrap();
+                    assert_eq!((thought.tokens.len(), thought.cut), (thinks, thinks > 0), "{stage:?}");
+                    let whole = [&prompt[..], &thought.tokens, &thought.bridge].concat();
+                    let expected = ask(&mut fresh(), &whole, None);
+                    assert_eq!(found.tokens, expected.tokens, "{stage:?}");
+                    assert_eq!(found.answer_ranks, expected.answer_ranks, "{stage:?}");
+                    for (a, b) in found.answer_logprobs.iter().zip(&expected.answer_logprobs) {
                         assert!((a - b).abs() < 1e-4, "{stage:?}: {a} {b}");
+                    }
+                    assert_eq!(found.attention.mean_row.len(), whole.len(), "one weight a key");
+                    assert_eq!(found.attention.heads.len(), expected.attention.heads.len());
+                    for (a, b) in found.attention.heads.iter().zip(&expected.attention.heads) {
+                        for (a, b) in a.first.span_mass.iter().zip(&b.first.span_mass) {
+                            assert!((a - b).abs() < 1e-4, "{stage:?}: {a} {b}");
+                        }
                     }
                 }
             }
