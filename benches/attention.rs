@@ -50,6 +50,7 @@ fn attention_by_length(criterion: &mut Criterion) {
                 scale: 0.125,
                 window: Window::Full,
                 softcap: None,
+                bias: None,
                 variant: variant.as_ref(),
             };
             for (dtype, cached) in &caches {

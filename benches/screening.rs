@@ -48,6 +48,7 @@ fn screening_by_window(criterion: &mut Criterion) {
         scale: 0.125,
         window: Window::Full,
         softcap: None,
+        bias: None,
         variant: variant.as_ref(),
     };
     group.bench_function("softmax", |bencher| {

@@ -102,6 +102,13 @@ impl Block<'_> {
                 scores.iter_mut().for_each(|z| *z = cap * (*z / cap).tanh());
             }
             for (row, scores) in scores.chunks_exact_mut(width).enumerate() {
+                let (group, of_group) = (row / self.rows, row % self.rows);
+                self.view.add_bias(
+                    self.first_head + group,
+                    self.start + of_group,
+                    from..from + width,
+                    scores,
+                );
                 let visible = visible(row);
                 let end = visible.end.clamp(from, from + width) - from;
                 let start = visible.start.clamp(from, from + width) - from;
@@ -123,9 +130,10 @@ impl Block<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::{Window, reference};
+    use crate::attention::{AlibiBias, ScoreBias, Window, reference};
     use crate::kernel::random::numbers;
     use crate::rng::Rng;
+    use crate::spec::Alibi;
     use candle_core::{DType, Device};
 
     fn random(rng: &mut Rng, shape: (usize, usize, usize), scale: f64) -> Tensor {
@@ -161,7 +169,7 @@ mod tests {
                 let t = chunk.min(s - first_position);
                 let first_key = window.first_visible(first_position);
                 let sinks = sinks.as_ref().map(|sinks| &sinks[..]);
-                let view = View { first_position, first_key, window, softcap, sinks };
+                let view = View { first_position, first_key, window, softcap, sinks, bias: None };
                 let given = first_position + t - first_key;
                 let chunk = queries.narrow(1, first_position, t).unwrap();
                 let keys = keys.narrow(1, first_key, given).unwrap();
@@ -177,6 +185,29 @@ mod tests {
     }
 
     #[test]
+    fn a_bias_is_added_as_the_reference_adds_it() {
+        let mut rng = Rng::new(5);
+        let (heads, kv_heads, d, s) = (4, 2, 8, 700);
+        let [queries, keys, values] = [(heads, 4.0), (kv_heads, 4.0), (kv_heads, 1.0)]
+            .map(|(heads, scale)| random(&mut rng, (heads, s, d), scale));
+        let bias = AlibiBias::new(Alibi { scale: 0.5, rounded: false }, heads);
+        for (window, first_position) in [(Window::Full, 0), (Window::Sliding(300), 600)] {
+            let first_key = window.first_visible(first_position);
+            let bias: Option<&dyn ScoreBias> = Some(&bias);
+            let view = View { first_position, first_key, window, softcap: None, sinks: None, bias };
+            let t = s - first_position;
+            let chunk = queries.narrow(1, first_position, t).unwrap();
+            let keys = keys.narrow(1, first_key, s - first_key).unwrap();
+            let values = values.narrow(1, first_key, s - first_key).unwrap();
+            let fused = mix(&chunk, &keys, &values, view).unwrap();
+            let plain = reference::mix(&chunk, &keys, &values, view).unwrap();
+            let plain = plain.transpose(0, 1).unwrap().reshape((t, heads * d)).unwrap();
+            let off = (fused - plain).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+            assert!(off < 2e-6, "{window:?}: off by {off}");
+        }
+    }
+
+    #[test]
     fn blocks_grow_with_what_is_seen_and_shrink_with_heads_that_share_keys() {
         let rows = [(16, 1), (800, 1), (100_000, 1), (100_000, 3), (100_000, 64)];
         assert_eq!(rows.map(|(keys, groups)| query_block(keys, groups)), [32, 100, 256, 85, 32]);
@@ -185,7 +216,14 @@ mod tests {
     #[test]
     fn only_f32_on_the_cpu_is_read() {
         let tensor = Tensor::zeros((1, 1, 2), DType::F64, &Device::Cpu).unwrap();
-        let view = View { first_position: 0, first_key: 0, window: Window::Full, softcap: None, sinks: None };
+        let view = View {
+            first_position: 0,
+            first_key: 0,
+            window: Window::Full,
+            softcap: None,
+            sinks: None,
+            bias: None,
+        };
         assert!(mix(&tensor, &tensor, &tensor, view).is_err());
     }
 }

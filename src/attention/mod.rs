@@ -6,6 +6,7 @@
 //! sliding one of width `w`. A chunk of queries begins at any position; nothing depends on how a prompt was
 //! cut.
 
+mod bias;
 mod fused;
 mod pages;
 pub mod probe;
@@ -21,6 +22,7 @@ use std::ops::Range;
 use candle_core::{DType, Result, Tensor};
 
 pub use crate::spec::Window;
+pub use bias::{AlibiBias, ScoreBias};
 pub use pages::Pages;
 pub use probe::AttentionProbe;
 pub use rows::AttentionRows;
@@ -43,6 +45,8 @@ pub struct AttentionContext<'a> {
     pub window: Window,
     /// Soft cap `c tanh(z / c)` on scores.
     pub softcap: Option<f64>,
+    /// What is added to scores, behind the cap and whatever the rule.
+    pub bias: Option<&'a dyn ScoreBias>,
     /// The rule that turns scores into weights.
     pub variant: &'a dyn AttentionVariant,
 }
@@ -88,6 +92,8 @@ struct View<'a> {
     softcap: Option<f64>,
     /// `[heads]`, as [`AttentionVariant::sinks`] gives them.
     sinks: Option<&'a [f32]>,
+    /// What is added to scores.
+    bias: Option<&'a dyn ScoreBias>,
 }
 
 impl<'a> View<'a> {
@@ -95,7 +101,16 @@ impl<'a> View<'a> {
     fn new(first_position: usize, context: AttentionContext<'a>) -> Self {
         let first_key = context.window.first_visible(first_position);
         let sinks = context.variant.sinks(context.layer);
-        Self { first_position, first_key, window: context.window, softcap: context.softcap, sinks }
+        let AttentionContext { window, softcap, bias, .. } = context;
+        Self { first_position, first_key, window, softcap, sinks, bias }
+    }
+
+    /// Adds the bias to `scores`, those of head `head` at `row` of the chunk and of the given keys `keys`.
+    fn add_bias(&self, head: usize, row: usize, keys: Range<usize>, scores: &mut [f32]) {
+        if let Some(bias) = self.bias {
+            let keys = keys.start + self.first_key..keys.end + self.first_key;
+            bias.add(head, self.first_position + row, keys, scores);
+        }
     }
 
     /// What the sink of query head `head` adds to the sum of `exp(z - level)`.

@@ -245,7 +245,7 @@ mod tests {
                 pages.write(first_position, &[(&new(&keys), &new(&values))]).unwrap();
                 let first_key = window.first_visible(first_position);
                 let sinks = sinks.as_ref().map(|sinks| &sinks[..]);
-                let view = View { first_position, first_key, window, softcap, sinks };
+                let view = View { first_position, first_key, window, softcap, sinks, bias: None };
                 let given = first_position + t - first_key;
                 let queries = queries.narrow(1, first_position, t).unwrap();
                 let keys = keys.narrow(1, first_key, given).unwrap().contiguous().unwrap();

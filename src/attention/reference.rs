@@ -20,6 +20,10 @@ pub(super) fn weights(queries: &Tensor, keys: &Tensor, view: View<'_>) -> Result
         Some(cap) => ((scores / cap)?.tanh()? * cap)?,
         None => scores,
     };
+    let scores = match view.bias {
+        Some(_) => (scores + biases([heads, t, s], view, queries.device())?)?,
+        None => scores,
+    };
     let scores = scores.broadcast_add(&mask(t, s, view, queries.device())?)?;
     let Some(sinks) = view.sinks else { return candle_nn::ops::softmax_last_dim(&scores) };
     let sinks = Tensor::from_slice(sinks, (heads, 1, 1), queries.device())?.to_dtype(scores.dtype())?;
@@ -35,6 +39,15 @@ pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'
     let groups = heads / kv_heads;
     let weights = weights(queries, keys, view)?.reshape((kv_heads, groups * t, s))?;
     weights.matmul(values)?.reshape((heads, t, d)) // [heads, t, d]
+}
+
+/// `[heads, t, s]`: what is added to scores.
+fn biases([heads, t, s]: [usize; 3], view: View<'_>, device: &Device) -> Result<Tensor> {
+    let mut biases = vec![0f32; heads * t * s];
+    for (row, biases) in biases.chunks_exact_mut(s).enumerate() {
+        view.add_bias(row / t, row % t, 0..s, biases);
+    }
+    Tensor::from_vec(biases, (heads, t, s), device)
 }
 
 /// `[t, s]`: 0 where a row sees a key, minus infinity elsewhere.

@@ -12,7 +12,7 @@ use super::row_blocks;
 use super::screening::{load_scale, unit_rows};
 use super::spent::Spent;
 use crate::attention::screening::Screen;
-use crate::attention::{AttentionContext, AttentionRecorder, AttentionVariant};
+use crate::attention::{AlibiBias, AttentionContext, AttentionRecorder, AttentionVariant};
 use crate::error::{Error, Result};
 use crate::spec::DecoderSpec;
 use crate::spec::Dtype;
@@ -26,8 +26,11 @@ pub struct Decoder {
     embed_positions: Option<Tensor>, // [positions, hidden]
     embed_norm: Option<Norm>,
     per_layer_inputs: Option<PerLayerInputs>,
+    alibi: Option<AlibiBias>,
+    /// The maps from the embedding to the residual stream, and back before the head.
+    projections: Option<(Linear, Linear)>,
     layers: Vec<Layer>,
-    norm: Option<Norm>, // screening tiles have none
+    norm: Option<Norm>, // see DecoderSpec::has_last_norm
     lm_head: Linear,
     device: Device,
     kv_dtype: KvDtype,
@@ -50,7 +53,7 @@ impl Decoder {
     /// # Errors
     /// [`Error::Tensor`] when a tensor is missing, has another shape or holds numbers that are not finite.
     pub fn load(spec: DecoderSpec, weights: &Weights<'_>) -> Result<Self> {
-        let (hidden, vocab) = (spec.hidden_size, spec.vocab_size);
+        let (hidden, vocab) = (spec.embedding_size(), spec.vocab_size);
         let model = weights.pp("model");
         let spec = if spec.screening.is_some() { with_learned_multipliers(spec, &model)? } else { spec };
         // The largest matrices come first and are left in the dtype of the weights before the next one is
@@ -72,7 +75,7 @@ impl Decoder {
         let lm_head = Linear::new(&head, bias, weights.dtype())?;
         drop(head);
         let embed_positions = match spec.learned_positions {
-            Some(rows) => Some(model.pp("embed_positions").get("weight", &[rows, hidden])?),
+            Some(rows) => Some(model.pp("embed_positions").get("weight", &[rows, spec.hidden_size])?),
             None => None,
         };
         let weights_of_layers = model.pp("layers");
@@ -81,13 +84,23 @@ impl Decoder {
         let per_layer_inputs =
             per_layer.map(|input| PerLayerInputs::load(&spec, input, &model)).transpose()?;
         let layers = spec.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
-        let norm = spec.screening.is_none().then(|| load_norm(&spec, &model.pp("norm")));
+        let norm = spec.has_last_norm().then(|| load_norm(&spec, &model.pp("norm")));
+        let projections = match spec.extras.embedding_size {
+            Some(size) => {
+                let linear = |name, shape| Linear::load(&model.pp(name), shape, false);
+                let inner = spec.hidden_size;
+                Some((linear("project_in", [inner, size])?, linear("project_out", [size, inner])?))
+            }
+            None => None,
+        };
         let embed_norm = spec.extras.embedding_norm.then(|| load_norm(&spec, &model.pp("embed_norm")));
         Ok(Self {
             layers,
             norm: norm.transpose()?,
             embed_norm: embed_norm.transpose()?,
             per_layer_inputs,
+            alibi: spec.extras.alibi.map(|alibi| AlibiBias::new(alibi, spec.num_attention_heads)),
+            projections,
             lm_head,
             kv_dtype: KvDtype::following(&spec, weights.dtype(), &device),
             device,
@@ -189,6 +202,7 @@ impl Decoder {
                 scale: self.spec.heads(layer).attention_scale,
                 window: layer.window,
                 softcap: self.spec.attn_logit_softcapping,
+                bias: self.alibi.as_ref().map(|alibi| alibi as _),
                 variant: forward.variant,
             };
             let rope = turns.iter().position(|known| Some(*known) == self.spec.turn(layer));
@@ -206,6 +220,10 @@ impl Decoder {
             Some(norm) => norm.forward(&kept)?,
             None => kept,
         }; // [kept, hidden]
+        let kept = match &self.projections {
+            Some((_, out)) => out.forward(&kept)?,
+            None => kept,
+        }; // [kept, embedding_size]
         let logits = self.lm_head.forward(&kept)?.to_dtype(DType::F32)?; // [kept, vocab]
         let logits = scaled(logits, self.spec.logits_multiplier)?;
         let logits = match self.spec.final_logit_softcapping {
@@ -241,16 +259,18 @@ impl Decoder {
         let ids = Tensor::new(tokens, &self.device)?; // [t]
         let x = self.embed_tokens.index_select(&ids, 0)?.to_dtype(DType::F32)?; // [t, hidden]
         let x = scaled(x, self.spec.embedding_multiplier)?;
+        let x = self.projections.as_ref().map_or(Ok(x.clone()), |(project_in, _)| project_in.forward(&x))?;
         let x = self.embed_norm.as_ref().map_or(Ok(x.clone()), |norm| norm.forward(&x))?;
         let Some(positions) = &self.embed_positions else { return Ok(x) };
-        let (end, rows) = (first_position + tokens.len(), positions.dim(0)?);
+        let offset = self.spec.extras.position_offset;
+        let (end, rows) = (first_position + tokens.len(), positions.dim(0)?.saturating_sub(offset));
         if end > rows {
             return Err(Error::Compute(format!(
                 "position {end} is past the {rows} that this checkpoint has learned; use shorter `context \
                  lengths`"
             )));
         }
-        Ok((x + positions.narrow(0, first_position, tokens.len())?)?)
+        Ok((x + positions.narrow(0, offset + first_position, tokens.len())?)?)
     }
 }
 

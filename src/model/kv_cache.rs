@@ -37,10 +37,10 @@ pub const KV_DTYPES: &[Entry<KvDtype>] = &[
 
 impl KvDtype {
     /// What weights of `dtype` bring along on `device` when nothing else is asked for. Screening tiles, and rows
-    /// that choose their keys, read keys in f32 alone.
+    /// that choose their keys, read keys in f32 alone; biases on scores are known in f32 alone.
     #[must_use]
     pub fn following(spec: &DecoderSpec, dtype: Dtype, device: &Device) -> Self {
-        let in_f32 = spec.screening.is_some() || spec.chooses_keys();
+        let in_f32 = spec.screening.is_some() || spec.chooses_keys() || spec.has_score_bias();
         let in_pages = dtype == Dtype::Bf16 && device.is_cpu() && !in_f32;
         if in_pages { Self::Bf16 } else { Self::F32 }
     }
@@ -82,6 +82,10 @@ impl DecoderSpec {
             }
             (Some(KvDtype::Bf16), None) if self.chooses_keys() => {
                 let expected = "f32: rows choose the keys that they see by scores that bf16 would change";
+                Err(Error::invalid("kv dtype", "bf16", expected))
+            }
+            (Some(KvDtype::Bf16), None) if self.has_score_bias() => {
+                let expected = "f32: what is added to scores is known in that precision alone";
                 Err(Error::invalid("kv dtype", "bf16", expected))
             }
             _ => Ok(()),

@@ -102,11 +102,14 @@ pub struct Extras {
     /// The norm of queries and keys stands behind their rotation.
     #[serde(skip_serializing_if = "is_false")]
     pub qk_norm_after_rope: bool,
-    /// The bias on scores of the distance between query and key.
-    #[serde(skip_serializing_if = "is_false")]
-    pub alibi: bool,
+    /// The bias on scores by the distance between query and key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alibi: Option<Alibi>,
+    /// The row of the learned positions that position 0 has; those before it are for padding (OPT).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub position_offset: usize,
     /// Width of the embedding, where it is not the residual stream's: linear maps stand between the two, before
-    /// the layers and before the head. Such a decoder has no norm behind its layers (OPT 350M).
+    /// the layers and before the head (OPT 350M).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding_size: Option<usize>,
     /// A norm over each value head, without a weight.
@@ -147,8 +150,41 @@ pub struct MupMultipliers {
     pub mlp_down: f64,
 }
 
+fn is_zero(offset: &usize) -> bool {
+    *offset == 0
+}
+
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+/// Attention with linear biases (arXiv 2108.12409): `a (b_h(j) - b_h(i))` is added to the score of query `i` and key
+/// `j`, with `b_h(j) = m_h j` and slopes `m_h = 2^(-8 h / heads)`, `h` from 1, where the number of heads is a power of
+/// two; else those of the power below, and every other one of the power above.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Alibi {
+    /// The factor `a`.
+    pub scale: f64,
+    /// Whether slopes and biases `b` are rounded to bf16, as a model was trained with (Falcon).
+    pub rounded: bool,
+}
+
+impl Alibi {
+    /// The slope of each of `heads` query heads.
+    ///
+    /// ```
+    /// use niah::spec::Alibi;
+    /// assert_eq!(Alibi::slopes(2), [0.0625, 0.00390625]);
+    /// assert_eq!(Alibi::slopes(3), [0.0625, 0.00390625, 0.25]);
+    /// ```
+    #[must_use]
+    pub fn slopes(heads: usize) -> Vec<f64> {
+        let below = if heads.is_power_of_two() { heads } else { heads.next_power_of_two() / 2 };
+        let slope = |power: usize, head: usize| (-8.0 * head as f64 / power as f64).exp2();
+        let whole = (1..=below).map(|head| slope(below, head));
+        let between = (1..=heads - below).map(|head| slope(2 * below, 2 * head - 1));
+        whole.chain(between).collect()
+    }
 }
 
 /// Vectors of each token for each layer (Gemma 3n, Gemma 4): with `e` the embedding and `e_l` one that a layer has
@@ -355,6 +391,24 @@ impl DecoderSpec {
         (bounded && lengths_stay).then_some(self.attention_scale * self.head_dim as f64)
     }
 
+    /// Width of the embedding, and of what the head reads.
+    #[must_use]
+    pub fn embedding_size(&self) -> usize {
+        self.extras.embedding_size.unwrap_or(self.hidden_size)
+    }
+
+    /// Whether a norm stands behind the layers: not behind screening tiles, nor behind layers that end with one.
+    #[must_use]
+    pub fn has_last_norm(&self) -> bool {
+        self.screening.is_none() && self.block != BlockKind::NormAfterSum
+    }
+
+    /// Whether something is added to scores, which only the precision of f32 knows how to do.
+    #[must_use]
+    pub fn has_score_bias(&self) -> bool {
+        self.extras.alibi.is_some()
+    }
+
     /// Width of a value; that of a head but for screening tiles.
     #[must_use]
     pub fn value_dim(&self) -> usize {
@@ -447,7 +501,9 @@ impl DecoderSpec {
         let layers = self.layers.iter().map(|layer| {
             self.mixer_maps(layer) + self.mixer_vectors(layer) + norms(layer) + feed_forward(layer)
         });
-        let norm = norm * (1 + usize::from(self.extras.embedding_norm));
+        let norm = norm * (usize::from(self.has_last_norm()) + usize::from(self.extras.embedding_norm));
+        let e = self.embedding_size();
+        let projections = when(self.extras.embedding_size.is_some(), 2 * e * h);
         let count = self.num_hidden_layers;
         let per_layer = self.extras.per_layer_input.map_or(0, |input| {
             let width = input.hidden_size_per_layer_input;
@@ -455,9 +511,9 @@ impl DecoderSpec {
             of_layers + width
         });
         let scalars = when(self.extras.layer_scalar, count);
-        let tables = h * (self.vocab_size + self.learned_positions.unwrap_or(0));
+        let tables = e * self.vocab_size + h * self.learned_positions.unwrap_or(0) + projections;
         let head =
-            when(!self.tie_word_embeddings, self.vocab_size * h) + when(self.bias.head, self.vocab_size);
+            when(!self.tie_word_embeddings, self.vocab_size * e) + when(self.bias.head, self.vocab_size);
         tables + head + norm + per_layer + scalars + layers.sum::<usize>()
     }
 

@@ -41,9 +41,13 @@ impl DecoderSpec {
             visit("model.s_E", &[])?;
             visit("model.s_F", &[])?;
         }
-        visit("model.embed_tokens.weight", &[vocab, hidden])?;
+        visit("model.embed_tokens.weight", &[vocab, self.embedding_size()])?;
+        if let Some(size) = self.extras.embedding_size {
+            visit("model.project_in.weight", &[hidden, size])?;
+            visit("model.project_out.weight", &[size, hidden])?;
+        }
         if !self.tie_word_embeddings {
-            visit("lm_head.weight", &[vocab, hidden])?;
+            visit("lm_head.weight", &[vocab, self.embedding_size()])?;
         }
         if self.bias.head {
             visit("lm_head.bias", &[vocab])?;
@@ -69,7 +73,7 @@ impl DecoderSpec {
         if self.extras.embedding_norm {
             self.norm("model.embed_norm", &mut visit)?;
         }
-        if self.screening.is_none() { self.norm("model.norm", &mut visit) } else { Ok(()) }
+        if self.has_last_norm() { self.norm("model.norm", &mut visit) } else { Ok(()) }
     }
 
     fn tiles<E>(&self, screening: &ScreeningSpec, visit: Visit<'_, E>) -> Result<(), E> {

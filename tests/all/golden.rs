@@ -121,6 +121,15 @@ const VECTORS: &[&str] = &[
     "glm4_moe_lite",
     "mistral4",
     "mimo_v2_flash",
+    "falcon_7b",
+    "falcon_40b",
+    "mpt",
+    "bloom",
+    "gptj",
+    "opt",
+    "opt_350m",
+    "gpt_bigcode",
+    "persimmon",
 ];
 
 /// GGUF files that `fixtures/make_gguf.py` makes of them, with the vectors that they must reproduce.
@@ -324,6 +333,20 @@ fn logits_equal_the_reference_whatever_the_chunk_size() {
                 assert_logits(&found, &golden.expected[&key], &what);
             }
         }
+    }
+}
+
+/// `falcon_rw` of the vectors is of the reference's eager attention, which adds the bias by distance twice
+/// (`fixtures/make_falcon_logits.py`).
+#[test]
+fn falcon_adds_its_bias_by_distance_once() {
+    let Some(folder) = common::vector("falcon_rw") else { return };
+    let golden = Golden::open(&folder);
+    let once = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/falcon_rw.safetensors");
+    let once = candle_core::safetensors::load(once, &Device::Cpu).unwrap();
+    for chunk in [1, 7, golden.tokens.len()] {
+        let found = golden.logits(golden.variant("softmax").as_ref(), chunk, None);
+        assert_logits(&found, &once["logits"], &format!("falcon_rw, chunk {chunk}"));
     }
 }
 

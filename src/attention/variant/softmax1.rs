@@ -54,6 +54,7 @@ mod tests {
             scale: 0.5,
             window: Window::Full,
             softcap: None,
+            bias: None,
             variant: variant.as_ref(),
         };
         let mixed =

@@ -90,7 +90,11 @@ fn first_key<'a>(config: &Config, keys: &[&'a str]) -> &'a str {
 
 /// The activation under the family's key for it.
 pub(super) fn activation(config: &Config) -> Result<Activation> {
-    let key = first_key(config, &["hidden_act", "hidden_activation", "activation_function"]);
+    activation_of(config, first_key(config, &["hidden_act", "hidden_activation", "activation_function"]))
+}
+
+/// The activation under `key`.
+pub(super) fn activation_of(config: &Config, key: &str) -> Result<Activation> {
     let name = config.string(key)?;
     ACTIVATIONS.iter().find(|(known, _)| *known == name).map(|(_, activation)| *activation).ok_or_else(|| {
         let known = ACTIVATIONS.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", ");

@@ -5,6 +5,7 @@ mod apertus;
 mod arcee;
 mod bailing_hybrid;
 mod bamba;
+mod bloom;
 mod cohere;
 mod cohere2;
 mod common;
@@ -18,6 +19,7 @@ mod ernie4_5_moe;
 mod exaone4;
 mod exaone_moe;
 mod experts;
+mod falcon;
 mod falcon_h1;
 mod gemma;
 mod gemma4;
@@ -25,8 +27,11 @@ mod glm;
 mod glm4_moe;
 mod glm4_moe_lite;
 mod gpt2;
+mod gpt_bigcode;
+mod gpt_like;
 mod gpt_neox;
 mod gpt_oss;
+mod gptj;
 mod granite;
 mod granitemoe;
 mod granitemoehybrid;
@@ -52,6 +57,7 @@ mod ministral3;
 mod mistral;
 mod mistral4;
 mod mixtral;
+mod mpt;
 mod multiscreen;
 mod nanochat;
 mod nemotron;
@@ -63,6 +69,8 @@ mod olmo3;
 mod olmo3moe;
 mod olmo_hybrid;
 mod olmoe;
+mod opt;
+mod persimmon;
 mod phi;
 mod phi3;
 mod phimoe;
@@ -199,6 +207,13 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "minicpm3", about: "MiniCPM3: latent attention", value: named_as_llama(minicpm3::spec) },
     Entry { name: "gemma4_text", about: "Gemma 4 (text): two kinds of heads, values normed, shared keys and \
                                          values", value: Family { describe: gemma4::spec, stored: gemma4::stored } },
+    Entry { name: "falcon", about: "Falcon: parallel block, fused projections in three orders", value: Family { describe: falcon::spec, stored: falcon::stored } },
+    Entry { name: "mpt", about: "MPT: biases by distance in place of positions", value: Family { describe: mpt::spec, stored: mpt::stored } },
+    Entry { name: "bloom", about: "BLOOM: biases by distance, a norm of the embedding", value: Family { describe: bloom::spec, stored: bloom::stored } },
+    Entry { name: "gptj", about: "GPT-J: parallel block, interleaved rotary positions", value: Family { describe: gptj::spec, stored: gptj::stored } },
+    Entry { name: "opt", about: "OPT: learned positions, an MLP of ReLU", value: Family { describe: opt::spec, stored: opt::stored } },
+    Entry { name: "gpt_bigcode", about: "GPT BigCode: GPT-2 with one key head", value: Family { describe: gpt_bigcode::spec, stored: gpt_bigcode::stored } },
+    Entry { name: "persimmon", about: "Persimmon: LayerNorms on queries and keys, partial rotary positions", value: Family { describe: persimmon::spec, stored: persimmon::stored } },
     Entry { name: "niah", about: "what niah train writes: windows, positions and norms on queries and keys \
                                   layer by layer", value: named_as_llama(niah::spec) },
     Entry { name: "multiscreen", about: "Multiscreen: screening tiles without softmax, MLP or norms", value: Family { describe: multiscreen::spec, stored: multiscreen::stored } },
@@ -237,8 +252,19 @@ pub fn warnings(config: &Config, spec: &DecoderSpec) -> Result<Vec<String>> {
     Ok(warnings)
 }
 
+/// Families that are known and cannot run, each with the block that it needs and that is missing here.
+const MISSING: &[(&str, &str)] = &[
+    ("gemma3n_text", "several residual streams (AltUp) and low-rank branches (Laurel)"),
+    ("inkling_text", "a learned bias by distance, and convolutions behind attention and MLP"),
+    ("qwen4_exp_text", "several residual streams, and an indexer that chooses the keys a row sees"),
+];
+
 fn find(config: &Config) -> Result<&'static Entry<Family>> {
     let model_type = config.string("model_type")?;
+    if let Some((_, block)) = MISSING.iter().find(|(name, _)| *name == model_type) {
+        let expected = format!("another family: this one needs {block}, which niah does not have");
+        return Err(config.wrong("model_type", expected, format!("{model_type:?}")));
+    }
     FAMILIES.iter().find(|family| family.name == model_type).ok_or_else(|| {
         let known = FAMILIES.iter().map(|family| family.name).collect::<Vec<_>>().join(", ");
         config.wrong("model_type", format!("one of the known families: {known}"), format!("{model_type:?}"))
