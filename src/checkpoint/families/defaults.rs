@@ -191,6 +191,8 @@ const IGNORED: &[(&str, &[&str])] = &[
     ("glm4_moe_lite", &["first_k_dense_replace", "moe_layer_freq", "scoring_func", "topk_method"]),
     ("gpt_oss", &["experts_per_token", "initial_context_length", "rope_truncate"]),
     ("minimax_m2", &["qk_norm_type", "scoring_func", "shared_moe_mode", "use_qk_norm", "use_routing_bias"]),
+    // Precision, and what the tensors of dense layers say themselves.
+    ("olmo3moe", &["attention_gate_full_precision", "dense_layers_use_shared_expert"]),
     ("gpt2", &["n_ctx"]),
     ("lfm2", &[
         "block_dim", "block_mlp_init_scale", "block_norm_eps", "block_out_init_scale", "block_use_swiglu",
