@@ -127,6 +127,29 @@ fn scales_of_a_hybrid_run_as_its_own_rule() {
 }
 
 #[test]
+fn keys_of_the_hubs_files_are_known_and_other_gates_refused() {
+    let bench = hybrid();
+    let config = bench.text("tiny/config.json");
+    let with = |keys: &str| {
+        let more = config.replacen('{', &format!("{{{keys},"), 1);
+        fs::write(bench.path("tiny/config.json"), more).unwrap();
+        bench.output(&["inspect", "tiny"])
+    };
+    let published = "\"attn_output_gate\": true, \"output_gate_type\": \"swish\", \"mamba_ssm_dtype\": \"float32\", \
+                     \"mtp_num_hidden_layers\": 1, \"full_attention_interval\": 4";
+    let page = String::from_utf8(with(published).stdout).unwrap();
+    assert!(page.contains("Gated DeltaNet") && !page.contains("warning"), "{page}");
+    for (keys, word) in [
+        ("\"attn_output_gate\": false", "attn_output_gate: found false"),
+        ("\"output_gate_type\": \"sigmoid\"", "output_gate_type: found sigmoid"),
+    ] {
+        let refused = with(keys);
+        let said = common::bench::stderr(&refused);
+        assert!(refused.status.code() == Some(2) && said.contains(word), "{said}");
+    }
+}
+
+#[test]
 fn inspect_names_the_kinds_of_layers_and_what_states_take() {
     let bench = hybrid();
     let page = bench.stdout(&["inspect", "tiny", "--width", "200", "--context-lengths", "1k,4k"]);

@@ -141,7 +141,7 @@ const HARMLESS: &[&str] = &[
     // Sums of other sizes.
     "qk_head_dim",
     // Heads that predict further tokens, whose layers stand beyond the last.
-    "mtp_layers_block_type", "mtp_hybrid_override_pattern",
+    "mtp_num_hidden_layers", "mtp_use_dedicated_embeddings", "mtp_layers_block_type", "mtp_hybrid_override_pattern",
     "num_nextn_predict_layers", "num_mtp_layers", "num_mtp_modules", "mtp_transformer_layers", "use_mtp",
     // Initial state spaces, and how fast kernels of the reference go about them.
     "mamba_chunk_size", "chunk_size", "time_step_max", "time_step_floor", "time_step_init_scheme",
@@ -179,6 +179,11 @@ const IGNORED: &[(&str, &[&str])] = &[
     ("gemma2", &["hidden_act", "sliding_window_size"]),
     ("gemma3_text", &["hidden_act", "_sliding_window_pattern"]),
     ("qwen3_moe", &["max_window_layers"]),
+    // States are kept in f32.
+    ("qwen3_5_text", &["mamba_ssm_dtype"]),
+    ("qwen3_5_moe_text", &["mamba_ssm_dtype"]),
+    ("qwen3_next", &["mamba_ssm_dtype"]),
+    ("kimi_linear", &["use_grouped_topk", "topk_method", "rope_theta"]),
     ("qwen3_vl_text", &["max_window_layers"]),
     ("smollm3", &["max_window_layers"]),
     ("cohere2", &[

@@ -31,6 +31,15 @@ pub(super) fn with_own_names(config: &Config) -> Config {
 /// Reads a Kimi Linear configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     let config = &with_own_names(config);
+    for (key, known) in [("mla_use_nope", Value::from(true)), ("moe_layer_freq", Value::from(1))] {
+        if let Some(found) = config.get(key).filter(|found| **found != known) {
+            return Err(config.wrong(key, format!("{known}: the other is not known"), found));
+        }
+    }
+    const ROUTER: &str = "moe_router_activation_func";
+    if let Some(other) = config.optional_string(ROUTER)?.filter(|name| name != "sigmoid") {
+        return Err(config.wrong(ROUTER, "sigmoid", other));
+    }
     // No position is read, so that no base counts.
     let mut spec = latent_like(&config.with_defaults([("rope_theta", &Value::from(1.0))]))?;
     spec.layers.iter_mut().for_each(|layer| layer.rope = None);

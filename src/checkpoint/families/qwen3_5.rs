@@ -18,6 +18,7 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
         let expected = "false: a bias on a gate of attention is not known";
         return Err(config.wrong("attention_bias", expected, true));
     }
+    check_gates(config)?;
     spec.norm = NormKind::RmsPlusOne;
     spec.qk_norm = QkNorm::PerHead;
     spec.bias = Biases::default();
@@ -27,6 +28,19 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     let linear = delta_net::linear_layers(config, spec.num_hidden_layers)?;
     delta_net::set(&mut spec, &mixer, &linear);
     Ok(spec)
+}
+
+/// Refuses gates that are not those of its class.
+fn check_gates(config: &Config) -> Result<()> {
+    const ATTENTION: &str = "attn_output_gate";
+    if !config.required_flag(ATTENTION)? {
+        return Err(config.wrong(ATTENTION, "true: without its gate, such attention is not known", false));
+    }
+    const DELTA_NET: &str = "output_gate_type";
+    match config.string(DELTA_NET)?.as_str() {
+        "swish" | "silu" => Ok(()),
+        other => Err(config.wrong(DELTA_NET, "swish, as a delta net is gated by", other)),
+    }
 }
 
 /// Reads a Qwen 3.5 configuration with experts: in every layer, with one more behind a gate.

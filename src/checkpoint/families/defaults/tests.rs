@@ -50,6 +50,12 @@ const BEYOND_THE_CLASS: &[&str] = &[
     "rope_scaling",
     "sliding_window_pattern",
     "full_attention_interval",
+    // Choices of the hub's files of which the class knows one.
+    "attn_output_gate",
+    "output_gate_type",
+    "mla_use_nope",
+    "moe_layer_freq",
+    "moe_router_activation_func",
     // Other names of the kinds of layers and of sizes.
     "layers_block_type",
     "hybrid_override_pattern",
