@@ -86,7 +86,7 @@ pub const ARCHITECTURES: &[Entry<Architecture>] = &[
     Entry { name: "olmo", about: "olmo", value: interleaved("olmo", olmo) },
     Entry { name: "olmo2", about: "olmo2, olmo3", value: halves("olmo2", olmo2) },
     Entry { name: "granite", about: "granite", value: interleaved("granite", granite) },
-    Entry { name: "granitemoe", about: "granitemoe", value: mixed(interleaved("granitemoe", granite_with_positions)) },
+    Entry { name: "granitemoe", about: "granitemoe, granitemoeshared", value: mixed(interleaved("granitemoe", granite_with_positions)) },
     Entry { name: "olmoe", about: "olmoe", value: mixed(halves("olmoe", olmoe)) },
     Entry { name: "glm4moe", about: "glm4_moe", value: mixed(halves("glm4_moe", glm4moe)) },
     Entry { name: "minimax-m2", about: "minimax_m2", value: mixed(halves("minimax_m2", minimax_m2)) },
@@ -104,19 +104,21 @@ pub const ARCHITECTURES: &[Entry<Architecture>] = &[
     Entry { name: "qwen35", about: "qwen3_5_text", value: hybrid(halves("qwen3_5_text", gguf_hybrids::delta_nets)) },
     Entry { name: "qwen35moe", about: "qwen3_5_moe_text", value: hybrid(mixed(halves("qwen3_5_moe_text", gguf_hybrids::delta_nets))) },
     Entry { name: "qwen3next", about: "qwen3_next", value: hybrid(mixed(halves("qwen3_next", gguf_hybrids::delta_nets))) },
-    Entry { name: "deepseek2", about: "deepseek_v2, deepseek_v3", value: unlike_heads(mixed(halves("deepseek_v2", gguf_latent::deepseek2))) },
+    Entry { name: "deepseek2", about: "deepseek_v2, deepseek_v3, mistral4", value: unlike_heads(mixed(halves("deepseek_v2", gguf_latent::deepseek2))) },
     Entry { name: "mistral4", about: "mistral4", value: unlike_heads(mixed(halves("mistral4", gguf_latent::deepseek2))) },
     Entry { name: "minicpm3", about: "minicpm3", value: unlike_heads(halves("minicpm3", gguf_latent::minicpm3)) },
     Entry { name: "mistral3", about: "ministral3", value: interleaved("ministral3", gguf_latent::mistral3) },
     Entry { name: "mimo2", about: "mimo_v2_flash", value: unlike_heads(hybrid(mixed(halves("mimo_v2_flash", gguf_latent::mimo2)))) },
+    Entry { name: "kimi-linear", about: "kimi_linear", value: unlike_heads(hybrid(mixed(halves("kimi_linear", gguf_latent::kimi_linear)))) },
     Entry { name: "gpt-oss", about: "gpt_oss", value: mixed(halves("gpt_oss", gguf_latent::gpt_oss)) },
     Entry { name: "lfm2", about: "lfm2", value: hybrid(halves("lfm2", gguf_hybrids::lfm2)) },
+    Entry { name: "lfm2moe", about: "lfm2_moe", value: hybrid(mixed(halves("lfm2_moe", gguf_hybrids::lfm2moe))) },
     Entry { name: "granitehybrid", about: "granitemoehybrid", value: hybrid(mixed(interleaved("granitemoehybrid", gguf_hybrids::granite))) },
     Entry { name: "falcon-h1", about: "falcon_h1", value: halves("falcon_h1", gguf_hybrids::falcon_h1) },
     Entry { name: "nemotron_h", about: "nemotron_h", value: hybrid(halves("nemotron_h", gguf_hybrids::nemotron_h)) },
     Entry { name: "nemotron_h_moe", about: "nemotron_h", value: hybrid(mixed(halves("nemotron_h", gguf_hybrids::nemotron_h))) },
     Entry { name: "jamba", about: "jamba", value: hybrid(mixed(halves("jamba", gguf_hybrids::jamba))) },
-    Entry { name: "mamba", about: "mamba", value: halves("mamba", gguf_hybrids::mamba) },
+    Entry { name: "mamba", about: "mamba, falcon_mamba", value: halves("mamba", gguf_hybrids::mamba) },
     Entry { name: "mamba2", about: "mamba2", value: halves("mamba2", gguf_hybrids::mamba_2) },
     Entry { name: "gptneox", about: "gpt_neox", value: halves("gpt_neox", nothing) },
     Entry { name: "stablelm", about: "stablelm", value: halves("stablelm", stablelm) },
@@ -306,6 +308,10 @@ fn granite_with_positions(of: &mut Translation<'_>) -> Result<()> {
     if of.flag("rope.scaling.finetuned")? == Some(false) {
         let expected = "true: Granite's experts without rotary positions are not known without a shared one";
         return Err(of.wrong("rope.scaling.finetuned", expected, false));
+    }
+    if gguf_hybrids::any_has(of, "ffn_up_shexp.weight") {
+        of.set("model_type", "granitemoeshared");
+        of.set("shared_intermediate_size", json!(of.size("shared_expert_intermediate_size")));
     }
     granite_multipliers(of)
 }

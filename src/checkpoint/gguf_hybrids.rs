@@ -26,7 +26,7 @@ pub(super) fn delta_nets(of: &mut Translation<'_>) -> Result<()> {
 }
 
 /// The tensor of the first layer that has one of this name.
-fn any_has(of: &Translation<'_>, tensor: &str) -> bool {
+pub(super) fn any_has(of: &Translation<'_>, tensor: &str) -> bool {
     of.layers().any(|layer| of.has(&format!("blk.{layer}.{tensor}")))
 }
 
@@ -61,10 +61,13 @@ fn expansion(of: &Translation<'_>, inner: u64) -> Result<u64> {
 
 pub(super) fn mamba(of: &mut Translation<'_>) -> Result<()> {
     if of.flag("ssm.dt_b_c_rms")? == Some(true) {
-        let expected = "false: Falcon Mamba, which norms what it selects by, is not known";
-        return Err(of.wrong("ssm.dt_b_c_rms", expected, true));
+        // Norms without weights, with the epsilon of the others.
+        of.set("model_type", "falcon_mamba");
+        of.set("mixer_rms_eps", json!(of.config.get("rms_norm_eps")));
     }
     let inner = of.required("ssm.inner_size")?;
+    // The width of an MLP, of which there is none, is 0 in these files.
+    of.set("intermediate_size", inner);
     for (key, size) in [
         ("expand", expansion(of, inner)?),
         ("state_size", of.required("ssm.state_size")?),
@@ -111,6 +114,16 @@ pub(super) fn lfm2(of: &mut Translation<'_>) -> Result<()> {
     of.set("conv_bias", any_has(of, "shortconv.conv.bias"));
     of.set("block_auto_adjust_ff_dim", false);
     Ok(())
+}
+
+/// LFM2 with experts, whose weights llama.cpp makes sum to 1.
+pub(super) fn lfm2moe(of: &mut Translation<'_>) -> Result<()> {
+    lfm2(of)?;
+    of.config.remove("block_auto_adjust_ff_dim");
+    of.config.entry("norm_topk_prob").or_insert(json!(true));
+    of.set("num_dense_layers", json!(of.size("first_k_dense_replace")));
+    of.set("use_expert_bias", any_has(of, "exp_probs_b.bias"));
+    sigmoid_router(of)
 }
 
 pub(super) fn jamba(of: &mut Translation<'_>) -> Result<()> {

@@ -53,6 +53,25 @@ pub(super) fn minicpm3(of: &mut Translation<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Kimi Delta Attention in layers without a latent, and no positions in those with one.
+pub(super) fn kimi_linear(of: &mut Translation<'_>) -> Result<()> {
+    of.gating(SIGMOID)?;
+    of.set("norm_topk_prob", true);
+    let (query, value) =
+        (of.required("attention.key_length_mla")?, of.required("attention.value_length_mla")?);
+    latent(of, query, value, None)?;
+    of.config.remove("rope_parameters");
+    for (key, size) in [
+        ("linear_num_heads", of.required("attention.head_count")?),
+        ("linear_head_dim", of.required("kda.head_dim")?),
+        ("linear_conv_kernel_dim", of.required("ssm.conv_kernel")?),
+    ] {
+        of.set(key, size);
+    }
+    of.set_layer_kinds("attn_kv_a_mqa.weight", "linear_attention");
+    Ok(())
+}
+
 /// The sizes of latent attention whose queries are `query` wide, and the `share` of rotary coordinates that turn.
 fn latent(of: &mut Translation<'_>, query: u64, value: u64, share: Option<Value>) -> Result<()> {
     let rotary = of.required("rope.dimension_count")?;

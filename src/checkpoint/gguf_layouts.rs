@@ -19,7 +19,7 @@ pub(super) enum Change {
     Column,
     /// A vector as a matrix of one row.
     OneRow,
-    /// `[channels, taps]` of a convolution as `[channels, 1, taps]`.
+    /// `[channels, taps]` of a convolution, or `[1, channels, 1, taps]`, as `[channels, 1, taps]`.
     OneInput,
     /// `ln(-a)` of every number, which is below 0.
     LogOfMinus,
@@ -55,6 +55,7 @@ impl Change {
             Column if shape.len() == 2 && shape[1] == 1 => shape.truncate(1),
             OneRow if shape.len() == 1 => shape.insert(0, 1),
             OneInput if shape.len() == 2 => shape.insert(1, 1),
+            OneInput if shape.len() == 4 && shape[0] == 1 => drop(shape.remove(0)),
             PartOfHeads { heads, parts, .. } => {
                 if let Some(rows) = shape.first_mut().filter(|rows| rows.is_multiple_of(heads * parts)) {
                     *rows /= parts;
@@ -127,6 +128,8 @@ mod tests {
         assert_eq!(changed(Flat, &[&[1.0], &[2.0]]), [[1.0, 2.0]]);
         assert_eq!(changed(OneInput, &[&[1.0, 2.0], &[3.0, 4.0]]), [[1.0, 2.0], [3.0, 4.0]]);
         assert_eq!(OneInput.shape(vec![2, 4]), [2, 1, 4]);
+        assert_eq!(OneInput.shape(vec![1, 2, 1, 4]), [2, 1, 4]);
+        assert_eq!(OneInput.shape(vec![2, 2, 1, 4]), [2, 2, 1, 4]);
         assert_eq!((Column.shape(vec![5, 1]), Column.shape(vec![5, 2])), (vec![5], vec![5, 2]));
         assert_eq!((OneRow.shape(vec![5]), OneRow.shape(vec![1, 5])), (vec![1, 5], vec![1, 5]));
         let log = changed(LogOfMinus, &[&[-1.0, -std::f32::consts::E]]);

@@ -176,6 +176,9 @@ const GGUF_FILES: &[(&str, &str)] = &[
     ("mistral4-large", "mistral4"),
     ("ministral3", "ministral3"),
     ("mimo_v2_flash", "mimo_v2_flash"),
+    ("kimi_linear", "kimi_linear"),
+    ("granitemoeshared", "granitemoeshared"),
+    ("lfm2_moe", "lfm2_moe"),
     ("granite-nope", "granitemoehybrid_nope"),
     ("granitemoehybrid_h", "granitemoehybrid_h"),
     ("granitemoehybrid_moe", "granitemoehybrid_moe"),
@@ -411,6 +414,15 @@ fn a_gguf_file_of_qwen3_makes_the_weights_of_the_chosen_experts_sum_to_1() {
 fn a_gguf_file_of_gpt_oss_has_experts_that_are_clamped_at_7() {
     equals_the_changed_checkpoint("gpt_oss", "gpt_oss", |config, tensors| {
         config["swiglu_limit"] = serde_json::json!(7.0);
+        tensors
+    });
+}
+
+/// Those of its golden checkpoint differ.
+#[test]
+fn a_gguf_file_of_falcon_mamba_has_one_epsilon_for_all_norms() {
+    equals_the_changed_checkpoint("falcon_mamba", "falcon_mamba", |config, tensors| {
+        config["mixer_rms_eps"] = config["layer_norm_epsilon"].clone();
         tensors
     });
 }

@@ -153,7 +153,6 @@ fn what_a_family_does_not_know_is_refused_by_key() {
         ("llama", "rope.dimension_count", Gguf::U32(4), "the width of a head, 8"),
         ("phi2", "rope.dimension_count", Gguf::U32(16), "the width of a head, 8"),
         ("granitemoe", "rope.scaling.finetuned", Gguf::Bool(false), "without rotary positions"),
-        ("mamba", "ssm.dt_b_c_rms", Gguf::Bool(true), "Falcon Mamba"),
         ("mamba", "ssm.inner_size", Gguf::U32(33), "a multiple of the 32"),
         ("qwen35", "ssm.conv_kernel", Gguf::U32(4), "qwen35.ssm.time_step_rank is missing"),
         ("qwen2", "rope.scaling.type", text("spiral"), "longrope"),
