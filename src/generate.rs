@@ -155,8 +155,8 @@ impl DecoderModel {
         Ok(())
     }
 
-    /// Makes the cache hold the first `len` tokens of a `sequence` that it holds at least as much of: where it
-    /// goes back further than that, they are computed again.
+    /// Makes the cache hold the first `len` tokens of a `sequence` that it holds at least as much of: where
+    /// it goes back further than that, they are computed again.
     fn go_back(
         &self,
         len: usize,

@@ -41,8 +41,8 @@ pub(crate) fn shared_tokens<'a>(prompts: impl IntoIterator<Item = (usize, &'a [u
     shared
 }
 
-/// The same where layers have a state, which is kept at a few places of a prompt ([`Prompt::forks`]) and before
-/// its answer: what stands before the last of these that both have in common.
+/// The same where layers have a state, which is kept at a few places of a prompt ([`Prompt::forks`]) and
+/// before its answer: what stands before the last of these that both have in common.
 #[must_use]
 pub(crate) fn shared_with_states<'a>(prompts: impl IntoIterator<Item = (usize, &'a Prompt)>) -> usize {
     let mut last: (usize, &[u32]) = (0, &[]);

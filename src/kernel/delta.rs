@@ -7,8 +7,8 @@
 //! S = diag(a) S;   S += k (beta (v - Sᵀ k))ᵀ;   o = Sᵀ q
 //! ```
 //!
-//! For `C` tokens at once, with `c_i` the sum of `g` up to token `i` of the chunk and `S` the state before it,
-//! the corrections `U` that the tokens write solve a triangular system (arXiv 2412.06464, section 3.3):
+//! For `C` tokens at once, with `c_i` the sum of `g` up to token `i` of the chunk and `S` the state before
+//! it, the corrections `U` that the tokens write solve a triangular system (arXiv 2412.06464, section 3.3):
 //!
 //! ```text
 //! A_ij = beta_i sum over d of k_id k_jd exp(c_id - c_jd), j < i
@@ -17,9 +17,9 @@
 //! S = diag(exp(c_C)) S + (K exp(c_C - c))ᵀ U
 //! ```
 //!
-//! `exp(c_i - c_j)` is at most 1, but neither factor of `exp(c_i) exp(-c_j)` need be: where each channel fades
-//! on its own, products are therefore taken by blocks of rows with `exp(c_i - r) exp(r - c_j)`, `r` being `c`
-//! before the block of `i`.
+//! `exp(c_i - c_j)` is at most 1, but neither factor of `exp(c_i) exp(-c_j)` need be: where each channel
+//! fades on its own, products are therefore taken by blocks of rows with `exp(c_i - r) exp(r - c_j)`, `r`
+//! being `c` before the block of `i`.
 
 use rayon::prelude::*;
 
@@ -268,7 +268,8 @@ impl Scratch {
     }
 }
 
-/// `(1 + A)⁻¹ u` in place, for `u` `[len, width]` and `a = -A`, of which only what is below the diagonal counts.
+/// `(1 + A)⁻¹ u` in place, for `u` `[len, width]` and `a = -A`, of which only what is below the diagonal
+/// counts.
 fn solve(a: &[f32], u: &mut [f32], width: usize) {
     let len = u.len() / width;
     for start in (0..len).step_by(BLOCK) {

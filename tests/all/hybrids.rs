@@ -87,8 +87,8 @@ fn a_rule_is_of_the_layers_that_attend_and_a_head_is_one_of_theirs() {
     assert!(refused.status.code() == Some(2) && said.contains("a layer that attends: 1, 3"), "{said}");
 }
 
-/// Scales that a checkpoint learned are of its layers that attend; the expected logits are those of the reference
-/// with the same scales.
+/// Scales that a checkpoint learned are of its layers that attend; the expected logits are those of the
+/// reference with the same scales.
 #[test]
 fn scales_of_a_hybrid_run_as_its_own_rule() {
     let bench = hybrid();

@@ -130,8 +130,8 @@ impl<'a> VariantInputs<'a> {
         }
     }
 
-    /// ` on layers 1, 3 of 4 (the others: plain softmax)`, or nothing when a rule is for every layer; layers that
-    /// do not attend have none.
+    /// ` on layers 1, 3 of 4 (the others: plain softmax)`, or nothing when a rule is for every layer; layers
+    /// that do not attend have none.
     fn on_layers(&self, follows: &[bool]) -> String {
         let attends = |layer: &usize| self.layers.get(*layer).is_none_or(|layer| layer.mixer.is_attention());
         let attending: Vec<usize> = (0..follows.len()).filter(attends).collect();

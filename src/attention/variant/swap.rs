@@ -30,8 +30,8 @@ pub fn swap_scale(training_length: usize) -> f64 {
     n / total
 }
 
-/// Which layers a swap to a rule in `ln n` changes: those that attend, without a window shorter than the training
-/// length.
+/// Which layers a swap to a rule in `ln n` changes: those that attend, without a window shorter than the
+/// training length.
 ///
 /// # Errors
 /// [`Error::InvalidValue`] about `--variant` when it would change none.

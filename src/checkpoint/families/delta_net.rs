@@ -5,7 +5,8 @@ use crate::checkpoint::{Config, Part, Stored};
 use crate::error::Result;
 use crate::spec::{DecoderSpec, DeltaDecay, DeltaGate, DeltaNetSpec, LayerSpec, Mixer, RecurrentSpec};
 
-/// Which layers are of `linear_attention`: as `layer_types` says, else all but every `full_attention_interval`th.
+/// Which layers are of `linear_attention`: as `layer_types` says, else all but every
+/// `full_attention_interval`th.
 pub(super) fn linear_layers(config: &Config, layers: usize) -> Result<Vec<bool>> {
     let interval = match config.get("layer_types") {
         Some(_) => 1,

@@ -52,8 +52,8 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
 
 const SECTION: &str = "linear_attn_config";
 
-/// Which layers have no keys: by `layer_types`, else by the lists of the section, which count from 1, else all
-/// but every fourth behind the first.
+/// Which layers have no keys: by `layer_types`, else by the lists of the section, which count from 1, else
+/// all but every fourth behind the first.
 fn linear_layers(config: &Config, layers: usize) -> Result<Vec<bool>> {
     let section = config.optional_section(SECTION)?.filter(|_| config.get("layer_types").is_none());
     let lists = match &section {

@@ -1,6 +1,6 @@
-//! Mainline Ladder, the ladder of small OLMo hybrids: Gated DeltaNet beside gated attention without positions,
-//! norms before and behind both halves of a layer and behind the embedding. `scalable_softmax` is read with the
-//! other rules of attention.
+//! Mainline Ladder, the ladder of small OLMo hybrids: Gated DeltaNet beside gated attention without
+//! positions, norms before and behind both halves of a layer and behind the embedding. `scalable_softmax` is
+//! read with the other rules of attention.
 
 use super::common::{layers_of_type, llama_like};
 use super::{delta_net, olmo_hybrid};

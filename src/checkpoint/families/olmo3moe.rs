@@ -1,5 +1,5 @@
-//! OLMo 3 MoE, and its hybrids: Kimi Delta Attention beside gated attention with Scalable-Softmax, experts in a
-//! narrower space. `scalable_softmax` is read with the other rules of attention.
+//! OLMo 3 MoE, and its hybrids: Kimi Delta Attention beside gated attention with Scalable-Softmax, experts in
+//! a narrower space. `scalable_softmax` is read with the other rules of attention.
 
 use serde_json::Value;
 
@@ -98,7 +98,8 @@ fn mixer(config: &Config) -> Result<DeltaNetSpec> {
     })
 }
 
-/// Experts in all but the dense layers. Weights are made to sum to 1, and then to the number of chosen experts.
+/// Experts in all but the dense layers. Weights are made to sum to 1, and then to the number of chosen
+/// experts.
 fn with_experts(spec: &mut DecoderSpec, config: &Config) -> Result<()> {
     let layers = spec.num_hidden_layers;
     let dense = match config.get("dense_layers_indices") {
