@@ -80,10 +80,11 @@ impl Decoder {
         };
         let weights_of_layers = model.pp("layers");
         let layer = |(index, layer)| Layer::load(&spec, index, layer, &weights_of_layers.pp(index));
+        let layers = spec.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
         let per_layer = spec.extras.per_layer_input;
         let per_layer_inputs =
             per_layer.map(|input| PerLayerInputs::load(&spec, input, &model)).transpose()?;
-        let layers = spec.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
+        let embed_norm = spec.extras.embedding_norm.then(|| load_norm(&spec, &model.pp("embed_norm")));
         let norm = spec.has_last_norm().then(|| load_norm(&spec, &model.pp("norm")));
         let projections = match spec.extras.embedding_size {
             Some(size) => {
@@ -93,7 +94,6 @@ impl Decoder {
             }
             None => None,
         };
-        let embed_norm = spec.extras.embedding_norm.then(|| load_norm(&spec, &model.pp("embed_norm")));
         Ok(Self {
             layers,
             norm: norm.transpose()?,

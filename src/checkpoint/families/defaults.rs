@@ -167,7 +167,7 @@ const HARMLESS: &[&str] = &[
     "tokenizer_class", "model_name", "attn_implementation", "_attn_implementation", "_attn_implementation_autoset",
     "reorder_and_upcast_attn", "use_flash_attention", "use_flash_attn", "_flash_attn_2_enabled", "unsloth_version",
     "unsloth_fixed", "transformers.js_config", "base_model_tp_plan", "torchscript", "_commit_hash", "for_llm_compressor",
-    "chunk_size_feed_forward", "is_decoder", "is_encoder_decoder", "dsv3_format",
+    "init_device", "chunk_size_feed_forward", "is_decoder", "is_encoder_decoder", "dsv3_format",
     // Other parts of a model that sees images.
     "vision_config", "audio_config", "text_config", "mm_tokens_per_image",
 ];
