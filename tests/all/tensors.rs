@@ -3,7 +3,7 @@
 use crate::common;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use candle_core::{DType, Device, Tensor};
@@ -65,6 +65,12 @@ impl TensorSource for Zeros {
 /// A decoder whose experts, if it has any, are stored one by one or stacked reads what its spec names, in
 /// that order.
 fn check(spec: &DecoderSpec, stacked: bool, what: &str) {
+    let (read, names) = read_and_named(spec, stacked, what);
+    assert_eq!(read, names, "{what}");
+}
+
+/// What a decoder reads, and what its spec names.
+fn read_and_named(spec: &DecoderSpec, stacked: bool, what: &str) -> (Vec<String>, Vec<String>) {
     let (mut names, mut shapes) = (Vec::new(), BTreeMap::new());
     let contains = |name: &str| stacked && name.ends_with(".gate_up_proj");
     let listed = spec.each_tensor(contains, |name, shape| {
@@ -75,12 +81,12 @@ fn check(spec: &DecoderSpec, stacked: bool, what: &str) {
     assert_eq!(listed, Ok(()));
     let zeros = Zeros { shapes, read: Mutex::default() };
     Decoder::load(spec.clone(), &Weights::new(&zeros, &Device::Cpu, Dtype::F32)).unwrap();
-    assert_eq!(zeros.read.into_inner().unwrap(), names, "{what}");
     let numbers = zeros.shapes.values().map(|shape| shape.iter().product::<usize>()).sum::<usize>();
     // Windows and acceptance widths of tiles are the attention rule's.
     let of_the_rule =
         if spec.screening.is_some() { 2 * spec.num_attention_heads * spec.num_hidden_layers } else { 0 };
     assert_eq!(numbers + of_the_rule, spec.parameter_count(), "{what}");
+    (zeros.read.into_inner().unwrap(), names)
 }
 
 fn spec_of(name: &str) -> DecoderSpec {
@@ -119,10 +125,30 @@ fn a_decoder_with_states_reads_exactly_the_tensors_that_its_spec_names() {
         "nemotron_h_latent",
         "jamba",
         "recurrent_gemma",
+        "rwkv",
     ] {
         let Some(folder) = common::vector(name) else { continue };
         let checkpoint = Checkpoint::open(folder.to_str().unwrap(), RopeOverride::default()).unwrap();
         check(&checkpoint.spec, false, name);
+    }
+}
+
+/// Those of the larger collection, where it is there; in any order.
+#[test]
+fn a_decoder_of_the_collection_reads_each_tensor_that_its_spec_names_once() {
+    let collection = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors");
+    let Ok(folders) = collection.read_dir() else { return };
+    for folder in folders.map(|folder| folder.unwrap().path()) {
+        let Ok(checkpoint) = Checkpoint::open(folder.to_str().unwrap(), RopeOverride::default()) else {
+            continue;
+        };
+        let what = folder.display().to_string();
+        let (mut read, mut names) = read_and_named(&checkpoint.spec, false, &what);
+        // Sinks are the attention rule's.
+        names.retain(|name| !name.ends_with(".sinks"));
+        read.sort();
+        names.sort();
+        assert_eq!(read, names, "{what}");
     }
 }
 
