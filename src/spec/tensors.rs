@@ -51,13 +51,6 @@ impl DecoderSpec {
         if let Some(rows) = self.learned_positions {
             visit("model.embed_positions.weight", &[rows, hidden])?;
         }
-        if let Some(input) = self.extras.per_layer_input {
-            let (width, rows) = (input.hidden_size_per_layer_input, input.vocab_size_per_layer_input);
-            let all = self.num_hidden_layers * width;
-            visit("model.embed_tokens_per_layer.weight", &[rows, all])?;
-            visit("model.per_layer_model_projection.weight", &[all, hidden])?;
-            visit("model.per_layer_projection_norm.weight", &[width])?;
-        }
         for (index, layer) in self.layers.iter().enumerate() {
             let place = format!("model.layers.{index}.");
             let mut below = |name: &str, shape: &[usize]| visit(&format!("{place}{name}"), shape);
@@ -66,14 +59,22 @@ impl DecoderSpec {
                 None => self.block(layer, &|name| contains(&format!("{place}{name}")), &mut below)?,
             }
         }
+        if let Some(input) = self.extras.per_layer_input {
+            let (width, rows) = (input.hidden_size_per_layer_input, input.vocab_size_per_layer_input);
+            let all = self.num_hidden_layers * width;
+            visit("model.embed_tokens_per_layer.weight", &[rows, all])?;
+            visit("model.per_layer_model_projection.weight", &[all, hidden])?;
+            visit("model.per_layer_projection_norm.weight", &[width])?;
+        }
+        if self.extras.embedding_norm {
+            self.norm("model.embed_norm", &mut visit)?;
+        }
         if self.has_last_norm() {
             self.norm("model.norm", &mut visit)?;
         }
-        if let Some(size) = self.extras.embedding_size {
-            visit("model.project_in.weight", &[hidden, size])?;
-            visit("model.project_out.weight", &[size, hidden])?;
-        }
-        if self.extras.embedding_norm { self.norm("model.embed_norm", &mut visit) } else { Ok(()) }
+        let Some(size) = self.extras.embedding_size else { return Ok(()) };
+        visit("model.project_in.weight", &[hidden, size])?;
+        visit("model.project_out.weight", &[size, hidden])
     }
 
     fn tiles<E>(&self, screening: &ScreeningSpec, visit: Visit<'_, E>) -> Result<(), E> {
