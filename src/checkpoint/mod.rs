@@ -90,13 +90,15 @@ pub enum TokenizerSource {
     Embedded(EmbeddedCheckpoint),
 }
 
-/// Changes to the rotary base for evaluation past the training length.
+/// Changes to rotary positions for evaluation past the training length.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct RopeOverride {
     /// `--rope-theta`: the base itself.
     pub theta: Option<f64>,
     /// `--rope-theta-scale`: a factor on the base.
     pub theta_scale: Option<f64>,
+    /// `--rope none`: no layer has any.
+    pub none: bool,
 }
 
 /// Who named a checkpoint.
@@ -129,6 +131,9 @@ impl Checkpoint {
                 Some(embedded) => Self::open_embedded(embedded)?,
                 None => Self::open_path(name, named)?,
             };
+        if rope.none {
+            checkpoint.spec.layers.iter_mut().for_each(|layer| layer.rope = None);
+        }
         checkpoint.spec.change_theta(|base| rope.theta.unwrap_or(base) * rope.theta_scale.unwrap_or(1.0));
         Ok(checkpoint)
     }

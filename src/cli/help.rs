@@ -61,7 +61,7 @@ mod tests {
     use crate::haystack::{HAYSTACKS, ORDERS};
     use crate::laboratory::{EXPERIMENTS, PARTS};
     use crate::model::kv_cache::KV_DTYPES;
-    use crate::plan::{CHAT_CHOICES, DEFAULT_THINKING_TOKENS, THINKING_CHOICES};
+    use crate::plan::{CHAT_CHOICES, DEFAULT_THINKING_TOKENS, ROPES, THINKING_CHOICES};
     use crate::prompt::{ANSWER_PREFIXES, SNAPS};
     use crate::registry::Entry;
     use crate::score::{NORMALISATIONS, SCORERS};
@@ -107,6 +107,7 @@ mod tests {
                 rows(WINDOW_EXPANSIONS),
                 &["run screening_window_expansion", "attend screening_window_expansion"],
             ),
+            (rows(ROPES), &["run rope", "loss rope"]),
             (rows(CHAT_CHOICES), &["run apply_chat_template"]),
             (rows(THINKING_CHOICES), &["run thinking", "prompts thinking"]),
             (rows(ANSWER_PREFIXES), &["run answer_prefix", "prompts answer_prefix"]),

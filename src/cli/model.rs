@@ -6,7 +6,9 @@ use super::values::{choice, named};
 use crate::attention::variant::VARIANTS;
 use crate::checkpoint::DEFAULT_CHECKPOINT;
 use crate::model::kv_cache::{KV_DTYPES, KvDtype};
-use crate::plan::{CHAT_CHOICES, ChatChoice, ModelChoice, THINKING_CHOICES, ThinkingChoice};
+use crate::plan::{
+    CHAT_CHOICES, ChatChoice, ModelChoice, ROPES, RopeChoice, THINKING_CHOICES, ThinkingChoice,
+};
 use crate::spec::{DTYPES, Dtype, WINDOW_EXPANSIONS};
 
 /// The checkpoint, behind `-m` or without a flag.
@@ -72,6 +74,9 @@ pub struct AttentionArgs {
     /// Factor on the base of the rotary frequencies; the SSMax paper uses 50 past the training length
     #[arg(long, value_name = "FACTOR", help_heading = "Model")]
     pub rope_theta_scale: Option<f64>,
+    /// Rotary positions in place of the checkpoint's: none leaves all layers without any
+    #[arg(long, value_name = "ROPE", value_parser = choice("rotary positions", ROPES), help_heading = "Model")]
+    pub rope: Option<RopeChoice>,
     /// What becomes of windows that Multiscreen has learned wider than its training length, beyond it
     ///
     /// [default: on]
@@ -105,6 +110,7 @@ impl AttentionArgs {
             chunk_size: self.chunk_size,
             rope_theta: self.rope_theta,
             rope_theta_scale: self.rope_theta_scale,
+            rope: self.rope,
             screening_window_expansion: self.screening_window_expansion,
         }
     }

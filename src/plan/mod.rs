@@ -48,7 +48,7 @@ pub use inspection::{AttentionFacts, Inspection, LearnedScreen, LengthMemory, Na
 pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};
 pub use loss::{LossPlan, LossSettings};
 pub use memory::MemoryPlan;
-pub use model::{ModelChoice, OpenModel, Precision};
+pub use model::{ModelChoice, OpenModel, Precision, ROPES, RopeChoice};
 pub use settings::{
     CHAT_CHOICES, ChatChoice, DEFAULT_THINKING_TOKENS, Settings, THINKING_CHOICES, ThinkingChoice,
 };

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::generate::{DEFAULT_CHUNK, DecoderModel};
 use crate::model::decoder::Decoder;
 use crate::model::kv_cache::KvDtype;
-use crate::registry;
+use crate::registry::{self, Entry};
 use crate::spec::Dtype;
 use crate::spec::{DecoderSpec, LayerSpec};
 
@@ -49,10 +49,28 @@ pub struct ModelChoice {
     pub rope_theta: Option<f64>,
     /// A factor on the base.
     pub rope_theta_scale: Option<f64>,
+    /// Rotary positions in place of the checkpoint's; the checkpoint's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope: Option<RopeChoice>,
     /// Whether screening windows above the training length are unlimited beyond it; they are when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub screening_window_expansion: Option<bool>,
 }
+
+/// Rotary positions in place of those of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RopeChoice {
+    /// No layer has any, as in a checkpoint that was trained on without them (DroPE).
+    None,
+}
+
+/// Every choice that can be named with `--rope`.
+pub const ROPES: &[Entry<RopeChoice>] = &[Entry {
+    name: "none",
+    about: "no rotary positions on any layer, as in a checkpoint that was trained on without them (DroPE)",
+    value: RopeChoice::None,
+}];
 
 /// The precision of runs from before there was a choice.
 #[allow(clippy::unnecessary_wraps, reason = "serde asks for the type of the field")]
@@ -76,6 +94,7 @@ impl Default for ModelChoice {
             chunk_size: DEFAULT_CHUNK,
             rope_theta: None,
             rope_theta_scale: None,
+            rope: None,
             screening_window_expansion: None,
         }
     }
@@ -103,6 +122,15 @@ impl ModelChoice {
         let mut checkpoint = Checkpoint::open_as(&self.name, named, self.rope())?;
         checkpoint.check_all_read()?;
         let given = [("rope theta", self.rope_theta), ("rope theta scale", self.rope_theta_scale)];
+        if self.rope.is_some()
+            && let Some((name, value)) = given.into_iter().find_map(|(name, value)| Some((name, value?)))
+        {
+            return Err(Error::invalid(
+                name,
+                value,
+                "no such flag beside `rope` none: there is no base to change",
+            ));
+        }
         for (name, value) in given.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             if checkpoint.spec.ropes().is_empty() {
                 let expected = format!(
@@ -144,7 +172,11 @@ impl ModelChoice {
     }
 
     fn rope(&self) -> RopeOverride {
-        RopeOverride { theta: self.rope_theta, theta_scale: self.rope_theta_scale }
+        RopeOverride {
+            theta: self.rope_theta,
+            theta_scale: self.rope_theta_scale,
+            none: self.rope == Some(RopeChoice::None),
+        }
     }
 
     /// The variant for a checkpoint; `auto` is the checkpoint's own.

@@ -253,8 +253,12 @@ impl Golden {
 
     /// A checkpoint that must reproduce the vectors in `folder`.
     fn of(checkpoint: &Path, folder: &Path) -> Self {
-        let checkpoint =
-            Checkpoint::open(&checkpoint.display().to_string(), RopeOverride::default()).unwrap();
+        Self::with(checkpoint, folder, RopeOverride::default())
+    }
+
+    /// The same with other rotary positions.
+    fn with(checkpoint: &Path, folder: &Path, rope: RopeOverride) -> Self {
+        let checkpoint = Checkpoint::open(&checkpoint.display().to_string(), rope).unwrap();
         let expected =
             candle_core::safetensors::load(folder.join("expected.safetensors"), &Device::Cpu).unwrap();
         let ids = expected["input_ids"].flatten_all().unwrap().to_vec1::<i64>().unwrap();
@@ -483,6 +487,25 @@ fn a_gguf_file_of_llama4_has_chunks_and_layers_without_positions_as_llama_cpp_ha
         }
         only_layers(config, &tensors, &[0, 1, 0, 1])
     });
+}
+
+#[test]
+fn rotary_positions_that_are_left_out_are_on_no_layer() {
+    let Some(folder) = common::vector("smollm3") else { return };
+    let place = tempfile::tempdir().unwrap();
+    let config = std::fs::read(folder.join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    config["no_rope_layers"] = serde_json::json!([0, 0, 0, 0]);
+    std::fs::write(place.path().join("config.json"), config.to_string()).unwrap();
+    std::fs::copy(folder.join("model.safetensors"), place.path().join("model.safetensors")).unwrap();
+    let none = RopeOverride { none: true, ..RopeOverride::default() };
+    let logits = |path: &Path, rope| {
+        let golden = Golden::with(path, &folder, rope);
+        golden.logits(golden.variant("softmax").as_ref(), 64, None).logits
+    };
+    let without = logits(place.path(), RopeOverride::default());
+    assert_eq!(logits(&folder, none), without);
+    assert_ne!(logits(&folder, RopeOverride::default()), without);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::Device;
 use serde_json::{Map, Value, json};
 
-use super::OpenModel;
+use super::{OpenModel, RopeChoice};
 use crate::checkpoint::SHIPPED_PREFIX;
 use crate::error::Result;
 use crate::model::kv_cache::KvDtype;
@@ -107,6 +107,7 @@ impl OpenModel {
         let screening = self.spec().screening.as_ref();
         let words = [
             ("rope_theta", choice.rope_theta.map(|theta| theta.to_string())),
+            ("rope", choice.rope.map(|RopeChoice::None| "none".to_string())),
             ("rope_theta_scale", choice.rope_theta_scale.map(|scale| scale.to_string())),
             ("screening_window_expansion", screening.map(|screening| screening.window_expansion.to_string())),
         ];
