@@ -199,6 +199,8 @@ const IGNORED: &[(&str, &[&str])] = &[
     // Precision, and what the tensors of dense layers say themselves.
     ("olmo3moe", &["attention_gate_full_precision", "dense_layers_use_shared_expert"]),
     ("gpt2", &["n_ctx"]),
+    ("gpt_bigcode", &["attention_softmax_in_fp32", "num_key_value_heads", "scale_attention_softmax_in_fp32"]),
+    ("opt", &["dropout", "init_std"]),
     ("lfm2", &[
         "block_dim", "block_mlp_init_scale", "block_norm_eps", "block_out_init_scale", "block_use_swiglu",
         "block_use_xavier_init", "conv_dim", "conv_dim_out", "conv_use_xavier_init", "num_heads", "use_pos_enc",
