@@ -167,7 +167,6 @@ const HARMLESS: &[&str] = &[
     "tokenizer_class", "model_name", "attn_implementation", "_attn_implementation", "_attn_implementation_autoset",
     "reorder_and_upcast_attn", "use_flash_attention", "use_flash_attn", "_flash_attn_2_enabled", "unsloth_version",
     "unsloth_fixed", "transformers.js_config", "base_model_tp_plan", "torchscript", "_commit_hash", "for_llm_compressor",
-    "attention_softmax_in_fp32", "scale_attention_softmax_in_fp32", "dropout", "init_std",
     "init_device", "chunk_size_feed_forward", "is_decoder", "is_encoder_decoder", "dsv3_format",
     // Other parts of a model that sees images.
     "vision_config", "audio_config", "text_config", "mm_tokens_per_image",
@@ -199,7 +198,6 @@ const IGNORED: &[(&str, &[&str])] = &[
     ("minimax_m2", &["qk_norm_type", "scoring_func", "shared_moe_mode", "use_qk_norm", "use_routing_bias"]),
     // Precision, and what the tensors of dense layers say themselves.
     ("olmo3moe", &["attention_gate_full_precision", "dense_layers_use_shared_expert"]),
-    ("gpt_bigcode", &["num_key_value_heads"]),
     ("gpt2", &["n_ctx"]),
     ("gpt_bigcode", &["attention_softmax_in_fp32", "num_key_value_heads", "scale_attention_softmax_in_fp32"]),
     ("opt", &["dropout", "init_std"]),
