@@ -315,6 +315,8 @@ pub fn attention_rows(
         passed_share: head.first.screened.map(Screened::passed_share),
         zero_share: head.first.screened.map(Screened::zero_share),
         effective_window: head.first.screened.map(|screened| screened.window),
+        output_gate: head.first.gate,
+        gated_needle_mass: head.first.gate.filter(|_| needle_tokens > 0).map(|gate| gate * needle_mass(head)),
     };
     capture.heads.iter().map(row).collect()
 }

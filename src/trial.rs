@@ -231,6 +231,11 @@ pub struct AttentionRow {
     pub zero_share: Option<f64>,
     /// The number of keys inside the tile's window at the query.
     pub effective_window: Option<usize>,
+    /// Where an output gate stands behind attention, the mean over the head's coordinates of what it lets
+    /// through at the query, 0 to 1.
+    pub output_gate: Option<f64>,
+    /// `needle_mass` times `output_gate`.
+    pub gated_needle_mass: Option<f64>,
 }
 
 /// A number that may be missing: no number in memory, nothing in a file.

@@ -8,7 +8,8 @@ use crate::spec::Alibi;
 
 /// A bias on the scores of queries and keys.
 pub trait ScoreBias: Send + Sync {
-    /// Adds to `scores`, those of query head `head` at the row of position `row` and of the keys at these positions.
+    /// Adds to `scores`, those of query head `head` at the row of position `row` and of the keys at these
+    /// positions.
     fn add(&self, head: usize, row: usize, keys: Range<usize>, scores: &mut [f32]);
 }
 

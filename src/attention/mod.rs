@@ -8,6 +8,7 @@
 
 mod bias;
 mod fused;
+mod gated;
 mod pages;
 pub mod probe;
 mod reference;
@@ -23,6 +24,7 @@ use candle_core::{DType, Result, Tensor};
 
 pub use crate::spec::Window;
 pub use bias::{AlibiBias, ScoreBias};
+pub use gated::Gated;
 pub use pages::Pages;
 pub use probe::AttentionProbe;
 pub use rows::AttentionRows;
@@ -73,6 +75,8 @@ pub struct HeadRow<'a> {
     pub weights: &'a [f32],
     /// Under screening, the number of keys inside the tile's window.
     pub window: Option<usize>,
+    /// Where an output gate stands behind, the mean of what it lets through of this head at this row, 0 to 1.
+    pub gate: Option<f32>,
 }
 
 /// The rows of a chunk of `t` queries from `first_position` on that `recorder` asks for.
@@ -200,7 +204,7 @@ pub fn record(
         let query = scaled_queries(&query, context)?; // [heads, 1, d]
         let weights = cached.weights(&query, View::new(row, context))?; // [heads][row + 1]
         for (head, weights) in weights.iter().enumerate() {
-            recorder.record(HeadRow { layer: context.layer, head, row, weights, window: None });
+            recorder.record(HeadRow { layer: context.layer, head, row, weights, window: None, gate: None });
         }
     }
     Ok(())

@@ -36,6 +36,8 @@ pub struct RowMeasures {
     pub argmax_position: usize,
     /// What passed, under screening.
     pub screened: Option<Screened>,
+    /// The mean of what an output gate lets through, where there is one.
+    pub gate: Option<f64>,
 }
 
 /// What passed the screen of a tile at one query row.
@@ -167,8 +169,9 @@ impl AttentionRecorder for AttentionProbe {
         self.request.rows.clone()
     }
 
-    fn record(&mut self, HeadRow { layer, head, row, weights, window }: HeadRow<'_>) {
-        let measures = measure(weights, window, &self.request.spans);
+    fn record(&mut self, HeadRow { layer, head, row, weights, window, gate }: HeadRow<'_>) {
+        let gate = gate.map(f64::from);
+        let measures = RowMeasures { gate, ..measure(weights, window, &self.request.spans) };
         if row == self.request.rows.start {
             self.keep_row(layer, head, &measures, weights);
         }
@@ -218,6 +221,7 @@ fn measure(weights: &[f32], window: Option<usize>, spans: &[Span]) -> RowMeasure
             let passed = weights.iter().filter(|&&weight| weight > 0.0).count();
             Screened { passed, window, keys: weights.len() }
         }),
+        gate: None,
     }
 }
 
@@ -269,7 +273,7 @@ mod tests {
         for (head, row, weights) in
             [(0, 1, &[0.2, 0.8][..]), (1, 1, &[0.6, 0.4]), (0, 2, &[1.0, 0.0, 0.0]), (1, 2, &[0.0, 0.0, 1.0])]
         {
-            probe.record(HeadRow { layer: 0, head, row, weights, window: None });
+            probe.record(HeadRow { layer: 0, head, row, weights, window: None, gate: None });
         }
         assert_eq!(probe.rows(), 1..3);
         let capture = probe.finish();

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::{AttentionRecorder, HeadRow};
 
-/// Keeps the asked-for rows, `[layers, heads, rows, keys]`, of layers that attend; keys that a row does not see
-/// stay 0.
+/// Keeps the asked-for rows, `[layers, heads, rows, keys]`, of layers that attend; keys that a row does not
+/// see stay 0.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttentionRows {
     layers: Vec<usize>,
@@ -15,7 +15,8 @@ pub struct AttentionRows {
 }
 
 impl AttentionRows {
-    /// Room for these query rows of the `layers` of a decoder that attend, with `heads` each, over `keys` keys.
+    /// Room for these query rows of the `layers` of a decoder that attend, with `heads` each, over `keys`
+    /// keys.
     #[must_use]
     pub fn new(layers: Vec<usize>, heads: usize, rows: Range<usize>, keys: usize) -> Self {
         let shape = [layers.len(), heads, rows.len(), keys];
@@ -67,8 +68,15 @@ mod tests {
     #[test]
     fn rows_land_at_their_layer_head_and_position_and_the_future_is_zero() {
         let mut kept = AttentionRows::new(vec![0, 3], 2, 1..3, 3);
-        kept.record(HeadRow { layer: 0, head: 1, row: 1, weights: &[0.25, 0.75], window: None });
-        kept.record(HeadRow { layer: 3, head: 1, row: 2, weights: &[0.5, 0.125, 0.375], window: None });
+        kept.record(HeadRow { layer: 0, head: 1, row: 1, weights: &[0.25, 0.75], window: None, gate: None });
+        kept.record(HeadRow {
+            layer: 3,
+            head: 1,
+            row: 2,
+            weights: &[0.5, 0.125, 0.375],
+            window: None,
+            gate: None,
+        });
         assert_eq!((kept.rows(), kept.shape()), (1..3, [2, 2, 2, 3]));
         let mut expected = [0.0; 24];
         expected[6..8].copy_from_slice(&[0.25, 0.75]);

@@ -1,5 +1,5 @@
-//! Attention of rows that choose the keys they see (DeepSeek 3.2): an indexer gives every visible key a score,
-//! and a row attends to those with the largest alone.
+//! Attention of rows that choose the keys they see (DeepSeek 3.2): an indexer gives every visible key a
+//! score, and a row attends to those with the largest alone.
 //!
 //! `n` of a row is the number of keys that it has chosen.
 
@@ -18,8 +18,8 @@ impl Selection {
         Self(vec![None; rows])
     }
 
-    /// Of rows from `first_position` on, `topk` keys each: those with the largest of its `scores`, one a key, the
-    /// first of equals. A row that sees no more than that keeps all.
+    /// Of rows from `first_position` on, `topk` keys each: those with the largest of its `scores`, one a key,
+    /// the first of equals. A row that sees no more than that keeps all.
     pub(crate) fn largest(first_position: usize, topk: usize, scores: &[Vec<f32>]) -> Self {
         let of_row = |(row, scores): (usize, &Vec<f32>)| {
             let visible = first_position + row + 1;
@@ -91,13 +91,15 @@ pub(crate) fn record(
                 row: position,
                 weights: &weights,
                 window: None,
+                gate: None,
             });
         }
     }
     Ok(())
 }
 
-/// A scaled query, the keys and values that its row has chosen, and the view of them as a sequence of their own.
+/// A scaled query, the keys and values that its row has chosen, and the view of them as a sequence of their
+/// own.
 fn chosen<'a>(
     query: &Tensor,
     cached: &Cached<'_>,

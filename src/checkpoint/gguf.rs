@@ -1,7 +1,7 @@
 //! GGUF files: metadata and quantised tensors, in one file or in the parts of a split one.
 //!
-//! Quantised weights are expanded to f32 exactly. A tensor of a type that is not known keeps nobody from looking
-//! at the file, only from reading that tensor.
+//! Quantised weights are expanded to f32 exactly. A tensor of a type that is not known keeps nobody from
+//! looking at the file, only from reading that tensor.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::BufReader;
@@ -101,8 +101,8 @@ impl GgufFile {
         self.read_rows(stored, 0..rows, device)
     }
 
-    /// Expands these of the rows of a matrix, of the numbers of a vector or of the matrices of a stack; what has
-    /// no sizes is one row.
+    /// Expands these of the rows of a matrix, of the numbers of a vector or of the matrices of a stack; what
+    /// has no sizes is one row.
     ///
     /// # Errors
     /// As of [`Self::read`], and [`Error::Tensor`] when there are not as many.

@@ -196,9 +196,9 @@ fn ernie4_5_moe(of: &mut Translation<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Every fourth layer sees everything and has no positions; the others see chunks of 8192 keys. With a window of
-/// 0 there are no chunks, and only the last layer has no positions. Models of 128 experts have no norm of queries
-/// and keys.
+/// Every fourth layer sees everything and has no positions; the others see chunks of 8192 keys. With a window
+/// of 0 there are no chunks, and only the last layer has no positions. Models of 128 experts have no norm of
+/// queries and keys.
 fn llama4(of: &mut Translation<'_>) -> Result<()> {
     let layers = of.size("num_hidden_layers").unwrap_or(0).min(MOST_LAYERS);
     let windowless = of.integer("attention.sliding_window")? == Some(0);
@@ -276,8 +276,8 @@ fn olmo(of: &mut Translation<'_>) -> Result<()> {
     Ok(())
 }
 
-/// OLMo 3 shares the architecture, and has windows: on three layers of four where the file does not say. Layers
-/// with a window have the base of the others and no scaling.
+/// OLMo 3 shares the architecture, and has windows: on three layers of four where the file does not say.
+/// Layers with a window have the base of the others and no scaling.
 fn olmo2(of: &mut Translation<'_>) -> Result<()> {
     if of.config.contains_key("sliding_window") {
         of.set("model_type", "olmo3");

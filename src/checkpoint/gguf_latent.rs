@@ -6,8 +6,8 @@ use super::gguf_architectures::{SIGMOID, SOFTMAX};
 use super::gguf_config::Translation;
 use crate::error::Result;
 
-/// DeepSeek 2 and 3 and Mistral 4, told apart by their routers. llama.cpp computes their latent attention with one
-/// wide key head; what heads are made of stands under keys of its own, which old files do not have.
+/// DeepSeek 2 and 3 and Mistral 4, told apart by their routers. llama.cpp computes their latent attention
+/// with one wide key head; what heads are made of stands under keys of its own, which old files do not have.
 pub(super) fn deepseek2(of: &mut Translation<'_>) -> Result<()> {
     let sums_to_1 = of.config.get("norm_topk_prob") == Some(&json!(true));
     let (family, share) = match of.integer("expert_gating_func")? {
@@ -72,7 +72,8 @@ pub(super) fn kimi_linear(of: &mut Translation<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The sizes of latent attention whose queries are `query` wide, and the `share` of rotary coordinates that turn.
+/// The sizes of latent attention whose queries are `query` wide, and the `share` of rotary coordinates that
+/// turn.
 fn latent(of: &mut Translation<'_>, query: u64, value: u64, share: Option<Value>) -> Result<()> {
     let rotary = of.required("rope.dimension_count")?;
     let Some(plain) = query.checked_sub(rotary) else {
@@ -151,7 +152,8 @@ pub(super) fn mimo2(of: &mut Translation<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Every other layer has a window. What clamps experts, and how YaRN's ramp begins, is the same in all models.
+/// Every other layer has a window. What clamps experts, and how YaRN's ramp begins, is the same in all
+/// models.
 pub(super) fn gpt_oss(of: &mut Translation<'_>) -> Result<()> {
     of.gating(SOFTMAX)?;
     let width = of.size("moe_intermediate_size");
@@ -162,7 +164,8 @@ pub(super) fn gpt_oss(of: &mut Translation<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Heads of layers with a window are narrower; the others may have fewer key heads, and no values of their own.
+/// Heads of layers with a window are narrower; the others may have fewer key heads, and no values of their
+/// own.
 pub(super) fn gemma4(of: &mut Translation<'_>) -> Result<()> {
     let (wide, narrow) = (of.required("attention.key_length")?, of.required("attention.key_length_swa")?);
     of.set("head_dim", narrow);

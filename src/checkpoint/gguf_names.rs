@@ -1,7 +1,7 @@
 //! What GGUF files call the tensors of a decoder, and in which layout they hold them.
 //!
-//! Names are the same in every architecture, so one map serves all. Matrices that share an input may be stored as
-//! one (q, k and v; gate and up), and those of experts are stacked.
+//! Names are the same in every architecture, so one map serves all. Matrices that share an input may be
+//! stored as one (q, k and v; gate and up), and those of experts are stacked.
 
 use super::gguf_layouts::Change;
 use super::gguf_tensors::{GgufTensors, Place};
@@ -103,8 +103,8 @@ impl GgufTensors {
         Some(place)
     }
 
-    /// Where `E.gate_proj`, `E.up_proj` or `E.down_proj` of expert `E` is: in a stack of matrices, which for the
-    /// first two may be one.
+    /// Where `E.gate_proj`, `E.up_proj` or `E.down_proj` of expert `E` is: in a stack of matrices, which for
+    /// the first two may be one.
     fn expert(&self, block: &str, expert: &str, kind: &str) -> Option<Place> {
         let (index, map) = expert.split_once('.')?;
         let index = Some(index.parse().ok()?);
@@ -125,16 +125,16 @@ impl GgufTensors {
 }
 
 impl GgufTensors {
-    /// What makes keys and values of a latent, in two stacks of one matrix a head: `[heads, latent, keys]` and
-    /// `[heads, values, latent]`. Nothing where `name` is another tensor, or it is stored as one.
+    /// What makes keys and values of a latent, in two stacks of one matrix a head: `[heads, latent, keys]`
+    /// and `[heads, values, latent]`. Nothing where `name` is another tensor, or it is stored as one.
     pub(super) fn keys_and_values(&self, name: &str) -> Option<[String; 2]> {
         let layer = name.strip_prefix("model.layers.")?.strip_suffix(".self_attn.kv_b_proj.weight")?;
         let stacks = ["attn_k_b", "attn_v_b"].map(|part| format!("blk.{layer}.{part}.weight"));
         stacks.iter().all(|stack| self.file.contains(stack)).then_some(stacks)
     }
 
-    /// Where a tensor of a Gated DeltaNet of Qwen is. Value heads of Qwen 3.5 stand in turns over the key heads,
-    /// those of Qwen 3 Next by key head.
+    /// Where a tensor of a Gated DeltaNet of Qwen is. Value heads of Qwen 3.5 stand in turns over the key
+    /// heads, those of Qwen 3 Next by key head.
     fn delta_net(&self, layer: &str, name: &str) -> Option<Place> {
         let of = self.spec.layers.get(layer.parse::<usize>().ok()?)?;
         let Mixer::Recurrent(RecurrentSpec::DeltaNet(net)) = &of.mixer else { return None };

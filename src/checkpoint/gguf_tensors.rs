@@ -1,7 +1,7 @@
 //! The tensors of a GGUF file under Llama's names in Hugging Face's layout.
 //!
-//! Where an architecture turns neighbouring coordinates (`interleaved`), rows of q and k are stored in that order;
-//! they are put back into the half-split order, so that there is one rope.
+//! Where an architecture turns neighbouring coordinates (`interleaved`), rows of q and k are stored in that
+//! order; they are put back into the half-split order, so that there is one rope.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -12,7 +12,8 @@
 //!
 //! Multiscreen checkpoints (`model_type`) have the rule `screening`, which no other has.
 //!
-//! Layers with learned sinks (gpt-oss) have the rule `sink`, or keep their sinks under another that is announced.
+//! Layers with learned sinks (gpt-oss) have the rule `sink`, or keep their sinks under another that is
+//! announced.
 //!
 //! Scales without any of these keys (BAM) are Scalable-Softmax on every layer. A checkpoint whose
 //! configuration or tensors name a rule must never run as plain Softmax in silence, so whatever contradicts

@@ -35,8 +35,8 @@ pub enum Part {
         /// How many.
         len: usize,
     },
-    /// Of `[heads, of, head_dim]` rows, those of one part of each head: of q (0), k (1) or v (2) (GPT-NeoX), or of
-    /// q (0) and its gate (1) (Qwen 3.5).
+    /// Of `[heads, of, head_dim]` rows, those of one part of each head: of q (0), k (1) or v (2) (GPT-NeoX),
+    /// or of q (0) and its gate (1) (Qwen 3.5).
     Interleaved {
         /// Which of the parts.
         which: usize,

@@ -51,7 +51,8 @@ impl Attention {
         }
     }
 
-    /// The keys that rows from `first_position` on choose of those that are `cached`, by what they ask of them.
+    /// The keys that rows from `first_position` on choose of those that are `cached`, by what they ask of
+    /// them.
     pub(super) fn select(
         &self,
         asked: &IndexQueries,
@@ -64,8 +65,18 @@ impl Attention {
         }
     }
 
-    /// What the block adds, `[t, hidden]`, of `mixed` `[t, heads * width]` for `x` `[t, hidden]`, the rows that
-    /// queries were made of.
+    /// The mean output gate of each of `heads` query heads, `[t, heads]`, for `x` `[t, hidden]`; nothing
+    /// without a gate.
+    pub(super) fn mean_gates(&self, x: &Tensor, heads: usize) -> Result<Option<Tensor>> {
+        let gates = match self {
+            Self::Plain(plain) => &plain.gates,
+            Self::Latent(latent) => &latent.gates,
+        };
+        gates.as_ref().map(|gates| gates.means(x, heads)).transpose()
+    }
+
+    /// What the block adds, `[t, hidden]`, of `mixed` `[t, heads * width]` for `x` `[t, hidden]`, the rows
+    /// that queries were made of.
     pub(super) fn finish(&self, mixed: &Tensor, x: &Tensor, spent: &mut Spent) -> Result<Tensor> {
         match self {
             Self::Plain(plain) => plain.finish(mixed, x, spent),
@@ -108,6 +119,12 @@ impl OutputGates {
             None => return Ok(None),
         };
         Ok(Some(Self(Linear::load(&weights.pp("gate_proj"), [width, spec.hidden_size], false)?)))
+    }
+
+    /// The mean gate of each of `heads` query heads, `[t, heads]`, by what `x` `[t, hidden]` says.
+    pub(super) fn means(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
+        let gate = candle_nn::ops::sigmoid(&self.0.forward(x)?)?; // [t, gates]
+        gate.reshape((gate.dim(0)?, heads, ()))?.mean(2)
     }
 
     /// `mixed` `[t, heads * value_dim]`, gated by what `x` `[t, hidden]` says.
@@ -209,8 +226,8 @@ impl Plain {
         Ok(Heads { queries, keys_and_values: Some((keys, widened(values, width)?)), index: None })
     }
 
-    /// What the block adds, `[t, hidden]`, of `mixed` `[t, heads * width]` for `x` `[t, hidden]`, the rows that
-    /// queries were made of.
+    /// What the block adds, `[t, hidden]`, of `mixed` `[t, heads * width]` for `x` `[t, hidden]`, the rows
+    /// that queries were made of.
     fn finish(&self, mixed: &Tensor, x: &Tensor, spent: &mut Spent) -> Result<Tensor> {
         let (t, value_dim) = (mixed.dim(0)?, self.heads.value_dim);
         let mixed = match self.heads.cached_width() {

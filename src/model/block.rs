@@ -15,7 +15,7 @@ use super::screening::Tiles;
 use super::spent::Spent;
 use crate::attention::screening::{self, Screen, ScreeningContext};
 use crate::attention::selected::{self, Selection};
-use crate::attention::{self, AttentionContext, AttentionRecorder, Cached};
+use crate::attention::{self, AttentionContext, AttentionRecorder, Cached, Gated};
 use crate::error::{Error, Result};
 use crate::spec::{BlockKind, DecoderSpec, LayerSpec, Mixer, RecurrentSpec};
 use crate::weights::Weights;
@@ -149,6 +149,12 @@ impl Layer {
         if let Some(recorder) = recorder {
             for (block, projected) in blocks.iter().zip(&projected) {
                 let (queries, context) = (&projected.queries, context.of_rows(block));
+                let gates = match self {
+                    Self::Block(layer) => layer.gates(projected, spec.num_attention_heads)?,
+                    Self::Tiles(_) => Vec::new(),
+                };
+                let first_position = context.attention.first_position;
+                let recorder = &mut Gated { recorder: &mut *recorder, first_position, gates };
                 spent.on_attention(|| match self {
                     Self::Block(block) => match block.select(projected, &cached, context.attention)? {
                         Some(chosen) => {
@@ -290,6 +296,13 @@ impl Block {
             projected.recurrent = Some(mixed.narrow(0, block.rows.start, block.rows.len())?);
         }
         Ok(())
+    }
+
+    /// The mean output gate of each query head at the rows that were `projected`, `[rows][heads]`; nothing without
+    /// a gate.
+    fn gates(&self, projected: &Projected, heads: usize) -> Result<Vec<Vec<f32>>> {
+        let gates = self.attention()?.mean_gates(&projected.beside, heads)?;
+        Ok(gates.map(|gates| gates.to_vec2()).transpose()?.unwrap_or_default())
     }
 
     /// The attention of this block.

@@ -1,7 +1,8 @@
 //! The difference of two attention maps (arXiv 2410.05258), as DiffLlama has it.
 //!
-//! Query head `i` of the first half and its fellow `j` of the second, `heads / 2` behind, mix the same wide values,
-//! those of two value heads side by side; with the two mixtures `a_i` and `a_j`, `2 head_dim` numbers each,
+//! Query head `i` of the first half and its fellow `j` of the second, `heads / 2` behind, mix the same wide
+//! values, those of two value heads side by side; with the two mixtures `a_i` and `a_j`, `2 head_dim` numbers
+//! each,
 //!
 //! ```text
 //! y = (1 - l0) norm(a_i - l a_j),   l = exp(q_1 · k_1) - exp(q_2 · k_2) + l0

@@ -19,8 +19,8 @@ pub(super) enum FeedForward {
     Beside(Box<Beside>),
 }
 
-/// An MLP and a mixture of experts side by side (Gemma 4): `norm_1(mlp(x)) + norm_3(experts(norm_2(r)))`, `r` the
-/// residual stream that `x` is the normed form of; the router reads `r` as it is.
+/// An MLP and a mixture of experts side by side (Gemma 4): `norm_1(mlp(x)) + norm_3(experts(norm_2(r)))`, `r`
+/// the residual stream that `x` is the normed form of; the router reads `r` as it is.
 #[derive(Debug)]
 pub(super) struct Beside {
     mlp: Mlp,

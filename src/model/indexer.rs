@@ -7,7 +7,8 @@
 //! I(t, s) = sum over h of w_h(t) / sqrt(heads) relu(q_h(t) · k(s) / sqrt(d))
 //! ```
 //!
-//! and the row sees the `index_topk` keys with the largest. The first coordinates of `q` and `k` rotate, in halves.
+//! and the row sees the `index_topk` keys with the largest. The first coordinates of `q` and `k` rotate, in
+//! halves.
 
 use candle_core::{Result, Tensor};
 

@@ -36,8 +36,8 @@ pub const KV_DTYPES: &[Entry<KvDtype>] = &[
 ];
 
 impl KvDtype {
-    /// What weights of `dtype` bring along on `device` when nothing else is asked for. Screening tiles, and rows
-    /// that choose their keys, read keys in f32 alone; biases on scores are known in f32 alone.
+    /// What weights of `dtype` bring along on `device` when nothing else is asked for. Screening tiles, and
+    /// rows that choose their keys, read keys in f32 alone; biases on scores are known in f32 alone.
     #[must_use]
     pub fn following(spec: &DecoderSpec, dtype: Dtype, device: &Device) -> Self {
         let in_f32 = spec.screening.is_some() || spec.chooses_keys() || spec.has_score_bias();

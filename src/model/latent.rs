@@ -30,7 +30,7 @@ pub(super) struct Latent {
     /// `U_h` of each head, `[v_head_dim, kv_lora_rank]`.
     out_of_latent: Vec<Linear>,
     o_proj: Linear,
-    gates: Option<OutputGates>,
+    pub(super) gates: Option<OutputGates>,
     indexer: Option<Indexer>,
 }
 
@@ -159,8 +159,8 @@ impl Latent {
         Ok(Some(indexer.select(asked, &keys, first_position)?))
     }
 
-    /// What the block adds, `[t, hidden]`, of `mixed` `[t, heads * (rank + rope)]` for `x` `[t, hidden]`, the rows
-    /// that queries were made of.
+    /// What the block adds, `[t, hidden]`, of `mixed` `[t, heads * (rank + rope)]` for `x` `[t, hidden]`, the
+    /// rows that queries were made of.
     pub(super) fn finish(&self, mixed: &Tensor, x: &Tensor, spent: &mut Spent) -> Result<Tensor> {
         let (t, rank) = (mixed.dim(0)?, self.spec.kv_lora_rank);
         let mixed = mixed.reshape((t, self.out_of_latent.len(), ()))?; // [t, heads, rank + rope]

@@ -54,8 +54,8 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
-    /// `weight` and `bias` are the stored tensors, the weight of ones where a kind has none; a bias is used by
-    /// the kinds that have one alone.
+    /// `weight` and `bias` are the stored tensors, the weight of ones where a kind has none; a bias is used
+    /// by the kinds that have one alone.
     pub(crate) fn new(kind: NormKind, weight: Tensor, bias: Option<Tensor>, eps: f64) -> Result<Self> {
         Ok(match kind {
             NormKind::Rms | NormKind::RmsWithoutWeight => Self { weight, bias: None, eps },

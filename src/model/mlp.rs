@@ -8,7 +8,8 @@ use crate::spec::Dtype;
 use crate::spec::{Activation, MlpKind};
 use crate::weights::Weights;
 
-/// `down(act(gate x) * up x)`, or `down(act(up x))` without a gate, `act` one that a layer has learned or not.
+/// `down(act(gate x) * up x)`, or `down(act(up x))` without a gate, `act` one that a layer has learned or
+/// not.
 #[derive(Debug)]
 pub(super) enum Mlp {
     Gated { gate_proj: Linear, up_proj: Linear, down_proj: Linear },

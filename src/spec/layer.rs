@@ -26,7 +26,8 @@ pub struct LayerSpec {
     /// Where the block normalises.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block: Option<BlockKind>,
-    /// Whether each of its query heads has a sink: a learned logit in the normaliser beside those of the keys.
+    /// Whether each of its query heads has a sink: a learned logit in the normaliser beside those of the
+    /// keys.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub sinks: bool,
     /// Where it attends by the difference of two maps: how much of the second is taken off before anything is
@@ -104,12 +105,12 @@ impl Mixer {
     }
 }
 
-/// Multi-head latent attention (arXiv 2405.04434, section 2.1): with `c = norm(W_a x)`, `kv_lora_rank` numbers, and
-/// `r = R(W_r x)`, `qk_rope_head_dim` numbers for all heads alike, head `h` has the key `[W_h c | r]` and the value
-/// `U_h c`.
+/// Multi-head latent attention (arXiv 2405.04434, section 2.1): with `c = norm(W_a x)`, `kv_lora_rank`
+/// numbers, and `r = R(W_r x)`, `qk_rope_head_dim` numbers for all heads alike, head `h` has the key `[W_h c
+/// | r]` and the value `U_h c`.
 ///
-/// What is kept of a token is `[c | r]` and `c`: the query `[q | q_r]` meets `W_h c` as `W_hᵀ q` meets `c`, and
-/// values are mixed before `U_h`. So there is one key head of `kv_lora_rank + qk_rope_head_dim` numbers
+/// What is kept of a token is `[c | r]` and `c`: the query `[q | q_r]` meets `W_h c` as `W_hᵀ q` meets `c`,
+/// and values are mixed before `U_h`. So there is one key head of `kv_lora_rank + qk_rope_head_dim` numbers
 /// ([`Self::heads`]), whatever the number of query heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct LatentSpec {
@@ -128,8 +129,8 @@ pub struct LatentSpec {
     pub indexer: Option<IndexerSpec>,
 }
 
-/// An indexer: heads that score each key for each row, of which a row sees those with the largest scores alone
-/// (DeepSeek 3.2).
+/// An indexer: heads that score each key for each row, of which a row sees those with the largest scores
+/// alone (DeepSeek 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct IndexerSpec {
     /// Heads that score.
@@ -165,8 +166,8 @@ impl LatentSpec {
         self.qk_nope_head_dim + self.qk_rope_head_dim
     }
 
-    /// The heads that are kept in a cache, with this factor on `q · k`. The key of an indexer stands behind the
-    /// value.
+    /// The heads that are kept in a cache, with this factor on `q · k`. The key of an indexer stands behind
+    /// the value.
     #[must_use]
     pub fn heads(&self, attention_scale: f64) -> HeadSizes {
         HeadSizes {
@@ -190,8 +191,8 @@ impl LatentSpec {
         of_queries + of_keys + of_heads + heads * self.v_head_dim * hidden + of_indexer
     }
 
-    /// Hands its tensors below `self_attn` to `visit`; `bias` says whether what rows are projected to, and the
-    /// output, have one.
+    /// Hands its tensors below `self_attn` to `visit`; `bias` says whether what rows are projected to, and
+    /// the output, have one.
     pub(super) fn each_tensor<E>(
         &self,
         heads: usize,

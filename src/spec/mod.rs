@@ -108,8 +108,8 @@ pub struct Extras {
     /// The row of the learned positions that position 0 has; those before it are for padding (OPT).
     #[serde(skip_serializing_if = "is_zero")]
     pub position_offset: usize,
-    /// Width of the embedding, where it is not the residual stream's: linear maps stand between the two, before
-    /// the layers and before the head (OPT 350M).
+    /// Width of the embedding, where it is not the residual stream's: linear maps stand between the two,
+    /// before the layers and before the head (OPT 350M).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding_size: Option<usize>,
     /// A norm over each value head, without a weight.
@@ -158,9 +158,9 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// Attention with linear biases (arXiv 2108.12409): `a (b_h(j) - b_h(i))` is added to the score of query `i` and key
-/// `j`, with `b_h(j) = m_h j` and slopes `m_h = 2^(-8 h / heads)`, `h` from 1, where the number of heads is a power of
-/// two; else those of the power below, and every other one of the power above.
+/// Attention with linear biases (arXiv 2108.12409): `a (b_h(j) - b_h(i))` is added to the score of query `i`
+/// and key `j`, with `b_h(j) = m_h j` and slopes `m_h = 2^(-8 h / heads)`, `h` from 1, where the number of
+/// heads is a power of two; else those of the power below, and every other one of the power above.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Alibi {
     /// The factor `a`.
@@ -187,9 +187,9 @@ impl Alibi {
     }
 }
 
-/// Vectors of each token for each layer (Gemma 3n, Gemma 4): with `e` the embedding and `e_l` one that a layer has
-/// of its own, layer `l` adds `norm(P act(G x) * p_l)` behind its MLP, where
-/// `p_l = (norm(W_l e / sqrt(hidden_size)) + sqrt(width) e_l) / sqrt(2)`.
+/// Vectors of each token for each layer (Gemma 3n, Gemma 4): with `e` the embedding and `e_l` one that a
+/// layer has of its own, layer `l` adds `norm(P act(G x) * p_l)` behind its MLP, where `p_l = (norm(W_l e /
+/// sqrt(hidden_size)) + sqrt(width) e_l) / sqrt(2)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct PerLayerInput {
     /// Numbers of such a vector.
@@ -316,9 +316,9 @@ pub enum MlpKind {
     Gated,
     /// `down(act(up x))`.
     Plain,
-    /// [`Self::Plain`] with xIELU (arXiv 2411.13010), whose numbers `alpha_p`, `alpha_n`, `beta` and `eps` each
-    /// layer has learned: `a_p x² + beta x` for `x > 0`, else `(expm1(min(x, eps)) - x) a_n + beta x`, with
-    /// `a_p = softplus(alpha_p)` and `a_n = beta + softplus(alpha_n)` (Apertus).
+    /// [`Self::Plain`] with xIELU (arXiv 2411.13010), whose numbers `alpha_p`, `alpha_n`, `beta` and `eps`
+    /// each layer has learned: `a_p x² + beta x` for `x > 0`, else `(expm1(min(x, eps)) - x) a_n + beta x`,
+    /// with `a_p = softplus(alpha_p)` and `a_n = beta + softplus(alpha_n)` (Apertus).
     Xielu,
 }
 
@@ -397,7 +397,8 @@ impl DecoderSpec {
         self.extras.embedding_size.unwrap_or(self.hidden_size)
     }
 
-    /// Whether a norm stands behind the layers: not behind screening tiles, nor behind layers that end with one.
+    /// Whether a norm stands behind the layers: not behind screening tiles, nor behind layers that end with
+    /// one.
     #[must_use]
     pub fn has_last_norm(&self) -> bool {
         self.screening.is_none() && self.block != BlockKind::NormAfterSum

@@ -103,6 +103,8 @@ impl Row for Outcome {
 impl Row for AttentionRow {
     const TEXT: &'static [&'static str] = &["run_id", "row_id"];
 
+    const ADDED: &'static [&'static str] = &["output_gate", "gated_needle_mass"];
+
     fn problem(&self) -> Option<String> {
         saved_again::key_problem(&self.row_id)
     }

@@ -310,8 +310,8 @@ impl Golden {
     }
 }
 
-/// Families whose logits move by more than a third of 1e-4 when float32 sums are taken in another order, with how
-/// far their reference moved them.
+/// Families whose logits move by more than a third of 1e-4 when float32 sums are taken in another order, with
+/// how far their reference moved them.
 const NOISE: &[(&str, f32)] = &[];
 
 fn assert_logits(found: &Logits, expected: &Tensor, what: &str) {

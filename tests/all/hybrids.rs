@@ -68,6 +68,23 @@ fn a_grid_on_a_hybrid_has_attention_where_layers_attend_and_goes_on_where_it_sto
     let rows = bench.attention("whole");
     assert_eq!(rows.len(), common::grid::TRIALS * 2 * 4);
     assert!(rows.iter().all(|row| [1, 3].contains(&row.layer) && row.needle_mass > 0.0));
+    for row in &rows {
+        let (gate, gated) = (row.output_gate.unwrap(), row.gated_needle_mass.unwrap());
+        assert!(gate > 0.0 && gate < 1.0, "{gate}");
+        assert!((gated - gate * row.needle_mass).abs() < 1e-12, "{gated}");
+    }
+    let gates =
+        |head: usize| rows.iter().filter(move |row| row.head == head).map(|row| row.output_gate.unwrap());
+    assert!(gates(0).zip(gates(1)).any(|(a, b)| a != b), "heads have gates of their own");
+}
+
+#[test]
+fn a_decoder_without_output_gates_has_no_gated_mass() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "plain", "--limit", "1"]);
+    let rows = bench.attention("plain");
+    assert!(!rows.is_empty());
+    assert!(rows.iter().all(|row| row.output_gate.is_none() && row.gated_needle_mass.is_none()));
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl LanguageModel for Attends {
             Rng::for_purpose(u64::from(request.tokens[request.spans[0][0].start + 20]), &[&n.to_string()]);
         for head in 0..HEADS {
             let weights = (self.0)(head, n, request.spans[0][0].start, &mut rng);
-            probe.record(HeadRow { layer: 0, head, row: n - 1, weights: &weights, window: None });
+            probe.record(HeadRow { layer: 0, head, row: n - 1, weights: &weights, window: None, gate: None });
         }
         Ok(Completion { attention: probe.finish(), ..Completion::default() })
     }

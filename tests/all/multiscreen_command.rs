@@ -235,7 +235,7 @@ fn tables_that_lack_the_columns_of_screening_are_refused_and_left_as_they_are() 
     let place = place();
     run(&place, &["-o", "out", "--limit", "1"]);
     let path = place.path("out/attention.csv");
-    let cut = |line: &str| line.rsplitn(5, ',').last().unwrap().to_string();
+    let cut = |line: &str| line.rsplitn(7, ',').last().unwrap().to_string();
     let lines: Vec<String> = fs::read_to_string(&path).unwrap().lines().map(cut).collect();
     let shortened = lines.join("\n") + "\n";
     fs::write(&path, &shortened).unwrap();

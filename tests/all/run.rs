@@ -112,7 +112,14 @@ fn attention(request: &Request<'_>, n: usize) -> niah::attention::probe::Attenti
                 weights[0] = 1.0 - mass;
                 weights[needle] += mass / 2.0;
                 weights[value] += mass / 2.0;
-                probe.record(HeadRow { layer, head, row: n - 1 + row, weights: &weights, window: None });
+                probe.record(HeadRow {
+                    layer,
+                    head,
+                    row: n - 1 + row,
+                    weights: &weights,
+                    window: None,
+                    gate: None,
+                });
             }
         }
     }

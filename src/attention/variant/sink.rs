@@ -1,5 +1,5 @@
-//! Softmax with a learned sink: `exp(z_j) / (exp(c_h) + sum_k exp(z_k))`, one logit `c` a layer and query head
-//! (gpt-oss). [`super::softmax1`] is the same with `c = 0`, for a checkpoint that has learned none.
+//! Softmax with a learned sink: `exp(z_j) / (exp(c_h) + sum_k exp(z_k))`, one logit `c` a layer and query
+//! head (gpt-oss). [`super::softmax1`] is the same with `c = 0`, for a checkpoint that has learned none.
 //!
 //! Rules that change scores keep the sinks of a checkpoint, unmultiplied; plain Softmax and `softmax1` leave
 //! them aside.

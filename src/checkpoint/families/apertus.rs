@@ -7,7 +7,8 @@ use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
 use crate::spec::{DecoderSpec, MlpKind, QkNorm};
 
-/// Reads an Apertus configuration. Its own activation is one of no other family, with numbers that layers learn.
+/// Reads an Apertus configuration. Its own activation is one of no other family, with numbers that layers
+/// learn.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     let learned = config.string("hidden_act")? == "xielu";
     let linear = Value::from("linear");

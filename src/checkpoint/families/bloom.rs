@@ -1,5 +1,5 @@
-//! BLOOM: biases by distance in place of positions, a LayerNorm behind the embedding, q, k and v in one matrix by
-//! head.
+//! BLOOM: biases by distance in place of positions, a LayerNorm behind the embedding, q, k and v in one
+//! matrix by head.
 
 use super::gpt_like::{Sizes, gpt_like};
 use crate::checkpoint::{Config, Part, Stored};

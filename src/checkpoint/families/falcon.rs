@@ -1,5 +1,6 @@
-//! Falcon: attention and MLP side by side on one LayerNorm or on two, or one behind the other; rotary positions or
-//! biases by distance; q, k and v in one matrix, whose rows three generations have put in three orders.
+//! Falcon: attention and MLP side by side on one LayerNorm or on two, or one behind the other; rotary
+//! positions or biases by distance; q, k and v in one matrix, whose rows three generations have put in three
+//! orders.
 
 use super::gpt_like::{Sizes, gpt_like};
 use super::rope_config::{self, ROPE_KEYS};
@@ -54,8 +55,8 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     Ok(spec)
 }
 
-/// Falcon's names. Rows of the fused projection are, for each key head, its query heads, its key and its value: one
-/// such group where there is one key head, one a head where there are as many keys as queries.
+/// Falcon's names. Rows of the fused projection are, for each key head, its query heads, its key and its
+/// value: one such group where there is one key head, one a head where there are as many keys as queries.
 pub(super) fn stored(spec: &DecoderSpec, name: &str) -> Stored {
     let two_norms = spec.block == BlockKind::ParallelTwoNorms;
     let renamed = match name {

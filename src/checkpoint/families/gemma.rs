@@ -1,5 +1,5 @@
-//! Gemma: norms of `1 + w` and scaled embeddings; Gemma 2 and 3 with norms before and after attention and MLP,
-//! and alternating windows.
+//! Gemma: norms of `1 + w` and scaled embeddings; Gemma 2 and 3 with norms before and after attention and
+//! MLP, and alternating windows.
 
 use super::common::{llama_like, ropes, sliding_layers, windows_of_types};
 use super::rope_config;

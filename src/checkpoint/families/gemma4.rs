@@ -1,6 +1,6 @@
 //! Gemma 4 (text): layers with windows and layers without, which have other heads and turn a share of their
-//! coordinates; norms on queries, keys and values in place of a factor on scores; in its E models, vectors of each
-//! token for each layer, and last layers that use the keys and values of earlier ones.
+//! coordinates; norms on queries, keys and values in place of a factor on scores; in its E models, vectors of
+//! each token for each layer, and last layers that use the keys and values of earlier ones.
 
 use super::common::{llama_like, ropes, sliding_layers, windows_of_types};
 use super::{experts, rope_config};

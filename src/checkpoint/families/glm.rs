@@ -1,5 +1,5 @@
-//! GLM 4: interleaved rotary positions on half of a head, biases on q, k and v alone, gate and up projection in
-//! one matrix; the later GLM 4 (2025) with norms before and after attention and MLP.
+//! GLM 4: interleaved rotary positions on half of a head, biases on q, k and v alone, gate and up projection
+//! in one matrix; the later GLM 4 (2025) with norms before and after attention and MLP.
 
 use super::common::like_llama;
 use super::rope_config::PARTIAL_ROPE_KEYS;

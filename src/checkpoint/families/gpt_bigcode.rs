@@ -41,8 +41,8 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     })
 }
 
-/// GPT-2's names. Rows of the fused projection are all queries, keys and values with one key head, else those of
-/// each head.
+/// GPT-2's names. Rows of the fused projection are all queries, keys and values with one key head, else those
+/// of each head.
 pub(super) fn stored(spec: &DecoderSpec, name: &str) -> Stored {
     let renamed = match name {
         "model.embed_tokens.weight" => return Stored::whole("transformer.wte.weight"),

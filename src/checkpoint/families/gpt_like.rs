@@ -18,8 +18,8 @@ pub(super) struct Sizes {
     pub(super) intermediate_size: usize,
 }
 
-/// A decoder with LayerNorms without bias, a plain MLP of GELU, a tied head and no positions: families change what
-/// they do otherwise.
+/// A decoder with LayerNorms without bias, a plain MLP of GELU, a tied head and no positions: families change
+/// what they do otherwise.
 pub(super) fn gpt_like(config: &Config, sizes: Sizes) -> Result<DecoderSpec> {
     let Sizes { hidden_size, num_attention_heads, intermediate_size, .. } = sizes;
     if !hidden_size.is_multiple_of(num_attention_heads) {

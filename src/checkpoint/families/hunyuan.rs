@@ -1,5 +1,5 @@
-//! Hunyuan (dense): Llama with norms on queries and keys behind their rotation, and a base of rotary positions
-//! that a fixed `alpha` stretches.
+//! Hunyuan (dense): Llama with norms on queries and keys behind their rotation, and a base of rotary
+//! positions that a fixed `alpha` stretches.
 
 use super::common::{llama_like, ropes};
 use super::rope_config::section;
@@ -7,8 +7,8 @@ use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
 use crate::spec::{DecoderSpec, Extras, QkNorm, RopeScaling, RopeSpec};
 
-/// Reads a Hunyuan configuration. What its files call dynamic is none where there is an `alpha`: every sequence
-/// turns by the base `theta alpha^(d / (d - 2))`, `d` the coordinates that rotate.
+/// Reads a Hunyuan configuration. What its files call dynamic is none where there is an `alpha`: every
+/// sequence turns by the base `theta alpha^(d / (d - 2))`, `d` the coordinates that rotate.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     let mut spec = DecoderSpec { qk_norm: QkNorm::PerHead, ..llama_like(config)? };
     spec.extras = Extras { qk_norm_after_rope: true, ..spec.extras };

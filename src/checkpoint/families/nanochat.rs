@@ -1,5 +1,5 @@
-//! nanochat: norms without weights, one of them behind the embedding, norms on rotated queries and keys, rotary
-//! positions that turn the other way, an MLP of squared ReLU without a gate, a soft cap on logits.
+//! nanochat: norms without weights, one of them behind the embedding, norms on rotated queries and keys,
+//! rotary positions that turn the other way, an MLP of squared ReLU without a gate, a soft cap on logits.
 
 use super::common::llama_like;
 use crate::checkpoint::{Config, Stored};

@@ -1,4 +1,5 @@
-//! Nemotron: LayerNorms of `1 + w` with a bias, an MLP of squared ReLU without a gate, partial rotary positions.
+//! Nemotron: LayerNorms of `1 + w` with a bias, an MLP of squared ReLU without a gate, partial rotary
+//! positions.
 
 use super::common::like_llama;
 use super::rope_config::PARTIAL_ROPE_KEYS;

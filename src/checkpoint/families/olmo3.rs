@@ -1,4 +1,5 @@
-//! OLMo 3: OLMo 2 with windows on three layers of four; the scaling of rotary positions is for the other layers.
+//! OLMo 3: OLMo 2 with windows on three layers of four; the scaling of rotary positions is for the other
+//! layers.
 
 use super::common::{ropes, sliding_layers, windows_of_types};
 use super::{olmo2, rope_config};

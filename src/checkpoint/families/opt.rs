@@ -1,5 +1,5 @@
-//! OPT: learned positions, an MLP of ReLU, biases everywhere; OPT 350M with norms behind each sum and an embedding
-//! narrower than its layers.
+//! OPT: learned positions, an MLP of ReLU, biases everywhere; OPT 350M with norms behind each sum and an
+//! embedding narrower than its layers.
 
 use super::common::activation;
 use super::gpt_like::{Sizes, gpt_like};

@@ -1,5 +1,5 @@
-//! Persimmon: LayerNorms, also on each query and key head, partial rotary positions, an MLP of squared ReLU without a
-//! gate, q, k and v in one matrix by head.
+//! Persimmon: LayerNorms, also on each query and key head, partial rotary positions, an MLP of squared ReLU
+//! without a gate, q, k and v in one matrix by head.
 
 use super::common::like_llama;
 use super::rope_config::PARTIAL_ROPE_KEYS;

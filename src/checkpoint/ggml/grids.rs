@@ -34,8 +34,8 @@ pub(super) static IQ1: [[i8; 8]; 2048] = unpacked(3584, 2, &[-1, 0, 1]);
 pub(super) static IQ3_XXS: [[i8; 4]; 256] = unpacked(7680, 4, &[4, 12, 20, 28, 36, 44, 52, 62]);
 pub(super) static IQ3_S: [[i8; 4]; 512] = unpacked(8192, 4, &[1, 3, 5, 7, 9, 11, 13, 15]);
 
-/// The signs of eight numbers by an index of 7 bits: a bit for each of the first seven, set for minus, and the
-/// eighth so that the number of minus signs is even.
+/// The signs of eight numbers by an index of 7 bits: a bit for each of the first seven, set for minus, and
+/// the eighth so that the number of minus signs is even.
 pub(super) fn even_signs(index: u32) -> u8 {
     let index = (index & 127) as u8;
     index | (index.count_ones() as u8 & 1) << 7

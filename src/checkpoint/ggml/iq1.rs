@@ -1,5 +1,5 @@
-//! A bit and a half: eight numbers at a time are a point of a table whose elements are -1, 0 and 1, moved up or
-//! down by an eighth.
+//! A bit and a half: eight numbers at a time are a point of a table whose elements are -1, 0 and 1, moved up
+//! or down by an eighth.
 //!
 //! A number is `d (2 s + 1) (element ± 1/8)`.
 //!

@@ -69,6 +69,8 @@ fn attention() -> Vec<AttentionRow> {
         argmax_position: 104_857 + number,
         passed_keys: Some(1_048_576),
         effective_window: Some(1_048_576),
+        output_gate: None,
+        gated_needle_mass: None,
         zero_share: Some(0.999),
         ..AttentionRow::default()
     };

@@ -300,6 +300,8 @@ mod tests {
             passed_share: None,
             zero_share: None,
             effective_window: None,
+            output_gate: None,
+            gated_needle_mass: None,
         }
     }
 

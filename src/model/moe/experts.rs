@@ -80,7 +80,8 @@ fn one(moe: MoeSpec, width: usize, weights: &Weights<'_>) -> error::Result<Exper
 }
 
 /// All experts of the stacks stored here: `gate_up_proj` `[experts, 2 * inner, width]`, whose first rows are
-/// the gates, or `up_proj` `[experts, inner, width]`; `down_proj` `[experts, width, inner]`; and their biases.
+/// the gates, or `up_proj` `[experts, inner, width]`; `down_proj` `[experts, width, inner]`; and their
+/// biases.
 fn unstacked(moe: MoeSpec, width: usize, weights: &Weights<'_>) -> error::Result<Vec<Expert>> {
     let (count, inner, dtype) = (moe.num_experts, moe.moe_intermediate_size, weights.dtype());
     let stack = moe.experts.stack_name();

@@ -6,8 +6,9 @@
 //! - `y = sum over e in E(x) of expert_e(w_e x)` where inputs are weighed (Llama 4);
 //! - `y = fc2 (sum over e in E(x) of w_e expert_e(fc1 x))` where experts work in a narrower space;
 //!
-//! and a shared expert, where there is one, adds `mlp(x)` for every token, or `sigmoid(g x) mlp(x)`. An expert
-//! computes the rows of its own tokens alone, so the work follows `num_experts_per_tok`, not `num_experts`.
+//! and a shared expert, where there is one, adds `mlp(x)` for every token, or `sigmoid(g x) mlp(x)`. An
+//! expert computes the rows of its own tokens alone, so the work follows `num_experts_per_tok`, not
+//! `num_experts`.
 
 mod experts;
 mod router;
