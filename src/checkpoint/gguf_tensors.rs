@@ -125,7 +125,7 @@ impl TensorSource for GgufTensors {
         }
         if let Some([keys, values]) = self.keys_and_values(name) {
             let keys = self.stack(&keys, device)?.transpose(1, 2)?; // [heads, keys, latent]
-            let both = Tensor::cat(&[keys, self.stack(&values, device)?], 1)?; // [heads, keys + values, latent]
+            let both = Tensor::cat(&[keys, self.stack(&values, device)?], 1)?; // [heads, rows, latent]
             return Ok(both.flatten(0, 1)?);
         }
         let place = self.place(name).ok_or_else(|| Error::Tensor {

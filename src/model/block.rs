@@ -298,8 +298,8 @@ impl Block {
         Ok(())
     }
 
-    /// The mean output gate of each query head at the rows that were `projected`, `[rows][heads]`; nothing without
-    /// a gate.
+    /// The mean output gate of each query head at the rows that were `projected`, `[rows][heads]`; nothing
+    /// without a gate.
     fn gates(&self, projected: &Projected, heads: usize) -> Result<Vec<Vec<f32>>> {
         let gates = self.attention()?.mean_gates(&projected.beside, heads)?;
         Ok(gates.map(|gates| gates.to_vec2()).transpose()?.unwrap_or_default())
