@@ -18,10 +18,21 @@ pub fn bounded(largest: f64) -> String {
 /// Four significant digits at most.
 #[must_use]
 pub fn significant(number: f64) -> String {
-    let decimals = (3 - number.abs().log10().floor() as i32).clamp(0, 12) as usize;
+    let decimals = 3i32.saturating_sub(number.abs().log10().floor() as i32).clamp(0, 12) as usize;
     let text = format!("{number:.decimals$}");
     match text.contains('.') {
         true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
         false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_and_very_much_have_digits_as_well() {
+        assert_eq!([0.0, 1234.56, 0.000_123_456].map(significant), ["0", "1235", "0.0001235"]);
+        assert!(significant(1e300).starts_with('1'));
     }
 }

@@ -148,6 +148,7 @@ const HARMLESS: &[&str] = &[
     "time_step_scale", "rescale_prenorm_residual", "residual_in_fp32", "use_mamba_kernels", "use_mambapy",
     "use_associative_scan", "mamba_ssm_cache_dtype", "w_init_variance_scale", "final_w_init_variance_scale",
     "num_logits_to_keep", "z_loss_coefficient", "moe_shared_expert_overlap",
+    "emb_pdrop", "dropout", "layerdrop", "init_std", "slow_but_exact", "attention_softmax_in_fp32", "scale_attention_softmax_in_fp32",
     // Tokens.
     "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id", "decoder_start_token_id", "eod_token_id",
     "image_token_id", "video_token_id", "image_token_index", "video_token_index", "vision_start_token_id", "vision_end_token_id",
@@ -199,8 +200,7 @@ const IGNORED: &[(&str, &[&str])] = &[
     // Precision, and what the tensors of dense layers say themselves.
     ("olmo3moe", &["attention_gate_full_precision", "dense_layers_use_shared_expert"]),
     ("gpt2", &["n_ctx"]),
-    ("gpt_bigcode", &["attention_softmax_in_fp32", "num_key_value_heads", "scale_attention_softmax_in_fp32"]),
-    ("opt", &["dropout", "init_std"]),
+    ("gpt_bigcode", &["num_key_value_heads"]),
     ("lfm2", &[
         "block_dim", "block_mlp_init_scale", "block_norm_eps", "block_out_init_scale", "block_use_swiglu",
         "block_use_xavier_init", "conv_dim", "conv_dim_out", "conv_use_xavier_init", "num_heads", "use_pos_enc",

@@ -34,13 +34,27 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     }
     let positions = [positions(config, "full_attention", 5e6)?, positions(config, "sliding_attention", 1e4)?];
     ropes(&mut spec, |layer, _| Some(positions[usize::from(sliding[layer])].0.clone()));
+    let value_dim = config.size("v_head_dim")?;
     for (layer, &slides) in spec.layers.iter_mut().zip(&sliding) {
+        let key_heads = spec.num_key_value_heads.saturating_mul(if slides { 2 } else { 1 });
+        if !spec.num_attention_heads.is_multiple_of(key_heads) {
+            let expected = format!(
+                "a divisor of num_attention_heads = {}, also when doubled for layers with a window",
+                spec.num_attention_heads
+            );
+            return Err(config.wrong("num_key_value_heads", expected, spec.num_key_value_heads));
+        }
+        let rotary_dim = (spec.head_dim as f64 * positions[usize::from(slides)].1) as usize;
+        if rotary_dim > spec.head_dim || !rotary_dim.is_multiple_of(2) {
+            let expected = format!("an even number of the {} coordinates of a head to rotate", spec.head_dim);
+            return Err(config.wrong("partial_rotary_factor", expected, rotary_dim));
+        }
         layer.sinks = slides;
         layer.heads = Some(HeadSizes {
-            num_key_value_heads: spec.num_key_value_heads * if slides { 2 } else { 1 },
+            num_key_value_heads: key_heads,
             head_dim: spec.head_dim,
-            value_dim: config.size("v_head_dim")?,
-            rotary_dim: (spec.head_dim as f64 * positions[usize::from(slides)].1) as usize,
+            value_dim,
+            rotary_dim,
             attention_scale: spec.attention_scale,
         });
     }

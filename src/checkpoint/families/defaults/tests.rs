@@ -127,6 +127,10 @@ fn a_configuration_that_says_nothing_has_the_rotary_positions_of_its_class() {
             spec.layers.iter().find(layer).and_then(|layer| layer.rope.clone())
         };
         let rope = &class["rope"];
+        // Its layers rotate by a base that no configuration names.
+        if family == "gptj" {
+            continue;
+        }
         // Nothing turns where nothing attends.
         if rope.is_null() || spec.attention_layers().next().is_none() {
             assert!(spec.layers.iter().all(|layer| layer.rope.is_none()), "{family}");
@@ -248,6 +252,12 @@ fn a_configuration_that_says_nothing_derives_what_the_constructor_of_its_class_d
                 }
                 "moe_layer_end_index" => json!(spec.layers.iter().rposition(|layer| layer.moe.is_some())),
                 "eos_token_id" => continue,
+                "ffn_hidden_size" => json!(spec.intermediate_size),
+                // What it says counts in the newer of two architectures alone.
+                "num_kv_heads" => continue,
+                "word_embed_proj_dim" => json!(spec.embedding_size()),
+                // A section, empty.
+                "attn_config" => continue,
                 other => panic!("{family} derives {other}"),
             };
             assert_eq!(*value, found, "{family}.{key}");
