@@ -280,7 +280,9 @@ fn layer_groups(spec: &DecoderSpec) -> Vec<String> {
         ]
         .concat();
         let experts = layer.moe.as_ref().map(|moe| format!(", {}", experts::describe(moe)));
-        format!("{which}: {mixer}{}", experts.unwrap_or_default())
+        let wide = layer.intermediate_size.filter(|_| layer.moe.is_none());
+        let wide = wide.map(|width| format!(", an MLP of width {width}"));
+        format!("{which}: {mixer}{}{}", experts.unwrap_or_default(), wide.unwrap_or_default())
     };
     groups.into_iter().map(describe).collect()
 }

@@ -173,3 +173,24 @@ fn a_known_family_is_refused_by_the_block_that_is_missing() {
         assert!(error.contains("model_type") && error.contains(block), "{name}: {error}");
     }
 }
+
+#[test]
+fn heads_that_layers_with_a_window_cannot_have_are_refused() {
+    let Some(folder) = common::vector("mimo_v2_flash") else { return };
+    let config: Value = serde_json::from_slice(&fs::read(folder.join("config.json")).unwrap()).unwrap();
+    for (pointer, value, words) in [
+        (
+            "/rope_parameters/full_attention/partial_rotary_factor",
+            json!(1e300),
+            ["partial_rotary_factor", "rotate"],
+        ),
+        ("/num_key_value_heads", json!(4), ["num_key_value_heads", "when doubled"]),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config.clone();
+        *config.pointer_mut(pointer).unwrap() = value;
+        fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
+        fs::copy(folder.join("model.safetensors"), directory.path().join("model.safetensors")).unwrap();
+        refuses(&directory, &words);
+    }
+}

@@ -150,7 +150,9 @@ impl<'a> VariantInputs<'a> {
 
     /// `rule`, and behind it what of the checkpoint's own rule is not used under `--variant name`.
     fn describe(&self, name: &str, rule: &str) -> String {
-        let own = self.own.filter(|own| own.name != name && own.name != "softmax");
+        // Of a rule that is sinks alone, one that keeps them leaves nothing aside.
+        let kept = |own: &&OwnVariant| own.name == "sink" && !["softmax", "softmax1"].contains(&name);
+        let own = self.own.filter(|own| own.name != name && own.name != "softmax" && !kept(own));
         let Some(own) = own else { return rule.to_string() };
         let unused = match own.scales {
             Some(_) if name == "ssmax" && own.name == "ssmax-bias" => {

@@ -118,6 +118,10 @@ mod tests {
         }
         let variant = build("softmax", &inputs).unwrap();
         assert!(variant.description().contains("sink, is not used"), "{}", variant.description());
+        let variant = build("ssmax-fixed", &inputs).unwrap();
+        let said = variant.description();
+        assert!(said.ends_with("with the learned sinks of this checkpoint on 1 of 2 layers"), "{said}");
+        assert!(!said.contains("not used"), "{said}");
         let variant = build("sink", &inputs).unwrap();
         assert_eq!(variant.description(), "m = 1, learned sinks on 1 of 2 layers");
     }

@@ -1,11 +1,10 @@
 //! GPT-2: LayerNorm, a plain MLP, biases, learned positions, and matrices stored as `[in, out]`.
 
-use super::common::{activation, layer_count};
+use super::common::activation;
+use super::gpt_like::{Sizes, gpt_like};
 use crate::checkpoint::{Config, Part, Stored};
 use crate::error::Result;
-use crate::spec::{
-    Biases, BlockKind, DecoderSpec, Extras, LayerSpec, MlpKind, NormKind, QkNorm, RotaryLayout,
-};
+use crate::spec::{Biases, DecoderSpec, NormKind};
 
 /// Reads a GPT-2 configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
@@ -22,38 +21,26 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
         }
     }
     let positions = config.size(key("max_position_embeddings", "n_positions"))?;
-    let num_hidden_layers = layer_count(config, key("num_hidden_layers", "n_layer"))?;
-    let head_dim = hidden_size / heads;
     let scaled = config.required_flag("scale_attn_weights")?;
+    let spec = gpt_like(
+        config,
+        Sizes {
+            hidden_size,
+            num_attention_heads: heads,
+            num_key_value_heads: None,
+            num_hidden_layers: key("num_hidden_layers", "n_layer"),
+            intermediate_size: config.optional_size("n_inner")?.unwrap_or(4 * hidden_size),
+        },
+    )?;
     Ok(DecoderSpec {
-        vocab_size: config.size("vocab_size")?,
-        hidden_size,
-        intermediate_size: config.optional_size("n_inner")?.unwrap_or(4 * hidden_size),
-        num_hidden_layers,
-        num_attention_heads: heads,
-        num_key_value_heads: heads,
-        head_dim,
         norm: NormKind::LayerWithBias,
         norm_eps: config.positive("layer_norm_epsilon")?,
-        block: BlockKind::PreNorm,
-        qk_norm: QkNorm::None,
         bias: Biases { qkv: true, output: true, mlp: true, head: false },
-        mlp: MlpKind::Plain,
         hidden_act: activation(config)?,
-        tie_word_embeddings: config.required_flag("tie_word_embeddings")?,
-        layers: vec![LayerSpec::default(); num_hidden_layers],
-        rotary_layout: RotaryLayout::Half,
-        rotary_dim: 0,
         learned_positions: Some(positions),
-        attention_scale: if scaled { (head_dim as f64).powf(-0.5) } else { 1.0 },
-        attn_logit_softcapping: None,
-        final_logit_softcapping: None,
-        embedding_multiplier: 1.0,
-        residual_multiplier: 1.0,
-        logits_multiplier: 1.0,
         max_position_embeddings: Some(positions),
-        screening: None,
-        extras: Extras::default(),
+        attention_scale: if scaled { spec.attention_scale } else { 1.0 },
+        ..spec
     })
 }
 
