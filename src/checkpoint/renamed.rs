@@ -64,6 +64,16 @@ pub enum Part {
 }
 
 impl Stored {
+    /// Where `name` is in a matrix that holds q, k and v of each head, `[heads, 3, head_dim]` rows: `q_proj`
+    /// and the like are called `fused` there. `None` for any other name.
+    #[must_use]
+    pub fn fused_by_head(name: &str, fused: &str, head_dim: usize) -> Option<Self> {
+        let projections = ["q_proj", "k_proj", "v_proj"].into_iter().enumerate();
+        let (which, projection) = { projections }.find(|(_, projection)| name.contains(projection))?;
+        let part = Part::Interleaved { which, of: 3, head_dim };
+        Some(Self { part, ..Self::whole(name.replace(projection, fused)) })
+    }
+
     /// A whole tensor under its own name.
     #[must_use]
     pub fn whole(name: impl Into<String>) -> Self {

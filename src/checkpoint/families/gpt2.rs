@@ -1,10 +1,9 @@
 //! GPT-2: LayerNorm, a plain MLP, biases, learned positions, and matrices stored as `[in, out]`.
 
-use super::common::activation;
-use super::gpt_like::{Sizes, gpt_like};
+use super::gpt_like::{Sizes, gpt2_like};
 use crate::checkpoint::{Config, Part, Stored};
 use crate::error::Result;
-use crate::spec::{Biases, DecoderSpec, NormKind};
+use crate::spec::DecoderSpec;
 
 /// Reads a GPT-2 configuration.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
@@ -20,28 +19,14 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
             return Err(config.wrong(key, "false: niah does not know this attention rule", true));
         }
     }
-    let positions = config.size(key("max_position_embeddings", "n_positions"))?;
-    let scaled = config.required_flag("scale_attn_weights")?;
-    let spec = gpt_like(
-        config,
-        Sizes {
-            hidden_size,
-            num_attention_heads: heads,
-            num_key_value_heads: None,
-            num_hidden_layers: key("num_hidden_layers", "n_layer"),
-            intermediate_size: config.optional_size("n_inner")?.unwrap_or(4 * hidden_size),
-        },
-    )?;
-    Ok(DecoderSpec {
-        norm: NormKind::LayerWithBias,
-        norm_eps: config.positive("layer_norm_epsilon")?,
-        bias: Biases { qkv: true, output: true, mlp: true, head: false },
-        hidden_act: activation(config)?,
-        learned_positions: Some(positions),
-        max_position_embeddings: Some(positions),
-        attention_scale: if scaled { spec.attention_scale } else { 1.0 },
-        ..spec
-    })
+    let sizes = Sizes {
+        hidden_size,
+        num_attention_heads: heads,
+        num_key_value_heads: None,
+        num_hidden_layers: key("num_hidden_layers", "n_layer"),
+        intermediate_size: config.optional_size("n_inner")?.unwrap_or(4 * hidden_size),
+    };
+    gpt2_like(config, sizes, config.size(key("max_position_embeddings", "n_positions"))?)
 }
 
 /// GPT-2's names and layouts.

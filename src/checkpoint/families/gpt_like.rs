@@ -1,6 +1,6 @@
 //! What decoders without rotary positions have in common, whose configurations have names of their own.
 
-use super::common::layer_count;
+use super::common::{activation, layer_count};
 use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::spec::{
@@ -62,5 +62,21 @@ pub(super) fn gpt_like(config: &Config, sizes: Sizes) -> Result<DecoderSpec> {
         max_position_embeddings: None,
         screening: None,
         extras: Extras::default(),
+    })
+}
+
+/// The same with what GPT-2 has besides: learned `positions`, biases, and LayerNorms with one.
+pub(super) fn gpt2_like(config: &Config, sizes: Sizes, positions: usize) -> Result<DecoderSpec> {
+    let scaled = config.required_flag("scale_attn_weights")?;
+    let spec = gpt_like(config, sizes)?;
+    Ok(DecoderSpec {
+        norm: NormKind::LayerWithBias,
+        norm_eps: config.positive("layer_norm_epsilon")?,
+        bias: Biases { qkv: true, output: true, mlp: true, head: false },
+        hidden_act: activation(config)?,
+        learned_positions: Some(positions),
+        max_position_embeddings: Some(positions),
+        attention_scale: if scaled { spec.attention_scale } else { 1.0 },
+        ..spec
     })
 }

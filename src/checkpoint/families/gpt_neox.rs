@@ -3,7 +3,7 @@
 
 use super::common::{like_llama, refuse_other_heads};
 use super::rope_config::RopeKeys;
-use crate::checkpoint::{Config, Part, Stored};
+use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
 use crate::spec::{Biases, BlockKind, DecoderSpec, MlpKind, NormKind};
 
@@ -34,12 +34,6 @@ pub(super) fn stored(spec: &DecoderSpec, name: &str) -> Stored {
             .replace("up_proj", "dense_h_to_4h")
             .replace("down_proj", "dense_4h_to_h"),
     };
-    for (which, part) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
-        if renamed.contains(part) {
-            let name = renamed.replace(&format!("self_attn.{part}"), "attention.query_key_value");
-            let part = Part::Interleaved { which, of: 3, head_dim: spec.head_dim };
-            return Stored { part, ..Stored::whole(name) };
-        }
-    }
-    Stored::whole(renamed)
+    let fused = renamed.replace("self_attn.", "attention.");
+    Stored::fused_by_head(&fused, "query_key_value", spec.head_dim).unwrap_or_else(|| Stored::whole(renamed))
 }

@@ -3,7 +3,7 @@
 
 use super::common::like_llama;
 use super::rope_config::PARTIAL_ROPE_KEYS;
-use crate::checkpoint::{Config, Part, Stored};
+use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
 use crate::spec::{Biases, DecoderSpec, MlpKind, NormKind, QkNorm};
 
@@ -27,11 +27,6 @@ pub(super) fn stored(spec: &DecoderSpec, name: &str) -> Stored {
         .replace("o_proj", "dense")
         .replace("up_proj", "dense_h_to_4h")
         .replace("down_proj", "dense_4h_to_h");
-    for (which, part) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
-        if renamed.contains(part) {
-            let part_of = Part::Interleaved { which, of: 3, head_dim: spec.head_dim };
-            return Stored { part: part_of, ..Stored::whole(renamed.replace(part, "query_key_value")) };
-        }
-    }
-    Stored::whole(renamed)
+    Stored::fused_by_head(&renamed, "query_key_value", spec.head_dim)
+        .unwrap_or_else(|| Stored::whole(renamed))
 }

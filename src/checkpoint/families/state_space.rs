@@ -3,14 +3,12 @@
 
 use serde_json::{Value, json};
 
-use super::common::{activation, layer_count, like_llama};
+use super::common::{activation, like_llama};
+use super::gpt_like::{Sizes, gpt_like};
 use super::rope_config::ROPE_KEYS;
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::spec::{
-    Biases, BlockKind, DecoderSpec, Extras, LayerSpec, Mamba2Spec, MlpKind, NormKind, QkNorm, ReadNorm,
-    RotaryLayout,
-};
+use crate::spec::{BlockKind, DecoderSpec, LayerSpec, Mamba2Spec, MlpKind, NormKind, ReadNorm};
 
 /// How a family names the sizes of Mamba-2.
 pub(super) struct Mamba2Keys {
@@ -148,36 +146,25 @@ pub(super) fn without_positions(config: &Config) -> Result<DecoderSpec> {
 
 /// A decoder whose layers are `layer`, each a mixer that does not attend, on a norm before it: no MLP.
 pub(super) fn mixers_alone(config: &Config, layer: &LayerSpec) -> Result<DecoderSpec> {
-    let (hidden_size, layers) = (config.size("hidden_size")?, layer_count(config, "num_hidden_layers")?);
-    Ok(DecoderSpec {
-        vocab_size: config.size("vocab_size")?,
+    let hidden_size = config.size("hidden_size")?;
+    let sizes = Sizes {
         hidden_size,
-        intermediate_size: hidden_size,
-        num_hidden_layers: layers,
         num_attention_heads: 1,
-        num_key_value_heads: 1,
-        head_dim: hidden_size,
+        num_key_value_heads: None,
+        num_hidden_layers: "num_hidden_layers",
+        intermediate_size: hidden_size,
+    };
+    let spec = gpt_like(config, sizes)?;
+    Ok(DecoderSpec {
         norm: NormKind::Rms,
         norm_eps: config.positive("layer_norm_epsilon")?,
         block: BlockKind::MixerAlone,
-        qk_norm: QkNorm::None,
-        bias: Biases::default(),
         mlp: MlpKind::Gated,
         hidden_act: activation(config)?,
-        tie_word_embeddings: config.required_flag("tie_word_embeddings")?,
-        layers: vec![layer.clone(); layers],
-        rotary_layout: RotaryLayout::Half,
+        layers: vec![layer.clone(); spec.num_hidden_layers],
         rotary_dim: hidden_size,
-        learned_positions: None,
         attention_scale: 1.0,
-        attn_logit_softcapping: None,
-        final_logit_softcapping: None,
-        embedding_multiplier: 1.0,
-        residual_multiplier: 1.0,
-        logits_multiplier: 1.0,
-        max_position_embeddings: None,
-        screening: None,
-        extras: Extras::default(),
+        ..spec
     })
 }
 

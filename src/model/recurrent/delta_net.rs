@@ -13,12 +13,13 @@
 //! Lengths are taken with 1e-6 under the root. Value heads that share a query and key head are neighbours.
 //! The rule itself, in chunks, is in `kernel/delta.rs`.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::conv::CausalConv;
-use super::{RecurrentState, numbers, on_cpu, stacked};
+use super::{RecurrentState, back_from_cpu, numbers, on_cpu, stacked};
 use crate::attention::with_f32;
+use crate::kernel::scan::softplus;
 use crate::kernel::{self, DeltaHeads, DeltaRows, GatedNorm};
 use crate::model::linear::{Input, Linear};
 use crate::model::spent::Spent;
@@ -128,8 +129,7 @@ impl DeltaNet {
             ])
         })?;
         let gated = spent.on_attention(|| self.mix(&qkv, &gate, &decay, &beta, state))?; // [t * values]
-        let gated = Tensor::from_vec(gated, (t, self.spec.value_width()), &Device::Cpu)?;
-        let gated = gated.to_device(x.device())?; // [t, values]
+        let gated = back_from_cpu(gated, (t, self.spec.value_width()), x.device())?; // [t, values]
         spent.on_linear(|| self.o_proj.forward(&gated)) // [t, hidden]
     }
 
@@ -181,9 +181,4 @@ impl DeltaNet {
             |row: &[f32]| -> Vec<f32> { row.iter().enumerate().map(|(place, &x)| decay(x, place)).collect() };
         numbers.par_chunks(width).flat_map_iter(row).collect()
     }
-}
-
-/// `ln(1 + e^x)`, without overflow.
-fn softplus(x: f32) -> f32 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
 }

@@ -13,7 +13,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::conv::CausalConv;
-use super::{RecurrentState, numbers, on_cpu};
+use super::{RecurrentState, back_from_cpu, numbers, on_cpu};
 use crate::attention::with_f32;
 use crate::kernel::scan::{Selective, selective};
 use crate::kernel::{gated, silu_gate};
@@ -104,7 +104,7 @@ impl Mamba {
             })????;
             with_f32(&z, |z| gated(silu_gate, z, &read))
         })?; // [t * inner]
-        let read = Tensor::from_vec(read, (t, inner), &Device::Cpu)?.to_device(device)?; // [t, inner]
+        let read = back_from_cpu(read, (t, inner), device)?; // [t, inner]
         spent.on_linear(|| self.out_proj.forward(&read)) // [t, hidden]
     }
 }

@@ -10,10 +10,10 @@
 //!
 //! The norm is over each group. The recurrence, in chunks, is in `kernel/scan/ssd.rs`.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::conv::CausalConv;
-use super::{RecurrentState, numbers, on_cpu};
+use super::{RecurrentState, back_from_cpu, numbers, on_cpu};
 use crate::attention::with_f32;
 use crate::kernel::scan::{Ssd, SsdSizes, softplus, ssd};
 use crate::kernel::{self, gated, silu_gate};
@@ -80,7 +80,7 @@ impl Mamba2 {
         let xbc = on_cpu(&projected.narrow(1, inner, conv)?)?; // [t, conv]
         let dt = on_cpu(&projected.narrow(1, inner + conv, self.spec.mamba_n_heads)?)?; // [t, heads]
         let read = spent.on_attention(|| self.mix(&z, &xbc, &dt, state))?; // [t * inner]
-        let read = Tensor::from_vec(read, (t, inner), &Device::Cpu)?.to_device(x.device())?; // [t, inner]
+        let read = back_from_cpu(read, (t, inner), x.device())?; // [t, inner]
         spent.on_linear(|| self.out_proj.forward(&read)) // [t, hidden]
     }
 

@@ -128,3 +128,8 @@ fn numbers(weights: &Weights<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32
 fn on_cpu(x: &Tensor) -> candle_core::Result<Tensor> {
     x.to_device(&Device::Cpu)?.contiguous()
 }
+
+/// Numbers that the CPU has made, as rows of `shape` on `device`.
+fn back_from_cpu(numbers: Vec<f32>, shape: (usize, usize), device: &Device) -> candle_core::Result<Tensor> {
+    Tensor::from_vec(numbers, shape, &Device::Cpu)?.to_device(device)
+}

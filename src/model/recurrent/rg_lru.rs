@@ -12,7 +12,7 @@
 use candle_core::{Device, Result, Tensor};
 
 use super::conv::CausalConv;
-use super::{RecurrentState, numbers, on_cpu};
+use super::{RecurrentState, back_from_cpu, numbers, on_cpu};
 use crate::attention::with_f32;
 use crate::kernel::scan::{GatedUnit, gated_unit, softplus};
 use crate::model::linear::{Input, Linear};
@@ -94,7 +94,7 @@ impl RgLru {
         let beside = spent.on_linear(|| self.linear_y.apply(&input))?; // [t, width]
         let u = on_cpu(&spent.on_linear(|| self.linear_x.apply(&input))?)?; // [t, width]
         let read = spent.on_attention(|| self.mix(&u, state))?; // [t * width]
-        let read = Tensor::from_vec(read, (t, width), &Device::Cpu)?.to_device(x.device())?; // [t, width]
+        let read = back_from_cpu(read, (t, width), x.device())?; // [t, width]
         let gated = self.spec.hidden_activation.gate(&beside, &read)?; // [t, width]
         spent.on_linear(|| self.linear_out.forward(&gated)) // [t, hidden]
     }

@@ -9,9 +9,9 @@
 //! channel mixing   out = sigmoid(W_r m_r(x)) * W_v relu(W_k m_k(x))²
 //! ```
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
-use super::{RecurrentState, numbers, on_cpu};
+use super::{RecurrentState, back_from_cpu, numbers, on_cpu};
 use crate::attention::with_f32;
 use crate::kernel::scan::{WKV_START, Wkv, wkv};
 use crate::model::linear::Linear;
@@ -100,7 +100,7 @@ impl TimeMix {
         };
         let mean =
             spent.on_attention(|| with_f32(&key, |key| with_f32(&value, |value| run(key, value))))??;
-        let mean = Tensor::from_vec(mean, key.shape(), &Device::Cpu)?.to_device(x.device())?; // [t, channels]
+        let mean = back_from_cpu(mean, key.dims2()?, x.device())?; // [t, channels]
         let read = (receptance * mean)?; // [t, channels]
         spent.on_linear(|| self.output.forward(&read)) // [t, hidden]
     }
