@@ -6,6 +6,15 @@
 //! order around. Tables that are data (CSV, JSON, JSONL) hold the exact text instead.
 
 use std::borrow::Cow;
+use std::ops::Range;
+
+/// These bytes of `text` with some text around them.
+pub(crate) fn excerpt(text: &str, bytes: Range<usize>) -> &str {
+    const AROUND: usize = 40;
+    let start = (0..=bytes.start.saturating_sub(AROUND)).rev().find(|&at| text.is_char_boundary(at));
+    let end = (bytes.end + AROUND..text.len()).find(|&at| text.is_char_boundary(at));
+    &text[start.unwrap_or(0)..end.unwrap_or(text.len())]
+}
 
 /// Whether a character is never shown as it is: control characters (C0, DEL, C1), line and paragraph
 /// separators, and what Unicode calls default ignorable: marks of direction, zero-width characters, fillers,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use crate::printable::excerpt;
 use crate::span::SpanKind;
 use crate::standing::occurrences;
 use crate::task::Question;
@@ -96,12 +97,4 @@ pub(super) fn special_tokens(draft: &Draft, tokenizer: &dyn Tokenize) -> Result<
         "the prompt holds {count} beginning-of-sequence tokens instead of one; correct the chat template, \
          which writes it more than once"
     ))
-}
-
-/// These bytes of `text` with some text around them.
-fn excerpt(text: &str, bytes: Range<usize>) -> &str {
-    const AROUND: usize = 40;
-    let start = (0..=bytes.start.saturating_sub(AROUND)).rev().find(|&at| text.is_char_boundary(at));
-    let end = (bytes.end + AROUND..text.len()).find(|&at| text.is_char_boundary(at));
-    &text[start.unwrap_or(0)..end.unwrap_or(text.len())]
 }

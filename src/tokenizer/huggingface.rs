@@ -342,6 +342,21 @@ mod tests {
     }
 
     #[test]
+    fn a_character_that_no_token_stands_for_is_not_left_out_in_silence() {
+        let tokenizer = load(&[("tokenizer.json", tokenizer_json())]).unwrap();
+        let problem = tokenizer.encode("ab cab").unwrap_err().to_string();
+        assert!(problem.contains("'c'") && problem.contains("\"ab cab\""), "{problem}");
+        // A token for what is unknown stands in its place, and what the normalizer takes away is not missed.
+        let mut unknown = tokenizer_json();
+        unknown["model"]["unk_token"] = json!("</s>");
+        let ids = load(&[("tokenizer.json", unknown)]).unwrap().encode("ab cab").unwrap().ids;
+        assert_eq!(ids, [3, 2, 5, 3]);
+        let mut taken = tokenizer_json();
+        taken["normalizer"] = json!({"type": "Replace", "pattern": {"String": "c"}, "content": ""});
+        assert_eq!(load(&[("tokenizer.json", taken)]).unwrap().encode("ab cab").unwrap().ids, [3, 4]);
+    }
+
+    #[test]
     fn the_configuration_overrides_the_post_processor_about_bos() {
         let config = |add: Value| json!({"add_bos_token": add, "bos_token": "<s>"});
         for (add, expected) in [(json!(false), None), (json!(true), Some(6)), (json!(null), Some(6))] {

@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use tokenizers::{DecoderWrapper, ModelWrapper, PostProcessorWrapper, Tokenizer};
+use tokenizers::{
+    DecoderWrapper, ModelWrapper, NormalizedString, Normalizer, OffsetReferential, OffsetType,
+    PostProcessorWrapper, PreTokenizedString, PreTokenizer, Tokenizer,
+};
 
 use super::Encoded;
 use super::facts::{Facts, Kind, Parts};
 use crate::error::{Error, Result};
+use crate::printable::excerpt;
 
 /// Control tokens that end an assistant's turn, in the chat formats of the supported families. They stop
 /// generation when the vocabulary has them, because many checkpoints name only their end of text.
@@ -89,7 +93,59 @@ impl Local {
                 ids.len()
             )));
         }
-        Ok(Encoded { ids, spans: monotone(encoding.get_offsets(), text) })
+        let spans = monotone(encoding.get_offsets(), text);
+        match self.left_out(text, &spans) {
+            None => Ok(Encoded { ids, spans }),
+            Some((at, character)) => Err(Error::Tokenizer(format!(
+                "the text holds {character:?}, for which the vocabulary has no token, nor one for what it does \
+                 not know, so that the model would not see it: {:?}; take it out of the text",
+                excerpt(text, at..at + character.len_utf8())
+            ))),
+        }
+    }
+
+    /// The first character that the vocabulary cannot spell, with its byte. The library leaves such
+    /// characters out in silence when a BPE names no token for them; of other models it says so itself.
+    fn left_out(&self, text: &str, spans: &[Range<usize>]) -> Option<(usize, char)> {
+        let ModelWrapper::BPE(bpe) = self.inner.get_model() else { return None };
+        if bpe.get_unk_token().is_some() {
+            return None;
+        }
+        // Where a character is left out, the spans of its word are too short by it: the gap is at its end.
+        let starts = spans.iter().map(|span| span.start).chain([text.len()]);
+        let mut ends = std::iter::once(0).chain(spans.iter().map(|span| span.end));
+        if starts.zip(&mut ends).all(|(start, end)| start <= end) {
+            return None;
+        }
+        let mut seen = BTreeSet::new();
+        text.char_indices().find(|(_, character)| seen.insert(*character) && self.is_missing(*character))
+    }
+
+    /// Whether a character, as the model is given it, is in no way in the vocabulary: normalizers and
+    /// pre-tokenizers take some away on purpose, and after some of them the offsets are not exact.
+    fn is_missing(&self, character: char) -> bool {
+        let mut text = NormalizedString::from(character.to_string());
+        if self.inner.get_normalizer().is_some_and(|normalizer| normalizer.normalize(&mut text).is_err()) {
+            return false;
+        }
+        let mut text = PreTokenizedString::from(text);
+        let pre_tokenizer = self.inner.get_pre_tokenizer();
+        if pre_tokenizer.is_some_and(|pre_tokenizer| pre_tokenizer.pre_tokenize(&mut text).is_err()) {
+            return false;
+        }
+        let pieces = text.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        let mut symbols = pieces.iter().flat_map(|(piece, _, _)| piece.chars());
+        symbols
+            .any(|symbol| self.inner.token_to_id(&symbol.to_string()).is_none() && !self.falls_back(symbol))
+    }
+
+    /// Whether a character is spelt by its bytes when it has no token.
+    fn falls_back(&self, character: char) -> bool {
+        let falls_back = matches!(self.inner.get_model(), ModelWrapper::BPE(bpe) if bpe.byte_fallback);
+        let mut bytes = [0; 4];
+        let bytes = character.encode_utf8(&mut bytes).bytes();
+        falls_back
+            && bytes.map(|byte| format!("<0x{byte:02X}>")).all(|byte| self.inner.token_to_id(&byte).is_some())
     }
 
     pub(super) fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
