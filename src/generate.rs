@@ -23,7 +23,7 @@ pub use thought::{ReadThought, Stage, Thinking, Thought};
 pub const DEFAULT_CHUNK: usize = 512;
 
 /// What is asked of a model.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Request<'a> {
     /// The prompt, up to and including the query that predicts the first answer token.
     pub tokens: &'a [u32],
@@ -37,6 +37,8 @@ pub struct Request<'a> {
     pub end_tokens: &'a [u32],
     /// Sets of prompt positions whose attention mass is measured.
     pub spans: &'a [Span],
+    /// Sets of prompt positions whose raw scores are held against those of all others.
+    pub scored: &'a [Span],
     /// Tokens of the answer with which its items begin: masses are kept at the query of each.
     pub items: &'a [usize],
     /// A head whose full row is kept.
@@ -237,6 +239,7 @@ impl LanguageModel for DecoderModel {
         let mut probe = AttentionProbe::new(ProbeRequest {
             rows,
             spans: request.spans.to_vec(),
+            scored: request.scored.to_vec(),
             items: request.items.iter().map(|item| n - 1 + item).collect(),
             chosen_head: request.chosen_head,
         });

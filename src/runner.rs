@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use self::answer::{Answer, Reader};
+use crate::attention::SpanScores;
 use crate::attention::probe::{AttentionCapture, HeadMeasures, Screened};
 use crate::clock;
 use crate::error::{Error, Result};
@@ -135,7 +136,7 @@ pub fn run_one(
     progress: &mut dyn Progress,
     stop: &AtomicBool,
 ) -> Result<(TrialRecord, AttentionCapture)> {
-    let spans = spans::requested(prompt);
+    let (spans, scored) = (spans::requested(prompt), spans::scored(prompt));
     let thought = prompt.thought.as_ref().zip(context.prompts.assistant.marks);
     let reader =
         thought.map(|(plan, marks)| Reader { tokenizer: context.tokenizer, marks, opened: plan.opened });
@@ -153,6 +154,7 @@ pub fn run_one(
         max_new_tokens: prompt.answer_budget,
         end_tokens: context.end_tokens,
         spans: &spans,
+        scored: &scored,
         items: &prompt.answer_items,
         chosen_head,
         forks: &prompt.forks(),
@@ -293,8 +295,17 @@ pub fn attention_rows(
     capture: &AttentionCapture,
 ) -> Vec<AttentionRow> {
     let expected_share = needle_tokens as f64 / prompt_tokens as f64;
+    let on_needle = |scores: &[Option<SpanScores>]| scores.first().copied().flatten();
     let of_needle = |mass: f64| if needle_tokens == 0 { f64::NAN } else { mass };
     let row = |head: &HeadMeasures| AttentionRow {
+        needle_score: on_needle(&head.first.scores).map(|scores| scores.largest as f32),
+        score_margin: on_needle(&head.first.scores).and_then(|scores| Some(scores.margin? as f32)),
+        score_margin_mean: on_needle(&head.first.scores).and_then(|scores| Some(scores.margin_mean? as f32)),
+        inverse_scale: head.first.log_scale.filter(|&s| s > 0.0).map(|s| s.recip() as f32),
+        answer_needle_score: on_needle(&head.mean_scores).map(|scores| scores.largest as f32),
+        answer_score_margin: on_needle(&head.mean_scores).and_then(|scores| Some(scores.margin? as f32)),
+        answer_score_margin_mean: on_needle(&head.mean_scores)
+            .and_then(|scores| Some(scores.margin_mean? as f32)),
         run_id: run_id.to_string(),
         row_id: row_id.to_string(),
         layer: head.layer,

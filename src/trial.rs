@@ -236,6 +236,24 @@ pub struct AttentionRow {
     pub output_gate: Option<f64>,
     /// `needle_mass` times `output_gate`.
     pub gated_needle_mass: Option<f64>,
+    /// The largest score `scale q·k` on the needles' tokens, before the multiplier of the variant, a soft cap
+    /// and biases; this and what follows is missing where a rule has no scores, where the head does not see
+    /// the needles, and in rows of versions that did not know it.
+    pub needle_score: Option<f32>,
+    /// `needle_score` above the largest score of any other key that the head sees; missing where it sees no
+    /// other.
+    pub score_margin: Option<f32>,
+    /// The mean score of the needles' tokens above that same score.
+    pub score_margin_mean: Option<f32>,
+    /// `1 / s` under a rule that multiplies scores by `s ln n`: what a margin has to exceed for the weight to
+    /// go to 1 as `n` grows. Missing under other rules, and where `s` is not above 0.
+    pub inverse_scale: Option<f32>,
+    /// `needle_score`, mean over the answer's queries.
+    pub answer_needle_score: Option<f32>,
+    /// `score_margin`, mean over the answer's queries.
+    pub answer_score_margin: Option<f32>,
+    /// `score_margin_mean`, mean over the answer's queries.
+    pub answer_score_margin_mean: Option<f32>,
 }
 
 /// A number that may be missing: no number in memory, nothing in a file.
@@ -313,6 +331,12 @@ pub struct KindRow {
     pub mass: f64,
     /// The same, mean over the queries that predict each answer token.
     pub answer_mass: f64,
+    /// As [`AttentionRow::needle_score`], on the tokens of these spans.
+    pub score: Option<f32>,
+    /// As [`AttentionRow::score_margin`].
+    pub score_margin: Option<f32>,
+    /// As [`AttentionRow::score_margin_mean`].
+    pub score_margin_mean: Option<f32>,
 }
 
 /// One row of `tokens.csv`: the attention that one prompt token received at the query that predicts the first

@@ -19,6 +19,10 @@ impl AttentionRecorder for Gated<'_, '_> {
         self.recorder.rows()
     }
 
+    fn wants_scores(&self) -> bool {
+        self.recorder.wants_scores()
+    }
+
     fn record(&mut self, row: HeadRow<'_>) {
         let gates = row.row.checked_sub(self.first_position).and_then(|place| self.gates.get(place));
         let gate = gates.and_then(|gates| gates.get(row.head)).copied();

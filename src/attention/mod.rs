@@ -13,6 +13,7 @@ mod pages;
 pub mod probe;
 mod reference;
 mod rows;
+mod scores;
 pub mod screening;
 pub(crate) mod selected;
 mod storage;
@@ -28,6 +29,7 @@ pub use gated::Gated;
 pub use pages::Pages;
 pub use probe::AttentionProbe;
 pub use rows::AttentionRows;
+pub use scores::SpanScores;
 pub use variant::AttentionVariant;
 use variant::QueryRow;
 
@@ -58,12 +60,17 @@ pub trait AttentionRecorder: Send {
     /// Absolute positions of the query rows it asks for.
     fn rows(&self) -> Range<usize>;
 
+    /// Whether rows come with their raw scores, which are computed for it alone.
+    fn wants_scores(&self) -> bool {
+        false
+    }
+
     /// Takes in the weights of one head at one query row.
     fn record(&mut self, row: HeadRow<'_>);
 }
 
 /// The weights of one head at one query row.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct HeadRow<'a> {
     /// Index of the layer.
     pub layer: usize,
@@ -77,6 +84,12 @@ pub struct HeadRow<'a> {
     pub window: Option<usize>,
     /// Where an output gate stands behind, the mean of what it lets through of this head at this row, 0 to 1.
     pub gate: Option<f32>,
+    /// Where the recorder [wants](AttentionRecorder::wants_scores) them and the rule has scores: the scaled
+    /// score `scale q·k` of each of these keys, before the multiplier of the variant, the soft cap and biases;
+    /// minus infinity for a key that the row does not see.
+    pub scores: Option<&'a [f32]>,
+    /// The `s` of a rule that multiplies scores by `s ln n`.
+    pub log_scale: Option<f32>,
 }
 
 /// The rows of a chunk of `t` queries from `first_position` on that `recorder` asks for.
@@ -158,6 +171,21 @@ impl Cached<'_> {
         }
     }
 
+    /// The products of the one row of scaled `query` `[heads, 1, d]` with all keys up to its own, for each
+    /// head; minus infinity for keys that the row does not see.
+    fn scores(&self, query: &Tensor, view: View<'_>) -> Result<Vec<Vec<f32>>> {
+        let seen = match self {
+            Self::Tensors { keys, .. } => {
+                let keys = keys.narrow(1, view.first_key, view.visible(0).len())?; // [kv_heads, n, d]
+                let scores = reference::scores(query, &keys)?; // [heads, 1, n]
+                scores.squeeze(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()? // [heads, n]
+            }
+            Self::Pages(pages) => pages.scores(query, view)?, // [heads, n]
+        };
+        let unseen = vec![f32::NEG_INFINITY; view.first_key];
+        Ok(seen.into_iter().map(|seen| [&unseen[..], &seen].concat()).collect()) // [heads, row + 1]
+    }
+
     /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]`.
     fn mix(&self, queries: &Tensor, view: View<'_>) -> Result<Tensor> {
         let (heads, t, d) = queries.dims3()?;
@@ -201,10 +229,24 @@ pub fn record(
     for row in asked_rows(recorder, context.first_position, t) {
         let query = queries.narrow(1, row - context.first_position, 1)?; // [heads, 1, d]
         let context = AttentionContext { first_position: row, ..context };
-        let query = scaled_queries(&query, context)?; // [heads, 1, d]
-        let weights = cached.weights(&query, View::new(row, context))?; // [heads][row + 1]
+        let view = View::new(row, context);
+        let scaled = scaled_queries(&query, context)?; // [heads, 1, d]
+        let weights = cached.weights(&scaled, view)?; // [heads][row + 1]
+        let scores = match recorder.wants_scores() {
+            true => Some(cached.scores(&times(&query, &[context.scale as f32])?, view)?), // [heads][row + 1]
+            false => None,
+        };
+        let log_scales = context.variant.log_scales(context.layer);
         for (head, weights) in weights.iter().enumerate() {
-            recorder.record(HeadRow { layer: context.layer, head, row, weights, window: None, gate: None });
+            recorder.record(HeadRow {
+                layer: context.layer,
+                head,
+                row,
+                weights,
+                scores: scores.as_ref().map(|scores| &scores[head][..]),
+                log_scale: log_scales.map(|scales| scales[head]),
+                ..HeadRow::default()
+            });
         }
     }
     Ok(())
@@ -221,17 +263,22 @@ fn scaled_queries(queries: &Tensor, context: AttentionContext<'_>) -> Result<Ten
 
 /// The same for `rows` that see other keys than those of a window.
 fn scaled_rows(queries: &Tensor, context: AttentionContext<'_>, rows: &[QueryRow]) -> Result<Tensor> {
-    let (heads, t, d) = queries.dims3()?;
     let factors = match context.variant.multipliers(context.layer, rows) {
         None => vec![context.scale as f32],
         Some(rows) => rows.iter().flatten().map(|m| (context.scale * f64::from(*m)) as f32).collect(),
-    }; // [heads, t], [t] or [1]
+    };
+    times(queries, &factors)
+}
+
+/// Queries `[heads, t, d]` times factors `[heads, t]`, `[t]` or `[1]`.
+fn times(queries: &Tensor, factors: &[f32]) -> Result<Tensor> {
+    let (heads, t, d) = queries.dims3()?;
     if queries.device().is_cpu() && queries.dtype() == DType::F32 {
-        let scaled = with_f32(queries, |queries| scale_rows(queries, d, &factors))?;
+        let scaled = with_f32(queries, |queries| scale_rows(queries, d, factors))?;
         return Tensor::from_vec(scaled, (heads, t, d), queries.device());
     }
     let rows = if factors.len() < t { 1 } else { t };
     // [heads or 1, t or 1, 1]
-    let factors = Tensor::from_vec(factors.clone(), (factors.len() / rows, rows, 1), queries.device())?;
+    let factors = Tensor::from_slice(factors, (factors.len() / rows, rows, 1), queries.device())?;
     queries.broadcast_mul(&factors)
 }

@@ -136,10 +136,18 @@ impl Pages {
     /// The weights of the one row of scaled `queries` `[heads, 1, d]` over all keys up to its own, for each
     /// head. Query and keys are rounded as they are in [`Self::mix`].
     pub(super) fn weights(&self, queries: &Tensor, view: View<'_>) -> Result<Vec<Vec<f32>>> {
+        let seen = seen(view, 0);
+        let rows = self.scores(queries, view)?.into_par_iter().enumerate();
+        Ok(rows.map(|(head, scores)| normalised(scores, view, head, &seen)).collect())
+    }
+
+    /// The products of the one row of scaled `queries` `[heads, 1, d]` with the keys that it sees, for each
+    /// head. Query and keys are rounded as they are in [`Self::mix`].
+    pub(super) fn scores(&self, queries: &Tensor, view: View<'_>) -> Result<Vec<Vec<f32>>> {
         let (heads, _, d) = queries.dims3()?;
         let groups = heads / self.heads.len();
         let seen = seen(view, 0);
-        let of_strip = |pages: &[Arc<Page>], first_head: usize, queries: &[f32]| {
+        let of_strip = |pages: &[Arc<Page>], queries: &[f32]| {
             let mut scores = vec![Vec::with_capacity(seen.len()); queries.len() / d]; // [queries][seen keys]
             let mut attention = Attention::new(1, d);
             attention.begin([queries].into_iter());
@@ -151,18 +159,15 @@ impl Pages {
                     scores.extend(block[keys.clone()].iter().map(|row| row[query]));
                 }
             }
-            let rows = scores.into_iter().enumerate();
-            rows.map(|(head, scores)| normalised(scores, view, first_head + head, &seen)).collect::<Vec<_>>()
+            scores
         };
         with_f32(queries, |queries| {
-            let of_kv_head = |(kv, (pages, queries)): (usize, (&Vec<Arc<Page>>, &[f32]))| {
-                let strips = queries.chunks(Attention::QUERIES * d).enumerate();
-                let head = |strip: usize| kv * groups + strip * Attention::QUERIES;
-                strips.flat_map(|(strip, queries)| of_strip(pages, head(strip), queries)).collect::<Vec<_>>()
+            let of_kv_head = |(pages, queries): (&Vec<Arc<Page>>, &[f32])| {
+                let strips = queries.chunks(Attention::QUERIES * d);
+                strips.flat_map(|queries| of_strip(pages, queries)).collect::<Vec<_>>()
             };
-            let weights =
-                self.heads.par_iter().zip(queries.par_chunks(groups * d)).enumerate().map(of_kv_head);
-            weights.collect::<Vec<_>>().concat()
+            let scores = self.heads.par_iter().zip(queries.par_chunks(groups * d)).map(of_kv_head);
+            scores.collect::<Vec<_>>().concat()
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{AttentionRecorder, HeadRow};
+use super::{AttentionRecorder, HeadRow, SpanScores};
 
 /// A set of key positions to sum over, as ranges.
 pub type Span = Vec<Range<usize>>;
@@ -15,6 +15,8 @@ pub struct ProbeRequest {
     pub rows: Range<usize>,
     /// Sets of keys; the first ranks heads (its mass decides the top head).
     pub spans: Vec<Span>,
+    /// Sets of keys whose raw scores are held against those of all others.
+    pub scored: Vec<Span>,
     /// Absolute positions of rows, ascending, whose masses are kept one by one.
     pub items: Vec<usize>,
     /// A head, `(layer, head)`, whose full row is kept besides those of the mean and of the top head.
@@ -38,6 +40,11 @@ pub struct RowMeasures {
     pub screened: Option<Screened>,
     /// The mean of what an output gate lets through, where there is one.
     pub gate: Option<f64>,
+    /// Raw scores on each of the request's scored sets; `None` where the row sees none of it, or has no
+    /// scores.
+    pub scores: Vec<Option<SpanScores>>,
+    /// The `s` of a rule that multiplies scores by `s ln n`.
+    pub log_scale: Option<f64>,
 }
 
 /// What passed the screen of a tile at one query row.
@@ -82,6 +89,8 @@ pub struct HeadMeasures {
     pub mean_total_mass: f64,
     /// Mean over the rows, of the weight of key 0.
     pub mean_sink_mass: f64,
+    /// Mean over the rows that have them, of the raw scores on each scored set.
+    pub mean_scores: Vec<Option<SpanScores>>,
 }
 
 /// Collects measures of the asked-for rows while a decoder runs.
@@ -104,6 +113,7 @@ struct HeadSums {
     items: Vec<Vec<f64>>,
     total_mass: f64,
     sink_mass: f64,
+    scores: Vec<Vec<Option<SpanScores>>>, // [rows][scored sets]
 }
 
 /// What a probe has collected.
@@ -145,7 +155,10 @@ impl AttentionProbe {
         self.mean_row.iter_mut().for_each(|sum| *sum /= count);
         let heads = self.heads.into_iter().map(|sums| {
             let rows = sums.rows as f64;
+            let of_set =
+                |set: usize| SpanScores::mean(&sums.scores.iter().map(|row| row[set]).collect::<Vec<_>>());
             HeadMeasures {
+                mean_scores: (0..self.request.scored.len()).map(of_set).collect(),
                 layer: sums.layer,
                 head: sums.head,
                 first: sums.first,
@@ -169,9 +182,22 @@ impl AttentionRecorder for AttentionProbe {
         self.request.rows.clone()
     }
 
-    fn record(&mut self, HeadRow { layer, head, row, weights, window, gate }: HeadRow<'_>) {
-        let gate = gate.map(f64::from);
-        let measures = RowMeasures { gate, ..measure(weights, window, &self.request.spans) };
+    fn wants_scores(&self) -> bool {
+        !self.request.scored.is_empty()
+    }
+
+    fn record(
+        &mut self,
+        HeadRow { layer, head, row, weights, window, gate, scores, log_scale }: HeadRow<'_>,
+    ) {
+        let on = |span: &Span| SpanScores::of(scores?, span);
+        let scores: Vec<Option<SpanScores>> = self.request.scored.iter().map(on).collect();
+        let measures = RowMeasures {
+            gate: gate.map(f64::from),
+            scores: scores.clone(),
+            log_scale: log_scale.map(f64::from),
+            ..measure(weights, window, &self.request.spans)
+        };
         if row == self.request.rows.start {
             self.keep_row(layer, head, &measures, weights);
         }
@@ -180,6 +206,7 @@ impl AttentionRecorder for AttentionProbe {
             Some(sums) => {
                 sums.rows += 1;
                 sums.items.extend(item);
+                sums.scores.push(scores);
                 sums.total_mass += measures.total_mass;
                 sums.sink_mass += measures.sink_mass;
                 sums.span_mass.iter_mut().zip(&measures.span_mass).for_each(|(sum, mass)| *sum += mass);
@@ -189,6 +216,7 @@ impl AttentionRecorder for AttentionProbe {
                 head,
                 rows: 1,
                 items: item.into_iter().collect(),
+                scores: vec![scores],
                 span_mass: measures.span_mass.clone(),
                 total_mass: measures.total_mass,
                 sink_mass: measures.sink_mass,
@@ -222,6 +250,8 @@ fn measure(weights: &[f32], window: Option<usize>, spans: &[Span]) -> RowMeasure
             Screened { passed, window, keys: weights.len() }
         }),
         gate: None,
+        scores: Vec::new(),
+        log_scale: None,
     }
 }
 
@@ -269,11 +299,12 @@ mod tests {
             spans: vec![Span::from([0..1])],
             items: vec![2],
             chosen_head: Some((0, 0)),
+            scored: Vec::new(),
         });
         for (head, row, weights) in
             [(0, 1, &[0.2, 0.8][..]), (1, 1, &[0.6, 0.4]), (0, 2, &[1.0, 0.0, 0.0]), (1, 2, &[0.0, 0.0, 1.0])]
         {
-            probe.record(HeadRow { layer: 0, head, row, weights, window: None, gate: None });
+            probe.record(HeadRow { head, row, weights, ..HeadRow::default() });
         }
         assert_eq!(probe.rows(), 1..3);
         let capture = probe.finish();
@@ -286,6 +317,25 @@ mod tests {
             capture.heads.iter().map(|head| head.items.clone()).collect::<Vec<_>>(),
             [[[1.0]], [[0.0]]]
         );
+    }
+
+    #[test]
+    fn scores_are_kept_of_the_first_row_and_in_the_mean_of_those_that_have_them() {
+        let mut probe = AttentionProbe::new(ProbeRequest {
+            rows: 1..3,
+            scored: vec![Span::from([1..2]), Span::from([8..9])],
+            ..ProbeRequest::default()
+        });
+        assert!(probe.wants_scores() && !AttentionProbe::new(ProbeRequest::default()).wants_scores());
+        for (row, scores) in [(1, &[1.0, 4.0][..]), (2, &[1.0, 2.0, 2.5])] {
+            let (weights, scores) = (&vec![1.0; row + 1][..], Some(scores));
+            probe.record(HeadRow { row, weights, scores, log_scale: Some(0.5), ..HeadRow::default() });
+        }
+        let head = &probe.finish().heads[0];
+        let (first, mean) = (head.first.scores[0].unwrap(), head.mean_scores[0].unwrap());
+        assert_eq!((first.largest, first.margin, head.first.log_scale), (4.0, Some(3.0), Some(0.5)));
+        assert_eq!((mean.largest, mean.margin), (3.0, Some(1.25)));
+        assert_eq!((head.first.scores[1], head.mean_scores[1]), (None, None));
     }
 
     #[test]

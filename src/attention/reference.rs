@@ -11,11 +11,8 @@ use super::View;
 
 /// Weights `[heads, t, s]` of `queries` `[heads, t, d]` (already scaled) over `keys` `[kv_heads, s, d]`.
 pub(super) fn weights(queries: &Tensor, keys: &Tensor, view: View<'_>) -> Result<Tensor> {
-    let (heads, t, d) = queries.dims3()?;
-    let (kv_heads, s, _) = keys.dims3()?;
-    let groups = heads / kv_heads;
-    let folded = queries.contiguous()?.reshape((kv_heads, groups * t, d))?; // [kv_heads, groups * t, d]
-    let scores = folded.matmul(&keys.t()?)?.reshape((heads, t, s))?; // [heads, t, s]
+    let scores = scores(queries, keys)?; // [heads, t, s]
+    let (heads, t, s) = scores.dims3()?;
     let scores = match view.softcap {
         Some(cap) => ((scores / cap)?.tanh()? * cap)?,
         None => scores,
@@ -30,6 +27,15 @@ pub(super) fn weights(queries: &Tensor, keys: &Tensor, view: View<'_>) -> Result
     // [heads, t, s + 1]
     let scores = Tensor::cat(&[&scores, &sinks.broadcast_as((heads, t, 1))?], 2)?.contiguous()?;
     candle_nn::ops::softmax_last_dim(&scores)?.narrow(2, 0, s)?.contiguous() // [heads, t, s]
+}
+
+/// Products `[heads, t, s]` of `queries` `[heads, t, d]` with `keys` `[kv_heads, s, d]`.
+pub(super) fn scores(queries: &Tensor, keys: &Tensor) -> Result<Tensor> {
+    let (heads, t, d) = queries.dims3()?;
+    let (kv_heads, s, _) = keys.dims3()?;
+    let groups = heads / kv_heads;
+    let folded = queries.contiguous()?.reshape((kv_heads, groups * t, d))?; // [kv_heads, groups * t, d]
+    folded.matmul(&keys.t()?)?.reshape((heads, t, s))
 }
 
 /// Mixed values `[heads, t, d]`.

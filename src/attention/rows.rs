@@ -68,14 +68,13 @@ mod tests {
     #[test]
     fn rows_land_at_their_layer_head_and_position_and_the_future_is_zero() {
         let mut kept = AttentionRows::new(vec![0, 3], 2, 1..3, 3);
-        kept.record(HeadRow { layer: 0, head: 1, row: 1, weights: &[0.25, 0.75], window: None, gate: None });
+        kept.record(HeadRow { head: 1, row: 1, weights: &[0.25, 0.75], ..HeadRow::default() });
         kept.record(HeadRow {
             layer: 3,
             head: 1,
             row: 2,
             weights: &[0.5, 0.125, 0.375],
-            window: None,
-            gate: None,
+            ..HeadRow::default()
         });
         assert_eq!((kept.rows(), kept.shape()), (1..3, [2, 2, 2, 3]));
         let mut expected = [0.0; 24];

@@ -6,7 +6,9 @@
 use candle_core::{Result, Tensor};
 
 use super::variant::QueryRow;
-use super::{AttentionContext, AttentionRecorder, Cached, HeadRow, View, Window, asked_rows, scaled_rows};
+use super::{
+    AttentionContext, AttentionRecorder, Cached, HeadRow, View, Window, asked_rows, scaled_rows, times,
+};
 
 /// The keys that each row of a chunk sees: positions in ascending order, or all up to its own.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,17 +83,27 @@ pub(crate) fn record(
             super::record(&query, cached, context, recorder)?;
             continue;
         };
-        let (query, chosen, view) = chosen(&query, cached, context, row, keys)?;
-        for (head, of_chosen) in chosen.weights(&query, view)?.iter().enumerate() {
-            let mut weights = vec![0.0; position + 1];
-            keys.iter().zip(of_chosen).for_each(|(&key, weight)| weights[key as usize] = *weight);
+        let (scaled, chosen, view) = chosen(&query, cached, context, row, keys)?;
+        let scores = match recorder.wants_scores() {
+            true => Some(chosen.scores(&times(&query, &[context.scale as f32])?, view)?), // [heads][chosen]
+            false => None,
+        };
+        let log_scales = context.variant.log_scales(context.layer);
+        let spread = |of_chosen: &[f32], unseen: f32| {
+            let mut row = vec![unseen; position + 1];
+            keys.iter().zip(of_chosen).for_each(|(&key, value)| row[key as usize] = *value);
+            row
+        };
+        for (head, of_chosen) in chosen.weights(&scaled, view)?.iter().enumerate() {
+            let scores = scores.as_ref().map(|scores| spread(&scores[head], f32::NEG_INFINITY));
             recorder.record(HeadRow {
                 layer: context.layer,
                 head,
                 row: position,
-                weights: &weights,
-                window: None,
-                gate: None,
+                weights: &spread(of_chosen, 0.0),
+                scores: scores.as_deref(),
+                log_scale: log_scales.map(|scales| scales[head]),
+                ..HeadRow::default()
             });
         }
     }

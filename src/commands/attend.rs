@@ -286,6 +286,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
         max_new_tokens: ANSWER_BUDGET,
         end_tokens: &plan.end_tokens(),
         spans: &[needles.clone(), Vec::new()],
+        scored: std::slice::from_ref(&needles),
         items: &[],
         chosen_head: head.chosen(),
         forks: &[],

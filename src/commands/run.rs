@@ -19,10 +19,10 @@ use crate::task::groups;
 use crate::trial::{Outcome, Trial};
 
 /// Figures of a run.
-pub(super) const FIGURES: &[&str] = &["accuracy", "needle-mass", "outcome", "heads"];
+pub(super) const FIGURES: &[&str] = &["accuracy", "needle-mass", "outcome", "heads", "margins"];
 
 /// Those that take more than the rows of its trials.
-pub(super) const OF_PAGE: &[&str] = &["outcome", "heads"];
+pub(super) const OF_PAGE: &[&str] = &["outcome", "heads", "margins"];
 
 /// Runs the command.
 ///

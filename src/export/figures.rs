@@ -14,6 +14,7 @@ pub const FIGURES: &[Entry<&str>] = &[
         value: "outcome",
     },
     Entry { name: "heads", about: "needle mass by layer and head", value: "heads" },
+    Entry { name: "margins", about: "needle mass and score margins by length", value: "margins" },
     Entry { name: "tokens", about: "attention of every token of a prompt", value: "tokens" },
     Entry { name: "loss", about: "loss by position", value: "loss" },
     Entry { name: "difference", about: "two runs, B - A", value: "difference" },

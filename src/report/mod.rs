@@ -19,6 +19,7 @@ pub mod heads;
 pub mod heatmap;
 pub mod inspection;
 pub mod loss;
+pub mod margins;
 pub mod needed;
 pub mod page;
 pub mod parts;

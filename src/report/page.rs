@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::document::{Block, Document, Figure, PromptToken, Table, TrialShown, Trials};
 use super::heads::{HeadSums, RankedHead, means};
 use super::heatmap::Heatmap;
+use super::margins::{self, HeadMargins};
 use super::run::RunReport;
 use super::{Report, or_missing};
 use crate::grid::Cell;
@@ -22,6 +23,8 @@ pub struct RunPage {
     pub outcomes: Vec<Outcome>,
     /// What the heads did in every cell; `None` where that was not kept.
     pub heads: Option<HeadSums<Cell>>,
+    /// Raw scores of the heads with the largest mass.
+    pub margins: Vec<HeadMargins>,
     /// Attention by kind of span and cell, where there are several kinds: the mean over trials of the largest
     /// mass that a head has on a span of the kind.
     pub kinds: BTreeMap<String, BTreeMap<Cell, f64>>,
@@ -38,7 +41,8 @@ const MOST_TRIALS: usize = 3000;
 
 impl From<RunPage> for Report {
     fn from(page: RunPage) -> Self {
-        let RunPage { report: run, title, facts, outcomes, heads, kinds, prompts, mut left_out } = page;
+        let RunPage { report: run, title, facts, outcomes, heads, margins, kinds, prompts, mut left_out } =
+            page;
         let (cells, trained) = (run.cells.clone(), run.training_length);
         let Report { document, data } = Report::from(run);
         let (mut blocks, mut summary) = (Vec::new(), Vec::new());
@@ -71,6 +75,7 @@ impl From<RunPage> for Report {
             blocks.push(Block::Figure(Figure::heatmaps("kinds", maps.collect())));
         }
         blocks.extend(heads.map(of_heads).into_iter().flatten());
+        blocks.extend(margins::section(&margins));
         let trials = trials(outcomes, prompts, &mut left_out);
         if !left_out.is_empty() {
             blocks.push(Block::Heading("Left out".to_string()));

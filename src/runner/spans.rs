@@ -21,6 +21,28 @@ pub(super) fn first_control(prompt: &Prompt) -> usize {
     OWN + prompt.spans.len()
 }
 
+/// The sets of a request whose scores are held against all others: the needles, and where there are other kinds
+/// than targets the spans of each kind.
+pub(super) fn scored(prompt: &Prompt) -> Vec<probe::Span> {
+    let of_kind = |kind: SpanKind| {
+        let own = prompt.spans.iter().filter(|span| span.kind == kind);
+        own.map(|span| span.tokens.clone()).collect()
+    };
+    let kinds = kinds(prompt).into_iter().map(of_kind);
+    std::iter::once(prompt.needles.clone()).chain(kinds).collect()
+}
+
+/// The kinds of a prompt's spans; none where all are targets.
+fn kinds(prompt: &Prompt) -> Vec<SpanKind> {
+    let mut kinds: Vec<SpanKind> = prompt.spans.iter().map(|span| span.kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    if kinds.iter().all(|&kind| kind == SpanKind::Target) {
+        kinds.clear();
+    }
+    kinds
+}
+
 /// Rows of `spans.csv` of the trial `(run_id, row_id)`.
 pub(super) fn span_rows(
     (run_id, row_id): (&str, &str),
@@ -66,27 +88,29 @@ pub(super) fn kind_rows(
     prompt: &Prompt,
     capture: &AttentionCapture,
 ) -> Vec<KindRow> {
-    let mut kinds: Vec<SpanKind> = prompt.spans.iter().map(|span| span.kind).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    if kinds.iter().all(|&kind| kind == SpanKind::Target) {
-        return Vec::new();
-    }
+    let kinds = kinds(prompt);
     let sum = |masses: &[f64], kind: SpanKind| {
         let own = masses.iter().skip(OWN).zip(&prompt.spans);
         own.filter(|(_, span)| span.kind == kind).fold(0.0, |sum, (mass, _)| sum + mass)
     };
     let of_head = |head: &HeadMeasures| {
-        let row = |&kind: &SpanKind| KindRow {
-            run_id: run_id.to_string(),
-            row_id: row_id.to_string(),
-            layer: head.layer,
-            head: head.head,
-            kind: kind.to_string(),
-            mass: sum(&head.first.span_mass, kind),
-            answer_mass: sum(&head.mean_span_mass, kind),
+        let row = |(place, &kind): (usize, &SpanKind)| {
+            // Those of the needles stand first.
+            let scores = head.first.scores.get(1 + place).copied().flatten();
+            KindRow {
+                score: scores.map(|scores| scores.largest as f32),
+                score_margin: scores.and_then(|scores| Some(scores.margin? as f32)),
+                score_margin_mean: scores.and_then(|scores| Some(scores.margin_mean? as f32)),
+                run_id: run_id.to_string(),
+                row_id: row_id.to_string(),
+                layer: head.layer,
+                head: head.head,
+                kind: kind.to_string(),
+                mass: sum(&head.first.span_mass, kind),
+                answer_mass: sum(&head.mean_span_mass, kind),
+            }
         };
-        kinds.iter().map(row).collect::<Vec<_>>()
+        kinds.iter().enumerate().map(row).collect::<Vec<_>>()
     };
     capture.heads.iter().flat_map(of_head).collect()
 }

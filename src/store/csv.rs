@@ -103,7 +103,10 @@ impl Row for Outcome {
 impl Row for AttentionRow {
     const TEXT: &'static [&'static str] = &["run_id", "row_id"];
 
-    const ADDED: &'static [&'static str] = &["output_gate", "gated_needle_mass"];
+    const ADDED: &'static [&'static str] = &[
+        "output_gate", "gated_needle_mass", "needle_score", "score_margin", "score_margin_mean", "inverse_scale",
+        "answer_needle_score", "answer_score_margin", "answer_score_margin_mean",
+    ];
 
     fn problem(&self) -> Option<String> {
         saved_again::key_problem(&self.row_id)
@@ -125,6 +128,8 @@ impl Row for SpanRow {
 
 impl Row for KindRow {
     const TEXT: &'static [&'static str] = &["run_id", "row_id", "kind"];
+
+    const ADDED: &'static [&'static str] = &["score", "score_margin", "score_margin_mean"];
 
     fn problem(&self) -> Option<String> {
         saved_again::key_problem(&self.row_id)

@@ -6,6 +6,7 @@ pub mod bench;
 pub mod csv;
 pub mod directory;
 pub mod loss;
+pub mod margins;
 mod order;
 pub mod page;
 pub mod rescored;

@@ -6,13 +6,14 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::csv;
 use super::directory::{ATTENTION_CSV, RunRecord, SPANS_CSV, TOKENS_CSV};
+use super::{csv, margins};
 use crate::error::{Error, Result};
 use crate::grid::Cell;
 use crate::printable;
 use crate::report::document::PromptToken;
 use crate::report::heads::{HeadSums, HeadTally};
+use crate::report::margins::SHOWN;
 use crate::report::page::RunPage;
 use crate::report::parts::Parts;
 use crate::report::run::RunReport;
@@ -30,12 +31,15 @@ pub fn page(directory: &Path, record: &RunRecord, outcomes: &[Outcome], report: 
     let outcomes: Vec<Outcome> = latest(outcomes).into_iter().cloned().collect();
     let mut left_out = Vec::new();
     let heads = heads(&directory.join(ATTENTION_CSV), &outcomes, &mut left_out)?;
+    let top = heads.as_ref().map(|sums| sums.ranked(|_| true)).unwrap_or_default();
+    let top: Vec<_> = top.iter().take(SHOWN).map(|head| (head.layer, head.head)).collect();
+    let margins = margins::read(&directory.join(ATTENTION_CSV), &top, &outcomes)?;
     let kinds = kinds(&directory.join(SPANS_CSV), &outcomes, &mut left_out)?;
     let prompts = prompts(directory, &outcomes, &mut left_out)?;
     let model = printable::shortened(&record.settings.model.name).into_owned();
     let title = format!("{model}, {}, task {}", record.variant, record.settings.task_name());
     let facts = facts(record, &report);
-    Ok(Report::from(RunPage { report, title, facts, outcomes, heads, kinds, prompts, left_out }))
+    Ok(Report::from(RunPage { report, title, facts, outcomes, heads, margins, kinds, prompts, left_out }))
 }
 
 /// What ran, for a reader who has to say so.

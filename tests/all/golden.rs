@@ -645,6 +645,7 @@ fn what_is_decoded_does_not_depend_on_the_expected_answer() {
             items: &[],
             chosen_head: None,
             forks: &[],
+            ..Request::default()
         };
         // The second one meets the cache that the first has left.
         [(); 2].map(|()| model.complete(request, &mut |_| true).unwrap().tokens)

@@ -235,6 +235,7 @@ fn what_a_hybrid_shares_and_where_it_goes_back_changes_no_answer() {
             items: &[],
             chosen_head: None,
             forks,
+            ..Request::default()
         };
         model.complete(request, &mut |_| true).unwrap()
     };
@@ -275,6 +276,7 @@ fn what_a_hybrid_shares_and_where_it_goes_back_changes_no_answer() {
         items: &[],
         chosen_head: None,
         forks: &[33],
+        ..Request::default()
     };
     sharing.complete(request, &mut |tokens| *first_told.get_or_insert(tokens) == 18).unwrap();
 }

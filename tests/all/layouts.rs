@@ -288,6 +288,7 @@ fn prompt_and_answer_are_one_sequence_to_rotary_positions() {
             items: &[],
             chosen_head: None,
             forks: &[],
+            ..Request::default()
         };
         let completion = DecoderModel::new(decoder, softmax(), 7).complete(request, &mut |_| true).unwrap();
         let logits = parts.logits();

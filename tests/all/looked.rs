@@ -35,14 +35,13 @@ impl LanguageModel for Attends {
         let mut probe = AttentionProbe::new(ProbeRequest {
             rows: n - 1..n,
             spans: request.spans.to_vec(),
-            items: Vec::new(),
-            chosen_head: None,
+            ..ProbeRequest::default()
         });
         let mut rng =
             Rng::for_purpose(u64::from(request.tokens[request.spans[0][0].start + 20]), &[&n.to_string()]);
         for head in 0..HEADS {
             let weights = (self.0)(head, n, request.spans[0][0].start, &mut rng);
-            probe.record(HeadRow { layer: 0, head, row: n - 1, weights: &weights, window: None, gate: None });
+            probe.record(HeadRow { head, row: n - 1, weights: &weights, ..HeadRow::default() });
         }
         Ok(Completion { attention: probe.finish(), ..Completion::default() })
     }

@@ -101,6 +101,7 @@ fn attention(request: &Request<'_>, n: usize) -> niah::attention::probe::Attenti
     let mut probe = AttentionProbe::new(ProbeRequest {
         rows: n - 1..n - 1 + request.answer.len(),
         spans: request.spans.to_vec(),
+        scored: request.scored.to_vec(),
         items: request.items.iter().map(|item| n - 1 + item).collect(),
         chosen_head: request.chosen_head,
     });
@@ -117,8 +118,7 @@ fn attention(request: &Request<'_>, n: usize) -> niah::attention::probe::Attenti
                     head,
                     row: n - 1 + row,
                     weights: &weights,
-                    window: None,
-                    gate: None,
+                    ..HeadRow::default()
                 });
             }
         }

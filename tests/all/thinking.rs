@@ -353,6 +353,7 @@ fn the_answering_query_stands_behind_the_thought_as_if_all_of_it_were_the_prompt
             items: &[0],
             chosen_head: None,
             forks: &[],
+            ..Request::default()
         };
         model.complete(request, &mut |_| true).unwrap()
     };

@@ -56,6 +56,25 @@ fn a_screen_whose_terminal_is_closed_ends() {
 }
 
 #[test]
+fn masses_and_margins_are_drawn_by_length_where_scores_were_kept() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "out", "--variant=ssmax", "--ssmax-scale=0.25"]);
+    let rows = bench.attention("out");
+    assert!(rows.iter().all(|row| row.inverse_scale == Some(4.0) && row.score_margin <= row.needle_score));
+    assert!(rows.iter().all(|row| row.score_margin_mean <= row.score_margin && row.score_margin.is_some()));
+    bench.stdout(&["view", "out", "--export", "page.html", "--export", "margins.svg", "--figure", "margins"]);
+    assert!(bench.text("page.html").contains("Scores and margins"));
+    let svg = bench.text("margins.svg");
+    assert!(svg.contains("needle score minus the largest elsewhere") && svg.contains("1/s of "), "{svg}");
+    let old = bench.text("out/attention.csv");
+    let columns = old.lines().next().unwrap().split(',').position(|name| name == "needle_score").unwrap();
+    let shortened = |line: &str| line.split(',').take(columns).collect::<Vec<_>>().join(",") + "\n";
+    fs::write(bench.path("out/attention.csv"), old.lines().map(shortened).collect::<String>()).unwrap();
+    bench.stdout(&["view", "out", "--export", "page.html"]);
+    assert!(!bench.text("page.html").contains("Scores and margins"), "a run of an earlier version");
+}
+
+#[test]
 fn a_run_is_viewed_without_its_model() {
     let bench = Bench::new();
     let drawn = bench.grid(&["-o", "out"]);

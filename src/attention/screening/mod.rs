@@ -68,7 +68,14 @@ pub fn record(
         let relevance = reference::relevance(&query, &keys, context)?; // [tiles, 1, row + 1]
         for (head, weights) in relevance.squeeze(1)?.to_vec2::<f32>()?.iter().enumerate() {
             let window = Some(context.screens[head].visible(row));
-            recorder.record(HeadRow { layer: context.layer, head, row, weights, window, gate: None });
+            recorder.record(HeadRow {
+                layer: context.layer,
+                head,
+                row,
+                weights,
+                window,
+                ..HeadRow::default()
+            });
         }
     }
     Ok(())

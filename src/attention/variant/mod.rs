@@ -77,6 +77,12 @@ pub trait AttentionVariant: Send + Sync {
         None
     }
 
+    /// The `s` of each query head, `[heads]`, of a rule `m = s ln n + b`: its largest weight goes to 1 as `n`
+    /// grows where the largest score lies more than `1 / s` above the next, and to 0 where it lies less.
+    fn log_scales(&self, _layer: usize) -> Option<&[f32]> {
+        None
+    }
+
     /// The logit of the sink of each query head, `[heads]`: `exp` of it stands in the normaliser beside those
     /// of the keys, and its weight goes to no value. `None` without sinks.
     fn sinks(&self, _layer: usize) -> Option<&[f32]> {

@@ -90,6 +90,10 @@ impl AttentionVariant for Keeping {
         self.rule.multipliers(layer, rows)
     }
 
+    fn log_scales(&self, layer: usize) -> Option<&[f32]> {
+        self.rule.log_scales(layer)
+    }
+
     fn sinks(&self, layer: usize) -> Option<&[f32]> {
         self.sinks[layer].as_deref()
     }

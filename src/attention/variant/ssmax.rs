@@ -121,6 +121,10 @@ impl AttentionVariant for Ssmax {
         };
         Some((0..scale.len()).map(head_rows).collect())
     }
+
+    fn log_scales(&self, layer: usize) -> Option<&[f32]> {
+        Some(&self.layers[layer].as_ref()?.scale)
+    }
 }
 
 #[cfg(test)]
@@ -138,6 +142,12 @@ mod tests {
         assert_eq!(found("softmax"), None);
         assert_eq!(found("ssmax"), Some(vec![vec![0.0, 0.5 * ln], vec![0.0, 0.25 * ln]]));
         assert_eq!(found("ssmax-fixed"), Some(vec![vec![0.0, ln], vec![0.0, ln]]));
+        for (name, scales) in
+            [("softmax", None), ("ssmax", Some([0.5, 0.25])), ("ssmax-fixed", Some([1.0, 1.0]))]
+        {
+            let variant = build(name, &inputs).unwrap();
+            assert_eq!(variant.log_scales(1), scales.as_ref().map(|scales| &scales[..]), "{name}");
+        }
         assert_eq!(found("ssmax-bias"), Some(vec![vec![1.0, 0.5 * ln + 1.0], vec![2.0, 0.25 * ln + 2.0]]));
     }
 

@@ -302,6 +302,7 @@ mod tests {
             effective_window: None,
             output_gate: None,
             gated_needle_mass: None,
+            ..AttentionRow::default()
         }
     }
 

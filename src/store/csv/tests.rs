@@ -55,7 +55,8 @@ fn columns_are_the_fields_in_their_order() {
         header::<AttentionRow>(),
         "run_id,row_id,layer,head,needle_mass,value_mass,total_mass,sink_mass,lift,entropy,argmax_position,\
          answer_needle_mass,answer_value_mass,answer_total_mass,answer_sink_mass,passed_keys,passed_share,zero_share,\
-         effective_window,output_gate,gated_needle_mass\n"
+         effective_window,output_gate,gated_needle_mass,needle_score,score_margin,score_margin_mean,inverse_scale,\
+         answer_needle_score,answer_score_margin,answer_score_margin_mean\n"
     );
     assert_eq!(header::<TokenRow>(), "run_id,row_id,position,token,mass_mean,mass_top_head\n");
     assert_eq!(

@@ -97,8 +97,7 @@ impl RealModel {
         let mut probe = AttentionProbe::new(ProbeRequest {
             rows: expected.prefix - 1..expected.prefix,
             spans: vec![std::iter::once(expected.span.0..expected.span.1).collect()],
-            items: Vec::new(),
-            chosen_head: None,
+            ..ProbeRequest::default()
         });
         let prefix = &self.golden.ids[..expected.prefix];
         let forward = Forward { variant: variant.as_ref(), keep_logits: 0, probe: Some(&mut probe) };
