@@ -9,8 +9,8 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::View;
 use super::storage::with_rows;
+use super::{RowRule, View};
 use crate::kernel::gemm::{Into, Matrix, multiply};
 use crate::kernel::{Running, online_softmax};
 
@@ -20,6 +20,9 @@ use crate::kernel::{Running, online_softmax};
 const ROWS: (usize, usize) = (32, 256);
 /// Keys in a block: its scores and keys stay in the second-level cache.
 const KEY_BLOCK: usize = 512;
+/// Scores that a block of whole rows holds at most, but never less than those of a row of each head: a
+/// megabyte.
+const WHOLE_ROWS: usize = 1 << 18;
 
 /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values`
 /// `[kv_heads, s, d]`. All in f32 on the CPU. Key blocks that no row of a query block sees are passed over,
@@ -28,7 +31,11 @@ pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'
     let (heads, t, d) = queries.dims3()?;
     let (kv_heads, _, _) = keys.dims3()?;
     let groups = heads / kv_heads;
-    let height = query_block(view.visible(t - 1).len(), groups);
+    let seen = view.visible(t - 1).len();
+    let height = match view.row_rule {
+        None => query_block(seen, groups),
+        Some(_) => (WHOLE_ROWS / (groups * seen)).clamp(1, ROWS.0),
+    };
     let queries = queries.contiguous()?;
     let mut mixed = vec![0f32; t * heads * d]; // [t, heads * d]
     with_rows(&queries, |query_rows| {
@@ -85,6 +92,49 @@ struct Block<'a> {
 impl Block<'_> {
     /// `[groups * rows, d]` mixed values of `query` `[groups * rows, d]` over `keys` and `values` `[s, d]`.
     fn mix(&self, query: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
+        match self.view.row_rule {
+            None => self.mix_online(query, keys, values),
+            Some(rule) => self.mix_whole(rule, query, keys, values),
+        }
+    }
+
+    /// The same under a rule that needs the scores of a row all at once: memory of the block's rows times
+    /// their keys.
+    fn mix_whole(&self, rule: &dyn RowRule, query: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
+        let (d, height) = (self.d, self.groups * self.rows);
+        let visible = |row: usize| self.view.visible(self.start + row % self.rows);
+        let seen = visible(0).start..visible(self.rows - 1).end;
+        let width = seen.len();
+        let [keys, values] =
+            [keys, values].map(|of| Matrix::new(&of[seen.start * d..seen.end * d], width, d));
+        let mut scores = vec![0f32; height * width]; // [height, width]
+        multiply(Matrix::new(query, height, d), keys.t(), Into::Write, &mut scores, width);
+        self.cap(&mut scores);
+        for (row, scores) in scores.chunks_exact_mut(width).enumerate() {
+            let head = self.first_head + row / self.rows;
+            self.view.finish(head, self.start + row % self.rows, seen.clone(), scores);
+            let visible = visible(row);
+            let (start, end) = (visible.start - seen.start, visible.end - seen.start);
+            let sink = self.view.sinks.map_or(f32::NEG_INFINITY, |sinks| sinks[head]);
+            rule.weigh(&mut scores[start..end], sink);
+            scores[..start].fill(0.0);
+            scores[end..].fill(0.0);
+        }
+        let mut mixed = vec![0f32; height * d]; // [height, d]
+        multiply(Matrix::new(&scores, height, width), values, Into::Write, &mut mixed, d);
+        mixed
+    }
+
+    /// Caps scores where a cap is given.
+    fn cap(&self, scores: &mut [f32]) {
+        if let Some(cap) = self.view.softcap {
+            let cap = cap as f32;
+            scores.iter_mut().for_each(|z| *z = cap * (*z / cap).tanh());
+        }
+    }
+
+    /// The same a block of keys at a time.
+    fn mix_online(&self, query: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
         let (d, height) = (self.d, self.groups * self.rows);
         let mut mixed = vec![0f32; height * d];
         let mut scores = vec![0f32; height * KEY_BLOCK];
@@ -97,18 +147,10 @@ impl Block<'_> {
             let scores = &mut scores[..height * width];
             let (keys, values) = (Matrix::new(keys, width, d), Matrix::new(values, width, d));
             multiply(Matrix::new(query, height, d), keys.t(), Into::Write, scores, width); // [height, width]
-            if let Some(cap) = self.view.softcap {
-                let cap = cap as f32;
-                scores.iter_mut().for_each(|z| *z = cap * (*z / cap).tanh());
-            }
+            self.cap(scores);
             for (row, scores) in scores.chunks_exact_mut(width).enumerate() {
                 let (group, of_group) = (row / self.rows, row % self.rows);
-                self.view.add_bias(
-                    self.first_head + group,
-                    self.start + of_group,
-                    from..from + width,
-                    scores,
-                );
+                self.view.finish(self.first_head + group, self.start + of_group, from..from + width, scores);
                 let visible = visible(row);
                 let end = visible.end.clamp(from, from + width) - from;
                 let start = visible.start.clamp(from, from + width) - from;
@@ -130,15 +172,69 @@ impl Block<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::{AlibiBias, ScoreBias, Window, reference};
+    use crate::attention::variant::{self, VariantInputs};
+    use crate::attention::{AlibiBias, ScoreBias, Window, plain_view, reference};
     use crate::kernel::random::numbers;
     use crate::rng::Rng;
-    use crate::spec::Alibi;
+    use crate::spec::{Alibi, LayerSpec};
     use candle_core::{DType, Device};
 
     fn random(rng: &mut Rng, shape: (usize, usize, usize), scale: f64) -> Tensor {
         let numbers = numbers(rng, shape.0 * shape.1 * shape.2, scale);
         Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn rules_of_whole_rows_and_of_distances_agree_with_the_reference_whatever_the_chunk() {
+        let mut rng = Rng::new(9);
+        let layers = vec![LayerSpec::default()];
+        for (name, chunk, window, softcap, sinks) in
+            ["topk:7", "entmax15", "adaptive-temperature", "scale-invariant"]
+                .into_iter()
+                .flat_map(|name| {
+                    [
+                        (name, 1, Window::Full, None),
+                        (name, 7, Window::Full, Some(5.0)),
+                        (name, 64, Window::Sliding(24), None),
+                        (name, 700, Window::Full, None),
+                        (name, 700, Window::Sliding(300), Some(3.0)),
+                        (name, 64, Window::Chunked(300), None),
+                    ]
+                })
+                .flat_map(|(name, chunk, window, softcap)| {
+                    let kept = matches!(name, "topk:7" | "scale-invariant");
+                    [None, kept.then_some(&[1.0, 3.0, 0.0, -2.0][..])]
+                        .into_iter()
+                        .map(move |sinks| (name, chunk, window, softcap, sinks))
+                })
+        {
+            let (heads, kv_heads, d) = (4, 2, 8);
+            let s = if chunk == 1 { 70 } else { 700 };
+            let inputs = VariantInputs { layers: &layers, heads, ..VariantInputs::default() };
+            let variant = variant::build(name, &inputs).unwrap();
+            let distances = variant.distances(0, s);
+            let queries = random(&mut rng, (heads, s, d), 4.0);
+            let keys = random(&mut rng, (kv_heads, s + 9, d), 2.0);
+            let values = random(&mut rng, (kv_heads, s + 9, d), 1.0);
+            for first_position in (0..s).step_by(chunk) {
+                let t = chunk.min(s - first_position);
+                let (distances, row_rule) = (distances.as_ref(), variant.row_rule(0));
+                let view = View { softcap, sinks, distances, row_rule, ..plain_view(first_position, window) };
+                let given = first_position + t - view.first_key;
+                let chunk = queries.narrow(1, first_position, t).unwrap();
+                let keys = keys.narrow(1, view.first_key, given).unwrap();
+                let values = values.narrow(1, view.first_key, given).unwrap();
+                let fused = mix(&chunk, &keys, &values, view).unwrap();
+                let plain = reference::mix(&chunk, &keys, &values, view).unwrap();
+                let plain = plain.transpose(0, 1).unwrap().reshape((t, heads * d)).unwrap();
+                let off = (fused - plain).unwrap().abs().unwrap().max_all().unwrap();
+                let off = off.to_scalar::<f32>().unwrap();
+                assert!(
+                    off < 5e-6,
+                    "{name}, {window:?}, {softcap:?}, {sinks:?}, {first_position}: off by {off}"
+                );
+            }
+        }
     }
 
     #[test]
@@ -167,13 +263,12 @@ mod tests {
             let values = random(&mut rng, (kv_heads, s + 9, d), 1.0);
             for first_position in (0..s).step_by(chunk) {
                 let t = chunk.min(s - first_position);
-                let first_key = window.first_visible(first_position);
                 let sinks = sinks.as_ref().map(|sinks| &sinks[..]);
-                let view = View { first_position, first_key, window, softcap, sinks, bias: None };
-                let given = first_position + t - first_key;
+                let view = View { softcap, sinks, ..plain_view(first_position, window) };
+                let given = first_position + t - view.first_key;
                 let chunk = queries.narrow(1, first_position, t).unwrap();
-                let keys = keys.narrow(1, first_key, given).unwrap();
-                let values = values.narrow(1, first_key, given).unwrap();
+                let keys = keys.narrow(1, view.first_key, given).unwrap();
+                let values = values.narrow(1, view.first_key, given).unwrap();
                 let fused = mix(&chunk, &keys, &values, view).unwrap();
                 let plain = reference::mix(&chunk, &keys, &values, view).unwrap();
                 let plain = plain.transpose(0, 1).unwrap().reshape((t, heads * d)).unwrap();
@@ -192,13 +287,12 @@ mod tests {
             .map(|(heads, scale)| random(&mut rng, (heads, s, d), scale));
         let bias = AlibiBias::new(Alibi { scale: 0.5, rounded: false }, heads);
         for (window, first_position) in [(Window::Full, 0), (Window::Sliding(300), 600)] {
-            let first_key = window.first_visible(first_position);
             let bias: Option<&dyn ScoreBias> = Some(&bias);
-            let view = View { first_position, first_key, window, softcap: None, sinks: None, bias };
+            let view = View { bias, ..plain_view(first_position, window) };
             let t = s - first_position;
             let chunk = queries.narrow(1, first_position, t).unwrap();
-            let keys = keys.narrow(1, first_key, s - first_key).unwrap();
-            let values = values.narrow(1, first_key, s - first_key).unwrap();
+            let keys = keys.narrow(1, view.first_key, s - view.first_key).unwrap();
+            let values = values.narrow(1, view.first_key, s - view.first_key).unwrap();
             let fused = mix(&chunk, &keys, &values, view).unwrap();
             let plain = reference::mix(&chunk, &keys, &values, view).unwrap();
             let plain = plain.transpose(0, 1).unwrap().reshape((t, heads * d)).unwrap();
@@ -216,14 +310,6 @@ mod tests {
     #[test]
     fn only_f32_on_the_cpu_is_read() {
         let tensor = Tensor::zeros((1, 1, 2), DType::F64, &Device::Cpu).unwrap();
-        let view = View {
-            first_position: 0,
-            first_key: 0,
-            window: Window::Full,
-            softcap: None,
-            sinks: None,
-            bias: None,
-        };
-        assert!(mix(&tensor, &tensor, &tensor, view).is_err());
+        assert!(mix(&tensor, &tensor, &tensor, plain_view(0, Window::Full)).is_err());
     }
 }

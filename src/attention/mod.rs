@@ -7,11 +7,13 @@
 //! cut.
 
 mod bias;
+mod distances;
 mod fused;
 mod gated;
 mod pages;
 pub mod probe;
 mod reference;
+mod row_rule;
 mod rows;
 mod scores;
 pub mod screening;
@@ -25,9 +27,11 @@ use candle_core::{DType, Result, Tensor};
 
 pub use crate::spec::Window;
 pub use bias::{AlibiBias, ScoreBias};
+pub use distances::Distances;
 pub use gated::Gated;
 pub use pages::Pages;
 pub use probe::AttentionProbe;
+pub use row_rule::RowRule;
 pub use rows::AttentionRows;
 pub use scores::SpanScores;
 pub use variant::AttentionVariant;
@@ -111,6 +115,10 @@ struct View<'a> {
     sinks: Option<&'a [f32]>,
     /// What is added to scores.
     bias: Option<&'a dyn ScoreBias>,
+    /// What becomes of scores by the distance of their keys.
+    distances: Option<&'a Distances>,
+    /// What makes weights of a row's scores, in the place of Softmax.
+    row_rule: Option<&'a dyn RowRule>,
 }
 
 impl<'a> View<'a> {
@@ -118,8 +126,27 @@ impl<'a> View<'a> {
     fn new(first_position: usize, context: AttentionContext<'a>) -> Self {
         let first_key = context.window.first_visible(first_position);
         let sinks = context.variant.sinks(context.layer);
+        let row_rule = context.variant.row_rule(context.layer);
         let AttentionContext { window, softcap, bias, .. } = context;
-        Self { first_position, first_key, window, softcap, sinks, bias }
+        Self { first_position, first_key, window, softcap, sinks, bias, distances: None, row_rule }
+    }
+
+    /// Changes `scores` of keys by their distance, and adds the bias: both of head `head` at `row` of the chunk
+    /// and of the given keys `keys`.
+    fn finish(&self, head: usize, row: usize, keys: Range<usize>, scores: &mut [f32]) {
+        if let Some(distances) = self.distances {
+            let keys = keys.start + self.first_key..keys.end + self.first_key;
+            distances.change(self.first_position + row, keys, scores);
+        }
+        self.add_bias(head, row, keys, scores);
+    }
+
+    /// Refuses what kernels of keys in another precision than f32 do not know.
+    fn refuse_rules(&self) -> Result<()> {
+        if self.distances.is_some() || self.row_rule.is_some() {
+            candle_core::bail!("this attention variant needs keys and values in f32");
+        }
+        Ok(())
     }
 
     /// Adds the bias to `scores`, those of head `head` at `row` of the chunk and of the given keys `keys`.
@@ -167,7 +194,10 @@ impl Cached<'_> {
                 let weights = reference::weights(query, &keys, view)?; // [heads, 1, n]
                 weights.squeeze(1)?.pad_with_zeros(1, view.first_key, 0)?.to_vec2() // [heads, row + 1]
             }
-            Self::Pages(pages) => pages.weights(query, view),
+            Self::Pages(pages) => {
+                view.refuse_rules()?;
+                pages.weights(query, view)
+            }
         }
     }
 
@@ -191,7 +221,10 @@ impl Cached<'_> {
         let (heads, t, d) = queries.dims3()?;
         let (keys, values) = match self {
             Self::Tensors { keys, values } => (keys, values),
-            Self::Pages(pages) => return pages.mix(queries, view),
+            Self::Pages(pages) => {
+                view.refuse_rules()?;
+                return pages.mix(queries, view);
+            }
         };
         let given = view.visible(t - 1).end;
         let (keys, values) =
@@ -212,7 +245,9 @@ impl Cached<'_> {
 /// When shapes do not fit together or memory is out.
 pub fn attend(queries: &Tensor, cached: &Cached<'_>, context: AttentionContext<'_>) -> Result<Tensor> {
     let queries = scaled_queries(queries, context)?; // [heads, t, d]
-    cached.mix(&queries, View::new(context.first_position, context)) // [t, heads * d]
+    let distances = context.variant.distances(context.layer, context.first_position + queries.dim(1)?);
+    let view = View { distances: distances.as_ref(), ..View::new(context.first_position, context) };
+    cached.mix(&queries, view) // [t, heads * d]
 }
 
 /// Records the weights of those rows of a chunk that `recorder` asks for; `queries` as [`attend`] takes them.
@@ -226,10 +261,12 @@ pub fn record(
     recorder: &mut (dyn AttentionRecorder + '_),
 ) -> Result<()> {
     let (_, t, _) = queries.dims3()?;
-    for row in asked_rows(recorder, context.first_position, t) {
+    let asked = asked_rows(recorder, context.first_position, t);
+    let distances = context.variant.distances(context.layer, asked.end);
+    for row in asked {
         let query = queries.narrow(1, row - context.first_position, 1)?; // [heads, 1, d]
         let context = AttentionContext { first_position: row, ..context };
-        let view = View::new(row, context);
+        let view = View { distances: distances.as_ref(), ..View::new(row, context) };
         let scaled = scaled_queries(&query, context)?; // [heads, 1, d]
         let weights = cached.weights(&scaled, view)?; // [heads][row + 1]
         let scores = match recorder.wants_scores() {
@@ -281,4 +318,19 @@ fn times(queries: &Tensor, factors: &[f32]) -> Result<Tensor> {
     // [heads or 1, t or 1, 1]
     let factors = Tensor::from_slice(factors, (factors.len() / rows, rows, 1), queries.device())?;
     queries.broadcast_mul(&factors)
+}
+
+/// The view of a plain Softmax over the keys from the first that a chunk sees.
+#[cfg(test)]
+fn plain_view(first_position: usize, window: Window) -> View<'static> {
+    View {
+        first_position,
+        first_key: window.first_visible(first_position),
+        window,
+        softcap: None,
+        sinks: None,
+        bias: None,
+        distances: None,
+        row_rule: None,
+    }
 }

@@ -211,7 +211,7 @@ fn visible(view: View<'_>, start: usize, rows: usize, strip_rows: usize, page: u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::{Window, reference};
+    use crate::attention::{Window, plain_view, reference};
     use crate::kernel::random;
     use crate::rng::Rng;
     use candle_core::DType;
@@ -250,7 +250,7 @@ mod tests {
                 pages.write(first_position, &[(&new(&keys), &new(&values))]).unwrap();
                 let first_key = window.first_visible(first_position);
                 let sinks = sinks.as_ref().map(|sinks| &sinks[..]);
-                let view = View { first_position, first_key, window, softcap, sinks, bias: None };
+                let view = View { softcap, sinks, ..plain_view(first_position, window) };
                 let given = first_position + t - first_key;
                 let queries = queries.narrow(1, first_position, t).unwrap();
                 let keys = keys.narrow(1, first_key, given).unwrap().contiguous().unwrap();

@@ -9,6 +9,7 @@
 //! | `use_logn_attn`, `seq_length` (Qwen) | `logn` | all |
 //! | `attn_temperature_tuning`, `attn_scale`, `floor_scale` (Llama 4) | `temperature` | those without rotary positions |
 //! | `llama_4_scaling_beta` among the rotary parameters, `llama_4_scaling` (Ministral 3) | `temperature` | all |
+//! | `log_scaling_n_floor`, `log_scaling_alpha` (Inkling) | `log-floor` | those without a window |
 //!
 //! Multiscreen checkpoints (`model_type`) have the rule `screening`, which no other has.
 //!
@@ -27,7 +28,7 @@ use super::config::Config;
 use super::screening;
 use super::ssmax::{self, ScaleNames};
 use crate::attention::Window;
-use crate::attention::variant::{OwnVariant, Temperature, VARIANTS};
+use crate::attention::variant::{LogFloor, OwnVariant, Temperature, VARIANTS};
 use crate::checkpoint::families::rope_section;
 use crate::error::Result;
 use crate::registry;
@@ -39,6 +40,10 @@ const LEARNED: &[&str] = &["ssmax", "ssmax-bias", "softmax-scale"];
 
 /// The rule of learned sinks, which tensors alone announce.
 const SINK: &str = "sink";
+
+/// Inkling's rule, and the key that turns it on.
+const LOG_FLOOR: &str = "log-floor";
+const N_FLOOR: &str = "log_scaling_n_floor";
 
 /// Multiscreen's own rule.
 const SCREENING: &str = "screening";
@@ -107,6 +112,7 @@ pub(super) fn detect(config: &Config, spec: &DecoderSpec, source: &dyn TensorSou
         layers,
         logn_length: if name == "logn" { Some(logn_length(config, spec)?) } else { None },
         temperature: if name == "temperature" { Some(temperature(config, spec)?) } else { None },
+        log_floor: if name == LOG_FLOOR { log_floor(config)? } else { None },
         sinks,
         screens: None,
     })
@@ -155,6 +161,9 @@ fn announced(config: &Config, spec: &DecoderSpec) -> Result<Option<Announced>> {
     }
     if let Some((key, _)) = ministral3(config, spec)? {
         say(key, "temperature", all());
+    }
+    if log_floor(config)?.is_some() {
+        say(N_FLOOR, LOG_FLOOR, global());
     }
     let agree = |one: &Announced, other: &Announced| {
         one.name == other.name || (one.name == "ssmax-bias" && other.name == "ssmax")
@@ -264,6 +273,16 @@ fn temperature(config: &Config, spec: &DecoderSpec) -> Result<Temperature> {
         )),
         Some((_, temperature)) => Ok(temperature),
     }
+}
+
+/// The numbers of `log-floor`, where the configuration has them.
+fn log_floor(config: &Config) -> Result<Option<LogFloor>> {
+    let Some(n_floor) = config.optional_size(N_FLOOR)? else { return Ok(None) };
+    if n_floor == 0 {
+        return Err(config.wrong(N_FLOOR, "a number of keys above 0, from which on scores are sharpened", 0));
+    }
+    let alpha = config.optional_number("log_scaling_alpha")?.unwrap_or(LogFloor::ALPHA);
+    Ok(Some(LogFloor { alpha, n_floor }))
 }
 
 /// Whether Llama 4's temperature is on: `true` or a number other than 0; in a Llama 4 also when the key is

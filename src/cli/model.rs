@@ -68,6 +68,11 @@ pub struct AttentionArgs {
     /// that of a zero-shot swap, 1 / mean(ln n) of the training length
     #[arg(long, value_name = "S", allow_hyphen_values = true, help_heading = "Model")]
     pub ssmax_scale: Option<f64>,
+    /// The factor c of variant constant
+    ///
+    /// [default: that of the zero-shot swap to ssmax at the training length]
+    #[arg(long, value_name = "C", allow_hyphen_values = true, help_heading = "Model")]
+    pub attention_scale: Option<f64>,
     /// Base of the rotary frequencies
     #[arg(long, value_name = "THETA", help_heading = "Model")]
     pub rope_theta: Option<f64>,
@@ -107,6 +112,7 @@ impl AttentionArgs {
             dtype: self.dtype,
             kv_dtype: self.kv_dtype,
             ssmax_scale: self.ssmax_scale,
+            attention_scale: self.attention_scale,
             chunk_size: self.chunk_size,
             rope_theta: self.rope_theta,
             rope_theta_scale: self.rope_theta_scale,

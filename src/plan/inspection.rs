@@ -55,7 +55,7 @@ pub struct Inspection {
 #[derive(Debug, Clone, Serialize)]
 pub struct AttentionFacts {
     /// Name of the variant.
-    pub variant: &'static str,
+    pub variant: String,
     /// Which scale, and where it comes from.
     pub description: String,
     /// Learned `s`, `[layers][heads]`; a layer that does not follow the rule has none.
@@ -158,7 +158,7 @@ impl Inspection {
             tensors: checkpoint.dtypes(),
             parameters: checkpoint.spec.parameter_count(),
             attention: AttentionFacts {
-                variant: own.name(),
+                variant: own.name().to_string(),
                 description: own.description(),
                 ssmax_scale: by_layer(rule, scale),
                 ssmax_bias: by_layer(rule, bias).filter(|_| rule.has_bias()),

@@ -15,13 +15,13 @@ pub(super) use record::{Facts, facts};
 
 use super::MemoryPlan;
 use crate::attention::AttentionVariant;
-use crate::attention::variant::{VARIANTS, VariantInputs};
+use crate::attention::variant::{self, VariantInputs};
 use crate::checkpoint::{Checkpoint, DEFAULT_CHECKPOINT, Named, RopeOverride};
 use crate::error::{Error, Result};
 use crate::generate::{DEFAULT_CHUNK, DecoderModel};
 use crate::model::decoder::Decoder;
 use crate::model::kv_cache::KvDtype;
-use crate::registry::{self, Entry};
+use crate::registry::Entry;
 use crate::spec::Dtype;
 use crate::spec::{DecoderSpec, LayerSpec};
 
@@ -42,6 +42,9 @@ pub struct ModelChoice {
     pub kv_dtype: Option<KvDtype>,
     /// One scale for all heads, instead of the learned or derived ones.
     pub ssmax_scale: Option<f64>,
+    /// The factor of the variant `constant`; that which follows from the training length when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention_scale: Option<f64>,
     /// Tokens that go through the decoder at once. Results agree to rounding whatever it is.
     #[serde(default = "default_chunk_size")]
     pub chunk_size: usize,
@@ -91,6 +94,7 @@ impl Default for ModelChoice {
             dtype: None,
             kv_dtype: None,
             ssmax_scale: None,
+            attention_scale: None,
             chunk_size: DEFAULT_CHUNK,
             rope_theta: None,
             rope_theta_scale: None,
@@ -184,7 +188,6 @@ impl ModelChoice {
         let own = &checkpoint.own_variant;
         let spec = &checkpoint.spec;
         let name = if self.variant == "auto" { own.name } else { &self.variant };
-        let build = registry::find("variant", VARIANTS, name)?.value;
         if spec.screening.is_some() && name != own.name {
             let expected = format!(
                 "{}, or auto: the tiles of a Multiscreen checkpoint have no scores to normalise",
@@ -192,14 +195,17 @@ impl ModelChoice {
             );
             return Err(Error::invalid("variant", name, expected));
         }
-        build(&VariantInputs {
+        let inputs = VariantInputs {
             layers: &spec.layers,
             heads: spec.num_attention_heads,
             own: Some(own),
             scale_override: self.ssmax_scale,
+            attention_scale: self.attention_scale,
+            parameter: None,
             training_length: spec.training_length(),
             screening: spec.screening.as_ref(),
-        })
+        };
+        variant::build(name, &inputs)
     }
 }
 
@@ -219,9 +225,10 @@ pub struct OpenModel {
 impl OpenModel {
     /// A model of a checkpoint that [`ModelChoice::checkpoint`] has opened.
     pub(super) fn new(choice: &ModelChoice, checkpoint: Checkpoint, device: &Device) -> Result<Self> {
-        let precision = choice.precision(&checkpoint);
+        let variant = choice.build_variant(&checkpoint)?;
+        let precision = choice.precision(&checkpoint).under(variant.as_ref(), &checkpoint.spec)?;
         Ok(Self {
-            variant: choice.build_variant(&checkpoint)?,
+            variant,
             choice: ModelChoice { dtype: Some(precision.dtype), ..choice.clone() },
             checkpoint,
             precision,

@@ -229,7 +229,7 @@ const BESIDE_OWN: &[&str] = &["mistral4"];
 struct Both(Box<dyn AttentionVariant>, Box<dyn AttentionVariant>);
 
 impl AttentionVariant for Both {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.1.name()
     }
 

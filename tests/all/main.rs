@@ -41,6 +41,7 @@ mod prefix_sharing;
 mod prompt_bytes;
 mod prompts;
 mod results;
+mod rules;
 mod run;
 mod schema;
 mod score;

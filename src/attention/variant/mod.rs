@@ -16,8 +16,12 @@
 //! | `adaptive` | `p_n + b_h` | one learned `p` for each `n`, so no longer than it was trained |
 //! | `sink` | 1 | with a learned sink `c_h` in the normaliser: `exp(z_j) / (exp(c_h) + sum_k exp(z_k))` |
 //! | `softmax1` | 1 | with a sink of logit 0 in the normaliser: `exp(z_j) / (1 + sum_k exp(z_k))` |
+//! | `constant` | `c` | the control of every rule in `ln n` |
+//! | `log-floor` | `1 + alpha ln(max(n / floor, 1))` | Inkling |
 //!
-//! and one beside it, `screening`, which normalises nothing and has no scores to multiply: Multiscreen's
+//! Others do more to a row than to multiply its scores: `topk`, `entmax15` and `adaptive-temperature` need
+//! them all at once ([`RowRule`]), `scale-invariant` changes each by its distance ([`Distances`]). And one
+//! stands beside them all, `screening`, which normalises nothing and has no scores to multiply: Multiscreen's
 //! ([`super::screening`]).
 //!
 //! `n` is counted per row, never the length of the sequence. The factor goes on the query behind norms and
@@ -33,8 +37,13 @@
 //! ```
 
 mod adaptive;
+mod adaptive_temperature;
+mod constant;
+mod entmax15;
+mod log_floor;
 mod logn;
 mod own;
+mod scale_invariant;
 mod screening;
 mod sink;
 mod softmax;
@@ -43,8 +52,10 @@ mod softmax_scale;
 mod ssmax;
 mod swap;
 mod temperature;
+mod topk;
 
 pub use adaptive::Adaptive;
+pub use log_floor::LogFloor;
 pub use own::{LayerScale, OwnVariant};
 use ssmax::describe_learned;
 pub use ssmax::describe_scales;
@@ -52,15 +63,16 @@ pub use swap::{swap_scale, swapped_layers};
 pub use temperature::Temperature;
 
 use super::screening::Screen;
+use super::{Distances, RowRule};
 use crate::error::{Error, Result};
-use crate::registry::Entry;
+use crate::registry::{self, Entry};
 use crate::spec::LayerSpec;
 use crate::spec::ScreeningSpec;
 
 /// A rule that turns scores into weights.
 pub trait AttentionVariant: Send + Sync {
-    /// Its name in the table.
-    fn name(&self) -> &'static str;
+    /// Its name in the table, and behind it the number it was given, if any: `topk:64`.
+    fn name(&self) -> &str;
 
     /// One sentence for the report: which scale, where it comes from, and what of the checkpoint is left
     /// aside for it.
@@ -89,6 +101,23 @@ pub trait AttentionVariant: Send + Sync {
         None
     }
 
+    /// What turns the scores of a row of this layer into weights, in the place of Softmax.
+    fn row_rule(&self, _layer: usize) -> Option<&dyn RowRule> {
+        None
+    }
+
+    /// What becomes of the scores of this layer by the distance of their keys, of less than `longest`
+    /// positions; behind a soft cap and before a bias. `None` leaves them as they are.
+    fn distances(&self, _layer: usize, _longest: usize) -> Option<Distances> {
+        None
+    }
+
+    /// Whether this layer's rule does more to scores than to multiply them, which no kernel of keys in another
+    /// precision than f32 knows of.
+    fn needs_scores(&self, layer: usize) -> bool {
+        self.row_rule(layer).is_some() || self.distances(layer, 0).is_some()
+    }
+
     /// The screens of a layer's tiles as they were learned, of the rule that screens.
     fn screens(&self, _layer: usize) -> Option<&[Screen]> {
         None
@@ -115,6 +144,10 @@ pub struct VariantInputs<'a> {
     pub own: Option<&'a OwnVariant>,
     /// `--ssmax-scale`: one `s` for all heads.
     pub scale_override: Option<f64>,
+    /// `--attention-scale`: the factor of `constant`.
+    pub attention_scale: Option<f64>,
+    /// What stands behind the name of the variant and a colon.
+    pub parameter: Option<&'a str>,
     /// Length the weights were trained on.
     pub training_length: Option<usize>,
     /// What screening tiles are made of, where a checkpoint has them.
@@ -133,6 +166,35 @@ impl<'a> VariantInputs<'a> {
         match self.own_if(&[name]) {
             Some(own) => Ok(own.layers.clone()),
             None => swapped_layers(name, self.layers, self.training_length),
+        }
+    }
+
+    /// The layers of a rule that is for every layer that attends, or those of the checkpoint's own.
+    fn follows_everywhere(&self, name: &str) -> Vec<bool> {
+        let attending = || self.layers.iter().map(|layer| layer.mixer.is_attention()).collect();
+        self.own_if(&[name]).map_or_else(attending, |own| own.layers.clone())
+    }
+
+    /// Name and parameter of a variant, as they were given.
+    fn named(&self, name: &str) -> String {
+        self.parameter.map_or_else(|| name.to_string(), |parameter| format!("{name}:{}", parameter.trim()))
+    }
+
+    /// The words before the rule of a checkpoint that was not made with it.
+    fn swap(&self, name: &str) -> &'static str {
+        if self.own_if(&[name]).is_some() { "" } else { "zero-shot swap, " }
+    }
+
+    /// Refuses variant `name` beside sinks, which it has no place for.
+    fn refuse_sinks(&self, name: &str) -> Result<()> {
+        match self.own.is_some_and(|own| own.sinks.is_some()) {
+            false => Ok(()),
+            true => Err(Error::invalid(
+                "variant",
+                name,
+                "a checkpoint without learned sinks, which stand in the normaliser of Softmax; `variant` ssmax \
+                 and topk keep them",
+            )),
         }
     }
 
@@ -187,6 +249,34 @@ impl<'a> VariantInputs<'a> {
 
 type Build = fn(&VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>>;
 
+/// Variants that take a number behind their name and a colon.
+const WITH_PARAMETER: &[&str] = &["constant", "topk"];
+
+/// The variant of this `text`, a name of [`VARIANTS`] or `NAME:NUMBER`.
+///
+/// # Errors
+/// [`Error::UnknownChoice`] for a name that is none, [`Error::InvalidValue`] for a number or a factor that the
+/// rule does not have, and what the rule itself refuses.
+pub fn build(text: &str, inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>> {
+    let (name, parameter) = text.split_once(':').map_or((text, None), |(name, of)| (name, Some(of)));
+    let entry = registry::find("variant", VARIANTS, name)?;
+    if parameter.is_some() && !WITH_PARAMETER.contains(&entry.name) {
+        let expected = format!(
+            "{}: it takes no number behind its name, as {} do",
+            entry.name,
+            WITH_PARAMETER.join(" and ")
+        );
+        return Err(Error::invalid("variant", text, expected));
+    }
+    match inputs.attention_scale {
+        Some(scale) if entry.name != "constant" => {
+            let expected = format!("`variant` constant beside it: {} has none", entry.name);
+            Err(Error::invalid("attention scale", scale, expected))
+        }
+        _ => (entry.value)(&VariantInputs { parameter, ..*inputs }),
+    }
+}
+
 /// Every variant that can be named with `--variant`.
 pub const VARIANTS: &[Entry<Build>] = &[
     Entry { name: "softmax", about: "plain softmax: m = 1", value: softmax::build },
@@ -237,6 +327,37 @@ pub const VARIANTS: &[Entry<Build>] = &[
         value: |inputs| Ok(sink::keeping(inputs, adaptive::build(inputs)?)),
     },
     Entry {
+        name: "constant",
+        about: "m = c, the control of rules in ln n: constant:1.5, --attention-scale, or ssmax's at the training \
+                length",
+        value: |inputs| Ok(sink::keeping(inputs, constant::build(inputs)?)),
+    },
+    Entry {
+        name: "log-floor",
+        about: "Inkling's scaling: m = 1 + alpha ln(max(n / floor, 1)), floor the training length at a swap",
+        value: |inputs| Ok(sink::keeping(inputs, log_floor::build(inputs)?)),
+    },
+    Entry {
+        name: "topk",
+        about: "softmax over the K largest scores of a row, K behind the name: topk:64",
+        value: |inputs| Ok(sink::keeping(inputs, topk::build(inputs)?)),
+    },
+    Entry {
+        name: "entmax15",
+        about: "1.5-entmax: max(z / 2 - tau, 0)^2, tau such that a row sums to 1; exact zeros",
+        value: entmax15::build,
+    },
+    Entry {
+        name: "adaptive-temperature",
+        about: "softmax, sharper by a fixed polynomial of the row's entropy (arXiv 2410.01104)",
+        value: adaptive_temperature::build,
+    },
+    Entry {
+        name: "scale-invariant",
+        about: "softmax of a z + m, a and m by the distance of the key (arXiv 2505.17083)",
+        value: |inputs| Ok(sink::keeping(inputs, scale_invariant::build(inputs)?)),
+    },
+    Entry {
         name: "screening",
         about: "Multiscreen's: each key passes a tile's screen or is dropped, by itself; nothing is \
                 normalised",
@@ -274,6 +395,7 @@ mod tests {
             logn_length: None,
             temperature: None,
             adaptive: None,
+            log_floor: None,
             sinks: None,
             screens: None,
         }
@@ -302,7 +424,10 @@ mod tests {
                 _ => &own,
             };
             let inputs = VariantInputs { own: Some(own), ..inputs };
-            assert_eq!((entry.value)(&inputs).unwrap().name(), entry.name);
+            // One has no name without its number.
+            let parameter = if entry.name == "topk" { ":64" } else { "" };
+            let name = format!("{}{parameter}", entry.name);
+            assert_eq!(super::build(&name, &inputs).unwrap().name(), name);
         }
     }
 
@@ -336,12 +461,35 @@ mod tests {
     }
 
     #[test]
+    fn a_number_behind_a_name_is_for_those_that_take_one() {
+        let layers = layers();
+        for entry in VARIANTS {
+            let text = format!("{}:2", entry.name);
+            let built = super::build(&text, &inputs(&layers));
+            let takes = WITH_PARAMETER.contains(&entry.name);
+            assert_eq!(
+                built.as_ref().map(|variant| variant.name() == text).unwrap_or(false),
+                takes,
+                "{text}"
+            );
+            if let Some(error) = built.err() {
+                assert!(error.to_string().contains("takes no number behind its name"), "{error}");
+            }
+        }
+        let unknown = super::build("topkk:2", &inputs(&layers)).err().unwrap().to_string();
+        assert!(unknown.contains("did you mean topk?"), "{unknown}");
+    }
+
+    #[test]
     fn a_scale_is_refused_where_there_is_none_to_replace() {
         let layers = layers();
         let inputs = VariantInputs { scale_override: Some(0.2), ..inputs(&layers) };
-        for name in ["softmax", "ssmax-fixed", "logn", "temperature"] {
-            let error = build(name, &inputs).err().unwrap().to_string();
-            assert!(error.contains("ssmax scale") && error.contains(name), "{error}");
+        let others =
+            ["constant", "log-floor", "topk:8", "entmax15", "adaptive-temperature", "scale-invariant"];
+        for name in ["softmax", "ssmax-fixed", "logn", "temperature"].into_iter().chain(others) {
+            let error = super::build(name, &inputs).err().unwrap().to_string();
+            let named = name.split(':').next().unwrap();
+            assert!(error.contains("ssmax scale") && error.contains(named), "{error}");
         }
         assert!(build("ssmax", &inputs).is_ok());
     }

@@ -1,6 +1,6 @@
 //! The rule that a checkpoint was made with.
 
-use super::{Adaptive, Temperature};
+use super::{Adaptive, LogFloor, Temperature};
 use crate::attention::screening::Screen;
 
 /// The rule that a checkpoint was made with, and what its configuration and weights say about it.
@@ -18,6 +18,8 @@ pub struct OwnVariant {
     pub temperature: Option<Temperature>,
     /// The multipliers of `adaptive`.
     pub adaptive: Option<Adaptive>,
+    /// The numbers of `log-floor`.
+    pub log_floor: Option<LogFloor>,
     /// Logits of the sinks of query heads, by layer; `None` for a layer without.
     pub sinks: Option<Vec<Option<Vec<f32>>>>,
     /// The screens of `screening`, by layer and tile.
@@ -44,6 +46,7 @@ impl OwnVariant {
             logn_length: None,
             temperature: None,
             adaptive: None,
+            log_floor: None,
             sinks: None,
             screens: None,
         }

@@ -6,6 +6,7 @@
 
 use super::{AttentionVariant, QueryRow, VariantInputs};
 use crate::attention::screening::Screen;
+use crate::attention::{Distances, RowRule};
 use crate::error::{Error, Result};
 
 const NAME: &str = "sink";
@@ -70,7 +71,7 @@ pub(super) fn keeping(
 }
 
 impl AttentionVariant for Keeping {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.rule.name()
     }
 
@@ -96,6 +97,14 @@ impl AttentionVariant for Keeping {
 
     fn sinks(&self, layer: usize) -> Option<&[f32]> {
         self.sinks[layer].as_deref()
+    }
+
+    fn row_rule(&self, layer: usize) -> Option<&dyn RowRule> {
+        self.rule.row_rule(layer)
+    }
+
+    fn distances(&self, layer: usize, longest: usize) -> Option<Distances> {
+        self.rule.distances(layer, longest)
     }
 
     fn screens(&self, layer: usize) -> Option<&[Screen]> {

@@ -3,8 +3,9 @@
 use candle_core::Device;
 
 use super::ModelChoice;
+use crate::attention::AttentionVariant;
 use crate::checkpoint::Checkpoint;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::decoder::Decoder;
 use crate::model::kv_cache::KvDtype;
 use crate::plan::MemoryPlan;
@@ -46,6 +47,25 @@ impl Precision {
         self.kv_dtype.unwrap_or(KvDtype::following(spec, self.dtype, device))
     }
 
+    /// The same for a rule: one that does more to scores than to multiply them reads keys in f32.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when another precision of the cache was asked for.
+    pub fn under(self, variant: &dyn AttentionVariant, spec: &DecoderSpec) -> Result<Self> {
+        if !spec.attention_layers().any(|layer| variant.needs_scores(layer)) {
+            return Ok(self);
+        }
+        match self.kv_dtype {
+            Some(other) if other != KvDtype::F32 => {
+                let expected = format!("f32: variant {} needs scores in that precision", variant.name());
+                Err(Error::invalid("kv dtype", other.name(), expected))
+            }
+            // f32 that follows from the weights stays what follows from them.
+            None if KvDtype::following(spec, self.dtype, &Device::Cpu) == KvDtype::F32 => Ok(self),
+            _ => Ok(Self { kv_dtype: Some(KvDtype::F32), ..self }),
+        }
+    }
+
     /// Loads the weights of a checkpoint.
     ///
     /// # Errors
@@ -66,6 +86,27 @@ mod tests {
         {
             assert_eq!(default_dtype(quantised, |dtype| fits || dtype != Dtype::F32), expected);
         }
+    }
+
+    #[test]
+    fn a_rule_of_whole_rows_is_cached_in_f32_and_refuses_another_precision() {
+        use crate::attention::variant::{VariantInputs, build};
+        use crate::checkpoint::RopeOverride;
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/vectors/llama");
+        let spec = Checkpoint::open(folder, RopeOverride::default()).unwrap().spec;
+        let inputs =
+            VariantInputs { layers: &spec.layers, training_length: Some(64), ..VariantInputs::default() };
+        let under = |name: &str, dtype, kv_dtype| {
+            let variant = build(name, &inputs).unwrap();
+            Precision { dtype, kv_dtype }.under(variant.as_ref(), &spec).map(|precision| precision.kv_dtype)
+        };
+        for name in ["topk:8", "entmax15", "adaptive-temperature", "scale-invariant"] {
+            assert_eq!(under(name, Dtype::Bf16, None).unwrap(), Some(KvDtype::F32), "{name}");
+            assert_eq!(under(name, Dtype::F32, None).unwrap(), None, "{name}");
+            let refused = under(name, Dtype::F32, Some(KvDtype::Bf16)).unwrap_err().to_string();
+            assert!(refused.contains("kv dtype: found bf16") && refused.contains(name), "{refused}");
+        }
+        assert_eq!(under("constant", Dtype::Bf16, None).unwrap(), None);
     }
 
     #[test]

@@ -146,6 +146,8 @@ impl OpenModel {
             other => format!("-{}", other.name()),
         };
         let cache = self.choice.kv_dtype.map_or(String::new(), |cache| format!("-kv-{}", cache.name()));
-        format!("{model}-{}{windows}{dtype}{cache}", self.variant.name())
+        // A colon is no part of a file's name everywhere.
+        let variant = self.variant.name().replace(':', "-");
+        format!("{model}-{variant}{windows}{dtype}{cache}")
     }
 }
