@@ -9,7 +9,8 @@ use super::help::first;
 use super::model::{AttentionArgs, ChatArgs, MachineArgs};
 use super::values::named;
 use super::{FormArgs, TellingArgs};
-use crate::attention::variant::VARIANTS;
+use crate::attention::variant::{SCALED, VARIANTS};
+use crate::report::compared::letter;
 
 /// Flags of `niah compare`.
 #[derive(Debug, Clone, Args)]
@@ -18,7 +19,7 @@ use crate::attention::variant::VARIANTS;
 Examples:
   niah compare out/softmax-run out/ssmax-run out/logn-run
   niah compare shipped:softmax-scale shipped:ssmax --split held-out --trials 5
-  niah compare -m model.gguf --variant-b ssmax --context-lengths 1k,4k",
+  niah compare model.gguf --variants softmax,ssmax,constant,topk:64",
     after_long_help = "\
 Stored runs are compared as they are, without flags of a grid. Models run first, on the grid and the task \
 of the flags; a stored run can stand beside a model. Identical prompts are compared pair by pair. Prompts \
@@ -42,6 +43,18 @@ pub struct CompareArgs {
     /// Attention variant of B [default: --variant]
     #[arg(long, value_name = "VARIANT", value_parser = named(VARIANTS).and("auto", "the checkpoint's own"), help_heading = "Model")]
     pub variant_b: Option<String>,
+    /// Attention variants of one checkpoint, a side each; the first is held against the others
+    ///
+    /// As in softmax,ssmax,constant,topk:64. Of --ssmax-scale and --attention-scale each takes its own.
+    #[arg(
+        long,
+        value_name = "VARIANT,...",
+        value_delimiter = ',',
+        value_parser = named(VARIANTS).and("auto", "the checkpoint's own"),
+        conflicts_with_all = ["variant", "variant_a", "variant_b"],
+        help_heading = "Model"
+    )]
+    pub variants: Vec<String>,
     /// The attention of models.
     #[command(flatten)]
     pub attention: AttentionArgs,
@@ -53,7 +66,7 @@ pub struct CompareArgs {
     pub grid: GridArgs,
     /// Directory to keep runs of models in
     ///
-    /// As DIR/a and DIR/b; the same command continues them.
+    /// As DIR/a and DIR/b, or under the names of --variants; the same command continues them.
     ///
     /// [default: not kept]
     #[arg(long, short, value_name = "DIR", alias = "output-path", help_heading = "Output")]
@@ -73,10 +86,15 @@ pub struct CompareArgs {
 }
 
 impl CompareArgs {
-    /// The runs or checkpoints, A first; `-m` stands for those of the first two that are not named.
+    /// The runs or checkpoints, A first; `-m` stands for those of the first two that are not named. Under
+    /// `--variants` every checkpoint stands once for each.
     #[must_use]
     pub fn sides(&self) -> Vec<&str> {
         let named = self.sides.iter().map(String::as_str);
+        if !self.variants.is_empty() {
+            let named = named.chain(self.model.as_deref());
+            return named.flat_map(|name| std::iter::repeat_n(name, self.variants.len())).collect();
+        }
         let missing = 2usize.saturating_sub(self.sides.len());
         named.chain(self.model.as_deref().into_iter().cycle().take(missing)).collect()
     }
@@ -84,7 +102,29 @@ impl CompareArgs {
     /// The variant that was named for the side at this place.
     #[must_use]
     pub fn variant(&self, place: usize) -> Option<&String> {
-        [&self.variant_a, &self.variant_b].get(place).and_then(|variant| variant.as_ref())
+        let named = [&self.variant_a, &self.variant_b];
+        self.variants.get(place).or_else(|| named.get(place).and_then(|variant| variant.as_ref()))
+    }
+
+    /// What the runs of models are kept as, below the directory for them.
+    #[must_use]
+    pub fn directory_name(&self, place: usize) -> String {
+        // A colon is no part of a file's name everywhere.
+        let named = self.variants.get(place).map(|variant| variant.replace(':', "-"));
+        named.unwrap_or_else(|| letter(place).to_lowercase())
+    }
+
+    /// The attention of the model at this place.
+    #[must_use]
+    pub fn attention(&self, place: usize) -> AttentionArgs {
+        let variant = self.variant(place).unwrap_or(&self.attention.variant).clone();
+        let mut attention = AttentionArgs { variant, ..self.attention.clone() };
+        if !self.variants.is_empty() {
+            attention.ssmax_scale =
+                attention.ssmax_scale.filter(|_| SCALED.contains(&attention.variant.as_str()));
+            attention.attention_scale = attention.attention_scale.filter(|_| attention.variant == "constant");
+        }
+        attention
     }
 
     /// Whether `-m` stands for no side.

@@ -9,7 +9,8 @@ use super::kept::{Keeping, Kept, run_into};
 use super::shown::{Shown, check};
 use super::telling::Telling;
 use super::{machine_record, prepare, settings, stop_on_interrupt, tell, warn};
-use crate::cli::{AttentionArgs, CheckpointArgs, CompareArgs, ModelArgs, TellingArgs};
+use crate::attention::variant::SCALED;
+use crate::cli::{CheckpointArgs, CompareArgs, ModelArgs, TellingArgs};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Finished, Prompts, Watch, planned_cells, ran};
 use crate::export::style::Style;
@@ -95,9 +96,41 @@ const OF_STORED: &[&str] = &[
     "--verbose",
 ];
 
+/// Refuses `--variants` that are not several of one checkpoint, and a scale that none of them has.
+fn check_variants(args: &CompareArgs, sides: &[&str]) -> Result<()> {
+    const FLAG: &str = "--variants";
+    let variants = &args.variants;
+    if variants.is_empty() {
+        return Ok(());
+    }
+    let refused = |expected: &str| Err(Error::invalid(FLAG, variants.join(","), expected));
+    let twice = |(place, variant): (usize, &String)| variants[..place].contains(variant);
+    match sides.first() {
+        _ if sides.len() > variants.len() => refused("one checkpoint, which each of them runs on"),
+        None => refused("a checkpoint to run under them"),
+        Some(name) if is_run(name) => refused(&format!("a model: {name} is a run, which has its variant")),
+        _ if variants.len() < 2 => refused("two or more, the first to hold the others against"),
+        _ if variants.iter().enumerate().any(twice) => refused("each variant once"),
+        _ => {
+            let given = [
+                ("--ssmax-scale", args.attention.ssmax_scale, SCALED),
+                ("--attention-scale", args.attention.attention_scale, &["constant"]),
+            ];
+            let idle = given.into_iter().find_map(|(flag, scale, of)| {
+                let used = variants.iter().any(|variant| of.contains(&variant.as_str()));
+                Some((flag, scale.filter(|_| !used)?, of))
+            });
+            idle.map_or(Ok(()), |(flag, scale, of)| {
+                Err(Error::invalid(flag, scale, format!("{} among {FLAG}", of.join(" or "))))
+            })
+        }
+    }
+}
+
 /// Refuses flags that say how to run what is stored already.
 fn check_flags(args: &CompareArgs, given: &[(String, String)]) -> Result<()> {
     let sides = args.sides();
+    check_variants(args, &sides)?;
     if sides.len() < 2 {
         return Err(too_few());
     }
@@ -146,7 +179,7 @@ fn with_models(args: &CompareArgs) -> Result<Vec<Finished>> {
             warn(&warnings);
             Ok(Side::Stored(Box::new(run)))
         }
-        false => Side::model(args, name, args.variant(place), (&device, threads)),
+        false => Side::model(args, name, place, (&device, threads)),
     };
     let sides = args.sides().into_iter().enumerate().map(open).collect::<Result<Vec<_>>>()?;
     // One grid: what one model is told of its prompts holds for the others.
@@ -166,8 +199,7 @@ fn with_models(args: &CompareArgs) -> Result<Vec<Finished>> {
         }
     }
     let stop = stop_on_interrupt()?;
-    let directory =
-        |place: usize| args.output.as_ref().map(|output| output.join(letter(place).to_lowercase()));
+    let directory = |place: usize| args.output.as_ref().map(|output| output.join(args.directory_name(place)));
     let finish = |(place, side): (usize, Side)| side.finish(directory(place), &stop, &args.telling);
     sides.into_iter().enumerate().map(finish).collect()
 }
@@ -260,13 +292,12 @@ impl Side {
     fn model(
         args: &CompareArgs,
         name: &str,
-        variant: Option<&String>,
+        place: usize,
         (device, threads): (&Device, usize),
     ) -> Result<Self> {
-        let variant = variant.unwrap_or(&args.attention.variant).clone();
         let model = ModelArgs {
             checkpoint: CheckpointArgs::of(name),
-            attention: AttentionArgs { variant, ..args.attention.clone() },
+            attention: args.attention(place),
             chat: args.chat.clone(),
         };
         let plan = RunPlan::resolve(settings(&model, &args.grid)?, device)?;

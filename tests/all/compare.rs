@@ -140,6 +140,48 @@ fn one_checkpoint_runs_under_two_variants_and_leaves_nothing_unless_asked_to() {
 }
 
 #[test]
+fn one_checkpoint_runs_under_several_variants_on_one_set_of_prompts() {
+    let bench = Bench::new();
+    let variants = ["softmax", "ssmax", "constant", "topk:8", "entmax15"];
+    let listed = variants.join(",");
+    let scales = ["--attention-scale=2", "--ssmax-scale=0.3", "-o", "kept"];
+    let compare = [&["compare", "tiny", "--variants", &listed], &scales[..], &GRID[..]].concat();
+    let page = bench.stdout(&compare);
+    let directories = variants.map(|variant| format!("kept/{}", variant.replace(':', "-")));
+    let results =
+        || directories.each_ref().map(|kept| fs::read(bench.path(kept).join("results.csv")).unwrap());
+    let before = results();
+    assert_eq!(bench.stdout(&compare), page);
+    assert_eq!(results(), before, "nothing runs twice");
+    let stored: Vec<&str> = ["compare"].into_iter().chain(directories.iter().map(String::as_str)).collect();
+    assert_eq!(bench.stdout(&stored), page);
+    for words in ["A  tiny, softmax", "D  tiny, topk:8", "E  tiny, entmax15", "E AGAINST A", "Holm"] {
+        assert!(page.contains(words), "{words} in {page}");
+    }
+    // Each has its own of the scales that were given.
+    let settings = |variant: &str| -> Value {
+        serde_json::from_str(&bench.text(&format!("kept/{variant}/run.json"))).unwrap()
+    };
+    let scale = |variant: &str, key: &str| settings(variant)["settings"][key].as_f64();
+    assert_eq!((scale("constant", "attention_scale"), scale("constant", "ssmax_scale")), (Some(2.0), None));
+    assert_eq!((scale("ssmax", "attention_scale"), scale("ssmax", "ssmax_scale")), (None, Some(0.3)));
+    assert_eq!(scale("softmax", "attention_scale"), None);
+    for (arguments, words) in [
+        (&["tiny", "--variants", "softmax"][..], &["--variants", "two or more"][..]),
+        (&["tiny", "--variants", "softmax,softmax"], &["--variants", "each variant once"]),
+        (&["tiny", "tiny", "--variants", "softmax,ssmax"], &["--variants", "one checkpoint"]),
+        (&["kept/softmax", "--variants", "softmax,ssmax"], &["--variants", "has its variant"]),
+        (&["tiny", "--variants", "softmax,topk"], &["topk:64"]),
+        (&["tiny", "--variants", "softmax,ssmax", "--attention-scale=2"], &["--attention-scale", "constant"]),
+        (&["tiny", "--variants", "softmax,topk:8", "--ssmax-scale=2"], &["--ssmax-scale", "ssmax"]),
+    ] {
+        bench.refused(&[&["compare"], arguments].concat(), words);
+    }
+    let both = bench.output(&["compare", "tiny", "--variants=softmax,ssmax", "--variant=logn"]);
+    assert_eq!(both.status.code(), Some(2));
+}
+
+#[test]
 fn regression_runs_on_different_prompts_are_refused_and_the_prompts_named() {
     let bench = Bench::new();
     bench.run("a", &[]);

@@ -249,6 +249,9 @@ impl<'a> VariantInputs<'a> {
 
 type Build = fn(&VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>>;
 
+/// Variants with a scale `s`, which `scale_override` replaces.
+pub const SCALED: &[&str] = &["ssmax", "ssmax-bias", "softmax-scale"];
+
 /// Variants that take a number behind their name and a colon.
 const WITH_PARAMETER: &[&str] = &["constant", "topk"];
 
