@@ -36,6 +36,8 @@ fn compute(path: &Path) {
         heads: spec.num_attention_heads,
         own: Some(&checkpoint.own_variant),
         scale_override: None,
+        attention_scale: None,
+        parameter: None,
         training_length: spec.training_length(),
         screening: spec.screening.as_ref(),
     };
