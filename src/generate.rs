@@ -197,6 +197,32 @@ impl DecoderModel {
         Ok(thought)
     }
 
+    /// Reads a prompt and hands `recorder` what it asks for of the query that predicts the answer; nothing is
+    /// generated. `forks` as of [`Request::forks`]; `progress` as of [`LanguageModel::complete`].
+    ///
+    /// # Errors
+    /// As of [`LanguageModel::complete`].
+    pub fn read_query(
+        &mut self,
+        tokens: &[u32],
+        forks: &[usize],
+        recorder: &mut dyn AttentionRecorder,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<()> {
+        let Some((query, context)) = tokens.split_last() else {
+            return Err(Error::Compute("an empty prompt has no answering query".to_string()));
+        };
+        let (mut cache, shared) = self.cache_for(context, tokens.len());
+        progress(shared);
+        self.read(context, forks, &mut cache, progress)?;
+        self.logits(&[*query], &mut cache, Some(recorder))?;
+        progress(1);
+        if self.sharing.is_some() {
+            self.held = Some(Held { tokens: tokens.to_vec(), cache });
+        }
+        Ok(())
+    }
+
     fn logits<'a>(
         &'a self,
         tokens: &[u32],

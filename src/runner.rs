@@ -1,6 +1,7 @@
 //! Trials to outcomes: builds each prompt, asks the model, scores the answer and hands the row on.
 
 mod answer;
+pub mod sharpness;
 mod spans;
 
 use std::collections::BTreeMap;

@@ -51,6 +51,25 @@ pub fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
+/// The value that a `share` of the values, 0 to 1, lies at or below, between two values on the line through
+/// them; `None` of nothing.
+///
+/// ```
+/// use niah::stats::quantile;
+/// assert_eq!(quantile(&[4.0, 1.0, 2.0], 0.5), Some(2.0));
+/// assert_eq!(quantile(&[4.0, 1.0, 2.0], 0.75), Some(3.0));
+/// assert_eq!(quantile(&[], 0.5), None);
+/// ```
+#[must_use]
+pub fn quantile(values: &[f64], share: f64) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = share.clamp(0.0, 1.0) * sorted.len().checked_sub(1)? as f64;
+    let (below, part) = (place.floor() as usize, place.fract());
+    let above = sorted.get(below + 1).unwrap_or(&sorted[below]);
+    Some(sorted[below] + part * (above - sorted[below]))
+}
+
 /// The sample standard deviation `√(Σ(x - mean)² / (n - 1))`; `None` of fewer than two values.
 #[must_use]
 pub fn sample_sd(values: &[f64]) -> Option<f64> {

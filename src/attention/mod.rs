@@ -18,6 +18,7 @@ mod rows;
 mod scores;
 pub mod screening;
 pub(crate) mod selected;
+mod sharpness;
 mod storage;
 pub mod variant;
 
@@ -34,6 +35,7 @@ pub use probe::AttentionProbe;
 pub use row_rule::RowRule;
 pub use rows::AttentionRows;
 pub use scores::SpanScores;
+pub use sharpness::{Sharpness, SharpnessProbe, largest_of_check};
 pub use variant::AttentionVariant;
 use variant::QueryRow;
 
@@ -89,8 +91,8 @@ pub struct HeadRow<'a> {
     /// Where an output gate stands behind, the mean of what it lets through of this head at this row, 0 to 1.
     pub gate: Option<f32>,
     /// Where the recorder [wants](AttentionRecorder::wants_scores) them and the rule has scores: the scaled
-    /// score `scale q·k` of each of these keys, before the multiplier of the variant, the soft cap and biases;
-    /// minus infinity for a key that the row does not see.
+    /// score `scale q·k` of each of these keys, before the multiplier of the variant, the soft cap and
+    /// biases; minus infinity for a key that the row does not see.
     pub scores: Option<&'a [f32]>,
     /// The `s` of a rule that multiplies scores by `s ln n`.
     pub log_scale: Option<f32>,
@@ -131,8 +133,8 @@ impl<'a> View<'a> {
         Self { first_position, first_key, window, softcap, sinks, bias, distances: None, row_rule }
     }
 
-    /// Changes `scores` of keys by their distance, and adds the bias: both of head `head` at `row` of the chunk
-    /// and of the given keys `keys`.
+    /// Changes `scores` of keys by their distance, and adds the bias: both of head `head` at `row` of the
+    /// chunk and of the given keys `keys`.
     fn finish(&self, head: usize, row: usize, keys: Range<usize>, scores: &mut [f32]) {
         if let Some(distances) = self.distances {
             let keys = keys.start + self.first_key..keys.end + self.first_key;

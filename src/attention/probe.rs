@@ -256,7 +256,7 @@ fn measure(weights: &[f32], window: Option<usize>, spans: &[Span]) -> RowMeasure
 }
 
 /// `sum p ln(1/p)` of the row divided by its sum, in nats; `0 ln 0 = 0`.
-fn entropy(weights: &[f32], total: f64) -> f64 {
+pub(super) fn entropy(weights: &[f32], total: f64) -> f64 {
     let terms = weights.iter().filter(|&&w| w > 0.0).map(|&w| {
         let p = f64::from(w) / total;
         p * p.recip().ln()

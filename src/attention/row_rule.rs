@@ -2,8 +2,8 @@
 
 /// Turns the scores of one row into its weights, where no running sum can.
 ///
-/// `scores` `[n]` are those of the keys that the row sees, scaled, behind cap and bias; `sink` is the logit of
-/// the head's sink, minus infinity without one.
+/// `scores` `[n]` are those of the keys that the row sees, scaled, behind cap and bias; `sink` is the logit
+/// of the head's sink, minus infinity without one.
 pub trait RowRule: Send + Sync {
     /// The weights, in the place of the scores: the fast form. A score that is no number makes all weights
     /// none, so that it is noticed.

@@ -9,7 +9,7 @@ use super::help::first;
 use super::model::{AttentionArgs, ChatArgs, MachineArgs};
 use super::values::named;
 use super::{FormArgs, TellingArgs};
-use crate::attention::variant::{SCALED, VARIANTS};
+use crate::attention::variant::VARIANTS;
 use crate::report::compared::letter;
 
 /// Flags of `niah compare`.
@@ -117,14 +117,11 @@ impl CompareArgs {
     /// The attention of the model at this place.
     #[must_use]
     pub fn attention(&self, place: usize) -> AttentionArgs {
-        let variant = self.variant(place).unwrap_or(&self.attention.variant).clone();
-        let mut attention = AttentionArgs { variant, ..self.attention.clone() };
-        if !self.variants.is_empty() {
-            attention.ssmax_scale =
-                attention.ssmax_scale.filter(|_| SCALED.contains(&attention.variant.as_str()));
-            attention.attention_scale = attention.attention_scale.filter(|_| attention.variant == "constant");
+        let variant = self.variant(place).unwrap_or(&self.attention.variant);
+        match self.variants.is_empty() {
+            true => AttentionArgs { variant: variant.clone(), ..self.attention.clone() },
+            false => self.attention.under(variant),
         }
-        attention
     }
 
     /// Whether `-m` stands for no side.

@@ -3,6 +3,7 @@
 
 mod comparison;
 mod experiment;
+mod fading;
 mod form;
 mod gating;
 mod grid;
@@ -30,6 +31,7 @@ use crate::export::style::ColorChoice;
 
 pub use comparison::{CompareArgs, DemoArgs};
 pub use experiment::ExperimentArgs;
+pub use fading::FadeArgs;
 pub use form::{Export, FormArgs, TellingArgs};
 pub use gating::GateArgs;
 pub use grid::{GridArgs, PromptsArgs, RunArgs};
@@ -77,6 +79,8 @@ pub enum Command {
     Score(ScoreArgs),
     /// Compare runs, or models, on identical prompts
     Compare(Box<CompareArgs>),
+    /// Measure how attention fades with the context, by rule
+    Fade(Box<FadeArgs>),
     /// Pass or fail a stored run: accuracy, effective length, drop
     Gate(GateArgs),
     /// See Softmax, Scalable-Softmax and Multiscreen side by side

@@ -3,8 +3,9 @@
 use clap::Args;
 
 use super::values::{choice, named};
-use crate::attention::variant::VARIANTS;
+use crate::attention::variant::{SCALED, VARIANTS};
 use crate::checkpoint::DEFAULT_CHECKPOINT;
+use crate::error::{Error, Result};
 use crate::model::kv_cache::{KV_DTYPES, KvDtype};
 use crate::plan::{
     CHAT_CHOICES, ChatChoice, ModelChoice, ROPES, RopeChoice, THINKING_CHOICES, ThinkingChoice,
@@ -121,6 +122,44 @@ impl AttentionArgs {
         }
     }
 }
+
+impl AttentionArgs {
+    /// The same under one of several variants: of the scales that were given it takes its own.
+    #[must_use]
+    pub fn under(&self, variant: &str) -> Self {
+        Self {
+            variant: variant.to_string(),
+            ssmax_scale: self.ssmax_scale.filter(|_| SCALED.contains(&variant)),
+            attention_scale: self.attention_scale.filter(|_| CONSTANT.contains(&variant)),
+            ..self.clone()
+        }
+    }
+
+    /// Refuses variants that are named twice, and a scale that none of them takes.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] about either.
+    pub fn check_variants(&self, variants: &[String]) -> Result<()> {
+        let twice = |(place, variant): (usize, &String)| variants[..place].contains(variant);
+        if variants.iter().enumerate().any(twice) {
+            return Err(Error::invalid("--variants", variants.join(","), "each variant once"));
+        }
+        let given = [
+            ("--ssmax-scale", self.ssmax_scale, SCALED),
+            ("--attention-scale", self.attention_scale, CONSTANT),
+        ];
+        for (flag, scale, of) in given {
+            let used = variants.iter().any(|variant| of.contains(&variant.as_str()));
+            if let Some(scale) = scale.filter(|_| !used) {
+                return Err(Error::invalid(flag, scale, format!("{} among --variants", of.join(" or "))));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The variant that `--attention-scale` is for.
+const CONSTANT: &[&str] = &["constant"];
 
 /// A checkpoint and how it is asked.
 #[derive(Debug, Clone, Args)]

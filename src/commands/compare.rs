@@ -9,7 +9,6 @@ use super::kept::{Keeping, Kept, run_into};
 use super::shown::{Shown, check};
 use super::telling::Telling;
 use super::{machine_record, prepare, settings, stop_on_interrupt, tell, warn};
-use crate::attention::variant::SCALED;
 use crate::cli::{CheckpointArgs, CompareArgs, ModelArgs, TellingArgs};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Finished, Prompts, Watch, planned_cells, ran};
@@ -104,26 +103,12 @@ fn check_variants(args: &CompareArgs, sides: &[&str]) -> Result<()> {
         return Ok(());
     }
     let refused = |expected: &str| Err(Error::invalid(FLAG, variants.join(","), expected));
-    let twice = |(place, variant): (usize, &String)| variants[..place].contains(variant);
     match sides.first() {
         _ if sides.len() > variants.len() => refused("one checkpoint, which each of them runs on"),
         None => refused("a checkpoint to run under them"),
         Some(name) if is_run(name) => refused(&format!("a model: {name} is a run, which has its variant")),
         _ if variants.len() < 2 => refused("two or more, the first to hold the others against"),
-        _ if variants.iter().enumerate().any(twice) => refused("each variant once"),
-        _ => {
-            let given = [
-                ("--ssmax-scale", args.attention.ssmax_scale, SCALED),
-                ("--attention-scale", args.attention.attention_scale, &["constant"]),
-            ];
-            let idle = given.into_iter().find_map(|(flag, scale, of)| {
-                let used = variants.iter().any(|variant| of.contains(&variant.as_str()));
-                Some((flag, scale.filter(|_| !used)?, of))
-            });
-            idle.map_or(Ok(()), |(flag, scale, of)| {
-                Err(Error::invalid(flag, scale, format!("{} among {FLAG}", of.join(" or "))))
-            })
-        }
+        _ => args.attention.check_variants(variants),
     }
 }
 

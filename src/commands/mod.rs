@@ -9,6 +9,7 @@ mod controls;
 pub mod demo;
 mod dry;
 pub mod environment;
+pub mod fade;
 mod filling;
 pub mod gate;
 pub mod inspect;
@@ -62,6 +63,7 @@ pub fn run(command: &Command, given: &[(String, String)], style: &Style) -> Resu
         Command::View(args) => view::run(args, style),
         Command::Score(args) => score::run(args, style),
         Command::Compare(args) => compare::run(args, given, style),
+        Command::Fade(args) => fade::run(args, style),
         Command::Gate(args) => gate::run(args, style),
         Command::Demo(args) => demo::run(args, style),
         Command::Attend(args) => attend::run(args, style),

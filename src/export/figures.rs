@@ -17,6 +17,7 @@ pub const FIGURES: &[Entry<&str>] = &[
     Entry { name: "margins", about: "needle mass and score margins by length", value: "margins" },
     Entry { name: "tokens", about: "attention of every token of a prompt", value: "tokens" },
     Entry { name: "loss", about: "loss by position", value: "loss" },
+    Entry { name: "fade", about: "the largest weight, needle mass and entropy by length", value: "fade" },
     Entry { name: "difference", about: "two runs, B - A", value: "difference" },
     Entry { name: "speed", about: "tokens per second by length", value: "speed" },
     Entry { name: "memory", about: "memory of a run by length", value: "memory" },

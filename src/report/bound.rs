@@ -1,10 +1,22 @@
 //! What it means that a model's scores are bounded.
 
+/// The largest weight that a Softmax can give to one of `n` keys whose scores are at most `range` apart, `1 /
+/// ((n - 1) e^-range + 1)`: all are at one end but one at the other (arXiv 2501.19399).
+///
+/// ```
+/// use niah::report::bound::largest_weight;
+/// assert!((largest_weight(5.0, 1000.0) - 0.129346).abs() < 1e-6);
+/// ```
+#[must_use]
+pub fn largest_weight(range: f64, n: f64) -> f64 {
+    1.0 / ((n - 1.0) * (-range).exp() + 1.0)
+}
+
 /// What bounded scores mean for softmax, in words: the weight of a key with the largest score `b` among
 /// `n - 1` others of score 0, `e^b / (e^b + n - 1)`. `largest` is b, of scores before any multiplier.
 #[must_use]
 pub fn bounded(largest: f64) -> String {
-    let weight = |n: f64| significant(largest.exp() / (largest.exp() + n - 1.0));
+    let weight = |n: f64| significant(largest_weight(largest, n));
     format!(
         "scores are at most {} before any multiplier, as queries and keys are normalised without a gain: \
          under softmax one key among others of score 0 gets at most {} of 1k keys, {} of 16k and {} of 256k",

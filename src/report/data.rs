@@ -65,6 +65,7 @@ pub const KINDS: &[&str] = &[
     "gate",
     "side-by-side",
     "loss",
+    "fade",
     "speed",
     "prompt",
     "checkpoint",

@@ -13,6 +13,7 @@ pub mod controls;
 pub mod data;
 pub mod document;
 mod experts;
+pub mod fade;
 pub mod gate;
 mod gated;
 pub mod heads;

@@ -21,6 +21,7 @@ fn every_report_is_written_to_files_in_the_form_of_their_extensions() {
         &["attend", "out", "--length=200", "--depth=0"],
         &["inspect", "tiny"],
         &["loss", "-m", "tiny", "--context-length=64", "-n=1"],
+        &["fade", "tiny", "--context-lengths=200", "--depths=50"],
         &["run", "-m", "tiny", "--context-lengths=200", "--depths=50", "-o", "ran"],
         &["bench", "tiny", "--context-lengths=16", "--repeats=1", "--max-new-tokens=1", "--no-peak-memory"],
     ];

@@ -15,6 +15,7 @@ mod coverage;
 mod dry_run;
 mod dtype;
 mod exports;
+mod fade;
 mod gate;
 mod gemma3;
 mod gguf;

@@ -275,6 +275,7 @@ fn every_table_of_columns_is_that_of_the_file() {
         ("heads csv", csv(&["view", "run", "--by", "layer"])),
         ("ranking csv", csv(&["view", "run", "--by", "head"])),
         ("compare csv", csv(&["compare", "run", "run"])),
+        ("fade csv", csv(&["fade", "tiny", "--context-lengths=200", "--depths=50"])),
         ("bench csv", csv(&bench_arguments)),
     ]);
     let mut found = BTreeSet::new();

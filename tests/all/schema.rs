@@ -74,6 +74,7 @@ fn the_json_of_every_report_holds_what_the_schema_names() {
         &["view", "out", "--by=token"],
         &["compare", "out", "out"],
         &["loss", "-m=tiny", "--context-length=64", "-n=1"],
+        &["fade", "-m=tiny", "--context-lengths=200", "--depths=50"],
         &["bench", "-m=tiny", "--context-lengths=32", "--max-new-tokens=1", "--repeats=1"],
         &["attend", "out"],
         &["inspect", "tiny"],

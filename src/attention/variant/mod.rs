@@ -112,8 +112,8 @@ pub trait AttentionVariant: Send + Sync {
         None
     }
 
-    /// Whether this layer's rule does more to scores than to multiply them, which no kernel of keys in another
-    /// precision than f32 knows of.
+    /// Whether this layer's rule does more to scores than to multiply them, which no kernel of keys in
+    /// another precision than f32 knows of.
     fn needs_scores(&self, layer: usize) -> bool {
         self.row_rule(layer).is_some() || self.distances(layer, 0).is_some()
     }
@@ -258,8 +258,8 @@ const WITH_PARAMETER: &[&str] = &["constant", "topk"];
 /// The variant of this `text`, a name of [`VARIANTS`] or `NAME:NUMBER`.
 ///
 /// # Errors
-/// [`Error::UnknownChoice`] for a name that is none, [`Error::InvalidValue`] for a number or a factor that the
-/// rule does not have, and what the rule itself refuses.
+/// [`Error::UnknownChoice`] for a name that is none, [`Error::InvalidValue`] for a number or a factor that
+/// the rule does not have, and what the rule itself refuses.
 pub fn build(text: &str, inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>> {
     let (name, parameter) = text.split_once(':').map_or((text, None), |(name, of)| (name, Some(of)));
     let entry = registry::find("variant", VARIANTS, name)?;

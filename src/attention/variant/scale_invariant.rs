@@ -2,8 +2,8 @@
 //! `a_t^2 = 2 ln(t / tau + 1) + 1` and `m_t = 1 - a_t^2 = -2 ln(t / tau + 1)` (arXiv 2505.17083, whose
 //! boundary conditions are `a_0 = 1` and `m_0 = 0`; `tau` = 10, the best that it found).
 //!
-//! For scores that are standard normal, `E exp(a_t z + m_t) = exp(m_t + a_t^2 / 2) = sqrt(e) / (t / tau + 1)`:
-//! ten tokens back, a hundred and a thousand weigh the same in all, and the further ones are spread over
+//! For scores that are standard normal, `E exp(a_t z + m_t) = exp(m_t + a_t^2 / 2) = sqrt(e) / (t / tau +
+//! 1)`: ten tokens back, a hundred and a thousand weigh the same in all, and the further ones are spread over
 //! fewer keys. The paper trains with it, and with rotary positions whose low frequencies are left out; on
 //! other checkpoints it is a probe.
 //!

@@ -1,5 +1,5 @@
-//! Softmax over the `K` largest scores of a row, the first of equals; the other keys weigh exactly 0. How many
-//! keys does a head need?
+//! Softmax over the `K` largest scores of a row, the first of equals; the other keys weigh exactly 0. How
+//! many keys does a head need?
 //!
 //! With a sink of a checkpoint in the normaliser: `exp(z_j) / (exp(c_h) + sum over the K largest of
 //! exp(z_k))`. A row that sees no more than `K` keys is plain Softmax.
