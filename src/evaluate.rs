@@ -273,15 +273,31 @@ pub(crate) fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport 
         (done < ran.planned_trials).then(|| format!("{done} of {} trials have run", ran.planned_trials));
     RunReport {
         ran,
-        notes: [scored_again(record), thoughts(outcomes), changed_words(outcomes), unfinished, note]
-            .into_iter()
-            .flatten()
-            .collect(),
+        notes: [
+            black_box(record),
+            scored_again(record),
+            thoughts(outcomes),
+            changed_words(outcomes),
+            unfinished,
+            note,
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         cells: report::cells(outcomes, &planned),
         summary: Summary::of(outcomes),
         training_length: record.training_length,
         verdict: Verdict::of(outcomes, LengthRule::default()),
     }
+}
+
+/// That nothing was seen of the model's attention, where another engine has computed it.
+fn black_box(record: &RunRecord) -> Option<String> {
+    let engine = record.model.get("engine")?.as_str()?;
+    Some(format!(
+        "computed by {engine} as a black box: its attention is not seen, so that masses are missing and answers \
+         cannot be told apart by them"
+    ))
 }
 
 /// That its answers were scored again, and how.

@@ -13,7 +13,8 @@ use candle_core::Tensor;
 use crate::attention::probe::{AttentionCapture, ProbeRequest, Span};
 use crate::attention::{AttentionProbe, AttentionRecorder, AttentionVariant};
 use crate::error::{Error, Result};
-use crate::model::decoder::{Decoder, Forward};
+use crate::model::causal_lm::CausalLm;
+use crate::model::decoder::Forward;
 use crate::model::kv_cache::KvCache;
 
 pub use thought::{ReadThought, Stage, Thinking, Thought};
@@ -79,7 +80,7 @@ pub trait LanguageModel {
 
 /// A decoder under one attention variant.
 pub struct DecoderModel {
-    decoder: Decoder,
+    decoder: Box<dyn CausalLm>,
     variant: Box<dyn AttentionVariant>,
     chunk: usize,
     /// The longest sequence that prefixes are kept for; `None` keeps none.
@@ -96,7 +97,13 @@ struct Held {
 impl DecoderModel {
     /// A model that prefills `chunk` tokens at a time.
     #[must_use]
-    pub fn new(decoder: Decoder, variant: Box<dyn AttentionVariant>, chunk: usize) -> Self {
+    pub fn new(decoder: impl CausalLm + 'static, variant: Box<dyn AttentionVariant>, chunk: usize) -> Self {
+        Self::of(Box::new(decoder), variant, chunk)
+    }
+
+    /// The same of a model that is computed by whatever it is.
+    #[must_use]
+    pub fn of(decoder: Box<dyn CausalLm>, variant: Box<dyn AttentionVariant>, chunk: usize) -> Self {
         Self { decoder, variant, chunk: chunk.max(1), sharing: None, held: None }
     }
 

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::attention::{AttentionRows, AttentionVariant};
 use crate::error::{Error, Result};
-use crate::model::decoder::{Decoder, Forward};
+use crate::model::causal_lm::CausalLm;
+use crate::model::decoder::Forward;
 
 /// What is asked of a decoder.
 #[derive(Debug, Clone)]
@@ -36,7 +37,7 @@ pub struct Logits {
 /// # Errors
 /// [`Error::Compute`] when the computation fails, and [`Error::Interrupted`] when `progress` says stop.
 pub fn logits(
-    decoder: &Decoder,
+    decoder: &dyn CausalLm,
     variant: &dyn AttentionVariant,
     request: &LogitsRequest<'_>,
     progress: &mut dyn FnMut(usize) -> bool,

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use crate::attention::AttentionVariant;
 use crate::error::{Error, Result};
-use crate::model::decoder::{Decoder, Forward};
+use crate::model::causal_lm::CausalLm;
+use crate::model::decoder::Forward;
 
 /// Logits that exist at a time, at most: 64 MiB in f32.
 const MOST_LOGITS: usize = 1 << 24;
@@ -26,7 +27,7 @@ pub fn rows_at_once(chunk: usize, vocab_size: usize) -> usize {
 /// [`Error::Compute`] when the computation fails or a token is not in the vocabulary, and
 /// [`Error::Interrupted`] when `progress` says stop.
 pub fn losses(
-    decoder: &Decoder,
+    decoder: &dyn CausalLm,
     variant: &dyn AttentionVariant,
     tokens: &[u32],
     chunk: usize,

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::attention::AttentionVariant;
 use crate::error::Result;
-use crate::model::decoder::{Decoder, Forward};
+use crate::model::causal_lm::CausalLm;
+use crate::model::decoder::Forward;
 use crate::model::gemm_peak::GemmPeak;
 use crate::model::{Spent, kv_cache::KvCache};
 use crate::process;
@@ -39,7 +40,7 @@ pub struct Speed {
 /// # Errors
 /// [`crate::error::Error::Compute`] when the computation fails.
 pub(crate) fn measure(
-    decoder: &Decoder,
+    decoder: &dyn CausalLm,
     variant: &dyn AttentionVariant,
     request: SpeedRequest<'_>,
     gemm: &mut GemmPeak,
@@ -54,7 +55,7 @@ pub(crate) fn measure(
 /// # Errors
 /// [`crate::error::Error::Compute`] when the computation fails.
 pub(crate) fn peak_memory(
-    decoder: &Decoder,
+    decoder: &dyn CausalLm,
     variant: &dyn AttentionVariant,
     request: SpeedRequest<'_>,
 ) -> Result<Option<usize>> {
@@ -66,7 +67,7 @@ pub(crate) fn peak_memory(
 /// The times of prompt and answer of `request`, and where the prompt's went. `between` comes before every
 /// chunk of the prompt, outside its time.
 fn run(
-    decoder: &Decoder,
+    decoder: &dyn CausalLm,
     variant: &dyn AttentionVariant,
     request: SpeedRequest<'_>,
     between: &mut dyn FnMut() -> Result<()>,

@@ -103,6 +103,12 @@ impl<'a> Weights<'a> {
         self.source.contains(&self.full(name))
     }
 
+    /// The shape of the tensor `name` here, where there is one.
+    #[must_use]
+    pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.source.shape(&self.full(name))
+    }
+
     /// Refuses the tensor `name` here where it cannot be read, without reading it: that takes no memory,
     /// whatever sizes a configuration claims.
     ///

@@ -56,7 +56,7 @@ use crate::error::{Error, Result};
 use crate::hash;
 use crate::registry::Entry;
 use crate::spec::Dtype;
-use crate::spec::{DecoderSpec, NormKind};
+use crate::spec::{DecoderSpec, Engine, NormKind};
 use crate::weights::{TensorSource, Weights};
 
 /// A checkpoint whose configuration has been read and understood; its weights load with [`Checkpoint::load`].
@@ -118,18 +118,19 @@ impl Checkpoint {
     /// # Errors
     /// When it cannot be found, is damaged, or is of an unknown family; no weight has been read by then.
     pub fn open(name: &str, rope: RopeOverride) -> Result<Self> {
-        Self::open_as(name, Named::ByUser, rope)
+        Self::open_as(name, Named::ByUser, Engine::Niah, rope)
     }
 
-    /// Opens a checkpoint that a user or a file has named: what a file names is not downloaded.
+    /// Opens a checkpoint that a user or a file has named, for the engine that is to compute it: what a file
+    /// names is not downloaded.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_as(name: &str, named: Named, rope: RopeOverride) -> Result<Self> {
+    pub fn open_as(name: &str, named: Named, engine: Engine, rope: RopeOverride) -> Result<Self> {
         let mut checkpoint =
             match name.strip_prefix(shipped::SHIPPED_PREFIX).map(shipped::find).transpose()? {
-                Some(embedded) => Self::open_embedded(embedded)?,
-                None => Self::open_path(name, named)?,
+                Some(embedded) => Self::open_embedded(embedded, engine)?,
+                None => Self::open_path(name, named, engine)?,
             };
         if rope.none {
             checkpoint.spec.layers.iter_mut().for_each(|layer| layer.rope = None);
@@ -138,20 +139,25 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    fn open_path(name: &str, named: Named) -> Result<Self> {
+    fn open_path(name: &str, named: Named, engine: Engine) -> Result<Self> {
         let path = Path::new(name);
         let located = if path.exists() { path.to_path_buf() } else { hub::fetch(name, named)? };
-        if located.is_dir() { Self::open_directory(&located) } else { Self::open_file(&located) }
+        match located.is_dir() {
+            true => Self::open_directory(&located, engine),
+            false => Self::open_file(&located, engine),
+        }
     }
 
-    fn open_file(path: &Path) -> Result<Self> {
+    fn open_file(path: &Path, engine: Engine) -> Result<Self> {
         // By what it begins with: Ollama's files have no extension, and some systems write .GGUF.
         let begins = WeightFile::open(path).and_then(|file| file.begins(16));
         match path.extension().and_then(|extension| extension.to_str()) {
-            _ if begins.as_ref().is_ok_and(|begins| begins.starts_with(gguf::MAGIC)) => Self::open_gguf(path),
-            Some("gguf") => Self::open_gguf(path),
+            _ if begins.as_ref().is_ok_and(|begins| begins.starts_with(gguf::MAGIC)) => {
+                Self::open_gguf(path, engine)
+            }
+            Some("gguf") => Self::open_gguf(path, engine),
             Some("safetensors") => {
-                let checkpoint = Self::open_directory(path.parent().unwrap_or(Path::new(".")))?;
+                let checkpoint = Self::open_directory(path.parent().unwrap_or(Path::new(".")), engine)?;
                 if checkpoint.files.iter().any(|file| file.file_name() == path.file_name()) {
                     return Ok(checkpoint);
                 }
@@ -162,13 +168,13 @@ impl Checkpoint {
         }
     }
 
-    fn open_directory(path: &Path) -> Result<Self> {
+    fn open_directory(path: &Path, engine: Engine) -> Result<Self> {
         kinds::refuse_adapter(path)?;
         let (config, weights) = (path.join("config.json"), SafetensorsFiles::paths(path)?);
         if weights.is_empty()
             && let Some(file) = kinds::only_gguf(path)?
         {
-            return Self::open_gguf(&file);
+            return Self::open_gguf(&file, engine);
         }
         if !config.exists() {
             return Err(kinds::without_config(path));
@@ -178,10 +184,10 @@ impl Checkpoint {
             return Err(kinds::without_weights(path));
         }
         let weights = SafetensorsFiles::open(&weights)?;
-        Self::from_safetensors(&config, weights, TokenizerSource::Directory(path.to_path_buf()))
+        Self::from_safetensors(&config, weights, TokenizerSource::Directory(path.to_path_buf()), engine)
     }
 
-    fn open_embedded(embedded: EmbeddedCheckpoint) -> Result<Self> {
+    fn open_embedded(embedded: EmbeddedCheckpoint, engine: Engine) -> Result<Self> {
         let read = |file: &str| {
             let path = embedded.directory().join(file);
             let bytes = embedded.read(file).map_err(|error| Error::file(&path, error))?;
@@ -191,7 +197,8 @@ impl Checkpoint {
         let config = Config::parse(&path, bytes)?;
         let (bytes, path) = read("model.safetensors")?;
         let weights = SafetensorsFiles::read(vec![WeightFile::embedded(path, bytes)])?;
-        let checkpoint = Self::from_safetensors(&config, weights, TokenizerSource::Embedded(embedded))?;
+        let checkpoint =
+            Self::from_safetensors(&config, weights, TokenizerSource::Embedded(embedded), engine)?;
         Ok(Self { embedded: Some(bytes), ..checkpoint })
     }
 
@@ -199,6 +206,7 @@ impl Checkpoint {
         config: &Config,
         weights: SafetensorsFiles,
         tokenizer: TokenizerSource,
+        engine: Engine,
     ) -> Result<Self> {
         let weights = WithMxfp4::new(weights);
         let quantised = match Quantised::of(config, weights.kinds()) {
@@ -211,11 +219,11 @@ impl Checkpoint {
         };
         let said_tied = config.optional_flag("tie_word_embeddings")? == Some(true);
         let config = &config.clone().text_part()?;
-        let (family, spec) = families::describe(config)?;
+        let (family, spec) = families::describe_for(config, engine)?;
         let files = weights.files();
         let source = renamed::Renamed { inner: Box::new(weights), map: family.value.names(&spec) };
         let said_untied = !said_tied && config.optional_flag("tie_word_embeddings")? == Some(false);
-        if said_untied && !source.contains("lm_head.weight") {
+        if said_untied && spec.extras.black_box.is_none() && !source.contains("lm_head.weight") {
             let expected = "true, or a head in the files: they hold no lm_head.weight, so they are not \
                             complete; download all of them, or say true if the head is the embedding";
             return Err(config.wrong("tie_word_embeddings", expected, false));
@@ -225,7 +233,13 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    fn open_gguf(path: &Path) -> Result<Self> {
+    fn open_gguf(path: &Path, engine: Engine) -> Result<Self> {
+        if !engine.is_own() {
+            return Err(Error::file(
+                path,
+                "candle's engine reads config.json and safetensors, and no GGUF; take these, or leave out `engine`",
+            ));
+        }
         let file = GgufFile::open(path)?;
         let (config, architecture) = gguf_config::to_config(&file)?;
         let (family, mut spec) = families::describe(&config)?;
@@ -389,7 +403,7 @@ impl Checkpoint {
 fn settle_head(spec: &mut DecoderSpec, source: &dyn TensorSource) -> Result<()> {
     const HEAD: &str = "lm_head.weight";
     // The head of screening tiles is their embedding, with rows of unit length.
-    if spec.screening.is_some() {
+    if spec.screening.is_some() || spec.extras.black_box.is_some() {
         return Ok(());
     }
     match (source.contains(HEAD), spec.tie_word_embeddings) {

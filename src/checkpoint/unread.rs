@@ -134,6 +134,7 @@ const HEADS: [&str; 3] = ["lm_head", "embed_out", "output"];
 /// Endings of tensors that follow from the configuration.
 const DERIVED: &[&str] = &[
     "rotary_emb.inv_freq",
+    "rotary_pos_emb.inv_freq",
     "rotary_emb.cos_cached",
     "rotary_emb.sin_cached",
     "rope_freqs.weight",

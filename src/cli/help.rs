@@ -50,7 +50,7 @@ mod tests {
 
     use super::*;
     use crate::attention::variant::VARIANTS;
-    use crate::checkpoint::families::FAMILIES;
+    use crate::checkpoint::families::{BLACK_BOXES, FAMILIES};
     use crate::checkpoint::{ARCHITECTURES, DEFAULT_CHECKPOINT, SHIPPED};
     use crate::cli::{self, Cli};
     use crate::commands::list;
@@ -65,7 +65,7 @@ mod tests {
     use crate::prompt::{ANSWER_PREFIXES, SNAPS};
     use crate::registry::Entry;
     use crate::score::{NORMALISATIONS, SCORERS};
-    use crate::spec::{DTYPES, WINDOW_EXPANSIONS};
+    use crate::spec::{DTYPES, ENGINES, WINDOW_EXPANSIONS};
     use crate::split::SPLITS;
     use crate::stats::RULES;
     use crate::task::groups::GROUPS;
@@ -108,6 +108,7 @@ mod tests {
                 &["run screening_window_expansion", "attend screening_window_expansion"],
             ),
             (rows(ROPES), &["run rope", "loss rope"]),
+            (rows(ENGINES), &["run engine", "loss engine", "inspect engine"]),
             (rows(CHAT_CHOICES), &["run apply_chat_template"]),
             (rows(THINKING_CHOICES), &["run thinking", "prompts thinking"]),
             (rows(ANSWER_PREFIXES), &["run answer_prefix", "prompts answer_prefix"]),
@@ -150,7 +151,7 @@ mod tests {
         assert!(help_of("run", "max_thinking_tokens").contains(&budget));
         // What no flag takes by name is in `niah list`.
         let listed: Vec<_> = list::KINDS.iter().map(|kind| (kind.value)()).collect();
-        for table in [rows(FAMILIES), rows(ARCHITECTURES), rows(SHIPPED)] {
+        for table in [rows(FAMILIES), rows(BLACK_BOXES), rows(ARCHITECTURES), rows(SHIPPED)] {
             assert!(listed.contains(&table));
         }
         assert!(help_of("run", "checkpoint").contains(&format!("[default: {DEFAULT_CHECKPOINT}]")));

@@ -10,7 +10,7 @@ use crate::commands::list;
 use crate::grid::ContextLength;
 use crate::model::kv_cache::{KV_DTYPES, KvDtype};
 use crate::plan::ModelChoice;
-use crate::spec::{DTYPES, Dtype};
+use crate::spec::{DTYPES, Dtype, ENGINES, Engine};
 
 /// Flags of `niah inspect`.
 #[derive(Debug, Clone, Args)]
@@ -36,6 +36,9 @@ pub struct InspectArgs {
     /// [default: bf16 beside weights in bf16 on the CPU, else f32]
     #[arg(long, value_name = "DTYPE", value_parser = choice("dtype of a cache", KV_DTYPES), help_heading = "Memory")]
     pub kv_dtype: Option<KvDtype>,
+    /// Who computes those runs
+    #[arg(long, default_value = ENGINES[0].name, value_parser = choice("engine", ENGINES), help_heading = "Memory")]
+    pub engine: Engine,
     /// Lengths in tokens whose memory is shown: 4k,8k or 4096 or 2^12
     #[arg(
         long,
@@ -54,7 +57,12 @@ impl InspectArgs {
     /// The checkpoint, in the precision of the runs whose memory is shown.
     #[must_use]
     pub fn choice(&self) -> ModelChoice {
-        ModelChoice { dtype: self.dtype, kv_dtype: self.kv_dtype, ..ModelChoice::of(self.checkpoint.name()) }
+        ModelChoice {
+            dtype: self.dtype,
+            kv_dtype: self.kv_dtype,
+            engine: self.engine,
+            ..ModelChoice::of(self.checkpoint.name())
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::model::kv_cache::{KV_DTYPES, KvDtype};
 use crate::plan::{
     CHAT_CHOICES, ChatChoice, ModelChoice, ROPES, RopeChoice, THINKING_CHOICES, ThinkingChoice,
 };
-use crate::spec::{DTYPES, Dtype, WINDOW_EXPANSIONS};
+use crate::spec::{DTYPES, Dtype, ENGINES, Engine, WINDOW_EXPANSIONS};
 
 /// The checkpoint, behind `-m` or without a flag.
 #[derive(Debug, Clone, Args)]
@@ -93,6 +93,14 @@ pub struct AttentionArgs {
         help_heading = "Model"
     )]
     pub screening_window_expansion: Option<bool>,
+    /// Who computes the model
+    #[arg(
+        long,
+        default_value = ENGINES[0].name,
+        value_parser = choice("engine", ENGINES),
+        help_heading = "Model"
+    )]
+    pub engine: Engine,
     /// Tokens that go through the decoder at once
     #[arg(
         long,
@@ -119,6 +127,7 @@ impl AttentionArgs {
             rope_theta_scale: self.rope_theta_scale,
             rope: self.rope,
             screening_window_expansion: self.screening_window_expansion,
+            engine: self.engine,
         }
     }
 }

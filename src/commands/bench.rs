@@ -10,7 +10,7 @@ use crate::cli::BenchArgs;
 use crate::clock;
 use crate::error::Result;
 use crate::export::style::Style;
-use crate::model::decoder::Decoder;
+use crate::model::causal_lm::CausalLm;
 use crate::model::gemm_peak::GemmPeak;
 use crate::plan::{BenchPlan, BenchSettings, BenchTokens, OpenModel};
 use crate::progress::{Bar, Progress};
@@ -87,7 +87,7 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
 
 /// A checkpoint, and what is measured of it.
 struct Bench {
-    decoder: Decoder,
+    decoder: Box<dyn CausalLm>,
     variant: Box<dyn AttentionVariant>,
     lengths: Vec<usize>,
     tokens: BenchTokens,
@@ -115,7 +115,11 @@ impl Bench {
         let mut peaks = Vec::new();
         for length in self.first_pass() {
             bar.at(&format!("length {length}, memory"));
-            peaks.push(peak_memory(&self.decoder, self.variant.as_ref(), self.tokens.request(length))?);
+            peaks.push(peak_memory(
+                self.decoder.as_ref(),
+                self.variant.as_ref(),
+                self.tokens.request(length),
+            )?);
             bar.advance(length);
         }
         if !self.peak_memory {
@@ -128,7 +132,12 @@ impl Bench {
             for (&length, measured) in self.lengths.iter().zip(&mut measured) {
                 bar.at(&format!("length {length}, {repeat} of {}", self.repeats));
                 let request = self.tokens.request(length);
-                measured.runs.push(measure(&self.decoder, self.variant.as_ref(), request, &mut gemm)?);
+                measured.runs.push(measure(
+                    self.decoder.as_ref(),
+                    self.variant.as_ref(),
+                    request,
+                    &mut gemm,
+                )?);
                 bar.advance(length);
             }
         }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::print;
 use crate::attention::variant::VARIANTS;
-use crate::checkpoint::families::FAMILIES;
+use crate::checkpoint::families::{BLACK_BOXES, FAMILIES};
 use crate::checkpoint::{ARCHITECTURES, SHIPPED};
 use crate::cli::ListArgs;
 use crate::error::Result;
@@ -27,7 +27,16 @@ pub(crate) type Form = fn(&[(&'static str, &'static str, Rows)]) -> Result<Strin
 /// Every table, by the name of its kind.
 pub(crate) const KINDS: &[Entry<fn() -> Rows>] = &[
     Entry { name: "variants", about: "attention variants, for --variant", value: || rows(VARIANTS) },
-    Entry { name: "families", about: "model families that load (model_type)", value: || rows(FAMILIES) },
+    Entry {
+        name: "families",
+        about: "model families with a decoder here (model_type)",
+        value: || rows(FAMILIES),
+    },
+    Entry {
+        name: "black-boxes",
+        about: "families without one, which --engine candle runs as black boxes (model_type)",
+        value: || rows(BLACK_BOXES),
+    },
     Entry {
         name: "architectures",
         about: "general.architecture of GGUF files that load, and its families",

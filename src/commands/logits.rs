@@ -35,7 +35,7 @@ pub fn run(args: &LogitsArgs) -> Result<()> {
     write_file(&args.output, |file| {
         let decoder = plan.model.decoder()?;
         let mut bar = Bar::new(t);
-        let found = logits(&decoder, plan.model.variant.as_ref(), &plan.request(), &mut |tokens| {
+        let found = logits(decoder.as_ref(), plan.model.variant.as_ref(), &plan.request(), &mut |tokens| {
             bar.advance(tokens);
             !stop.load(Ordering::Relaxed)
         });

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::error::Result;
 use crate::export::style::Style;
 use crate::loss::losses;
-use crate::model::decoder::Decoder;
+use crate::model::causal_lm::CausalLm;
 use crate::plan::{LossPlan, LossSettings};
 use crate::progress::{Bar, Progress};
 use crate::report::Report;
@@ -38,7 +38,7 @@ pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
     let stop = stop_on_interrupt()?;
     let decoder = plan.model.decoder()?;
     let mut bar = Bar::new(plan.settings.trials * plan.settings.context_length);
-    let measured = measure(&plan, &decoder, &mut bar, &stop);
+    let measured = measure(&plan, decoder.as_ref(), &mut bar, &stop);
     bar.finish();
     let texts = measured?;
     let ranges = position_buckets(plan.settings.context_length, plan.settings.buckets);
@@ -71,7 +71,7 @@ pub fn run(args: &LossArgs, style: &Style) -> Result<()> {
 /// The loss of every token of every text.
 fn measure(
     plan: &LossPlan,
-    decoder: &Decoder,
+    decoder: &dyn CausalLm,
     bar: &mut dyn Progress,
     stop: &AtomicBool,
 ) -> Result<Vec<Vec<f64>>> {

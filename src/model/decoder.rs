@@ -301,7 +301,7 @@ pub(super) fn scaled(x: Tensor, multiplier: f64) -> candle_core::Result<Tensor> 
 }
 
 /// Refuses logits with a NaN or an infinity, naming the first position they appear at.
-fn check_finite(logits: &Tensor, first_position: usize) -> Result<()> {
+pub(super) fn check_finite(logits: &Tensor, first_position: usize) -> Result<()> {
     let sums = logits.sum(D::Minus1)?.to_vec1::<f32>()?; // [kept]
     match sums.iter().position(|sum| !sum.is_finite()) {
         None => Ok(()),

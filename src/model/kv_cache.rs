@@ -8,6 +8,7 @@
 use candle_core::{Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::black_box::Reading;
 use super::recurrent::RecurrentState;
 use crate::attention::{Cached, Pages};
 use crate::error::Error;
@@ -105,6 +106,8 @@ pub struct KvCache {
     states: Vec<RecurrentState>,
     /// In the order of their places.
     marks: Vec<Mark>,
+    /// What a black box has read, which has no layers.
+    black_box: Option<Reading>,
     len: usize,
     capacity: usize,
     sequence_length: usize,
@@ -143,10 +146,21 @@ impl KvCache {
             layers: (0..layers).map(|_| layer()).collect(),
             states: vec![RecurrentState::default(); layers],
             marks: Vec::new(),
+            black_box: None,
             len: 0,
             capacity: sequence_length,
             sequence_length,
         }
+    }
+
+    /// An empty cache for a black box and a sequence of `sequence_length` tokens.
+    pub(super) fn of_black_box(reading: Reading, sequence_length: usize) -> Self {
+        Self { black_box: Some(reading), ..Self::new(0, sequence_length, KvDtype::F32) }
+    }
+
+    /// What a black box has read.
+    pub(super) fn black_box(&mut self) -> Option<&mut Reading> {
+        self.black_box.as_mut()
     }
 
     /// Number of tokens that the sequence was planned for. It never changes, so that all keys were rotated by
@@ -182,6 +196,10 @@ impl KvCache {
     /// Keeps the states as they are now, as a place to go back to; of too many such places the first is
     /// forgotten. Without states there is nothing to keep.
     pub fn mark(&mut self) {
+        if let Some(black_box) = &mut self.black_box {
+            black_box.mark(self.len);
+            return;
+        }
         if !self.has_states() || self.marks.last().is_some_and(|mark| mark.len == self.len) {
             return;
         }
@@ -195,6 +213,10 @@ impl KvCache {
     /// mark on that is not behind `len`. Returns how many tokens are cached then; the caller computes those
     /// that it lacks again.
     pub fn truncate(&mut self, len: usize) -> usize {
+        if let Some(black_box) = self.black_box.as_mut().filter(|_| len < self.len) {
+            self.len = black_box.go_back(len);
+            return self.len;
+        }
         if len < self.len && self.has_states() {
             self.marks.retain(|mark| mark.len <= len);
             match self.marks.last() {

@@ -1,7 +1,9 @@
 //! One decoder for many families: its description, layers, positions, cache and forward pass.
 
 mod attention;
+pub mod black_box;
 mod block;
+pub mod causal_lm;
 pub mod decoder;
 mod differential;
 mod feed_forward;

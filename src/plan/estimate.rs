@@ -55,6 +55,7 @@ impl Estimate {
         let spec = plan.model.spec();
         let kind = |(_, prompt): &(Trial, Prompt)| spec.planned_length(prompt.longest(), longest_sequence);
         let shared_tokens = match spec.state_bytes() {
+            _ if spec.reads_whole_prompts() => 0,
             0 => prefix::shared_tokens(prompts.iter().map(|row| (kind(row), row.1.tokens.as_slice()))),
             _ => prefix::shared_with_states(prompts.iter().map(|row| (kind(row), &row.1))),
         };
@@ -96,7 +97,10 @@ impl Estimate {
                 .map(|(trial, row)| (trial.row_id(), row.hash.clone()))
                 .collect(),
             cells: BTreeMap::new(),
-            shared_tokens: pairs.map(|pair| pair[1].shared).sum(),
+            shared_tokens: match plan.model.spec().reads_whole_prompts() {
+                true => 0,
+                false => pairs.map(|pair| pair[1].shared).sum(),
+            },
             haystack_loops: BTreeMap::new(),
             notes: Vec::new(),
             given: rows.iter().map(tokens).collect(),

@@ -11,7 +11,7 @@ use super::tokenizer::load_outline;
 use super::{MemoryPlan, ModelChoice, Precision};
 use crate::attention::screening::Screen;
 use crate::attention::variant::{LayerScale, OwnVariant};
-use crate::checkpoint::{Checkpoint, RopeOverride, TokenizerSource};
+use crate::checkpoint::{Checkpoint, Named, RopeOverride, TokenizerSource};
 use crate::error::Result;
 use crate::generate::DEFAULT_CHUNK;
 use crate::grid::ContextLength;
@@ -140,7 +140,8 @@ impl Inspection {
     /// When the checkpoint cannot be found, is damaged or of an unknown family. Trouble with its tokenizer is
     /// none: it goes into [`Self::problems`].
     pub fn of(model: &ModelChoice, lengths: &[ContextLength]) -> Result<Self> {
-        let checkpoint = Checkpoint::open(&model.name, RopeOverride::default())?;
+        let checkpoint =
+            Checkpoint::open_as(&model.name, Named::ByUser, model.engine, RopeOverride::default())?;
         let precision = model.precision(&checkpoint);
         let mut problems = Vec::new();
         problems.extend(checkpoint.check_all_read().err().map(|error| error.one_line()));

@@ -79,6 +79,7 @@ impl MemoryPlan {
             working: rows
                 .saturating_add(activations.saturating_add(logits))
                 .saturating_mul(F32)
+                .saturating_add(spec.extras.black_box.map_or(0, |unseen| unseen.whole_bytes(spec, longest)))
                 .saturating_add(program),
             output: 0,
             loading,

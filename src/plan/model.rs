@@ -4,6 +4,7 @@
 //! Every plan holds it, so that what changes a model's attention or precision is told of here and in the
 //! command line, and nowhere else.
 
+mod black_box;
 mod precision;
 mod record;
 
@@ -19,11 +20,10 @@ use crate::attention::variant::{self, VariantInputs};
 use crate::checkpoint::{Checkpoint, DEFAULT_CHECKPOINT, Named, RopeOverride};
 use crate::error::{Error, Result};
 use crate::generate::{DEFAULT_CHUNK, DecoderModel};
-use crate::model::decoder::Decoder;
+use crate::model::causal_lm::CausalLm;
 use crate::model::kv_cache::KvDtype;
 use crate::registry::Entry;
-use crate::spec::Dtype;
-use crate::spec::{DecoderSpec, LayerSpec};
+use crate::spec::{DecoderSpec, Dtype, Engine, LayerSpec};
 
 /// A checkpoint and how it is run, in plain values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,9 @@ pub struct ModelChoice {
     /// Whether screening windows above the training length are unlimited beyond it; they are when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub screening_window_expansion: Option<bool>,
+    /// Who computes it.
+    #[serde(default, skip_serializing_if = "Engine::is_own")]
+    pub engine: Engine,
 }
 
 /// Rotary positions in place of those of a checkpoint.
@@ -100,6 +103,7 @@ impl Default for ModelChoice {
             rope_theta_scale: None,
             rope: None,
             screening_window_expansion: None,
+            engine: Engine::default(),
         }
     }
 }
@@ -123,8 +127,11 @@ impl ModelChoice {
     /// its family.
     pub(super) fn checkpoint(&self, named: Named) -> Result<Checkpoint> {
         self.check()?;
-        let mut checkpoint = Checkpoint::open_as(&self.name, named, self.rope())?;
+        let mut checkpoint = Checkpoint::open_as(&self.name, named, self.engine, self.rope())?;
         checkpoint.check_all_read()?;
+        if let Some(unseen) = checkpoint.spec.extras.black_box {
+            self.check_for_black_box(unseen)?;
+        }
         let given = [("rope theta", self.rope_theta), ("rope theta scale", self.rope_theta_scale)];
         if self.rope.is_some()
             && let Some((name, value)) = given.into_iter().find_map(|(name, value)| Some((name, value?)))
@@ -252,7 +259,7 @@ impl OpenModel {
     ///
     /// # Errors
     /// When they are damaged or do not fit the configuration, or the device keeps no such cache.
-    pub fn decoder(&self) -> Result<Decoder> {
+    pub fn decoder(&self) -> Result<Box<dyn CausalLm>> {
         self.precision.decoder(&self.checkpoint, &self.device)
     }
 
@@ -262,7 +269,7 @@ impl OpenModel {
     /// As of [`Self::decoder`].
     pub fn load(&self) -> Result<DecoderModel> {
         let variant = self.choice.build_variant(&self.checkpoint)?;
-        Ok(DecoderModel::new(self.decoder()?, variant, self.choice.chunk_size))
+        Ok(DecoderModel::of(self.decoder()?, variant, self.choice.chunk_size))
     }
 
     /// Memory of prompts of at most `longest` tokens.
@@ -289,6 +296,10 @@ impl OpenModel {
     /// number of keys knows none beyond.
     pub(super) fn check_length(&self, what: &str, tokens: usize) -> Result<()> {
         let wrong = |expected| Err(Error::invalid(what, format!("{tokens} tokens"), expected));
+        let unseen = self.spec().extras.black_box;
+        if let Some(positions) = unseen.and_then(|unseen| unseen.positions()).filter(|most| tokens > *most) {
+            return wrong(format!("at most {positions}: candle's table of positions ends there"));
+        }
         match (self.spec().learned_positions, self.variant.longest()) {
             (Some(positions), _) if tokens > positions => {
                 wrong(format!("at most the {positions} positions that this checkpoint has learned"))

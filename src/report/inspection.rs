@@ -55,16 +55,16 @@ fn facts(found: &Inspection) -> Vec<(String, String)> {
     line("family", found.family);
     line("parameters", &parameters(found));
     line("sizes", &sizes(spec));
-    line("block", &block(spec));
-    if spec.screening.is_none() {
-        for group in layer_groups(spec) {
-            line("layers", &group);
+    match spec.extras.black_box {
+        Some(unseen) => {
+            let name = unseen.name();
+            line("engine", &format!("candle's {name}, a black box: no layer shows its rows of attention"));
+            recurrent::states(spec).iter().for_each(|states| line("states", states));
+            if let Some(most) = unseen.positions() {
+                line("positions", &format!("{most} at most"));
+            }
         }
-        recurrent::states(spec).iter().for_each(|states| line("states", states));
-    }
-    line("positions", &positions(spec));
-    if spec.screening.is_none() {
-        line("scores", &scores(spec));
+        None => decoder_facts(spec, &mut line),
     }
     if let Some(largest) = attention.largest_score {
         line("bound", &bounded(largest));
@@ -89,6 +89,21 @@ fn facts(found: &Inspection) -> Vec<(String, String)> {
         line("problem", problem);
     }
     facts
+}
+
+/// What a decoder does between embedding and head.
+fn decoder_facts(spec: &DecoderSpec, line: &mut dyn FnMut(&str, &str)) {
+    line("block", &block(spec));
+    if spec.screening.is_none() {
+        for group in layer_groups(spec) {
+            line("layers", &group);
+        }
+        recurrent::states(spec).iter().for_each(|states| line("states", states));
+    }
+    line("positions", &positions(spec));
+    if spec.screening.is_none() {
+        line("scores", &scores(spec));
+    }
 }
 
 /// The name of a choice as it stands in JSON.

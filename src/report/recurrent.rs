@@ -57,7 +57,11 @@ fn mamba2(spec: &Mamba2Spec) -> String {
 
 /// What the states of a sequence take; `None` where all layers keep keys.
 pub(super) fn states(spec: &DecoderSpec) -> Option<String> {
-    let (layers, size) = (spec.recurrent().count(), spec.state_bytes());
+    let size = spec.state_bytes();
+    let layers = match spec.extras.black_box {
+        Some(_) if size > 0 => spec.num_hidden_layers,
+        _ => spec.recurrent().count(),
+    };
     (layers > 0).then(|| {
         format!(
             "{} in {layers} of {} layers, whatever the length, and up to {MARKS} copies to go back to",

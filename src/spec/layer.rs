@@ -278,7 +278,16 @@ impl DecoderSpec {
     /// Bytes of the states of one sequence, whatever its length; none where all layers have keys and values.
     #[must_use]
     pub fn state_bytes(&self) -> usize {
+        if let Some(black_box) = self.extras.black_box {
+            return black_box.state_bytes(self);
+        }
         self.recurrent().map(|mixer| mixer.state_bytes(self.hidden_size)).fold(0, usize::saturating_add)
+    }
+
+    /// Whether every prompt is read whole, whatever it has in common with the one before.
+    #[must_use]
+    pub fn reads_whole_prompts(&self) -> bool {
+        self.extras.black_box.is_some_and(|unseen| !unseen.is_recurrent())
     }
 
     /// Whether rows of some layer choose the keys that they see.

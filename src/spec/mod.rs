@@ -1,6 +1,7 @@
 //! What a decoder is made of: the description that every family turns its configuration into, as data. What
 //! reads checkpoints and what computes meet here, and nowhere else.
 
+mod black_box;
 mod dtype;
 mod layer;
 mod moe;
@@ -14,6 +15,10 @@ mod window;
 
 use serde::Serialize;
 
+pub(crate) use black_box::WITHOUT_ENGINE;
+pub use black_box::{
+    BlackBoxSpec, ChatGlmSpec, ENGINES, Engine, MixFormerSpec, RWKV7_HEAD, Rwkv7Spec, RwkvSpec,
+};
 pub use dtype::{DTYPES, Dtype};
 pub use layer::{HeadSizes, IndexerSpec, LatentSpec, LayerSpec, Mixer};
 pub use moe::{
@@ -130,6 +135,9 @@ pub struct Extras {
     /// Factors that are in the weights as they are read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mup: Option<MupMultipliers>,
+    /// The model that another engine computes in place of the decoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub black_box: Option<BlackBoxSpec>,
 }
 
 /// Factors of a checkpoint made with muP (Falcon-H1), on what goes into a branch of a block or comes out of
@@ -419,6 +427,9 @@ impl DecoderSpec {
     /// Bytes of cached keys and values per token, in f32.
     #[must_use]
     pub fn cache_bytes_per_token(&self) -> usize {
+        if let Some(black_box) = self.extras.black_box {
+            return black_box.cache_bytes_per_token(self);
+        }
         if self.screening.is_some() {
             let numbers = self.num_key_value_heads * (self.head_dim + self.value_dim());
             return self.num_hidden_layers * numbers * size_of::<f32>();
@@ -450,6 +461,10 @@ impl DecoderSpec {
     #[must_use]
     pub fn linear_weights_per_token(&self) -> usize {
         let h = self.hidden_size;
+        if let Some(black_box) = self.extras.black_box {
+            // All but the embedding and the head; vectors are few.
+            return black_box.parameters(self).saturating_sub(2 * self.vocab_size * h);
+        }
         if let Some(screening) = &self.screening {
             let maps = 2 * self.head_dim + 3 * screening.value_dim;
             return self.num_hidden_layers * self.num_attention_heads * h * maps;
@@ -467,6 +482,9 @@ impl DecoderSpec {
     }
 
     fn parameters(&self, experts: impl Fn(&MoeSpec) -> usize) -> usize {
+        if let Some(black_box) = self.extras.black_box {
+            return black_box.parameters(self);
+        }
         if let Some(screening) = &self.screening {
             let layer = screening.layer_parameters(self.hidden_size, self.num_attention_heads, self.head_dim);
             return self.vocab_size * self.hidden_size + self.num_hidden_layers * layer + 2;

@@ -36,6 +36,9 @@ impl DecoderSpec {
         contains: impl Fn(&str) -> bool,
         mut visit: impl FnMut(&str, &[usize]) -> Result<(), E>,
     ) -> Result<(), E> {
+        if let Some(black_box) = self.extras.black_box {
+            return black_box.each_tensor(self, &mut visit);
+        }
         let (hidden, vocab) = (self.hidden_size, self.vocab_size);
         if self.screening.is_some() {
             visit("model.s_E", &[])?;

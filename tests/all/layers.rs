@@ -81,7 +81,7 @@ const MODULES: &[(&str, Layer)] = &[
 const CONFINED: &[(&str, &[&str])] = &[
     ("candle_core", CANDLE),
     ("candle_nn", CANDLE),
-    ("candle_transformers", &[]),
+    ("candle_transformers", &["model/black_box/candle/"]),
     ("clap", &["cli/", "commands/", "main.rs"]),
     ("clap_complete", &["cli/", "commands/"]),
     ("clap_mangen", &["commands/"]),

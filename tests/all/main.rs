@@ -6,6 +6,8 @@
 mod bad_config;
 mod bad_input;
 mod bench;
+#[cfg(feature = "candle-engine")]
+mod black_boxes;
 mod chat_templates;
 mod cli;
 mod common;

@@ -5,6 +5,8 @@ mod apertus;
 mod arcee;
 mod bailing_hybrid;
 mod bamba;
+#[cfg(feature = "candle-engine")]
+mod black_box;
 mod bloom;
 mod cohere;
 mod cohere2;
@@ -87,9 +89,9 @@ mod starcoder2;
 mod state_space;
 
 use crate::checkpoint::{Config, NameMap, Stored};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::registry::Entry;
-use crate::spec::DecoderSpec;
+use crate::spec::{DecoderSpec, Engine, WITHOUT_ENGINE};
 
 /// How a family is read.
 #[derive(Debug, Clone, Copy)]
@@ -220,6 +222,14 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "gpt2", about: "GPT-2: learned positions", value: Family { describe: gpt2::spec, stored: gpt2::stored } },
 ];
 
+/// Every architecture that candle's engine runs as a black box, by the `model_type` of `config.json`; none where
+/// `niah` was built without it.
+#[cfg(feature = "candle-engine")]
+pub const BLACK_BOXES: &[Entry<Family>] = black_box::BLACK_BOXES;
+/// The architectures of candle's engine, which this `niah` was built without: none.
+#[cfg(not(feature = "candle-engine"))]
+pub const BLACK_BOXES: &[Entry<Family>] = &[];
+
 pub(crate) use rope_config::section as rope_section;
 
 /// The family and the spec that a configuration describes.
@@ -230,6 +240,36 @@ pub(crate) use rope_config::section as rope_section;
 pub fn describe(config: &Config) -> Result<(&'static Entry<Family>, DecoderSpec)> {
     let family = find(config)?;
     Ok((family, (family.value.describe)(&defaults::completed(config, family.name)?)?))
+}
+
+/// The same of the architectures that `engine` runs; the own decoder's are those of [`describe`].
+///
+/// # Errors
+/// As of [`describe`], and [`Error::InvalidValue`] for a family that the engine does not run.
+pub fn describe_for(config: &Config, engine: Engine) -> Result<(&'static Entry<Family>, DecoderSpec)> {
+    if engine.is_own() {
+        return describe(config);
+    }
+    if !cfg!(feature = "candle-engine") {
+        return Err(Error::invalid("engine", "candle", WITHOUT_ENGINE));
+    }
+    let model_type = config.string("model_type")?;
+    let Some(family) = BLACK_BOXES.iter().find(|family| family.name == model_type) else {
+        let known = names(BLACK_BOXES);
+        let expected = match FAMILIES.iter().any(|family| family.name == model_type) {
+            true => format!(
+                "one of those without a decoder here ({known}): niah has its own for this one, so leave out \
+                 `engine`"
+            ),
+            false => format!("one of those that candle's engine runs: {known}"),
+        };
+        return Err(config.wrong("model_type", expected, format!("{model_type:?}")));
+    };
+    Ok((family, (family.value.describe)(config)?))
+}
+
+fn names(table: &[Entry<Family>]) -> String {
+    table.iter().map(|family| family.name).collect::<Vec<_>>().join(", ")
 }
 
 /// A configuration with what its family takes where it is silent; of no known family, as it is.
@@ -244,6 +284,19 @@ pub fn with_defaults(config: &Config) -> Config {
 /// # Errors
 /// Those of [`describe`].
 pub fn warnings(config: &Config, spec: &DecoderSpec) -> Result<Vec<String>> {
+    if let Some(unseen) = spec.extras.black_box {
+        let mut warnings = defaults::warnings(config, &config.string("model_type")?)?;
+        let shares = match unseen.is_recurrent() {
+            true => "",
+            false => ", and every prompt is read whole, whatever it has in common with the one before",
+        };
+        warnings.push(format!(
+            "{} is computed by candle as a black box: its attention is not seen, so that what is said of it stays \
+             empty{shares}",
+            unseen.name()
+        ));
+        return Ok(warnings);
+    }
     let family = find(config)?;
     let mut warnings = defaults::warnings(config, family.name)?;
     if let Some(rope) = spec.layers.iter().find_map(|layer| layer.rope.as_ref()) {
@@ -266,7 +319,12 @@ fn find(config: &Config) -> Result<&'static Entry<Family>> {
         return Err(config.wrong("model_type", expected, format!("{model_type:?}")));
     }
     FAMILIES.iter().find(|family| family.name == model_type).ok_or_else(|| {
-        let known = FAMILIES.iter().map(|family| family.name).collect::<Vec<_>>().join(", ");
-        config.wrong("model_type", format!("one of the known families: {known}"), format!("{model_type:?}"))
+        let expected = match BLACK_BOXES.iter().any(|family| family.name == model_type) {
+            true => "a family with a decoder here; `engine` candle runs this one as a black box: answers, \
+                     log-probabilities and ranks, no attention"
+                .to_string(),
+            false => format!("one of the known families: {}", names(FAMILIES)),
+        };
+        config.wrong("model_type", expected, format!("{model_type:?}"))
     })
 }

@@ -6,6 +6,8 @@ use super::ModelChoice;
 use crate::attention::AttentionVariant;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::model::black_box::BlackBox;
+use crate::model::causal_lm::CausalLm;
 use crate::model::decoder::Decoder;
 use crate::model::kv_cache::KvDtype;
 use crate::plan::MemoryPlan;
@@ -70,8 +72,12 @@ impl Precision {
     ///
     /// # Errors
     /// When they are damaged or do not fit the configuration, or the device keeps no such cache.
-    pub fn decoder(self, checkpoint: &Checkpoint, device: &Device) -> Result<Decoder> {
-        checkpoint.load(device, self.dtype, Decoder::load)?.with_kv_dtype(self.kv_dtype)
+    pub fn decoder(self, checkpoint: &Checkpoint, device: &Device) -> Result<Box<dyn CausalLm>> {
+        if checkpoint.spec.extras.black_box.is_some() {
+            return Ok(Box::new(checkpoint.load(device, self.dtype, BlackBox::load)?));
+        }
+        let decoder = checkpoint.load(device, self.dtype, Decoder::load)?;
+        Ok(Box::new(decoder.with_kv_dtype(self.kv_dtype)?))
     }
 }
 

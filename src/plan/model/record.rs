@@ -43,7 +43,11 @@ impl OpenModel {
         }));
         let of_screening =
             |screening: &ScreeningSpec| json!({ "screening_window_expansion": screening.window_expansion });
-        (of_all, self.spec().screening.as_ref().map(of_screening).map(facts).unwrap_or_default())
+        let mut of_some = self.spec().screening.as_ref().map(of_screening).map(facts).unwrap_or_default();
+        if !self.choice.engine.is_own() {
+            of_some.insert("engine".to_string(), json!(self.choice.engine));
+        }
+        (of_all, of_some)
     }
 
     /// What `run.json` says of it; `form` is that of its prompts.
@@ -63,6 +67,9 @@ impl OpenModel {
         });
         if let Some(largest) = self.spec().largest_score() {
             model["largest_score"] = json!(largest);
+        }
+        if !self.choice.engine.is_own() {
+            model["engine"] = json!(self.choice.engine);
         }
         model
     }
@@ -118,6 +125,10 @@ impl OpenModel {
     #[must_use]
     pub(crate) fn title(&self) -> String {
         let dtype = self.precision.dtype;
+        if let Some(unseen) = self.spec().extras.black_box {
+            let (name, family) = (&self.choice.name, self.checkpoint.family);
+            return format!("{name} ({family}), {} of candle as a black box, weights f32", unseen.name());
+        }
         format!(
             "{} ({}), {}, weights {} ({}), cache {}",
             self.choice.name,
