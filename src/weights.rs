@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
-use crate::spec::Dtype;
+pub use crate::kernel::Blocks;
+use crate::spec::{Dtype, WeightForm};
 
 impl Dtype {
     /// The dtype of tensors that hold such weights.
@@ -34,6 +36,19 @@ pub trait TensorSource: Send + Sync {
     /// # Errors
     /// [`Error::Tensor`] when it is missing or of a dtype that cannot be read.
     fn read(&self, name: &str, device: &Device) -> Result<Tensor>;
+
+    /// Bytes of the blocks that a matrix can be kept in instead of its numbers, when it can.
+    fn block_bytes(&self, _name: &str) -> Option<usize> {
+        None
+    }
+
+    /// Reads a matrix as [`Self::block_bytes`] says of it.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    fn read_blocks(&self, _name: &str) -> Result<Option<Blocks>> {
+        Ok(None)
+    }
 
     /// Refuses a tensor of a dtype that cannot be read, without reading it.
     ///
@@ -63,11 +78,70 @@ pub trait TensorSource: Send + Sync {
     fn read_stored(&self, stored: &str) -> Result<Tensor>;
 }
 
+/// A matrix as a linear map takes it.
+#[derive(Debug, Clone)]
+pub enum Matrix {
+    /// `[out, in]` in f32.
+    Numbers(Tensor),
+    /// In the blocks of a file, to be kept so.
+    Blocks(Arc<Blocks>),
+}
+
+impl Matrix {
+    /// Its numbers in f32, `[out, in]`.
+    ///
+    /// # Errors
+    /// When memory is out.
+    pub fn numbers(&self) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Numbers(numbers) => Ok(numbers.clone()),
+            Self::Blocks(blocks) => {
+                let [n, k] = blocks.shape();
+                Tensor::from_vec(blocks.to_f32(), (n, k), &Device::Cpu)
+            }
+        }
+    }
+
+    /// Whether it is on the CPU.
+    #[must_use]
+    pub fn is_on_cpu(&self) -> bool {
+        match self {
+            Self::Numbers(numbers) => numbers.device().is_cpu(),
+            Self::Blocks(_) => true,
+        }
+    }
+
+    /// The rows of all `parts`, one after the other; in blocks where these are all of one type.
+    ///
+    /// # Errors
+    /// When they differ in width, or memory is out.
+    pub fn stacked(parts: &[Self]) -> candle_core::Result<Self> {
+        let blocks = parts.iter().map(|part| match part {
+            Self::Blocks(blocks) => Some(&**blocks),
+            Self::Numbers(_) => None,
+        });
+        let blocks: Option<Vec<_>> = blocks.collect();
+        if let Some(stacked) = blocks.and_then(|blocks| Blocks::stacked(&blocks)) {
+            return Ok(Self::Blocks(Arc::new(stacked)));
+        }
+        let numbers = parts.iter().map(Self::numbers).collect::<candle_core::Result<Vec<_>>>()?;
+        Ok(Self::Numbers(Tensor::cat(&numbers, 0)?))
+    }
+}
+
+/// Whether a matrix of `numbers` whose blocks take `bytes` is kept in them, where it is computed with as
+/// `dtype`: when they are smaller.
+#[must_use]
+pub fn keeps_blocks(bytes: usize, numbers: usize, dtype: Dtype) -> bool {
+    bytes < numbers.saturating_mul(dtype.bytes())
+}
+
 /// A place in the tree of tensor names.
 pub struct Weights<'a> {
     source: &'a dyn TensorSource,
     device: &'a Device,
     dtype: Dtype,
+    form: WeightForm,
     prefix: String,
 }
 
@@ -76,7 +150,13 @@ impl<'a> Weights<'a> {
     /// `dtype`.
     #[must_use]
     pub fn new(source: &'a dyn TensorSource, device: &'a Device, dtype: Dtype) -> Self {
-        Self { source, device, dtype, prefix: String::new() }
+        Self { source, device, dtype, form: WeightForm::Expanded, prefix: String::new() }
+    }
+
+    /// The same, with matrices that are kept in this form where they can be.
+    #[must_use]
+    pub fn in_form(self, form: WeightForm) -> Self {
+        Self { form, ..self }
     }
 
     /// The precision that linear maps keep their weights in.
@@ -143,13 +223,42 @@ impl<'a> Weights<'a> {
         let full = self.full(name);
         let tensor = self.source.read(&full, self.device)?;
         if !is_finite(&tensor)? {
-            return Err(self.wrong(
-                &full,
-                "finite numbers".to_string(),
-                "a NaN or an infinity: the file is damaged; download it again".to_string(),
-            ));
+            return Err(self.damaged(&full));
         }
         Ok(tensor)
+    }
+
+    /// The matrix `name` here, `[out, in]`: in the blocks of its file where weights stay quantised and these
+    /// are smaller than its numbers, else in f32.
+    ///
+    /// # Errors
+    /// Those of [`Self::get`].
+    pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
+        let full = self.full(name);
+        let bytes = match self.form {
+            WeightForm::Quantised if self.device.is_cpu() => self.source.block_bytes(&full),
+            _ => None,
+        };
+        if bytes.is_some_and(|bytes| keeps_blocks(bytes, shape[0].saturating_mul(shape[1]), self.dtype)) {
+            self.check(name, &shape)?;
+            if let Some(blocks) = self.source.read_blocks(&full)?.filter(|blocks| blocks.shape() == shape) {
+                let blocks = Arc::new(blocks);
+                return if blocks.is_finite() {
+                    Ok(Matrix::Blocks(blocks))
+                } else {
+                    Err(self.damaged(&full))
+                };
+            }
+        }
+        Ok(Matrix::Numbers(self.get(name, &shape)?))
+    }
+
+    fn damaged(&self, tensor: &str) -> Error {
+        self.wrong(
+            tensor,
+            "finite numbers".to_string(),
+            "a NaN or an infinity: the file is damaged; download it again".to_string(),
+        )
     }
 
     fn full(&self, name: &str) -> String {

@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::ggml;
 use super::gguf_header::{self, Problem, StoredAs, TensorPlace, Value};
 use super::kinds;
 use super::weight_file::WeightFile;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::kernel::ggml::{self, TensorType};
 use crate::weights::counted;
 
 /// An open GGUF file.
@@ -142,6 +142,29 @@ impl GgufFile {
             *count = rows.len();
         }
         Ok(Tensor::from_vec(numbers, shape, device)?)
+    }
+
+    /// The type of the tensor stored under a GGUF name, where there is one of a type that is known.
+    pub(super) fn kind(&self, stored: &str) -> Option<&'static TensorType> {
+        match self.place(stored)?.1.kind {
+            StoredAs::Known(kind) => Some(kind),
+            StoredAs::Unknown(_) => None,
+        }
+    }
+
+    /// These of the bytes of the tensor stored under a GGUF name, where it has them.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the file cannot be read.
+    pub(super) fn read_bytes(&self, stored: &str, range: Range<usize>) -> Result<Option<Vec<u8>>> {
+        let Some((part, place)) = self.place(stored) else { return Ok(None) };
+        if range.start > range.end || range.end as u64 > place.bytes {
+            return Ok(None);
+        }
+        // Opening has checked that all of them lie in the file.
+        let mut bytes = vec![0; range.len()];
+        part.file.read_at(place.start + range.start as u64, &mut bytes)?;
+        Ok(Some(bytes))
     }
 
     /// The tensors whose type is not known, and what their types are called.

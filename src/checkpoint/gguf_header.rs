@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
-use super::ggml::{self, TensorType};
+use crate::kernel::ggml::{self, TensorType};
 
 /// What the header of a file says.
 pub(super) struct Header {

@@ -13,7 +13,7 @@ use super::gguf::GgufFile;
 use super::gguf_layouts::Change;
 use crate::error::{Error, Result};
 use crate::spec::DecoderSpec;
-use crate::weights::TensorSource;
+use crate::weights::{Blocks, TensorSource};
 
 /// The tensors of a GGUF file.
 pub(super) struct GgufTensors {
@@ -52,7 +52,7 @@ const BESIDE: [&str; 2] = ["scale", "input_scale"];
 
 impl GgufTensors {
     /// The factor on a weight, which files of NVFP4 have.
-    fn factor(&self, place: &Place) -> Result<Option<f32>> {
+    pub(super) fn factor(&self, place: &Place) -> Result<Option<f32>> {
         let Some(beside) = self.beside(&place.stored) else { return Ok(None) };
         let factors = self.file.read(&beside, &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
         Ok(factors.get(place.index.unwrap_or(0)).or(factors.first()).copied())
@@ -150,6 +150,17 @@ impl TensorSource for GgufTensors {
             None => tensor,
         };
         place.changes.iter().try_fold(tensor, |tensor, change| change.apply(&tensor))
+    }
+
+    fn block_bytes(&self, name: &str) -> Option<usize> {
+        self.stored_rows(name).ok()??.bytes()
+    }
+
+    fn read_blocks(&self, name: &str) -> Result<Option<Blocks>> {
+        match self.stored_rows(name)? {
+            Some(rows) => self.read_stored_rows(rows),
+            None => Ok(None),
+        }
     }
 
     /// A type that is not known keeps the weights from loading, not the file from being looked at:

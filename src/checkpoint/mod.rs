@@ -4,9 +4,9 @@
 mod adaptive;
 mod config;
 pub mod families;
-mod ggml;
 mod gguf;
 mod gguf_architectures;
+mod gguf_blocks;
 mod gguf_config;
 mod gguf_header;
 mod gguf_hybrids;
@@ -54,10 +54,10 @@ pub use writing::{NamedTensor, Numbers, write_safetensors};
 use crate::attention::variant::OwnVariant;
 use crate::error::{Error, Result};
 use crate::hash;
+use crate::kernel::ggml;
 use crate::registry::Entry;
-use crate::spec::Dtype;
-use crate::spec::{DecoderSpec, Engine, NormKind};
-use crate::weights::{TensorSource, Weights};
+use crate::spec::{DecoderSpec, Dtype, Engine, NormKind, WeightForm};
+use crate::weights::{TensorSource, Weights, keeps_blocks};
 
 /// A checkpoint whose configuration has been read and understood; its weights load with [`Checkpoint::load`].
 pub struct Checkpoint {
@@ -88,6 +88,17 @@ pub enum TokenizerSource {
     Gguf(Metadata),
     /// `tokenizer.json` and its neighbours in the binary.
     Embedded(EmbeddedCheckpoint),
+}
+
+/// Weights of which matrices stay in the blocks of their file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeptWeights {
+    /// Bytes of all weights.
+    pub bytes: usize,
+    /// Numbers of the largest tensor that is expanded nevertheless.
+    pub largest_expanded: usize,
+    /// Whether the embedding is in blocks.
+    pub table: bool,
 }
 
 /// Changes to rotary positions for evaluation past the training length.
@@ -333,8 +344,54 @@ impl Checkpoint {
         dtype: Dtype,
         load: impl FnOnce(DecoderSpec, &Weights<'_>) -> Result<T>,
     ) -> Result<T> {
+        self.load_in_form(WeightForm::Expanded, device, dtype, load)
+    }
+
+    /// The same, with matrices that are kept in this form where they can be.
+    ///
+    /// # Errors
+    /// As of [`Self::load`].
+    pub fn load_in_form<T>(
+        &self,
+        form: WeightForm,
+        device: &Device,
+        dtype: Dtype,
+        load: impl FnOnce(DecoderSpec, &Weights<'_>) -> Result<T>,
+    ) -> Result<T> {
         self.check_all_read()?;
-        load(self.spec.clone(), &Weights::new(self.source.as_ref(), device, dtype))
+        load(self.spec.clone(), &Weights::new(self.source.as_ref(), device, dtype).in_form(form))
+    }
+
+    /// What the weights take where matrices stay in their blocks, and the others are held as `dtype`; `None`
+    /// where there are no blocks that are smaller.
+    #[must_use]
+    pub fn kept_weights(&self, dtype: Dtype) -> Option<KeptWeights> {
+        /// Endings of matrices that are always expanded: they are cut by heads, or are so small that they are
+        /// in f32 whatever the others are.
+        const EXPANDED: [&str; 2] = [".self_attn.kv_b_proj.weight", ".mlp.gate.weight"];
+        if self.spec.extras.black_box.is_some() {
+            return None;
+        }
+        let (mut kept, mut blocks) = (KeptWeights::default(), 0);
+        let visit = |name: &str, shape: &[usize]| {
+            let numbers: usize = shape.iter().product();
+            let matrix = shape.len() == 2 && !EXPANDED.iter().any(|ending| name.ends_with(ending));
+            let bytes = if matrix { self.source.block_bytes(name) } else { None };
+            match bytes.filter(|bytes| keeps_blocks(*bytes, numbers, dtype)) {
+                Some(bytes) => {
+                    kept.bytes += bytes;
+                    kept.table |= name == "model.embed_tokens.weight";
+                    blocks += 1;
+                }
+                None => {
+                    kept.bytes += dtype.bytes() * numbers;
+                    kept.largest_expanded = kept.largest_expanded.max(numbers);
+                }
+            }
+            Ok::<_, Error>(())
+        };
+        self.spec.each_tensor(|name| self.source.contains(name), visit).ok()?;
+        (blocks > 0).then_some(kept)
     }
 
     /// The numbers of one tensor, by the name that Llama gives it; `None` when the checkpoint has none of

@@ -65,7 +65,7 @@ mod tests {
     use crate::prompt::{ANSWER_PREFIXES, SNAPS};
     use crate::registry::Entry;
     use crate::score::{NORMALISATIONS, SCORERS};
-    use crate::spec::{DTYPES, ENGINES, WINDOW_EXPANSIONS};
+    use crate::spec::{DTYPES, ENGINES, WEIGHT_FORMS, WINDOW_EXPANSIONS};
     use crate::split::SPLITS;
     use crate::stats::RULES;
     use crate::task::groups::GROUPS;
@@ -102,6 +102,7 @@ mod tests {
         for (table, places) in [
             (rows(VARIANTS), &["run variant", "loss variant", "attend variant", "compare variant_b"][..]),
             (rows(DTYPES), &["run dtype", "inspect dtype", "attend dtype"]),
+            (rows(WEIGHT_FORMS), &["run weights", "inspect weights", "attend weights"]),
             (rows(KV_DTYPES), &["run kv_dtype", "inspect kv_dtype", "attend kv_dtype"]),
             (
                 rows(WINDOW_EXPANSIONS),

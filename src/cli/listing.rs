@@ -10,7 +10,7 @@ use crate::commands::list;
 use crate::grid::ContextLength;
 use crate::model::kv_cache::{KV_DTYPES, KvDtype};
 use crate::plan::ModelChoice;
-use crate::spec::{DTYPES, Dtype, ENGINES, Engine};
+use crate::spec::{DTYPES, Dtype, ENGINES, Engine, WEIGHT_FORMS, WeightForm};
 
 /// Flags of `niah inspect`.
 #[derive(Debug, Clone, Args)]
@@ -31,6 +31,14 @@ pub struct InspectArgs {
     /// It is that of the runs whose memory is shown.
     #[arg(long, value_parser = choice("dtype", DTYPES))]
     pub dtype: Option<Dtype>,
+    /// Form that weights are held in by those runs [default: as in niah run]
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_parser = choice("form of the weights", WEIGHT_FORMS),
+        help_heading = "Memory"
+    )]
+    pub weights: Option<WeightForm>,
     /// Precision of cached keys and values of those runs
     ///
     /// [default: bf16 beside weights in bf16 on the CPU, else f32]
@@ -61,6 +69,7 @@ impl InspectArgs {
             dtype: self.dtype,
             kv_dtype: self.kv_dtype,
             engine: self.engine,
+            weights: self.weights,
             ..ModelChoice::of(self.checkpoint.name())
         }
     }

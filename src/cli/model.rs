@@ -10,7 +10,7 @@ use crate::model::kv_cache::{KV_DTYPES, KvDtype};
 use crate::plan::{
     CHAT_CHOICES, ChatChoice, ModelChoice, ROPES, RopeChoice, THINKING_CHOICES, ThinkingChoice,
 };
-use crate::spec::{DTYPES, Dtype, ENGINES, Engine, WINDOW_EXPANSIONS};
+use crate::spec::{DTYPES, Dtype, ENGINES, Engine, WEIGHT_FORMS, WINDOW_EXPANSIONS, WeightForm};
 
 /// The checkpoint, behind `-m` or without a flag.
 #[derive(Debug, Clone, Args)]
@@ -55,6 +55,16 @@ pub struct AttentionArgs {
     /// [default: f32, or f16 for quantised weights that do not fit into memory in f32]
     #[arg(long, value_parser = choice("dtype", DTYPES), help_heading = "Model")]
     pub dtype: Option<Dtype>,
+    /// Form that weights are held in; it changes memory and time, and no number
+    ///
+    /// [default: expanded, or quantised where expanded weights do not fit into memory]
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_parser = choice("form of the weights", WEIGHT_FORMS),
+        help_heading = "Model"
+    )]
+    pub weights: Option<WeightForm>,
     /// Precision of cached keys and values
     ///
     /// [default: bf16 beside weights in bf16 on the CPU, else f32]
@@ -120,6 +130,7 @@ impl AttentionArgs {
             variant: self.variant.clone(),
             dtype: self.dtype,
             kv_dtype: self.kv_dtype,
+            weights: self.weights,
             ssmax_scale: self.ssmax_scale,
             attention_scale: self.attention_scale,
             chunk_size: self.chunk_size,

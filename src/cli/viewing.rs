@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::grid::{ContextLength, Depth};
 use crate::model::kv_cache::{KV_DTYPES, KvDtype};
 use crate::plan::ModelChoice;
-use crate::spec::{DTYPES, Dtype, WINDOW_EXPANSIONS};
+use crate::spec::{DTYPES, Dtype, WEIGHT_FORMS, WINDOW_EXPANSIONS, WeightForm};
 use crate::trial::Finding;
 
 /// Flags of `niah view`.
@@ -174,6 +174,15 @@ pub struct AttendArgs {
     /// Precision of the weights for --text [default: as in niah run]
     #[arg(long, value_parser = choice("dtype", DTYPES), requires = "text", help_heading = "Model")]
     pub dtype: Option<Dtype>,
+    /// Form that weights are held in for --text [default: as in niah run]
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_parser = choice("form of the weights", WEIGHT_FORMS),
+        requires = "text",
+        help_heading = "Model"
+    )]
+    pub weights: Option<WeightForm>,
     /// Precision of cached keys and values for --text
     ///
     /// [default: bf16 beside weights in bf16 on the CPU, else f32]
@@ -244,6 +253,7 @@ impl AttendArgs {
             variant: self.variant.clone(),
             dtype: self.dtype,
             kv_dtype: self.kv_dtype,
+            weights: self.weights,
             screening_window_expansion: self.screening_window_expansion,
             ..ModelChoice::of(self.model_for_text())
         }

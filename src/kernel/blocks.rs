@@ -18,3 +18,18 @@ pub(crate) fn in_blocks(len: usize, block: usize, fill: impl Fn(usize, &mut [f32
     unsafe { numbers.set_len(len) };
     numbers
 }
+
+/// The beginning of an output that threads share; each writes a part of its own.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<T>(pub(super) *mut T);
+// SAFETY: where it is read or written, the part is argued to be one thread's own.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    /// # Safety
+    /// `index` lies in the output.
+    pub(super) unsafe fn at(&self, index: usize) -> *mut T {
+        // SAFETY: by the promise above.
+        unsafe { self.0.add(index) }
+    }
+}

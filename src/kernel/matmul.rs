@@ -1,5 +1,7 @@
 //! A few rows times a matrix, as decoding needs it: bound by reading the matrix once.
 
+use std::ops::Range;
+
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
@@ -14,20 +16,37 @@ pub(crate) const MOST_ROWS: usize = 16;
 /// Columns that a thread takes at once.
 const BLOCK: usize = 32;
 
-/// A number that weights are kept in.
-pub(crate) trait Stored: Copy + Sync {
-    /// The numbers in f32: themselves, or put into `buffer`.
-    fn widened<'a>(numbers: &'a [Self], buffer: &'a mut Vec<f32>) -> &'a [f32];
-}
+/// The rows of a matrix `[n, k]`, whatever they are kept in.
+pub(crate) trait Stored: Sync {
+    /// `n`, when a row has `k` numbers.
+    fn rows(&self, k: usize) -> usize;
 
-impl Stored for f32 {
-    fn widened<'a>(numbers: &'a [Self], _buffer: &'a mut Vec<f32>) -> &'a [f32] {
-        numbers
+    /// Some rows of `k` numbers in f32: themselves, or put into `buffer`.
+    fn widened<'a>(&'a self, rows: Range<usize>, k: usize, buffer: &'a mut Vec<f32>) -> &'a [f32];
+
+    /// Rows that are widened at once.
+    fn at_once(&self, _k: usize) -> usize {
+        BLOCK
     }
 }
 
-impl Stored for f16 {
-    fn widened<'a>(numbers: &'a [Self], buffer: &'a mut Vec<f32>) -> &'a [f32] {
+impl Stored for &[f32] {
+    fn rows(&self, k: usize) -> usize {
+        self.len() / k
+    }
+
+    fn widened<'a>(&'a self, rows: Range<usize>, k: usize, _buffer: &'a mut Vec<f32>) -> &'a [f32] {
+        &self[rows.start * k..rows.end * k]
+    }
+}
+
+impl Stored for &[f16] {
+    fn rows(&self, k: usize) -> usize {
+        self.len() / k
+    }
+
+    fn widened<'a>(&'a self, rows: Range<usize>, k: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
+        let numbers = &self[rows.start * k..rows.end * k];
         buffer.resize(numbers.len(), 0.0);
         numbers.convert_to_f32_slice(buffer);
         buffer
@@ -44,13 +63,19 @@ pub(crate) fn widen(numbers: &[f16]) -> Vec<f32> {
 }
 
 /// `x [m, k] · wᵀ` for `w [n, k]`: `[m, n]`, on all threads.
-pub(crate) fn few_rows<T: Stored>(x: &[f32], w: &[T], m: usize, k: usize) -> Vec<f32> {
-    let n = w.len() / k;
-    let columns: Vec<f32> = w
-        .par_chunks(BLOCK * k)
+pub(crate) fn few_rows(x: &[f32], w: &impl Stored, m: usize, k: usize) -> Vec<f32> {
+    let n = w.rows(k);
+    let at_once = w.at_once(k);
+    let columns: Vec<f32> = (0..n.div_ceil(BLOCK))
+        .into_par_iter()
         .flat_map_iter(|block| {
-            let mut products = vec![0f32; block.len() / k * m]; // [block, m]
-            products_of(x, T::widened(block, &mut Vec::new()), k, &mut products);
+            let block = block * BLOCK..n.min((block + 1) * BLOCK);
+            let mut products = vec![0f32; block.len() * m]; // [block, m]
+            let mut buffer = Vec::new();
+            for (first, products) in block.clone().step_by(at_once).zip(products.chunks_mut(at_once * m)) {
+                let rows = first..block.end.min(first + at_once);
+                products_of(x, w.widened(rows, k, &mut buffer), k, products);
+            }
             products
         })
         .collect(); // [n, m]
@@ -86,7 +111,7 @@ mod tests {
         let mut rng = Rng::new(13);
         for (m, k, n) in [(1, 576, 100), (8, 33, 70), (3, 7, 1), (16, 64, 33)] {
             let (x, w) = (numbers(&mut rng, m * k, 1.0), numbers(&mut rng, n * k, 1.0));
-            let found = few_rows(&x, &w, m, k);
+            let found = few_rows(&x, &&w[..], m, k);
             let mut plain = vec![0.0; n * m];
             products_of_plain(&x, &w, k, &mut plain);
             for (row, column) in (0..m).flat_map(|row| (0..n).map(move |column| (row, column))) {

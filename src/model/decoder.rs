@@ -11,18 +11,19 @@ use super::rope::Rope;
 use super::row_blocks;
 use super::screening::{load_scale, unit_rows};
 use super::spent::Spent;
+use super::table::Table;
 use crate::attention::screening::Screen;
 use crate::attention::{AlibiBias, AttentionContext, AttentionRecorder, AttentionVariant};
 use crate::error::{Error, Result};
 use crate::spec::DecoderSpec;
 use crate::spec::Dtype;
-use crate::weights::Weights;
+use crate::weights::{Matrix, Weights};
 
 /// A decoder with its weights.
 #[derive(Debug)]
 pub struct Decoder {
     spec: DecoderSpec,
-    embed_tokens: Tensor,            // [vocab, hidden], in the dtype of the weights
+    embed_tokens: Table,             // [vocab, hidden]
     embed_positions: Option<Tensor>, // [positions, hidden]
     embed_norm: Option<Norm>,
     per_layer_inputs: Option<PerLayerInputs>,
@@ -58,21 +59,24 @@ impl Decoder {
         let spec = if spec.screening.is_some() { with_learned_multipliers(spec, &model)? } else { spec };
         // The largest matrices come first and are left in the dtype of the weights before the next one is
         // read, so that loading holds little more than what stays.
-        let embed_tokens = model.pp("embed_tokens").get("weight", &[vocab, hidden])?;
-        let embed_tokens = if spec.screening.is_some() { unit_rows(&embed_tokens)? } else { embed_tokens };
-        let device = embed_tokens.device().clone();
-        let stored = embed_tokens.to_dtype(weights.dtype().tensor())?; // [vocab, hidden]
-        let head = match spec.tie_word_embeddings {
-            // What is packed is packed from f32; else both are one tensor.
-            true if weights.dtype() == Dtype::Bf16 => embed_tokens,
-            true => stored.clone(),
-            false => {
-                drop(embed_tokens);
-                weights.pp("lm_head").get("weight", &[vocab, hidden])?
+        let embedding = model.pp("embed_tokens");
+        let embedding = match spec.screening {
+            Some(_) => Matrix::Numbers(unit_rows(&embedding.get("weight", &[vocab, hidden])?)?),
+            None => embedding.matrix("weight", [vocab, hidden])?,
+        };
+        let device = weights.device().clone();
+        let embed_tokens = Table::new(&embedding, weights.dtype())?;
+        let head = match (spec.tie_word_embeddings, &embed_tokens) {
+            // What is packed is packed from f32; else both are one.
+            (true, Table::Numbers(table)) if weights.dtype() != Dtype::Bf16 => Matrix::Numbers(table.clone()),
+            (true, _) => embedding,
+            (false, _) => {
+                drop(embedding);
+                weights.pp("lm_head").matrix("weight", [vocab, hidden])?
             }
         };
         let bias = if spec.bias.head { Some(weights.pp("lm_head").get("bias", &[vocab])?) } else { None };
-        let lm_head = Linear::new(&head, bias, weights.dtype())?;
+        let lm_head = Linear::of(&head, bias, weights.dtype())?;
         drop(head);
         let embed_positions = match spec.learned_positions {
             Some(rows) => Some(model.pp("embed_positions").get("weight", &[rows, spec.hidden_size])?),
@@ -105,7 +109,7 @@ impl Decoder {
             kv_dtype: KvDtype::following(&spec, weights.dtype(), &device),
             device,
             embed_positions,
-            embed_tokens: stored,
+            embed_tokens,
             spec,
         })
     }
@@ -256,8 +260,7 @@ impl Decoder {
 
     /// Embeddings of tokens and, where they are learned, of positions: `[t, hidden]`.
     fn embed(&self, tokens: &[u32], first_position: usize) -> Result<Tensor> {
-        let ids = Tensor::new(tokens, &self.device)?; // [t]
-        let x = self.embed_tokens.index_select(&ids, 0)?.to_dtype(DType::F32)?; // [t, hidden]
+        let x = self.embed_tokens.rows(tokens, &self.device)?; // [t, hidden]
         let x = scaled(x, self.spec.embedding_multiplier)?;
         let x = self.projections.as_ref().map_or(Ok(x.clone()), |(project_in, _)| project_in.forward(&x))?;
         let x = self.embed_norm.as_ref().map_or(Ok(x.clone()), |norm| norm.forward(&x))?;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Device, Layout, Result, Shape, Tensor};
 
 use crate::attention::{contiguous, with_f32};
-use crate::kernel::{self, bf16};
+use crate::kernel::{self, Kept, bf16};
 use crate::spec::Activation;
 use crate::spec::Dtype;
-use crate::weights::Weights;
+use crate::weights::{Matrix, Weights};
 
 /// `y = x Wᵀ + b`, with `x`, `b` and `y` in f32.
 #[derive(Debug, Clone)]
@@ -22,8 +22,10 @@ pub struct Linear {
 enum Weight {
     /// `[out, in]`, in any dtype and on any device.
     Tensor(Tensor),
-    /// Packed for the bf16 kernels of the CPU.
+    /// For the bf16 kernels of the CPU.
     Packed(Arc<bf16::Matrix>),
+    /// In the blocks of a file, for products of f32.
+    Kept(Kept),
 }
 
 impl Linear {
@@ -42,6 +44,21 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
+    /// The same for a matrix that may be in blocks, which then are kept.
+    ///
+    /// # Errors
+    /// When the device is out of memory.
+    pub(crate) fn of(matrix: &Matrix, bias: Option<Tensor>, dtype: Dtype) -> Result<Self> {
+        let weight = match (matrix, dtype) {
+            (Matrix::Numbers(weight), _) => return Self::new(weight, bias, dtype),
+            (Matrix::Blocks(blocks), Dtype::Bf16) => {
+                Weight::Packed(Arc::new(bf16::Matrix::kept(blocks.clone())))
+            }
+            (Matrix::Blocks(blocks), _) => Weight::Kept(Kept::new(blocks.clone(), dtype == Dtype::F16)),
+        };
+        Ok(Self { weight, bias })
+    }
+
     /// The map stored here, of `shape` `[out, in]`.
     ///
     /// # Errors
@@ -52,10 +69,10 @@ impl Linear {
         with_bias: bool,
     ) -> crate::error::Result<Self> {
         let bias = if with_bias { Some(weights.get("bias", &shape[..1])?) } else { None };
-        Ok(Self::new(&weights.get("weight", &shape)?, bias, weights.dtype())?)
+        Ok(Self::of(&weights.matrix("weight", shape)?, bias, weights.dtype())?)
     }
 
-    /// Whether its weight is packed for the bf16 kernels of the CPU.
+    /// Whether its weight is for the bf16 kernels of the CPU.
     pub(super) fn is_packed(&self) -> bool {
         matches!(self.weight, Weight::Packed(_))
     }
@@ -73,6 +90,7 @@ impl Linear {
         let x = &input.x;
         let y = match &self.weight {
             Weight::Packed(matrix) => product(input.rounded()?, matrix)?,
+            Weight::Kept(matrix) => product_with_kept(x, matrix)?,
             Weight::Tensor(weight) if !x.device().is_cpu() => {
                 x.to_dtype(weight.dtype())?.matmul(&weight.t()?)?.to_dtype(DType::F32)?
             }
@@ -114,8 +132,8 @@ impl Input {
     }
 }
 
-/// The gate and the up projection of an MLP and its down projection, `down(act(gate x) * up x)`, packed for
-/// the bf16 kernels of the CPU.
+/// The gate and the up projection of an MLP and its down projection, `down(act(gate x) * up x)`, for the bf16
+/// kernels of the CPU.
 #[derive(Debug, Clone)]
 pub(super) struct PackedMlp {
     gate_up: Arc<bf16::Matrix>,
@@ -124,12 +142,27 @@ pub(super) struct PackedMlp {
 }
 
 impl PackedMlp {
-    /// Of `gate` and `up` `[inner, hidden]` and `down` `[hidden, inner]`, all in f32 on the CPU.
-    pub(super) fn new(gate: &Tensor, up: &Tensor, down: &Tensor) -> Result<Self> {
-        let (inner, hidden) = gate.dims2()?;
-        let interleaved = |gate: &[f32], up: &[f32]| bf16::Matrix::interleaved(gate, up, inner, hidden);
-        let gate_up = with_f32(gate, |gate| with_f32(up, |up| interleaved(gate, up)))??;
-        let down = with_f32(down, |down| bf16::Matrix::round(down, hidden, inner))?;
+    /// Of `gate` and `up` `[inner, hidden]` and `down` `[hidden, inner]`, all on the CPU.
+    pub(super) fn new([gate, up, down]: &[Matrix; 3]) -> Result<Self> {
+        let (gate_up, inner) = match (gate, up) {
+            (Matrix::Blocks(gate), Matrix::Blocks(up)) if gate.shape() == up.shape() => {
+                (bf16::Matrix::kept_interleaved(gate.clone(), up.clone()), gate.shape()[0])
+            }
+            _ => {
+                let (gate, up) = (gate.numbers()?, up.numbers()?);
+                let (inner, hidden) = gate.dims2()?;
+                let interleaved =
+                    |gate: &[f32], up: &[f32]| bf16::Matrix::interleaved(gate, up, inner, hidden);
+                (with_f32(&gate, |gate| with_f32(&up, |up| interleaved(gate, up)))??, inner)
+            }
+        };
+        let down = match down {
+            Matrix::Blocks(blocks) => bf16::Matrix::kept(blocks.clone()),
+            Matrix::Numbers(down) => {
+                let (hidden, inner) = down.dims2()?;
+                with_f32(down, |down| bf16::Matrix::round(down, hidden, inner))?
+            }
+        };
         Ok(Self { gate_up: Arc::new(gate_up), down: Arc::new(down), inner })
     }
 
@@ -149,6 +182,24 @@ fn product(x: &bf16::Rows, w: &bf16::Matrix) -> Result<Tensor> {
         candle_core::bail!("{} numbers a row meet a matrix for {}", x.k(), w.k());
     }
     Tensor::from_vec(bf16::multiply(x, w), (x.m(), w.n()), &Device::Cpu)
+}
+
+/// `x [m, k] · wᵀ` for `w [n, k]` in blocks, to the bit what the numbers in memory give.
+fn product_with_kept(x: &Tensor, w: &Kept) -> Result<Tensor> {
+    let ((m, k), [n, w_k]) = (x.dims2()?, w.shape());
+    if k != w_k {
+        candle_core::bail!("{k} numbers a row meet a matrix for {w_k}");
+    }
+    if (1..=kernel::MOST_ROWS).contains(&m) {
+        return Tensor::from_vec(with_f32(x, |x| kernel::few_rows(x, w, m, k))?, (m, n), &Device::Cpu);
+    }
+    if cfg!(feature = "accelerate") {
+        // Then candle multiplies by other kernels than `Kept`.
+        let mut numbers = vec![0f32; n * k];
+        w.widen(0..n, &mut numbers);
+        return x.matmul(&Tensor::from_vec(numbers, (n, k), &Device::Cpu)?.t()?);
+    }
+    Tensor::from_vec(with_f32(x, |x| w.multiply(x, m))?, (m, n), &Device::Cpu)
 }
 
 /// `x [m, k] · wᵀ` for `w [n, k]` in f32 or f16 with few rows `m`. Inference only: it has no backward pass.
@@ -172,8 +223,8 @@ impl CustomOp2 for FewRows {
         };
         let x = contiguous(x, x_at)?;
         let product = match w {
-            CpuStorage::F16(w) => kernel::few_rows(x, &w[start..end], m, k),
-            w => kernel::few_rows(x, &w.as_slice::<f32>()?[start..end], m, k),
+            CpuStorage::F16(w) => kernel::few_rows(x, &&w[start..end], m, k),
+            w => kernel::few_rows(x, &&w.as_slice::<f32>()?[start..end], m, k),
         };
         Ok((CpuStorage::F32(product), (m, n).into()))
     }
@@ -195,6 +246,9 @@ impl CustomOp1 for Widen {
         Ok((CpuStorage::F32(widened), x_at.shape().clone()))
     }
 }
+
+#[cfg(test)]
+mod kept_tests;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use super::linear::{Input, Linear, PackedMlp};
 use super::spent::Spent;
 use crate::spec::Dtype;
 use crate::spec::{Activation, MlpKind};
-use crate::weights::Weights;
+use crate::weights::{Matrix, Weights};
 
 /// `down(act(gate x) * up x)`, or `down(act(up x))` without a gate, `act` one that a layer has learned or
 /// not.
@@ -65,14 +65,13 @@ impl Mlp {
         with_bias: bool,
     ) -> crate::error::Result<Self> {
         let linear = |name, shape| Linear::load(&weights.pp(name), shape, with_bias);
-        let matrix = |name, shape: [usize; 2]| weights.pp(name).get("weight", &shape);
+        let matrix = |name, shape| weights.pp(name).matrix("weight", shape);
         Ok(match kind {
-            MlpKind::Gated if !with_bias => Self::gated(
-                &matrix("gate_proj", [inner, hidden])?,
-                &matrix("up_proj", [inner, hidden])?,
-                &matrix("down_proj", [hidden, inner])?,
-                weights.dtype(),
-            )?,
+            MlpKind::Gated if !with_bias => {
+                let gate = matrix("gate_proj", [inner, hidden])?;
+                let up = matrix("up_proj", [inner, hidden])?;
+                Self::gated(&[gate, up, matrix("down_proj", [hidden, inner])?], weights.dtype())?
+            }
             MlpKind::Gated => Self::Gated {
                 gate_proj: linear("gate_proj", [inner, hidden])?,
                 up_proj: linear("up_proj", [inner, hidden])?,
@@ -90,12 +89,14 @@ impl Mlp {
         })
     }
 
-    /// A gated MLP of these matrices: `gate` and `up` `[inner, hidden]`, `down` `[hidden, inner]`.
-    pub(super) fn gated(gate: &Tensor, up: &Tensor, down: &Tensor, dtype: Dtype) -> Result<Self> {
-        if dtype == Dtype::Bf16 && gate.device().is_cpu() {
-            return Ok(Self::Packed(PackedMlp::new(gate, up, down)?));
+    /// A gated MLP of these matrices: the gate and up projections `[inner, hidden]` and the down projection
+    /// `[hidden, inner]`.
+    pub(super) fn gated(matrices: &[Matrix; 3], dtype: Dtype) -> Result<Self> {
+        let [gate, up, down] = matrices;
+        if dtype == Dtype::Bf16 && gate.is_on_cpu() {
+            return Ok(Self::Packed(PackedMlp::new(matrices)?));
         }
-        let linear = |weight| Linear::new(weight, None, dtype);
+        let linear = |weight| Linear::of(weight, None, dtype);
         Ok(Self::Gated { gate_proj: linear(gate)?, up_proj: linear(up)?, down_proj: linear(down)? })
     }
 

@@ -21,6 +21,7 @@ pub mod rope;
 mod row_blocks;
 pub mod screening;
 mod spent;
+mod table;
 
 pub use spent::Spent;
 

@@ -1,11 +1,12 @@
 //! Vectors of each token for each layer ([`PerLayerInput`]).
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use super::decoder::load_norm;
 use super::layers::{Norm, sum};
 use super::linear::Linear;
 use super::spent::Spent;
+use super::table::Table;
 use crate::spec::{Activation, DecoderSpec, NormKind, PerLayerInput};
 use crate::weights::Weights;
 
@@ -14,7 +15,7 @@ use crate::weights::Weights;
 pub(super) struct PerLayerInputs {
     spec: PerLayerInput,
     layers: usize,
-    embed_tokens: Tensor, // [vocab_size_per_layer_input, layers * width]
+    embed_tokens: Table, // [vocab_size_per_layer_input, layers * width]
     projection: Linear,
     norm: Norm,
 }
@@ -29,13 +30,13 @@ impl PerLayerInputs {
         let (layers, width) = (spec.num_hidden_layers, input.hidden_size_per_layer_input);
         let all = layers * width;
         let rows = [input.vocab_size_per_layer_input, all];
-        let embedding = model.pp("embed_tokens_per_layer").get("weight", &rows)?;
+        let embedding = model.pp("embed_tokens_per_layer").matrix("weight", rows)?;
         let weight = model.pp("per_layer_projection_norm").get("weight", &[width])?;
         let shape = [all, spec.hidden_size];
         Ok(Self {
             spec: input,
             layers,
-            embed_tokens: embedding.to_dtype(model.dtype().tensor())?,
+            embed_tokens: Table::new(&embedding, model.dtype())?,
             projection: Linear::load(&model.pp("per_layer_model_projection"), shape, false)?,
             norm: Norm::new(NormKind::Rms, weight, None, spec.norm_eps)?,
         })
@@ -48,8 +49,8 @@ impl PerLayerInputs {
             true => token,
             false => 0,
         };
-        let ids = Tensor::new(tokens.iter().map(known).collect::<Vec<_>>(), device)?; // [t]
-        let own = self.embed_tokens.index_select(&ids, 0)?.to_dtype(DType::F32)?; // [t, layers * width]
+        let ids = tokens.iter().map(known).collect::<Vec<_>>(); // [t]
+        let own = self.embed_tokens.rows(&ids, device)?; // [t, layers * width]
         let x = (x / (x.dim(1)? as f64).sqrt())?;
         let shared = self.projection.forward(&x)?.reshape((t, self.layers, width))?; // [t, layers, width]
         let shared = self.norm.forward(&shared)?.reshape((t, self.layers * width))?;

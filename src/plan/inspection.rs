@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::generate::DEFAULT_CHUNK;
 use crate::grid::ContextLength;
 use crate::process::available_memory;
-use crate::spec::DecoderSpec;
+use crate::spec::{DecoderSpec, WeightForm};
 
 /// Everything that `niah inspect` shows.
 #[derive(Debug, Clone, Serialize)]
@@ -45,6 +45,8 @@ pub struct Inspection {
     pub warnings: Vec<String>,
     /// What stands in the way of a run, beside missing memory.
     pub problems: Vec<String>,
+    /// The form that a run holds the weights in.
+    pub weights: WeightForm,
     /// Memory of a run, by length.
     pub memory: Vec<LengthMemory>,
     /// Memory that this machine has free, in bytes, where it says so.
@@ -142,6 +144,7 @@ impl Inspection {
     pub fn of(model: &ModelChoice, lengths: &[ContextLength]) -> Result<Self> {
         let checkpoint =
             Checkpoint::open_as(&model.name, Named::ByUser, model.engine, RopeOverride::default())?;
+        model.check_weights(&checkpoint)?;
         let precision = model.precision(&checkpoint);
         let mut problems = Vec::new();
         problems.extend(checkpoint.check_all_read().err().map(|error| error.one_line()));
@@ -169,6 +172,7 @@ impl Inspection {
             },
             tokenizer,
             warnings: checkpoint.warnings,
+            weights: precision.weights(),
             problems,
             memory: lengths
                 .iter()

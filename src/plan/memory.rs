@@ -16,7 +16,7 @@ use crate::spec::{DecoderSpec, HeadSizes, LayerSpec};
 /// with the prompt, never with its square: scores exist for one block of keys at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MemoryPlan {
-    /// The weights, in their dtype.
+    /// The weights, in their dtype, or in the blocks of their file.
     pub weights: usize,
     /// Weights that are kept a second time: a tied head in bf16, as rows for the embedding and packed for the
     /// product.
@@ -64,13 +64,18 @@ impl MemoryPlan {
         let program = PROGRAM + VOCABULARY_ENTRY * spec.vocab_size;
         let dtype = precision.dtype;
         let table = spec.vocab_size * spec.hidden_size;
-        let weights = dtype.bytes() * spec.parameter_count();
-        let copies = if spec.tie_word_embeddings && dtype == Dtype::Bf16 { dtype.bytes() * table } else { 0 };
+        let weights = precision.kept.map_or(dtype.bytes() * spec.parameter_count(), |kept| kept.bytes);
+        let shared = !spec.tie_word_embeddings || precision.kept.is_some_and(|kept| kept.table);
+        let copies = if !shared && dtype == Dtype::Bf16 { dtype.bytes() * table } else { 0 };
         // Embedding and head come first, in f32 beside what they are read from (quantised: a byte a weight,
         // twice) or made into; then the matrices of the blocks, each in f32 for a while.
         let first = if dtype == Dtype::F32 { F32 + 2 } else { F32 + 2 * dtype.bytes() };
         let blocks = weights.saturating_add(copies).saturating_add(F32 * largest_matrix(spec));
-        let loading = first.saturating_mul(table).max(blocks).saturating_add(program);
+        let loading = match precision.kept {
+            None => first.saturating_mul(table).max(blocks).saturating_add(program),
+            // A matrix in blocks is read as it stays.
+            Some(kept) => weights.saturating_add(F32 * kept.largest_expanded).saturating_add(program),
+        };
         Self {
             weights,
             copies,
@@ -127,8 +132,8 @@ impl MemoryPlan {
         if self.fits() {
             return Ok(());
         }
-        let smaller = match precision.dtype {
-            Dtype::F32 => "; `dtype` bf16 takes half of the weights",
+        let smaller = match (precision.dtype, precision.kept) {
+            (Dtype::F32, None) => "; `dtype` bf16 takes half of the weights",
             _ => "",
         };
         let available = available();
@@ -223,13 +228,13 @@ fn gib(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::{Checkpoint, RopeOverride};
+    use crate::checkpoint::{Checkpoint, KeptWeights, RopeOverride};
     use crate::model::kv_cache::KvDtype;
 
     fn plan(dtype: Dtype, kv_dtype: Option<KvDtype>, longest: usize) -> MemoryPlan {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/vectors/llama");
         let spec = Checkpoint::open(folder, RopeOverride::default()).unwrap().spec;
-        MemoryPlan::new(&spec, Precision { dtype, kv_dtype }, longest, 512)
+        MemoryPlan::new(&spec, Precision { dtype, kv_dtype, kept: None }, longest, 512)
     }
 
     #[test]
@@ -252,6 +257,23 @@ mod tests {
     }
 
     #[test]
+    fn weights_in_blocks_take_what_the_blocks_take_and_no_more_while_they_load() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/vectors/llama");
+        let spec = Checkpoint::open(folder, RopeOverride::default()).unwrap().spec;
+        let kept = |table| Some(KeptWeights { bytes: 12_345, largest_expanded: 100, table });
+        let plan = |dtype, kept| MemoryPlan::new(&spec, Precision { dtype, kv_dtype: None, kept }, 300, 512);
+        let found = plan(Dtype::F32, kept(true));
+        assert_eq!((found.weights, found.copies), (12_345, 0));
+        assert_eq!(found.loading, 12_345 + 4 * 100 + PROGRAM + VOCABULARY_ENTRY * spec.vocab_size);
+        assert_eq!((found.cache, found.working), {
+            let expanded = plan(Dtype::F32, None);
+            (expanded.cache, expanded.working)
+        });
+        // A tied head is kept twice where the embedding is no block.
+        assert_eq!([true, false].map(|table| plan(Dtype::Bf16, kept(table)).copies), [0, 2 * 256 * 32]);
+    }
+
+    #[test]
     fn the_total_is_the_run_or_the_loading_whichever_is_more() {
         let run = plan(Dtype::Bf16, None, 1000);
         assert_eq!(run.total(), run.weights + run.copies + run.cache + run.working);
@@ -261,7 +283,7 @@ mod tests {
         assert!(loading.to_string().contains("1024.00 GiB while the weights load"), "{loading}");
         assert!(run.to_string().contains("packed copies") && !run.to_string().contains("while"), "{run}");
         let refused = loading
-            .check(Precision { dtype: Dtype::F32, kv_dtype: None }, "do something")
+            .check(Precision { dtype: Dtype::F32, kv_dtype: None, kept: None }, "do something")
             .unwrap_err()
             .to_string();
         assert!(

@@ -23,7 +23,7 @@ use crate::generate::{DEFAULT_CHUNK, DecoderModel};
 use crate::model::causal_lm::CausalLm;
 use crate::model::kv_cache::KvDtype;
 use crate::registry::Entry;
-use crate::spec::{DecoderSpec, Dtype, Engine, LayerSpec};
+use crate::spec::{DecoderSpec, Dtype, Engine, LayerSpec, WeightForm};
 
 /// A checkpoint and how it is run, in plain values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,10 @@ pub struct ModelChoice {
     /// Precision of the cached keys and values; that which follows from the weights when absent.
     #[serde(default)]
     pub kv_dtype: Option<KvDtype>,
+    /// The form that weights are held in, which changes no number; expanded where they fit into memory so
+    /// when absent ([`Self::precision`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<WeightForm>,
     /// One scale for all heads, instead of the learned or derived ones.
     pub ssmax_scale: Option<f64>,
     /// The factor of the variant `constant`; that which follows from the training length when absent.
@@ -96,6 +100,7 @@ impl Default for ModelChoice {
             variant: "auto".to_string(),
             dtype: None,
             kv_dtype: None,
+            weights: None,
             ssmax_scale: None,
             attention_scale: None,
             chunk_size: DEFAULT_CHUNK,
@@ -152,6 +157,7 @@ impl ModelChoice {
             }
         }
         checkpoint.spec.check_kv_dtype(self.kv_dtype)?;
+        self.check_weights(&checkpoint)?;
         match (&mut checkpoint.spec.screening, self.screening_window_expansion) {
             (Some(screening), Some(expansion)) => screening.window_expansion = expansion,
             (None, Some(expansion)) => {
@@ -233,7 +239,15 @@ impl OpenModel {
     /// A model of a checkpoint that [`ModelChoice::checkpoint`] has opened.
     pub(super) fn new(choice: &ModelChoice, checkpoint: Checkpoint, device: &Device) -> Result<Self> {
         let variant = choice.build_variant(&checkpoint)?;
-        let precision = choice.precision(&checkpoint).under(variant.as_ref(), &checkpoint.spec)?;
+        let precision = match device.is_cpu() {
+            true => choice.precision(&checkpoint),
+            false if choice.weights == Some(WeightForm::Quantised) => {
+                let expected = "expanded, or `device` cpu: blocks are widened by kernels of the CPU";
+                return Err(Error::invalid("weights", WeightForm::Quantised.name(), expected));
+            }
+            false => Precision { kept: None, ..choice.precision(&checkpoint) },
+        };
+        let precision = precision.under(variant.as_ref(), &checkpoint.spec)?;
         Ok(Self {
             variant,
             choice: ModelChoice { dtype: Some(precision.dtype), ..choice.clone() },

@@ -13,7 +13,7 @@ use crate::attention::Window;
 use crate::grid::ContextLength;
 use crate::plan::{Inspection, LearnedScreen, LengthMemory, NamedToken, TokenizerFacts};
 use crate::spec::MipePositions;
-use crate::spec::{DecoderSpec, LayerSpec, Mixer, OutputGate, QkNorm, RopeScaling, RopeSpec};
+use crate::spec::{DecoderSpec, LayerSpec, Mixer, OutputGate, QkNorm, RopeScaling, RopeSpec, WeightForm};
 
 /// A fact of a checkpoint, as a row.
 #[derive(Default, Serialize)]
@@ -496,6 +496,11 @@ fn template(tokenizer: &TokenizerFacts) -> String {
 
 fn memory_notes(found: &Inspection) -> Vec<String> {
     let mut notes = Vec::new();
+    if found.weights == WeightForm::Quantised {
+        notes.push(
+            "weights stay in the blocks of the file, and are widened where they are multiplied".to_string(),
+        );
+    }
     if let Some(available) = found.available_bytes {
         notes.push(format!("{} available on this machine", bytes(available as f64)));
     }

@@ -32,6 +32,38 @@ pub const DTYPES: &[Entry<Dtype>] = &[
     Entry { name: "f16", about: "weights rounded to f16, sums in f32; 2 bytes a weight", value: Dtype::F16 },
 ];
 
+/// The form that weights are held in. It changes memory and time, and no number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightForm {
+    /// As numbers of their [`Dtype`].
+    #[default]
+    Expanded,
+    /// In the blocks of a GGUF file, widened to numbers of their [`Dtype`] where they are multiplied.
+    Quantised,
+}
+
+/// Every form that can be named with `--weights`.
+pub const WEIGHT_FORMS: &[Entry<WeightForm>] = &[
+    Entry { name: "expanded", about: "all weights as numbers of their dtype", value: WeightForm::Expanded },
+    Entry {
+        name: "quantised",
+        about: "the blocks of a GGUF file, widened where they are multiplied; the same numbers in less memory",
+        value: WeightForm::Quantised,
+    },
+];
+
+impl WeightForm {
+    /// Its name in the table.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Expanded => "expanded",
+            Self::Quantised => "quantised",
+        }
+    }
+}
+
 impl Dtype {
     /// Bytes of a weight.
     #[must_use]

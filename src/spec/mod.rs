@@ -19,7 +19,7 @@ pub(crate) use black_box::WITHOUT_ENGINE;
 pub use black_box::{
     BlackBoxSpec, ChatGlmSpec, ENGINES, Engine, MixFormerSpec, RWKV7_HEAD, Rwkv7Spec, RwkvSpec,
 };
-pub use dtype::{DTYPES, Dtype};
+pub use dtype::{DTYPES, Dtype, WEIGHT_FORMS, WeightForm};
 pub use layer::{HeadSizes, IndexerSpec, LatentSpec, LayerSpec, Mixer};
 pub use moe::{
     ExpertGroups, ExpertKind, GroupScore, MoeSpec, NORMS_BESIDE_MLP, RouterKind, RouterParts, Score,

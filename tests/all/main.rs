@@ -63,4 +63,5 @@ mod verdict;
 mod version;
 mod views;
 mod warnings;
+mod weights;
 mod width;

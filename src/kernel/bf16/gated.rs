@@ -2,9 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::packed::{Matrix, Rows, STEP, STRIP, TILE_ROWS, Tile, round_into};
-use super::{Kernel, Shared, kernel};
+use super::packed::{Matrix, Rows, STEP, STRIP, Strip, TILE_ROWS, Tile, round_into};
+use super::{Kernel, kernel};
 use crate::kernel::Gate;
+use crate::kernel::blocks::Shared;
 
 /// `act(x gᵀ) * (x uᵀ)`, `[m, n]` and rounded, for `x [m, k]` and the matrices `g` and `u` `[n, k]` that
 /// `gate_up` holds interleaved (see [`Matrix::interleaved`]).
@@ -20,16 +21,18 @@ fn gated_with(kernel: Kernel, x: &Rows, gate_up: &Matrix, n: usize, act: Gate) -
     let steps = n.div_ceil(STEP);
     Rows::filled(x.m(), n, |tiles| {
         let tiles = Shared(tiles.as_mut_ptr());
-        (0..steps).into_par_iter().for_each(|step| {
+        (0..steps).into_par_iter().for_each_init(Default::default, |buffers: &mut [Strip; 2], step| {
             let strips = 2 * step..gate_up.strips().min(2 * step + 2);
+            let tiles_of = strips.clone().zip(buffers).map(|(strip, buffer)| gate_up.strip(strip, buffer));
+            let tiles_of: Vec<_> = tiles_of.collect();
             let mut block = [[0f32; STRIP]; 2 * TILE_ROWS];
             (kernel.begin)();
             for (first, rows) in x.pairs() {
                 let mut inner = [Tile::ZERO; 2];
                 let count = (2 * TILE_ROWS).min(x.m() - first * TILE_ROWS);
-                for strip in strips.clone() {
+                for (strip, of_strip) in strips.clone().zip(&tiles_of) {
                     let ahead = gate_up.quarter(strip + 2, first / 2);
-                    kernel.block(rows, count, gate_up.strip(strip), &mut block, ahead);
+                    kernel.block(rows, count, of_strip, &mut block, ahead);
                     gate_block(act, &block, &mut inner, strip % 2 * TILE_ROWS);
                 }
                 for (half, tile) in inner.into_iter().enumerate().take(x.blocks() - first) {

@@ -29,7 +29,9 @@ pub(crate) use packed::{Matrix, Rows};
 pub(crate) use page::{PAGE, Page};
 pub(crate) use weigh::Visible;
 
-use packed::{STRIP, TILE_ROWS, Tile};
+use packed::{STRIP, Strip, TILE_ROWS, Tile};
+
+use super::blocks::Shared;
 
 /// A part of a product: 32 rows of 32 columns.
 type Block = [[f32; STRIP]; 2 * TILE_ROWS];
@@ -140,28 +142,13 @@ pub(crate) fn multiply(x: &Rows, w: &Matrix) -> Vec<f32> {
     multiply_with(kernel(), x, w)
 }
 
-/// The beginning of an output that threads share; each writes a part of its own.
-#[derive(Clone, Copy)]
-struct Shared<T>(*mut T);
-// SAFETY: where it is read or written, the part is argued to be one thread's own.
-unsafe impl<T: Send> Sync for Shared<T> {}
-
-impl<T> Shared<T> {
-    /// # Safety
-    /// `index` lies in the output.
-    unsafe fn at(&self, index: usize) -> *mut T {
-        // SAFETY: by the promise above.
-        unsafe { self.0.add(index) }
-    }
-}
-
 fn multiply_with(kernel: Kernel, x: &Rows, w: &Matrix) -> Vec<f32> {
     assert_eq!(x.k(), w.k(), "both sides have rows of k numbers");
     let (m, n) = (x.m(), w.n());
     let mut product: Vec<f32> = Vec::with_capacity(m * n); // [m, n]
     let output = Shared(product.as_mut_ptr());
-    (0..w.strips()).into_par_iter().for_each(|index| {
-        let strip = w.strip(index);
+    (0..w.strips()).into_par_iter().for_each_init(Strip::default, |buffer, index| {
+        let strip = w.strip(index, buffer);
         let columns = STRIP.min(n - index * STRIP);
         (kernel.begin)();
         for (first, rows) in x.pairs() {

@@ -1,10 +1,11 @@
 //! The order in which bf16 numbers are kept for the kernels: tiles of 1 KiB, read from front to back.
 
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::kernel::for_every_instruction_set;
+use crate::kernel::{Blocks, for_every_instruction_set};
 
 /// Rows of a tile of the left side; columns of a tile of the right side.
 pub(super) const TILE_ROWS: usize = 16;
@@ -82,11 +83,26 @@ impl Rows {
     }
 }
 
-/// The right side of a product, `w [n, k]`, rounded to bf16 and packed once.
+/// The right side of a product, `w [n, k]`, rounded to bf16. It is packed once, or a strip at a time where the
+/// blocks of a file are kept instead: a kernel reads the same tiles either way.
 pub(crate) struct Matrix {
     n: usize,
     k: usize,
-    tiles: Vec<[Tile; 2]>, // [strips, steps]
+    store: Store,
+}
+
+enum Store {
+    Packed(Vec<[Tile; 2]>), // [strips, steps]
+    Blocks(Arc<Blocks>),
+    /// Every 16 rows of the first and then the same rows of the second.
+    Interleaved([Arc<Blocks>; 2]),
+}
+
+/// Room for a strip that is made where it is used.
+#[derive(Default)]
+pub(super) struct Strip {
+    tiles: Vec<[Tile; 2]>, // [steps]
+    numbers: Vec<f32>,     // [rows, k]
 }
 
 impl std::fmt::Debug for Matrix {
@@ -103,7 +119,7 @@ impl Matrix {
         let mut tiles = vec![[Tile::ZERO; 2]; n.div_ceil(STRIP) * steps];
         let strips = tiles.par_chunks_mut(steps).zip(w.par_chunks(STRIP * k));
         strips.for_each(|(tiles, columns)| pack_strip(tiles, columns, k));
-        Self { n, k, tiles }
+        Self { n, k, store: Store::Packed(tiles) }
     }
 
     /// Every 16 rows of `a` and then the same rows of `b`, both `[n, k]`: a strip of the product holds 16
@@ -117,7 +133,20 @@ impl Matrix {
             pack_half(tiles, 0, a, k);
             pack_half(tiles, 1, b, k);
         });
-        Self { n: n.div_ceil(TILE_ROWS) * STRIP, k, tiles }
+        Self { n: n.div_ceil(TILE_ROWS) * STRIP, k, store: Store::Packed(tiles) }
+    }
+
+    /// What [`Self::round`] makes of the numbers of `blocks`, which are kept.
+    pub(crate) fn kept(blocks: Arc<Blocks>) -> Self {
+        let [n, k] = blocks.shape();
+        Self { n, k, store: Store::Blocks(blocks) }
+    }
+
+    /// What [`Self::interleaved`] makes of the numbers of blocks, which are kept.
+    pub(crate) fn kept_interleaved(a: Arc<Blocks>, b: Arc<Blocks>) -> Self {
+        assert_eq!(a.shape(), b.shape(), "every row has its partner");
+        let [n, k] = a.shape();
+        Self { n: n.div_ceil(TILE_ROWS) * STRIP, k, store: Store::Interleaved([a, b]) }
     }
 
     /// Rows of `w`: the width of the product.
@@ -136,16 +165,46 @@ impl Matrix {
     }
 
     /// A quarter of the tiles of a strip, that of `part` modulo 4; of the last strip where this one is past
-    /// it.
+    /// it; none where they are not in memory.
     pub(super) fn quarter(&self, strip: usize, part: usize) -> &[Tile] {
-        let tiles = self.strip(strip.min(self.strips() - 1)).as_flattened();
+        let Store::Packed(_) = &self.store else { return &[] };
+        let tiles = self.packed(strip.min(self.strips() - 1)).as_flattened();
         &tiles[tiles.len() / 4 * (part % 4)..]
     }
 
-    /// The tiles of a strip, `[steps, 2]`.
-    pub(super) fn strip(&self, index: usize) -> &[[Tile; 2]] {
+    /// The tiles of a strip, `[steps, 2]`, made in `room` where they are not in memory.
+    pub(super) fn strip<'a>(&'a self, index: usize, room: &'a mut Strip) -> &'a [[Tile; 2]] {
+        match &self.store {
+            Store::Packed(_) => return self.packed(index),
+            Store::Blocks(blocks) => {
+                room.fill(blocks, index * STRIP, 0);
+                room.fill(blocks, index * STRIP + TILE_ROWS, 1);
+            }
+            Store::Interleaved(both) => {
+                room.fill(&both[0], index * TILE_ROWS, 0);
+                room.fill(&both[1], index * TILE_ROWS, 1);
+            }
+        }
+        &room.tiles
+    }
+
+    fn packed(&self, index: usize) -> &[[Tile; 2]] {
+        let Store::Packed(tiles) = &self.store else { return &[] };
         let steps = self.k.div_ceil(STEP);
-        &self.tiles[index * steps..(index + 1) * steps]
+        &tiles[index * steps..(index + 1) * steps]
+    }
+}
+
+impl Strip {
+    /// Packs the rows of `blocks` from `first` on, at most 16, into one half of the strip.
+    fn fill(&mut self, blocks: &Blocks, first: usize, half: usize) {
+        let [n, k] = blocks.shape();
+        self.tiles.resize(k.div_ceil(STEP), [Tile::ZERO; 2]);
+        let rows = first.min(n)..n.min(first + TILE_ROWS);
+        self.numbers.resize(rows.len() * k, 0.0);
+        blocks.widen(rows, &mut self.numbers);
+        // Columns that are missing become 0.
+        pack_half(&mut self.tiles, half, &self.numbers, k);
     }
 }
 

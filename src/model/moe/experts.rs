@@ -6,8 +6,8 @@ use crate::error;
 use crate::model::linear::Linear;
 use crate::model::mlp::Mlp;
 use crate::model::spent::Spent;
-use crate::spec::{Activation, Dtype, ExpertKind, MlpKind, MoeSpec};
-use crate::weights::Weights;
+use crate::spec::{Activation, ExpertKind, MlpKind, MoeSpec};
+use crate::weights::{Matrix, Weights};
 
 /// One expert (see [`ExpertKind`]).
 #[derive(Debug)]
@@ -49,15 +49,11 @@ pub(super) fn load(moe: MoeSpec, hidden: usize, weights: &Weights<'_>) -> error:
         let up = places.get("up_proj", &[count, inner, hidden])?;
         let down = places.get("down_proj", &[count, hidden, inner])?;
         for expert in 0..count {
-            let matrices = [gate.get(expert)?, up.get(expert)?, down.get(expert)?];
-            experts.push(Expert::Mlp(gated(&matrices, places.dtype())?));
+            let matrices = [gate.get(expert)?, up.get(expert)?, down.get(expert)?].map(Matrix::Numbers);
+            experts.push(Expert::Mlp(Mlp::gated(&matrices, places.dtype())?));
         }
     }
     Ok(experts)
-}
-
-fn gated([gate, up, down]: &[Tensor; 3], dtype: Dtype) -> Result<Mlp> {
-    Mlp::gated(gate, up, down, dtype)
 }
 
 /// The expert stored here, from `width` numbers and back.
@@ -118,7 +114,7 @@ fn unstacked(moe: MoeSpec, width: usize, weights: &Weights<'_>) -> error::Result
             }
             _ => {
                 let [gate, up] = halves()?;
-                Expert::Mlp(gated(&[gate, up, down], dtype)?)
+                Expert::Mlp(Mlp::gated(&[gate, up, down].map(Matrix::Numbers), dtype)?)
             }
         })
     };
@@ -130,6 +126,7 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
+    use crate::spec::Dtype;
 
     #[test]
     fn a_clamped_expert_keeps_gates_below_and_up_projections_within_its_limit() {

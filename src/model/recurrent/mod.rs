@@ -17,7 +17,7 @@ use super::linear::Linear;
 use super::spent::Spent;
 use crate::error::Result;
 use crate::spec::RecurrentSpec;
-use crate::weights::Weights;
+use crate::weights::{Matrix, Weights};
 
 use delta_net::DeltaNet;
 use mamba::Mamba;
@@ -114,9 +114,9 @@ impl Recurrent {
 /// The linear map of several ones with the same input, their outputs side by side: `names` with the number of
 /// outputs of each, without biases.
 fn stacked(weights: &Weights<'_>, hidden_size: usize, names: &[(&str, usize)]) -> Result<Linear> {
-    let part = |(name, width): &(&str, usize)| weights.pp(name).get("weight", &[*width, hidden_size]);
+    let part = |(name, width): &(&str, usize)| weights.pp(name).matrix("weight", [*width, hidden_size]);
     let parts = names.iter().map(part).collect::<Result<Vec<_>>>()?;
-    Ok(Linear::new(&Tensor::cat(&parts, 0)?, None, weights.dtype())?)
+    Ok(Linear::of(&Matrix::stacked(&parts)?, None, weights.dtype())?)
 }
 
 /// The numbers of a parameter, on the CPU.

@@ -4,28 +4,47 @@ use candle_core::Device;
 
 use super::ModelChoice;
 use crate::attention::AttentionVariant;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, KeptWeights};
 use crate::error::{Error, Result};
 use crate::model::black_box::BlackBox;
 use crate::model::causal_lm::CausalLm;
 use crate::model::decoder::Decoder;
 use crate::model::kv_cache::KvDtype;
 use crate::plan::MemoryPlan;
-use crate::spec::DecoderSpec;
-use crate::spec::Dtype;
+use crate::spec::{DecoderSpec, Dtype, WeightForm};
 
 impl ModelChoice {
     /// The precision that a checkpoint runs in.
     ///
     /// Where nothing is asked for, f32: exact, and the same answers whatever the processor multiplies fast.
-    /// Rounding weights and activations to bf16 changes answers of small models (docs/models.md). Quantised
-    /// weights that do not fit into memory in f32 run in f16, which only rounds what was rounded before.
+    /// Rounding weights and activations to bf16 changes answers of small models (docs/models.md). Weights
+    /// that do not fit into memory expanded stay in the blocks of their file, where they have any. Quantised
+    /// weights that do not fit even so run in f16, which only rounds what was rounded before.
     #[must_use]
     pub fn precision(&self, checkpoint: &Checkpoint) -> Precision {
         let quantised = checkpoint.is_quantised() && checkpoint.spec.screening.is_none();
-        let with = |dtype| Precision { dtype, kv_dtype: self.kv_dtype };
-        let fits = |dtype| MemoryPlan::new(&checkpoint.spec, with(dtype), 1, 1).fits();
-        with(self.dtype.unwrap_or_else(|| default_dtype(quantised, fits)))
+        let fits = |precision| MemoryPlan::new(&checkpoint.spec, precision, 1, 1).fits();
+        let in_form = |dtype| {
+            let expanded = Precision { dtype, kv_dtype: self.kv_dtype, kept: None };
+            let kept = || Precision { kept: checkpoint.kept_weights(dtype), ..expanded };
+            match self.weights {
+                Some(WeightForm::Expanded) => expanded,
+                Some(WeightForm::Quantised) => kept(),
+                None if fits(expanded) => expanded,
+                None => kept(),
+            }
+        };
+        in_form(self.dtype.unwrap_or_else(|| default_dtype(quantised, |dtype| fits(in_form(dtype)))))
+    }
+
+    /// Refuses blocks of a checkpoint that has none.
+    pub(in crate::plan) fn check_weights(&self, checkpoint: &Checkpoint) -> Result<()> {
+        if self.weights == Some(WeightForm::Quantised) && checkpoint.kept_weights(Dtype::F32).is_none() {
+            let expected = "expanded: no matrix of this checkpoint is in blocks of a GGUF file that are \
+                            smaller than its numbers";
+            return Err(Error::invalid("weights", WeightForm::Quantised.name(), expected));
+        }
+        Ok(())
     }
 }
 
@@ -40,6 +59,8 @@ pub struct Precision {
     pub dtype: Dtype,
     /// Of cached keys and values; that which follows from the weights when absent.
     pub kv_dtype: Option<KvDtype>,
+    /// What weights take that stay in the blocks of their file; nothing where they are expanded.
+    pub kept: Option<KeptWeights>,
 }
 
 impl Precision {
@@ -68,6 +89,12 @@ impl Precision {
         }
     }
 
+    /// The form of the weights.
+    #[must_use]
+    pub fn weights(self) -> WeightForm {
+        if self.kept.is_some() { WeightForm::Quantised } else { WeightForm::Expanded }
+    }
+
     /// Loads the weights of a checkpoint.
     ///
     /// # Errors
@@ -76,7 +103,7 @@ impl Precision {
         if checkpoint.spec.extras.black_box.is_some() {
             return Ok(Box::new(checkpoint.load(device, self.dtype, BlackBox::load)?));
         }
-        let decoder = checkpoint.load(device, self.dtype, Decoder::load)?;
+        let decoder = checkpoint.load_in_form(self.weights(), device, self.dtype, Decoder::load)?;
         Ok(Box::new(decoder.with_kv_dtype(self.kv_dtype)?))
     }
 }
@@ -104,7 +131,9 @@ mod tests {
             VariantInputs { layers: &spec.layers, training_length: Some(64), ..VariantInputs::default() };
         let under = |name: &str, dtype, kv_dtype| {
             let variant = build(name, &inputs).unwrap();
-            Precision { dtype, kv_dtype }.under(variant.as_ref(), &spec).map(|precision| precision.kv_dtype)
+            Precision { dtype, kv_dtype, kept: None }
+                .under(variant.as_ref(), &spec)
+                .map(|precision| precision.kv_dtype)
         };
         for name in ["topk:8", "entmax15", "adaptive-temperature", "scale-invariant"] {
             assert_eq!(under(name, Dtype::Bf16, None).unwrap(), Some(KvDtype::F32), "{name}");

@@ -60,6 +60,7 @@ impl OpenModel {
             "parameters": self.spec().parameter_count(),
             "dtype": self.precision.dtype,
             "kv_dtype": self.kv_dtype(),
+            "weights": self.precision.weights(),
             "matmul": self.precision.dtype.matmul(),
             "files": self.checkpoint.files(),
             "file_bytes": self.checkpoint.file_bytes(),
@@ -129,8 +130,9 @@ impl OpenModel {
             let (name, family) = (&self.choice.name, self.checkpoint.family);
             return format!("{name} ({family}), {} of candle as a black box, weights f32", unseen.name());
         }
+        let blocks = if self.precision.kept.is_some() { " from blocks" } else { "" };
         format!(
-            "{} ({}), {}, weights {} ({}), cache {}",
+            "{} ({}), {}, weights {}{blocks} ({}), cache {}",
             self.choice.name,
             self.checkpoint.family,
             self.variant.name(),

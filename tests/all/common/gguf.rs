@@ -69,8 +69,21 @@ pub(crate) fn tensors() -> Vec<(String, Tensor)> {
 
 /// Writes a GGUF file of these tensors.
 pub(crate) fn write_tensors(path: &Path, metadata: &Metadata, tensors: &[(String, Tensor)]) {
-    let quantised = |tensor: &Tensor| QTensor::quantize(tensor, GgmlDType::F32).unwrap();
-    let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), quantised(tensor))).collect();
+    write_quantised(path, metadata, tensors, &|_| GgmlDType::F32);
+}
+
+/// Writes a GGUF file of these tensors, each of the type that `kind` says by its name; vectors are in f32.
+pub(crate) fn write_quantised(
+    path: &Path,
+    metadata: &Metadata,
+    tensors: &[(String, Tensor)],
+    kind: &dyn Fn(&str) -> GgmlDType,
+) {
+    let quantised = |(name, tensor): &(String, Tensor)| {
+        let kind = if tensor.rank() < 2 { GgmlDType::F32 } else { kind(name) };
+        QTensor::quantize(tensor, kind).unwrap()
+    };
+    let tensors: Vec<_> = tensors.iter().map(|named| (named.0.as_str(), quantised(named))).collect();
     let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
     let metadata: Vec<_> = metadata.iter().map(|(key, value)| (*key, value)).collect();
     gguf_file::write(&mut File::create(path).unwrap(), &metadata, &tensors).unwrap();

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::hash;
+use crate::rng::Rng;
 
 const GOLDEN: &[u8] = include_bytes!("../../../fixtures/gguf_types.safetensors");
 
@@ -31,6 +32,29 @@ fn every_quantised_type_stands_for_the_numbers_of_the_reference() {
         }
         let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
         assert_eq!(hash::hex(Sha256::digest(bytes)), words[kind.name], "all numbers of {}", kind.name);
+    }
+}
+
+#[test]
+fn every_instruction_set_widens_every_type_to_the_same_bits() {
+    let mut rng = Rng::new(35);
+    for kind in TYPES {
+        let bytes: Vec<u8> = (0..37 * kind.block_bytes).map(|_| rng.below(256) as u8).collect();
+        let (mut fast, mut plain) = (vec![0f32; 37 * kind.block_size], vec![1f32; 37 * kind.block_size]);
+        kind.expand_here(&bytes, &mut fast);
+        (kind.expand_plain)(&bytes, &mut plain);
+        for (fast, plain) in fast.iter().zip(&plain) {
+            // The sign of what is not a number is nobody's.
+            let same = fast.to_bits() == plain.to_bits() || (fast.is_nan() && plain.is_nan());
+            assert!(same, "{}: {fast} and {plain}", kind.name);
+        }
+    }
+}
+
+#[test]
+fn halves_are_widened_as_the_half_crate_widens_them() {
+    for bits in 0..=u16::MAX {
+        assert_eq!(widen_half(bits).to_bits(), half::f16::from_bits(bits).to_f32().to_bits(), "{bits:#x}");
     }
 }
 

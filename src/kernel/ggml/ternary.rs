@@ -13,6 +13,7 @@
 
 use super::half_at;
 
+#[inline(always)]
 pub(super) fn q1_0(block: &[u8; 18], numbers: &mut [f32; 128]) {
     let d = half_at(block, 0);
     for (numbers, byte) in numbers.as_chunks_mut::<8>().0.iter_mut().zip(&block[2..]) {
@@ -22,6 +23,7 @@ pub(super) fn q1_0(block: &[u8; 18], numbers: &mut [f32; 128]) {
     }
 }
 
+#[inline(always)]
 pub(super) fn q2_0(block: &[u8; 18], numbers: &mut [f32; 64]) {
     let d = half_at(block, 0);
     for (numbers, byte) in numbers.as_chunks_mut::<4>().0.iter_mut().zip(&block[2..]) {
@@ -31,6 +33,7 @@ pub(super) fn q2_0(block: &[u8; 18], numbers: &mut [f32; 64]) {
     }
 }
 
+#[inline(always)]
 pub(super) fn tq1_0(block: &[u8; 54], numbers: &mut [f32; 256]) {
     const POWERS: [u8; 5] = [1, 3, 9, 27, 81];
     let d = half_at(block, 52);
@@ -46,6 +49,7 @@ pub(super) fn tq1_0(block: &[u8; 54], numbers: &mut [f32; 256]) {
     }
 }
 
+#[inline(always)]
 pub(super) fn tq2_0(block: &[u8; 66], numbers: &mut [f32; 256]) {
     let d = half_at(block, 64);
     for (row, numbers) in numbers.as_chunks_mut::<32>().0.iter_mut().enumerate() {

@@ -10,6 +10,7 @@
 use super::grids::{IQ3_S, IQ3_XXS, even_signs, signed};
 use super::{half_at, long_at};
 
+#[inline(always)]
 pub(super) fn iq3_xxs(block: &[u8; 98], numbers: &mut [f32; 256]) {
     let d = half_at(block, 0);
     for (four, numbers) in numbers.chunks_exact_mut(4).enumerate() {
@@ -20,6 +21,7 @@ pub(super) fn iq3_xxs(block: &[u8; 98], numbers: &mut [f32; 256]) {
     }
 }
 
+#[inline(always)]
 pub(super) fn iq3_s(block: &[u8; 110], numbers: &mut [f32; 256]) {
     let d = half_at(block, 0);
     for (four, numbers) in numbers.chunks_exact_mut(4).enumerate() {

@@ -14,10 +14,12 @@ use super::grids::{IQ2_S, IQ2_XS, IQ2_XXS, even_signs, signed};
 use super::{half_at, long_at, word_at};
 
 /// The scale of 16 numbers by their nibble.
+#[inline(always)]
 fn scale(d: f32, nibbles: &[u8], group: usize) -> f32 {
     d * (0.5 + f32::from(nibbles[group / 2] >> (group % 2 * 4) & 15)) * 0.25
 }
 
+#[inline(always)]
 pub(super) fn iq2_xxs(block: &[u8; 66], numbers: &mut [f32; 256]) {
     let d = half_at(block, 0);
     for (group, numbers) in numbers.as_chunks_mut::<32>().0.iter_mut().enumerate() {
@@ -30,6 +32,7 @@ pub(super) fn iq2_xxs(block: &[u8; 66], numbers: &mut [f32; 256]) {
     }
 }
 
+#[inline(always)]
 pub(super) fn iq2_xs(block: &[u8; 74], numbers: &mut [f32; 256]) {
     let d = half_at(block, 0);
     for (eight, numbers) in numbers.chunks_exact_mut(8).enumerate() {
@@ -39,6 +42,7 @@ pub(super) fn iq2_xs(block: &[u8; 74], numbers: &mut [f32; 256]) {
     }
 }
 
+#[inline(always)]
 pub(super) fn iq2_s(block: &[u8; 82], numbers: &mut [f32; 256]) {
     let d = half_at(block, 0);
     for (eight, numbers) in numbers.chunks_exact_mut(8).enumerate() {

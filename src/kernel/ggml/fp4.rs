@@ -12,24 +12,26 @@
 //! has no sign, 4 bits of exponent (bias 7) and 3 of mantissa: `(8 + mantissa) 2^(exponent - 10)`, with an
 //! exponent of 0 `mantissa 2^-9`; 127 stands for 0 as well.
 
-const TWICE: [f32; 16] =
-    [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 0.0, -1.0, -2.0, -3.0, -4.0, -6.0, -8.0, -12.0];
+pub(super) const TWICE: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 /// `low` and `high` nibbles of each byte, times `d`.
+#[inline(always)]
 fn nibbles(d: f32, bytes: &[u8], numbers: &mut [f32]) {
     let (first, second) = numbers.split_at_mut(bytes.len());
     for ((byte, low), high) in bytes.iter().zip(first).zip(second) {
-        *low = d * TWICE[usize::from(byte & 15)];
-        *high = d * TWICE[usize::from(byte >> 4)];
+        *low = d * f32::from(TWICE[usize::from(byte & 15)]);
+        *high = d * f32::from(TWICE[usize::from(byte >> 4)]);
     }
 }
 
 /// `2^(e - 128)`, the smallest two of which are subnormal.
-fn power_of_two(e: u8) -> f32 {
+#[inline(always)]
+pub(super) fn power_of_two(e: u8) -> f32 {
     f32::from_bits(if e < 2 { 0x0020_0000 << e } else { u32::from(e - 1) << 23 })
 }
 
 /// Half of the float of 8 bits without a sign.
+#[inline(always)]
 fn half_of_small_float(byte: u8) -> f32 {
     let (exponent, mantissa) = (i32::from(byte >> 3 & 15), f32::from(byte & 7));
     match exponent {
@@ -39,10 +41,12 @@ fn half_of_small_float(byte: u8) -> f32 {
     }
 }
 
+#[inline(always)]
 pub(super) fn mxfp4(block: &[u8; 17], numbers: &mut [f32; 32]) {
     nibbles(power_of_two(block[0]), &block[1..], numbers);
 }
 
+#[inline(always)]
 pub(super) fn nvfp4(block: &[u8; 36], numbers: &mut [f32; 64]) {
     for (group, numbers) in numbers.as_chunks_mut::<16>().0.iter_mut().enumerate() {
         nibbles(half_of_small_float(block[group]), &block[4 + group * 8..][..8], numbers);

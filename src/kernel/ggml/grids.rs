@@ -36,12 +36,14 @@ pub(super) static IQ3_S: [[i8; 4]; 512] = unpacked(8192, 4, &[1, 3, 5, 7, 9, 11,
 
 /// The signs of eight numbers by an index of 7 bits: a bit for each of the first seven, set for minus, and
 /// the eighth so that the number of minus signs is even.
+#[inline(always)]
 pub(super) fn even_signs(index: u32) -> u8 {
     let index = (index & 127) as u8;
     index | (index.count_ones() as u8 & 1) << 7
 }
 
 /// `d point`, the sign of element `j` being bit `j`.
+#[inline(always)]
 pub(super) fn signed<const WIDTH: usize>(d: f32, point: &[i8; WIDTH], signs: u8, numbers: &mut [f32]) {
     for (j, (number, step)) in numbers.iter_mut().zip(point).enumerate() {
         let size = d * f32::from(*step);

@@ -1,0 +1,161 @@
+//! A matrix that is kept as a file stores it.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::TensorType;
+use crate::kernel::blocks::in_blocks;
+
+/// A matrix `[n, k]` in the blocks of a file, its rows in the order that a decoder reads them. Its numbers
+/// exist where they are computed with, a few rows at a time.
+pub struct Blocks {
+    kind: &'static TensorType,
+    n: usize,
+    k: usize,
+    bytes: Vec<u8>, // [n, row_bytes]
+    /// What every number is multiplied by.
+    factor: Option<f32>,
+}
+
+impl std::fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Blocks [{}, {}] of {}", self.n, self.k, self.kind.name)
+    }
+}
+
+impl Blocks {
+    /// `n` rows of `k` numbers of a type in `bytes`; `None` when these are not `n` rows of whole blocks.
+    pub(crate) fn new(
+        kind: &'static TensorType,
+        [n, k]: [usize; 2],
+        bytes: Vec<u8>,
+        factor: Option<f32>,
+    ) -> Option<Self> {
+        let row = kind.row_bytes(k)?;
+        (row > 0 && n > 0 && n.checked_mul(row) == Some(bytes.len())).then_some(Self {
+            kind,
+            n,
+            k,
+            bytes,
+            factor,
+        })
+    }
+
+    /// The rows of several matrices of one type and width, one after the other; `None` of others.
+    #[must_use]
+    pub fn stacked(parts: &[&Self]) -> Option<Self> {
+        let first = parts.first()?;
+        let alike = |part: &&Self| part.kind.id == first.kind.id && part.k == first.k;
+        if !parts.iter().all(alike) || parts.iter().any(|part| part.factor != first.factor) {
+            return None;
+        }
+        let bytes = parts.iter().map(|part| &part.bytes[..]).collect::<Vec<_>>().concat();
+        Some(Self { kind: first.kind, n: parts.iter().map(|part| part.n).sum(), bytes, ..**first })
+    }
+
+    /// `[n, k]`.
+    #[must_use]
+    pub fn shape(&self) -> [usize; 2] {
+        [self.n, self.k]
+    }
+
+    /// Writes the numbers of some rows, on this thread.
+    ///
+    /// # Panics
+    /// When there are no such rows, or `numbers` are not as many.
+    pub(crate) fn widen(&self, rows: Range<usize>, numbers: &mut [f32]) {
+        assert!(rows.end <= self.n && numbers.len() == rows.len() * self.k, "the numbers of rows");
+        let row = self.bytes.len() / self.n.max(1);
+        self.kind.expand_here(&self.bytes[rows.start * row..rows.end * row], numbers);
+        if let Some(factor) = self.factor {
+            // As candle's `affine` computes it.
+            numbers.iter_mut().for_each(|number| *number = *number * factor + 0.0);
+        }
+    }
+
+    /// All numbers `[n, k]`, by all threads.
+    #[must_use]
+    pub fn to_f32(&self) -> Vec<f32> {
+        let rows = self.rows_at_once();
+        in_blocks(self.n * self.k, rows * self.k, |at, numbers| {
+            let first = at / self.k;
+            self.widen(first..first + numbers.len() / self.k, numbers);
+        })
+    }
+
+    /// Whether every number is finite, and so far from f32's limit that the squares of a row add up to
+    /// something finite.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        let at_once = self.rows_at_once();
+        (0..self.n.div_ceil(at_once)).into_par_iter().all(|part| {
+            let rows = part * at_once..self.n.min((part + 1) * at_once);
+            let mut numbers = vec![0f32; rows.len() * self.k];
+            self.widen(rows, &mut numbers);
+            let squares = numbers.chunks_exact(self.k).map(|row| row.iter().map(|x| x * x).sum::<f32>());
+            squares.fold(0.0, |sum, row| sum + row * 0.0) == 0.0
+        })
+    }
+
+    /// Rows of some 64 KiB of numbers.
+    fn rows_at_once(&self) -> usize {
+        ((1 << 14) / self.k.max(1)).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::find;
+    use super::*;
+
+    fn of_bytes(name: &str, shape: [usize; 2], bytes: &[u8], factor: Option<f32>) -> Option<Blocks> {
+        let kind = super::super::TYPES.iter().find(|kind| kind.name == name).unwrap();
+        Blocks::new(kind, shape, bytes.to_vec(), factor)
+    }
+
+    #[test]
+    fn rows_are_whole_blocks_and_as_many_as_are_said() {
+        assert!(of_bytes("I8", [2, 3], &[1, 2, 3, 4, 5, 6], None).is_some());
+        assert!(of_bytes("I8", [2, 3], &[1, 2, 3, 4, 5], None).is_none());
+        assert!(of_bytes("Q8_0", [1, 31], &[0; 34], None).is_none());
+        assert!(of_bytes("I8", [usize::MAX, 2], &[1, 2], None).is_none());
+    }
+
+    #[test]
+    fn some_rows_are_those_of_all_and_are_multiplied_by_the_factor() {
+        let blocks = of_bytes("I8", [3, 2], &[1, 2, 3, 0, 0xFB, 6], Some(-0.5)).unwrap();
+        assert_eq!(blocks.to_f32(), [-0.5, -1.0, -1.5, 0.0, 2.5, -3.0]);
+        assert!(blocks.to_f32()[3].is_sign_positive());
+        let mut middle = [9.0; 2];
+        blocks.widen(1..2, &mut middle);
+        assert_eq!(middle, [-1.5, 0.0]);
+    }
+
+    #[test]
+    fn matrices_of_one_type_are_stacked_and_others_are_not() {
+        let [a, b] =
+            [&[1, 2][..], &[3, 4, 5, 6]].map(|bytes| of_bytes("I8", [bytes.len() / 2, 2], bytes, None));
+        let (a, b) = (a.unwrap(), b.unwrap());
+        let both = Blocks::stacked(&[&a, &b]).unwrap();
+        assert_eq!((both.shape(), both.to_f32()), ([3, 2], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+        let wider = of_bytes("I8", [1, 3], &[1, 2, 3], None).unwrap();
+        let scaled = of_bytes("I8", [1, 2], &[1, 2], Some(2.0)).unwrap();
+        let other = of_bytes("F16", [1, 2], &[0; 4], None).unwrap();
+        for odd in [&wider, &scaled, &other] {
+            assert!(Blocks::stacked(&[&a, odd]).is_none());
+        }
+    }
+
+    #[test]
+    fn a_nan_an_infinity_and_what_is_near_the_limit_are_found() {
+        let of = |numbers: &[f32]| {
+            let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+            Blocks::new(find(0).unwrap(), [numbers.len() / 2, 2], bytes, None).unwrap().is_finite()
+        };
+        assert!(of(&[1.0, -2.0, 1e18, 0.0]));
+        for damaged in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e20] {
+            assert!(!of(&[1.0, 0.0, 2.0, damaged]), "{damaged}");
+        }
+    }
+}

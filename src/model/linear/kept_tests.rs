@@ -1,0 +1,135 @@
+//! Matrices that stay in blocks against the same matrices expanded: every number has the same bits.
+
+use std::sync::Arc;
+
+use rayon::ThreadPoolBuilder;
+
+use super::*;
+use crate::kernel::ggml::{TYPES, TensorType};
+use crate::kernel::random::numbers;
+use crate::rng::Rng;
+use crate::spec::DTYPES;
+use crate::weights::Blocks;
+
+/// Bytes of a block whose numbers are none of them large.
+fn block(kind: &TensorType, rng: &mut Rng) -> Vec<u8> {
+    let small = (rng.unit() * 200.0 - 100.0) as i8;
+    match kind.name {
+        "I8" => small.to_le_bytes().to_vec(),
+        "I16" => i16::from(small).to_le_bytes().to_vec(),
+        "I32" => i32::from(small).to_le_bytes().to_vec(),
+        "I64" => i64::from(small).to_le_bytes().to_vec(),
+        "F32" => (rng.unit() as f32).to_le_bytes().to_vec(),
+        "F64" => rng.unit().to_le_bytes().to_vec(),
+        _ => loop {
+            let bytes: Vec<u8> = (0..kind.block_bytes).map(|_| rng.below(256) as u8).collect();
+            let mut numbers = vec![0f32; kind.block_size];
+            kind.expand_here(&bytes, &mut numbers);
+            // Subnormal numbers would be 0 in tile registers, and no quantised weight is one.
+            let sound = |x: &f32| x.abs() < 100.0 && (*x == 0.0 || x.abs() > 1e-20);
+            if numbers.iter().all(sound) {
+                break bytes;
+            }
+        },
+    }
+}
+
+fn blocks(kind: &'static TensorType, [n, k]: [usize; 2], factor: Option<f32>, rng: &mut Rng) -> Matrix {
+    let bytes = (0..n * k / kind.block_size).flat_map(|_| block(kind, rng)).collect();
+    Matrix::Blocks(Arc::new(Blocks::new(kind, [n, k], bytes, factor).unwrap()))
+}
+
+fn bits(tensor: &Tensor) -> Vec<u32> {
+    tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+}
+
+fn rows(m: usize, k: usize, rng: &mut Rng) -> Tensor {
+    Tensor::from_vec(numbers(rng, m * k, 1.0), (m, k), &Device::Cpu).unwrap()
+}
+
+/// Runs `check` on one thread and on two.
+fn on_some_threads(check: impl Fn() + Sync) {
+    for threads in [1, 2] {
+        ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(&check);
+    }
+}
+
+/// Checks that products with a matrix are the same, kept and expanded, for so many rows.
+fn check(name: &str, matrix: &Matrix, shape: [usize; 2], heights: &[usize], rng: &mut Rng) {
+    let inputs: Vec<_> = heights.iter().map(|m| rows(*m, shape[1], rng)).collect();
+    let expanded = Matrix::Numbers(matrix.numbers().unwrap());
+    for dtype in DTYPES {
+        let [kept, expanded] =
+            [matrix, &expanded].map(|matrix| Linear::of(matrix, None, dtype.value).unwrap());
+        on_some_threads(|| {
+            for x in &inputs {
+                let [found, expected] = [&kept, &expanded].map(|map| bits(&map.forward(x).unwrap()));
+                assert!(found == expected, "{name} {shape:?} in {} with {:?}", dtype.name, x.dims());
+            }
+        });
+    }
+}
+
+#[test]
+fn every_type_multiplies_from_its_blocks_to_the_bits_of_its_numbers() {
+    let mut rng = Rng::new(41);
+    for kind in TYPES {
+        for (shape, heights) in [([70, 256], &[1, 3, 16, 17][..]), ([33, 768], &[8, 20, 65])] {
+            let matrix = blocks(kind, shape, None, &mut rng);
+            check(kind.name, &matrix, shape, heights, &mut rng);
+        }
+    }
+}
+
+#[test]
+fn any_size_multiplies_from_its_blocks_to_the_bits_of_its_numbers() {
+    let mut rng = Rng::new(43);
+    let kind = TYPES.iter().find(|kind| kind.name == "Q4_1").unwrap();
+    for (shape, factor) in [
+        ([1, 32], None),
+        ([64, 576], None),
+        ([65, 576], Some(0.37)),
+        ([97, 544], None),
+        ([191, 1056], None),
+        ([192, 2080], Some(-1.5)),
+        ([300, 64], None),
+    ] {
+        let matrix = blocks(kind, shape, factor, &mut rng);
+        check(kind.name, &matrix, shape, &[1, 2, 9, 16, 17, 64, 65, 130], &mut rng);
+    }
+}
+
+#[test]
+fn a_gated_mlp_in_blocks_gives_the_bits_of_the_expanded_one() {
+    let mut rng = Rng::new(47);
+    let kind = |name: &str| TYPES.iter().find(|kind| kind.name == name).unwrap();
+    let (hidden, inner) = (96, 160);
+    let gate = blocks(kind("Q4_0"), [inner, hidden], None, &mut rng);
+    let up = blocks(kind("Q8_0"), [inner, hidden], None, &mut rng);
+    let down = blocks(kind("Q5_1"), [hidden, inner], None, &mut rng);
+    let numbers = |matrix: &Matrix| Matrix::Numbers(matrix.numbers().unwrap());
+    let kept = PackedMlp::new(&[gate.clone(), up.clone(), down.clone()]).unwrap();
+    let expanded = PackedMlp::new(&[numbers(&gate), numbers(&up), numbers(&down)]).unwrap();
+    let mixed = PackedMlp::new(&[gate, numbers(&up), down]).unwrap();
+    let inputs: Vec<_> = [1, 8, 9, 40].into_iter().map(|m| rows(m, hidden, &mut rng)).collect();
+    on_some_threads(|| {
+        for x in &inputs {
+            let [kept, expanded, mixed] = [&kept, &expanded, &mixed]
+                .map(|mlp| bits(&mlp.forward(Activation::Silu, &Input::new(x).unwrap()).unwrap()));
+            assert!(kept == expanded && mixed == expanded, "{:?}", x.dims());
+        }
+    });
+}
+
+#[test]
+fn rows_of_another_width_than_the_blocks_are_an_error_and_no_rows_give_none() {
+    let kind = TYPES.iter().find(|kind| kind.name == "Q8_0").unwrap();
+    let matrix = blocks(kind, [3, 32], None, &mut Rng::new(53));
+    for dtype in DTYPES {
+        let map = Linear::of(&matrix, None, dtype.value).unwrap();
+        assert!(map.forward(&rows(2, 33, &mut Rng::new(1))).is_err(), "{}", dtype.name);
+    }
+    let none = Tensor::zeros((0, 32), DType::F32, &Device::Cpu).unwrap();
+    let map = Linear::of(&matrix, None, Dtype::F32).unwrap();
+    assert_eq!(map.forward(&none).unwrap().dims(), [0, 3]);
+}
