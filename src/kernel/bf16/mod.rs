@@ -17,6 +17,8 @@ mod gated;
 mod packed;
 mod page;
 mod plain;
+#[cfg(target_arch = "x86_64")]
+mod transposed;
 mod weigh;
 
 use std::marker::PhantomData;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::transposed;
 use crate::kernel::{Blocks, for_every_instruction_set};
 
 /// Rows of a tile of the left side; columns of a tile of the right side.
@@ -216,14 +218,26 @@ pub(super) fn pack_strip(tiles: &mut [[Tile; 2]], columns: &[f32], k: usize) {
     }
 }
 
+/// Packs up to 16 columns of `k` numbers each into one half of the tiles `[steps, 2]` of a strip.
+fn pack_half(tiles: &mut [[Tile; 2]], half: usize, columns: &[f32], k: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if columns.len() == TILE_ROWS * k && transposed::available() {
+        let done = transposed::pack_whole_steps(tiles, half, columns, k);
+        return pack_steps(tiles, half, columns, k, done);
+    }
+    pack_steps(tiles, half, columns, k, 0);
+}
+
 for_every_instruction_set! {
-    /// Packs up to 16 columns of `k` numbers each into one half of the tiles `[steps, 2]` of a strip.
-    fn pack_half = pack_half_plain(tiles: &mut [[Tile; 2]], half: usize, columns: &[f32], k: usize)
+    /// Packs the steps from `first` on.
+    fn pack_steps = pack_steps_plain(
+        tiles: &mut [[Tile; 2]], half: usize, columns: &[f32], k: usize, first: usize
+    )
 }
 
 #[inline(always)]
-fn pack_half_plain(tiles: &mut [[Tile; 2]], half: usize, columns: &[f32], k: usize) {
-    for (step, tile) in tiles.iter_mut().enumerate() {
+fn pack_steps_plain(tiles: &mut [[Tile; 2]], half: usize, columns: &[f32], k: usize, first: usize) {
+    for (step, tile) in tiles.iter_mut().enumerate().skip(first) {
         let mut rounded = [[0u16; STEP]; TILE_ROWS];
         for (numbers, rounded) in columns.chunks_exact(k).zip(&mut rounded) {
             let numbers = &numbers[step * STEP..k.min((step + 1) * STEP)];
@@ -284,6 +298,30 @@ mod tests {
     use crate::kernel::random::numbers;
     use crate::rng::Rng;
     use half::bf16;
+
+    #[test]
+    fn tiles_are_packed_to_the_same_bits_on_every_instruction_set() {
+        let mut rng = Rng::new(29);
+        for (columns, k) in [(16, 96), (16, 70), (16, 31), (7, 64), (1, 1)] {
+            let mut given = numbers(&mut rng, columns * k, 1.0);
+            given[0] = f32::from_bits(0x7fff_ffff);
+            given[columns * k / 2] = 1e-40;
+            let mut fast = vec![[Tile([7; TILE_ROWS * STEP]); 2]; k.div_ceil(STEP)];
+            let mut plain = fast.clone();
+            for half in [0, 1] {
+                pack_half(&mut fast, half, &given, k);
+                pack_steps_plain(&mut plain, half, &given, k, 0);
+            }
+            let bits =
+                |tiles: &[[Tile; 2]]| tiles.iter().flatten().flat_map(|tile| tile.0).collect::<Vec<_>>();
+            assert!(bits(&fast) == bits(&plain), "{columns} columns of {k}");
+            // Of the first column, every number is where it belongs.
+            for (at, number) in given[..k].iter().enumerate() {
+                let found = plain[at / STEP][1].0[at % STEP / 2 * 2 * TILE_ROWS + at % 2];
+                assert_eq!(found, round(*number), "number {at} of {k}");
+            }
+        }
+    }
 
     #[test]
     fn numbers_are_rounded_as_the_half_crate_rounds_them() {

@@ -1,0 +1,94 @@
+//! Packing of sixteen columns for the bf16 kernels, written out for AVX-512: rounding and a transposition in
+//! registers. To the bit what [`super::packed`] does on any processor.
+
+use std::arch::x86_64::{
+    __m512i, _CMP_UNORD_Q, _mm512_add_epi32, _mm512_and_si512, _mm512_castsi256_si512, _mm512_castsi512_ps,
+    _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16, _mm512_inserti64x4, _mm512_loadu_si512, _mm512_mask_mov_epi32,
+    _mm512_or_si512, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_srli_epi32,
+    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+    _mm512_unpacklo_epi64,
+};
+
+use super::packed::{STEP, TILE_ROWS, Tile};
+
+/// Whether this processor has the instructions.
+pub(super) fn available() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+}
+
+/// Packs the steps that are whole of sixteen columns of `k` numbers each into one half of the tiles of a strip.
+/// Returns how many steps that were.
+pub(super) fn pack_whole_steps(tiles: &mut [[Tile; 2]], half: usize, columns: &[f32], k: usize) -> usize {
+    assert!(available() && columns.len() == TILE_ROWS * k, "sixteen columns, where the instructions are");
+    let steps = tiles.len().min(k / STEP);
+    // SAFETY: the processor has AVX-512F.
+    unsafe { pack_avx512(&mut tiles[..steps], half, columns, k) };
+    steps
+}
+
+#[target_feature(enable = "avx512f")]
+fn pack_avx512(tiles: &mut [[Tile; 2]], half: usize, columns: &[f32], k: usize) {
+    for (step, tile) in tiles.iter_mut().enumerate() {
+        let mut pairs = [_mm512_setzero_si512(); TILE_ROWS]; // [columns][pairs]
+        for (column, pairs) in columns.chunks_exact(k).zip(&mut pairs) {
+            let (numbers, _) = column[step * STEP..][..STEP].as_chunks::<{ STEP / 2 }>();
+            let [low, high] = [0, 1].map(|part: usize| {
+                // SAFETY: sixteen numbers are read.
+                _mm512_cvtepi32_epi16(rounded(unsafe { _mm512_loadu_si512(numbers[part].as_ptr().cast()) }))
+            });
+            *pairs = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
+        }
+        let (lines, _) = tile[half].0.as_chunks_mut::<{ 2 * TILE_ROWS }>();
+        for (line, pairs) in lines.iter_mut().zip(transposed(pairs)) {
+            // SAFETY: 32 numbers of 16 bits are the 64 bytes that are written.
+            unsafe { _mm512_storeu_si512(line.as_mut_ptr().cast(), pairs) };
+        }
+    }
+}
+
+/// The bits of the nearest bf16 in the low halves, ties to even; a NaN becomes a quiet one.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn rounded(bits: __m512i) -> __m512i {
+    let high = _mm512_srli_epi32::<16>(bits);
+    let odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
+    let nearest = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+    let number = _mm512_castsi512_ps(bits);
+    let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(number, number);
+    let quiet = _mm512_or_si512(high, _mm512_set1_epi32(0x40));
+    _mm512_mask_mov_epi32(_mm512_srli_epi32::<16>(nearest), nan, quiet)
+}
+
+/// Words `[16, 16]`, transposed.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transposed(rows: [__m512i; TILE_ROWS]) -> [__m512i; TILE_ROWS] {
+    let zero = _mm512_setzero_si512();
+    let mut words = [zero; TILE_ROWS];
+    for row in (0..TILE_ROWS).step_by(2) {
+        words[row] = _mm512_unpacklo_epi32(rows[row], rows[row + 1]);
+        words[row + 1] = _mm512_unpackhi_epi32(rows[row], rows[row + 1]);
+    }
+    // Of four rows each: word `j` of the quarters of a register, for `j` from 0 to 3.
+    let mut fours = [zero; TILE_ROWS];
+    for row in (0..TILE_ROWS).step_by(4) {
+        fours[row] = _mm512_unpacklo_epi64(words[row], words[row + 2]);
+        fours[row + 1] = _mm512_unpackhi_epi64(words[row], words[row + 2]);
+        fours[row + 2] = _mm512_unpacklo_epi64(words[row + 1], words[row + 3]);
+        fours[row + 3] = _mm512_unpackhi_epi64(words[row + 1], words[row + 3]);
+    }
+    // Quarter `q` of four such registers is a line: word `4 q + j` of all sixteen rows.
+    let mut lines = [zero; TILE_ROWS];
+    for word in 0..4 {
+        let [a, b, c, d] = [fours[word], fours[word + 4], fours[word + 8], fours[word + 12]];
+        let even_ab = _mm512_shuffle_i32x4::<0b10_00_10_00>(a, b);
+        let odd_ab = _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b);
+        let even_cd = _mm512_shuffle_i32x4::<0b10_00_10_00>(c, d);
+        let odd_cd = _mm512_shuffle_i32x4::<0b11_01_11_01>(c, d);
+        lines[word] = _mm512_shuffle_i32x4::<0b10_00_10_00>(even_ab, even_cd);
+        lines[word + 8] = _mm512_shuffle_i32x4::<0b11_01_11_01>(even_ab, even_cd);
+        lines[word + 4] = _mm512_shuffle_i32x4::<0b10_00_10_00>(odd_ab, odd_cd);
+        lines[word + 12] = _mm512_shuffle_i32x4::<0b11_01_11_01>(odd_ab, odd_cd);
+    }
+    lines
+}
