@@ -103,6 +103,20 @@ pub enum Error {
         /// The first differences, as `key: old -> new`.
         difference: String,
     },
+    /// Runs that are not of one plan, so that their rows cannot be joined.
+    #[error("{path} is of another plan than {first}: {difference}; join runs of one plan alone, which the same \
+             flags make", path = path.display(), first = first.display())]
+    PlansDiffer {
+        /// The directory of one run.
+        path: PathBuf,
+        /// That of the run it is held against.
+        first: PathBuf,
+        /// The decisions that differ, as `key: old -> new`.
+        difference: String,
+    },
+    /// Two rows of one trial that say different things.
+    #[error("{0}")]
+    RowsDiffer(Box<RowsDiffer>),
     /// Two runs that cannot be compared: trials of the same place had other prompts.
     #[error("A and {b} were not asked the same: {differing} of {compared} prompts that both have run differ, \
              the first of them (length:depth:trial) {first}{}; run both with the same tokenizer, task, \
@@ -134,6 +148,26 @@ pub enum Error {
     /// Anything else that the message explains.
     #[error("{0}")]
     Message(String),
+}
+
+/// Two rows of one trial, in two tables, that say different things.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("trial {row_id} is in {path} and in {other}, and they differ in {column}: {found} in the first, \
+         {other_found} in the second; remove the row that is wrong, or leave out one of the directories",
+        path = path.display(), other = other.display())]
+pub struct RowsDiffer {
+    /// The trial.
+    pub row_id: String,
+    /// The table of the first row.
+    pub path: PathBuf,
+    /// The table of the second.
+    pub other: PathBuf,
+    /// The first column that differs.
+    pub column: String,
+    /// What the first row has in it.
+    pub found: String,
+    /// What the second row has in it.
+    pub other_found: String,
 }
 
 /// Why something could not be written, with the limit that was met where the system's own words do not name
@@ -203,6 +237,8 @@ impl Error {
             Self::UnknownChoice { .. }
             | Self::Columns { .. }
             | Self::PlanChanged { .. }
+            | Self::PlansDiffer { .. }
+            | Self::RowsDiffer(_)
             | Self::PromptsDiffer { .. }
             | Self::Interrupted => Vec::new(),
         }

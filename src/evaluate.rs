@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::grid::{Cell, Grid};
-use crate::plan::{Estimate, RunPlan, Settings};
+use crate::plan::{DryRun, Estimate, OfShard, RunPlan, Settings, Shard};
 use crate::progress::{Progress, Silent};
 use crate::report::run::{Ran, RunReport};
 use crate::report::verdict::Verdict;
@@ -51,6 +51,8 @@ pub struct Evaluation {
     /// What it will cost.
     pub estimate: Estimate,
     sharing: bool,
+    /// The part of the plan that runs; all of it when absent.
+    shard: Option<Shard>,
 }
 
 impl Evaluation {
@@ -65,7 +67,36 @@ impl Evaluation {
         let estimate = Estimate::new(&plan)?;
         plan.prompt_warnings.extend(estimate.repetition(&plan));
         plan.prompt_warnings.extend_from_slice(&estimate.notes);
-        Ok(Self { estimate, plan, sharing })
+        Ok(Self { estimate, plan, sharing, shard: None })
+    }
+
+    /// The same of which this part runs, when one is given. Its rows are those of the whole plan.
+    #[must_use]
+    pub fn part(self, shard: Option<Shard>) -> Self {
+        Self { shard, ..self }
+    }
+
+    /// The trials that run, in their order: those of the plan, or of the part of it.
+    #[must_use]
+    pub fn trials(&self) -> Vec<Trial> {
+        let all = self.plan.trials();
+        match self.shard {
+            None => all,
+            Some(shard) => all[shard.of(&self.estimate.costs(&self.plan, self.sharing))].to_vec(),
+        }
+    }
+
+    /// What a run takes, of which at most `limit` trials run now.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn dry_run(&self, limit: Option<usize>) -> Result<DryRun> {
+        let dry = self.estimate.dry_run(&self.plan, self.sharing, limit)?;
+        let Some(shard) = self.shard else { return Ok(dry) };
+        let costs = self.estimate.costs(&self.plan, self.sharing);
+        let (prompts, share) = (shard.of(&costs).len(), shard.share(&costs));
+        let shard = Some(OfShard { shard, prompts, share });
+        Ok(DryRun { shard, prompts_now: limit.unwrap_or(prompts).min(prompts), ..dry })
     }
 
     /// What `run.json` says, `machine` for the reader. Reads all of the weights, for their hash.
@@ -98,6 +129,8 @@ impl Evaluation {
             machine,
             identity,
             answers_of: None,
+            shard: self.shard,
+            merged: Vec::new(),
         })
     }
 
@@ -115,7 +148,7 @@ impl Evaluation {
         watch: Watch<'_>,
     ) -> Result<Vec<Trial>> {
         let done = store.done();
-        let (plan, record) = (self.plan.trials(), store.run_record().clone());
+        let (plan, record) = (self.trials(), store.run_record().clone());
         let mut todo = plan.clone();
         todo.retain(|trial| !done.contains(&trial.row_id()));
         todo.truncate(limit.unwrap_or(usize::MAX));
@@ -129,7 +162,7 @@ impl Evaluation {
     /// # Errors
     /// When the weights are damaged, and [`Error::Interrupted`] when the run is stopped.
     pub fn in_memory(&self, record: RunRecord, watch: Watch<'_>) -> Result<Finished> {
-        let (mut outcomes, ran) = (Outcomes(Vec::new()), self.plan.trials());
+        let (mut outcomes, ran) = (Outcomes(Vec::new()), self.trials());
         self.run(&ran, &record, Rows { kept: false, done: 0 }, &mut outcomes, watch)?;
         Ok(Finished { record, outcomes: outcomes.0, ran })
     }
@@ -269,8 +302,9 @@ pub(crate) fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport 
     let (planned, note) = planned_cells(&record.settings.grid);
     let ran = ran(record);
     let done = report::latest(outcomes).len();
-    let unfinished =
-        (done < ran.planned_trials).then(|| format!("{done} of {} trials have run", ran.planned_trials));
+    let part = record.shard.map_or(String::new(), |shard| format!("shard {shard} of the plan: "));
+    let unfinished = (done < ran.planned_trials)
+        .then(|| format!("{part}{done} of {} trials have run", ran.planned_trials));
     RunReport {
         ran,
         notes: [

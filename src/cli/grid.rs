@@ -1,6 +1,7 @@
 //! The grid and what is asked in it, and the commands that are one: `run` and `prompts`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Args;
 
@@ -11,6 +12,7 @@ use super::verdict::RuleArgs;
 use super::{FormArgs, ScoringArgs, TellingArgs};
 use crate::grid::{ContextLength, DEPTH_SPACINGS, Depth, DepthSpacing};
 use crate::haystack::{HAYSTACKS, ORDERS, Order};
+use crate::plan::Shard;
 use crate::prompt::{ANSWER_PREFIXES, AnswerPrefix, SNAPS, Snap};
 use crate::score::SCORERS;
 use crate::split::{SPLITS, Split};
@@ -280,6 +282,12 @@ pub struct RunArgs {
     /// Run at most this many trials now; the same command without it does the rest
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub limit: Option<usize>,
+    /// Run a part of the plan, the I-th of N, for so many machines; niah merge joins the parts
+    ///
+    /// Parts take about as long as one another, and prompts that share their beginning stay in one. Each has
+    /// a directory of its own, and the same command continues it.
+    #[arg(long, value_name = "I/N", value_parser = Shard::from_str, conflicts_with = "interactive", help_heading = "Output")]
+    pub shard: Option<Shard>,
     /// Compute every prompt from its first token, instead of keeping what it shares with the one before it
     #[arg(long, help_heading = "Machine")]
     pub no_prefix_sharing: bool,

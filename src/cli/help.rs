@@ -17,13 +17,34 @@ pub(super) fn first(ids: &'static [&'static str]) -> impl Fn(Arg) -> Arg {
     }
 }
 
+/// Commands that `niah -h` names in one line, so that it fits a screen.
+const MORE: &[&str] = &["logits", "loss", "bench", "experiment", "completions", "man"];
+
+/// The whole command line with the commands of [`MORE`] below the others.
+fn with_more_commands(command: Command) -> Command {
+    let wide = MORE.iter().map(|name| name.len()).max().unwrap_or_default();
+    let of = |name: &&str| {
+        let about = command.find_subcommand(name).and_then(Command::get_about);
+        format!("  {name:wide$}   {}\n", about.map(ToString::to_string).unwrap_or_default())
+    };
+    let list: String = MORE.iter().map(of).collect();
+    let rest = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+    command
+        .after_help(format!("More, in --help: {}", MORE.join(", ")))
+        .after_long_help(format!("More commands:\n{list}\n{rest}"))
+        .mut_subcommands(|command| {
+            let hidden = MORE.contains(&command.get_name());
+            command.hide(hidden)
+        })
+}
+
 /// The whole command line with its help laid out.
 pub(super) fn laid_out(command: Command) -> Command {
     let version = Arg::new("version").long("version").short('V').action(ArgAction::Version);
     let of_command =
         |command: Command| command.arg(help_flag()).help_template(TEMPLATE).mut_args(behind_long_help);
     // Those of the program stand under a heading, so that its `-h` has room for the commands.
-    command
+    with_more_commands(command)
         .disable_help_flag(true)
         .disable_version_flag(true)
         .arg(help_flag().help_heading("General"))

@@ -10,6 +10,7 @@ mod grid;
 mod help;
 mod listing;
 mod measuring;
+mod merging;
 mod model;
 mod naming;
 mod scoring;
@@ -37,6 +38,7 @@ pub use gating::GateArgs;
 pub use grid::{GridArgs, PromptsArgs, RunArgs};
 pub use listing::{InspectArgs, ListArgs};
 pub use measuring::{BenchArgs, LogitsArgs, LossArgs, TokenArgs};
+pub use merging::MergeArgs;
 pub use model::{AttentionArgs, ChatArgs, CheckpointArgs, MachineArgs, ModelArgs};
 pub use naming::{with_flags, with_typed_flag};
 pub use scoring::{ScoreArgs, ScoringArgs};
@@ -77,6 +79,8 @@ pub enum Command {
     View(ViewArgs),
     /// Score the stored answers of a run again, without its model
     Score(ScoreArgs),
+    /// Join the runs of the parts of a plan
+    Merge(MergeArgs),
     /// Compare runs, or models, on identical prompts
     Compare(Box<CompareArgs>),
     /// Measure how attention fades with the context, by rule
@@ -166,6 +170,12 @@ pub fn command() -> clap::Command {
         arg.allow_negative_numbers(takes_value)
     };
     help::laid_out(Cli::command()).mut_subcommands(|command| command.mut_args(numbers))
+}
+
+/// The same with the commands that short help names in one line among the others, for manuals and shells.
+#[must_use]
+pub fn with_every_command() -> clap::Command {
+    command().mut_subcommands(|command| command.hide(false))
 }
 
 /// A command line of a test.

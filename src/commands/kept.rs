@@ -44,10 +44,11 @@ pub(super) fn run_into(
     keeping: &Keeping<'_>,
 ) -> Result<Kept> {
     let mut store = RunDirectory::open(directory, record, keeping.tokens)?;
+    let planned = evaluation.trials().len();
     let mut telling = Telling::of(&evaluation.plan.settings, store.outcomes(), keeping.telling);
+    telling = telling.planning(planned);
     let watch = Watch { progress: &mut telling, stop: keeping.stop };
     let ran = evaluation.go_on(&mut store, keeping.tokens, keeping.limit, watch);
-    let planned = evaluation.plan.trials().len();
     let ran = ran.map_err(|error| stopped(error, &store, planned, directory))?;
     Ok(Kept { store, ran, planned, telling })
 }

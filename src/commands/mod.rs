@@ -17,6 +17,7 @@ mod kept;
 pub mod list;
 pub mod logits;
 pub mod loss;
+pub mod merge;
 mod picking;
 pub mod prompts;
 pub mod run;
@@ -62,6 +63,7 @@ pub fn run(command: &Command, given: &[(String, String)], style: &Style) -> Resu
         Command::Run(args) => run::run(args, style),
         Command::View(args) => view::run(args, style),
         Command::Score(args) => score::run(args, style),
+        Command::Merge(args) => merge::run(args, style),
         Command::Compare(args) => compare::run(args, given, style),
         Command::Fade(args) => fade::run(args, style),
         Command::Gate(args) => gate::run(args, style),

@@ -11,7 +11,7 @@ use crate::cli::RunArgs;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, failed, failures, judged_report};
 use crate::export::style::Style;
-use crate::plan::RunPlan;
+use crate::plan::{RunPlan, Shard};
 use crate::printable;
 use crate::report::Report;
 use crate::store::page;
@@ -48,12 +48,12 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let plan = RunPlan::resolve(settings(&args.model, &args.grid)?, &device)?;
     warn(&plan.warnings);
     let sharing = !args.no_prefix_sharing;
-    let evaluation = Evaluation::new(plan, sharing)?;
+    let evaluation = Evaluation::new(plan, sharing)?.part(args.shard);
     warn(&evaluation.plan.prompt_warnings);
     let plan = &evaluation.plan;
     if args.dry_run {
-        let place = args.output.clone().unwrap_or_else(|| default_directory(plan));
-        let dry = evaluation.estimate.dry_run(plan, sharing, args.limit)?;
+        let place = args.output.clone().unwrap_or_else(|| default_directory(plan, args.shard));
+        let dry = evaluation.dry_run(args.limit)?;
         let dry = Dry::of(dry, args.precision, &plan.settings, Some(&place))?;
         return match args.form.output_format.name {
             "table" => print(&printable::lines(&dry.to_string())),
@@ -62,7 +62,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
         };
     }
 
-    let directory = args.output.clone().unwrap_or_else(|| default_directory(plan));
+    let directory = args.output.clone().unwrap_or_else(|| default_directory(plan, args.shard));
     let record = evaluation.record(machine_record(&args.machine, threads))?;
     let stop = stop_on_interrupt()?;
     let keeping = Keeping { tokens: args.tokens, limit: args.limit, telling: &args.telling, stop: &stop };
@@ -93,9 +93,11 @@ pub(super) fn ended(outcomes: &[Outcome], ran: &[Trial], planned: usize, any: bo
     }
 }
 
-/// `niah-runs/MODEL-VARIANT-TASK`; see [`crate::plan::OpenModel::file_name`].
-fn default_directory(plan: &RunPlan) -> PathBuf {
-    Path::new("niah-runs").join(directory_name(plan))
+/// `niah-runs/MODEL-VARIANT-TASK`, for a part of the plan with its number; see
+/// [`crate::plan::OpenModel::file_name`].
+fn default_directory(plan: &RunPlan, shard: Option<Shard>) -> PathBuf {
+    let part = shard.map_or(String::new(), |shard| format!("-{}-of-{}", shard.number(), shard.count()));
+    Path::new("niah-runs").join(directory_name(plan) + &part)
 }
 
 /// `MODEL-VARIANT-TASK`.

@@ -17,7 +17,7 @@ use crate::registry;
 /// When stdout cannot be written.
 pub(super) fn completions(args: &CompletionsArgs) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut cli::command(), "niah", &mut script);
+    clap_complete::generate(args.shell, &mut cli::with_every_command(), "niah", &mut script);
     print(&String::from_utf8_lossy(&script))
 }
 
@@ -52,7 +52,7 @@ fn write(directory: &Path, name: &str, page: &str) -> Result<()> {
 
 /// The page of the program and one of every command, by name.
 fn pages() -> Result<Vec<(String, String)>> {
-    let mut root = cli::command();
+    let mut root = cli::with_every_command();
     root.build();
     let commands =
         root.get_subcommands().filter(|command| command.get_name() != "help" && !command.is_hide_set());

@@ -168,7 +168,7 @@ impl<'a> Group<'a> {
             let error = match plan.and_then(|plan| Evaluation::new(plan, !self.args.no_prefix_sharing)) {
                 Ok(evaluation) => {
                     self.record.left_out.extend(short);
-                    return Ok(Some(evaluation));
+                    return Ok(Some(evaluation.part(self.args.shard)));
                 }
                 Err(error) => error,
             };
@@ -241,8 +241,7 @@ impl<'a> Group<'a> {
         for task in tasks {
             let Some(settings) = self.settings(task)? else { continue };
             if let Some(evaluation) = self.evaluation((task, None), settings)? {
-                let sharing = !self.args.no_prefix_sharing;
-                let run = evaluation.estimate.dry_run(&evaluation.plan, sharing, self.limit)?;
+                let run = evaluation.dry_run(self.limit)?;
                 let place =
                     self.directory.as_ref().map(|directory| self.record.place(directory, task, AS_IT_IS));
                 let settings = &evaluation.plan.settings;

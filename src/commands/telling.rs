@@ -78,6 +78,11 @@ impl Telling {
         }
     }
 
+    /// The same of so many trials.
+    pub(super) fn planning(self, planned: usize) -> Self {
+        Self { filling: self.filling.planning(planned), ..self }
+    }
+
     /// A line that says where results are, or something else that is no warning.
     pub(super) fn note(&mut self, line: &str) {
         if self.amount != Amount::Little {

@@ -94,7 +94,7 @@ pub(super) fn run_into(
         drop(over);
         (ran, shown)
     });
-    let planned = evaluation.plan.trials().len();
+    let planned = evaluation.trials().len();
     let ran = ran.map_err(|error| stopped(error, &store, planned, directory))?;
     let telling = Telling::of(settings, store.outcomes(), keeping.telling);
     match shown {

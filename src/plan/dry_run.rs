@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::MemoryPlan;
+use super::{MemoryPlan, Shard};
 use crate::grid::{ContextLength, Depth};
 
 /// What a plan asks for and takes.
@@ -36,7 +36,10 @@ pub struct DryRun {
     pub trials: usize,
     /// Prompts of the whole plan.
     pub prompts: usize,
-    /// Prompts that a limit lets run now.
+    /// The part of the plan that runs, where not all of it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<OfShard>,
+    /// Prompts that a limit, or a part of the plan, lets run now.
     pub prompts_now: usize,
     /// Tokens of all prompts.
     pub prompt_tokens: usize,
@@ -51,6 +54,17 @@ pub struct DryRun {
     pub memory: MemoryPlan,
     /// Expected wall time, from this machine's matrix speed just now.
     pub seconds: f64,
+}
+
+/// What a part of a plan takes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OfShard {
+    /// Which part.
+    pub shard: Shard,
+    /// Its prompts.
+    pub prompts: usize,
+    /// Its share of what all parts compute, 0 to 1.
+    pub share: f64,
 }
 
 impl DryRun {
@@ -87,7 +101,8 @@ impl fmt::Display for DryRun {
             true => write!(f, "{} trials each: {} prompts", self.trials, self.prompts)?,
             false => write!(f, "{} prompts", self.prompts)?,
         }
-        match self.prompts_now == self.prompts {
+        let whole = self.shard.as_ref().map_or(self.prompts, |part| part.prompts);
+        match self.prompts_now == whole {
             true => writeln!(f)?,
             false => writeln!(f, " (--limit: {} of them now)", self.prompts_now)?,
         }
@@ -97,6 +112,14 @@ impl fmt::Display for DryRun {
         }
         writeln!(f, ", at most {} to write", self.new_tokens_at_most)?;
         writeln!(f, "memory     {}", self.memory)?;
+        if let Some(OfShard { shard, prompts, share }) = &self.shard {
+            let of_it = duration(self.seconds * share);
+            writeln!(
+                f,
+                "shard      {shard}: {prompts} of the prompts, {:.1}% of the work, about {of_it}",
+                100.0 * share
+            )?;
+        }
         writeln!(f, "time       about {} (from this machine's matrix speed just now)", duration(self.seconds))
     }
 }

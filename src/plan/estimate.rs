@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 
+use super::shard::Cost;
 use super::{DryRun, Measured, MemoryPlan, RunPlan};
 use crate::error::Result;
 use crate::grid::{Cell, ContextLength};
@@ -18,12 +19,14 @@ pub struct Estimate {
     pub memory: MemoryPlan,
     /// Tokens of the longest sequence, prompt and answer together.
     pub longest_sequence: usize,
-    /// Hash of the first prompt of every cell, by `row_id`.
+    /// Hash of the first prompt of every cell that was looked at, by `row_id`.
     pub prompt_hashes: BTreeMap<String, String>,
     cells: BTreeMap<Cell, Tokens>,
     /// Those of each prompt of a file.
     given: Vec<Tokens>,
     shared_tokens: usize,
+    /// Tokens that neighbours share over what the places of their needles say.
+    sharing: f64,
     /// How often the haystack begins again within a prompt, at most, by context length; none where it does
     /// not.
     pub haystack_loops: BTreeMap<usize, usize>,
@@ -41,7 +44,8 @@ struct Tokens {
 }
 
 impl Estimate {
-    /// Builds the first trial of every cell; prompts of a file have been measured already.
+    /// Builds the first trial of every cell, or where they are very many of some; prompts of a file have been
+    /// measured already.
     ///
     /// # Errors
     /// When one of them cannot be built.
@@ -54,15 +58,24 @@ impl Estimate {
         let longest_sequence = prompts.iter().map(|(_, prompt)| prompt.longest()).max().unwrap_or(0);
         let spec = plan.model.spec();
         let kind = |(_, prompt): &(Trial, Prompt)| spec.planned_length(prompt.longest(), longest_sequence);
-        let shared_tokens = match spec.state_bytes() {
+        let of_these = match spec.state_bytes() {
             _ if spec.reads_whole_prompts() => 0,
             0 => prefix::shared_tokens(prompts.iter().map(|row| (kind(row), row.1.tokens.as_slice()))),
             _ => prefix::shared_with_states(prompts.iter().map(|row| (kind(row), &row.1))),
+        };
+        let firsts: Vec<Trial> = plan.trials().into_iter().filter(|trial| trial.index == 0).collect();
+        let looked_at: Vec<Trial> = prompts.iter().map(|(trial, _)| *trial).collect();
+        let by_place = |trials: &[Trial]| shared_by_place(plan, trials).into_iter().sum::<usize>();
+        let sharing = of_these as f64 / by_place(&looked_at).max(1) as f64;
+        let shared_tokens = match firsts.len() == looked_at.len() {
+            true => of_these,
+            false => (sharing.min(1.0) * by_place(&firsts) as f64) as usize,
         };
         Ok(Self {
             memory: plan.model.memory(longest),
             longest_sequence,
             shared_tokens,
+            sharing: sharing.min(1.0),
             prompt_hashes: prompts
                 .iter()
                 .map(|(trial, prompt)| (trial.row_id(), prompt.prompt_hash.clone()))
@@ -101,6 +114,7 @@ impl Estimate {
                 true => 0,
                 false => pairs.map(|pair| pair[1].shared).sum(),
             },
+            sharing: f64::from(u8::from(!plan.model.spec().reads_whole_prompts())),
             haystack_loops: BTreeMap::new(),
             notes: Vec::new(),
             given: rows.iter().map(tokens).collect(),
@@ -113,9 +127,49 @@ impl Estimate {
         trials.iter().map(|trial| self.tokens(trial).prompt).sum()
     }
 
-    /// Those of the trial, when it is a prompt of a file, or else of the first trial of its cell.
+    /// Those of the trial, when it is a prompt of a file, or else of the first trial of its cell or of the
+    /// nearest cell that was looked at, with the tokens that its length has more.
     fn tokens(&self, trial: &Trial) -> Tokens {
-        self.given.get(trial.index).or_else(|| self.cells.get(&trial.cell)).copied().unwrap_or_default()
+        if let Some(tokens) = self.given.get(trial.index).or_else(|| self.cells.get(&trial.cell)) {
+            return *tokens;
+        }
+        let below = self.cells.range(..trial.cell).next_back();
+        let Some((cell, near)) = below.or_else(|| self.cells.first_key_value()) else {
+            return Tokens::default();
+        };
+        let of_answer = cell.context_length.0.saturating_sub(near.prompt);
+        Tokens { prompt: trial.cell.context_length.0.saturating_sub(of_answer), answer: near.answer }
+    }
+
+    /// What each trial of the plan costs, in operations: alone, and behind the one before it. Without
+    /// `sharing` both are the same.
+    #[must_use]
+    pub fn costs(&self, plan: &RunPlan, sharing: bool) -> Vec<Cost> {
+        let (trials, work) = (plan.trials(), Work::of(plan));
+        let shared = self.shared_by_each(plan, &trials);
+        let cost = |(trial, shared): (&Trial, usize)| {
+            let tokens = self.tokens(trial);
+            let of = |shared: usize| work.prefill(plan, tokens.prompt, shared) + work.decode(tokens.answer);
+            Cost { alone: of(0), behind: of(if sharing { shared } else { 0 }) }
+        };
+        trials.iter().zip(shared).map(cost).collect()
+    }
+
+    /// Tokens that each trial shares with the one before it.
+    fn shared_by_each(&self, plan: &RunPlan, trials: &[Trial]) -> Vec<usize> {
+        if self.given.is_empty() {
+            let by_place = shared_by_place(plan, trials).into_iter();
+            return by_place.map(|tokens| (tokens as f64 * self.sharing) as usize).collect();
+        }
+        let kind = |row: &Measured| plan.model.spec().planned_length(row.sequence, plan.longest);
+        let mut last = None;
+        let shared = plan.given().iter().map(|row| {
+            let kind = (row.sequence > 0).then(|| kind(row));
+            let same = kind.is_some() && kind == last;
+            last = kind.or(last);
+            if same && self.sharing > 0.0 { row.shared } else { 0 }
+        });
+        shared.collect()
     }
 
     /// Prompt tokens of the whole plan, and how many of them are computed when prompts share what they begin
@@ -168,6 +222,7 @@ impl Estimate {
             cells: grid.cells().count(),
             trials: plan.settings.trials,
             prompts,
+            shard: None,
             prompts_now: limit.unwrap_or(prompts).min(prompts),
             prompt_tokens: tokens,
             computed_tokens: computed,
@@ -183,19 +238,56 @@ impl Estimate {
     /// those that a token meets) once a token, at 1/60 of the prefill's speed. `share` of the prompts' tokens
     /// are computed.
     fn seconds(&self, plan: &RunPlan, share: f64) -> Result<f64> {
-        let spec = plan.model.spec();
-        let embedding = spec.vocab_size * spec.hidden_size * if spec.tie_word_embeddings { 1 } else { 2 };
-        let weights = spec.active_parameter_count().saturating_sub(embedding) as f64;
+        let (spec, work) = (plan.model.spec(), Work::of(plan));
         let rate = matmul_rate(spec.hidden_size, spec.intermediate_size, plan.model.device())?;
         let operations = plan.trials().into_iter().map(|trial| {
             let Tokens { prompt, answer } = self.tokens(&trial);
-            let n = prompt as f64;
-            let linear = 2.0 * weights * n;
-            let attention = attention_operations(plan, n);
-            let decode = 60.0 * 2.0 * (weights + embedding as f64) * answer as f64;
-            share * (linear + 3.0 * attention) + decode
+            share * work.prefill(plan, prompt, 0) + work.decode(answer)
         });
         Ok(operations.sum::<f64>() / rate)
+    }
+}
+
+/// Tokens that each trial shares with the one before it by the places of their needles: prompts of one trial
+/// number are equal up to the earlier needle.
+fn shared_by_place(plan: &RunPlan, trials: &[Trial]) -> Vec<usize> {
+    let place = |trial: &Trial| trial.cell.depth.fraction() * trial.cell.context_length.0 as f64;
+    let kind = |trial: &Trial| {
+        let length = trial.cell.context_length.0;
+        (trial.index, plan.model.spec().planned_length(length, plan.longest))
+    };
+    let shared = trials.windows(2).map(|pair| match kind(&pair[0]) == kind(&pair[1]) {
+        true => place(&pair[0]).min(place(&pair[1])) as usize,
+        false => 0,
+    });
+    (!trials.is_empty()).then_some(0).into_iter().chain(shared).collect()
+}
+
+/// Parameters that a token meets.
+struct Work {
+    /// Without the embedding.
+    weights: f64,
+    embedding: f64,
+}
+
+impl Work {
+    fn of(plan: &RunPlan) -> Self {
+        let spec = plan.model.spec();
+        let embedding = spec.vocab_size * spec.hidden_size * if spec.tie_word_embeddings { 1 } else { 2 };
+        let weights = spec.active_parameter_count().saturating_sub(embedding) as f64;
+        Self { weights, embedding: embedding as f64 }
+    }
+
+    /// Operations of a prompt of `n` tokens, of which the first `shared` are there.
+    fn prefill(&self, plan: &RunPlan, n: usize, shared: usize) -> f64 {
+        let (n, shared) = (n as f64, shared.min(n) as f64);
+        let attention = attention_operations(plan, n) - attention_operations(plan, shared);
+        2.0 * self.weights * (n - shared) + 3.0 * attention
+    }
+
+    /// Operations of so many tokens of an answer.
+    fn decode(&self, tokens: usize) -> f64 {
+        60.0 * 2.0 * (self.weights + self.embedding) * tokens as f64
     }
 }
 

@@ -11,8 +11,10 @@ mod logits;
 mod loss;
 mod memory;
 mod model;
+mod probed;
 mod scoring;
 mod settings;
+mod shard;
 mod text;
 mod tokenizer;
 
@@ -24,7 +26,7 @@ use serde_json::{Value, json};
 
 use crate::checkpoint::{Checkpoint, Named};
 use crate::error::{Error, Result};
-use crate::grid::Grid;
+use crate::grid::{Cell, Grid};
 use crate::hash::sha256_hex;
 use crate::haystack::{Haystack, Order};
 use crate::prefix;
@@ -40,8 +42,8 @@ use form::{Formed, form};
 use model::{Facts, facts};
 
 pub use bench::{BenchPlan, BenchSettings, BenchTokens, DEFAULT_LENGTHS};
-pub use dry_run::DryRun;
 pub(crate) use dry_run::duration;
+pub use dry_run::{DryRun, OfShard};
 pub use estimate::Estimate;
 pub use given::Measured;
 pub use inspection::{AttentionFacts, Inspection, LearnedScreen, LengthMemory, NamedToken, TokenizerFacts};
@@ -52,6 +54,7 @@ pub use model::{ModelChoice, OpenModel, Precision, ROPES, RopeChoice};
 pub use settings::{
     CHAT_CHOICES, ChatChoice, DEFAULT_THINKING_TOKENS, Settings, THINKING_CHOICES, ThinkingChoice,
 };
+pub use shard::{Cost, Shard};
 pub use text::{TextPlan, TextPrompt};
 pub use tokenizer::load_tokenizer;
 
@@ -487,13 +490,17 @@ impl RunPlan {
         })
     }
 
-    /// Builds the first trial of every cell, so that what cannot be built fails before the weights load.
+    /// Builds the first trial of every cell, so that what cannot be built fails before the weights load. Of
+    /// a grid of very many cells it builds those of some, spread over the lengths and depths; what cannot be
+    /// built of the others fails as its trial runs.
     ///
     /// # Errors
     /// [`Error::Prompt`] for the first cell that does not fit.
     pub fn probe_prompts(&self) -> Result<Vec<(Trial, Prompt)>> {
         let mut prompts = PromptSequence::new(&self.prompts, &self.tokenizer);
-        let trials = self.trials().into_iter().filter(|trial| trial.index == 0);
+        let cells = probed::cells(&self.settings.grid);
+        let is_wanted = |cell: &Cell| cells.as_ref().is_none_or(|cells| cells.contains(cell));
+        let trials = self.trials().into_iter().filter(|trial| trial.index == 0 && is_wanted(&trial.cell));
         trials.map(|trial| Ok((trial, prompts.build(&trial)?))).collect()
     }
 

@@ -225,6 +225,7 @@ mod tests {
             cells: depths.len(),
             trials,
             prompts,
+            shard: None,
             prompts_now: prompts,
             prompt_tokens: 1000 * prompts,
             computed_tokens: 400 * prompts,

@@ -88,6 +88,8 @@ pub fn answered(
         machine: Value::Null,
         identity,
         answers_of: None,
+        shard: None,
+        merged: Vec::new(),
     };
     Ok(Answered { record, outcomes })
 }

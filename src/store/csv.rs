@@ -13,6 +13,7 @@
 
 mod relabelled;
 mod saved_again;
+mod spanned;
 
 use std::borrow::Cow;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
@@ -33,6 +34,7 @@ use crate::report::loss::BucketLoss;
 use crate::trial::{AttentionRow, KindRow, Outcome, SpanRow, TokenRow};
 
 pub(super) use relabelled::relabelled;
+pub(super) use spanned::{joined, row_of_text, spanned, text_of};
 
 /// A row of a table on disk. Its columns are its fields, in their order.
 pub trait Row: Serialize + DeserializeOwned + Default {

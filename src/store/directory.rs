@@ -18,11 +18,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::csv::{self, Appender, Row};
+use super::merged::MergedRun;
 use super::order;
 use super::rescored::AnswersOf;
 use crate::error::{self, Error, Result};
 use crate::files;
-use crate::plan::{Identity, Settings};
+use crate::plan::{Identity, Settings, Shard};
 use crate::printable;
 use crate::report;
 use crate::report::tasks::AS_IT_IS;
@@ -78,6 +79,12 @@ pub struct RunRecord {
     /// The run whose answers these are, where they were scored again since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers_of: Option<AnswersOf>,
+    /// The part of the plan that the directory is for, where that is not all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// The runs whose rows were joined here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<MergedRun>,
 }
 
 impl RunRecord {
@@ -202,10 +209,14 @@ impl RunDirectory {
         let results = Appender::open(results)?;
         // Only now is the directory locked: another plan may have begun in it since the first look.
         let record = match Kept::of(directory, record)? {
+            // Another part of the plan, or what is left of all of it, may go on in it.
+            Kept::Whole(old) if old.shard != record.shard => {
+                RunRecord { shard: record.shard, ..*old }.written(directory)?
+            }
             Kept::Whole(old) => *old,
             Kept::Grown(old) => {
-                let RunRecord { run_id, config_hash, started_utc, .. } = *old;
-                RunRecord { run_id, config_hash, started_utc, ..record.clone() }.written(directory)?
+                let RunRecord { run_id, config_hash, started_utc, merged, .. } = *old;
+                RunRecord { run_id, config_hash, started_utc, merged, ..record.clone() }.written(directory)?
             }
             Kept::Nothing => record.clone().written(directory)?,
         };
@@ -437,7 +448,7 @@ fn done(outcomes: &[Outcome]) -> HashSet<String> {
 }
 
 /// A row of a long table, which belongs to a trial.
-trait TrialRow: Row {
+pub(super) trait TrialRow: Row {
     fn row_id(&self) -> &str;
 }
 

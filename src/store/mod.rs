@@ -7,6 +7,7 @@ pub mod csv;
 pub mod directory;
 pub mod loss;
 pub mod margins;
+pub mod merged;
 mod order;
 pub mod page;
 pub mod rescored;

@@ -48,6 +48,7 @@ mod rules;
 mod run;
 mod schema;
 mod score;
+mod shards;
 mod smollm2;
 mod standing;
 mod state_spaces;

@@ -197,6 +197,8 @@ impl World {
             machine: serde_json::Value::Null,
             identity,
             answers_of: None,
+            shard: None,
+            merged: Vec::new(),
         }
     }
 
