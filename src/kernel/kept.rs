@@ -23,7 +23,10 @@ use super::matmul::Stored;
 const PANEL: usize = 96;
 
 /// Numbers of a few rows that are widened at once: they stay in the first-level cache.
-const FEW_NUMBERS: usize = 1 << 12;
+const FEW_NUMBERS: usize = 1 << 13;
+
+/// Rows are widened by as many as are multiplied side by side.
+const FEW_ROWS: usize = 4;
 
 /// A matrix `[n, k]` in blocks, as f32 or as f16 has its numbers.
 #[derive(Debug, Clone)]
@@ -92,6 +95,6 @@ impl Stored for Kept {
     }
 
     fn at_once(&self, k: usize) -> usize {
-        (FEW_NUMBERS / k).max(1)
+        (FEW_NUMBERS / k / FEW_ROWS).clamp(1, 4) * FEW_ROWS
     }
 }

@@ -6,7 +6,8 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
-use super::for_every_instruction_set;
+#[cfg(target_arch = "x86_64")]
+use super::dots;
 use super::lanes::dot;
 
 /// Rows up to which this is faster than a blocked matrix multiply, which first copies the matrix into its own
@@ -85,12 +86,15 @@ pub(crate) fn few_rows(x: &[f32], w: &impl Stored, m: usize, k: usize) -> Vec<f3
         .collect()
 }
 
-for_every_instruction_set! {
-    /// `products[j, i] = x[i] · w[j]`, for rows of `k` numbers.
-    fn products_of = products_of_plain(x: &[f32], w: &[f32], k: usize, products: &mut [f32])
+/// `products[j, i] = x[i] · w[j]`, for rows of `k` numbers.
+fn products_of(x: &[f32], w: &[f32], k: usize, products: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if dots::products(x, w, k, products) {
+        return;
+    }
+    products_of_plain(x, w, k, products);
 }
 
-#[inline(always)]
 fn products_of_plain(x: &[f32], w: &[f32], k: usize, products: &mut [f32]) {
     let m = x.len() / k;
     for (w, products) in w.chunks_exact(k).zip(products.chunks_exact_mut(m)) {
@@ -109,7 +113,7 @@ mod tests {
     #[test]
     fn few_rows_times_a_matrix_is_right_and_the_same_on_every_instruction_set() {
         let mut rng = Rng::new(13);
-        for (m, k, n) in [(1, 576, 100), (8, 33, 70), (3, 7, 1), (16, 64, 33)] {
+        for (m, k, n) in [(1, 576, 100), (8, 33, 70), (3, 7, 1), (16, 64, 33), (2, 1030, 20)] {
             let (x, w) = (numbers(&mut rng, m * k, 1.0), numbers(&mut rng, n * k, 1.0));
             let found = few_rows(&x, &&w[..], m, k);
             let mut plain = vec![0.0; n * m];

@@ -9,6 +9,8 @@ pub(crate) mod bf16;
 mod blocks;
 mod conv;
 mod delta;
+#[cfg(target_arch = "x86_64")]
+mod dots;
 mod elementwise;
 mod exp;
 mod gated;

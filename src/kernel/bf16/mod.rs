@@ -29,6 +29,8 @@ pub(crate) use attend::Attention;
 pub(crate) use gated::gated;
 pub(crate) use packed::{Matrix, Rows};
 pub(crate) use page::{PAGE, Page};
+#[cfg(target_arch = "x86_64")]
+pub(super) use transposed::transposed;
 pub(crate) use weigh::Visible;
 
 use packed::{STRIP, Strip, TILE_ROWS, Tile};

@@ -62,7 +62,7 @@ fn rounded(bits: __m512i) -> __m512i {
 /// Words `[16, 16]`, transposed.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn transposed(rows: [__m512i; TILE_ROWS]) -> [__m512i; TILE_ROWS] {
+pub(in crate::kernel) fn transposed(rows: [__m512i; TILE_ROWS]) -> [__m512i; TILE_ROWS] {
     let zero = _mm512_setzero_si512();
     let mut words = [zero; TILE_ROWS];
     for row in (0..TILE_ROWS).step_by(2) {
