@@ -189,7 +189,7 @@ mod tests {
         let mut rng = Rng::new(9);
         let layers = vec![LayerSpec::default()];
         for (name, chunk, window, softcap, sinks) in
-            ["topk:7", "entmax15", "adaptive-temperature", "scale-invariant"]
+            ["topk:7", "entmax15", "adaptive-temperature", "scale-invariant", "softpick", "stick-breaking"]
                 .into_iter()
                 .flat_map(|name| {
                     [

@@ -32,7 +32,7 @@ pub use distances::Distances;
 pub use gated::Gated;
 pub use pages::Pages;
 pub use probe::AttentionProbe;
-pub use row_rule::RowRule;
+pub use row_rule::{RowRule, TrainedRule};
 pub use rows::AttentionRows;
 pub use scores::SpanScores;
 pub use sharpness::{Sharpness, SharpnessProbe, largest_of_check};

@@ -13,6 +13,12 @@ pub trait RowRule: Send + Sync {
     fn reference(&self, scores: &[f64], sink: f64) -> Vec<f64>;
 }
 
+/// A rule of whole rows that can be trained with.
+pub trait TrainedRule: RowRule {
+    /// Turns `dweights` `[n]`, the gradient by a row's `weights`, into that by its `scores`.
+    fn backward(&self, scores: &[f32], weights: &[f32], dweights: &mut [f32]);
+}
+
 /// The largest of some scores; no number where one of them is none.
 pub(super) fn largest(scores: &[f32]) -> f32 {
     let larger = |max: f32, &z: &f32| if z > max || z.is_nan() { z } else { max };
@@ -33,8 +39,7 @@ pub(super) mod tests {
     use crate::kernel::random::numbers;
     use crate::rng::Rng;
 
-    /// Holds the two forms of a rule together over rows of several lengths and scales, and that they sum to
-    /// `total` of the row's softmax.
+    /// Holds the two forms of a rule together over rows of several lengths and scales, and their sums.
     pub(in crate::attention) fn both_forms_agree(rule: &dyn RowRule, sinks: &[f32]) {
         let mut rng = Rng::new(23);
         for (n, scale) in [(1, 1.0), (2, 9.0), (7, 0.1), (300, 1.0), (300, 20.0), (5000, 3.0)] {
@@ -48,8 +53,41 @@ pub(super) mod tests {
                     found.iter().zip(&exact).map(|(f, e)| (f64::from(*f) - e).abs()).fold(0.0, f64::max);
                 assert!(off < 2e-6, "{n} scores up to {scale}, sink {sink}: off by {off}");
                 let total: f64 = found.iter().map(|&w| f64::from(w)).sum();
-                let whole = if sink == f32::NEG_INFINITY { 1.0 } else { exact.iter().sum() };
+                let whole: f64 = exact.iter().sum();
                 assert!((total - whole).abs() < 2e-5, "{n} scores up to {scale}: sum {total}");
+            }
+        }
+    }
+
+    /// The rows of a rule that normalises sum to 1.
+    pub(in crate::attention) fn rows_sum_to_1(rule: &dyn RowRule) {
+        let mut rng = Rng::new(29);
+        for (n, scale) in [(1, 1.0), (7, 0.1), (300, 20.0), (5000, 3.0)] {
+            let mut row = numbers(&mut rng, n, scale);
+            rule.weigh(&mut row, f32::NEG_INFINITY);
+            let total: f64 = row.iter().map(|&w| f64::from(w)).sum();
+            assert!((total - 1.0).abs() < 2e-5, "{n} scores up to {scale}: sum {total}");
+        }
+    }
+
+    /// The gradient by every score is what the plain form of the rule changes by.
+    pub(in crate::attention) fn gradients_are_the_finite_differences(rule: &dyn TrainedRule) {
+        let mut rng = Rng::new(31);
+        for (n, scale) in [(1, 1.0), (5, 2.0), (40, 0.5), (40, 6.0)] {
+            let (scores, given) = (numbers(&mut rng, n, scale), numbers(&mut rng, n, 1.0));
+            let (mut weights, mut gradients) = (scores.clone(), given.clone());
+            rule.weigh(&mut weights, f32::NEG_INFINITY);
+            rule.backward(&scores, &weights, &mut gradients);
+            let loss = |key: usize, by: f64| -> f64 {
+                let mut moved: Vec<f64> = scores.iter().map(|&z| f64::from(z)).collect();
+                moved[key] += by;
+                let weights = rule.reference(&moved, f64::NEG_INFINITY);
+                weights.iter().zip(&given).map(|(w, &g)| w * f64::from(g)).sum()
+            };
+            for (key, found) in gradients.iter().enumerate() {
+                let slope = (loss(key, 1e-5) - loss(key, -1e-5)) / 2e-5;
+                let off = (f64::from(*found) - slope).abs();
+                assert!(off < 1e-5, "{n} scores up to {scale}, key {key}: {found} and not {slope}");
             }
         }
     }

@@ -36,6 +36,21 @@ pub const TRAINED: &[registry::Entry<Multiplier>] = &[
         about: "m = p_n + b, p shared by layers and heads",
         value: Multiplier::Adaptive,
     },
+    registry::Entry {
+        name: "entmax15",
+        about: "max(z / 2 - tau, 0)^2 in the place of softmax",
+        value: Multiplier::Whole("entmax15"),
+    },
+    registry::Entry {
+        name: "softpick",
+        about: "relu(e^z - 1) / (sum |e^z - 1| + eps) in its place",
+        value: Multiplier::Whole("softpick"),
+    },
+    registry::Entry {
+        name: "stick-breaking",
+        about: "sigmoid(z) of what the keys behind have left",
+        value: Multiplier::Whole("stick-breaking"),
+    },
 ];
 
 /// Everything a user decides about a training that its result depends on.

@@ -31,6 +31,9 @@ const TRAINED: &[(&str, Multiplier)] = &[
     ("ssmax", Multiplier::Learned { bias: false }),
     ("ssmax-bias", Multiplier::Learned { bias: true }),
     ("adaptive", Multiplier::Adaptive),
+    ("entmax15", Multiplier::Whole("entmax15")),
+    ("softpick", Multiplier::Whole("softpick")),
+    ("stick-breaking", Multiplier::Whole("stick-breaking")),
 ];
 
 /// A tiny configuration; the variant is on the second of its three layers.
@@ -116,7 +119,9 @@ fn gradients_are_those_of_pytorch() {
 #[test]
 fn every_gradient_is_finite_not_zero_and_the_finite_difference() {
     let tokens = tokens(71, 20);
-    for (variant, multiplier) in TRAINED {
+    // The weights of softpick have a kink at a score of 0, which steps of this size cross; its gradient is
+    // held to PyTorch's with the other rules of whole rows.
+    for (variant, multiplier) in TRAINED.iter().filter(|(variant, _)| *variant != "softpick") {
         for qk_norm in ["none", "weightless", "per_head"] {
             let model = decoder(&config(variant, qk_norm), 70, *multiplier);
             let parameters = parameters(&model);
@@ -137,7 +142,9 @@ fn every_gradient_is_finite_not_zero_and_the_finite_difference() {
                 let difference = |h: f64| (along(h) - along(-h)) / (2.0 * h);
                 // Far enough for the loss to change by more than rounding; by Richardson the error of second
                 // order cancels.
-                let h = (0.1 / norm).clamp(1e-3, 1e-2);
+                // A stick of many pieces is far from straight over longer steps.
+                let most = if *variant == "stick-breaking" { 2e-3 } else { 1e-2 };
+                let h = (0.1 / norm).clamp(1e-3, most);
                 let slope = (4.0 * difference(h) - difference(2.0 * h)) / 3.0;
                 assert!((slope - norm).abs() <= 2e-3 * norm + 2e-4, "{what}: {slope} instead of {norm}");
             }

@@ -97,7 +97,7 @@ impl RowRule for Rule {
 mod tests {
     use super::super::tests::{build, inputs, layers};
     use super::*;
-    use crate::attention::row_rule::tests::{both_forms_agree, no_number_stays_none};
+    use crate::attention::row_rule::tests::{both_forms_agree, no_number_stays_none, rows_sum_to_1};
 
     #[test]
     fn rows_in_the_middle_become_sharper_and_sharp_and_flat_ones_stay() {
@@ -113,6 +113,7 @@ mod tests {
     fn the_fast_form_agrees_with_the_plain_one() {
         both_forms_agree(&Rule, &[f32::NEG_INFINITY]);
         no_number_stays_none(&Rule);
+        rows_sum_to_1(&Rule);
         let variant = build(NAME, &inputs(&layers())).unwrap();
         assert!(variant.row_rule(1).is_some());
         assert!(variant.description().starts_with("zero-shot swap, softmax(beta z)"));

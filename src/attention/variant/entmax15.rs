@@ -4,8 +4,8 @@
 //! With two scores `z` and 0, `p = 1` from `z = 2` on: `(1 - 0)^2 = 1` with `tau = 0`.
 
 use super::{AttentionVariant, VariantInputs};
-use crate::attention::RowRule;
 use crate::attention::row_rule::largest;
+use crate::attention::{RowRule, TrainedRule};
 use crate::error::Result;
 
 const NAME: &str = "entmax15";
@@ -38,7 +38,8 @@ impl AttentionVariant for Entmax15 {
     }
 }
 
-struct Rule;
+/// The rule of a row.
+pub(in crate::attention) struct Rule;
 
 impl RowRule for Rule {
     /// `tau` by the sorted scores that can weigh anything: with the largest brought to 0, the `k` largest of
@@ -83,12 +84,30 @@ impl RowRule for Rule {
     }
 }
 
+impl TrainedRule for Rule {
+    /// `dz = g (dp - sum g dp / sum g)` with `g = sqrt(p)`.
+    fn backward(&self, _scores: &[f32], weights: &[f32], dweights: &mut [f32]) {
+        let root = |p: f32| f64::from(p).sqrt();
+        let (mut sum, mut mean) = (0.0, 0.0);
+        for (&p, &dp) in weights.iter().zip(&*dweights) {
+            sum += root(p);
+            mean += root(p) * f64::from(dp);
+        }
+        mean /= sum;
+        for (dp, &p) in dweights.iter_mut().zip(weights) {
+            *dp = (root(p) * (f64::from(*dp) - mean)) as f32;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::{build, inputs, layers};
     use super::super::{OwnVariant, VariantInputs};
     use super::*;
-    use crate::attention::row_rule::tests::{both_forms_agree, no_number_stays_none};
+    use crate::attention::row_rule::tests::{
+        both_forms_agree, gradients_are_the_finite_differences, no_number_stays_none, rows_sum_to_1,
+    };
 
     #[test]
     fn weights_can_be_checked_by_hand() {
@@ -110,6 +129,8 @@ mod tests {
     fn the_fast_form_agrees_with_the_plain_one() {
         both_forms_agree(&Rule, &[f32::NEG_INFINITY]);
         no_number_stays_none(&Rule);
+        rows_sum_to_1(&Rule);
+        gradients_are_the_finite_differences(&Rule);
     }
 
     #[test]

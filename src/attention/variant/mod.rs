@@ -19,10 +19,10 @@
 //! | `constant` | `c` | the control of every rule in `ln n` |
 //! | `log-floor` | `1 + alpha ln(max(n / floor, 1))` | Inkling |
 //!
-//! Others do more to a row than to multiply its scores: `topk`, `entmax15` and `adaptive-temperature` need
-//! them all at once ([`RowRule`]), `scale-invariant` changes each by its distance ([`Distances`]). And one
-//! stands beside them all, `screening`, which normalises nothing and has no scores to multiply: Multiscreen's
-//! ([`super::screening`]).
+//! Others do more to a row than to multiply its scores: `topk`, `entmax15`, `adaptive-temperature`,
+//! `softpick` and `stick-breaking` need them all at once ([`RowRule`]), `scale-invariant` changes each by its
+//! distance ([`Distances`]). And one stands beside them all, `screening`, which normalises nothing and has no
+//! scores to multiply: Multiscreen's ([`super::screening`]).
 //!
 //! `n` is counted per row, never the length of the sequence. The factor goes on the query behind norms and
 //! rotary positions; `1 / sqrt(d)`, or what a family has in its place, stays. One variant is one file and one
@@ -49,7 +49,9 @@ mod sink;
 mod softmax;
 mod softmax1;
 mod softmax_scale;
+mod softpick;
 mod ssmax;
+mod stick_breaking;
 mod swap;
 mod temperature;
 mod topk;
@@ -63,7 +65,7 @@ pub use swap::{swap_scale, swapped_layers};
 pub use temperature::Temperature;
 
 use super::screening::Screen;
-use super::{Distances, RowRule};
+use super::{Distances, RowRule, TrainedRule};
 use crate::error::{Error, Result};
 use crate::registry::{self, Entry};
 use crate::spec::LayerSpec;
@@ -361,12 +363,33 @@ pub const VARIANTS: &[Entry<Build>] = &[
         value: |inputs| Ok(sink::keeping(inputs, scale_invariant::build(inputs)?)),
     },
     Entry {
+        name: "softpick",
+        about: "relu(e^z - 1) / (sum |e^z - 1| + eps): low scores weigh exactly 0, and rows may be empty",
+        value: softpick::build,
+    },
+    Entry {
+        name: "stick-breaking",
+        about: "sigmoid(z) of what the keys behind have left of a stick: order in the place of positions",
+        value: stick_breaking::build,
+    },
+    Entry {
         name: "screening",
         about: "Multiscreen's: each key passes a tile's screen or is dropped, by itself; nothing is \
                 normalised",
         value: screening::build,
     },
 ];
+
+/// The rule of this variant, where it is one of whole rows with a backward pass.
+#[must_use]
+pub fn trained_rule(name: &str) -> Option<&'static dyn TrainedRule> {
+    match name {
+        "entmax15" => Some(&entmax15::Rule),
+        "softpick" => Some(&softpick::Rule),
+        "stick-breaking" => Some(&stick_breaking::Rule),
+        _ => None,
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -487,8 +510,16 @@ mod tests {
     fn a_scale_is_refused_where_there_is_none_to_replace() {
         let layers = layers();
         let inputs = VariantInputs { scale_override: Some(0.2), ..inputs(&layers) };
-        let others =
-            ["constant", "log-floor", "topk:8", "entmax15", "adaptive-temperature", "scale-invariant"];
+        let others = [
+            "constant",
+            "log-floor",
+            "topk:8",
+            "entmax15",
+            "adaptive-temperature",
+            "scale-invariant",
+            "softpick",
+            "stick-breaking",
+        ];
         for name in ["softmax", "ssmax-fixed", "logn", "temperature"].into_iter().chain(others) {
             let error = super::build(name, &inputs).err().unwrap().to_string();
             let named = name.split(':').next().unwrap();

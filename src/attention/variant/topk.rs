@@ -92,7 +92,7 @@ mod tests {
     use super::super::build;
     use super::super::tests::{inputs, layers};
     use super::*;
-    use crate::attention::row_rule::tests::{both_forms_agree, no_number_stays_none};
+    use crate::attention::row_rule::tests::{both_forms_agree, no_number_stays_none, rows_sum_to_1};
 
     #[test]
     fn a_row_keeps_the_largest_scores_and_the_first_of_equals() {
@@ -113,6 +113,7 @@ mod tests {
         for keys in [1, 3, 64, 10_000] {
             both_forms_agree(&Largest(keys), &[f32::NEG_INFINITY, 0.0, 30.0]);
             no_number_stays_none(&Largest(keys));
+            rows_sum_to_1(&Largest(keys));
         }
     }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::workspace::LayerActivations;
 use super::{Layer, Multiplier, TrainableDecoder};
+use crate::attention::TrainedRule;
 use crate::kernel::gemm::{Into, Matrix, multiply};
 use crate::kernel::training::{Heads, heads, heads_backward, softmax_backward, softmax_rows};
 
@@ -121,11 +122,41 @@ pub(super) fn forward(decoder: &TrainableDecoder, layer: &Layer, p: &[f32], now:
             let q = Matrix::new(&queries[block.queries.start * d..], m, d);
             let k = Matrix::new(&keys[block.keys.start * d..], n, d);
             multiply(q, k.t(), Into::Write, weights, n); // [m, n]
-            softmax_rows(weights, n, &block.visible);
+            match layer.rule {
+                None => softmax_rows(weights, n, &block.visible),
+                Some(rule) => weigh(rule, weights, n, &block.visible),
+            }
             let v = Matrix::strided(&now.qkv[block.keys.start * at.width + values..], n, d, at.width);
             let mixed = &mut now.mixed[block.queries.start * at.heads * d + head * d..];
             multiply(Matrix::new(weights, m, n), v, Into::Write, mixed, at.heads * d); // [m, d]
         }
+    }
+}
+
+/// Turns rows of scores into weights by a rule of whole rows; the keys outside of `visible` get 0.
+fn weigh(rule: &dyn TrainedRule, scores: &mut [f32], width: usize, visible: &[Range<usize>]) {
+    for (row, visible) in scores.chunks_exact_mut(width).zip(visible) {
+        row[..visible.start].fill(0.0);
+        row[visible.end..].fill(0.0);
+        rule.weigh(&mut row[visible.clone()], f32::NEG_INFINITY);
+    }
+}
+
+/// Turns the gradient of rows of weights into that of their scores; outside of `visible` it is 0.
+fn weigh_backward(
+    rule: &dyn TrainedRule,
+    scores: &[f32],
+    weights: &[f32],
+    width: usize,
+    visible: &[Range<usize>],
+    dweights: &mut [f32],
+) {
+    let rows = scores.chunks_exact(width).zip(weights.chunks_exact(width));
+    for (((scores, weights), dweights), visible) in rows.zip(dweights.chunks_exact_mut(width)).zip(visible) {
+        dweights[..visible.start].fill(0.0);
+        dweights[visible.end..].fill(0.0);
+        let of = visible.clone();
+        rule.backward(&scores[of.clone()], &weights[of.clone()], &mut dweights[of]);
     }
 }
 
@@ -168,7 +199,15 @@ pub(super) fn backward(
             let v = Matrix::strided(&now.qkv[value..], n, d, at.width);
             multiply(dy, v.t(), Into::Write, dweights, n); // [m, n]
             multiply(Matrix::new(weights, m, n).t(), dy, Into::Add, &mut dqkv[value..], at.width); // [n, d]
-            softmax_backward(weights, n, dweights);
+            match layer.rule {
+                None => softmax_backward(weights, n, dweights),
+                Some(rule) => {
+                    let q = Matrix::new(&queries[block.queries.start * d..], m, d);
+                    let mut scores = vec![0f32; m * n]; // [m, n], as they were
+                    multiply(q, Matrix::new(&keys[first * d..], n, d).t(), Into::Write, &mut scores, n);
+                    weigh_backward(rule, &scores, weights, n, &block.visible, dweights);
+                }
+            }
             let dz = Matrix::new(dweights, m, n);
             let (q, k) = (&queries[block.queries.start * d..], &keys[first * d..]);
             let dq = &mut dqueries[block.queries.start * d..];
@@ -177,8 +216,8 @@ pub(super) fn backward(
         }
         let factors = &now.row_factors[head * t..][..t];
         let form = Heads { start: head * d, factors, ..form(decoder, layer, p, 0) };
-        let learned = !matches!(layer.multiplier, Multiplier::One | Multiplier::Log);
-        let drow = if learned { &mut *drow_factors } else { &mut [] };
+        let fixed = matches!(layer.multiplier, Multiplier::One | Multiplier::Log | Multiplier::Whole(_));
+        let drow = if fixed { &mut [] } else { &mut *drow_factors };
         drow.fill(0.0);
         heads_backward(dqueries, &now.qkv, form, dqkv, &mut gradients[layer.qk_gains[0].clone()], drow);
         multiplier_backward(layer, head, decoder.spec.attention_scale as f32, drow, gradients);

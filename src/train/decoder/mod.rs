@@ -13,6 +13,8 @@ use workspace::Workspace;
 
 use super::initial::values;
 use super::{Initial, Layout, TensorLayout, Trainable, Worker, check_tokens, cross_entropies};
+use crate::attention::TrainedRule;
+use crate::attention::variant::trained_rule;
 use crate::error::{Error, Result};
 use crate::model::rope::Rope;
 use crate::spec::{Activation, Biases, BlockKind, DecoderSpec, MlpKind, NormKind, QkNorm, RotaryLayout};
@@ -35,6 +37,8 @@ pub enum Multiplier {
     /// `p_n + b` with a learned `p` for each `n`, shared by all layers and heads that have it, and a learned
     /// `b` for each query head.
     Adaptive,
+    /// 1, under the rule of the variant of this name in the place of Softmax ([`trained_rule`]).
+    Whole(&'static str),
 }
 
 /// A decoder that can be trained on sequences of a fixed number of tokens.
@@ -62,6 +66,8 @@ struct Layer {
     gate_up_proj: Range<usize>,
     down_proj: Range<usize>,
     multiplier: Multiplier,
+    /// What makes weights of a row's scores, in the place of Softmax.
+    rule: Option<&'static dyn TrainedRule>,
     /// `s` and `b` of each query head; empty for none.
     scale: Range<usize>,
     bias: Range<usize>,
@@ -146,6 +152,12 @@ impl TrainableDecoder {
                 gate_up_proj: gate.start..up.end,
                 down_proj,
                 multiplier,
+                rule: match multiplier {
+                    Multiplier::Whole(name) => Some(trained_rule(name).ok_or_else(|| {
+                        Error::invalid("attention variant to train", name, "one with a backward pass")
+                    })?),
+                    _ => None,
+                },
                 scale,
                 bias,
                 sizes: if adaptive { sizes.clone() } else { 0..0 },
@@ -171,7 +183,7 @@ impl TrainableDecoder {
     /// a swap. Parameters of multipliers are there, unused, and get no gradient.
     #[must_use]
     pub fn before_swap(mut self) -> Self {
-        self.layers.iter_mut().for_each(|layer| layer.multiplier = Multiplier::One);
+        self.layers.iter_mut().for_each(|layer| (layer.multiplier, layer.rule) = (Multiplier::One, None));
         self
     }
 
