@@ -2,6 +2,8 @@
 //!
 //! [`evaluate`] does all of it for another program; [`Evaluation`] is the same in steps.
 
+pub mod served;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::AtomicBool;
 
@@ -317,6 +319,7 @@ pub(crate) fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport 
         ]
         .into_iter()
         .flatten()
+        .chain(served::server_notes(record))
         .collect(),
         cells: report::cells(outcomes, &planned),
         summary: Summary::of(outcomes),

@@ -11,7 +11,7 @@
 //! 2. [`prompt`] builds each prompt from a [`task`] and a [`haystack`], exact to the token, as a pure
 //!    function of its inputs.
 //! 3. [`generate`] runs it through the [`model`] under an [`attention`] variant, and probes the rows that
-//!    predict the answer.
+//!    predict the answer. Where the model runs elsewhere, a [`server`] is asked, and attention is empty.
 //! 4. [`runner`] scores the answer ([`score`]) and hands one flat row ([`trial::Outcome`]) to the run's
 //!    directory ([`store`]).
 //! 5. [`report`] sums rows up, with their uncertainty ([`stats`]), or compares two runs; [`export`] turns any
@@ -36,9 +36,9 @@
 //!  2  score                             (response, expected) to 0..1
 //!  1  TEXT  grid needle haystack split  | TENSOR  spec weights attention model
 //!           standing task prompt trial  |         checkpoint generate logits loss speed kernel
-//!           tokenizer span              |
+//!           tokenizer span server       |
 //!  0  allocator · registry · error · escape · rng · hash · clock · files · json · isolation · process ·
-//!     progress · printable
+//!     progress · printable · web
 //! ```
 //!
 //! # Invariants, held by `tests/all/layers.rs`
@@ -53,7 +53,8 @@
 //! - What is chosen about a model's attention and precision is told of in `cli` and in [`plan::ModelChoice`]
 //!   alone.
 //! - clap stands only in `main`, `cli` and `commands`, comfy-table only in `export/terminal/table.rs`, the
-//!   csv crate only in the three `csv.rs`, ratatui only in `interactive`, ureq only in `checkpoint/hub/`.
+//!   csv crate only in the three `csv.rs`, ratatui only in `interactive`, ureq only in `checkpoint/hub/`,
+//!   [`server`] and `web`, which both of them ask about addresses.
 //! - One function, [`attention::attend`], turns scores into mixed values: masking, chunks, grouped heads and
 //!   probing happen there once, for the reference and for the fused kernel. What screens instead of
 //!   normalising has one such function as well, [`attention::screening::screen`].
@@ -99,6 +100,7 @@ pub mod report;
 pub mod rng;
 pub mod runner;
 pub mod score;
+pub mod server;
 pub mod span;
 pub mod spec;
 mod speed;
@@ -110,6 +112,7 @@ pub mod task;
 pub mod tokenizer;
 pub mod train;
 pub mod trial;
+mod web;
 pub mod weights;
 
 pub use candle_core::Device;

@@ -1,6 +1,8 @@
 //! Trials to outcomes: builds each prompt, asks the model, scores the answer and hands the row on.
 
 mod answer;
+mod both_ends;
+mod served;
 pub mod sharpness;
 mod spans;
 
@@ -9,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use self::answer::{Answer, Reader};
+pub use self::both_ends::{LengthCheck, check_lengths, suspicion};
+pub use self::served::{Asking, ask_trials};
 use crate::attention::SpanScores;
 use crate::attention::probe::{AttentionCapture, HeadMeasures, Screened};
 use crate::clock;
@@ -18,7 +22,7 @@ use crate::progress::{Ended, Progress};
 use crate::prompt::{Prompt, PromptPlan, PromptSequence};
 use crate::score::{self, ChangedWord, Excess, Scorer};
 use crate::tokenizer::Tokenize;
-use crate::trial::{AttentionRow, Finding, KindRow, Outcome, SpanRow, Status, TokenRow, Trial};
+use crate::trial::{AttentionRow, Finding, KindRow, Outcome, ServedRow, SpanRow, Status, TokenRow, Trial};
 
 /// What every trial of a run shares.
 pub struct RunContext<'a> {
@@ -64,6 +68,8 @@ pub struct TrialRecord {
     pub spans: Vec<SpanRow>,
     /// Its rows of `kinds.csv`.
     pub kinds: Vec<KindRow>,
+    /// Its row of `served.csv`, where a server has answered.
+    pub served: Option<ServedRow>,
 }
 
 /// Takes in records as trials end.
@@ -180,6 +186,7 @@ pub fn run_one(
             false => Vec::new(),
         },
         outcome: outcome(context, trial, prompt, &completion)?,
+        served: None,
     };
     Ok((record, completion.attention))
 }
@@ -192,12 +199,7 @@ fn outcome(
 ) -> Result<Outcome> {
     let answer = Answer::of(completion, &context.prompts.assistant, &prompt.text, context.tokenizer)?;
     let Answer { text: response, thinking_tokens, thinking_cut } = answer;
-    let own = prompt.scorer.as_ref().and_then(|name| context.own_scorers.get(name));
-    let scorer = own.map_or(context.scorer, AsRef::as_ref);
-    let score = scorer.score(&response, &prompt.expected);
-    let correct = scorer.is_correct(score);
-    let text = prompt.expected.first().filter(|_| context.prompts.task.copies_one_word());
-    let changed = text.and_then(|text| ChangedWord::of(text, &response));
+    let answered = answered(context, trial, prompt, response);
     let heads = &completion.attention.heads;
     // The first of equals, as in the probe.
     let top_head =
@@ -214,26 +216,12 @@ fn outcome(
         .iter()
         .map(|head| (needle_mass(head), head.first.span_mass.get(first_control..).unwrap_or_default()));
     let excess = Excess::of(masses);
-    let (needle, value) = (prompt.needles.first(), prompt.values.first());
     Ok(Outcome {
-        prompt_tokens: Some(prompt.tokens.len()),
-        actual_depth_percent: Some(prompt.actual_depth.percent()),
-        needle_start: needle.map(|span| span.start),
-        needle_end: needle.map(|span| span.end),
-        value_start: value.map(|span| span.start),
-        value_end: value.map(|span| span.end),
-        prompt_hash: Some(prompt.prompt_hash.clone()),
-        needle: prompt.needle_texts.first().cloned().unwrap_or_default(),
-        question: prompt.question.clone(),
-        expected_answer: prompt.expected.join("|"),
-        model_response: Some(response),
-        score: Some(score),
-        correct: Some(correct),
         answer_logprob: (!completion.answer_logprobs.is_empty())
             .then(|| completion.answer_logprobs.iter().sum()),
         answer_rank: completion.answer_ranks.iter().copied().max(),
         outcome: Some(score::classify(
-            correct,
+            answered.correct == Some(true),
             excess.map(|excess| excess.needle),
             excess.map(|excess| excess.control),
         )),
@@ -250,11 +238,39 @@ fn outcome(
         control_excess_top: excess.map(|excess| excess.control),
         thinking_tokens,
         thinking_cut,
+        ..answered
+    })
+}
+
+/// A row with the answer and its score, whoever gave it; nothing of attention.
+fn answered(context: &RunContext<'_>, trial: &Trial, prompt: &Prompt, response: String) -> Outcome {
+    let own = prompt.scorer.as_ref().and_then(|name| context.own_scorers.get(name));
+    let scorer = own.map_or(context.scorer, AsRef::as_ref);
+    let score = scorer.score(&response, &prompt.expected);
+    let correct = scorer.is_correct(score);
+    let text = prompt.expected.first().filter(|_| context.prompts.task.copies_one_word());
+    let changed = text.and_then(|text| ChangedWord::of(text, &response));
+    let (needle, value) = (prompt.needles.first(), prompt.values.first());
+    Outcome {
+        prompt_tokens: Some(prompt.tokens.len()),
+        actual_depth_percent: Some(prompt.actual_depth.percent()),
+        needle_start: needle.map(|span| span.start),
+        needle_end: needle.map(|span| span.end),
+        value_start: value.map(|span| span.start),
+        value_end: value.map(|span| span.end),
+        prompt_hash: Some(prompt.prompt_hash.clone()),
+        needle: prompt.needle_texts.first().cloned().unwrap_or_default(),
+        question: prompt.question.clone(),
+        expected_answer: prompt.expected.join("|"),
+        model_response: Some(response),
+        score: Some(score),
+        correct: Some(correct),
+        outcome: Some(score::classify(correct, None, None)),
         changed_word: changed.map(|word| word.place),
         answered_word: changed.and_then(|word| word.answered),
         status: Status::Ok,
         ..blank(context, trial)
-    })
+    }
 }
 
 fn failed_record(context: &RunContext<'_>, trial: &Trial, error: &Error) -> TrialRecord {

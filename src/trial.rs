@@ -356,3 +356,30 @@ pub struct TokenRow {
     /// Weight on this token of the head with the largest needle mass.
     pub mass_top_head: f64,
 }
+
+/// One row of `served.csv`: what a server said of a trial besides its answer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServedRow {
+    /// Short hash that names the run, as in `results.csv`: with `row_id` the key over tables of several runs.
+    pub run_id: String,
+    /// Key of the trial.
+    pub row_id: String,
+    /// Attempts that its answer took.
+    pub attempts: u32,
+    /// From the first attempt to the answer's end, waits among it.
+    pub seconds: f64,
+    /// Tokens of the prompt as counted here.
+    pub prompt_tokens_here: usize,
+    /// Tokens of the prompt as the server counts them.
+    pub prompt_tokens: Option<usize>,
+    /// Of these, those that it had computed before.
+    pub cached_tokens: Option<usize>,
+    /// Tokens of the answer, a thought among them.
+    pub completion_tokens: Option<usize>,
+    /// Why the answer ended, in the server's word.
+    pub finish_reason: String,
+    /// The model that answered, by the server's name.
+    pub served_model: String,
+    /// What the server calls its state.
+    pub system_fingerprint: String,
+}

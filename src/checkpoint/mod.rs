@@ -90,6 +90,33 @@ pub enum TokenizerSource {
     Embedded(EmbeddedCheckpoint),
 }
 
+impl TokenizerSource {
+    /// A tokenizer that a user has named: a directory with `tokenizer.json` or that file itself, a GGUF file, a
+    /// hub id, or `shipped:NAME`. No weights are downloaded for it, unless they are in the GGUF file that is
+    /// named.
+    ///
+    /// # Errors
+    /// When it cannot be found, or holds no tokenizer.
+    pub fn named(name: &str) -> Result<Self> {
+        if let Some(shipped) = name.strip_prefix(SHIPPED_PREFIX) {
+            return Ok(Self::Embedded(shipped::find(shipped)?));
+        }
+        let path = Path::new(name);
+        let path = if path.exists() { path.to_path_buf() } else { hub::fetch_tokenizer(name)? };
+        let parent = || path.parent().map_or(PathBuf::new(), Path::to_path_buf);
+        let is_json = path.extension().is_some_and(|extension| extension == "json");
+        match () {
+            () if path.is_dir() && path.join("tokenizer.json").is_file() => Ok(Self::Directory(path)),
+            () if path.is_dir() => Ok(Checkpoint::open_directory(&path, Engine::Niah)?.tokenizer),
+            () if path.file_name().is_some_and(|file| file == "tokenizer.json") => {
+                Ok(Self::Directory(parent()))
+            }
+            () if is_json => Err(Error::file(&path, "a tokenizer is a file by the name tokenizer.json")),
+            () => Ok(Self::Gguf(GgufFile::open(&path)?.metadata().clone())),
+        }
+    }
+}
+
 /// Weights of which matrices stay in the blocks of their file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeptWeights {

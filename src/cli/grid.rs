@@ -9,7 +9,7 @@ use super::help::first;
 use super::model::{MachineArgs, ModelArgs};
 use super::values::{choice, half_width, named};
 use super::verdict::RuleArgs;
-use super::{FormArgs, ScoringArgs, TellingArgs};
+use super::{EndpointArgs, FormArgs, ScoringArgs, TellingArgs};
 use crate::grid::{ContextLength, DEPTH_SPACINGS, Depth, DepthSpacing};
 use crate::haystack::{HAYSTACKS, ORDERS, Order};
 use crate::plan::Shard;
@@ -333,6 +333,9 @@ pub struct RunArgs {
         help_heading = "Output"
     )]
     pub precision: Option<f64>,
+    /// The server that answers in the place of a checkpoint.
+    #[command(flatten)]
+    pub endpoint: EndpointArgs,
     /// How it is judged.
     #[command(flatten)]
     pub rule: RuleArgs,

@@ -86,6 +86,7 @@ mod tests {
     use crate::prompt::{ANSWER_PREFIXES, SNAPS};
     use crate::registry::Entry;
     use crate::score::{NORMALISATIONS, SCORERS};
+    use crate::server::APIS;
     use crate::spec::{DTYPES, ENGINES, WEIGHT_FORMS, WINDOW_EXPANSIONS};
     use crate::split::SPLITS;
     use crate::stats::RULES;
@@ -131,6 +132,7 @@ mod tests {
             ),
             (rows(ROPES), &["run rope", "loss rope"]),
             (rows(ENGINES), &["run engine", "loss engine", "inspect engine"]),
+            (rows(APIS), &["run api"]),
             (rows(CHAT_CHOICES), &["run apply_chat_template"]),
             (rows(THINKING_CHOICES), &["run thinking", "prompts thinking"]),
             (rows(ANSWER_PREFIXES), &["run answer_prefix", "prompts answer_prefix"]),

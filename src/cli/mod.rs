@@ -2,6 +2,7 @@
 //! [`crate::registry`].
 
 mod comparison;
+mod endpoint;
 mod experiment;
 mod fading;
 mod form;
@@ -31,6 +32,7 @@ use crate::export::palette::PALETTES;
 use crate::export::style::ColorChoice;
 
 pub use comparison::{CompareArgs, DemoArgs};
+pub use endpoint::EndpointArgs;
 pub use experiment::ExperimentArgs;
 pub use fading::FadeArgs;
 pub use form::{Export, FormArgs, TellingArgs};
@@ -236,6 +238,10 @@ pub fn takes_default_checkpoint(matches: &ArgMatches) -> bool {
     // What a command does not take, an optimised build of clap tells of as not given.
     let given = |id: &str| takes(id).then(|| typed.contains_id(id));
     let absent = |id: &str| given(id) == Some(false);
+    // A server has models of its own.
+    if given("endpoint") == Some(true) {
+        return false;
+    }
     // `niah attend` needs one for a text alone.
     absent("model") && (absent("checkpoint") || (absent("place") && given("text") == Some(true)))
 }

@@ -32,10 +32,16 @@ impl CheckpointArgs {
         Self { checkpoint: None, model: Some(name.to_string()) }
     }
 
+    /// The name that was given.
+    #[must_use]
+    pub fn given(&self) -> Option<&str> {
+        self.model.as_deref().or(self.checkpoint.as_deref())
+    }
+
     /// The name that was given, or that of the checkpoint that runs where none is.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.model.as_ref().or(self.checkpoint.as_ref()).map_or(DEFAULT_CHECKPOINT, String::as_str)
+        self.given().unwrap_or(DEFAULT_CHECKPOINT)
     }
 }
 

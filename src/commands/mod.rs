@@ -22,6 +22,7 @@ mod picking;
 pub mod prompts;
 pub mod run;
 pub mod score;
+mod served;
 mod shells;
 mod shown;
 mod tasks;

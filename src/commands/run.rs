@@ -30,6 +30,9 @@ pub(super) const OF_PAGE: &[&str] = &["outcome", "heads", "margins"];
 /// When the plan cannot be made, when results cannot be kept, when every trial failed or, where that is
 /// wanted, any of them, or when the user stopped it.
 pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
+    if args.endpoint.endpoint.is_some() {
+        return super::served::run(args, style);
+    }
     if groups::is_several(&args.grid.task) {
         if args.interactive {
             let expected = "one task beside it: a screen shows one run";

@@ -7,7 +7,7 @@ use super::without_template;
 use crate::error::{Error, Result};
 use crate::hash::sha256_hex;
 use crate::prompt::{AnswerPrefix, Assistant, Form};
-use crate::tokenizer::{ChatTemplate, MARKS, TextTokenizer};
+use crate::tokenizer::{ChatTemplate, MARKS, Tokenize};
 
 /// What the settings and the checkpoint's template make of the form.
 pub(super) struct Formed {
@@ -23,19 +23,21 @@ pub(super) struct Formed {
 /// # Errors
 /// When a template is wanted and there is none, when it cannot be used, and when something is asked of it
 /// that it has not: a system's turn, or a switch of thinking.
-pub(super) fn form(settings: &Settings, tokenizer: &TextTokenizer) -> Result<Formed> {
+pub(super) fn form(
+    settings: &Settings,
+    template: &dyn Fn() -> Result<Option<ChatTemplate>>,
+    tokenizer: &dyn Tokenize,
+) -> Result<Formed> {
     let template = match settings.apply_chat_template {
         ChatChoice::Never => None,
-        ChatChoice::Auto => tokenizer.chat_template().map_err(without_template)?,
-        ChatChoice::Always => {
-            Some(tokenizer.chat_template().map_err(without_template)?.ok_or_else(|| {
-                Error::invalid(
-                    "apply chat template",
-                    "always",
-                    "a checkpoint with a chat template; this one has none",
-                )
-            })?)
-        }
+        ChatChoice::Auto => template().map_err(without_template)?,
+        ChatChoice::Always => Some(template().map_err(without_template)?.ok_or_else(|| {
+            Error::invalid(
+                "apply chat template",
+                "always",
+                "a checkpoint with a chat template; this one has none",
+            )
+        })?),
     };
     let system = settings.system_instruction.clone();
     let prefix = settings.answer_prefix;
@@ -69,7 +71,7 @@ pub(super) fn form(settings: &Settings, tokenizer: &TextTokenizer) -> Result<For
 fn thinking(
     settings: &Settings,
     template: ChatTemplate,
-    tokenizer: &TextTokenizer,
+    tokenizer: &dyn Tokenize,
 ) -> Result<(ChatTemplate, Assistant)> {
     let (prefix, thinking_budget) = (settings.answer_prefix, settings.thinking_budget());
     let template = match settings.thinking {

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use super::asked::Reading;
 use super::settings::ThinkingChoice;
-use super::{ChatChoice, OpenModel, Settings};
+use super::{ChatChoice, Settings};
 use crate::error::{Error, Result};
 use crate::generate::common_prefix;
 use crate::grid::{Depth, Grid};
 use crate::prompt::{Assistant, Form, prompt_hash, tokens_of};
 use crate::score::{self, Scorer};
 use crate::task::{Prompts, Task};
-use crate::tokenizer::TextTokenizer;
 
 /// What a prompt of a file takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,15 +52,14 @@ pub(super) fn lay_out(
     settings: Settings,
     given: &Prompts,
     (form, assistant): (&Form, Assistant),
-    tokenizer: &TextTokenizer,
-    model: &OpenModel,
+    reading: &Reading<'_>,
 ) -> Result<LaidOut> {
     let given = match settings.apply_chat_template {
         ChatChoice::Always => given.clone().as_conversations(),
         ChatChoice::Auto | ChatChoice::Never => given.clone(),
     };
     let template = match form {
-        Form::Chat { .. } => tokenizer.chat_template()?,
+        Form::Chat { .. } => (reading.template)()?,
         Form::Completion => None,
     };
     let template = match (template, settings.thinking) {
@@ -81,8 +80,8 @@ pub(super) fn lay_out(
             other => other,
         };
         let (tokens, sequence) =
-            tokens_of(given, laid, tokenizer, (settings.max_new_tokens, assistant)).map_err(named)?;
-        if let Err(Error::InvalidValue { expected, .. }) = model.check_length("prompt", sequence) {
+            tokens_of(given, laid, reading.tokenizer, (settings.max_new_tokens, assistant)).map_err(named)?;
+        if let Err(Error::InvalidValue { expected, .. }) = (reading.check_length)(sequence) {
             refused.push((number, format!("takes {sequence} tokens with its answer, expected {expected}")));
             measured.push(Measured { id: given.id.clone(), ..Measured::default() });
             continue;

@@ -1,6 +1,7 @@
 //! The plan of a run: settings resolved and checked against the checkpoint, before any weight is loaded.
 
 mod about;
+mod asked;
 mod bench;
 mod dry_run;
 mod estimate;
@@ -13,6 +14,7 @@ mod memory;
 mod model;
 mod probed;
 mod scoring;
+mod served;
 mod settings;
 mod shard;
 mod text;
@@ -28,17 +30,15 @@ use crate::checkpoint::{Checkpoint, Named};
 use crate::error::{Error, Result};
 use crate::grid::{Cell, Grid};
 use crate::hash::sha256_hex;
-use crate::haystack::{Haystack, Order};
 use crate::prefix;
-use crate::prompt::{Form, Prompt, PromptPlan, PromptSequence, Snap};
-use crate::registry;
+use crate::prompt::{Form, Prompt, PromptPlan, PromptSequence};
 use crate::runner::{Labels, RunContext};
 use crate::score::Scorer;
-use crate::task::{CONTROLS, Task};
+use crate::task::Task;
 use crate::tokenizer::TextTokenizer;
 use crate::trial::Trial;
 
-use form::{Formed, form};
+use asked::{Asked, Prepared, Reading, facts_of};
 use model::{Facts, facts};
 
 pub use bench::{BenchPlan, BenchSettings, BenchTokens, DEFAULT_LENGTHS};
@@ -51,12 +51,13 @@ pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};
 pub use loss::{LossPlan, LossSettings};
 pub use memory::MemoryPlan;
 pub use model::{ModelChoice, OpenModel, Precision, ROPES, RopeChoice};
+pub use served::{Served, ServedPlan, UNSEEN};
 pub use settings::{
     CHAT_CHOICES, ChatChoice, DEFAULT_THINKING_TOKENS, Settings, THINKING_CHOICES, ThinkingChoice,
 };
 pub use shard::{Cost, Shard};
 pub use text::{TextPlan, TextPrompt};
-pub use tokenizer::load_tokenizer;
+pub use tokenizer::{load_tokenizer, named_tokenizer};
 
 /// Settings resolved against a checkpoint: knows how to build everything a run needs.
 pub struct RunPlan {
@@ -299,83 +300,29 @@ impl RunPlan {
         identity: Option<&Identity>,
         device: &Device,
     ) -> Result<Self> {
-        settings.check()?;
-        let task = settings.make_task()?;
-        let (settings, one_row) = with_the_rows_of(task.as_ref(), settings)?;
-        let scorer = settings.scoring()?;
-        let writes = task.listing().is_some() || task.given().is_some();
-        let haystack = match (writes, settings.haystack.as_deref()) {
-            (false, name) => {
-                let name = name.unwrap_or(task.default_haystack());
-                let haystack = Haystack::resolve(name)?;
-                if settings.is_about_haystack() {
-                    about::check(&settings, &haystack)?;
-                }
-                let haystack = haystack.part(settings.split)?;
-                match settings.haystack_order {
-                    Order::Text => haystack,
-                    Order::Shuffled => haystack.shuffled(),
-                }
-            }
-            (true, None) => Haystack::none(),
-            (true, Some(name)) => {
-                let expected = format!("no haystack: task {} writes its own text", task.name());
-                return Err(Error::invalid("haystack", name, expected));
-            }
-        };
-        if writes && settings.haystack_order == Order::Shuffled {
-            let expected = format!("no such flag: task {} has no haystack", task.name());
-            return Err(Error::invalid("haystack order", "shuffled", expected));
+        if let Some(served) = &settings.served {
+            let expected = "a run of a checkpoint: a server answered in this one, and shows no attention";
+            return Err(Error::invalid("run", format!("answers of {}", served.endpoint), expected));
         }
-        if writes && settings.snap == Snap::None {
-            let expected = format!("no such flag: task {} writes whole lines, as many as fit", task.name());
-            return Err(Error::invalid("snap", "none", expected));
-        }
-        let checkpoint = settings.model.checkpoint(named)?;
+        let asked = Asked::of(settings)?;
+        let checkpoint = asked.settings.model.checkpoint(named)?;
         if let Some(identity) = identity {
             identity.check_weights(&checkpoint)?;
         }
-        let model = OpenModel::new(&settings.model, checkpoint, device)?;
+        let model = OpenModel::new(&asked.settings.model, checkpoint, device)?;
         let tokenizer = load_tokenizer(&model.checkpoint)?;
-        let settings = match task.given() {
-            Some(given) => given::without_needless_template(settings, given),
-            None => settings,
+        let reading = Reading {
+            tokenizer: &tokenizer,
+            template: &|| tokenizer.chat_template(),
+            notes: tokenizer.notes(),
+            check_length: &|tokens| model.check_length("prompt", tokens),
         };
-        let Formed { form, chat_template_hash, assistant, warning } = form(&settings, &tokenizer)?;
-        let mut prompt_warnings = haystack.notes().to_vec();
-        prompt_warnings.extend(warning);
-        prompt_warnings.extend(one_row);
-        prompt_warnings.extend(task.notes(settings.trials));
-        if let Some(name) = &settings.control {
-            let control = registry::find("control", CONTROLS, name)?.value;
-            prompt_warnings.extend(control.meaning().map(|meaning| format!("control {name}: {meaning}")));
-        }
-        prompt_warnings.extend(scoring::warnings(&settings, task.as_ref(), scorer.as_ref())?);
-        prompt_warnings.extend_from_slice(tokenizer.notes());
-        let (settings, task, given) = match task.given() {
-            None => (settings, task, Vec::new()),
-            Some(given) => {
-                let laid = given::lay_out(settings, given, (&form, assistant), &tokenizer, &model)?;
-                prompt_warnings.extend(laid.notes);
-                (laid.settings, Box::new(laid.prompts) as Box<dyn Task>, laid.measured)
-            }
-        };
-        let own_scorers = given::scorers(task.as_ref(), &settings)?;
-        let (snap, answer_budget) = (settings.snap, settings.max_new_tokens);
-        let prompts = PromptPlan { task, haystack, form, assistant, snap, answer_budget };
-        let (settings, lengths) = match settings.is_about_haystack() {
-            true => about::with_the_lengths_of(settings, &prompts, &tokenizer)?,
-            false => (settings, None),
-        };
-        prompt_warnings.extend(lengths);
-        let longest = match given.iter().map(|row| row.sequence).max() {
-            Some(sequence) => sequence,
-            None => longest(&settings),
-        };
+        let Prepared { settings, prompts, scorer, own_scorers, given, chat_template_hash, notes, longest } =
+            asked.prepared(&reading)?;
         model.check_length("context length", longest)?;
         Ok(Self {
             warnings: model.warnings(longest),
-            prompt_warnings,
+            prompt_warnings: notes,
             end_tokens: tokenizer.eos_ids().iter().copied().collect(),
             settings: Settings { model: model.choice.clone(), ..settings },
             model,
@@ -403,52 +350,7 @@ impl RunPlan {
             "chat_template_sha256": self.chat_template_hash,
         }));
         pairs.extend(of_model);
-        pairs.extend(facts(json!({
-            "context_lengths": settings.grid.context_lengths(),
-            "depths": settings.grid.depths(),
-            "trials": settings.trials,
-            "seed": settings.seed,
-            "task": self.prompts.task.name(),
-            "needle": settings.needle,
-            "question": settings.question,
-            "answer": settings.answer,
-            "haystack": self.prompts.haystack.name(),
-            "haystack_sha256": self.prompts.haystack.hash(),
-            "snap": settings.snap,
-            "system_instruction": settings.system_instruction,
-            "scorer": self.scorer.name(),
-            "max_new_tokens": settings.max_new_tokens,
-        })));
-        // The hash of a haystack tells its parts apart; a text without one has values alone.
-        if !settings.split.is_all() {
-            pairs.insert("split".to_string(), json!(settings.split));
-        }
-        if settings.prompts.is_some() {
-            pairs.insert("prompts_sha256".to_string(), json!(self.prompts.task.file_hash()));
-            let names: Vec<&str> = self.own_scorers.keys().map(String::as_str).collect();
-            pairs.extend(own_scorers_of(&names, settings));
-        }
-        if settings.needles.is_some() {
-            pairs.insert("needles_sha256".to_string(), json!(self.prompts.task.file_hash()));
-        }
-        if !settings.haystack_order.is_text() {
-            pairs.insert("haystack_order".to_string(), json!(settings.haystack_order));
-        }
-        if settings.distractors > 0 {
-            pairs.insert("distractors".to_string(), json!(settings.distractors));
-        }
-        if let Some(control) = &settings.control {
-            pairs.insert("control".to_string(), json!(control));
-        }
-        if let Some(thinking) = settings.thinking {
-            pairs.insert("thinking".to_string(), json!(thinking));
-        }
-        if let Some(budget) = settings.thinking_budget() {
-            pairs.insert("max_thinking_tokens".to_string(), json!(budget));
-        }
-        if !settings.answer_prefix.is_task() {
-            pairs.insert("answer_prefix".to_string(), json!(settings.answer_prefix));
-        }
+        pairs.extend(facts_of(settings, &self.prompts, self.scorer.as_ref(), &self.own_scorers));
         pairs.extend(of_some_models);
         Ok(Identity(pairs).scored_by(settings))
     }

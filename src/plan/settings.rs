@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::ModelChoice;
+use super::{ModelChoice, Served};
 use crate::error::{Error, Result};
 use crate::grid::Grid;
 use crate::haystack::Order;
@@ -80,6 +80,9 @@ pub struct Settings {
     pub correct_from: Option<f64>,
     /// Tokens generated at most; the task's own budget when absent.
     pub max_new_tokens: Option<usize>,
+    /// The server that answers in the place of the checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<Served>,
 }
 
 impl Default for Settings {
@@ -111,6 +114,7 @@ impl Default for Settings {
             normalise: Normalise::Nothing,
             correct_from: None,
             max_new_tokens: None,
+            served: None,
         }
     }
 }

@@ -12,20 +12,32 @@ use crate::tokenizer::{GgufVocabulary, ReadFile, TextTokenizer, TokenizerOutline
 /// # Errors
 /// When it is missing, damaged, of an unknown kind or of another model.
 pub fn load_tokenizer(checkpoint: &Checkpoint) -> Result<TextTokenizer> {
-    let (mut tokenizer, place) = load(
-        checkpoint,
+    let (mut tokenizer, place) = load_text(&checkpoint.tokenizer)?;
+    tokenizer.limit_to(checkpoint.spec.vocab_size).map_err(|error| located(&place, error))?;
+    Ok(tokenizer)
+}
+
+/// Loads the tokenizer of this name, whose model runs elsewhere ([`TokenizerSource::named`]).
+///
+/// # Errors
+/// When it is missing, damaged or of an unknown kind.
+pub fn named_tokenizer(name: &str) -> Result<TextTokenizer> {
+    load_text(&TokenizerSource::named(name)?).map(|(tokenizer, _)| tokenizer)
+}
+
+fn load_text(source: &TokenizerSource) -> Result<(TextTokenizer, PathBuf)> {
+    load(
+        source,
         TextTokenizer::from_files,
         TextTokenizer::isolated_from_directory,
         TextTokenizer::isolated_from_gguf,
-    )?;
-    tokenizer.limit_to(checkpoint.spec.vocab_size).map_err(|error| located(&place, error))?;
-    Ok(tokenizer)
+    )
 }
 
 /// Loads the outline of that tokenizer, in a fraction of the time, with what speaks against using it.
 pub(super) fn load_outline(checkpoint: &Checkpoint) -> Result<(TokenizerOutline, Option<Error>)> {
     let (mut outline, place) = load(
-        checkpoint,
+        &checkpoint.tokenizer,
         TokenizerOutline::from_files,
         TokenizerOutline::isolated_from_directory,
         TokenizerOutline::isolated_from_gguf,
@@ -36,7 +48,7 @@ pub(super) fn load_outline(checkpoint: &Checkpoint) -> Result<(TokenizerOutline,
 
 /// The tokenizer and where it was found. What is part of the binary needs no process of its own.
 fn load<T>(
-    checkpoint: &Checkpoint,
+    source: &TokenizerSource,
     from_files: fn(&Path, &ReadFile) -> Result<T>,
     from_directory: fn(&Path) -> Result<T>,
     from_gguf: fn(&GgufVocabulary) -> Result<T>,
@@ -45,7 +57,7 @@ fn load<T>(
         Ok(tokenizer) => Ok((tokenizer, directory.to_path_buf())),
         Err(error) => Err(located(directory, error)),
     };
-    match &checkpoint.tokenizer {
+    match source {
         TokenizerSource::Directory(directory) => of_directory(directory),
         TokenizerSource::Embedded(embedded) => {
             let directory = embedded.directory();

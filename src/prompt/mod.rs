@@ -447,8 +447,17 @@ impl Draft {
         let of_text = self.encoded.ids[..self.end].iter().copied();
         let tokens: Vec<u32> = self.bos.into_iter().chain(of_text).collect();
         let special = |id: &&u32| tokenizer.special_ids().contains(id) || tokenizer.bos() == Some(**id);
-        let answer_start = self.encoded.spans.get(self.answer).map_or(layout.answer, |span| span.start);
-        let text_end = self.encoded.spans.get(self.end).map_or(layout.answer, |span| span.start);
+        let (answer_start, text_end) = match tokenizer.is_exact() {
+            true => {
+                let begins =
+                    |token: usize| self.encoded.spans.get(token).map_or(layout.answer, |span| span.start);
+                (begins(self.answer), begins(self.end))
+            }
+            false => {
+                let end = layout.text[..layout.answer].trim_end().len();
+                (end, end)
+            }
+        };
         Ok(Prompt {
             thought: self.thought(),
             answer_tokens: answer_tokens.to_vec(),

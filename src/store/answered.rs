@@ -10,14 +10,11 @@ use super::rescored::Rescoring;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::grid::{Cell, Depth, Grid};
-use crate::plan::{Identity, ModelChoice, Settings};
+use crate::plan::{Identity, ModelChoice, Settings, UNSEEN};
 use crate::runner::{TrialRecord, TrialSink};
 use crate::score::{self, Scorer};
 use crate::task::{Answers, CONTROLS, GivenAnswer, GivenPrompt, Prompts};
 use crate::trial::{Outcome, Status, Trial};
-
-/// What stands for the attention of a model that nobody has seen.
-const VARIANT: &str = "unseen";
 
 /// A run made of answers.
 pub struct Answered {
@@ -59,7 +56,7 @@ pub fn answered(
         run_id: run_id.clone(),
         config_hash: config_hash.clone(),
         model: model.to_string(),
-        variant: VARIANT.to_string(),
+        variant: UNSEEN.to_string(),
         task,
         timestamp_utc: clock::now_utc(),
         ..Outcome::default()
@@ -79,7 +76,7 @@ pub fn answered(
         command: std::env::args().collect(),
         started_utc: clock::now_utc(),
         settings,
-        variant: VARIANT.to_string(),
+        variant: UNSEEN.to_string(),
         variant_description: "its answers were given, and no attention was measured".to_string(),
         training_length: None,
         model: json!({}),

@@ -29,7 +29,7 @@ use crate::report;
 use crate::report::tasks::AS_IT_IS;
 use crate::runner::{TrialRecord, TrialSink};
 use crate::spec::Dtype;
-use crate::trial::{AttentionRow, KindRow, Outcome, SpanRow, Status, TokenRow, Trial};
+use crate::trial::{AttentionRow, KindRow, Outcome, ServedRow, SpanRow, Status, TokenRow, Trial};
 
 /// Name of the file that says what ran.
 pub const RUN_JSON: &str = "run.json";
@@ -44,6 +44,9 @@ pub const TOKENS_CSV: &str = "tokens.csv";
 pub const SPANS_CSV: &str = "spans.csv";
 /// Name of the table with one row a trial, layer, head and kind of span; of tasks with several kinds alone.
 pub const KINDS_CSV: &str = "kinds.csv";
+
+/// Name of the table with one row a trial that a server has answered.
+pub const SERVED_CSV: &str = "served.csv";
 
 /// `run.json`: everything about a run that its rows do not say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -190,6 +193,8 @@ pub struct RunDirectory {
     spans: Appender<SpanRow>,
     /// Opened with the first row.
     kinds: Option<Appender<KindRow>>,
+    /// As well.
+    served: Option<Appender<ServedRow>>,
     outcomes: Vec<Outcome>,
 }
 
@@ -227,6 +232,7 @@ impl RunDirectory {
         prune::<TokenRow>(&directory.join(TOKENS_CSV), &kept)?;
         prune::<SpanRow>(&directory.join(SPANS_CSV), &kept)?;
         prune::<KindRow>(&directory.join(KINDS_CSV), &kept)?;
+        prune::<ServedRow>(&directory.join(SERVED_CSV), &kept)?;
         let tokens = directory.join(TOKENS_CSV);
         Ok(Self {
             path: directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf()),
@@ -236,6 +242,7 @@ impl RunDirectory {
             tokens: keep_tokens.then(|| Appender::open(tokens)).transpose()?,
             spans: Appender::open(directory.join(SPANS_CSV))?,
             kinds: None,
+            served: None,
             outcomes,
         })
     }
@@ -257,6 +264,24 @@ impl RunDirectory {
     #[must_use]
     pub fn run_record(&self) -> &RunRecord {
         &self.record
+    }
+
+    /// Rows of what a server said of its answers; none where none did.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub fn served(&self) -> Result<Vec<ServedRow>> {
+        let path = self.path.join(SERVED_CSV);
+        if path.exists() { csv::read(path) } else { Ok(Vec::new()) }
+    }
+
+    /// Changes what stands in `run.json` for readers; what rows depend on must stay.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn tell(&mut self, change: impl FnOnce(&mut RunRecord)) -> Result<()> {
+        change(&mut self.record);
+        self.record.write(&self.path)
     }
 
     /// Puts all rows into the order of the plan when every trial of it is done; rows of one trial stay in the
@@ -291,6 +316,11 @@ impl RunDirectory {
             order::sort::<KindRow>(&kinds, place)?;
             self.kinds = None;
         }
+        let served = self.path.join(SERVED_CSV);
+        if served.exists() {
+            order::sort::<ServedRow>(&served, place)?;
+            self.served = None;
+        }
         order::sort::<Outcome>(&results, place)?;
         self.results = Appender::open(results)?;
         self.outcomes.sort_by_key(|row| place(&row.row_id));
@@ -313,6 +343,14 @@ impl TrialSink for RunDirectory {
                 kinds.append(&record.kinds)?;
             }
         }
+        if let Some(row) = &record.served {
+            if self.served.is_none() {
+                self.served = Some(Appender::open(self.path.join(SERVED_CSV))?);
+            }
+            if let Some(served) = &mut self.served {
+                served.append(std::slice::from_ref(row))?;
+            }
+        }
         self.results.append(std::slice::from_ref(&record.outcome))?;
         self.outcomes.push(record.outcome);
         self.check_in_place()
@@ -325,7 +363,8 @@ impl RunDirectory {
     fn check_in_place(&self) -> Result<()> {
         let tokens = self.tokens.as_ref().is_none_or(Appender::is_in_place);
         let kinds = self.kinds.as_ref().is_none_or(Appender::is_in_place);
-        let tokens = tokens && kinds && self.spans.is_in_place();
+        let served = self.served.as_ref().is_none_or(Appender::is_in_place);
+        let tokens = tokens && kinds && served && self.spans.is_in_place();
         if self.results.is_in_place() && self.attention.is_in_place() && tokens {
             return match self.path.join(RUN_JSON).exists() {
                 true => Ok(()),
@@ -355,6 +394,9 @@ impl RunDirectory {
         self.spans.copy_to(&place.join(SPANS_CSV))?;
         if let Some(kinds) = &self.kinds {
             kinds.copy_to(&place.join(KINDS_CSV))?;
+        }
+        if let Some(served) = &self.served {
+            served.copy_to(&place.join(SERVED_CSV))?;
         }
         self.results.copy_to(&place.join(RESULTS_CSV))?;
         Ok(place)
@@ -465,6 +507,12 @@ impl TrialRow for TokenRow {
 }
 
 impl TrialRow for SpanRow {
+    fn row_id(&self) -> &str {
+        &self.row_id
+    }
+}
+
+impl TrialRow for ServedRow {
     fn row_id(&self) -> &str {
         &self.row_id
     }

@@ -2,13 +2,15 @@
 //!
 //! [`Tokenize`] is all that prompt building knows of a tokenizer, so that tests can drive it with a toy one.
 //! [`TextTokenizer`] is the real one: read from a directory with `tokenizer.json` (`huggingface`), or built
-//! from the vocabulary of a GGUF file (`gguf`), or made by [`train_tokenizer`]. [`TokenizerOutline`] is what
+//! from the vocabulary of a GGUF file (`gguf`), or made by [`train_tokenizer`]. [`ApproximateTokenizer`] stands
+//! for one that is not at hand. [`TokenizerOutline`] is what
 //! can be said of one quickly. [`ChatTemplate`] puts a question into the form a model was tuned on.
 //!
 //! What a download says is read, and its templates are rendered, in another process (`apart`), which nothing
 //! in it can take further than [`crate::isolation`] allows.
 
 mod apart;
+mod approximate;
 mod chat_template;
 mod checks;
 mod facts;
@@ -27,6 +29,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 pub use apart::serve_isolated;
+pub use approximate::ApproximateTokenizer;
 pub use chat_template::{ChatTemplate, MARKS, Marks, Message};
 pub use gguf::GgufVocabulary;
 pub use huggingface::ReadFile;
@@ -86,6 +89,12 @@ pub trait Tokenize: Sync {
 
     /// The id that begins every sequence, when the model wants one and the tokenizer would add it.
     fn bos(&self) -> Option<u32>;
+
+    /// Whether its tokens are a model's own: a prompt then ends with a whole token, and else before the white
+    /// space in front of the answer, which most tokenizers join with the word behind it.
+    fn is_exact(&self) -> bool {
+        true
+    }
 
     /// Ids that are control tokens (BOS, EOS, turn markers): none of them may stand in a haystack.
     fn special_ids(&self) -> &BTreeSet<u32>;

@@ -39,10 +39,12 @@ const MODULES: &[(&str, Layer)] = &[
     ("progress", Base),
     ("registry", Base),
     ("rng", Base),
+    ("web", Base),
     ("grid", Text),
     ("haystack", Text),
     ("needle", Text),
     ("prompt", Text),
+    ("server", Text),
     ("span", Text),
     ("split", Text),
     ("standing", Text),
@@ -95,7 +97,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("strsim", &["registry.rs"]),
     ("tokenizers", &["tokenizer/"]),
     ("unicode_normalization_alignments", &["standing/"]),
-    ("ureq", &["checkpoint/hub/"]),
+    ("ureq", &["checkpoint/hub/", "server/", "web.rs"]),
 ];
 
 /// The tensor modules, and what opens the device for them.

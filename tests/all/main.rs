@@ -16,6 +16,7 @@ mod config_cases;
 mod coverage;
 mod dry_run;
 mod dtype;
+mod endpoint;
 mod exports;
 mod fade;
 mod gate;

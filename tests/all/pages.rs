@@ -272,6 +272,7 @@ fn every_table_of_columns_is_that_of_the_file() {
         ("tokens.csv", file("run/tokens.csv")),
         ("spans.csv", file("run/spans.csv")),
         ("kinds.csv", file("kinds/kinds.csv")),
+        ("served.csv", head(&niah::store::csv::text::<niah::trial::ServedRow>(&[]).unwrap())),
         ("loss.csv", file("loss/loss.csv")),
         ("training.csv", file("trained/training.csv")),
         ("cells csv", csv(&["view", "run"])),

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, Uri};
 use ureq::{Agent, Body, BodyReader, Timeout};
 
-use super::address::{Origin, cut, is_loopback, target};
 use super::names;
 use super::settings::{Limits, Settings, Token};
 use crate::progress::say;
+use crate::web::{Origin, cut, is_loopback, target};
 
 /// A wait as long as this is told, so that nobody takes it for a hang.
 const TOLD_WAIT: Duration = Duration::from_secs(5);
@@ -206,7 +206,9 @@ impl Client {
             }
             match response.status().as_u16() {
                 200 | 206 => return answer(response, identity),
-                301 | 302 | 303 | 307 | 308 => address = target(&address, response.headers())?,
+                301 | 302 | 303 | 307 | 308 => {
+                    address = target(&address, response.headers()).map_err(Failure::untrusted)?;
+                }
                 status => return Err(refused(status, response.headers())),
             }
         }

@@ -4,7 +4,6 @@
 //! read from are fetched, never pickles. The cache is that of Python's `huggingface_hub`; a commit that it
 //! holds is used as it is, and a commit whose files are all there is not asked for again.
 
-mod address;
 mod cache;
 mod choice;
 mod client;
@@ -72,12 +71,21 @@ pub fn fetch_with(settings: &Settings, name: &str) -> Result<PathBuf> {
     fetch_as(settings, name, Named::ByUser)
 }
 
+/// Brings a tokenizer of the hub into the cache, without weights; returns its directory, or the GGUF file
+/// that was named.
+pub(super) fn fetch_tokenizer(name: &str) -> Result<PathBuf> {
+    if HubId::parse(name).is_none() {
+        return Err(not_found(name));
+    }
+    let mut fetch = Fetch::new(&Settings::from_env()?, name, Named::ByUser)?;
+    match fetch.id.gguf.clone() {
+        Some(file) => fetch.gguf(&file),
+        None => fetch.tokenizer(),
+    }
+}
+
 fn fetch_as(settings: &Settings, name: &str, named: Named) -> Result<PathBuf> {
-    let id = HubId::parse(name).ok_or_else(|| not_found(name))?;
-    let cache = RepositoryCache::new(settings, &id);
-    let client = (!settings.offline && named == Named::ByUser).then(|| Client::new(settings));
-    let revision = id.revision.clone();
-    let mut fetch = Fetch { name, named, id, cache, client, revision, commit: None, listing: None };
+    let mut fetch = Fetch::new(settings, name, named)?;
     match fetch.id.gguf.clone() {
         Some(file) => fetch.gguf(&file),
         None => fetch.checkpoint(),
@@ -106,7 +114,32 @@ struct Fetch<'a> {
     listing: Option<Listing>,
 }
 
-impl Fetch<'_> {
+impl<'a> Fetch<'a> {
+    fn new(settings: &Settings, name: &'a str, named: Named) -> Result<Self> {
+        let id = HubId::parse(name).ok_or_else(|| not_found(name))?;
+        let cache = RepositoryCache::new(settings, &id);
+        let client = (!settings.offline && named == Named::ByUser).then(|| Client::new(settings));
+        let revision = id.revision.clone();
+        Ok(Self { name, named, id, cache, client, revision, commit: None, listing: None })
+    }
+
+    /// The tokenizer of the id's folder, with what stands beside it but for weights.
+    fn tokenizer(&mut self) -> Result<PathBuf> {
+        let tokenizer = self.id.in_folder(OPTIONAL[0]);
+        self.pin_cached(|fetch, commit| Ok(fetch.cache.file(commit, &tokenizer)?.is_some()))?;
+        match &self.commit {
+            // A tokenizer that is there was fetched with what stands beside it.
+            Some(commit) if self.cache.file(commit, &tokenizer)?.is_some() => self.client = None,
+            _ => self.list()?,
+        }
+        let tokenizer = self.required(&tokenizer)?;
+        for file in self.beside() {
+            self.optional(&file)?;
+        }
+        let directory = tokenizer.parent().map(PathBuf::from);
+        directory.ok_or_else(|| Error::file(&tokenizer, "no directory above it in the cache"))
+    }
+
     /// A GGUF file that was named, with the other parts of a split one.
     fn gguf(&mut self, file: &str) -> Result<PathBuf> {
         self.pin_cached(|fetch, commit| Ok(fetch.cache.file(commit, file)?.is_some()))?;

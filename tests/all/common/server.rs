@@ -15,6 +15,7 @@ use niah::checkpoint::hub::{Limits, Settings};
 pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
@@ -122,13 +123,18 @@ fn accept(listener: &TcpListener, log: &Arc<Mutex<Vec<Request>>>, answer: &Arc<A
 }
 
 fn read(stream: &TcpStream) -> Option<Request> {
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
-    let path = lines.next()?.split(' ').nth(1)?.to_string();
-    let headers = lines.filter_map(|line| {
+    let mut reader = BufReader::new(stream);
+    let mut lines =
+        reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect::<Vec<_>>();
+    let path = lines.first()?.split(' ').nth(1)?.to_string();
+    let headers = lines.drain(1..).filter_map(|line| {
         line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_string()))
     });
-    let headers = headers.collect();
-    Some(Request { path, headers })
+    let headers: HashMap<String, String> = headers.collect();
+    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = Vec::new();
+    reader.take(length).read_to_end(&mut body).ok()?;
+    Some(Request { path, headers, body })
 }
 
 /// What a client that has gone away misses is its own affair.

@@ -1,21 +1,20 @@
-//! Addresses: whose they are, and where an answer may send a request on to.
+//! Web addresses: whose they are, where an answer may send a request on to, and what of a server's words is
+//! shown.
 
 use std::net::IpAddr;
 
 use ureq::http::{HeaderMap, Uri};
 
-use super::client::Failure;
-
 /// Scheme, host and port.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     scheme: Option<String>,
     host: Option<String>,
     port: Option<u16>,
 }
 
 impl Origin {
-    pub(super) fn of(address: &Uri) -> Self {
+    pub(crate) fn of(address: &Uri) -> Self {
         let scheme = address.scheme_str().map(str::to_lowercase);
         let usual = match scheme.as_deref() {
             Some("http") => Some(80),
@@ -27,16 +26,19 @@ impl Origin {
 }
 
 /// Whether a host is this machine.
-pub(super) fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
     host.eq_ignore_ascii_case("localhost") || address.is_some_and(|address| address.is_loopback())
 }
 
 /// Where an answer sends on to: an absolute address, or one relative to `from`.
-pub(super) fn target(from: &Uri, headers: &HeaderMap) -> Result<Uri, Failure> {
+///
+/// # Errors
+/// What is wrong with the answer, when it names no such address.
+pub(crate) fn target(from: &Uri, headers: &HeaderMap) -> Result<Uri, String> {
     let location = headers.get("location").and_then(|value| value.to_str().ok());
-    let location = location.ok_or_else(|| Failure::untrusted("sent on without an address"))?.trim();
-    let bad = |why: &str| Failure::untrusted(format!("sent on to {}, {why}", cut(location)));
+    let location = location.ok_or("sent on without an address")?.trim();
+    let bad = |why: &str| format!("sent on to {}, {why}", cut(location));
     let location = location.split('#').next().unwrap_or_default();
     let (scheme, authority) = (from.scheme_str().unwrap_or_default(), from.authority());
     let authority = authority.map(ToString::to_string).unwrap_or_default();
@@ -63,7 +65,7 @@ pub(super) fn target(from: &Uri, headers: &HeaderMap) -> Result<Uri, Failure> {
 }
 
 /// The beginning of a server's text, for a message.
-pub(super) fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     const SHOWN: usize = 100;
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -78,7 +80,7 @@ mod tests {
     fn sent_on(from: &str, location: &str) -> Result<String, String> {
         let headers = HeaderMap::from_iter([("location".parse().unwrap(), location.parse().unwrap())]);
         let address = target(&from.parse().unwrap(), &headers);
-        address.map(|address| address.to_string()).map_err(|failure| failure.problem)
+        address.map(|address| address.to_string())
     }
 
     #[test]

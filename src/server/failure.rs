@@ -1,0 +1,129 @@
+//! How a request fails, and whether another attempt may do better.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::printable;
+
+/// Characters of a server's words that are shown and kept.
+const MOST_WORDS: usize = 300;
+
+/// How a request failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind of failure it is.
+    pub kind: Kind,
+    /// What happened, with the server's words shortened and escaped.
+    pub problem: String,
+    /// How long the server asks to wait before the next attempt.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// What kind of failure it is, which decides about further attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Another status than success.
+    Status(u16),
+    /// The connection broke off within an answer, or the server ended it.
+    Broken,
+    /// No connection.
+    Unreachable,
+    /// Not all of the answer came in time.
+    Late,
+    /// An answer that cannot be right.
+    Wrong,
+    /// The user stopped the run.
+    Stopped,
+}
+
+impl Failure {
+    pub(super) fn new(kind: Kind, problem: impl fmt::Display) -> Self {
+        Self { kind, problem: problem.to_string(), retry_after: None }
+    }
+
+    pub(super) fn wrong(problem: impl fmt::Display) -> Self {
+        Self::new(Kind::Wrong, problem)
+    }
+
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self.kind {
+            Kind::Status(status) => matches!(status, 408 | 425 | 429 | 500..),
+            Kind::Broken | Kind::Unreachable => true,
+            Kind::Late | Kind::Wrong | Kind::Stopped => false,
+        }
+    }
+
+    /// Whether nobody answers at all.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        matches!(self.kind, Kind::Unreachable)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server: {}", self.problem)?;
+        match self.kind {
+            Kind::Status(401 | 403) => {
+                f.write_str("; put its key into NIAH_API_KEY, OPENAI_API_KEY or a file (`api key file`)")
+            }
+            Kind::Status(404) => f.write_str(
+                "; check the address, the model's name, and whether the server has this interface (`api`)",
+            ),
+            Kind::Unreachable => f.write_str("; is it running, and is this its address?"),
+            Kind::Late => {
+                f.write_str("; give it more time with `timeout`, or ask less at once with `concurrency`")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            Kind::Stopped => Self::Interrupted,
+            _ => Self::Failed(failure.to_string()),
+        }
+    }
+}
+
+/// A server's words on one line, at most so many of them, with nothing in them that a terminal would obey.
+pub(super) fn words(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown: String = text.chars().take(MOST_WORDS).collect();
+    let more = if shown.len() < text.len() { "..." } else { "" };
+    format!("{}{more}", printable::line(&shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_server_are_short_and_harmless() {
+        assert_eq!(words("no\n\n such \u{1b}[2Jmodel"), "no such \\u{1b}[2Jmodel");
+        assert!(words(&"x".repeat(1 << 20)).len() < 400);
+    }
+
+    #[test]
+    fn what_will_not_change_is_not_tried_again() {
+        for (status, again) in [
+            (400, false),
+            (401, false),
+            (404, false),
+            (422, false),
+            (408, true),
+            (429, true),
+            (500, true),
+            (503, true),
+            (529, true),
+        ] {
+            assert_eq!(Failure::new(Kind::Status(status), "").may_pass(), again, "{status}");
+        }
+        assert!(!Failure::new(Kind::Late, "").may_pass() && Failure::new(Kind::Broken, "").may_pass());
+    }
+}

@@ -1,0 +1,97 @@
+//! The key of a server: from the environment or a file, never shown and never stored.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::files;
+
+/// Variables that a key may stand in; the first that is set counts.
+const VARIABLES: &[&str] = &["NIAH_API_KEY", "OPENAI_API_KEY"];
+
+/// Bytes of a file with a key, at most.
+const MOST_BYTES: u64 = 1 << 16;
+
+/// Who asks; it is never shown.
+#[derive(Clone)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// A key from its text; `place` says where it stood.
+    ///
+    /// # Errors
+    /// When it holds characters that cannot stand in a header; the message does not show it.
+    pub fn new(text: &str, place: &str) -> Result<Self> {
+        let text = text.trim();
+        if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic()) {
+            return Err(Error::invalid(
+                place,
+                "no key, or characters that no key has",
+                "one line with a key",
+            ));
+        }
+        Ok(Self(text.to_string()))
+    }
+
+    /// The key of this file, or else of a variable; none where there is neither.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or what stands there is no key.
+    pub fn find(file: Option<&Path>, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>> {
+        if let Some(path) = file {
+            let text = files::read_text(path, MOST_BYTES)
+                .map_err(|error| Error::file(path, files::problem(&error)))?;
+            return Self::new(&text, "api key file").map(Some);
+        }
+        let set = VARIABLES.iter().filter_map(|name| Some((*name, variable(name)?)));
+        let first = { set }.find(|(_, key)| !key.trim().is_empty());
+        first.map(|(name, key)| Self::new(&key, name)).transpose()
+    }
+
+    /// The value of the header that tells who asks.
+    pub(super) fn header(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+
+    /// A text in which the key is not readable, though a server may have repeated it.
+    pub(super) fn hidden_in(&self, text: &str) -> String {
+        text.replace(&self.0, "[key]")
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_stands_in_a_file_or_a_variable_and_is_never_shown() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("key");
+        std::fs::write(&file, "of-file\n").unwrap();
+        let of = |variables: &[(&str, &str)], file: Option<&Path>| {
+            let variable = |name: &str| {
+                variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_string())
+            };
+            ApiKey::find(file, variable).unwrap().map(|key| key.0)
+        };
+        let both = [("OPENAI_API_KEY", "openai"), ("NIAH_API_KEY", "own")];
+        assert_eq!(of(&both, None).as_deref(), Some("own"));
+        assert_eq!(of(&both[..1], None).as_deref(), Some("openai"));
+        assert_eq!(of(&[("NIAH_API_KEY", " "), both[0]], None).as_deref(), Some("openai"));
+        assert_eq!(of(&both, Some(&file)).as_deref(), Some("of-file"));
+        assert_eq!(of(&[], None), None);
+        let wrong = ApiKey::new("two words", "NIAH_API_KEY").unwrap_err().to_string();
+        assert!(wrong.starts_with("NIAH_API_KEY") && !wrong.contains("two"), "{wrong}");
+        let key = ApiKey::new("secret", "").unwrap();
+        assert_eq!(
+            (format!("{key:?}"), key.hidden_in("no secret")),
+            ("ApiKey(hidden)".into(), "no [key]".into())
+        );
+    }
+}
