@@ -55,6 +55,8 @@ pub struct Evaluation {
     sharing: bool,
     /// The part of the plan that runs; all of it when absent.
     shard: Option<Shard>,
+    /// Whether what heads copy is kept.
+    retrieval: bool,
 }
 
 impl Evaluation {
@@ -69,7 +71,7 @@ impl Evaluation {
         let estimate = Estimate::new(&plan)?;
         plan.prompt_warnings.extend(estimate.repetition(&plan));
         plan.prompt_warnings.extend_from_slice(&estimate.notes);
-        Ok(Self { estimate, plan, sharing, shard: None })
+        Ok(Self { estimate, plan, sharing, shard: None, retrieval: false })
     }
 
     /// The same of which this part runs, when one is given. Its rows are those of the whole plan.
@@ -99,6 +101,12 @@ impl Evaluation {
         let (prompts, share) = (shard.of(&costs).len(), shard.share(&costs));
         let shard = Some(OfShard { shard, prompts, share });
         Ok(DryRun { shard, prompts_now: limit.unwrap_or(prompts).min(prompts), ..dry })
+    }
+
+    /// The same, which keeps what every head copies as well, where that is `wanted`.
+    #[must_use]
+    pub fn keeping_retrieval(self, wanted: bool) -> Self {
+        Self { retrieval: wanted, ..self }
     }
 
     /// What `run.json` says, `machine` for the reader. Reads all of the weights, for their hash.
@@ -195,6 +203,7 @@ impl Evaluation {
         }
         watch.progress.expects(self.estimate.tokens_of(todo));
         let mut context = self.plan.context(rows.kept)?;
+        context.keep_retrieval = self.retrieval;
         // A run that has grown keeps the name that it began with.
         context.labels.run_id.clone_from(&record.run_id);
         context.labels.config_hash.clone_from(&record.config_hash);

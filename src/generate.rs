@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use candle_core::Tensor;
 
+use crate::attention::keys::{LargestKeys, MeanWeights, OfHead};
 use crate::attention::probe::{AttentionCapture, ProbeRequest, Span};
 use crate::attention::{AttentionProbe, AttentionRecorder, AttentionVariant};
 use crate::error::{Error, Result};
@@ -44,6 +45,8 @@ pub struct Request<'a> {
     pub items: &'a [usize],
     /// A head whose full row is kept.
     pub chosen_head: Option<(usize, usize)>,
+    /// Whether the key with the largest weight of every head is kept at each step of the decoding.
+    pub keep_keys: bool,
     /// Prompt positions, in order, before which the next prompt may be like this one: a state that cannot be
     /// taken back is kept there.
     pub forks: &'a [usize],
@@ -62,6 +65,22 @@ pub struct Completion {
     pub answer_ranks: Vec<usize>,
     /// Attention of the rows that predict the answer.
     pub attention: AttentionCapture,
+    /// Where [`Request::keep_keys`] asks for them: for each of [`Self::tokens`] the key with the largest weight
+    /// of every head, at the query that the token was decoded at.
+    pub keys: Vec<Vec<OfHead<usize>>>,
+}
+
+/// Rows within a text, and keys before them.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading<'a> {
+    /// The text, up to the last of the rows.
+    pub tokens: &'a [u32],
+    /// The position of the first row; all behind it are rows.
+    pub first_row: usize,
+    /// Positions of keys.
+    pub keys: &'a [usize],
+    /// The length of the sequence that the text is or may become a part of.
+    pub length: usize,
 }
 
 /// Something that continues prompts and shows its attention.
@@ -76,6 +95,19 @@ pub trait LanguageModel {
         request: Request<'_>,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Completion>;
+
+    /// The weight that every head gives to each of some keys, mean over rows of a text; nothing from a model
+    /// that cannot say.
+    ///
+    /// # Errors
+    /// As of [`Self::complete`].
+    fn mean_weights(
+        &mut self,
+        _reading: Reading<'_>,
+        _progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<OfHead<Vec<f64>>>> {
+        Ok(Vec::new())
+    }
 }
 
 /// A decoder under one attention variant.
@@ -280,19 +312,32 @@ impl LanguageModel for DecoderModel {
         let scored = logits.iter().zip(request.answer).map(|(row, &token)| logprob_and_rank(row, token));
         let (answer_logprobs, answer_ranks) = scored.collect::<Result<Vec<_>>>()?.into_iter().unzip();
 
-        let mut tokens = Vec::new();
+        let (mut tokens, mut keys) = (Vec::new(), Vec::new());
         let mut next = argmax(&logits[0]);
+        let forced_keys = |step: usize| if request.keep_keys { probe.largest_keys(step) } else { Vec::new() };
+        let mut looked = forced_keys(0);
         while tokens.len() < request.max_new_tokens && !request.end_tokens.contains(&next) {
             tokens.push(next);
+            if request.keep_keys {
+                keys.push(std::mem::take(&mut looked));
+            }
             if tokens.len() < request.max_new_tokens {
                 // As long as what comes out is what was expected, it has been computed with the forced
                 // answer.
                 next = match logits.get(tokens.len()) {
-                    Some(row) if request.answer.starts_with(&tokens) => argmax(row),
+                    Some(row) if request.answer.starts_with(&tokens) => {
+                        looked = forced_keys(tokens.len());
+                        argmax(row)
+                    }
                     _ => {
                         let written = before.iter().chain(&tokens).copied();
                         self.go_back(n + tokens.len() - 1, written, &mut cache, &mut |_| true)?;
-                        argmax(&self.logits(&[next], &mut cache, None)?.to_vec2::<f32>()?[0])
+                        let mut largest = LargestKeys::at(n + tokens.len() - 1);
+                        let recorder: Option<&mut dyn AttentionRecorder> =
+                            if request.keep_keys { Some(&mut largest) } else { None };
+                        let logits = self.logits(&[next], &mut cache, recorder)?.to_vec2::<f32>()?;
+                        looked = largest.finish();
+                        argmax(&logits[0])
                     }
                 };
             }
@@ -305,7 +350,28 @@ impl LanguageModel for DecoderModel {
             cache.truncate(prompt);
             self.held = Some(Held { tokens: request.tokens.to_vec(), cache });
         }
-        Ok(Completion { tokens, thought, answer_logprobs, answer_ranks, attention: probe.finish() })
+        Ok(Completion { tokens, thought, answer_logprobs, answer_ranks, attention: probe.finish(), keys })
+    }
+
+    fn mean_weights(
+        &mut self,
+        reading: Reading<'_>,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<OfHead<Vec<f64>>>> {
+        let Reading { tokens, first_row, keys, length } = reading;
+        let (before, rows) = tokens.split_at(first_row.min(tokens.len()));
+        let (mut cache, shared) = self.cache_for(before, length.max(tokens.len()));
+        self.prefill(&before[shared..], &mut cache, &mut |_| progress(0))?;
+        cache.mark();
+        let mut means = MeanWeights::new(before.len()..tokens.len(), keys.to_vec());
+        if !rows.is_empty() {
+            let forward = Forward { variant: self.variant.as_ref(), keep_logits: 0, probe: Some(&mut means) };
+            self.decoder.forward(rows, &mut cache, forward)?;
+        }
+        if self.sharing.is_some() {
+            self.held = Some(Held { tokens: tokens.to_vec(), cache });
+        }
+        Ok(means.finish())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod answer;
 mod both_ends;
+mod retrieval;
 mod served;
 pub mod sharpness;
 mod spans;
@@ -22,7 +23,9 @@ use crate::progress::{Ended, Progress};
 use crate::prompt::{Prompt, PromptPlan, PromptSequence};
 use crate::score::{self, ChangedWord, Excess, Scorer};
 use crate::tokenizer::Tokenize;
-use crate::trial::{AttentionRow, Finding, KindRow, Outcome, ServedRow, SpanRow, Status, TokenRow, Trial};
+use crate::trial::{
+    AttentionRow, Finding, KindRow, Outcome, RetrievalRow, ServedRow, SpanRow, Status, TokenRow, Trial,
+};
 
 /// What every trial of a run shares.
 pub struct RunContext<'a> {
@@ -38,6 +41,8 @@ pub struct RunContext<'a> {
     pub end_tokens: &'a [u32],
     /// Whether per-token masses are kept.
     pub keep_tokens: bool,
+    /// Whether what every head copies is kept.
+    pub keep_retrieval: bool,
     /// What every row says about the run.
     pub labels: Labels,
 }
@@ -66,6 +71,8 @@ pub struct TrialRecord {
     pub tokens: Vec<TokenRow>,
     /// Its rows of `spans.csv`.
     pub spans: Vec<SpanRow>,
+    /// Its rows of `retrieval.csv`.
+    pub retrieval: Vec<RetrievalRow>,
     /// Its rows of `kinds.csv`.
     pub kinds: Vec<KindRow>,
     /// Its row of `served.csv`, where a server has answered.
@@ -164,6 +171,7 @@ pub fn run_one(
         scored: &scored,
         items: &prompt.answer_items,
         chosen_head,
+        keep_keys: context.keep_retrieval,
         forks: &prompt.forks(),
     };
     let completion = model.complete(request, &mut |tokens| {
@@ -172,7 +180,18 @@ pub fn run_one(
     })?;
     let (run_id, row_id) = (context.labels.run_id.as_str(), trial.row_id());
     let needle_tokens = prompt.needles.iter().map(ExactSizeIterator::len).sum();
+    let retrieval = match context.keep_retrieval {
+        true => {
+            let question = retrieval::question(prompt, context.tokenizer, model, &mut |tokens| {
+                progress.advance(tokens);
+                !stop.load(Ordering::Relaxed)
+            })?;
+            retrieval::rows((run_id, &row_id), prompt, &completion, &question)
+        }
+        false => Vec::new(),
+    };
     let record = TrialRecord {
+        retrieval,
         attention: attention_rows(
             (run_id, &row_id),
             needle_tokens,

@@ -339,6 +339,36 @@ pub struct KindRow {
     pub score_margin_mean: Option<f32>,
 }
 
+/// One row of `retrieval.csv`: what one head copied while the answer was decoded, and how much more it looked at
+/// the needles for the question than for one without content.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RetrievalRow {
+    /// Short hash that names the run, as in `results.csv`: with `row_id` the key over tables of several runs.
+    pub run_id: String,
+    /// Key of the trial.
+    pub row_id: String,
+    /// Layer, from 0.
+    pub layer: usize,
+    /// Query head, from 0.
+    pub head: usize,
+    /// Tokens of the needles.
+    pub needle_tokens: usize,
+    /// Tokens decoded.
+    pub steps: usize,
+    /// Steps at which the key with the head's largest weight lies in a needle and holds the token decoded.
+    pub copied_steps: usize,
+    /// Different tokens of the needles that were that key.
+    pub copied_tokens: usize,
+    /// Needle mass, mean over the tokens of the question; this and what follows is missing where the question
+    /// is not known or stands before the needles.
+    pub question_mass: Option<f64>,
+    /// The same with a question without content, `N/A`, in its place.
+    pub null_mass: Option<f64>,
+    /// The difference of the two, summed over those tokens of the needles for which it is above the mean less two
+    /// standard deviations.
+    pub question_score: Option<f64>,
+}
+
 /// One row of `tokens.csv`: the attention that one prompt token received at the query that predicts the first
 /// answer token.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

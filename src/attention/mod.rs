@@ -10,6 +10,7 @@ mod bias;
 mod distances;
 mod fused;
 mod gated;
+pub mod keys;
 mod pages;
 pub mod probe;
 mod reference;

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::keys::{OfHead, largest};
 use super::{AttentionRecorder, HeadRow, SpanScores};
 
 /// A set of key positions to sum over, as ranges.
@@ -114,6 +115,7 @@ struct HeadSums {
     total_mass: f64,
     sink_mass: f64,
     scores: Vec<Vec<Option<SpanScores>>>, // [rows][scored sets]
+    largest: Vec<usize>,                  // [rows]
 }
 
 /// What a probe has collected.
@@ -134,6 +136,17 @@ impl AttentionProbe {
     #[must_use]
     pub fn new(request: ProbeRequest) -> Self {
         Self { request, heads: Vec::new(), mean_row: Vec::new(), top: None, chosen_row: None }
+    }
+
+    /// The key with the largest weight of every head at the row of this number among those of the request that
+    /// it has seen; none of a row that it has not.
+    #[must_use]
+    pub fn largest_keys(&self, row: usize) -> Vec<OfHead<usize>> {
+        let of_head = |sums: &HeadSums| {
+            let value = *sums.largest.get(row)?;
+            Some(OfHead { layer: sums.layer, head: sums.head, value })
+        };
+        self.heads.iter().filter_map(of_head).collect()
     }
 
     fn keep_row(&mut self, layer: usize, head: usize, measures: &RowMeasures, weights: &[f32]) {
@@ -207,6 +220,7 @@ impl AttentionRecorder for AttentionProbe {
                 sums.rows += 1;
                 sums.items.extend(item);
                 sums.scores.push(scores);
+                sums.largest.push(measures.argmax_position);
                 sums.total_mass += measures.total_mass;
                 sums.sink_mass += measures.sink_mass;
                 sums.span_mass.iter_mut().zip(&measures.span_mass).for_each(|(sum, mass)| *sum += mass);
@@ -217,6 +231,7 @@ impl AttentionRecorder for AttentionProbe {
                 rows: 1,
                 items: item.into_iter().collect(),
                 scores: vec![scores],
+                largest: vec![measures.argmax_position],
                 span_mass: measures.span_mass.clone(),
                 total_mass: measures.total_mass,
                 sink_mass: measures.sink_mass,
@@ -238,13 +253,12 @@ fn measure(weights: &[f32], window: Option<usize>, spans: &[Span]) -> RowMeasure
         let end = range.end.min(weights.len());
         sum(weights[range.start.min(end)..end].iter().copied().map(f64::from))
     };
-    let argmax = weights.iter().enumerate().fold(0, |best, (i, w)| if *w > weights[best] { i } else { best });
     RowMeasures {
         span_mass: spans.iter().map(|span| sum(span.iter().map(within))).collect(),
         total_mass,
         sink_mass: weights.first().copied().map_or(0.0, f64::from),
         entropy: (total_mass > 0.0).then(|| entropy(weights, total_mass)),
-        argmax_position: argmax,
+        argmax_position: largest(weights),
         screened: window.map(|window| {
             let passed = weights.iter().filter(|&&weight| weight > 0.0).count();
             Screened { passed, window, keys: weights.len() }
@@ -307,6 +321,8 @@ mod tests {
             probe.record(HeadRow { head, row, weights, ..HeadRow::default() });
         }
         assert_eq!(probe.rows(), 1..3);
+        let keys = |row| probe.largest_keys(row).iter().map(|own| own.value).collect::<Vec<_>>();
+        assert_eq!([keys(0), keys(1), keys(2)], [vec![1, 0], vec![0, 2], vec![]]);
         let capture = probe.finish();
         assert_eq!(capture.top_row, [0.6, 0.4]);
         assert_eq!(capture.chosen_row.as_deref(), Some(&[0.2f32, 0.8][..]));

@@ -19,7 +19,8 @@ pub struct EndpointArgs {
         value_name = "URL",
         conflicts_with_all = [
             "variant", "dtype", "kv_dtype", "ssmax_scale", "rope_theta", "rope_theta_scale", "rope",
-            "screening_window_expansion", "chunk_size", "tokens", "no_prefix_sharing", "controls",
+            "screening_window_expansion", "chunk_size", "tokens", "retrieval",
+            "no_prefix_sharing", "controls",
             "interactive", "precision", "device", "threads", "weights", "engine",
         ],
         help_heading = "Server"
@@ -69,4 +70,22 @@ pub struct EndpointArgs {
     /// Do not ask first whether the server reads prompts of each length whole
     #[arg(long, requires = "endpoint", help_heading = "Server")]
     pub no_length_check: bool,
+}
+
+impl Default for EndpointArgs {
+    /// No server.
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            api: None,
+            tokenizer: None,
+            api_key_file: None,
+            stream: false,
+            concurrency: 4,
+            timeout: 600.0,
+            retries: 5,
+            rate_limit: None,
+            no_length_check: false,
+        }
+    }
 }

@@ -279,6 +279,9 @@ pub struct RunArgs {
     /// Also keep the attention mass of every prompt token, in tokens.csv
     #[arg(long, help_heading = "Output")]
     pub tokens: bool,
+    /// Also keep what every head copies and looks for, in retrieval.csv, for niah heads
+    #[arg(long, help_heading = "Output")]
+    pub retrieval: bool,
     /// Run at most this many trials now; the same command without it does the rest
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub limit: Option<usize>,

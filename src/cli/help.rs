@@ -85,6 +85,7 @@ mod tests {
     use crate::plan::{CHAT_CHOICES, DEFAULT_THINKING_TOKENS, ROPES, THINKING_CHOICES};
     use crate::prompt::{ANSWER_PREFIXES, SNAPS};
     use crate::registry::Entry;
+    use crate::report::retrieval::HEAD_SCORES;
     use crate::score::{NORMALISATIONS, SCORERS};
     use crate::server::APIS;
     use crate::spec::{DTYPES, ENGINES, WEIGHT_FORMS, WINDOW_EXPANSIONS};
@@ -142,6 +143,7 @@ mod tests {
             (rows(HAYSTACKS), &["run haystack", "loss haystack", "train haystack"]),
             (rows(CONTROLS), &["run control", "prompts control"]),
             (rows(ORDERS), &["run haystack_order"]),
+            (rows(HEAD_SCORES), &["heads score"]),
             (rows(SPLITS), &["run split", "loss split"]),
             (rows(SNAPS), &["run snap"]),
             (rows(SCORERS), &["run scorer", "score scorer"]),

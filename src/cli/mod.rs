@@ -8,6 +8,7 @@ mod fading;
 mod form;
 mod gating;
 mod grid;
+mod heads;
 mod help;
 mod listing;
 mod measuring;
@@ -38,6 +39,7 @@ pub use fading::FadeArgs;
 pub use form::{Export, FormArgs, TellingArgs};
 pub use gating::GateArgs;
 pub use grid::{GridArgs, PromptsArgs, RunArgs};
+pub use heads::HeadsArgs;
 pub use listing::{InspectArgs, ListArgs};
 pub use measuring::{BenchArgs, LogitsArgs, LossArgs, TokenArgs};
 pub use merging::MergeArgs;
@@ -91,6 +93,8 @@ pub enum Command {
     Gate(GateArgs),
     /// See Softmax, Scalable-Softmax and Multiscreen side by side
     Demo(DemoArgs),
+    /// Find retrieval heads, and whether they are always the same
+    Heads(Box<HeadsArgs>),
     /// Show a prompt with every token shaded by its attention
     Attend(Box<AttendArgs>),
     /// Write the prompts of a plan as JSONL, without a model

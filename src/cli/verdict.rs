@@ -25,6 +25,12 @@ pub struct RuleArgs {
     conservative: bool,
 }
 
+impl Default for RuleArgs {
+    fn default() -> Self {
+        Self { rule: RULES[0].value, threshold: None, conservative: false }
+    }
+}
+
 impl RuleArgs {
     /// What was typed, as a rule.
     #[must_use]

@@ -289,6 +289,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
         scored: std::slice::from_ref(&needles),
         items: &[],
         chosen_head: head.chosen(),
+        keep_keys: false,
         forks: &[],
     };
     let completion = plan.model.load()?.complete(request, &mut |_| true)?;

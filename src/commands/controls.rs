@@ -43,7 +43,9 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
             continue;
         }
         let plan = RunPlan::resolve(settings, &device)?;
-        let evaluation = Evaluation::new(plan, !args.no_prefix_sharing)?.part(args.shard);
+        let evaluation = Evaluation::new(plan, !args.no_prefix_sharing)?
+            .part(args.shard)
+            .keeping_retrieval(args.retrieval);
         if name == AS_IT_IS {
             warn(&evaluation.plan.warnings);
             warn(&evaluation.plan.prompt_warnings);

@@ -12,6 +12,7 @@ pub mod environment;
 pub mod fade;
 mod filling;
 pub mod gate;
+pub mod heads;
 pub mod inspect;
 mod kept;
 pub mod list;
@@ -69,6 +70,7 @@ pub fn run(command: &Command, given: &[(String, String)], style: &Style) -> Resu
         Command::Fade(args) => fade::run(args, style),
         Command::Gate(args) => gate::run(args, style),
         Command::Demo(args) => demo::run(args, style),
+        Command::Heads(args) => heads::run(args, style),
         Command::Attend(args) => attend::run(args, style),
         Command::Prompts(args) => prompts::run(args),
         Command::Logits(args) => logits::run(args),

@@ -51,7 +51,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let plan = RunPlan::resolve(settings(&args.model, &args.grid)?, &device)?;
     warn(&plan.warnings);
     let sharing = !args.no_prefix_sharing;
-    let evaluation = Evaluation::new(plan, sharing)?.part(args.shard);
+    let evaluation = Evaluation::new(plan, sharing)?.part(args.shard).keeping_retrieval(args.retrieval);
     warn(&evaluation.plan.prompt_warnings);
     let plan = &evaluation.plan;
     if args.dry_run {
@@ -81,6 +81,25 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     telling.note(&format!("results: {}", directory.display()));
     shown?;
     ended(store.outcomes(), &ran, planned, args.fail_on_error)
+}
+
+/// Runs the grid of one task without a report: the directory that holds it, and what came of trials that failed.
+///
+/// # Errors
+/// When the plan cannot be made, when results cannot be kept, or when the user stopped it.
+pub(super) fn ran(args: &RunArgs) -> Result<(PathBuf, Result<()>)> {
+    let (device, threads) = prepare(&args.machine)?;
+    let plan = RunPlan::resolve(settings(&args.model, &args.grid)?, &device)?;
+    warn(&plan.warnings);
+    let evaluation = Evaluation::new(plan, !args.no_prefix_sharing)?;
+    let evaluation = evaluation.part(args.shard).keeping_retrieval(args.retrieval);
+    warn(&evaluation.plan.prompt_warnings);
+    let directory = args.output.clone().unwrap_or_else(|| default_directory(&evaluation.plan, args.shard));
+    let record = evaluation.record(machine_record(&args.machine, threads))?;
+    let stop = stop_on_interrupt()?;
+    let keeping = Keeping { tokens: args.tokens, limit: args.limit, telling: &args.telling, stop: &stop };
+    let Kept { store, ran, planned, .. } = run_into(&directory, &evaluation, &record, &keeping)?;
+    Ok((directory, ended(store.outcomes(), &ran, planned, args.fail_on_error)))
 }
 
 /// An error when all of the trials that ran have failed or, with `any`, some of them; a warning where some

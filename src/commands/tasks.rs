@@ -36,12 +36,28 @@ use crate::task::groups;
 pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
     check(&args.form, &[])?;
     let rule = rule_of_means(args.rule.length_rule())?;
+    if args.dry_run {
+        let tasks = groups::selected(&args.grid.task)?;
+        let (device, threads) = prepare(&args.machine)?;
+        return Group::new(args, &tasks, device, threads).dry_run(&tasks);
+    }
+    let (directory, ended) = ran(args)?;
+    let shown = page(&directory, rule, &args.form, style)?.out();
+    if !args.telling.quiet {
+        tell(format_args!("results: {}", directory.display()));
+    }
+    shown?;
+    ended
+}
+
+/// Runs every task without a report: the directory that holds them, and what came of trials that failed.
+///
+/// # Errors
+/// As [`run()`].
+pub(super) fn ran(args: &RunArgs) -> Result<(PathBuf, Result<()>)> {
     let tasks = groups::selected(&args.grid.task)?;
     let (device, threads) = prepare(&args.machine)?;
     let mut group = Group::new(args, &tasks, device, threads);
-    if args.dry_run {
-        return group.dry_run(&tasks);
-    }
     let stop = stop_on_interrupt()?;
     for (place, task) in tasks.iter().enumerate() {
         if !args.telling.quiet {
@@ -50,17 +66,11 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
         group.task(task, &stop)?;
     }
     let Group { directory, begun, ended, nothing, .. } = group;
-    let directory = match (directory, nothing) {
-        (Some(directory), _) if begun => directory,
-        (_, Some(error)) => return Err(error),
-        (_, None) => return Err(Error::Failed("no task has run".to_string())),
-    };
-    let shown = page(&directory, rule, &args.form, style)?.out();
-    if !args.telling.quiet {
-        tell(format_args!("results: {}", directory.display()));
+    match (directory, nothing) {
+        (Some(directory), _) if begun => Ok((directory, ended)),
+        (_, Some(error)) => Err(error),
+        (_, None) => Err(Error::Failed("no task has run".to_string())),
     }
-    shown?;
-    ended
 }
 
 /// What is shown of a directory of several tasks.
@@ -168,7 +178,7 @@ impl<'a> Group<'a> {
             let error = match plan.and_then(|plan| Evaluation::new(plan, !self.args.no_prefix_sharing)) {
                 Ok(evaluation) => {
                     self.record.left_out.extend(short);
-                    return Ok(Some(evaluation.part(self.args.shard)));
+                    return Ok(Some(evaluation.part(self.args.shard).keeping_retrieval(self.args.retrieval)));
                 }
                 Err(error) => error,
             };

@@ -15,6 +15,7 @@ pub const FIGURES: &[Entry<&str>] = &[
     },
     Entry { name: "heads", about: "needle mass by layer and head", value: "heads" },
     Entry { name: "margins", about: "needle mass and score margins by length", value: "margins" },
+    Entry { name: "retrieval", about: "what heads copy and look for, by layer and head", value: "retrieval" },
     Entry { name: "tokens", about: "attention of every token of a prompt", value: "tokens" },
     Entry { name: "loss", about: "loss by position", value: "loss" },
     Entry { name: "fade", about: "the largest weight, needle mass and entropy by length", value: "fade" },

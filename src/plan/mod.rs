@@ -383,6 +383,7 @@ impl RunPlan {
             own_scorers: &self.own_scorers,
             end_tokens: &self.end_tokens,
             keep_tokens,
+            keep_retrieval: false,
             labels: Labels {
                 run_id: config_hash[..8].to_string(),
                 model: self.settings.model.name.clone(),

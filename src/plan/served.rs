@@ -346,6 +346,7 @@ impl ServedPlan {
             own_scorers: &self.own_scorers,
             end_tokens: &[],
             keep_tokens: false,
+            keep_retrieval: false,
             labels: Labels {
                 run_id: config_hash[..8].to_string(),
                 model: self.settings.model.name.clone(),

@@ -131,6 +131,7 @@ fn lay_out(given: &GivenPrompt, laid: &Laid, assistant: Assistant) -> Layout {
         completion,
         answer,
         items: places.into_iter().map(|at| answer + at).collect(),
+        asked: 0..0,
         chat: !laid.as_it_is,
         turns: Some(match laid.as_it_is {
             true => Vec::new(),

@@ -87,6 +87,8 @@ pub(super) struct Layout {
     pub(super) answer: usize,
     /// Where each item of the expected answer begins.
     pub(super) items: Vec<usize>,
+    /// The question, or where nothing else asks the words of the answer; none where it is not known.
+    pub(super) asked: Range<usize>,
     /// Whether it is a conversation.
     pub(super) chat: bool,
     /// What the turns of a given conversation say; of a text that is as it is none.
@@ -157,6 +159,7 @@ fn lay_out_around(
     let Body { mut pieces, spans } = push_body(&mut text);
     let haystack = region..text.trim_end().len().max(region);
     let asked = !question.question.is_empty() && !question.completion_asks;
+    let mut asking = 0..0;
     if !asked {
         text.truncate(haystack.end);
         for piece in &mut pieces {
@@ -164,6 +167,7 @@ fn lay_out_around(
         }
     } else {
         text.push_str(question.breaks.question);
+        asking = text.len()..text.len() + question.question.trim().len();
         text.push_str(question.question.trim());
         if frame.chat && !question.chat_suffix.is_empty() {
             text.push(' ');
@@ -191,6 +195,9 @@ fn lay_out_around(
         }
     }
     let answer = text.len();
+    if !asked {
+        asking = completion..text.trim_end().len().max(completion);
+    }
     text.push_str(&expected);
     let items = items.into_iter().map(|at| answer + at).collect();
     Layout {
@@ -203,6 +210,7 @@ fn lay_out_around(
         completion,
         answer,
         items,
+        asked: asking,
         chat: frame.chat,
         turns: None,
     }
@@ -369,6 +377,10 @@ mod tests {
         assert_eq!(layout.items, [layout.answer]);
         assert!(layout.text[layout.haystack.clone()].ends_with("Three."));
         assert_eq!(&layout.text[layout.completion..], "It is x1");
+        assert_eq!(&layout.text[layout.asked.clone()], "Which?");
+        let by_words = Question { completion_asks: true, ..question.clone() };
+        let layout = lay_out(&frame, &by_words, "One. Two.\n\nThree.", &[4, 9]);
+        assert_eq!(&layout.text[layout.asked.clone()], "It is");
         assert_eq!(&layout.text[layout.answer..], "x1");
     }
 

@@ -81,6 +81,9 @@ pub struct Prompt {
     pub needle_texts: Vec<String>,
     /// The question.
     pub question: String,
+    /// Token range of the question, or where only the words of the answer ask, of these; none where it is not
+    /// known.
+    pub asked: Range<usize>,
     /// The expected answers.
     pub expected: Vec<String>,
     /// How many of `tokens` are special.
@@ -469,6 +472,14 @@ impl Draft {
             actual_depth: self.actual_depth(trial)?,
             haystack,
             spans,
+            asked: match layout.asked.is_empty() {
+                true => 0..0,
+                false => {
+                    let range = self.token_range(&layout.asked);
+                    let end = self.prompt_tokens();
+                    range.start.min(end)..range.end.min(end)
+                }
+            },
             question: question.question.clone(),
             expected: question.expected.clone(),
             special_tokens: tokens.iter().filter(special).count(),

@@ -25,6 +25,7 @@ pub mod needed;
 pub mod page;
 pub mod parts;
 mod recurrent;
+pub mod retrieval;
 pub mod run;
 pub mod speed;
 pub mod tasks;

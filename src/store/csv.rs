@@ -31,7 +31,7 @@ use crate::escape::{escaped, unescaped};
 use crate::files;
 use crate::report::data::columns;
 use crate::report::loss::BucketLoss;
-use crate::trial::{AttentionRow, KindRow, Outcome, ServedRow, SpanRow, TokenRow};
+use crate::trial::{AttentionRow, KindRow, Outcome, RetrievalRow, ServedRow, SpanRow, TokenRow};
 
 pub(super) use relabelled::relabelled;
 pub(super) use spanned::{joined, row_of_text, spanned, text_of};
@@ -132,6 +132,14 @@ impl Row for KindRow {
     const TEXT: &'static [&'static str] = &["run_id", "row_id", "kind"];
 
     const ADDED: &'static [&'static str] = &["score", "score_margin", "score_margin_mean"];
+
+    fn problem(&self) -> Option<String> {
+        saved_again::key_problem(&self.row_id)
+    }
+}
+
+impl Row for RetrievalRow {
+    const TEXT: &'static [&'static str] = &["run_id", "row_id"];
 
     fn problem(&self) -> Option<String> {
         saved_again::key_problem(&self.row_id)

@@ -1,5 +1,5 @@
 //! The directory of a run: `run.json` says what ran, `results.csv` is the record, and `attention.csv`,
-//! `spans.csv`, `kinds.csv` and `tokens.csv` go with it.
+//! `spans.csv`, `kinds.csv`, `retrieval.csv` and `tokens.csv` go with it.
 //!
 //! A trial's rows of the long tables reach the disk before its row of `results.csv`, which makes it count.
 //! Rows of a trial that a crash left without one are removed when the run goes on.
@@ -29,7 +29,9 @@ use crate::report;
 use crate::report::tasks::AS_IT_IS;
 use crate::runner::{TrialRecord, TrialSink};
 use crate::spec::Dtype;
-use crate::trial::{AttentionRow, KindRow, Outcome, ServedRow, SpanRow, Status, TokenRow, Trial};
+use crate::trial::{
+    AttentionRow, KindRow, Outcome, RetrievalRow, ServedRow, SpanRow, Status, TokenRow, Trial,
+};
 
 /// Name of the file that says what ran.
 pub const RUN_JSON: &str = "run.json";
@@ -44,6 +46,8 @@ pub const TOKENS_CSV: &str = "tokens.csv";
 pub const SPANS_CSV: &str = "spans.csv";
 /// Name of the table with one row a trial, layer, head and kind of span; of tasks with several kinds alone.
 pub const KINDS_CSV: &str = "kinds.csv";
+/// Name of the table with one row a trial, layer and head: what heads copy; of runs that were told to keep it.
+pub const RETRIEVAL_CSV: &str = "retrieval.csv";
 
 /// Name of the table with one row a trial that a server has answered.
 pub const SERVED_CSV: &str = "served.csv";
@@ -195,6 +199,8 @@ pub struct RunDirectory {
     kinds: Option<Appender<KindRow>>,
     /// As well.
     served: Option<Appender<ServedRow>>,
+    /// Opened with the first row.
+    retrieval: Option<Appender<RetrievalRow>>,
     outcomes: Vec<Outcome>,
 }
 
@@ -233,6 +239,7 @@ impl RunDirectory {
         prune::<SpanRow>(&directory.join(SPANS_CSV), &kept)?;
         prune::<KindRow>(&directory.join(KINDS_CSV), &kept)?;
         prune::<ServedRow>(&directory.join(SERVED_CSV), &kept)?;
+        prune::<RetrievalRow>(&directory.join(RETRIEVAL_CSV), &kept)?;
         let tokens = directory.join(TOKENS_CSV);
         Ok(Self {
             path: directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf()),
@@ -243,6 +250,7 @@ impl RunDirectory {
             spans: Appender::open(directory.join(SPANS_CSV))?,
             kinds: None,
             served: None,
+            retrieval: None,
             outcomes,
         })
     }
@@ -309,7 +317,8 @@ impl RunDirectory {
         if let Some(open) = &mut self.tokens {
             *open = Appender::open(tokens)?;
         }
-        let [spans, kinds] = [SPANS_CSV, KINDS_CSV].map(|name| self.path.join(name));
+        let [spans, kinds, retrieval] =
+            [SPANS_CSV, KINDS_CSV, RETRIEVAL_CSV].map(|name| self.path.join(name));
         order::sort::<SpanRow>(&spans, place)?;
         self.spans = Appender::open(spans)?;
         if kinds.exists() {
@@ -320,6 +329,10 @@ impl RunDirectory {
         if served.exists() {
             order::sort::<ServedRow>(&served, place)?;
             self.served = None;
+        }
+        if retrieval.exists() {
+            order::sort::<RetrievalRow>(&retrieval, place)?;
+            self.retrieval = None;
         }
         order::sort::<Outcome>(&results, place)?;
         self.results = Appender::open(results)?;
@@ -335,26 +348,24 @@ impl TrialSink for RunDirectory {
             tokens.append(&record.tokens)?;
         }
         self.spans.append(&record.spans)?;
-        if !record.kinds.is_empty() {
-            if self.kinds.is_none() {
-                self.kinds = Some(Appender::open(self.path.join(KINDS_CSV))?);
-            }
-            if let Some(kinds) = &mut self.kinds {
-                kinds.append(&record.kinds)?;
-            }
-        }
-        if let Some(row) = &record.served {
-            if self.served.is_none() {
-                self.served = Some(Appender::open(self.path.join(SERVED_CSV))?);
-            }
-            if let Some(served) = &mut self.served {
-                served.append(std::slice::from_ref(row))?;
-            }
-        }
+        append_to(&mut self.kinds, &self.path.join(KINDS_CSV), &record.kinds)?;
+        append_to(&mut self.retrieval, &self.path.join(RETRIEVAL_CSV), &record.retrieval)?;
+        append_to(&mut self.served, &self.path.join(SERVED_CSV), record.served.as_slice())?;
         self.results.append(std::slice::from_ref(&record.outcome))?;
         self.outcomes.push(record.outcome);
         self.check_in_place()
     }
+}
+
+/// Appends rows to a table that is opened with the first of them.
+fn append_to<R: Row>(table: &mut Option<Appender<R>>, path: &Path, rows: &[R]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    if table.is_none() {
+        *table = Some(Appender::open(path)?);
+    }
+    table.as_mut().map_or(Ok(()), |table| table.append(rows))
 }
 
 impl RunDirectory {
@@ -364,7 +375,8 @@ impl RunDirectory {
         let tokens = self.tokens.as_ref().is_none_or(Appender::is_in_place);
         let kinds = self.kinds.as_ref().is_none_or(Appender::is_in_place);
         let served = self.served.as_ref().is_none_or(Appender::is_in_place);
-        let tokens = tokens && kinds && served && self.spans.is_in_place();
+        let retrieval = self.retrieval.as_ref().is_none_or(Appender::is_in_place);
+        let tokens = tokens && kinds && served && retrieval && self.spans.is_in_place();
         if self.results.is_in_place() && self.attention.is_in_place() && tokens {
             return match self.path.join(RUN_JSON).exists() {
                 true => Ok(()),
@@ -397,6 +409,9 @@ impl RunDirectory {
         }
         if let Some(served) = &self.served {
             served.copy_to(&place.join(SERVED_CSV))?;
+        }
+        if let Some(retrieval) = &self.retrieval {
+            retrieval.copy_to(&place.join(RETRIEVAL_CSV))?;
         }
         self.results.copy_to(&place.join(RESULTS_CSV))?;
         Ok(place)
@@ -513,6 +528,12 @@ impl TrialRow for SpanRow {
 }
 
 impl TrialRow for ServedRow {
+    fn row_id(&self) -> &str {
+        &self.row_id
+    }
+}
+
+impl TrialRow for RetrievalRow {
     fn row_id(&self) -> &str {
         &self.row_id
     }

@@ -15,13 +15,13 @@ use serde_json::Value;
 
 use super::csv::{self, Appender};
 use super::directory::{
-    ATTENTION_CSV, KINDS_CSV, RESULTS_CSV, RUN_JSON, RunRecord, SERVED_CSV, SPANS_CSV, TOKENS_CSV, TrialRow,
-    make,
+    ATTENTION_CSV, KINDS_CSV, RESULTS_CSV, RETRIEVAL_CSV, RUN_JSON, RunRecord, SERVED_CSV, SPANS_CSV,
+    TOKENS_CSV, TrialRow, make,
 };
 use crate::error::{Error, Result, RowsDiffer};
 use crate::hash::sha256;
 use crate::plan::Shard;
-use crate::trial::{AttentionRow, KindRow, Outcome, ServedRow, SpanRow, Status, TokenRow};
+use crate::trial::{AttentionRow, KindRow, Outcome, RetrievalRow, ServedRow, SpanRow, Status, TokenRow};
 
 /// A run whose rows stand in the directory of another one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,6 +80,7 @@ pub fn merge(directories: &[PathBuf], out: &Path) -> Result<Merged> {
     rows.copy_of_trials::<TokenRow>(&places, out, TOKENS_CSV)?;
     rows.copy_of_trials::<SpanRow>(&places, out, SPANS_CSV)?;
     rows.copy_of_trials::<KindRow>(&places, out, KINDS_CSV)?;
+    rows.copy_of_trials::<RetrievalRow>(&places, out, RETRIEVAL_CSV)?;
     rows.copy_of_trials::<ServedRow>(&places, out, SERVED_CSV)?;
     // What makes a trial count comes behind all else, and what makes a directory a run behind that.
     let tables: Vec<PathBuf> = places.iter().map(|place| place.join(RESULTS_CSV)).collect();

@@ -11,6 +11,7 @@ pub mod merged;
 mod order;
 pub mod page;
 pub mod rescored;
+pub mod retrieval;
 pub mod stored;
 pub mod tasks;
 pub mod training;

@@ -201,6 +201,7 @@ fn what_black_boxes_share_changes_no_answer() {
             chosen_head: None,
             forks,
             scored: &[],
+            ..Request::default()
         };
         model.complete(request, &mut |_| true).unwrap()
     };

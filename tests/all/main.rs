@@ -24,6 +24,7 @@ mod gemma3;
 mod gguf;
 mod golden;
 mod gradients;
+mod heads;
 mod html_report;
 mod hub;
 mod hub_hostile;

@@ -244,7 +244,7 @@ fn every_list_of_names_is_that_of_the_program() {
 #[test]
 fn every_table_of_columns_is_that_of_the_file() {
     let bench = Bench::new();
-    bench.grid(&["-o", "run", "--tokens"]);
+    bench.grid(&["-o", "run", "--tokens", "--retrieval"]);
     bench.grid(&["-o", "kinds", "--task=magic-multikey", "--context-lengths=600"]);
     let head = |text: &str| text.lines().next().unwrap().split(',').map(String::from).collect::<Vec<_>>();
     let csv = |arguments: &[&str]| head(&bench.stdout(&[arguments, &["--output-format", "csv"]].concat()));
@@ -273,6 +273,8 @@ fn every_table_of_columns_is_that_of_the_file() {
         ("spans.csv", file("run/spans.csv")),
         ("kinds.csv", file("kinds/kinds.csv")),
         ("served.csv", head(&niah::store::csv::text::<niah::trial::ServedRow>(&[]).unwrap())),
+        ("retrieval.csv", file("run/retrieval.csv")),
+        ("retrieval csv", csv(&["heads", "run", "--all-answers"])),
         ("loss.csv", file("loss/loss.csv")),
         ("training.csv", file("trained/training.csv")),
         ("cells csv", csv(&["view", "run"])),

@@ -90,6 +90,7 @@ impl LanguageModel for Script<'_> {
             answer_logprobs: vec![LOGPROB; request.answer.len()],
             answer_ranks: (1..=request.answer.len()).rev().collect(),
             attention: attention(&request, n),
+            ..Completion::default()
         })
     }
 }
@@ -221,6 +222,7 @@ impl World {
             scorer: niah::registry::find("scorer", SCORERS, &self.settings.scorer).unwrap().value,
             end_tokens: &[],
             keep_tokens: true,
+            keep_retrieval: false,
             labels: Labels {
                 run_id: record.run_id,
                 model: self.settings.model.name.clone(),

@@ -64,7 +64,7 @@ impl Schema {
 fn the_json_of_every_report_holds_what_the_schema_names() {
     let schema = Schema::read();
     let bench = Bench::new();
-    bench.grid(&["-o", "out", "--tokens"]);
+    bench.grid(&["-o", "out", "--tokens", "--retrieval"]);
     let mut seen = BTreeSet::from(["side-by-side", "gate"].map(String::from));
     for arguments in [
         &["view", "out"][..],
@@ -77,6 +77,7 @@ fn the_json_of_every_report_holds_what_the_schema_names() {
         &["fade", "-m=tiny", "--context-lengths=200", "--depths=50"],
         &["bench", "-m=tiny", "--context-lengths=32", "--max-new-tokens=1", "--repeats=1"],
         &["attend", "out"],
+        &["heads", "out", "--all-answers"],
         &["inspect", "tiny"],
         &["run", "-m=tiny", "--context-lengths=1200", "--depths=50", "--controls", "-o=controls"],
         &["run", "-m=tiny", "--context-lengths=1200", "--depths=50", "--task=magic,passkey", "-o=tasks"],

@@ -160,6 +160,7 @@ fn told(plan: &PromptPlan, tokenizer: &Toy, thinks: &str, says: &str) -> (Outcom
         scorer: niah::registry::find("scorer", SCORERS, "contains").unwrap().value,
         end_tokens: &[END],
         keep_tokens: false,
+        keep_retrieval: false,
         labels: Labels::default(),
     };
     let prompt = built(plan, tokenizer, 1500);
