@@ -48,8 +48,8 @@
 //! - `attention` and `model` know token ids and token ranges, never needles or tasks.
 //! - `checkpoint` and `model` meet in [`spec`], which is data, and in [`weights`], tensors by name; neither
 //!   names the other.
-//! - candle-transformers is named in `model/black_box/candle/` alone, where the feature `candle-engine` lets it
-//!   in; what it computes and what [`model::decoder`] computes meet in [`model::causal_lm`].
+//! - candle-transformers is named in `model/black_box/candle/` alone, where the feature `candle-engine` lets
+//!   it in; what it computes and what [`model::decoder`] computes meet in [`model::causal_lm`].
 //! - What is chosen about a model's attention and precision is told of in `cli` and in [`plan::ModelChoice`]
 //!   alone.
 //! - clap stands only in `main`, `cli` and `commands`, comfy-table only in `export/terminal/table.rs`, the

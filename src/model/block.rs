@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use super::alt_up::{AltUp, Laurel};
 use super::attention::{Attention, Heads};
 use super::decoder::{load_norm, scaled};
 use super::feed_forward::FeedForward;
@@ -66,6 +67,10 @@ pub(super) struct Block {
     /// The layer whose keys and values it uses, if not its own.
     shares: Option<usize>,
     per_layer: Option<PerLayerGate>,
+    /// What predicts and corrects residual streams, where there are several.
+    alt_up: Option<AltUp>,
+    /// A learned residual beside attention.
+    laurel: Option<Laurel>,
     /// The factor on the residual stream behind it.
     scalar: f64,
 }
@@ -129,6 +134,15 @@ impl Layer {
         let Watch { recorder, spent } = watch;
         let layer = context.attention.layer;
         if let Self::Block(block) = self
+            && let Some(alt_up) = &block.alt_up
+        {
+            row_blocks::each(blocks.iter_mut().collect(), spent, |rows: &mut RowBlock, _| {
+                rows.streams = alt_up.predict(&rows.streams)?;
+                rows.x = rows.streams[0].clone();
+                Ok(())
+            })?;
+        }
+        if let Self::Block(block) = self
             && let Some(mixer) = block.without_attention()
         {
             return block.go_on(spec, mixer, blocks, cache.state(layer), spent);
@@ -178,6 +192,9 @@ impl Layer {
                     sum(&block.x, &tiles.mix(beside, queries, &cached, context.screening(), spent)?)?
                 }
             };
+            if let Self::Block(layer) = self {
+                layer.correct(spec, block, spent)?;
+            }
             Ok(())
         })?;
         Ok(())
@@ -235,6 +252,14 @@ impl Block {
             shares: layer.shares,
             per_layer: match spec.extras.per_layer_input {
                 Some(input) => Some(PerLayerGate::load(spec, index, input, weights)?),
+                None => None,
+            },
+            alt_up: match spec.extras.alt_up {
+                Some(alt_up) => Some(AltUp::load(spec, alt_up, weights)?),
+                None => None,
+            },
+            laurel: match spec.extras.laurel_rank {
+                Some(rank) => Some(Laurel::load(spec, rank, weights)?),
                 None => None,
             },
             scalar: match spec.extras.layer_scalar {
@@ -379,11 +404,28 @@ impl Block {
         spent: &mut Spent,
     ) -> Result<Tensor> {
         let x = self.add(spec, &rows.x, normed, mixed, spent)?;
-        let x = match (&self.per_layer, &rows.per_layer) {
-            (Some(gate), Some(inputs)) => gate.forward(spec.hidden_act, &x, inputs, spent)?,
+        let x = match (&self.per_layer, &rows.per_layer, &self.alt_up) {
+            // Where there are several streams, they are given to the corrected ones.
+            (Some(gate), Some(inputs), None) => gate.forward(spec.hidden_act, &x, inputs, spent)?,
             _ => x,
         };
         Ok(scaled(x, self.scalar)?)
+    }
+
+    /// Corrects the streams of `rows` by what the layer has made of the first of them, and gives the others
+    /// the vectors of each token; nothing where there is one stream.
+    fn correct(&self, spec: &DecoderSpec, rows: &mut RowBlock, spent: &mut Spent) -> Result<()> {
+        let Some(alt_up) = &self.alt_up else { return Ok(()) };
+        let mut streams = alt_up.correct(&rows.streams, &rows.x)?; // [rows, hidden] each
+        if let (Some(gate), Some(inputs)) = (&self.per_layer, &rows.per_layer) {
+            let added = gate.added(spec.hidden_act, &alt_up.scaled(&streams[0])?, inputs, spent)?;
+            for stream in &mut streams[1..] {
+                *stream = sum(stream, &added)?;
+            }
+        }
+        rows.x = streams[0].clone();
+        rows.streams = streams;
+        Ok(())
     }
 
     /// The residual stream behind mixer and MLP, of `x`, of `normed`, what the mixer was given, and of
@@ -405,6 +447,10 @@ impl Block {
             }
             None => x.clone(),
         }; // [rows, hidden]
+        let residual = match &self.laurel {
+            Some(laurel) => laurel.forward(&residual, normed, spent)?,
+            None => residual,
+        };
         let Some(feed_forward) = &self.feed_forward else { return Ok(residual) };
         let mlp_input = match self.kind {
             BlockKind::ParallelOneNorm => normed.clone(),

@@ -2,6 +2,7 @@
 
 use candle_core::{D, DType, Device, Tensor};
 
+use super::alt_up::StreamEnds;
 use super::block::{Layer, LayerContext, Watch};
 use super::kv_cache::{KvCache, KvDtype};
 use super::layers::Norm;
@@ -27,6 +28,8 @@ pub struct Decoder {
     embed_positions: Option<Tensor>, // [positions, hidden]
     embed_norm: Option<Norm>,
     per_layer_inputs: Option<PerLayerInputs>,
+    /// Where one residual stream becomes several, and several become one.
+    stream_ends: Option<StreamEnds>,
     alibi: Option<AlibiBias>,
     /// The maps from the embedding to the residual stream, and back before the head.
     projections: Option<(Linear, Linear)>,
@@ -88,6 +91,8 @@ impl Decoder {
         let per_layer = spec.extras.per_layer_input;
         let per_layer_inputs =
             per_layer.map(|input| PerLayerInputs::load(&spec, input, &model)).transpose()?;
+        let stream_ends = spec.extras.alt_up.map(|alt_up| StreamEnds::load(&spec, alt_up, &model));
+        let stream_ends = stream_ends.transpose()?;
         let embed_norm = spec.extras.embedding_norm.then(|| load_norm(&spec, &model.pp("embed_norm")));
         let norm = spec.has_last_norm().then(|| load_norm(&spec, &model.pp("norm")));
         let projections = match spec.extras.embedding_size {
@@ -103,6 +108,7 @@ impl Decoder {
             norm: norm.transpose()?,
             embed_norm: embed_norm.transpose()?,
             per_layer_inputs,
+            stream_ends,
             alibi: spec.extras.alibi.map(|alibi| AlibiBias::new(alibi, spec.num_attention_heads)),
             projections,
             lm_head,
@@ -199,6 +205,11 @@ impl Decoder {
         let per_layer = self.per_layer_inputs.as_ref().map(|inputs| inputs.of(tokens, &x, &self.device));
         let per_layer = per_layer.transpose()?; // [t, layers * width]
         let mut rows = row_blocks::split(&x, &tables, per_layer.as_ref(), self.lm_head.is_packed())?;
+        if let Some(ends) = &self.stream_ends {
+            for block in &mut rows {
+                block.streams = ends.begin(&block.x)?;
+            }
+        }
         for (index, (weights, layer)) in self.layers.iter().zip(&self.spec.layers).enumerate() {
             let attention = AttentionContext {
                 layer: index,
@@ -216,6 +227,11 @@ impl Decoder {
             weights.forward(&self.spec, &mut rows, cache, context, watch)?;
         }
         cache.advance(t);
+        if let Some(ends) = &self.stream_ends {
+            for block in rows.iter_mut().filter(|block| block.rows.end + forward.keep_logits > t) {
+                block.x = ends.end(&block.streams)?;
+            }
+        }
         let kept = row_blocks::last(&rows, forward.keep_logits)?; // [kept, hidden]
         if forward.keep_logits == 0 {
             return Ok(kept);

@@ -34,8 +34,11 @@ impl FeedForward {
     /// What is stored in the block of a layer.
     pub(super) fn load(spec: &DecoderSpec, layer: &LayerSpec, weights: &Weights<'_>) -> error::Result<Self> {
         let place = weights.pp("mlp");
-        let mlp =
-            || Mlp::load(&place, spec.mlp, spec.hidden_size, spec.intermediate_of(layer), spec.bias.mlp);
+        let (hidden, inner) = (spec.hidden_size, spec.intermediate_of(layer));
+        let mlp = || match layer.activation_sparsity {
+            Some(share) => Mlp::sparse(&place, hidden, inner, share),
+            None => Mlp::load(&place, spec.mlp, hidden, inner, spec.bias.mlp),
+        };
         let norm = |name: &str| load_norm(spec, &weights.pp(name));
         let Some(moe) = layer.moe else { return Ok(Self::Dense(mlp()?)) };
         if !moe.beside_mlp {

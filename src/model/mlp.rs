@@ -1,6 +1,6 @@
 //! The MLP of a block.
 
-use candle_core::{Result, Tensor};
+use candle_core::{D, Result, Tensor};
 
 use super::linear::{Input, Linear, PackedMlp};
 use super::spent::Spent;
@@ -12,10 +12,28 @@ use crate::weights::{Matrix, Weights};
 /// not.
 #[derive(Debug)]
 pub(super) enum Mlp {
-    Gated { gate_proj: Linear, up_proj: Linear, down_proj: Linear },
+    Gated {
+        gate_proj: Linear,
+        up_proj: Linear,
+        down_proj: Linear,
+    },
+    /// Gates below `mean + deviations * deviation` of their row are cut off.
+    Sparse {
+        gate_proj: Linear,
+        up_proj: Linear,
+        down_proj: Linear,
+        deviations: f64,
+    },
     Packed(PackedMlp),
-    Plain { up_proj: Linear, down_proj: Linear },
-    Xielu { up_proj: Linear, act: Xielu, down_proj: Linear },
+    Plain {
+        up_proj: Linear,
+        down_proj: Linear,
+    },
+    Xielu {
+        up_proj: Linear,
+        act: Xielu,
+        down_proj: Linear,
+    },
 }
 
 /// xIELU with the numbers of a layer ([`MlpKind::Xielu`]).
@@ -89,6 +107,22 @@ impl Mlp {
         })
     }
 
+    /// The gated MLP stored here, which cuts off this share of normally distributed gates.
+    pub(super) fn sparse(
+        weights: &Weights<'_>,
+        hidden: usize,
+        inner: usize,
+        share: f64,
+    ) -> crate::error::Result<Self> {
+        let linear = |name, shape| Linear::load(&weights.pp(name), shape, false);
+        Ok(Self::Sparse {
+            gate_proj: linear("gate_proj", [inner, hidden])?,
+            up_proj: linear("up_proj", [inner, hidden])?,
+            down_proj: linear("down_proj", [hidden, inner])?,
+            deviations: 2f64.sqrt() * candle_core::cpu::erf::erf_inv(2.0 * share - 1.0),
+        })
+    }
+
     /// A gated MLP of these matrices: the gate and up projections `[inner, hidden]` and the down projection
     /// `[hidden, inner]`.
     pub(super) fn gated(matrices: &[Matrix; 3], dtype: Dtype) -> Result<Self> {
@@ -107,6 +141,16 @@ impl Mlp {
                 let gate = spent.on_linear(|| gate_proj.forward(x))?; // [t, inner]
                 let up = spent.on_linear(|| up_proj.forward(x))?; // [t, inner]
                 let gated = act.gate(&gate, &up)?; // [t, inner]
+                spent.on_linear(|| down_proj.forward(&gated))
+            }
+            Self::Sparse { gate_proj, up_proj, down_proj, deviations } => {
+                let gate = spent.on_linear(|| gate_proj.forward(x))?; // [t, inner]
+                let up = spent.on_linear(|| up_proj.forward(x))?; // [t, inner]
+                let mean = gate.mean_keepdim(D::Minus1)?; // [t, 1]
+                let beside = gate.broadcast_sub(&mean)?; // [t, inner]
+                let deviation = beside.sqr()?.mean_keepdim(D::Minus1)?.sqrt()?; // [t, 1]
+                let kept = beside.broadcast_sub(&(deviation * *deviations)?)?.relu()?; // [t, inner]
+                let gated = act.gate(&kept, &up)?; // [t, inner]
                 spent.on_linear(|| down_proj.forward(&gated))
             }
             Self::Packed(packed) => spent.on_linear(|| packed.forward(act, &Input::new(x)?)),

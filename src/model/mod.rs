@@ -1,5 +1,6 @@
 //! One decoder for many families: its description, layers, positions, cache and forward pass.
 
+mod alt_up;
 mod attention;
 pub mod black_box;
 mod block;

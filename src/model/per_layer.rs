@@ -94,9 +94,21 @@ impl PerLayerGate {
         inputs: &Tensor,
         spent: &mut Spent,
     ) -> Result<Tensor> {
+        sum(x, &self.added(act, x, inputs, spent)?)
+    }
+
+    /// What `inputs` `[rows, layers * width]` add, of the residual stream `x` `[rows, hidden]`: `[rows,
+    /// hidden]`.
+    pub(super) fn added(
+        &self,
+        act: Activation,
+        x: &Tensor,
+        inputs: &Tensor,
+        spent: &mut Spent,
+    ) -> Result<Tensor> {
         let inputs = inputs.narrow(1, self.index * self.width, self.width)?.contiguous()?; // [rows, width]
         let gated = act.gate(&spent.on_linear(|| self.gate.forward(x))?, &inputs)?; // [rows, width]
         let added = spent.on_linear(|| self.projection.forward(&gated))?; // [rows, hidden]
-        sum(x, &self.norm.forward(&added)?)
+        self.norm.forward(&added)
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct RowBlock {
     pub(super) rows: Range<usize>,
     /// Their residual stream.
     pub(super) x: Tensor, // [rows, hidden]
+    /// All of their streams, where there are several: `x` is the first.
+    pub(super) streams: Vec<Tensor>, // [rows, hidden] each
     /// Cosines and sines of each of the decoder's rotary rules.
     pub(super) tables: Vec<RopeTable>,
     /// What layers are given of each token besides.
@@ -49,6 +51,7 @@ pub(super) fn split(
         Ok(RowBlock {
             tables: tables.collect::<candle_core::Result<_>>()?,
             x: part(x)?,
+            streams: Vec::new(),
             per_layer: per_layer.map(part).transpose()?,
             rows,
         })

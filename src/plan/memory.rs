@@ -59,7 +59,9 @@ impl MemoryPlan {
         // has a row for each step of its equations, and a softmask by distance for each tile.
         let of_heads = if spec.screening.is_some() { 7 } else { 2 };
         let rows = longest.saturating_mul(of_heads * spec.num_attention_heads + 4);
-        let activations = chunk.saturating_mul(widest(spec) + 4 * spec.hidden_size);
+        // Of several residual streams, those before a layer and those behind it.
+        let streams = 4 + spec.extras.alt_up.map_or(0, |alt_up| 2 * alt_up.altup_num_inputs);
+        let activations = chunk.saturating_mul(widest(spec) + streams * spec.hidden_size);
         let logits = 3 * LOGIT_ROWS * spec.vocab_size;
         let program = PROGRAM + VOCABULARY_ENTRY * spec.vocab_size;
         let dtype = precision.dtype;

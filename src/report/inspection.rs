@@ -13,7 +13,9 @@ use crate::attention::Window;
 use crate::grid::ContextLength;
 use crate::plan::{Inspection, LearnedScreen, LengthMemory, NamedToken, TokenizerFacts};
 use crate::spec::MipePositions;
-use crate::spec::{DecoderSpec, LayerSpec, Mixer, OutputGate, QkNorm, RopeScaling, RopeSpec, WeightForm};
+use crate::spec::{
+    DecoderSpec, LaurelRank, LayerSpec, Mixer, OutputGate, QkNorm, RopeScaling, RopeSpec, WeightForm,
+};
 
 /// A fact of a checkpoint, as a row.
 #[derive(Default, Serialize)]
@@ -228,6 +230,12 @@ fn block(spec: &DecoderSpec) -> String {
     if spec.extras.embedding_norm {
         parts.push("norm of the embedding".to_string());
     }
+    if let Some(alt_up) = spec.extras.alt_up {
+        parts.push(format!("{} residual streams (AltUp)", alt_up.altup_num_inputs));
+    }
+    if let Some(LaurelRank(rank)) = spec.extras.laurel_rank {
+        parts.push(format!("a learned residual of rank {rank} (LAuReL)"));
+    }
     let biases = [
         ("qkv", spec.bias.qkv),
         ("output", spec.bias.output),
@@ -297,7 +305,12 @@ fn layer_groups(spec: &DecoderSpec) -> Vec<String> {
         let experts = layer.moe.as_ref().map(|moe| format!(", {}", experts::describe(moe)));
         let wide = layer.intermediate_size.filter(|_| layer.moe.is_none());
         let wide = wide.map(|width| format!(", an MLP of width {width}"));
-        format!("{which}: {mixer}{}{}", experts.unwrap_or_default(), wide.unwrap_or_default())
+        let sparse = layer.activation_sparsity.map(|share| {
+            let percent = significant(100.0 * share);
+            format!(", gates cut off below the {percent} % of a normal distribution")
+        });
+        let mlp = [experts, wide, sparse].into_iter().flatten().collect::<String>();
+        format!("{which}: {mixer}{mlp}")
     };
     groups.into_iter().map(describe).collect()
 }

@@ -1,5 +1,5 @@
-//! Models that another engine computes as a whole: what they are made of, and what they hold. Nothing is seen of
-//! how they mix their rows.
+//! Models that another engine computes as a whole: what they are made of, and what they hold. Nothing is seen
+//! of how they mix their rows.
 
 use serde::{Deserialize, Serialize};
 
@@ -118,8 +118,8 @@ impl BlackBoxSpec {
         }
     }
 
-    /// Whether it keeps a state of fixed size, so that prompts share what they begin with. Others keep keys and
-    /// values, and read a prompt whole.
+    /// Whether it keeps a state of fixed size, so that prompts share what they begin with. Others keep keys
+    /// and values, and read a prompt whole.
     #[must_use]
     pub fn is_recurrent(&self) -> bool {
         matches!(self, Self::Rwkv5(_) | Self::Rwkv6(_) | Self::Rwkv7(_))
@@ -154,8 +154,8 @@ impl BlackBoxSpec {
         }
     }
 
-    /// Bytes of the scores of a prompt of `tokens` tokens that is read whole: candle holds five copies of them
-    /// at once, and makes a new cache of the old one.
+    /// Bytes of the scores of a prompt of `tokens` tokens that is read whole: candle holds five copies of
+    /// them at once, and makes a new cache of the old one.
     #[must_use]
     pub fn whole_bytes(&self, spec: &DecoderSpec, tokens: usize) -> usize {
         if self.is_recurrent() {
@@ -166,8 +166,8 @@ impl BlackBoxSpec {
         scores.saturating_mul(5 * F32).saturating_add(layer.saturating_mul(tokens))
     }
 
-    /// Hands every tensor to `visit`, by the name that candle has for it. Numbers for each channel that candle
-    /// has in three dimensions are a vector here where files have one.
+    /// Hands every tensor to `visit`, by the name that candle has for it. Numbers for each channel that
+    /// candle has in three dimensions are a vector here where files have one.
     pub(super) fn each_tensor<E>(&self, spec: &DecoderSpec, visit: Visit<'_, E>) -> Result<(), E> {
         match self {
             Self::Rwkv5(rwkv) => rwkv.each_tensor(spec, false, visit),

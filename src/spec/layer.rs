@@ -43,6 +43,10 @@ pub struct LayerSpec {
     /// Inner width of the MLP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intermediate_size: Option<usize>,
+    /// The share of gates that the MLP cuts off, were they normally distributed: it takes `relu(g - c)` of a
+    /// gate, `c` as many deviations above the mean of a row's gates as leave that share below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation_sparsity: Option<f64>,
 }
 
 impl Default for LayerSpec {
@@ -61,6 +65,7 @@ impl Default for LayerSpec {
             shares: None,
             values_are_keys: false,
             intermediate_size: None,
+            activation_sparsity: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a decoder is made of: the description that every family turns its configuration into, as data. What
 //! reads checkpoints and what computes meet here, and nowhere else.
 
+mod alt_up;
 mod black_box;
 mod dtype;
 mod layer;
@@ -15,6 +16,7 @@ mod window;
 
 use serde::Serialize;
 
+pub use alt_up::{AltUpSpec, LaurelRank};
 pub(crate) use black_box::WITHOUT_ENGINE;
 pub use black_box::{
     BlackBoxSpec, ChatGlmSpec, ENGINES, Engine, MixFormerSpec, RWKV7_HEAD, Rwkv7Spec, RwkvSpec,
@@ -135,6 +137,12 @@ pub struct Extras {
     /// Factors that are in the weights as they are read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mup: Option<MupMultipliers>,
+    /// Several residual streams in place of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alt_up: Option<AltUpSpec>,
+    /// The rank of a learned residual beside attention.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub laurel_rank: Option<LaurelRank>,
     /// The model that another engine computes in place of the decoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub black_box: Option<BlackBoxSpec>,
@@ -478,7 +486,8 @@ impl DecoderSpec {
             }
             None => maps * h * self.intermediate_of(layer),
         };
-        self.layers.iter().map(|layer| self.mixer_maps(layer) + feed_forward(layer)).sum()
+        let around = self.maps_around_layer();
+        self.layers.iter().map(|layer| self.mixer_maps(layer) + feed_forward(layer) + around).sum()
     }
 
     fn parameters(&self, experts: impl Fn(&MoeSpec) -> usize) -> usize {
@@ -518,8 +527,10 @@ impl DecoderSpec {
             None => dense(layer),
         };
         let layers = self.layers.iter().map(|layer| {
-            self.mixer_maps(layer) + self.mixer_vectors(layer) + norms(layer) + feed_forward(layer)
+            let mixer = self.mixer_maps(layer) + self.mixer_vectors(layer);
+            mixer + norms(layer) + feed_forward(layer) + self.maps_around_layer()
         });
+        let around = norm;
         let norm = norm * (usize::from(self.has_last_norm()) + usize::from(self.extras.embedding_norm));
         let e = self.embedding_size();
         let projections = when(self.extras.embedding_size.is_some(), 2 * e * h);
@@ -530,10 +541,20 @@ impl DecoderSpec {
             of_layers + width
         });
         let scalars = when(self.extras.layer_scalar, count);
+        // Each has a norm, and streams one vector more.
+        let streams = self.extras.alt_up.map_or(0, |alt_up| count * (around + h) + alt_up.end_maps(h));
+        let scalars = scalars + streams + when(self.extras.laurel_rank.is_some(), count * around);
         let tables = e * self.vocab_size + h * self.learned_positions.unwrap_or(0) + projections;
         let head =
             when(!self.tie_word_embeddings, self.vocab_size * e) + when(self.bias.head, self.vocab_size);
         tables + head + norm + per_layer + scalars + layers.sum::<usize>()
+    }
+
+    /// Weights of the linear maps of each layer beside its mixer and its MLP.
+    fn maps_around_layer(&self) -> usize {
+        let h = self.hidden_size;
+        let streams = self.extras.alt_up.map_or(0, |alt_up| alt_up.layer_maps(h));
+        streams + self.extras.laurel_rank.map_or(0, |rank| rank.maps(h))
     }
 
     /// Weights of the linear maps of what mixes a layer's rows.

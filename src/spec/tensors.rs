@@ -69,6 +69,9 @@ impl DecoderSpec {
             visit("model.per_layer_model_projection.weight", &[all, hidden])?;
             visit("model.per_layer_projection_norm.weight", &[width])?;
         }
+        if let Some(alt_up) = self.extras.alt_up {
+            alt_up.each_end(hidden, &mut visit)?;
+        }
         if self.extras.embedding_norm {
             self.norm("model.embed_norm", &mut visit)?;
         }
@@ -111,6 +114,14 @@ impl DecoderSpec {
             mixer.each_tensor(self.hidden_size, visit)?;
         }
         let hidden = self.hidden_size;
+        if let Some(alt_up) = self.extras.alt_up {
+            self.norm("altup.router_norm", visit)?;
+            alt_up.each_tensor(hidden, visit)?;
+        }
+        if let Some(rank) = self.extras.laurel_rank {
+            rank.each_tensor(hidden, visit)?;
+            self.norm("laurel.post_laurel_norm", visit)?;
+        }
         if let Some(input) = self.extras.per_layer_input {
             let width = input.hidden_size_per_layer_input;
             linear("per_layer_input_gate", [width, hidden], false, visit)?;

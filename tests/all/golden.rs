@@ -112,6 +112,7 @@ const VECTORS: &[&str] = &[
     "gemma4_e",
     "gemma4_dense",
     "gemma4_moe",
+    "gemma3n",
     "gpt_oss",
     "deepseek_v2",
     "deepseek_v2_lite",

@@ -2,6 +2,8 @@
 //! coordinates; norms on queries, keys and values in place of a factor on scores; in its E models, vectors of
 //! each token for each layer, and last layers that use the keys and values of earlier ones.
 
+use std::ops::Range;
+
 use super::common::{llama_like, ropes, sliding_layers, windows_of_types};
 use super::{experts, rope_config};
 use crate::checkpoint::{Config, Stored};
@@ -113,8 +115,17 @@ fn vectors(config: &Config) -> Result<Option<PerLayerInput>> {
 
 /// Gives the last layers the keys and values of the last layer of their kind before them, and a wider MLP.
 fn share(spec: &mut DecoderSpec, config: &Config, sliding: &[bool]) -> Result<()> {
+    let wide = config.required_flag("use_double_wide_mlp")?.then_some(2 * spec.intermediate_size);
+    for layer in share_keys(spec, config, sliding)? {
+        spec.layers[layer].intermediate_size = wide;
+    }
+    Ok(())
+}
+
+/// Gives the last layers the keys and values of the last layer of their kind before them, and says which
+/// layers these are.
+pub(super) fn share_keys(spec: &mut DecoderSpec, config: &Config, sliding: &[bool]) -> Result<Range<usize>> {
     let (count, sharing) = (spec.num_hidden_layers, config.count("num_kv_shared_layers")?);
-    let wide = config.required_flag("use_double_wide_mlp")?;
     if sharing > count {
         return Err(config.wrong("num_kv_shared_layers", format!("at most the {count} layers"), sharing));
     }
@@ -125,7 +136,6 @@ fn share(spec: &mut DecoderSpec, config: &Config, sliding: &[bool]) -> Result<()
             return Err(config.wrong("num_kv_shared_layers", expected, sharing));
         };
         spec.layers[index].shares = Some(from);
-        spec.layers[index].intermediate_size = wide.then_some(2 * spec.intermediate_size);
     }
-    Ok(())
+    Ok(first..count)
 }

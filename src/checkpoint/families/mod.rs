@@ -24,6 +24,7 @@ mod experts;
 mod falcon;
 mod falcon_h1;
 mod gemma;
+mod gemma3n;
 mod gemma4;
 mod glm;
 mod glm4_moe;
@@ -209,6 +210,8 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "minicpm3", about: "MiniCPM3: latent attention", value: named_as_llama(minicpm3::spec) },
     Entry { name: "gemma4_text", about: "Gemma 4 (text): two kinds of heads, values normed, shared keys and \
                                          values", value: Family { describe: gemma4::spec, stored: gemma4::stored } },
+    Entry { name: "gemma3n_text", about: "Gemma 3n (text): several residual streams, a learned residual, sparse \
+                                          gates", value: named_as_llama(gemma3n::spec) },
     Entry { name: "falcon", about: "Falcon: parallel block, fused projections in three orders", value: Family { describe: falcon::spec, stored: falcon::stored } },
     Entry { name: "mpt", about: "MPT: biases by distance in place of positions", value: Family { describe: mpt::spec, stored: mpt::stored } },
     Entry { name: "bloom", about: "BLOOM: biases by distance, a norm of the embedding", value: Family { describe: bloom::spec, stored: bloom::stored } },
@@ -222,8 +225,8 @@ pub const FAMILIES: &[Entry<Family>] = &[
     Entry { name: "gpt2", about: "GPT-2: learned positions", value: Family { describe: gpt2::spec, stored: gpt2::stored } },
 ];
 
-/// Every architecture that candle's engine runs as a black box, by the `model_type` of `config.json`; none where
-/// `niah` was built without it.
+/// Every architecture that candle's engine runs as a black box, by the `model_type` of `config.json`; none
+/// where `niah` was built without it.
 #[cfg(feature = "candle-engine")]
 pub const BLACK_BOXES: &[Entry<Family>] = black_box::BLACK_BOXES;
 /// The architectures of candle's engine, which this `niah` was built without: none.
@@ -307,7 +310,6 @@ pub fn warnings(config: &Config, spec: &DecoderSpec) -> Result<Vec<String>> {
 
 /// Families that are known and cannot run, each with the block that it needs and that is missing here.
 const MISSING: &[(&str, &str)] = &[
-    ("gemma3n_text", "several residual streams (AltUp) and low-rank branches (Laurel)"),
     ("inkling_text", "a learned bias by distance, and convolutions behind attention and MLP"),
     ("qwen4_exp_text", "several residual streams, and an indexer that chooses the keys a row sees"),
 ];

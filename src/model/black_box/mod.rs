@@ -1,8 +1,9 @@
-//! Models that another engine computes as a whole: tokens in, logits out, and nothing to see of what is between.
+//! Models that another engine computes as a whole: tokens in, logits out, and nothing to see of what is
+//! between.
 //!
-//! A black box reads forward alone, one token at a time where logits are asked for, since engines give those of
-//! the last row only. What it has read is a [`Reader`], which can be copied at a place and go on from there
-//! twice: that is how the cache goes back, and how prompts share what they begin with.
+//! A black box reads forward alone, one token at a time where logits are asked for, since engines give those
+//! of the last row only. What it has read is a [`Reader`], which can be copied at a place and go on from
+//! there twice: that is how the cache goes back, and how prompts share what they begin with.
 
 #[cfg(feature = "candle-engine")]
 mod candle;
@@ -47,8 +48,8 @@ impl BlackBox {
     /// Loads the model that `spec` describes, whose tensors have been checked.
     ///
     /// # Errors
-    /// [`Error::Tensor`] when a tensor holds numbers that are not finite, and [`Error::InvalidValue`] when `niah`
-    /// was built without the engine.
+    /// [`Error::Tensor`] when a tensor holds numbers that are not finite, and [`Error::InvalidValue`] when
+    /// `niah` was built without the engine.
     pub fn load(spec: DecoderSpec, weights: &Weights<'_>) -> Result<Self> {
         let start = start(&spec, weights)?;
         Ok(Self { spec, device: weights.device().clone(), start })

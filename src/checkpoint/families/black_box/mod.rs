@@ -1,5 +1,5 @@
-//! Families without a decoder here, which candle's engine runs as black boxes: what their configurations mean,
-//! and where they keep the tensors that candle asks for.
+//! Families without a decoder here, which candle's engine runs as black boxes: what their configurations
+//! mean, and where they keep the tensors that candle asks for.
 
 mod chatglm;
 mod mixformer;

@@ -14,8 +14,8 @@ pub(super) fn v5(config: &Config) -> Result<DecoderSpec> {
     eagle_or_finch(config, BlackBoxSpec::Rwkv5)
 }
 
-/// Reads a configuration of RWKV 6. Its low-rank maps are 32 wide, or 64 of 4,096 channels; candle makes them as
-/// wide as there are heads.
+/// Reads a configuration of RWKV 6. Its low-rank maps are 32 wide, or 64 of 4,096 channels; candle makes them
+/// as wide as there are heads.
 pub(super) fn v6(config: &Config) -> Result<DecoderSpec> {
     let spec = eagle_or_finch(config, BlackBoxSpec::Rwkv6)?;
     let (hidden, heads) = (spec.hidden_size, spec.num_attention_heads);

@@ -219,6 +219,13 @@ fn a_configuration_that_says_nothing_derives_what_the_constructor_of_its_class_d
                     Some(RecurrentSpec::TimeMix(mixer)) => json!(mixer.attention_hidden_size),
                     other => panic!("{family} has {other:?}"),
                 },
+                "intermediate_size" if spec.extras.alt_up.is_some() => {
+                    json!(spec.layers.iter().map(|layer| spec.intermediate_of(layer)).collect::<Vec<_>>())
+                }
+                "activation_sparsity_pattern" => {
+                    let share = |layer: &crate::spec::LayerSpec| layer.activation_sparsity.unwrap_or(0.0);
+                    json!(spec.layers.iter().map(share).collect::<Vec<_>>())
+                }
                 "intermediate_size" => match &spec.layers[1].mixer {
                     Mixer::Recurrent(RecurrentSpec::ChannelMix(mixer)) => json!(mixer.intermediate_size),
                     other => panic!("{family} has {other:?}"),

@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::model::black_box::Reader;
 use crate::spec::{ChatGlmSpec, DecoderSpec, MixFormerSpec};
 
-/// A model that holds its own keys and values. Copies share weights, and keys as long as neither adds to them:
-/// tensors are never changed in place.
+/// A model that holds its own keys and values. Copies share weights, and keys as long as neither adds to
+/// them: tensors are never changed in place.
 trait Attending: Clone + Send + Sync + 'static {
     /// The logits behind `tokens` `[1, t]`, `vocab` of them in any shape.
     fn run(&mut self, tokens: &Tensor) -> Result<Tensor>;

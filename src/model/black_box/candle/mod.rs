@@ -44,8 +44,8 @@ pub(super) fn load(spec: &DecoderSpec, weights: &Weights<'_>) -> Result<Box<dyn 
     }
 }
 
-/// Tensors as candle asks for them. Their shapes have been checked; what files have as a vector candle may have
-/// in three dimensions.
+/// Tensors as candle asks for them. Their shapes have been checked; what files have as a vector candle may
+/// have in three dimensions.
 struct Read<'a> {
     weights: &'a Weights<'a>,
     /// The first that could not be read.
