@@ -98,6 +98,12 @@ impl Head {
 
     /// Refuses a head that the model does not have, before it runs for minutes.
     fn check(self, spec: &DecoderSpec) -> Result<()> {
+        if let Some(unseen) = spec.extras.black_box {
+            return Err(Error::Message(format!(
+                "there is no attention to show: candle computes {} as a black box",
+                unseen.name()
+            )));
+        }
         let (layers, heads) = (spec.num_hidden_layers, spec.num_attention_heads);
         let Self::One(layer, head) = self else { return Ok(()) };
         let wrong = |expected: String| Err(Error::invalid("--head", format!("{layer}.{head}"), expected));

@@ -57,7 +57,9 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
     bar.finish();
     let operations_per_token = 2.0 * bench.decoder.spec().linear_weights_per_token() as f64;
     let length = |(&prompt_tokens, measured): (&usize, &Measured)| {
-        let (new_tokens, shares) = (args.max_new_tokens, device.is_cpu());
+        let new_tokens = args.max_new_tokens;
+        // Where another engine computes, nothing is seen of where its time goes.
+        let shares = device.is_cpu() && bench.decoder.spec().extras.black_box.is_none();
         let of = SpeedOf { prompt_tokens, new_tokens, operations_per_token, shares };
         LengthSpeed::new(of, &measured.runs, measured.peak_memory)
     };

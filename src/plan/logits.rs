@@ -119,6 +119,13 @@ impl LogitsPlan {
         let name = settings.input.name();
         check_ids(name, &tokens, model.spec().vocab_size)?;
         model.check_length(name, tokens.len())?;
+        if let (Some(unseen), Some(_)) = (model.spec().extras.black_box, &settings.attentions) {
+            let expected = format!(
+                "no such flag: candle computes {} as a black box, without rows to keep",
+                unseen.name()
+            );
+            return Err(Error::invalid("attentions", "rows", expected));
+        }
         let attention_rows = settings.attentions.as_ref().map(|rows| rows.of(tokens.len())).transpose()?;
         let warnings = model.warnings(tokens.len());
         let chunk = settings.model.chunk_size.min(tokens.len());

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use candle_core::Device;
-use common::bench::{Bench, stderr};
+use common::bench::Bench;
 use niah::attention::AttentionVariant;
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::families::BLACK_BOXES;
@@ -282,13 +282,18 @@ fn every_command_reads_a_black_box_or_says_why_not() {
     bench.stdout(&[&loss[..], &candle].concat());
     let speed =
         ["bench", "--model", "tiny", "--context-lengths", "32", "--max-new-tokens", "1", "--repeats", "1"];
-    bench.stdout(&[&speed[..], &candle].concat());
+    let table = bench.stdout(&[&speed[..], &candle].concat());
+    assert!(!table.contains('%'), "where time goes is not seen: {table}");
     bench.stdout(&[&["run", "--model", "tiny", "--dry-run", "--context-lengths=200"][..], &candle].concat());
     assert!(bench.stdout(&["list", "black-boxes"]).contains("rwkv6"));
 
     let attentions = [&logits[..], &candle, &["--attentions", "last"]].concat();
-    let output = bench.output(&attentions);
-    assert!(matches!(output.status.code(), Some(0 | 2)), "{}", stderr(&output));
+    bench.refused(&attentions, &["--attentions", "black box"]);
+    bench.grid(&[&candle[..], &["-o", "run"]].concat());
+    let place = ["attend", "run", "--length", "200", "--depth", "50"];
+    for head in [&[][..], &["--head", "0.0"], &["--head", "top"]] {
+        bench.refused(&[&place[..], head].concat(), &["there is no attention to show", "black box"]);
+    }
     let bench_run = ["run", "--model", "tiny", "--context-lengths=200", "--depths=0", "--trials", "1"];
     for (more, words) in [
         (&["--variant", "ssmax"][..], &["--variant: found ssmax", "black box"][..]),
