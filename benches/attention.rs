@@ -6,7 +6,8 @@ use std::hint::black_box;
 use candle_core::{Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use niah::attention::variant::{VARIANTS, VariantInputs};
-use niah::attention::{self, AttentionContext, Cached, Pages, Window};
+use niah::attention::{self, AttentionContext, Window};
+use niah::model::kv_cache::{KV_DTYPES, KvCache};
 use niah::rng::Rng;
 use niah::spec::LayerSpec;
 
@@ -34,9 +35,12 @@ fn attention_by_length(criterion: &mut Criterion) {
     for length in [512, 2048, 8192] {
         let queries = random(&mut rng, HEADS, QUERIES);
         let (keys, values) = (random(&mut rng, KV_HEADS, length), random(&mut rng, KV_HEADS, length));
-        let mut pages = Pages::new(KV_HEADS);
-        pages.write(0, &[(&keys, &values)]).expect("pages");
-        let caches = [("f32", Cached::Tensors { keys, values }), ("bf16", Cached::Pages(&pages))];
+        let mut caches: Vec<_> =
+            KV_DTYPES.iter().map(|entry| (entry.name, KvCache::new(1, length, entry.value))).collect();
+        let caches: Vec<_> = caches
+            .iter_mut()
+            .map(|(name, cache)| (*name, cache.append(0, &[(&keys, &values)]).expect("room")))
+            .collect();
         // Each query meets on average length - 256 keys, with a multiply and an add for its key and for its
         // value.
         let operations = 4 * HEADS * HEAD_DIM * QUERIES * (length - QUERIES / 2);

@@ -20,7 +20,7 @@ pub struct Entry<T> {
 /// [`Error::UnknownChoice`] naming `kind` and every known name.
 pub fn find<'t, T>(kind: &'static str, table: &'t [Entry<T>], name: &str) -> Result<&'t Entry<T>, Error> {
     let wanted = name.trim().to_lowercase().replace('_', "-");
-    table.iter().find(|entry| entry.name == wanted).ok_or_else(|| {
+    table.iter().find(|entry| entry.name.replace('_', "-") == wanted).ok_or_else(|| {
         let known: Vec<&str> = table.iter().map(|entry| entry.name).collect();
         unknown(kind, name, &known)
     })

@@ -6,10 +6,12 @@
 //! has one in `l`. Memory is a block of scores a thread, whatever the length. [`super::reference`] says the
 //! same in plain operations; tests hold the two together.
 
+use std::ops::Range;
+
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::storage::with_rows;
+use super::storage::{Rows, with_rows};
 use super::{RowRule, View};
 use crate::kernel::gemm::{Into, Matrix, multiply};
 use crate::kernel::{Running, online_softmax};
@@ -24,12 +26,46 @@ const KEY_BLOCK: usize = 512;
 /// megabyte.
 const WHOLE_ROWS: usize = 1 << 18;
 
+/// Where rows of keys or values come from.
+pub(super) trait Source: Sync {
+    /// The given rows of a head, counted from the first that a chunk is given, and how many numbers lie from
+    /// the beginning of one to that of the next. `room` is there for rows that are made.
+    fn rows<'r>(&'r self, head: usize, rows: Range<usize>, room: &'r mut Vec<f32>) -> (&'r [f32], usize);
+}
+
+/// Rows in f32, which are handed out as they are.
+struct Given<'a> {
+    rows: &'a Rows<'a>,
+    d: usize,
+}
+
+impl Source for Given<'_> {
+    fn rows<'r>(&'r self, head: usize, rows: Range<usize>, _room: &'r mut Vec<f32>) -> (&'r [f32], usize) {
+        (&self.rows.matrix(head)[rows.start * self.d..rows.end * self.d], self.d)
+    }
+}
+
 /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values`
-/// `[kv_heads, s, d]`. All in f32 on the CPU. Key blocks that no row of a query block sees are passed over,
-/// so a window costs its width.
+/// `[kv_heads, s, d]`. All in f32 on the CPU.
 pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'_>) -> Result<Tensor> {
+    let (kv_heads, _, d) = keys.dims3()?;
+    with_rows(keys, |keys| {
+        with_rows(values, |values| {
+            mix_over(queries, kv_heads, &Given { rows: keys, d }, &Given { rows: values, d }, view)
+        })
+    })
+}
+
+/// The same over the keys and values of `kv_heads` heads, wherever they come from. Key blocks that no row of
+/// a query block sees are passed over, so a window costs its width.
+pub(super) fn mix_over(
+    queries: &Tensor,
+    kv_heads: usize,
+    keys: &impl Source,
+    values: &impl Source,
+    view: View<'_>,
+) -> Result<Tensor> {
     let (heads, t, d) = queries.dims3()?;
-    let (kv_heads, _, _) = keys.dims3()?;
     let groups = heads / kv_heads;
     let seen = view.visible(t - 1).len();
     let height = match view.row_rule {
@@ -39,36 +75,30 @@ pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'
     let queries = queries.contiguous()?;
     let mut mixed = vec![0f32; t * heads * d]; // [t, heads * d]
     with_rows(&queries, |query_rows| {
-        with_rows(keys, |key_rows| {
-            with_rows(values, |value_rows| {
-                // The longest blocks come first, and each is handed out by itself, so that the threads end
-                // together.
-                let starts: Vec<usize> = (0..t).step_by(height).rev().collect();
-                let blocks: Vec<_> =
-                    starts.iter().flat_map(|&start| (0..kv_heads).map(move |kv| (start, kv))).collect();
-                let done: Vec<_> = blocks
-                    .par_iter()
-                    .with_max_len(1)
-                    .map(|&(start, kv)| {
-                        let rows = height.min(t - start);
-                        let block = Block { start, rows, first_head: kv * groups, groups, d, view };
-                        let query =
-                            |g: usize| &query_rows.matrix(kv * groups + g)[start * d..(start + rows) * d];
-                        // [groups * rows, d]
-                        let query: Vec<f32> = (0..groups).flat_map(query).copied().collect();
-                        (start, kv, block.mix(&query, key_rows.matrix(kv), value_rows.matrix(kv)))
-                    })
-                    .collect();
-                for (start, kv, block) in done {
-                    for (row, mix) in block.chunks_exact(d).enumerate() {
-                        let (group, i) = (row / (block.len() / d / groups), row % (block.len() / d / groups));
-                        let at = (start + i) * heads * d + (kv * groups + group) * d;
-                        mixed[at..at + d].copy_from_slice(mix);
-                    }
-                }
-                Ok(())
+        // The longest blocks come first, and each is handed out by itself, so that the threads end together.
+        let starts: Vec<usize> = (0..t).step_by(height).rev().collect();
+        let blocks: Vec<_> =
+            starts.iter().flat_map(|&start| (0..kv_heads).map(move |kv| (start, kv))).collect();
+        let done: Vec<_> = blocks
+            .par_iter()
+            .with_max_len(1)
+            .map(|&(start, kv)| {
+                let rows = height.min(t - start);
+                let block = Block { start, rows, kv, groups, d, view };
+                let query = |g: usize| &query_rows.matrix(kv * groups + g)[start * d..(start + rows) * d];
+                // [groups * rows, d]
+                let query: Vec<f32> = (0..groups).flat_map(query).copied().collect();
+                (start, kv, block.mix(&query, keys, values))
             })
-        })
+            .collect();
+        for (start, kv, block) in done {
+            for (row, mix) in block.chunks_exact(d).enumerate() {
+                let (group, i) = (row / (block.len() / d / groups), row % (block.len() / d / groups));
+                let at = (start + i) * heads * d + (kv * groups + group) * d;
+                mixed[at..at + d].copy_from_slice(mix);
+            }
+        }
+        Ok(())
     })?;
     Tensor::from_vec(mixed, (t, heads * d), queries.device())
 }
@@ -83,15 +113,15 @@ fn query_block(keys: usize, groups: usize) -> usize {
 struct Block<'a> {
     start: usize,
     rows: usize,
-    first_head: usize,
+    kv: usize,
     groups: usize,
     d: usize,
     view: View<'a>,
 }
 
 impl Block<'_> {
-    /// `[groups * rows, d]` mixed values of `query` `[groups * rows, d]` over `keys` and `values` `[s, d]`.
-    fn mix(&self, query: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
+    /// `[groups * rows, d]` mixed values of `query` `[groups * rows, d]`.
+    fn mix(&self, query: &[f32], keys: &impl Source, values: &impl Source) -> Vec<f32> {
         match self.view.row_rule {
             None => self.mix_online(query, keys, values),
             Some(rule) => self.mix_whole(rule, query, keys, values),
@@ -100,18 +130,27 @@ impl Block<'_> {
 
     /// The same under a rule that needs the scores of a row all at once: memory of the block's rows times
     /// their keys.
-    fn mix_whole(&self, rule: &dyn RowRule, query: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
+    fn mix_whole(
+        &self,
+        rule: &dyn RowRule,
+        query: &[f32],
+        keys: &impl Source,
+        values: &impl Source,
+    ) -> Vec<f32> {
         let (d, height) = (self.d, self.groups * self.rows);
         let visible = |row: usize| self.view.visible(self.start + row % self.rows);
         let seen = visible(0).start..visible(self.rows - 1).end;
         let width = seen.len();
-        let [keys, values] =
-            [keys, values].map(|of| Matrix::new(&of[seen.start * d..seen.end * d], width, d));
+        let (mut key_room, mut value_room) = (Vec::new(), Vec::new());
+        let (keys, stride) = keys.rows(self.kv, seen.clone(), &mut key_room);
+        let keys = Matrix::strided(keys, width, d, stride);
+        let (values, stride) = values.rows(self.kv, seen.clone(), &mut value_room);
+        let values = Matrix::strided(values, width, d, stride);
         let mut scores = vec![0f32; height * width]; // [height, width]
         multiply(Matrix::new(query, height, d), keys.t(), Into::Write, &mut scores, width);
         self.cap(&mut scores);
         for (row, scores) in scores.chunks_exact_mut(width).enumerate() {
-            let head = self.first_head + row / self.rows;
+            let head = self.kv * self.groups + row / self.rows;
             self.view.finish(head, self.start + row % self.rows, seen.clone(), scores);
             let visible = visible(row);
             let (start, end) = (visible.start - seen.start, visible.end - seen.start);
@@ -134,8 +173,10 @@ impl Block<'_> {
     }
 
     /// The same a block of keys at a time.
-    fn mix_online(&self, query: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
+    fn mix_online(&self, query: &[f32], keys: &impl Source, values: &impl Source) -> Vec<f32> {
         let (d, height) = (self.d, self.groups * self.rows);
+        let first_head = self.kv * self.groups;
+        let (mut key_room, mut value_room) = (Vec::new(), Vec::new());
         let mut mixed = vec![0f32; height * d];
         let mut scores = vec![0f32; height * KEY_BLOCK];
         let mut running = vec![Running::default(); height];
@@ -143,14 +184,14 @@ impl Block<'_> {
         let seen = visible(0).start..visible(self.rows - 1).end;
         for from in seen.clone().step_by(KEY_BLOCK) {
             let width = KEY_BLOCK.min(seen.end - from);
-            let (keys, values) = (&keys[from * d..(from + width) * d], &values[from * d..(from + width) * d]);
             let scores = &mut scores[..height * width];
-            let (keys, values) = (Matrix::new(keys, width, d), Matrix::new(values, width, d));
+            let (rows, stride) = keys.rows(self.kv, from..from + width, &mut key_room);
+            let keys = Matrix::strided(rows, width, d, stride);
             multiply(Matrix::new(query, height, d), keys.t(), Into::Write, scores, width); // [height, width]
             self.cap(scores);
             for (row, scores) in scores.chunks_exact_mut(width).enumerate() {
                 let (group, of_group) = (row / self.rows, row % self.rows);
-                self.view.finish(self.first_head + group, self.start + of_group, from..from + width, scores);
+                self.view.finish(first_head + group, self.start + of_group, from..from + width, scores);
                 let visible = visible(row);
                 let end = visible.end.clamp(from, from + width) - from;
                 let start = visible.start.clamp(from, from + width) - from;
@@ -159,10 +200,12 @@ impl Block<'_> {
                     online_softmax(&mut scores[start..], end.saturating_sub(start), &mut running[row]);
                 mixed[row * d..(row + 1) * d].iter_mut().for_each(|x| *x *= factor);
             }
+            let (rows, stride) = values.rows(self.kv, from..from + width, &mut value_room);
+            let values = Matrix::strided(rows, width, d, stride);
             multiply(Matrix::new(scores, height, width), values, Into::Add, &mut mixed, d); // [height, d]
         }
         for (row, (mix, running)) in mixed.chunks_exact_mut(d).zip(&running).enumerate() {
-            let sum = running.sum + self.view.sink(self.first_head + row / self.rows, running.max);
+            let sum = running.sum + self.view.sink(first_head + row / self.rows, running.max);
             mix.iter_mut().for_each(|x| *x /= sum);
         }
         mixed

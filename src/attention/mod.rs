@@ -14,6 +14,7 @@ pub mod keys;
 mod pages;
 pub mod probe;
 mod reference;
+mod row_pages;
 mod row_rule;
 mod rows;
 mod scores;
@@ -33,6 +34,7 @@ pub use distances::Distances;
 pub use gated::Gated;
 pub use pages::Pages;
 pub use probe::AttentionProbe;
+pub use row_pages::RowPages;
 pub use row_rule::{RowRule, TrainedRule};
 pub use rows::AttentionRows;
 pub use scores::SpanScores;
@@ -182,8 +184,10 @@ pub enum Cached<'a> {
         /// `[kv_heads, s, d]`.
         values: Tensor,
     },
-    /// In pages of bf16.
+    /// In pages of bf16, for the kernels of that precision.
     Pages(&'a Pages),
+    /// In pages of rows that are widened to f32.
+    Rows(&'a RowPages),
 }
 
 impl Cached<'_> {
@@ -198,6 +202,10 @@ impl Cached<'_> {
                 weights.squeeze(1)?.pad_with_zeros(1, view.first_key, 0)?.to_vec2() // [heads, row + 1]
             }
             Self::Pages(pages) => {
+                view.refuse_rules()?;
+                pages.weights(query, view)
+            }
+            Self::Rows(pages) => {
                 view.refuse_rules()?;
                 pages.weights(query, view)
             }
@@ -225,6 +233,10 @@ impl Cached<'_> {
         let (keys, values) = match self {
             Self::Tensors { keys, values } => (keys, values),
             Self::Pages(pages) => {
+                view.refuse_rules()?;
+                return pages.mix(queries, view);
+            }
+            Self::Rows(pages) => {
                 view.refuse_rules()?;
                 return pages.mix(queries, view);
             }

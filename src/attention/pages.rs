@@ -174,7 +174,7 @@ impl Pages {
 
 /// The softmax of a row's `scores`, capped where a cap is given, over the keys up to its last and the sink of
 /// its `head`; 0 before those it has `seen`.
-fn normalised(mut scores: Vec<f32>, view: View<'_>, head: usize, seen: &Range<usize>) -> Vec<f32> {
+pub(super) fn normalised(mut scores: Vec<f32>, view: View<'_>, head: usize, seen: &Range<usize>) -> Vec<f32> {
     if let Some(cap) = view.softcap {
         scores.iter_mut().for_each(|z| *z = (cap * (f64::from(*z) / cap).tanh()) as f32);
     }
@@ -189,7 +189,7 @@ fn normalised(mut scores: Vec<f32>, view: View<'_>, head: usize, seen: &Range<us
 }
 
 /// The absolute positions that `row` of the chunk sees.
-fn seen(view: View<'_>, row: usize) -> Range<usize> {
+pub(super) fn seen(view: View<'_>, row: usize) -> Range<usize> {
     let seen = view.visible(row);
     view.first_key + seen.start..view.first_key + seen.end
 }

@@ -7,9 +7,10 @@ use clap::Args;
 use super::grid::GridArgs;
 use super::help::first;
 use super::model::{AttentionArgs, ChatArgs, MachineArgs};
-use super::values::named;
+use super::values::{choice, named};
 use super::{FormArgs, TellingArgs};
 use crate::attention::variant::VARIANTS;
+use crate::model::kv_cache::{KV_DTYPES, KvDtype};
 use crate::report::compared::letter;
 
 /// Flags of `niah compare`.
@@ -55,6 +56,12 @@ pub struct CompareArgs {
         help_heading = "Model"
     )]
     pub variants: Vec<String>,
+    /// Precision of cached keys and values of A [default: --kv-dtype]
+    #[arg(long, value_name = "DTYPE", value_parser = choice("dtype of a cache", KV_DTYPES), help_heading = "Model")]
+    pub kv_dtype_a: Option<KvDtype>,
+    /// Precision of cached keys and values of B [default: --kv-dtype]
+    #[arg(long, value_name = "DTYPE", value_parser = choice("dtype of a cache", KV_DTYPES), help_heading = "Model")]
+    pub kv_dtype_b: Option<KvDtype>,
     /// The attention of models.
     #[command(flatten)]
     pub attention: AttentionArgs,
@@ -114,14 +121,31 @@ impl CompareArgs {
         named.unwrap_or_else(|| letter(place).to_lowercase())
     }
 
-    /// The attention of the model at this place.
+    /// The attention of the model at this place: that of all models, but for what was named for this side.
     #[must_use]
     pub fn attention(&self, place: usize) -> AttentionArgs {
         let variant = self.variant(place).unwrap_or(&self.attention.variant);
-        match self.variants.is_empty() {
+        let attention = match self.variants.is_empty() {
             true => AttentionArgs { variant: variant.clone(), ..self.attention.clone() },
             false => self.attention.under(variant),
+        };
+        match [self.kv_dtype_a, self.kv_dtype_b].get(place).copied().flatten() {
+            None => attention,
+            kv_dtype => AttentionArgs { kv_dtype, k_dtype: None, v_dtype: None, ..attention },
         }
+    }
+
+    /// The flags that were given for the side at this place alone, with their values.
+    #[must_use]
+    pub fn of_side(&self, place: usize) -> Vec<(&'static str, String)> {
+        let flags = [("--variant-a", "--kv-dtype-a"), ("--variant-b", "--kv-dtype-b")];
+        let Some(&(variant, kv_dtype)) = flags.get(place) else { return Vec::new() };
+        let cache = [self.kv_dtype_a, self.kv_dtype_b].get(place).copied().flatten();
+        let given = [
+            (variant, self.variant(place).cloned()),
+            (kv_dtype, cache.map(|cache| cache.name().to_string())),
+        ];
+        given.into_iter().filter_map(|(flag, value)| Some((flag, value?))).collect()
     }
 
     /// Whether `-m` stands for no side.

@@ -127,6 +127,7 @@ mod tests {
             (rows(DTYPES), &["run dtype", "inspect dtype", "attend dtype"]),
             (rows(WEIGHT_FORMS), &["run weights", "inspect weights", "attend weights"]),
             (rows(KV_DTYPES), &["run kv_dtype", "inspect kv_dtype", "attend kv_dtype"]),
+            (rows(KV_DTYPES), &["run k_dtype", "run v_dtype", "compare kv_dtype_b"]),
             (
                 rows(WINDOW_EXPANSIONS),
                 &["run screening_window_expansion", "attend screening_window_expansion"],

@@ -44,6 +44,12 @@ pub struct InspectArgs {
     /// [default: bf16 beside weights in bf16 on the CPU, else f32]
     #[arg(long, value_name = "DTYPE", value_parser = choice("dtype of a cache", KV_DTYPES), help_heading = "Memory")]
     pub kv_dtype: Option<KvDtype>,
+    /// Precision of cached keys of those runs [default: --kv-dtype]
+    #[arg(long, value_name = "DTYPE", value_parser = choice("dtype of a cache", KV_DTYPES), alias = "cache-type-k", help_heading = "Memory")]
+    pub k_dtype: Option<KvDtype>,
+    /// Precision of cached values of those runs [default: --kv-dtype]
+    #[arg(long, value_name = "DTYPE", value_parser = choice("dtype of a cache", KV_DTYPES), alias = "cache-type-v", help_heading = "Memory")]
+    pub v_dtype: Option<KvDtype>,
     /// Who computes those runs
     #[arg(long, default_value = ENGINES[0].name, value_parser = choice("engine", ENGINES), help_heading = "Memory")]
     pub engine: Engine,
@@ -68,6 +74,8 @@ impl InspectArgs {
         ModelChoice {
             dtype: self.dtype,
             kv_dtype: self.kv_dtype,
+            k_dtype: self.k_dtype,
+            v_dtype: self.v_dtype,
             engine: self.engine,
             weights: self.weights,
             ..ModelChoice::of(self.checkpoint.name())

@@ -81,6 +81,24 @@ pub struct AttentionArgs {
         help_heading = "Model"
     )]
     pub kv_dtype: Option<KvDtype>,
+    /// Precision of cached keys [default: --kv-dtype]
+    #[arg(
+        long,
+        value_name = "DTYPE",
+        value_parser = choice("dtype of a cache", KV_DTYPES),
+        alias = "cache-type-k",
+        help_heading = "Model"
+    )]
+    pub k_dtype: Option<KvDtype>,
+    /// Precision of cached values [default: --kv-dtype]
+    #[arg(
+        long,
+        value_name = "DTYPE",
+        value_parser = choice("dtype of a cache", KV_DTYPES),
+        alias = "cache-type-v",
+        help_heading = "Model"
+    )]
+    pub v_dtype: Option<KvDtype>,
     /// One scale s for all heads, with ssmax, ssmax-bias or softmax-scale: instead of the learned one or
     /// that of a zero-shot swap, 1 / mean(ln n) of the training length
     #[arg(long, value_name = "S", allow_hyphen_values = true, help_heading = "Model")]
@@ -136,6 +154,8 @@ impl AttentionArgs {
             variant: self.variant.clone(),
             dtype: self.dtype,
             kv_dtype: self.kv_dtype,
+            k_dtype: self.k_dtype,
+            v_dtype: self.v_dtype,
             weights: self.weights,
             ssmax_scale: self.ssmax_scale,
             attention_scale: self.attention_scale,

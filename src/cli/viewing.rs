@@ -194,6 +194,26 @@ pub struct AttendArgs {
         help_heading = "Model"
     )]
     pub kv_dtype: Option<KvDtype>,
+    /// Precision of cached keys for --text [default: --kv-dtype]
+    #[arg(
+        long,
+        value_name = "DTYPE",
+        value_parser = choice("dtype of a cache", KV_DTYPES),
+        alias = "cache-type-k",
+        requires = "text",
+        help_heading = "Model"
+    )]
+    pub k_dtype: Option<KvDtype>,
+    /// Precision of cached values for --text [default: --kv-dtype]
+    #[arg(
+        long,
+        value_name = "DTYPE",
+        value_parser = choice("dtype of a cache", KV_DTYPES),
+        alias = "cache-type-v",
+        requires = "text",
+        help_heading = "Model"
+    )]
+    pub v_dtype: Option<KvDtype>,
     /// What becomes of windows that Multiscreen has learned wider than its training length, beyond it, for
     /// --text [default: on]
     #[arg(
@@ -253,6 +273,8 @@ impl AttendArgs {
             variant: self.variant.clone(),
             dtype: self.dtype,
             kv_dtype: self.kv_dtype,
+            k_dtype: self.k_dtype,
+            v_dtype: self.v_dtype,
             weights: self.weights,
             screening_window_expansion: self.screening_window_expansion,
             ..ModelChoice::of(self.model_for_text())

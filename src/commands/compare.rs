@@ -122,14 +122,10 @@ fn check_flags(args: &CompareArgs, given: &[(String, String)]) -> Result<()> {
     if args.model_is_idle() {
         return Err(Error::invalid("--model", "a third", "no such flag: A and B are named already"));
     }
-    for (place, flag) in ["--variant-a", "--variant-b"].into_iter().enumerate() {
-        let name = sides[place];
-        if let Some(variant) = args.variant(place).filter(|_| is_run(name)) {
-            return Err(Error::invalid(
-                flag,
-                variant,
-                format!("a model: {name} is a run, which has its variant"),
-            ));
+    for (place, name) in sides.iter().enumerate().filter(|(_, name)| is_run(name)) {
+        if let Some((flag, value)) = args.of_side(place).into_iter().next() {
+            let expected = format!("a model: {name} is a run, which has its variant and its cache");
+            return Err(Error::invalid(flag, value, expected));
         }
     }
     let stored = sides.iter().all(|name| is_run(name));

@@ -7,6 +7,7 @@
 
 pub(crate) mod bf16;
 mod blocks;
+pub(crate) mod cached;
 mod conv;
 mod delta;
 #[cfg(target_arch = "x86_64")]

@@ -4,7 +4,7 @@ use candle_core::{D, DType, Device, Tensor};
 
 use super::alt_up::StreamEnds;
 use super::block::{Layer, LayerContext, Watch};
-use super::kv_cache::{KvCache, KvDtype};
+use super::kv_cache::{KvCache, KvDtype, KvDtypes};
 use super::layers::Norm;
 use super::linear::Linear;
 use super::per_layer::PerLayerInputs;
@@ -37,7 +37,7 @@ pub struct Decoder {
     norm: Option<Norm>, // see DecoderSpec::has_last_norm
     lm_head: Linear,
     device: Device,
-    kv_dtype: KvDtype,
+    kv_dtype: KvDtypes,
 }
 
 /// What a forward pass is given besides its tokens.
@@ -112,7 +112,7 @@ impl Decoder {
             alibi: spec.extras.alibi.map(|alibi| AlibiBias::new(alibi, spec.num_attention_heads)),
             projections,
             lm_head,
-            kv_dtype: KvDtype::following(&spec, weights.dtype(), &device),
+            kv_dtype: KvDtype::following(&spec, weights.dtype(), &device).into(),
             device,
             embed_positions,
             embed_tokens,
@@ -123,22 +123,23 @@ impl Decoder {
     /// The same decoder, with caches of this precision; `None` lets them follow the weights.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for bf16 on another device than the CPU, or for screening tiles.
-    pub fn with_kv_dtype(self, choice: Option<KvDtype>) -> Result<Self> {
+    /// [`Error::InvalidValue`] for another one than f32 on another device than the CPU, or for layers that
+    /// cannot read it.
+    pub fn with_kv_dtype(self, choice: Option<impl Into<KvDtypes>>) -> Result<Self> {
+        let choice = choice.map(Into::into);
         self.spec.check_kv_dtype(choice)?;
-        if choice == Some(KvDtype::Bf16) && !self.device.is_cpu() {
-            return Err(Error::invalid(
-                "kv dtype",
-                "bf16",
-                "f32, or `device` cpu: pages of bf16 are for the CPU",
-            ));
+        match choice.filter(|choice| *choice != KvDtype::F32.into()) {
+            Some(choice) if !self.device.is_cpu() => {
+                let expected = "f32, or `device` cpu: pages of other precisions are for the CPU";
+                Err(Error::invalid("kv dtype", choice.name(), expected))
+            }
+            _ => Ok(Self { kv_dtype: choice.unwrap_or(self.kv_dtype), ..self }),
         }
-        Ok(Self { kv_dtype: choice.unwrap_or(self.kv_dtype), ..self })
     }
 
-    /// The precision that caches are kept in.
+    /// The precisions that caches are kept in.
     #[must_use]
-    pub fn kv_dtype(&self) -> KvDtype {
+    pub fn kv_dtype(&self) -> KvDtypes {
         self.kv_dtype
     }
 

@@ -1,98 +1,20 @@
 //! What a decoder keeps of the tokens seen so far: keys and values, or a state.
 //!
 //! Keys and values in f32 are one buffer of each a layer, written in place and enlarged by an eighth when
-//! full; in bf16, pages. To forget the newest tokens costs nothing. A state of fixed size
+//! full; in other precisions, pages. To forget the newest tokens costs nothing. A state of fixed size
 //! ([`RecurrentState`]) cannot be taken back: where layers have one, the cache keeps copies of them at the
 //! places that it is told to [`KvCache::mark`], and goes back to one of these.
 
-use candle_core::{Device, Result, Tensor};
-use serde::{Deserialize, Serialize};
+mod dtype;
+
+use candle_core::{Result, Tensor};
 
 use super::black_box::Reading;
 use super::recurrent::RecurrentState;
-use crate::attention::{Cached, Pages};
-use crate::error::Error;
-use crate::registry::Entry;
-use crate::spec::{DecoderSpec, Dtype, HeadSizes};
-
-/// The precision that keys and values are kept in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KvDtype {
-    /// As they are computed.
-    F32,
-    /// Rounded to bf16 (8 bits of mantissa), in pages for the kernels of the CPU, which also round scaled
-    /// queries and attention weights.
-    Bf16,
-}
-
-/// Every precision that can be named with `--kv-dtype`.
-pub const KV_DTYPES: &[Entry<KvDtype>] = &[
-    Entry { name: "f32", about: "as computed; 4 bytes a number", value: KvDtype::F32 },
-    Entry {
-        name: "bf16",
-        about: "keys, values, queries and attention weights rounded to bf16, on the CPU; 2 bytes a number",
-        value: KvDtype::Bf16,
-    },
-];
-
-impl KvDtype {
-    /// What weights of `dtype` bring along on `device` when nothing else is asked for. Screening tiles, and
-    /// rows that choose their keys, read keys in f32 alone; biases on scores are known in f32 alone.
-    #[must_use]
-    pub fn following(spec: &DecoderSpec, dtype: Dtype, device: &Device) -> Self {
-        let in_f32 = spec.screening.is_some() || spec.chooses_keys() || spec.has_score_bias();
-        let in_pages = dtype == Dtype::Bf16 && device.is_cpu() && !in_f32;
-        if in_pages { Self::Bf16 } else { Self::F32 }
-    }
-
-    /// Its name in the table.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        }
-    }
-
-    /// Bytes of the keys and values of `tokens` tokens.
-    #[must_use]
-    pub fn cache_bytes(self, spec: &DecoderSpec, tokens: usize) -> usize {
-        match self {
-            Self::F32 => tokens.saturating_mul(spec.cache_bytes_per_token()),
-            Self::Bf16 => {
-                let layer =
-                    |heads: HeadSizes| Pages::bytes(heads.num_key_value_heads, heads.cached_width(), tokens);
-                spec.cached_heads().map(layer).fold(0, usize::saturating_add)
-            }
-        }
-    }
-}
-
-impl DecoderSpec {
-    /// Refuses a precision of the cache that the decoder's layers cannot read.
-    ///
-    /// # Errors
-    /// [`Error::InvalidValue`] for bf16 and screening tiles, or rows that choose their keys.
-    pub fn check_kv_dtype(&self, choice: Option<KvDtype>) -> crate::error::Result<()> {
-        match (choice, &self.screening) {
-            (Some(KvDtype::Bf16), Some(_)) => {
-                let expected =
-                    "f32: screening tells a key that passes from one that does not by digits that bf16 lacks";
-                Err(Error::invalid("kv dtype", "bf16", expected))
-            }
-            (Some(KvDtype::Bf16), None) if self.chooses_keys() => {
-                let expected = "f32: rows choose the keys that they see by scores that bf16 would change";
-                Err(Error::invalid("kv dtype", "bf16", expected))
-            }
-            (Some(KvDtype::Bf16), None) if self.has_score_bias() => {
-                let expected = "f32: what is added to scores is known in that precision alone";
-                Err(Error::invalid("kv dtype", "bf16", expected))
-            }
-            _ => Ok(()),
-        }
-    }
-}
+use crate::attention::{Cached, Pages, RowPages};
+use crate::kernel::cached::Form;
+use dtype::Layout;
+pub use dtype::{KV_DTYPES, KvDtype, KvDtypes};
 
 /// Copies of the states that are kept at most: of a prompt where its needle and its question begin and where
 /// its answer does, and some of the prompts before, of which the next one may share more.
@@ -119,6 +41,8 @@ enum Layer {
     Tensors(Option<Buffers>),
     /// bf16 pages, likewise.
     Pages(Option<Pages>),
+    /// Pages of rows in these forms, likewise.
+    Rows([Form; 2], Option<RowPages>),
 }
 
 /// The states behind the first `len` tokens.
@@ -137,10 +61,12 @@ struct Buffers {
 impl KvCache {
     /// An empty cache for `layers` layers and a sequence of `sequence_length` tokens.
     #[must_use]
-    pub fn new(layers: usize, sequence_length: usize, dtype: KvDtype) -> Self {
-        let layer = || match dtype {
-            KvDtype::F32 => Layer::Tensors(None),
-            KvDtype::Bf16 => Layer::Pages(None),
+    pub fn new(layers: usize, sequence_length: usize, dtype: impl Into<KvDtypes>) -> Self {
+        let layout = dtype.into().layout();
+        let layer = || match layout {
+            Layout::Tensors => Layer::Tensors(None),
+            Layout::Pages => Layer::Pages(None),
+            Layout::Rows(forms) => Layer::Rows(forms, None),
         };
         Self {
             layers: (0..layers).map(|_| layer()).collect(),
@@ -245,6 +171,12 @@ impl KvCache {
                 pages.write(self.len, parts)?;
                 return Ok(Cached::Pages(pages));
             }
+            Layer::Rows(forms, pages) => {
+                let (kv_heads, _, width) = keys.dims3()?;
+                let pages = pages.get_or_insert_with(|| RowPages::new(kv_heads, width, *forms));
+                pages.write(self.len, parts)?;
+                return Ok(Cached::Rows(pages));
+            }
         };
         let rows = parts.iter().map(|(keys, _)| keys.dim(1)).collect::<Result<Vec<_>>>()?;
         let added: usize = rows.iter().sum();
@@ -286,6 +218,7 @@ impl KvCache {
     pub fn appended(&self, layer: usize, added: usize) -> Result<Cached<'_>> {
         match &self.layers[layer] {
             Layer::Pages(Some(pages)) => Ok(Cached::Pages(pages)),
+            Layer::Rows(_, Some(pages)) => Ok(Cached::Rows(pages)),
             Layer::Tensors(Some(buffers)) => Ok(Cached::Tensors {
                 keys: buffers.keys.narrow(1, 0, self.len + added)?,
                 values: buffers.values.narrow(1, 0, self.len + added)?,
@@ -303,6 +236,7 @@ impl KvCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Device;
 
     fn token(value: f32) -> Tensor {
         Tensor::full(value, (2, 1, 3), &Device::Cpu).unwrap()

@@ -231,12 +231,29 @@ fn gib(bytes: usize) -> String {
 mod tests {
     use super::*;
     use crate::checkpoint::{Checkpoint, KeptWeights, RopeOverride};
-    use crate::model::kv_cache::KvDtype;
+    use crate::model::kv_cache::{KvDtype, KvDtypes};
+
+    #[test]
+    fn a_cache_of_keys_and_values_apart_takes_what_each_takes() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/vectors/llama");
+        let spec = Checkpoint::open(folder, RopeOverride::default()).unwrap().spec;
+        let of = |keys, values| KvDtypes { keys, values }.cache_bytes(&spec, 1000);
+        use KvDtype::{Bf16, F32, Q4_0, Q8_0};
+        assert_eq!(2 * of(Q8_0, Q4_0), of(Q8_0, Q8_0) + of(Q4_0, Q4_0));
+        assert_eq!(2 * of(Bf16, Q4_0), of(Bf16, Bf16) + of(Q4_0, Q4_0));
+        assert_eq!(of(F32, Q4_0), of(Q4_0, F32));
+        assert!(of(Q8_0, Q8_0) as f64 <= 0.55 * of(Bf16, Bf16) as f64);
+    }
 
     fn plan(dtype: Dtype, kv_dtype: Option<KvDtype>, longest: usize) -> MemoryPlan {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/vectors/llama");
         let spec = Checkpoint::open(folder, RopeOverride::default()).unwrap().spec;
-        MemoryPlan::new(&spec, Precision { dtype, kv_dtype, kept: None }, longest, 512)
+        MemoryPlan::new(
+            &spec,
+            Precision { dtype, kv_dtype: kv_dtype.map(Into::into), kept: None },
+            longest,
+            512,
+        )
     }
 
     #[test]
@@ -254,6 +271,10 @@ mod tests {
         for dtype in [Dtype::F32, Dtype::Bf16] {
             assert_eq!(plan(dtype, Some(KvDtype::F32), 300).cache, 300 * f32);
             assert_eq!(plan(dtype, Some(KvDtype::Bf16), 300).cache, 512 * pages);
+        }
+        // 34 and 18 bytes for every 32 numbers, where bf16 has 64.
+        for (kv_dtype, bytes) in [(KvDtype::Q8_0, 34), (KvDtype::Q4_0, 18)] {
+            assert_eq!(plan(Dtype::F32, Some(kv_dtype), 300).cache, 512 * pages / 64 * bytes);
         }
         assert_eq!(plan(Dtype::Bf16, None, 300), plan(Dtype::Bf16, Some(KvDtype::Bf16), 300));
     }

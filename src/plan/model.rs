@@ -40,6 +40,12 @@ pub struct ModelChoice {
     /// Precision of the cached keys and values; that which follows from the weights when absent.
     #[serde(default)]
     pub kv_dtype: Option<KvDtype>,
+    /// That of keys alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub k_dtype: Option<KvDtype>,
+    /// That of values alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v_dtype: Option<KvDtype>,
     /// The form that weights are held in, which changes no number; expanded where they fit into memory so
     /// when absent ([`Self::precision`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,6 +106,8 @@ impl Default for ModelChoice {
             variant: "auto".to_string(),
             dtype: None,
             kv_dtype: None,
+            k_dtype: None,
+            v_dtype: None,
             weights: None,
             ssmax_scale: None,
             attention_scale: None,
@@ -156,7 +164,10 @@ impl ModelChoice {
                 return Err(Error::invalid(name, value, expected));
             }
         }
-        checkpoint.spec.check_kv_dtype(self.kv_dtype)?;
+        let caches = [("kv dtype", self.kv_dtype), ("k dtype", self.k_dtype), ("v dtype", self.v_dtype)];
+        for (name, choice) in caches {
+            checkpoint.spec.check_kv_dtype_named(name, choice)?;
+        }
         self.check_weights(&checkpoint)?;
         match (&mut checkpoint.spec.screening, self.screening_window_expansion) {
             (Some(screening), Some(expansion)) => screening.window_expansion = expansion,

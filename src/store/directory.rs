@@ -120,19 +120,20 @@ impl RunRecord {
         Ok(record)
     }
 
-    /// What ran, in one line; exact weights are not mentioned.
+    /// What ran, in one line; exact weights, and a cache that follows them, are not mentioned.
     #[must_use]
     pub fn title(&self) -> String {
         let settings = &self.settings;
         let rounded = settings.model.dtype.filter(|&dtype| dtype != Dtype::F32);
         let title = format!(
-            "{}, {} ({}), task {}{}{}",
+            "{}, {} ({}), task {}{}{}{}",
             settings.model.name,
             self.variant,
             self.variant_description,
             settings.task_name(),
             settings.variations(),
-            rounded.map(|dtype| format!(", weights in {}", dtype.name())).unwrap_or_default()
+            rounded.map(|dtype| format!(", weights in {}", dtype.name())).unwrap_or_default(),
+            settings.model.cache_in_words().map(|words| format!(", {words}")).unwrap_or_default()
         );
         printable::shortened(&title).into_owned()
     }

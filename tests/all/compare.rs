@@ -182,6 +182,24 @@ fn one_checkpoint_runs_under_several_variants_on_one_set_of_prompts() {
 }
 
 #[test]
+fn one_checkpoint_runs_with_two_caches_that_the_titles_name() {
+    let bench = Bench::new();
+    bench.run("a", &[]);
+    bench.run("b", &["--kv-dtype=q4_0"]);
+    let stored = bench.stdout(&["compare", "a", "b"]);
+    let models = [&["compare", "tiny", "tiny", "--kv-dtype-b=q4_0"], &GRID[..]].concat();
+    assert_eq!(bench.stdout(&models), stored);
+    let titles: Vec<_> = stored.lines().filter(|line| line.contains("tiny, softmax")).collect();
+    assert!(!titles[0].contains("q4_0") && titles[1].contains("cache in q4_0"), "{stored}");
+    // What is named for one side takes the place of what is named for both.
+    let both = ["compare", "-m=tiny", "--kv-dtype-a=f32", "--k-dtype=q8_0", "--v-dtype=q4_0"];
+    let page = bench.stdout(&[&both, &GRID[..]].concat());
+    let titles: Vec<_> = page.lines().filter(|line| line.contains("tiny, softmax")).collect();
+    assert!(titles[0].contains("cache in f32") && !titles[0].contains("keys"), "{page}");
+    assert!(titles[1].contains("keys in q8_0, values in q4_0"), "{page}");
+}
+
+#[test]
 fn regression_runs_on_different_prompts_are_refused_and_the_prompts_named() {
     let bench = Bench::new();
     bench.run("a", &[]);
@@ -293,6 +311,7 @@ fn flags_that_have_nothing_to_run_are_refused() {
     let bench = Bench::new();
     bench.run("a", &[]);
     bench.refused(&["compare", "a", "a", "--variant-b=ssmax"], &["--variant-b", "a is a run"]);
+    bench.refused(&["compare", "a", "a", "--kv-dtype-a=q8_0"], &["--kv-dtype-a", "a is a run"]);
     bench.refused(&["compare", "a", "a", "-o", "out"], &["--output", "stored already"]);
     bench.refused(
         &["compare", "a", "a", "--context-lengths=200,300"],

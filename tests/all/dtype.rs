@@ -8,14 +8,14 @@ use candle_core::Device;
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::model::decoder::{Decoder, Forward};
-use niah::model::kv_cache::{KV_DTYPES, KvDtype};
+use niah::model::kv_cache::{KV_DTYPES, KvDtype, KvDtypes};
 use niah::spec::{DTYPES, Dtype};
 
 fn logits(dtype: Dtype) -> Vec<f32> {
-    logits_of(dtype, None, 50)
+    logits_of(dtype, None::<KvDtype>, 50)
 }
 
-fn logits_of(dtype: Dtype, kv_dtype: Option<KvDtype>, tokens: u32) -> Vec<f32> {
+fn logits_of(dtype: Dtype, kv_dtype: Option<impl Into<KvDtypes>>, tokens: u32) -> Vec<f32> {
     let folder = common::vector("llama").unwrap();
     let checkpoint = Checkpoint::open(folder.to_str().unwrap(), RopeOverride::default()).unwrap();
     let decoder =
@@ -60,11 +60,49 @@ fn a_cache_in_bf16_moves_logits_a_little_whatever_the_weights() {
 }
 
 #[test]
+fn a_cache_in_blocks_moves_logits_less_the_more_bits_it_has_and_values_apart_from_keys() {
+    let logits = |keys, values| logits_of(Dtype::F32, Some(KvDtypes { keys, values }), 400);
+    use KvDtype::{Bf16, F32, Q4_0, Q8_0};
+    let exact = logits(F32, F32);
+    let off = |keys, values| off(&logits(keys, values), &exact);
+    let (q8, q4) = (off(Q8_0, Q8_0), off(Q4_0, Q4_0));
+    // In each of four layers keys and values are off by half a step of the largest of 8, of 127 and of 8 steps.
+    assert!(q8 > 1e-4 && q8 < 8.0 / 254.0, "q8_0 is off by {q8} of the largest logit");
+    assert!(q4 > 4.0 * q8 && q4 < 8.0 / 16.0, "q4_0 is off by {q4} of the largest logit");
+    let (keys, values) = (off(Q4_0, F32), off(F32, Q4_0));
+    assert!(keys > 0.0 && values > 0.0 && keys != values, "{keys} of keys, {values} of values");
+    // What bf16 rounds as rows is less than what it rounds with queries and weights.
+    let halves = off(Bf16, F32);
+    assert!(halves > 1e-5 && halves < 8.0 / 512.0, "bf16 keys alone are off by {halves}");
+}
+
+#[test]
+fn keys_and_values_have_precisions_of_their_own_and_runs_say_which() {
+    for (flags, expected) in [
+        (&["--k-dtype", "q8_0"][..], "q8_0 keys, f32 values"),
+        (&["--kv-dtype", "q8_0", "--v-dtype", "q4_0"], "q8_0 keys, q4_0 values"),
+        (&["--cache-type-k", "q4_0", "--cache-type-v", "q4_0"], "q4_0"),
+    ] {
+        let (ran, said) = niah(&[flags, &["-o", "out"]].concat());
+        let named = said.matches(&format!("\"kv_dtype\": \"{expected}\"")).count();
+        // Of the model that ran, and in the identity of the results.
+        assert!(ran && named == 2, "{flags:?}: {said}");
+    }
+    let (ran, said) = niah(&["--k-dtype", "q5_0", "--dry-run"]);
+    assert!(!ran && said.contains("q5_0") && said.contains("q8_0, q4_0"), "{said}");
+}
+
+#[test]
 fn a_cache_follows_the_weights_unless_it_is_asked_for() {
     for (dtype, followed) in
         [(Dtype::F32, KvDtype::F32), (Dtype::Bf16, KvDtype::Bf16), (Dtype::F16, KvDtype::F32)]
     {
-        assert_eq!(logits_of(dtype, None, 50), logits_of(dtype, Some(followed), 50), "{}", dtype.name());
+        assert_eq!(
+            logits_of(dtype, None::<KvDtype>, 50),
+            logits_of(dtype, Some(followed), 50),
+            "{}",
+            dtype.name()
+        );
     }
 }
 

@@ -219,7 +219,7 @@ fn weights_in_bf16_give_the_same_in_blocks_of_rows_as_row_by_row() {
     let tokens = vector.tokens().repeat(4);
     let all = |dtype, chunk| {
         let decoder = checkpoint.load(&Device::Cpu, dtype, Decoder::load).unwrap();
-        assert_eq!(decoder.kv_dtype(), KvDtype::F32);
+        assert_eq!(decoder.kv_dtype(), KvDtype::F32.into());
         let request = LogitsRequest { attention_rows: None, tokens: &tokens, chunk };
         logits(&decoder, variant.as_ref(), &request, &mut |_| true).unwrap().logits
     };
@@ -341,7 +341,7 @@ fn an_embedding_row_of_zeros_stays_one_and_has_the_logit_0() {
 fn the_cache_stays_in_f32() {
     let vector = Vector::read("multiscreen").unwrap();
     let decoder = vector.open().unwrap().load(&Device::Cpu, Dtype::Bf16, Decoder::load).unwrap();
-    assert_eq!(decoder.kv_dtype(), KvDtype::F32);
+    assert_eq!(decoder.kv_dtype(), KvDtype::F32.into());
     let error = decoder.with_kv_dtype(Some(KvDtype::Bf16)).unwrap_err().to_string();
     assert!(error.contains("kv dtype") && error.contains("screening"), "{error}");
 }

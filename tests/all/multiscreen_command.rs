@@ -160,6 +160,8 @@ fn choices_for_another_family_are_refused_with_a_hint_before_weights_load() {
         (&["-m", "tiles", "--variant", "ssmax"], &["--variant", "ssmax", "screening, or auto"]),
         (&["-m", "tiles", "--ssmax-scale", "0.2"], &["--ssmax-scale", "screening has no scale"]),
         (&["-m", "tiles", "--kv-dtype", "bf16"], &["--kv-dtype", "bf16", "f32"]),
+        (&["-m", "tiles", "--kv-dtype", "q8_0"], &["--kv-dtype", "q8_0", "f32"]),
+        (&["-m", "tiles", "--v-dtype", "q4_0"], &["--v-dtype", "q4_0", "f32"]),
         (&["-m", "tiny", "--variant", "screening"], &["--variant", "screening", "Multiscreen", "auto"]),
         (
             &["-m", "tiny", "--screening-window-expansion", "on"],

@@ -83,6 +83,16 @@ fn shared_prefixes_change_no_answer_and_no_number_that_is_printed() {
 }
 
 #[test]
+fn caches_in_blocks_share_prefixes_as_well() {
+    let place = tempfile::tempdir().unwrap();
+    common::tiny_checkpoint(place.path());
+    for (keys, values) in [("q8_0", "q8_0"), ("q8_0", "q4_0"), ("bf16", "q4_0")] {
+        let flags = ["--k-dtype", keys, "--v-dtype", values];
+        same_rows(place.path(), &flags, &format!("{keys}-{values}"));
+    }
+}
+
+#[test]
 fn windows_and_positions_that_depend_on_the_length_share_prefixes_as_well() {
     let rope = |kind: &str| json!({ "rope_theta": 10000.0, "rope_type": kind, "factor": 4.0 });
     for (name, changes) in [

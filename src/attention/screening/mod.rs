@@ -93,6 +93,6 @@ fn check_tiles(tiles: usize, screens: &[Screen]) -> Result<()> {
 fn given(cached: &Cached<'_>, len: usize) -> Result<(Tensor, Tensor)> {
     match cached {
         Cached::Tensors { keys, values } => Ok((keys.narrow(1, 0, len)?, values.narrow(1, 0, len)?)),
-        Cached::Pages(_) => candle_core::bail!("screening reads keys and values in f32"),
+        Cached::Pages(_) | Cached::Rows(_) => candle_core::bail!("screening reads keys and values in f32"),
     }
 }

@@ -27,7 +27,7 @@ use rayon::prelude::*;
 
 pub(crate) use attend::Attention;
 pub(crate) use gated::gated;
-pub(crate) use packed::{Matrix, Rows};
+pub(crate) use packed::{Matrix, Rows, round};
 pub(crate) use page::{PAGE, Page};
 #[cfg(target_arch = "x86_64")]
 pub(super) use transposed::transposed;

@@ -285,7 +285,7 @@ fn round_into_plain(rounded: &mut [u16], numbers: &[f32]) {
 
 /// The bits of the nearest bf16, ties to even; a NaN becomes a quiet one.
 #[inline(always)]
-pub(super) fn round(number: f32) -> u16 {
+pub(crate) fn round(number: f32) -> u16 {
     let bits = number.to_bits();
     let nearest = (bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16) as u16;
     let quiet = (bits >> 16) as u16 | 0x40;

@@ -17,8 +17,11 @@ impl ModelChoice {
         if let Some(dtype) = self.dtype.filter(|dtype| *dtype != Dtype::F32) {
             return refused("dtype", dtype.name(), "f32, which it was held against its reference in");
         }
-        if let Some(dtype) = self.kv_dtype {
-            return refused("kv dtype", dtype.name(), "no such flag, as it keeps its own state");
+        let caches = [("kv dtype", self.kv_dtype), ("k dtype", self.k_dtype), ("v dtype", self.v_dtype)];
+        if let Some((setting, dtype)) =
+            caches.into_iter().find_map(|(setting, dtype)| Some((setting, dtype?)))
+        {
+            return refused(setting, dtype.name(), "no such flag, as it keeps its own state");
         }
         let positions = [
             ("rope theta", self.rope_theta.map(|theta| theta.to_string())),

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::black_box::BlackBox;
 use crate::model::causal_lm::CausalLm;
 use crate::model::decoder::Decoder;
-use crate::model::kv_cache::KvDtype;
+use crate::model::kv_cache::{KvDtype, KvDtypes};
 use crate::plan::MemoryPlan;
 use crate::spec::{DecoderSpec, Dtype, WeightForm};
 
@@ -25,7 +25,7 @@ impl ModelChoice {
         let quantised = checkpoint.is_quantised() && checkpoint.spec.screening.is_none();
         let fits = |precision| MemoryPlan::new(&checkpoint.spec, precision, 1, 1).fits();
         let in_form = |dtype| {
-            let expanded = Precision { dtype, kv_dtype: self.kv_dtype, kept: None };
+            let expanded = Precision { dtype, kv_dtype: self.kv_dtypes(&checkpoint.spec, dtype), kept: None };
             let kept = || Precision { kept: checkpoint.kept_weights(dtype), ..expanded };
             match self.weights {
                 Some(WeightForm::Expanded) => expanded,
@@ -46,6 +46,27 @@ impl ModelChoice {
         }
         Ok(())
     }
+
+    /// What is asked for of the cache, in words; nothing where nothing is.
+    #[must_use]
+    pub(crate) fn cache_in_words(&self) -> Option<String> {
+        let named = [("cache", self.kv_dtype), ("keys", self.k_dtype), ("values", self.v_dtype)];
+        let words: Vec<String> = named
+            .into_iter()
+            .filter_map(|(what, dtype)| Some(format!("{what} in {}", dtype?.name())))
+            .collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    }
+
+    /// The precisions of the cache that are asked for. Of keys and values, that which is not named apart has
+    /// the precision of both, or follows the weights.
+    pub(super) fn kv_dtypes(&self, spec: &DecoderSpec, dtype: Dtype) -> Option<KvDtypes> {
+        if self.k_dtype.is_none() && self.v_dtype.is_none() {
+            return self.kv_dtype.map(Into::into);
+        }
+        let both = self.kv_dtype.unwrap_or(KvDtype::following(spec, dtype, &Device::Cpu));
+        Some(KvDtypes { keys: self.k_dtype.unwrap_or(both), values: self.v_dtype.unwrap_or(both) })
+    }
 }
 
 fn default_dtype(quantised: bool, fits: impl Fn(Dtype) -> bool) -> Dtype {
@@ -58,7 +79,7 @@ pub struct Precision {
     /// Of the weights.
     pub dtype: Dtype,
     /// Of cached keys and values; that which follows from the weights when absent.
-    pub kv_dtype: Option<KvDtype>,
+    pub kv_dtype: Option<KvDtypes>,
     /// What weights take that stay in the blocks of their file; nothing where they are expanded.
     pub kept: Option<KeptWeights>,
 }
@@ -66,8 +87,8 @@ pub struct Precision {
 impl Precision {
     /// That of the cached keys and values of such a decoder on `device`.
     #[must_use]
-    pub fn cache(self, spec: &DecoderSpec, device: &Device) -> KvDtype {
-        self.kv_dtype.unwrap_or(KvDtype::following(spec, self.dtype, device))
+    pub fn cache(self, spec: &DecoderSpec, device: &Device) -> KvDtypes {
+        self.kv_dtype.unwrap_or_else(|| KvDtype::following(spec, self.dtype, device).into())
     }
 
     /// The same for a rule: one that does more to scores than to multiply them reads keys in f32.
@@ -79,13 +100,13 @@ impl Precision {
             return Ok(self);
         }
         match self.kv_dtype {
-            Some(other) if other != KvDtype::F32 => {
+            Some(other) if other != KvDtype::F32.into() => {
                 let expected = format!("f32: variant {} needs scores in that precision", variant.name());
                 Err(Error::invalid("kv dtype", other.name(), expected))
             }
             // f32 that follows from the weights stays what follows from them.
             None if KvDtype::following(spec, self.dtype, &Device::Cpu) == KvDtype::F32 => Ok(self),
-            _ => Ok(Self { kv_dtype: Some(KvDtype::F32), ..self }),
+            _ => Ok(Self { kv_dtype: Some(KvDtype::F32.into()), ..self }),
         }
     }
 
@@ -129,19 +150,48 @@ mod tests {
         let spec = Checkpoint::open(folder, RopeOverride::default()).unwrap().spec;
         let inputs =
             VariantInputs { layers: &spec.layers, training_length: Some(64), ..VariantInputs::default() };
-        let under = |name: &str, dtype, kv_dtype| {
+        let under = |name: &str, dtype, kv_dtype: Option<KvDtype>| {
+            let kv_dtype = kv_dtype.map(KvDtypes::from);
             let variant = build(name, &inputs).unwrap();
             Precision { dtype, kv_dtype, kept: None }
                 .under(variant.as_ref(), &spec)
                 .map(|precision| precision.kv_dtype)
         };
         for name in ["topk:8", "entmax15", "adaptive-temperature", "scale-invariant"] {
-            assert_eq!(under(name, Dtype::Bf16, None).unwrap(), Some(KvDtype::F32), "{name}");
+            assert_eq!(under(name, Dtype::Bf16, None).unwrap(), Some(KvDtype::F32.into()), "{name}");
             assert_eq!(under(name, Dtype::F32, None).unwrap(), None, "{name}");
             let refused = under(name, Dtype::F32, Some(KvDtype::Bf16)).unwrap_err().to_string();
             assert!(refused.contains("kv dtype: found bf16") && refused.contains(name), "{refused}");
+            assert!(under(name, Dtype::F32, Some(KvDtype::Q4_0)).is_err());
         }
         assert_eq!(under("constant", Dtype::Bf16, None).unwrap(), None);
+    }
+
+    #[test]
+    fn keys_and_values_named_apart_leave_the_other_as_it_would_be() {
+        use crate::checkpoint::RopeOverride;
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/vectors/llama");
+        let checkpoint = Checkpoint::open(folder, RopeOverride::default()).unwrap();
+        let (f32, bf16, q8, q4) = (KvDtype::F32, KvDtype::Bf16, KvDtype::Q8_0, KvDtype::Q4_0);
+        for (dtype, [both, keys, values], expected) in [
+            (Dtype::F32, [None, Some(q8), None], Some((q8, f32))),
+            (Dtype::Bf16, [None, None, Some(q4)], Some((bf16, q4))),
+            (Dtype::Bf16, [Some(q8), None, Some(q4)], Some((q8, q4))),
+            (Dtype::F32, [Some(q8), None, None], Some((q8, q8))),
+            (Dtype::Bf16, [None, None, None], None),
+        ] {
+            let choice = ModelChoice {
+                dtype: Some(dtype),
+                kv_dtype: both,
+                k_dtype: keys,
+                v_dtype: values,
+                ..ModelChoice::default()
+            };
+            let found = choice.precision(&checkpoint).kv_dtype;
+            assert_eq!(found.map(|found| (found.keys, found.values)), expected);
+            let words = choice.cache_in_words().unwrap_or_default();
+            assert_eq!(words.contains("values in q4_0"), values.is_some(), "{words}");
+        }
     }
 
     #[test]
@@ -164,6 +214,9 @@ mod tests {
         assert_eq!(following(&spec), KvDtype::F32);
         let refused = spec.check_kv_dtype(Some(KvDtype::Bf16)).unwrap_err().to_string();
         assert!(refused.contains("rows choose the keys"), "{refused}");
+        for keys in [KvDtype::Q8_0, KvDtype::Q4_0] {
+            assert!(spec.check_kv_dtype(Some(KvDtypes { keys, values: KvDtype::F32 })).is_err());
+        }
         assert!(spec.check_kv_dtype(Some(KvDtype::F32)).is_ok());
     }
 }

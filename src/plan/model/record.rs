@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{OpenModel, RopeChoice};
 use crate::checkpoint::SHIPPED_PREFIX;
 use crate::error::Result;
-use crate::model::kv_cache::KvDtype;
+use crate::model::kv_cache::KvDtypes;
 use crate::spec::Dtype;
 use crate::spec::ScreeningSpec;
 
@@ -24,9 +24,9 @@ pub(in crate::plan) fn facts(object: Value) -> Facts {
 }
 
 impl OpenModel {
-    /// The precision that keys and values are kept in.
+    /// The precisions that keys and values are kept in.
     #[must_use]
-    pub fn kv_dtype(&self) -> KvDtype {
+    pub fn kv_dtype(&self) -> KvDtypes {
         self.precision.cache(self.spec(), self.device())
     }
 
@@ -103,7 +103,7 @@ impl OpenModel {
             ("model", self.choice.name.clone()),
             ("model_sha256", self.checkpoint.sha256()?.to_string()),
             ("dtype", self.precision.dtype.name().to_string()),
-            ("kv_dtype", self.kv_dtype().name().to_string()),
+            ("kv_dtype", self.kv_dtype().name()),
             ("variant", self.variant.name().to_string()),
         ])
     }
@@ -158,7 +158,8 @@ impl OpenModel {
             Dtype::F32 => String::new(),
             other => format!("-{}", other.name()),
         };
-        let cache = self.choice.kv_dtype.map_or(String::new(), |cache| format!("-kv-{}", cache.name()));
+        let asked = self.choice.kv_dtypes(self.spec(), self.precision.dtype);
+        let cache = asked.map_or(String::new(), |cache| format!("-{}", cache.file_name()));
         // A colon is no part of a file's name everywhere.
         let variant = self.variant.name().replace(':', "-");
         format!("{model}-{variant}{windows}{dtype}{cache}")
