@@ -222,6 +222,7 @@ impl Cached<'_> {
                 scores.squeeze(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()? // [heads, n]
             }
             Self::Pages(pages) => pages.scores(query, view)?, // [heads, n]
+            Self::Rows(pages) => pages.scores(query, view)?,  // [heads, n]
         };
         let unseen = vec![f32::NEG_INFINITY; view.first_key];
         Ok(seen.into_iter().map(|seen| [&unseen[..], &seen].concat()).collect()) // [heads, row + 1]

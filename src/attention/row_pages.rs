@@ -69,6 +69,14 @@ impl RowPages {
     /// The weights of the one row of scaled `queries` `[heads, 1, width]` over all keys up to its own, for
     /// each head.
     pub(super) fn weights(&self, queries: &Tensor, view: View<'_>) -> Result<Vec<Vec<f32>>> {
+        let seen = seen(view, 0);
+        let rows = self.scores(queries, view)?.into_par_iter().enumerate();
+        Ok(rows.map(|(head, scores)| normalised(scores, view, head, &seen)).collect())
+    }
+
+    /// The products of the one row of scaled `queries` `[heads, 1, width]` with the keys that it sees, for
+    /// each head.
+    pub(super) fn scores(&self, queries: &Tensor, view: View<'_>) -> Result<Vec<Vec<f32>>> {
         let (heads, _, width) = queries.dims3()?;
         let groups = heads / self.keys.heads.len();
         let seen = seen(view, 0);
@@ -84,11 +92,7 @@ impl RowPages {
                     let place = &mut scores[from - seen.start..];
                     multiply(Matrix::new(queries, groups, width), keys, Into::Write, place, seen.len());
                 }
-                let rows = scores.chunks_exact(seen.len()).enumerate();
-                let row = |(group, scores): (usize, &[f32])| {
-                    normalised(scores.to_vec(), view, kv * groups + group, &seen)
-                };
-                rows.map(row).collect::<Vec<_>>()
+                scores.chunks_exact(seen.len()).map(<[f32]>::to_vec).collect::<Vec<_>>()
             };
             queries.par_chunks_exact(groups * width).enumerate().map(of_kv_head).collect::<Vec<_>>().concat()
         })
@@ -143,7 +147,7 @@ impl Source for RowsFrom<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::{Window, reference};
+    use crate::attention::{Window, plain_view, reference};
     use crate::kernel::random;
     use crate::rng::Rng;
     use candle_core::quantized::{GgmlDType, QTensor};
@@ -204,7 +208,7 @@ mod tests {
                 pages.write(first_position, &[(&new(&keys), &new(&values))]).unwrap();
                 let first_key = window.first_visible(first_position);
                 let sinks = sinks.as_ref().map(|sinks| &sinks[..]);
-                let view = View { first_position, first_key, window, softcap, sinks, bias: None };
+                let view = View { softcap, sinks, ..plain_view(first_position, window) };
                 let given = first_position + t - first_key;
                 let queries = new(&queries);
                 let [keys, values] =

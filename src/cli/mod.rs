@@ -63,7 +63,8 @@ pub use viewing::{AttendArgs, Attended, By, FindingChoice, ViewArgs};
   niah run model.gguf --context-lengths 4k,8k -o out/model",
     after_long_help = "Exit codes: 0 ok, 1 run failed or gate not met, 2 usage or configuration, 130 stopped by Ctrl-C.\n\n\
 Environment: NIAH_PALETTE, NIAH_COLOR, NIAH_ASCII, NIAH_WIDTH, NIAH_CSV_SAFE, NIAH_OUTPUT_FORMAT,\n\
-NIAH_DEVICE and NIAH_THREADS stand in the place of the flags of these names."
+NIAH_DEVICE and NIAH_THREADS stand in the place of the flags of these names. NIAH_CPU=scalar, avx2, avx512,\n\
+avx512-bf16 or amx keeps kernels to these instructions, for tests and measurements."
 )]
 pub struct Cli {
     /// What to do.

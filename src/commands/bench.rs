@@ -10,6 +10,7 @@ use crate::cli::BenchArgs;
 use crate::clock;
 use crate::error::Result;
 use crate::export::style::Style;
+use crate::kernel::cpu;
 use crate::model::causal_lm::CausalLm;
 use crate::model::gemm_peak::GemmPeak;
 use crate::plan::{BenchPlan, BenchSettings, BenchTokens, OpenModel};
@@ -167,6 +168,17 @@ fn title(args: &BenchArgs, model: &OpenModel, threads: usize) -> String {
     )
 }
 
+/// The instructions that kernels used.
+fn instructions() -> String {
+    match cpu::used() {
+        (name, false) => format!("Kernels use the processor's instructions up to {name}."),
+        (name, true) => format!(
+            "Kernels use instructions up to {name}, as NIAH_CPU says; products of f32 and f16 weights go by the \
+             processor."
+        ),
+    }
+}
+
 fn notes(args: &BenchArgs, lengths: &[LengthSpeed]) -> Vec<String> {
     let BenchArgs { repeats, max_new_tokens, seed, .. } = args;
     let times = if *repeats == 1 {
@@ -186,5 +198,6 @@ fn notes(args: &BenchArgs, lengths: &[LengthSpeed]) -> Vec<String> {
              during the prefill, over that of the best matrix multiply alone, which runs between its chunks: \
              {rate} GFLOP/s."
         ),
+        instructions(),
     ]
 }

@@ -51,6 +51,7 @@ use crate::export::palette::PALETTES;
 use crate::export::style::{Style, detect};
 use crate::grid::{ContextLength, Depth, Grid, LONGEST, spaced_depths, spaced_lengths};
 use crate::interactive::screen;
+use crate::kernel::cpu;
 use crate::laboratory;
 use crate::plan::Settings;
 use crate::registry;
@@ -234,6 +235,7 @@ const MOST_THREADS: usize = 1024;
 
 /// Sets the number of threads and opens the device. Must run before the first tensor.
 fn prepare(machine: &MachineArgs) -> Result<(Device, usize)> {
+    cpu::check()?;
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = machine.threads.unwrap_or(available);
     if !(1..=MOST_THREADS).contains(&threads) {
@@ -269,11 +271,17 @@ fn prepare(machine: &MachineArgs) -> Result<(Device, usize)> {
 fn machine_record(machine: &MachineArgs, threads: usize) -> Value {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    json!({
+    let (instructions, forced) = cpu::used();
+    let mut record = json!({
         "os": std::env::consts::OS,
         "arch": std::env::consts::ARCH,
         "cpu": model.map(|(_, name)| name.trim()),
+        "instructions": instructions,
         "device": machine.device,
         "threads": threads,
-    })
+    });
+    if forced {
+        record["instructions_forced"] = json!(true);
+    }
+    record
 }

@@ -1,7 +1,7 @@
 //! Loops over f32 on the CPU that decide the speed of a run, compiled for every instruction set they can use.
 //!
 //! Each kernel is one plain function. [`for_every_instruction_set`] compiles it again for AVX-512 and AVX2
-//! and picks at run time, so the binary runs on any processor. Lanes and the order of sums are written out
+//! and picks at run time ([`cpu`]), so the binary runs on any processor. Lanes and the order of sums are written out
 //! and nothing is contracted, so every instruction set gives the same bits; a test of each kernel holds them
 //! together.
 
@@ -9,6 +9,7 @@ pub(crate) mod bf16;
 mod blocks;
 pub(crate) mod cached;
 mod conv;
+pub(crate) mod cpu;
 mod delta;
 #[cfg(target_arch = "x86_64")]
 mod dots;
@@ -61,11 +62,11 @@ macro_rules! for_every_instruction_set {
                 fn avx2($($arg: $type),*) $(-> $result)? {
                     $plain($($arg),*)
                 }
-                if std::arch::is_x86_feature_detected!("avx512f") {
+                if $crate::kernel::cpu::has($crate::kernel::cpu::Set::Avx512) {
                     // SAFETY: the processor has AVX-512F.
                     return unsafe { avx512($($arg),*) };
                 }
-                if std::arch::is_x86_feature_detected!("avx2") {
+                if $crate::kernel::cpu::has($crate::kernel::cpu::Set::Avx2) {
                     // SAFETY: the processor has AVX2.
                     return unsafe { avx2($($arg),*) };
                 }

@@ -13,6 +13,8 @@ use niah::model::decoder::{Decoder, Forward};
 use niah::report::speed::LengthSpeed;
 use niah::spec::Dtype;
 use niah::store::bench::read_speeds;
+use niah::store::csv;
+use niah::trial::Outcome;
 use serde_json::Value;
 
 /// `niah bench` of the checkpoint with these.
@@ -82,6 +84,57 @@ fn the_table_names_what_ran_and_lengths_end_with_the_positions() {
     let rows: Vec<&str> = page.lines().skip_while(|line| !line.starts_with("---")).skip(1).collect();
     assert!(rows[0].trim_start().starts_with("512 ") && rows[1].is_empty(), "{page}");
     assert!(page.contains("random tokens (seed 7)") && page.contains("Measured once"), "{page}");
+}
+
+#[test]
+fn kernels_keep_to_the_instructions_that_are_asked_for_and_bench_names_them() {
+    let bench = Bench::new();
+    let forced = |set: &str, arguments: &[&str]| {
+        let output = bench.command(arguments).env("NIAH_CPU", set).output().unwrap();
+        let said = common::bench::stderr(&output);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), said)
+    };
+    let run = ["run", "-m", "tiny", "--context-lengths=200", "--depths=50", "--dtype=bf16", "-o", "out"];
+    let (code, _, said) = forced("scalar", &run);
+    assert_eq!(code, Some(0), "{said}");
+    let record: Value = serde_json::from_str(&bench.text("out/run.json")).unwrap();
+    let machine = &record["machine"];
+    assert_eq!((&machine["instructions"], &machine["instructions_forced"]), (&"scalar".into(), &true.into()));
+    assert_eq!(record["model"]["matmul"], "plain");
+
+    let asked = ["--context-lengths=60", "--repeats=1", "--max-new-tokens=1", "--no-peak-memory"];
+    let (_, page, said) = forced("scalar", &arguments(&asked));
+    assert!(page.contains("up to scalar, as NIAH_CPU says"), "{page}{said}");
+    let free = bench.stdout(&arguments(&asked));
+    assert!(free.contains("the processor's instructions up to ") && !free.contains("NIAH_CPU"), "{free}");
+    let (code, _, said) = forced("sse9", &arguments(&asked));
+    assert_eq!(code, Some(2));
+    assert!(said.contains("NIAH_CPU: found sse9") && said.contains("scalar"), "{said}");
+}
+
+#[test]
+fn answers_in_f32_are_the_same_numbers_whatever_the_instructions() {
+    let bench = Bench::new();
+    let asked = ["run", "-m", "tiny", "--context-lengths=200", "--depths=50", "--kv-dtype=q8_0", "-o"];
+    let number = |directory: &str, set: Option<&str>| {
+        let mut command = bench.command(&[&asked[..], &[directory]].concat());
+        if let Some(set) = set {
+            command.env("NIAH_CPU", set);
+        }
+        let output = command.output().unwrap();
+        let said = common::bench::stderr(&output);
+        let rows: Option<Vec<Outcome>> =
+            output.status.success().then(|| csv::read(bench.path(directory).join("results.csv")).unwrap());
+        // What the processor lacks is refused, and nothing else is.
+        assert!(rows.is_some() || said.contains("that this processor has"), "{said}");
+        rows.map(|rows| rows[0].answer_logprob.unwrap())
+    };
+    let free = number("free", None);
+    assert!(free.is_some());
+    for (set, always) in [("scalar", true), ("avx2", false), ("avx512", false), ("avx512-bf16", false)] {
+        let forced = number(set, Some(set));
+        assert!(forced == free || forced.is_none() && !always, "{set}: {forced:?}, not {free:?}");
+    }
 }
 
 #[test]

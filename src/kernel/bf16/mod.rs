@@ -25,6 +25,8 @@ use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
+use super::cpu;
+
 pub(crate) use attend::Attention;
 pub(crate) use gated::gated;
 pub(crate) use packed::{Matrix, Rows, round};
@@ -127,14 +129,20 @@ pub(crate) fn kernel_name() -> &'static str {
     kernel().name
 }
 
-/// The fastest kernel of this processor.
+/// Whether tile registers can be used.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn tiles_available() -> bool {
+    amx::available() && amx_few::available()
+}
+
+/// The fastest kernel of this processor, of those that may be used.
 fn kernel() -> Kernel {
     #[cfg(target_arch = "x86_64")]
     {
-        if amx::available() && amx_few::available() {
+        if cpu::has(cpu::Set::Amx) {
             return AMX;
         }
-        if dot::available() {
+        if cpu::has(cpu::Set::Avx512Bf16) {
             return DOT;
         }
     }

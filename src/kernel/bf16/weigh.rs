@@ -2,6 +2,7 @@
 
 use super::Block;
 use super::packed::{STRIP, TILE_ROWS, Tile, round};
+use crate::kernel::cpu;
 use crate::kernel::exp::exp;
 use crate::kernel::for_every_instruction_set;
 use crate::kernel::screening::tanh;
@@ -54,7 +55,7 @@ pub(super) fn weigh(
         hide(scores, visible);
     }
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx512f") {
+    if cpu::has(cpu::Set::Avx512) {
         // SAFETY: the processor has AVX-512F.
         return unsafe { avx512::powers(scores, weights, running) };
     }

@@ -36,6 +36,7 @@ impl Bench {
             "LC_ALL",
             "LC_CTYPE",
             "RAYON_NUM_THREADS",
+            "NIAH_CPU",
             "NIAH_PALETTE",
             "NIAH_WIDTH",
         ] {
