@@ -25,7 +25,7 @@ Every prompt of the grid is read under each rule, up to the query that predicts 
 generated. Of the rows of that query the report has the largest weight, the mass on the needle, the entropy \
 and the number of keys that it is worth, by length, beside the largest weight that a Softmax can give with \
 the same smallest and largest score, and what each rule makes of scores that are -2 but one +3.",
-    mut_args(first(&["variants", "context_lengths", "depths", "trials", "export"])),
+    mut_args(first(&["context_lengths", "depths", "trials", "seed", "export"])),
     mut_arg("output_format", |arg| arg.help(
         "What goes to stdout: of csv and json, rows of variants and lengths"
     ))
@@ -42,7 +42,8 @@ pub struct FadeArgs {
         value_name = "VARIANT,...",
         value_delimiter = ',',
         value_parser = named(VARIANTS).and("auto", "the checkpoint's own"),
-        conflicts_with = "variant"
+        conflicts_with = "variant",
+        help_heading = "Model"
     )]
     pub variants: Vec<String>,
     /// The grid.
