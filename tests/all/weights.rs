@@ -148,7 +148,8 @@ fn a_run_goes_on_in_the_other_form_and_says_which_it_was() {
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown["ran"]["weights"], "quantised");
     let memory = &shown["ran"]["memory"][0];
-    assert!(memory["weights"].as_u64().unwrap() < 50_000, "{memory}");
+    // 45,344 numbers.
+    assert!(memory["weights"].as_u64().unwrap() < 2 * 45_344, "{memory}");
     let (fine, _, error) = niah(&["inspect", "shipped:ssmax", "--weights", "quantised"]);
     assert!(!fine && error.contains("weights") && error.contains("GGUF"), "{error}");
 }
