@@ -6,6 +6,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
+use super::blocks::Shared;
 #[cfg(target_arch = "x86_64")]
 use super::dots;
 use super::lanes::dot;
@@ -65,25 +66,28 @@ pub(crate) fn widen(numbers: &[f16]) -> Vec<f32> {
 
 /// `x [m, k] · wᵀ` for `w [n, k]`: `[m, n]`, on all threads.
 pub(crate) fn few_rows(x: &[f32], w: &impl Stored, m: usize, k: usize) -> Vec<f32> {
-    let n = w.rows(k);
-    let at_once = w.at_once(k);
-    let columns: Vec<f32> = (0..n.div_ceil(BLOCK))
-        .into_par_iter()
-        .flat_map_iter(|block| {
-            let block = block * BLOCK..n.min((block + 1) * BLOCK);
-            let mut products = vec![0f32; block.len() * m]; // [block, m]
-            let mut buffer = Vec::new();
-            for (first, products) in block.clone().step_by(at_once).zip(products.chunks_mut(at_once * m)) {
-                let rows = first..block.end.min(first + at_once);
-                products_of(x, w.widened(rows, k, &mut buffer), k, products);
+    assert_eq!(x.len(), m * k, "m rows of k numbers");
+    let (n, at_once) = (w.rows(k), w.at_once(k));
+    let mut product: Vec<f32> = Vec::with_capacity(m * n); // [m, n]
+    let out = Shared(product.as_mut_ptr());
+    (0..n.div_ceil(BLOCK)).into_par_iter().for_each_init(<(Vec<f32>, Vec<f32>)>::default, |room, block| {
+        let (buffer, products) = room;
+        let block = block * BLOCK..n.min((block + 1) * BLOCK);
+        for first in block.clone().step_by(at_once) {
+            let columns = first..block.end.min(first + at_once);
+            products.resize(columns.len() * m, 0.0); // [columns, m]
+            products_of(x, w.widened(columns.clone(), k, buffer), k, products);
+            for (column, of_rows) in columns.zip(products.chunks_exact(m)) {
+                for (row, number) in of_rows.iter().enumerate() {
+                    // SAFETY: row and column lie in the product, and the column belongs to this task.
+                    unsafe { out.at(row * n + column).write(*number) };
+                }
             }
-            products
-        })
-        .collect(); // [n, m]
-    (0..m)
-        .flat_map(|row| (0..n).map(move |column| (row, column)))
-        .map(|(row, column)| columns[column * m + row])
-        .collect()
+        }
+    });
+    // SAFETY: the blocks cover all columns, and each wrote them in all rows.
+    unsafe { product.set_len(m * n) };
+    product
 }
 
 /// `products[j, i] = x[i] · w[j]`, for rows of `k` numbers.
