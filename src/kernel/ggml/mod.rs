@@ -7,6 +7,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod blocks;
 mod fp4;
 mod grids;
@@ -47,10 +49,28 @@ pub(crate) struct TensorType {
 
 /// A type whose blocks are expanded one by one by a function from `[u8; bytes]` to `[f32; numbers]`, which is
 /// inlined into what is compiled for each instruction set; or, where that is not fast, by one that is written
-/// out for AVX2 where the processor has it.
+/// out for AVX2, or by one for AVX-512 and else one of both, where the processor has it.
 macro_rules! blocks {
     ($id:literal, $name:literal, $numbers:literal, $bytes:literal, $one:path) => {
         blocks!(@ $id, $name, $numbers, $bytes, $one, |bytes, numbers| {
+            for_every_instruction_set! {
+                fn compiled = each(bytes: &[u8], numbers: &mut [f32])
+            }
+            compiled(bytes, numbers)
+        })
+    };
+    ($id:literal, $name:literal, 32, $bytes:literal, $one:path; $avx512:path $(, $avx2:path)?) => {
+        blocks!(@ $id, $name, 32, $bytes, $one, |bytes, numbers| {
+            #[cfg(target_arch = "x86_64")]
+            if avx512::available() {
+                return $avx512(bytes, numbers);
+            }
+            $(
+                #[cfg(target_arch = "x86_64")]
+                if avx2::available() {
+                    return $avx2(bytes, numbers);
+                }
+            )?
             for_every_instruction_set! {
                 fn compiled = each(bytes: &[u8], numbers: &mut [f32])
             }
@@ -92,11 +112,11 @@ macro_rules! blocks {
 pub(crate) const TYPES: &[TensorType] = &[
     blocks!(0, "F32", 1, 4, plain::f32),
     blocks!(1, "F16", 1, 2, plain::f16, avx2::f16),
-    blocks!(2, "Q4_0", 32, 18, round::q4_0, avx2::q4_0),
-    blocks!(3, "Q4_1", 32, 20, round::q4_1, avx2::q4_1),
-    blocks!(6, "Q5_0", 32, 22, round::q5_0),
-    blocks!(7, "Q5_1", 32, 24, round::q5_1),
-    blocks!(8, "Q8_0", 32, 34, round::q8_0),
+    blocks!(2, "Q4_0", 32, 18, round::q4_0; avx512::q4_0, avx2::q4_0),
+    blocks!(3, "Q4_1", 32, 20, round::q4_1; avx512::q4_1, avx2::q4_1),
+    blocks!(6, "Q5_0", 32, 22, round::q5_0; avx512::q5_0),
+    blocks!(7, "Q5_1", 32, 24, round::q5_1; avx512::q5_1),
+    blocks!(8, "Q8_0", 32, 34, round::q8_0; avx512::q8_0),
     blocks!(9, "Q8_1", 32, 36, round::q8_1),
     blocks!(10, "Q2_K", 256, 84, k_quants::q2_k),
     blocks!(11, "Q3_K", 256, 110, k_quants::q3_k),

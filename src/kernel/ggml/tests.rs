@@ -51,6 +51,26 @@ fn every_instruction_set_widens_every_type_to_the_same_bits() {
     }
 }
 
+/// Processors with AVX-512 take others.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn what_is_written_for_avx2_alone_gives_the_same_bits() {
+    if !avx2::available() {
+        return;
+    }
+    let mut rng = Rng::new(37);
+    for (name, by) in [("Q4_0", avx2::q4_0 as fn(&[u8], &mut [f32])), ("Q4_1", avx2::q4_1)] {
+        let kind = TYPES.iter().find(|kind| kind.name == name).unwrap();
+        let bytes: Vec<u8> = (0..37 * kind.block_bytes).map(|_| rng.below(256) as u8).collect();
+        let (mut found, mut plain) = (vec![0f32; 37 * kind.block_size], vec![1f32; 37 * kind.block_size]);
+        by(&bytes, &mut found);
+        (kind.expand_plain)(&bytes, &mut plain);
+        for (found, plain) in found.iter().zip(&plain) {
+            assert!(found.to_bits() == plain.to_bits() || (found.is_nan() && plain.is_nan()), "{name}");
+        }
+    }
+}
+
 #[test]
 fn halves_are_widened_as_the_half_crate_widens_them() {
     for bits in 0..=u16::MAX {
