@@ -7,8 +7,8 @@ use std::arch::x86_64::{
     _mm512_setzero_ps, _mm512_storeu_ps,
 };
 
-use super::LANES;
 use super::bf16::transposed;
+use super::{LANES, cpu};
 
 /// Rows of the matrix that are multiplied side by side.
 const FOUR: usize = 4;
@@ -17,7 +17,7 @@ const FOUR: usize = 4;
 /// has.
 pub(super) fn products(x: &[f32], w: &[f32], k: usize, products: &mut [f32]) -> bool {
     assert!(k > 0 && w.len() / k * (x.len() / k) == products.len(), "a product for each pair of rows");
-    if std::arch::is_x86_feature_detected!("avx512f") {
+    if cpu::has(cpu::Set::Avx512) {
         // SAFETY: the processor has AVX-512F.
         unsafe { products_avx512(x, w, k, products) };
         return true;
@@ -27,7 +27,7 @@ pub(super) fn products(x: &[f32], w: &[f32], k: usize, products: &mut [f32]) -> 
 
 /// The same with AVX2 alone.
 fn products_with_avx2(x: &[f32], w: &[f32], k: usize, products: &mut [f32]) -> bool {
-    if std::arch::is_x86_feature_detected!("avx2") {
+    if cpu::has(cpu::Set::Avx2) {
         // SAFETY: the processor has AVX2.
         unsafe { products_avx2(x, w, k, products) };
         return true;

@@ -10,10 +10,11 @@ use std::arch::x86_64::{
 };
 
 use super::packed::{STEP, TILE_ROWS, Tile};
+use crate::kernel::cpu;
 
-/// Whether this processor has the instructions.
+/// Whether the instructions can be used.
 pub(super) fn available() -> bool {
-    std::arch::is_x86_feature_detected!("avx512f")
+    cpu::has(cpu::Set::Avx512)
 }
 
 /// Packs the steps that are whole of sixteen columns of `k` numbers each into one half of the tiles of a strip.

@@ -11,10 +11,11 @@ use std::arch::x86_64::{
 use super::fp4::{TWICE, power_of_two};
 use super::iq4::{TABLE, scale_of_iq4_xs};
 use super::{bytes_at, half_at, word_at};
+use crate::kernel::cpu;
 
-/// Whether this processor has the instructions.
+/// Whether the instructions can be used.
 pub(super) fn available() -> bool {
-    std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("f16c")
+    cpu::has(cpu::Set::Avx2) && std::arch::is_x86_feature_detected!("f16c")
 }
 
 /// Defines `$name`, which expands whole blocks by `$one`.
