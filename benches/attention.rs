@@ -55,6 +55,7 @@ fn attention_by_length(criterion: &mut Criterion) {
                 window: Window::Full,
                 softcap: None,
                 bias: None,
+                blocked: &[],
                 variant: variant.as_ref(),
             };
             for (dtype, cached) in &caches {

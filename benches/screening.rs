@@ -49,6 +49,7 @@ fn screening_by_window(criterion: &mut Criterion) {
         window: Window::Full,
         softcap: None,
         bias: None,
+        blocked: &[],
         variant: variant.as_ref(),
     };
     group.bench_function("softmax", |bencher| {
@@ -59,7 +60,8 @@ fn screening_by_window(criterion: &mut Criterion) {
     let (keys, values) = (unit(&mut rng, LENGTH, KEY_DIM), unit(&mut rng, LENGTH, VALUE_DIM));
     let cached = Cached::Tensors { keys, values };
     let mut bench = |name: String, screens: [Screen; HEADS]| {
-        let context = ScreeningContext { layer: 0, first_position: LENGTH - QUERIES, screens: &screens };
+        let context =
+            ScreeningContext { layer: 0, first_position: LENGTH - QUERIES, screens: &screens, blocked: &[] };
         group.bench_function(name, |bencher| {
             bencher.iter(|| black_box(screen(&queries, &cached, context).expect("mixed values")));
         });

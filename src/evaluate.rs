@@ -197,7 +197,7 @@ impl Evaluation {
             record.variant,
             record.variant_description
         ));
-        let mut model = self.plan.model.load()?;
+        let mut model = self.plan.load()?;
         if self.sharing {
             model = model.sharing_prefixes(self.estimate.longest_sequence);
         }
@@ -320,6 +320,7 @@ pub(crate) fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport 
         ran,
         notes: [
             black_box(record),
+            record.settings.masking.note(),
             scored_again(record),
             thoughts(outcomes),
             changed_words(outcomes),

@@ -12,7 +12,7 @@ use candle_core::Tensor;
 
 use crate::attention::keys::{LargestKeys, MeanWeights, OfHead};
 use crate::attention::probe::{AttentionCapture, ProbeRequest, Span};
-use crate::attention::{AttentionProbe, AttentionRecorder, AttentionVariant};
+use crate::attention::{AttentionProbe, AttentionRecorder, AttentionVariant, Blocked};
 use crate::error::{Error, Result};
 use crate::model::causal_lm::CausalLm;
 use crate::model::decoder::Forward;
@@ -50,6 +50,8 @@ pub struct Request<'a> {
     /// Prompt positions, in order, before which the next prompt may be like this one: a state that cannot be
     /// taken back is kept there.
     pub forks: &'a [usize],
+    /// Spans of the prompt that no row behind them attends to.
+    pub blocked: Option<&'a Blocked>,
 }
 
 /// What a model makes of a request.
@@ -81,6 +83,8 @@ pub struct Reading<'a> {
     pub keys: &'a [usize],
     /// The length of the sequence that the text is or may become a part of.
     pub length: usize,
+    /// Spans of the text that no row behind them attends to.
+    pub blocked: Option<&'a Blocked>,
 }
 
 /// Something that continues prompts and shows its attention.
@@ -146,18 +150,22 @@ impl DecoderModel {
         Self { sharing: Some(longest), ..self }
     }
 
-    /// A cache for a sequence of `length` tokens that begins with `context`, and how many of these it holds
-    /// already.
-    fn cache_for(&mut self, context: &[u32], length: usize) -> (KvCache, usize) {
-        let Some(longest) = self.sharing else { return (self.decoder.new_cache(length), 0) };
-        let planned = self.decoder.spec().planned_length(length, longest);
-        match self.held.take().filter(|held| held.cache.sequence_length() == planned) {
+    /// A cache for a sequence of `length` tokens that begins with `context`, in which some keys are
+    /// `blocked`, and how many of these tokens it holds already.
+    fn cache_for(&mut self, context: &[u32], blocked: Blocked, length: usize) -> (KvCache, usize) {
+        let planned =
+            self.sharing.map_or(length, |longest| self.decoder.spec().planned_length(length, longest));
+        let held = self.held.take().filter(|held| held.cache.sequence_length() == planned);
+        let (mut cache, shared) = match held {
             Some(Held { tokens, mut cache }) => {
-                let shared = cache.truncate(common_prefix(&tokens, context));
+                let alike = common_prefix(&tokens, context).min(cache.blocked().alike(&blocked));
+                let shared = cache.truncate(alike);
                 (cache, shared)
             }
             None => (self.decoder.new_cache(planned), 0),
-        }
+        };
+        cache.block(blocked);
+        (cache, shared)
     }
 
     /// Runs `tokens` behind the cache in chunks, without logits.
@@ -251,7 +259,7 @@ impl DecoderModel {
         let Some((query, context)) = tokens.split_last() else {
             return Err(Error::Compute("an empty prompt has no answering query".to_string()));
         };
-        let (mut cache, shared) = self.cache_for(context, tokens.len());
+        let (mut cache, shared) = self.cache_for(context, Blocked::default(), tokens.len());
         progress(shared);
         self.read(context, forks, &mut cache, progress)?;
         self.logits(&[*query], &mut cache, Some(recorder))?;
@@ -285,7 +293,8 @@ impl LanguageModel for DecoderModel {
         let prompt = request.tokens.len();
         let thinking = request.thinking.map_or(0, |thinking| thinking.room());
         let length = prompt + thinking + request.answer.len().max(request.max_new_tokens);
-        let (mut cache, shared) = self.cache_for(context, length);
+        let blocked = request.blocked.cloned().unwrap_or_default();
+        let (mut cache, shared) = self.cache_for(context, blocked, length);
         progress(shared);
         self.read(context, request.forks, &mut cache, progress)?;
         let thinking = request.thinking.as_ref();
@@ -358,9 +367,10 @@ impl LanguageModel for DecoderModel {
         reading: Reading<'_>,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Vec<OfHead<Vec<f64>>>> {
-        let Reading { tokens, first_row, keys, length } = reading;
+        let Reading { tokens, first_row, keys, length, blocked } = reading;
+        let blocked = blocked.cloned().unwrap_or_default();
         let (before, rows) = tokens.split_at(first_row.min(tokens.len()));
-        let (mut cache, shared) = self.cache_for(before, length.max(tokens.len()));
+        let (mut cache, shared) = self.cache_for(before, blocked, length.max(tokens.len()));
         self.prefill(&before[shared..], &mut cache, &mut |_| progress(0))?;
         cache.mark();
         let mut means = MeanWeights::new(before.len()..tokens.len(), keys.to_vec());

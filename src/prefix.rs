@@ -6,6 +6,7 @@
 //! shares with the last one is kept, the rest is computed. In the order of the needles' positions every token
 //! of the common stream is computed once.
 
+use crate::attention::Blocked;
 use crate::generate::common_prefix;
 use crate::model::kv_cache::MARKS;
 use crate::prompt::Prompt;
@@ -27,16 +28,17 @@ pub(crate) fn order(mut trials: Vec<Trial>, kind: impl Fn(usize) -> usize) -> Ve
 }
 
 /// Tokens that prompts in this order share, each with the one before it when both are of the same kind:
-/// positions that depend on the length of a sequence tell prompts apart that begin alike.
+/// positions that depend on the length of a sequence tell prompts apart that begin alike, and so do keys that
+/// are blocked in one of them.
 #[must_use]
-pub(crate) fn shared_tokens<'a>(prompts: impl IntoIterator<Item = (usize, &'a [u32])>) -> usize {
-    let mut last: (usize, &[u32]) = (0, &[]);
+pub(crate) fn shared_tokens<'a>(prompts: impl IntoIterator<Item = (usize, &'a [u32], Blocked)>) -> usize {
+    let mut last: (usize, &[u32], Blocked) = (0, &[], Blocked::default());
     let mut shared = 0;
-    for (kind, tokens) in prompts {
+    for (kind, tokens, blocked) in prompts {
         if kind == last.0 {
-            shared += common_prefix(last.1, tokens);
+            shared += common_prefix(last.1, tokens).min(blocked.alike(&last.2));
         }
-        last = (kind, tokens);
+        last = (kind, tokens, blocked);
     }
     shared
 }
@@ -44,12 +46,15 @@ pub(crate) fn shared_tokens<'a>(prompts: impl IntoIterator<Item = (usize, &'a [u
 /// The same where layers have a state, which is kept at a few places of a prompt ([`Prompt::forks`]) and
 /// before its answer: what stands before the last of these that both have in common.
 #[must_use]
-pub(crate) fn shared_with_states<'a>(prompts: impl IntoIterator<Item = (usize, &'a Prompt)>) -> usize {
-    let mut last: (usize, &[u32]) = (0, &[]);
+pub(crate) fn shared_with_states<'a>(
+    prompts: impl IntoIterator<Item = (usize, &'a Prompt, Blocked)>,
+) -> usize {
+    let mut last: (usize, &[u32], Blocked) = (0, &[], Blocked::default());
     let (mut kept, mut shared): (Vec<usize>, usize) = (Vec::new(), 0);
-    for (kind, prompt) in prompts {
+    for (kind, prompt, blocked) in prompts {
         let tokens = prompt.tokens.as_slice();
-        let alike = if kind == last.0 { common_prefix(last.1, tokens) } else { 0 };
+        let alike =
+            if kind == last.0 { common_prefix(last.1, tokens).min(blocked.alike(&last.2)) } else { 0 };
         kept.retain(|&place| 0 < place && place <= alike);
         let held = kept.last().copied().unwrap_or(0);
         shared += held;
@@ -58,7 +63,7 @@ pub(crate) fn shared_with_states<'a>(prompts: impl IntoIterator<Item = (usize, &
             prompt.forks().into_iter().chain([answer]).filter(|&place| held < place && place <= answer),
         );
         kept.drain(..kept.len().saturating_sub(MARKS));
-        last = (kind, tokens);
+        last = (kind, tokens, blocked);
     }
     shared
 }
@@ -86,10 +91,19 @@ mod tests {
 
     #[test]
     fn shared_tokens_are_counted_between_neighbours() {
-        assert_eq!(
-            shared_tokens([(0, &[1, 2, 3][..]), (0, &[1, 2, 4, 5]), (0, &[1, 2, 4]), (0, &[9])]),
-            2 + 3
-        );
-        assert_eq!(shared_tokens([(7, &[1, 2, 3][..]), (8, &[1, 2, 3]), (8, &[1, 2])]), 2);
+        let shared = |prompts: &[(usize, &[u32])]| {
+            shared_tokens(prompts.iter().map(|&(kind, tokens)| (kind, tokens, Blocked::default())))
+        };
+        assert_eq!(shared(&[(0, &[1, 2, 3]), (0, &[1, 2, 4, 5]), (0, &[1, 2, 4]), (0, &[9])]), 2 + 3);
+        assert_eq!(shared(&[(7, &[1, 2, 3]), (8, &[1, 2, 3]), (8, &[1, 2])]), 2);
+    }
+
+    #[test]
+    fn what_stands_behind_a_span_that_is_blocked_in_one_prompt_alone_is_not_shared() {
+        let blocked = |end| Blocked::new(vec![1..end], None);
+        let same: &[u32] = &[1, 2, 3, 4, 5];
+        assert_eq!(shared_tokens([(0, same, blocked(3)), (0, same, blocked(3))]), 5);
+        assert_eq!(shared_tokens([(0, same, blocked(3)), (0, same, blocked(4))]), 3);
+        assert_eq!(shared_tokens([(0, same, blocked(3)), (0, same, Blocked::default())]), 3);
     }
 }

@@ -19,6 +19,7 @@ use crate::attention::probe::{AttentionCapture, HeadMeasures, Screened};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::generate::{Completion, LanguageModel, ReadThought, Request, Thinking};
+use crate::plan::MaskedSpans;
 use crate::progress::{Ended, Progress};
 use crate::prompt::{Prompt, PromptPlan, PromptSequence};
 use crate::score::{self, ChangedWord, Excess, Scorer};
@@ -43,6 +44,8 @@ pub struct RunContext<'a> {
     pub keep_tokens: bool,
     /// Whether what every head copies is kept.
     pub keep_retrieval: bool,
+    /// Spans that no row behind them attends to.
+    pub blocking: Option<&'a MaskedSpans>,
     /// What every row says about the run.
     pub labels: Labels,
 }
@@ -161,6 +164,7 @@ pub fn run_one(
         words: &plan.words,
         reader: reader as &dyn ReadThought,
     });
+    let blocked = context.blocking.map(|spans| spans.of(prompt));
     let request = Request {
         tokens: &prompt.tokens,
         thinking,
@@ -173,6 +177,7 @@ pub fn run_one(
         chosen_head,
         keep_keys: context.keep_retrieval,
         forks: &prompt.forks(),
+        blocked: blocked.as_ref(),
     };
     let completion = model.complete(request, &mut |tokens| {
         progress.advance(tokens);
@@ -182,10 +187,11 @@ pub fn run_one(
     let needle_tokens = prompt.needles.iter().map(ExactSizeIterator::len).sum();
     let retrieval = match context.keep_retrieval {
         true => {
-            let question = retrieval::question(prompt, context.tokenizer, model, &mut |tokens| {
-                progress.advance(tokens);
-                !stop.load(Ordering::Relaxed)
-            })?;
+            let question =
+                retrieval::question((prompt, blocked.as_ref()), context.tokenizer, model, &mut |tokens| {
+                    progress.advance(tokens);
+                    !stop.load(Ordering::Relaxed)
+                })?;
             retrieval::rows((run_id, &row_id), prompt, &completion, &question)
         }
         false => Vec::new(),

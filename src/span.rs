@@ -6,10 +6,13 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 
 /// What a part of a prompt is to the question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum SpanKind {
     /// Asked for: it holds the answer, or one of its items.
     Target,
@@ -63,6 +66,20 @@ impl FromStr for SpanKind {
             let expected = "one of target, other, distractor, stale, answer-source, hop-1, hop-2, ...";
             Error::invalid("kind", format!("{text:?}"), expected)
         })
+    }
+}
+
+impl TryFrom<String> for SpanKind {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<SpanKind> for String {
+    fn from(kind: SpanKind) -> Self {
+        kind.to_string()
     }
 }
 

@@ -11,6 +11,7 @@ use std::ops::Range;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::blocked::of_seen;
 use super::storage::{Rows, with_rows};
 use super::{RowRule, View};
 use crate::kernel::gemm::{Into, Matrix, multiply};
@@ -155,7 +156,8 @@ impl Block<'_> {
             let visible = visible(row);
             let (start, end) = (visible.start - seen.start, visible.end - seen.start);
             let sink = self.view.sinks.map_or(f32::NEG_INFINITY, |sinks| sinks[head]);
-            rule.weigh(&mut scores[start..end], sink);
+            let hidden = self.view.hidden(self.start + row % self.rows, visible);
+            of_seen(&mut scores[start..end], hidden, |scores| rule.weigh(scores, sink));
             scores[..start].fill(0.0);
             scores[end..].fill(0.0);
         }
@@ -195,9 +197,13 @@ impl Block<'_> {
                 let visible = visible(row);
                 let end = visible.end.clamp(from, from + width) - from;
                 let start = visible.start.clamp(from, from + width) - from;
+                let hidden = || self.view.hidden(self.start + of_group, from..from + width);
+                hidden().for_each(|keys| scores[keys].fill(f32::NEG_INFINITY));
                 scores[..start].fill(0.0);
                 let factor =
                     online_softmax(&mut scores[start..], end.saturating_sub(start), &mut running[row]);
+                // A row that has seen no key so far has kept what they were.
+                hidden().for_each(|keys| scores[keys].fill(0.0));
                 mixed[row * d..(row + 1) * d].iter_mut().for_each(|x| *x *= factor);
             }
             let (rows, stride) = values.rows(self.kv, from..from + width, &mut value_room);
@@ -231,7 +237,7 @@ mod tests {
     fn rules_of_whole_rows_and_of_distances_agree_with_the_reference_whatever_the_chunk() {
         let mut rng = Rng::new(9);
         let layers = vec![LayerSpec::default()];
-        for (name, chunk, window, softcap, sinks) in
+        for (name, chunk, window, softcap, sinks, blocked) in
             ["topk:7", "entmax15", "adaptive-temperature", "scale-invariant", "softpick", "stick-breaking"]
                 .into_iter()
                 .flat_map(|name| {
@@ -250,6 +256,10 @@ mod tests {
                         .into_iter()
                         .map(move |sinks| (name, chunk, window, softcap, sinks))
                 })
+                .flat_map(|(name, chunk, window, softcap, sinks)| {
+                    let blocked = [&[][..], &[2..5, 4..30, 120..400][..]];
+                    blocked.map(|blocked| (name, chunk, window, softcap, sinks, blocked))
+                })
         {
             let (heads, kv_heads, d) = (4, 2, 8);
             let s = if chunk == 1 { 70 } else { 700 };
@@ -262,7 +272,14 @@ mod tests {
             for first_position in (0..s).step_by(chunk) {
                 let t = chunk.min(s - first_position);
                 let (distances, row_rule) = (distances.as_ref(), variant.row_rule(0));
-                let view = View { softcap, sinks, distances, row_rule, ..plain_view(first_position, window) };
+                let view = View {
+                    softcap,
+                    sinks,
+                    distances,
+                    row_rule,
+                    blocked,
+                    ..plain_view(first_position, window)
+                };
                 let given = first_position + t - view.first_key;
                 let chunk = queries.narrow(1, first_position, t).unwrap();
                 let keys = keys.narrow(1, view.first_key, given).unwrap();
@@ -283,7 +300,7 @@ mod tests {
     #[test]
     fn fused_and_reference_attention_agree_whatever_the_chunk() {
         let mut rng = Rng::new(3);
-        for ((heads, kv_heads, d, s, chunk, window, softcap), sinks) in [
+        for (((heads, kv_heads, d, s, chunk, window, softcap), sinks), blocked) in [
             (4, 2, 8, 70, 1, Window::Full, None),
             (4, 2, 8, 70, 7, Window::Full, None),
             (9, 3, 64, 600, 64, Window::Full, None),
@@ -298,6 +315,7 @@ mod tests {
         ]
         .into_iter()
         .zip([None, Some([1.0, 30.0, 0.0, -2.0])].into_iter().cycle())
+        .flat_map(|case| [(case, &[][..]), (case, &[2..5, 4..30, 300..560, 40..41][..])])
         {
             let sinks = sinks.filter(|_| heads == 4);
             let queries = random(&mut rng, (heads, s, d), 4.0);
@@ -307,7 +325,7 @@ mod tests {
             for first_position in (0..s).step_by(chunk) {
                 let t = chunk.min(s - first_position);
                 let sinks = sinks.as_ref().map(|sinks| &sinks[..]);
-                let view = View { softcap, sinks, ..plain_view(first_position, window) };
+                let view = View { softcap, sinks, blocked, ..plain_view(first_position, window) };
                 let given = first_position + t - view.first_key;
                 let chunk = queries.narrow(1, first_position, t).unwrap();
                 let keys = keys.narrow(1, view.first_key, given).unwrap();

@@ -7,6 +7,7 @@
 //! cut.
 
 mod bias;
+mod blocked;
 mod distances;
 mod fused;
 mod gated;
@@ -30,6 +31,7 @@ use candle_core::{DType, Result, Tensor};
 
 pub use crate::spec::Window;
 pub use bias::{AlibiBias, ScoreBias};
+pub use blocked::Blocked;
 pub use distances::Distances;
 pub use gated::Gated;
 pub use pages::Pages;
@@ -60,8 +62,17 @@ pub struct AttentionContext<'a> {
     pub softcap: Option<f64>,
     /// What is added to scores, behind the cap and whatever the rule.
     pub bias: Option<&'a dyn ScoreBias>,
+    /// Keys that rows behind them do not see, as of [`Blocked::at`].
+    pub blocked: &'a [Range<usize>],
     /// The rule that turns scores into weights.
     pub variant: &'a dyn AttentionVariant,
+}
+
+impl<'a> AttentionContext<'a> {
+    /// The keys that are kept from the row at this absolute position.
+    pub(crate) fn hidden(self, position: usize) -> impl Iterator<Item = Range<usize>> + 'a {
+        blocked::hidden(self.blocked, position, 0..position + 1)
+    }
 }
 
 /// Takes in attention weights of some query rows while a decoder runs.
@@ -124,6 +135,8 @@ struct View<'a> {
     distances: Option<&'a Distances>,
     /// What makes weights of a row's scores, in the place of Softmax.
     row_rule: Option<&'a dyn RowRule>,
+    /// Keys, by their absolute positions, that rows behind them do not see.
+    blocked: &'a [Range<usize>],
 }
 
 impl<'a> View<'a> {
@@ -132,8 +145,8 @@ impl<'a> View<'a> {
         let first_key = context.window.first_visible(first_position);
         let sinks = context.variant.sinks(context.layer);
         let row_rule = context.variant.row_rule(context.layer);
-        let AttentionContext { window, softcap, bias, .. } = context;
-        Self { first_position, first_key, window, softcap, sinks, bias, distances: None, row_rule }
+        let AttentionContext { window, softcap, bias, blocked, .. } = context;
+        Self { first_position, first_key, window, softcap, sinks, bias, distances: None, row_rule, blocked }
     }
 
     /// Changes `scores` of keys by their distance, and adds the bias: both of head `head` at `row` of the
@@ -171,6 +184,13 @@ impl<'a> View<'a> {
     fn visible(&self, row: usize) -> Range<usize> {
         let row = self.first_position + row;
         self.window.first_visible(row) - self.first_key..row + 1 - self.first_key
+    }
+
+    /// The parts of the given keys `keys` that are kept from query `row` of the chunk, counted from the first
+    /// of `keys`.
+    fn hidden(&self, row: usize, keys: Range<usize>) -> impl Iterator<Item = Range<usize>> + 'a {
+        let keys = keys.start + self.first_key..keys.end + self.first_key;
+        blocked::hidden(self.blocked, self.first_position + row, keys)
     }
 }
 
@@ -225,7 +245,11 @@ impl Cached<'_> {
             Self::Rows(pages) => pages.scores(query, view)?,  // [heads, n]
         };
         let unseen = vec![f32::NEG_INFINITY; view.first_key];
-        Ok(seen.into_iter().map(|seen| [&unseen[..], &seen].concat()).collect()) // [heads, row + 1]
+        let row = |mut seen: Vec<f32>| {
+            view.hidden(0, view.visible(0)).for_each(|keys| seen[keys].fill(f32::NEG_INFINITY));
+            [&unseen[..], &seen].concat()
+        };
+        Ok(seen.into_iter().map(row).collect()) // [heads, row + 1]
     }
 
     /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]`.
@@ -348,5 +372,6 @@ fn plain_view(first_position: usize, window: Window) -> View<'static> {
         bias: None,
         distances: None,
         row_rule: None,
+        blocked: &[],
     }
 }

@@ -119,10 +119,15 @@ impl Pages {
                 let first_page = seen(view, start).start / PAGE;
                 let end = seen(view, start + rows - 1).end;
                 let pages = self.heads[kv][first_page..end.div_ceil(PAGE)].iter().map(AsRef::as_ref);
-                attention.meet(pages, view.softcap.map(|cap| cap as f32), |page| {
-                    let strip_rows = if together { groups * rows } else { rows };
-                    visible(view, start, rows, strip_rows, (first_page + page) * PAGE)
-                });
+                let strip_rows = if together { groups * rows } else { rows };
+                let strip = Strip { view, start, rows, strip_rows };
+                let place = |page| (first_page + page) * PAGE;
+                attention.meet(
+                    pages,
+                    view.softcap.map(|cap| cap as f32),
+                    |page| strip.visible(place(page)),
+                    |page| strip.hidden(place(page)),
+                );
                 for (row, out) in out.into_iter().enumerate() {
                     for (group, out) in out.chunks_exact_mut(d).enumerate() {
                         let (strip, row) = if together { (0, group * rows + row) } else { (group, row) };
@@ -178,6 +183,7 @@ pub(super) fn normalised(mut scores: Vec<f32>, view: View<'_>, head: usize, seen
     if let Some(cap) = view.softcap {
         scores.iter_mut().for_each(|z| *z = (cap * (f64::from(*z) / cap).tanh()) as f32);
     }
+    view.hidden(0, view.visible(0)).for_each(|keys| scores[keys].fill(f32::NEG_INFINITY));
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<f32> = scores.iter().map(|z| (z - max).exp()).collect();
     let sum = powers.iter().copied().map(f64::from).sum::<f64>() + f64::from(view.sink(head, max));
@@ -194,18 +200,45 @@ pub(super) fn seen(view: View<'_>, row: usize) -> Range<usize> {
     view.first_key + seen.start..view.first_key + seen.end
 }
 
-/// What the queries of a strip, the `rows` from `start` on of one head or of several, see of the page whose
-/// first key is at `page`.
-fn visible(view: View<'_>, start: usize, rows: usize, strip_rows: usize, page: usize) -> Visible {
-    let mut visible = Visible { start: [0; Attention::QUERIES], end: [0; Attention::QUERIES] };
-    let place = |position: usize| {
-        if position < page { 0 } else { (position - page).min(PAGE) as i32 }
-    };
-    for row in 0..strip_rows {
-        let seen = seen(view, start + row % rows);
-        (visible.start[row], visible.end[row]) = (place(seen.start), place(seen.end));
+/// The queries of a strip: the `rows` from `start` on of one head or of several, `strip_rows` in all.
+#[derive(Clone, Copy)]
+struct Strip<'a> {
+    view: View<'a>,
+    start: usize,
+    rows: usize,
+    strip_rows: usize,
+}
+
+impl Strip<'_> {
+    /// What they see of the page whose first key is at `page`.
+    fn visible(self, page: usize) -> Visible {
+        self.keys(page, |row| seen(self.view, row))
     }
-    visible
+
+    /// What is kept from them of that page: one for each span that has keys in it.
+    fn hidden(self, page: usize) -> Vec<Visible> {
+        let here = self.view.blocked.iter().filter(|span| span.start < page + PAGE && page < span.end);
+        let of = |span: &Range<usize>| {
+            self.keys(
+                page,
+                |row| if span.end <= self.view.first_position + row { span.clone() } else { 0..0 },
+            )
+        };
+        here.map(of).collect()
+    }
+
+    /// Where the positions that `range` gives for a row of the chunk are in that page, for each query.
+    fn keys(self, page: usize, range: impl Fn(usize) -> Range<usize>) -> Visible {
+        let mut keys = Visible { start: [0; Attention::QUERIES], end: [0; Attention::QUERIES] };
+        let place = |position: usize| {
+            if position < page { 0 } else { (position - page).min(PAGE) as i32 }
+        };
+        for row in 0..self.strip_rows {
+            let range = range(self.start + row % self.rows);
+            (keys.start[row], keys.end[row]) = (place(range.start), place(range.end));
+        }
+        keys
+    }
 }
 
 #[cfg(test)]
@@ -225,7 +258,7 @@ mod tests {
     #[test]
     fn paged_and_reference_attention_agree_whatever_the_chunk() {
         let mut rng = Rng::new(31);
-        for ((heads, kv_heads, d, s, chunk, window, softcap), sinks) in [
+        for (((heads, kv_heads, d, s, chunk, window, softcap), sinks), blocked) in [
             (4, 2, 8, 70, 7, Window::Full, None),
             (9, 3, 64, 600, 64, Window::Full, None),
             (2, 2, 48, 600, 600, Window::Full, Some(5.0)),
@@ -238,6 +271,7 @@ mod tests {
         ]
         .into_iter()
         .zip([None, Some([1.0, 9.0, 0.0, -2.0])].into_iter().cycle())
+        .flat_map(|case| [(case, &[][..]), (case, &[2..5, 4..30, 120..400, 40..41][..])])
         {
             let sinks = sinks.filter(|_| heads == 4);
             let queries = tensor(&mut rng, (heads, s, d), 2.0);
@@ -250,7 +284,7 @@ mod tests {
                 pages.write(first_position, &[(&new(&keys), &new(&values))]).unwrap();
                 let first_key = window.first_visible(first_position);
                 let sinks = sinks.as_ref().map(|sinks| &sinks[..]);
-                let view = View { softcap, sinks, ..plain_view(first_position, window) };
+                let view = View { softcap, sinks, blocked, ..plain_view(first_position, window) };
                 let given = first_position + t - first_key;
                 let queries = queries.narrow(1, first_position, t).unwrap();
                 let keys = keys.narrow(1, first_key, given).unwrap().contiguous().unwrap();

@@ -7,6 +7,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
+use super::blocked::of_seen;
 use super::{RowRule, View};
 
 /// Weights `[heads, t, s]` of `queries` `[heads, t, d]` (already scaled) over `keys` `[kv_heads, s, d]`.
@@ -65,7 +66,12 @@ fn by_rows(scores: &Tensor, view: View<'_>, rule: &dyn RowRule) -> Result<Tensor
     for (row, (scores, weights)) in given.chunks_exact(s).zip(weights.chunks_exact_mut(s)).enumerate() {
         let sink = view.sinks.map_or(f64::NEG_INFINITY, |sinks| f64::from(sinks[row / t]));
         let visible = view.visible(row % t);
-        weights[visible.clone()].copy_from_slice(&rule.reference(&scores[visible], sink));
+        let weights = &mut weights[visible.clone()];
+        weights.copy_from_slice(&scores[visible.clone()]);
+        of_seen(weights, view.hidden(row % t, visible), |scores| {
+            let weights = rule.reference(scores, sink);
+            scores.copy_from_slice(&weights);
+        });
     }
     Tensor::from_vec(weights, (heads, t, s), &Device::Cpu)?
         .to_dtype(scores.dtype())?
@@ -99,6 +105,7 @@ fn mask(t: usize, s: usize, view: View<'_>, device: &Device) -> Result<Tensor> {
     let mut mask = vec![f32::NEG_INFINITY; t * s];
     for (row, keys) in mask.chunks_exact_mut(s).enumerate() {
         keys[view.visible(row)].fill(0.0);
+        view.hidden(row, 0..s).for_each(|hidden| keys[hidden].fill(f32::NEG_INFINITY));
     }
     Tensor::from_vec(mask, (t, s), device)
 }

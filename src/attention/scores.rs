@@ -176,6 +176,7 @@ mod tests {
                         window,
                         softcap: None,
                         bias: None,
+                        blocked: &[],
                         variant: variant.as_ref(),
                     };
                     let mut kept = Kept::default();

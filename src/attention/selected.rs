@@ -1,7 +1,8 @@
 //! Attention of rows that choose the keys they see (DeepSeek 3.2): an indexer gives every visible key a
 //! score, and a row attends to those with the largest alone.
 //!
-//! `n` of a row is the number of keys that it has chosen.
+//! `n` of a row is the number of keys that it has chosen. Keys that are blocked are not seen, whether they
+//! are chosen or not.
 
 use candle_core::{Result, Tensor};
 
@@ -60,8 +61,10 @@ pub(crate) fn attend(
     for (row, keys) in selection.0.iter().enumerate().skip(whole) {
         let query = queries.narrow(1, row, 1)?.contiguous()?; // [heads, 1, d]
         let Some(keys) = keys else { continue };
-        let (query, chosen, view) = chosen(&query, cached, context, row, keys)?;
-        mixed.push(chosen.mix(&query, view)?); // [1, heads * d]
+        mixed.push(match chosen(&query, cached, context, row, keys)? {
+            (_, Some(Chosen { query, cached, view })) => cached.mix(&query, view)?,
+            (_, None) => query.zeros_like()?.flatten_all()?.unsqueeze(0)?,
+        }); // [1, heads * d]
     }
     Tensor::cat(&mixed, 0)
 }
@@ -83,18 +86,24 @@ pub(crate) fn record(
             super::record(&query, cached, context, recorder)?;
             continue;
         };
-        let (scaled, chosen, view) = chosen(&query, cached, context, row, keys)?;
-        let scores = match recorder.wants_scores() {
-            true => Some(chosen.scores(&times(&query, &[context.scale as f32])?, view)?), // [heads][chosen]
-            false => None,
-        };
+        let (keys, chosen) = chosen(&query, cached, context, row, keys)?;
+        let wanted = recorder.wants_scores();
+        let none = || vec![Vec::new(); queries.dim(0).unwrap_or_default()];
+        let (weights, scores) = match chosen {
+            Some(Chosen { query: scaled, cached, view }) => {
+                let query = times(&query, &[context.scale as f32])?;
+                let scores = wanted.then(|| cached.scores(&query, view)).transpose()?;
+                (cached.weights(&scaled, view)?, scores)
+            }
+            None => (none(), wanted.then(none)),
+        }; // [heads][seen]
         let log_scales = context.variant.log_scales(context.layer);
         let spread = |of_chosen: &[f32], unseen: f32| {
             let mut row = vec![unseen; position + 1];
             keys.iter().zip(of_chosen).for_each(|(&key, value)| row[key as usize] = *value);
             row
         };
-        for (head, of_chosen) in chosen.weights(&scaled, view)?.iter().enumerate() {
+        for (head, of_chosen) in weights.iter().enumerate() {
             let scores = scores.as_ref().map(|scores| spread(&scores[head], f32::NEG_INFINITY));
             recorder.record(HeadRow {
                 layer: context.layer,
@@ -112,22 +121,36 @@ pub(crate) fn record(
 
 /// A scaled query, the keys and values that its row has chosen, and the view of them as a sequence of their
 /// own.
+struct Chosen<'a> {
+    query: Tensor, // [heads, 1, d]
+    cached: Cached<'static>,
+    view: View<'a>,
+}
+
+/// Those of the chosen `keys` that the row sees, and what it attends to; nothing where all are blocked.
 fn chosen<'a>(
     query: &Tensor,
     cached: &Cached<'_>,
     context: AttentionContext<'a>,
     row: usize,
     keys: &[u32],
-) -> Result<(Tensor, Cached<'static>, View<'a>)> {
+) -> Result<(Vec<u32>, Option<Chosen<'a>>)> {
     let Cached::Tensors { keys: all_keys, values: all_values } = cached else {
         candle_core::bail!("rows that choose their keys need keys and values in f32");
     };
-    let indices = Tensor::new(keys, query.device())?;
+    let position = context.first_position + row;
+    let is_hidden = |key: usize| context.hidden(position).any(|keys| keys.contains(&key));
+    let seen: Vec<u32> = keys.iter().copied().filter(|&key| !is_hidden(key as usize)).collect();
+    if seen.is_empty() {
+        return Ok((seen, None));
+    }
+    let indices = Tensor::new(&seen[..], query.device())?;
     let of = |tensor: &Tensor| tensor.index_select(&indices, 1); // [kv_heads, n, d]
-    let at = QueryRow { position: context.first_position + row, visible: keys.len() };
+    let at = QueryRow { position, visible: keys.len() };
     let query = scaled_rows(query, context, &[at])?; // [heads, 1, d]
-    let view = View::new(keys.len() - 1, AttentionContext { window: Window::Full, ..context });
-    Ok((query, Cached::Tensors { keys: of(all_keys)?, values: of(all_values)? }, view))
+    let view = View::new(seen.len() - 1, AttentionContext { window: Window::Full, blocked: &[], ..context });
+    let cached = Cached::Tensors { keys: of(all_keys)?, values: of(all_values)? };
+    Ok((seen, Some(Chosen { query, cached, view })))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 
 use super::help::first;
+use super::masking::MaskArgs;
 use super::model::{MachineArgs, ModelArgs};
 use super::values::{choice, half_width, named};
 use super::verdict::RuleArgs;
@@ -263,6 +264,9 @@ pub struct RunArgs {
     /// The grid.
     #[command(flatten)]
     pub grid: GridArgs,
+    /// What is taken from the model.
+    #[command(flatten)]
+    pub masking: MaskArgs,
     /// Directory of the results
     ///
     /// The same command continues them.

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::help::first;
+use super::masking::MaskArgs;
 use super::model::{MachineArgs, ModelArgs};
 use super::values::{choice, fraction, named};
 use super::verdict::RuleArgs;
 use super::{EndpointArgs, FormArgs, GridArgs, RunArgs, TellingArgs};
+use crate::plan::{MASKS_BY, MaskBy};
 use crate::report::retrieval::{HEAD_SCORES, HeadScore, THRESHOLD};
 use crate::task::TASKS;
 use crate::task::groups::GROUPS;
@@ -67,6 +69,31 @@ pub struct HeadsArgs {
     /// Also write the scores of every trial as {"layer-head": [scores]}, as other tools read them
     #[arg(long, value_name = "FILE", help_heading = "Heads")]
     pub scores_to: Option<PathBuf>,
+    /// Then mask so many of the best heads, and as many others, and ask again: 1,2,4,8
+    ///
+    /// The answers to the first task and to it without its needle, on the seed behind --seed, each in a run below
+    /// masking/ of the results; one table and one figure show them against the number of masked heads.
+    #[arg(
+        long,
+        value_name = "COUNTS",
+        value_delimiter = ',',
+        conflicts_with = "limit",
+        help_heading = "Masking"
+    )]
+    pub masking: Vec<usize>,
+    /// Choices of as many other heads
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "masking", help_heading = "Masking")]
+    pub draws: usize,
+    /// What stands in the place of the output of masked heads
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_parser = choice("mask", MASKS_BY),
+        default_value = MASKS_BY[0].name,
+        requires = "masking",
+        help_heading = "Masking"
+    )]
+    pub mask_heads_by: MaskBy,
     /// Directory of the results
     ///
     /// The same command continues them.
@@ -98,6 +125,7 @@ impl HeadsArgs {
         RunArgs {
             model: self.model.clone(),
             grid: self.grid.clone(),
+            masking: MaskArgs::default(),
             output: self.output.clone(),
             form: self.form.clone(),
             telling: self.telling.clone(),

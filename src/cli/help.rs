@@ -82,7 +82,7 @@ mod tests {
     use crate::haystack::{HAYSTACKS, ORDERS};
     use crate::laboratory::{EXPERIMENTS, PARTS};
     use crate::model::kv_cache::KV_DTYPES;
-    use crate::plan::{CHAT_CHOICES, DEFAULT_THINKING_TOKENS, ROPES, THINKING_CHOICES};
+    use crate::plan::{CHAT_CHOICES, DEFAULT_THINKING_TOKENS, MASKS_BY, ROPES, THINKING_CHOICES};
     use crate::prompt::{ANSWER_PREFIXES, SNAPS};
     use crate::registry::Entry;
     use crate::report::retrieval::HEAD_SCORES;
@@ -135,6 +135,7 @@ mod tests {
             (rows(ROPES), &["run rope", "loss rope"]),
             (rows(ENGINES), &["run engine", "loss engine", "inspect engine"]),
             (rows(APIS), &["run api"]),
+            (rows(MASKS_BY), &["run mask_heads_by", "heads mask_heads_by"]),
             (rows(CHAT_CHOICES), &["run apply_chat_template"]),
             (rows(THINKING_CHOICES), &["run thinking", "prompts thinking"]),
             (rows(ANSWER_PREFIXES), &["run answer_prefix", "prompts answer_prefix"]),

@@ -24,7 +24,7 @@ use crate::report::attention::PromptReport;
 use crate::report::document::ShadedToken;
 use crate::report::parts::Parts;
 use crate::runner::{attention_rows, run_one};
-use crate::spec::DecoderSpec;
+use crate::spec::{DecoderSpec, HeadPlace};
 use crate::store::csv;
 use crate::store::directory::{ATTENTION_CSV, RunRecord, SPANS_CSV, TOKENS_CSV};
 use crate::store::stored::StoredRun;
@@ -104,22 +104,10 @@ impl Head {
                 unseen.name()
             )));
         }
-        let (layers, heads) = (spec.num_hidden_layers, spec.num_attention_heads);
-        let Self::One(layer, head) = self else { return Ok(()) };
-        let wrong = |expected: String| Err(Error::invalid("--head", format!("{layer}.{head}"), expected));
-        if layer >= layers || head >= heads {
-            return wrong(format!(
-                "a head from 0.0 to {}.{}",
-                layers.saturating_sub(1),
-                heads.saturating_sub(1)
-            ));
+        match self {
+            Self::One(layer, head) => spec.check_head("--head", HeadPlace { layer, head }),
+            Self::Mean | Self::Top => Ok(()),
         }
-        let attending: Vec<usize> = spec.attention_layers().collect();
-        if !attending.contains(&layer) {
-            let listed = attending.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            return wrong(format!("a layer that attends: {listed}"));
-        }
-        Ok(())
     }
 
     fn describe(self) -> String {
@@ -264,7 +252,7 @@ fn computed(
     // Before the prompt is built: its length is a number out of a file.
     plan.check_memory()?;
     let prompt = plan.prompts.build(trial, &plan.tokenizer, &mut plan.prompts.haystack_tokens(trial))?;
-    let mut model = plan.model.load()?;
+    let mut model = plan.load()?;
     let never = AtomicBool::new(false);
     let context = plan.context(false)?;
     let (_, capture) = run_one(&context, trial, &prompt, head.chosen(), &mut model, &mut Silent, &never)?;
@@ -297,6 +285,7 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
         chosen_head: head.chosen(),
         keep_keys: false,
         forks: &[],
+        blocked: None,
     };
     let completion = plan.model.load()?.complete(request, &mut |_| true)?;
     let masses = head.row(&completion.attention)?;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::kept::{Keeping, Kept, run_into};
-use super::run::ended;
+use super::run::{ended, masked};
 use super::shown::{Shown, check};
-use super::{machine_record, prepare, settings, stop_on_interrupt, tell, warn};
+use super::{machine_record, prepare, stop_on_interrupt, tell, warn};
 use crate::cli::RunArgs;
 use crate::error::Result;
 use crate::evaluate::Evaluation;
@@ -31,7 +31,7 @@ const DISTRACTORS: usize = 4;
 pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
     check(&args.form, &[])?;
     let (device, threads) = prepare(&args.machine)?;
-    let plain = settings(&args.model, &args.grid)?;
+    let plain = masked(args)?;
     let stop = stop_on_interrupt()?;
     let keeping = Keeping { tokens: args.tokens, limit: args.limit, telling: &args.telling, stop: &stop };
     let task = plain.make_task()?;

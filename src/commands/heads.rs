@@ -3,18 +3,28 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::kept::Keeping;
+use super::masked::Experiment;
 use super::shown::{Shown, check};
-use super::{tasks, tell, write_file};
-use crate::cli::HeadsArgs;
+use super::{machine_record, prepare, settings, stop_on_interrupt, tasks, tell, write_file};
+use crate::cli::{GridArgs, HeadsArgs};
 use crate::error::{self, Error, Result};
 use crate::export::style::Style;
+use crate::plan::Settings;
 use crate::report::Report;
 use crate::report::retrieval::RetrievalReport;
+use crate::spec::HeadPlace;
 use crate::store::retrieval::{StoredHeads, is_stored, read};
 use crate::task::groups;
 
 /// Figures of the command.
 const FIGURES: &[&str] = &["retrieval"];
+/// And of the experiment behind it.
+const OF_MASKING: &[&str] = &["masking"];
+
+/// Why nothing can be said of the heads.
+const NONE_RIGHT: &str = "none of the answers is right, and a head that copies a wrong one retrieves nothing; count every \
+     answer with --all-answers, or measure shorter contexts";
 
 /// Runs the command.
 ///
@@ -22,12 +32,21 @@ const FIGURES: &[&str] = &["retrieval"];
 /// When there is neither a run nor a checkpoint, when the run cannot be made, or when nothing of it says what heads
 /// copy.
 pub fn run(args: &HeadsArgs, style: &Style) -> Result<()> {
-    check(&args.form, FIGURES)?;
+    let is_masking = !args.masking.is_empty();
+    check(&args.form, if is_masking { OF_MASKING } else { FIGURES })?;
     let stored = Path::new(args.model.checkpoint.name());
     let (directory, ended) = match is_stored(stored) {
+        true if is_masking => {
+            let expected =
+                "a checkpoint beside --masking, with the directory behind -o: heads are masked in a model";
+            return Err(Error::invalid("niah heads", stored.display(), expected));
+        }
         true => (stored.to_path_buf(), Ok(())),
         false => measured(args)?,
     };
+    if is_masking {
+        return ended.and(masked(args, &directory, style));
+    }
     page(args, &directory, style)?.out()?;
     ended
 }
@@ -43,6 +62,42 @@ fn measured(args: &HeadsArgs) -> Result<(PathBuf, Result<()>)> {
         tell(format_args!("results: {}", directory.display()));
     }
     Ok((directory, ended))
+}
+
+/// Masks the best heads of a directory in runs below it, and shows what answers come to.
+fn masked(args: &HeadsArgs, directory: &Path, style: &Style) -> Result<()> {
+    let StoredHeads { trials, .. } = read(directory)?;
+    let trials = trials.counted(args.all_answers);
+    if trials.trials.is_empty() {
+        return Err(Error::file(directory, NONE_RIGHT));
+    }
+    let ranking = trials.ranked(args.score);
+    let (device, threads) = prepare(&args.machine)?;
+    let stop = stop_on_interrupt()?;
+    let task = match groups::is_several(&args.grid.task) {
+        true => groups::selected(&args.grid.task)?.first().map_or(String::new(), ToString::to_string),
+        false => args.grid.task.clone(),
+    };
+    let plain = settings(&args.model, &GridArgs { task, ..args.grid.clone() })?;
+    let mut counts = args.masking.clone();
+    counts.sort_unstable();
+    counts.dedup();
+    let experiment = Experiment {
+        plain: Settings { seed: plain.seed.wrapping_add(1), ..plain },
+        ranking: ranking.iter().map(|head| HeadPlace { layer: head.layer, head: head.head }).collect(),
+        counts,
+        draws: args.draws,
+        by: args.mask_heads_by,
+        directory: directory.join("masking"),
+        sharing: !args.no_prefix_sharing,
+        keeping: Keeping { tokens: false, limit: None, telling: &args.telling, stop: &stop },
+        device: &device,
+        machine: machine_record(&args.machine, threads),
+    };
+    let (mut report, ended) = experiment.run()?;
+    report.notes.insert(0, format!("heads ranked by {} on seed {}", args.score.name(), args.grid.seed));
+    Shown::of(&args.form, &Report::from(report), None, style)?.out()?;
+    ended
 }
 
 /// What the command shows of a directory; the file of scores is written.

@@ -18,6 +18,8 @@ mod kept;
 pub mod list;
 pub mod logits;
 pub mod loss;
+mod masked;
+mod masking;
 pub mod merge;
 mod picking;
 pub mod prompts;
@@ -36,8 +38,8 @@ mod watching;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use candle_core::Device;
 use serde_json::{Value, json};
@@ -150,6 +152,10 @@ pub const STOPPED: u8 = 130;
 /// A flag that the first Ctrl-C sets; the second one ends the process at once, as the end of a terminal does
 /// whose screen is taken.
 fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
+    static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(stop) = STOP.get() {
+        return Ok(Arc::clone(stop));
+    }
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let handler = move || {
@@ -160,7 +166,7 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     };
     ctrlc::set_handler(handler)
         .map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))?;
-    Ok(stop)
+    Ok(Arc::clone(STOP.get_or_init(|| stop)))
 }
 
 /// What was typed, as settings.
@@ -235,22 +241,27 @@ const MOST_THREADS: usize = 1024;
 
 /// Sets the number of threads and opens the device. Must run before the first tensor.
 fn prepare(machine: &MachineArgs) -> Result<(Device, usize)> {
+    // A command of several parts prepares for each, and the first of them counts.
+    static THREADS: OnceLock<usize> = OnceLock::new();
     cpu::check()?;
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = machine.threads.unwrap_or(available);
     if !(1..=MOST_THREADS).contains(&threads) {
         return Err(Error::invalid("--threads", threads, format!("1 to {MOST_THREADS}")));
     }
-    // SAFETY: no other thread runs yet: this is called before the first tensor, bar or signal handler. candle
-    // reads both: the first sizes its matrix multiplies, the second turns off its spinning worker threads.
-    unsafe {
-        std::env::set_var("RAYON_NUM_THREADS", threads.to_string());
-        std::env::set_var("CANDLE_NUM_THREADS", "1");
+    if THREADS.get() != Some(&threads) {
+        // SAFETY: no other thread runs yet: this is called before the first tensor, bar or signal handler. candle
+        // reads both: the first sizes its matrix multiplies, the second turns off its spinning worker threads.
+        unsafe {
+            std::env::set_var("RAYON_NUM_THREADS", threads.to_string());
+            std::env::set_var("CANDLE_NUM_THREADS", "1");
+        }
+        // A pool that cannot be built would panic at its first use.
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|error| {
+            Error::invalid("--threads", threads, format!("as many as this machine can start ({error})"))
+        })?;
+        THREADS.get_or_init(|| threads);
     }
-    // A pool that cannot be built would panic at its first use.
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|error| {
-        Error::invalid("--threads", threads, format!("as many as this machine can start ({error})"))
-    })?;
     let name = machine.device.as_str();
     let wrong = |expected: &str| Error::invalid("--device", format!("{name:?}"), expected);
     let number = |text: &str| text.parse::<usize>().map_err(|_| wrong("a device number, such as cuda:0"));

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::dry::{Dry, json};
 use super::kept::{Keeping, Kept, run_into};
+use super::masking::masking;
 use super::shown::{Shown, check};
 use super::watching::{self, OnScreen};
 use super::{machine_record, prepare, print, settings, stop_on_interrupt, warn};
@@ -11,7 +12,7 @@ use crate::cli::RunArgs;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, failed, failures, judged_report};
 use crate::export::style::Style;
-use crate::plan::{RunPlan, Shard};
+use crate::plan::{RunPlan, Settings, Shard};
 use crate::printable;
 use crate::report::Report;
 use crate::store::page;
@@ -48,7 +49,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
         watching::check_terminal()?;
     }
     let (device, threads) = prepare(&args.machine)?;
-    let plan = RunPlan::resolve(settings(&args.model, &args.grid)?, &device)?;
+    let plan = RunPlan::resolve(masked(args)?, &device)?;
     warn(&plan.warnings);
     let sharing = !args.no_prefix_sharing;
     let evaluation = Evaluation::new(plan, sharing)?.part(args.shard).keeping_retrieval(args.retrieval);
@@ -89,7 +90,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
 /// When the plan cannot be made, when results cannot be kept, or when the user stopped it.
 pub(super) fn ran(args: &RunArgs) -> Result<(PathBuf, Result<()>)> {
     let (device, threads) = prepare(&args.machine)?;
-    let plan = RunPlan::resolve(settings(&args.model, &args.grid)?, &device)?;
+    let plan = RunPlan::resolve(masked(args)?, &device)?;
     warn(&plan.warnings);
     let evaluation = Evaluation::new(plan, !args.no_prefix_sharing)?;
     let evaluation = evaluation.part(args.shard).keeping_retrieval(args.retrieval);
@@ -115,6 +116,11 @@ pub(super) fn ended(outcomes: &[Outcome], ran: &[Trial], planned: usize, any: bo
     }
 }
 
+/// What was typed, as settings.
+pub(super) fn masked(args: &RunArgs) -> Result<Settings> {
+    Ok(Settings { masking: masking(&args.masking)?, ..settings(&args.model, &args.grid)? })
+}
+
 /// `niah-runs/MODEL-VARIANT-TASK`, for a part of the plan with its number; see
 /// [`crate::plan::OpenModel::file_name`].
 fn default_directory(plan: &RunPlan, shard: Option<Shard>) -> PathBuf {
@@ -122,7 +128,8 @@ fn default_directory(plan: &RunPlan, shard: Option<Shard>) -> PathBuf {
     Path::new("niah-runs").join(directory_name(plan) + &part)
 }
 
-/// `MODEL-VARIANT-TASK`.
+/// `MODEL-VARIANT-TASK`, and what is masked.
 pub(super) fn directory_name(plan: &RunPlan) -> String {
-    format!("{}-{}", plan.model.file_name(), plan.prompts.task.name())
+    let masked = plan.settings.masking.file_name();
+    format!("{}-{}{masked}", plan.model.file_name(), plan.prompts.task.name())
 }

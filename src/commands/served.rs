@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::run::{FIGURES, OF_PAGE, ended};
+use super::run::{FIGURES, OF_PAGE, ended, masked};
 use super::shown::{Shown, check};
 use super::telling::{Telling, stopped};
-use super::{print, settings, stop_on_interrupt, warn};
+use super::{print, stop_on_interrupt, warn};
 use crate::cli::{EndpointArgs, RunArgs};
 use crate::error::{Error, Result};
 use crate::evaluate::served::{Asks, go_on, record};
@@ -42,7 +42,7 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
         Some(name) => name.to_string(),
         None => only_model(&models(&manner, &stop)?)?,
     };
-    let settings = with_server(settings(&args.model, &args.grid)?, &args.endpoint, &manner, &model);
+    let settings = with_server(masked(args)?, &args.endpoint, &manner, &model);
     let mut server = Server::new(&manner, &model, settings.seed).thinking(thinking(&settings));
     let settings = counted_as_before(settings, args.output.as_deref());
     let mut count = |sample: &str| Ok(server.calibrate(sample, &stop)?);

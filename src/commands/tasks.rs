@@ -11,6 +11,7 @@ use serde_json::json;
 use super::controls::{Variant, variants};
 use super::dry::{self, Dry};
 use super::kept::{Keeping, Kept, run_into};
+use super::masking::masking;
 use super::run::ended;
 use super::shown::{Shown, check};
 use super::{machine_record, prepare, print, settings, stop_on_interrupt, tell, warn};
@@ -159,7 +160,7 @@ impl<'a> Group<'a> {
     fn settings(&mut self, task: &str) -> Result<Option<Settings>> {
         let grid = GridArgs { task: task.to_string(), ..self.args.grid.clone() };
         match settings(&self.args.model, &grid) {
-            Ok(settings) => Ok(Some(settings)),
+            Ok(settings) => Ok(Some(Settings { masking: masking(&self.args.masking)?, ..settings })),
             Err(error) if is_of_the_task(&error) => self.leave_out((task, None), error).map(|()| None),
             Err(error) => Err(error),
         }
@@ -315,5 +316,6 @@ fn default_directory(plan: &RunPlan, tasks: &str) -> PathBuf {
     let names = tasks.split(',').map(|name| name.trim().to_lowercase()).collect::<Vec<_>>();
     let joined = names.join("+");
     let joined = if joined.len() > LONGEST { format!("{}-tasks", names.len()) } else { joined };
-    Path::new("niah-runs").join(format!("{}-{joined}", plan.model.file_name()))
+    let masked = plan.settings.masking.file_name();
+    Path::new("niah-runs").join(format!("{}-{joined}{masked}", plan.model.file_name()))
 }

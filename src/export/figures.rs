@@ -21,6 +21,7 @@ pub const FIGURES: &[Entry<&str>] = &[
     Entry { name: "fade", about: "the largest weight, needle mass and entropy by length", value: "fade" },
     Entry { name: "difference", about: "two runs, B - A", value: "difference" },
     Entry { name: "speed", about: "tokens per second by length", value: "speed" },
+    Entry { name: "masking", about: "answers by masked heads", value: "masking" },
     Entry { name: "memory", about: "memory of a run by length", value: "memory" },
 ];
 

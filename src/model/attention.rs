@@ -3,6 +3,7 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::differential::Differential;
+use super::head_outputs::LayerOutputs;
 use super::indexer::IndexQueries;
 use super::latent::Latent;
 use super::layers::Norm;
@@ -10,8 +11,8 @@ use super::linear::{Input, Linear};
 use super::rope;
 use super::row_blocks::RopeTable;
 use super::spent::Spent;
-use crate::attention::Cached;
 use crate::attention::selected::Selection;
+use crate::attention::{AttentionContext, Cached};
 use crate::spec::{DecoderSpec, HeadSizes, LayerSpec, NormKind, OutputGate, QkNorm};
 use crate::weights::Weights;
 
@@ -57,11 +58,11 @@ impl Attention {
         &self,
         asked: &IndexQueries,
         cached: &Cached<'_>,
-        first_position: usize,
+        context: AttentionContext<'_>,
     ) -> Result<Option<Selection>> {
         match self {
             Self::Plain(_) => Ok(None),
-            Self::Latent(latent) => latent.select(asked, cached, first_position),
+            Self::Latent(latent) => latent.select(asked, cached, context),
         }
     }
 
@@ -76,11 +77,17 @@ impl Attention {
     }
 
     /// What the block adds, `[t, hidden]`, of `mixed` `[t, heads * width]` for `x` `[t, hidden]`, the rows
-    /// that queries were made of.
-    pub(super) fn finish(&self, mixed: &Tensor, x: &Tensor, spent: &mut Spent) -> Result<Tensor> {
+    /// that queries were made of, where heads hand on `outputs`.
+    pub(super) fn finish(
+        &self,
+        mixed: &Tensor,
+        x: &Tensor,
+        outputs: LayerOutputs<'_>,
+        spent: &mut Spent,
+    ) -> Result<Tensor> {
         match self {
-            Self::Plain(plain) => plain.finish(mixed, x, spent),
-            Self::Latent(latent) => latent.finish(mixed, x, spent),
+            Self::Plain(plain) => plain.finish(mixed, x, outputs, spent),
+            Self::Latent(latent) => latent.finish(mixed, x, outputs, spent),
         }
     }
 }
@@ -227,21 +234,31 @@ impl Plain {
     }
 
     /// What the block adds, `[t, hidden]`, of `mixed` `[t, heads * width]` for `x` `[t, hidden]`, the rows
-    /// that queries were made of.
-    fn finish(&self, mixed: &Tensor, x: &Tensor, spent: &mut Spent) -> Result<Tensor> {
+    /// that queries were made of, where heads hand on `outputs`.
+    fn finish(
+        &self,
+        mixed: &Tensor,
+        x: &Tensor,
+        outputs: LayerOutputs<'_>,
+        spent: &mut Spent,
+    ) -> Result<Tensor> {
         let (t, value_dim) = (mixed.dim(0)?, self.heads.value_dim);
         let mixed = match self.heads.cached_width() {
             width if width == value_dim => mixed.clone(),
             width => mixed.reshape((t, (), width))?.narrow(2, 0, value_dim)?.flatten_from(1)?,
         }; // [t, heads * value_dim]
-        let mixed = match &self.differential {
-            Some(differential) => differential.difference(&mixed, mixed.dim(1)? / value_dim)?,
-            None => mixed,
+        let heads = mixed.dim(1)? / value_dim;
+        let (mixed, outputs) = match &self.differential {
+            Some(differential) => {
+                (differential.difference(&outputs.of(mixed, heads)?, heads)?, LayerOutputs::Own)
+            }
+            None => (mixed, outputs),
         };
         let mixed = match &self.gates {
             Some(gates) => gates.forward(&mixed, x, spent)?,
             None => mixed,
         };
+        let mixed = outputs.of(mixed, heads)?;
         spent.on_linear(|| self.o_proj.forward(&mixed))
     }
 }

@@ -6,6 +6,7 @@ use super::alt_up::{AltUp, Laurel};
 use super::attention::{Attention, Heads};
 use super::decoder::{load_norm, scaled};
 use super::feed_forward::FeedForward;
+use super::head_outputs::{HeadOutputs, LayerOutputs};
 use super::indexer::IndexQueries;
 use super::kv_cache::KvCache;
 use super::layers::{Norm, sum};
@@ -38,6 +39,8 @@ pub(super) struct LayerContext<'a> {
     pub(super) rope: Option<usize>,
     /// What its tiles screen with; nothing where it has none.
     pub(super) screens: &'a [Screen],
+    /// What becomes of the outputs of its heads.
+    pub(super) outputs: HeadOutputs<'a>,
 }
 
 impl<'a> LayerContext<'a> {
@@ -48,8 +51,13 @@ impl<'a> LayerContext<'a> {
     }
 
     fn screening(self) -> ScreeningContext<'a> {
-        let AttentionContext { layer, first_position, .. } = self.attention;
-        ScreeningContext { layer, first_position, screens: self.screens }
+        let AttentionContext { layer, first_position, blocked, .. } = self.attention;
+        ScreeningContext { layer, first_position, screens: self.screens, blocked }
+    }
+
+    /// What becomes of the outputs of the layer's heads at these rows.
+    fn layer_outputs(self) -> LayerOutputs<'a> {
+        self.outputs.at(self.attention.layer, self.attention.first_position)
     }
 }
 
@@ -184,12 +192,11 @@ impl Layer {
         row_blocks::each(items, spent, |(block, projected): (&mut RowBlock, Projected), spent| {
             let context = context.of_rows(block);
             block.x = match self {
-                Self::Block(layer) => {
-                    layer.mix(spec, block, &projected, &cached, context.attention, spent)?
-                }
+                Self::Block(layer) => layer.mix(spec, block, &projected, &cached, context, spent)?,
                 Self::Tiles(tiles) => {
                     let Projected { beside, queries, .. } = &projected;
-                    sum(&block.x, &tiles.mix(beside, queries, &cached, context.screening(), spent)?)?
+                    let (screening, outputs) = (context.screening(), context.layer_outputs());
+                    sum(&block.x, &tiles.mix(beside, queries, &cached, screening, outputs, spent)?)?
                 }
             };
             if let Self::Block(layer) = self {
@@ -362,9 +369,7 @@ impl Block {
         context: AttentionContext<'_>,
     ) -> candle_core::Result<Option<Selection>> {
         match (&projected.index, &self.mixer) {
-            (Some(asked), LoadedMixer::Attention(attention)) => {
-                attention.select(asked, cached, context.first_position)
-            }
+            (Some(asked), LoadedMixer::Attention(attention)) => attention.select(asked, cached, context),
             _ => Ok(None),
         }
     }
@@ -376,16 +381,18 @@ impl Block {
         rows: &RowBlock,
         projected: &Projected,
         cached: &Cached<'_>,
-        context: AttentionContext<'_>,
+        layer: LayerContext<'_>,
         spent: &mut Spent,
     ) -> Result<Tensor> {
         let Projected { beside: normed, queries, recurrent, .. } = projected;
+        let context = layer.attention;
         // [rows, heads * width]
         let mixed = spent.on_attention(|| match self.select(projected, cached, context)? {
             Some(chosen) => selected::attend(queries, cached, context, &chosen),
             None => attention::attend(queries, cached, context),
         })?;
-        let mixed = self.attention()?.finish(&mixed, normed, spent)?; // [rows, hidden]
+        // [rows, hidden]
+        let mixed = self.attention()?.finish(&mixed, normed, layer.layer_outputs(), spent)?;
         let mixed = match recurrent {
             Some(recurrent) => sum(&mixed, recurrent)?,
             None => mixed,

@@ -4,6 +4,7 @@ use candle_core::{D, DType, Device, Tensor};
 
 use super::alt_up::StreamEnds;
 use super::block::{Layer, LayerContext, Watch};
+use super::head_outputs::{HeadOutputs, MeanOutputs, OutputSums, ReplacedHeads};
 use super::kv_cache::{KvCache, KvDtype, KvDtypes};
 use super::layers::Norm;
 use super::linear::Linear;
@@ -38,6 +39,7 @@ pub struct Decoder {
     lm_head: Linear,
     device: Device,
     kv_dtype: KvDtypes,
+    replaced: ReplacedHeads,
 }
 
 /// What a forward pass is given besides its tokens.
@@ -116,6 +118,7 @@ impl Decoder {
             device,
             embed_positions,
             embed_tokens,
+            replaced: ReplacedHeads::default(),
             spec,
         })
     }
@@ -135,6 +138,34 @@ impl Decoder {
             }
             _ => Ok(Self { kv_dtype: choice.unwrap_or(self.kv_dtype), ..self }),
         }
+    }
+
+    /// The same decoder, in which some heads hand on something else than what they mix.
+    #[must_use]
+    pub fn with_replaced_heads(self, replaced: ReplacedHeads) -> Self {
+        Self { replaced, ..self }
+    }
+
+    /// What each head hands on in the mean over all tokens of these `texts`, of which `chunk` tokens go
+    /// through the decoder at once.
+    ///
+    /// # Errors
+    /// As of [`Self::forward`].
+    pub fn mean_outputs(
+        &self,
+        texts: &[Vec<u32>],
+        variant: &dyn AttentionVariant,
+        chunk: usize,
+    ) -> Result<MeanOutputs> {
+        let (sums, spent) = (OutputSums::default(), &mut Spent::default());
+        for text in texts {
+            let mut cache = self.new_cache(text.len());
+            for tokens in text.chunks(chunk.max(1)) {
+                let forward = Forward { variant, keep_logits: 0, probe: None };
+                self.forward_here(tokens, &mut cache, forward, HeadOutputs::Summed(&sums), spent)?;
+            }
+        }
+        Ok(sums.means())
     }
 
     /// The precisions that caches are kept in.
@@ -180,12 +211,13 @@ impl Decoder {
         forward: Forward<'_>,
         spent: &mut Spent,
     ) -> Result<Tensor> {
+        let outputs = HeadOutputs::Replaced(&self.replaced);
         if !self.device.is_cpu() {
-            return self.forward_here(tokens, cache, forward, spent);
+            return self.forward_here(tokens, cache, forward, outputs, spent);
         }
         // On a thread of the pool, which joins in every loop; any other would wake one and wait, hundreds of
         // times a pass.
-        rayon::scope(|_| self.forward_here(tokens, cache, forward, spent))
+        rayon::scope(|_| self.forward_here(tokens, cache, forward, outputs, spent))
     }
 
     fn forward_here(
@@ -193,6 +225,7 @@ impl Decoder {
         tokens: &[u32],
         cache: &mut KvCache,
         mut forward: Forward<'_>,
+        outputs: HeadOutputs<'_>,
         spent: &mut Spent,
     ) -> Result<Tensor> {
         let (t, first_position) = (tokens.len(), cache.len());
@@ -205,6 +238,7 @@ impl Decoder {
         let x = self.embed(tokens, first_position)?; // [t, hidden]
         let per_layer = self.per_layer_inputs.as_ref().map(|inputs| inputs.of(tokens, &x, &self.device));
         let per_layer = per_layer.transpose()?; // [t, layers * width]
+        let blocked = cache.blocked().clone();
         let mut rows = row_blocks::split(&x, &tables, per_layer.as_ref(), self.lm_head.is_packed())?;
         if let Some(ends) = &self.stream_ends {
             for block in &mut rows {
@@ -219,11 +253,12 @@ impl Decoder {
                 window: layer.window,
                 softcap: self.spec.attn_logit_softcapping,
                 bias: self.alibi.as_ref().map(|alibi| alibi as _),
+                blocked: blocked.at(index),
                 variant: forward.variant,
             };
             let rope = turns.iter().position(|known| Some(*known) == self.spec.turn(layer));
             let screens = self.screens(forward.variant, index, cache.sequence_length())?;
-            let context = LayerContext { attention, rope, screens: &screens };
+            let context = LayerContext { attention, rope, screens: &screens, outputs };
             let watch = Watch { recorder: forward.probe.as_deref_mut(), spent: &mut *spent };
             weights.forward(&self.spec, &mut rows, cache, context, watch)?;
         }

@@ -17,6 +17,7 @@ use super::linear::{Input, Linear};
 use super::rope;
 use super::row_blocks::RopeTable;
 use super::spent::Spent;
+use crate::attention::AttentionContext;
 use crate::attention::selected::Selection;
 use crate::error;
 use crate::spec::{IndexerSpec, NormKind, RotaryLayout};
@@ -92,15 +93,16 @@ impl Indexer {
         Ok(IndexQueries { queries, weights: (weights * heads.powf(-0.5))? })
     }
 
-    /// The keys that rows from `first_position` on choose of `keys` `[s, d]`, `s` those up to the last row.
+    /// The keys that rows from the context's first position on choose of `keys` `[s, d]`, `s` those up to the
+    /// last row. What is blocked comes last, so that it says nothing of which others are chosen.
     pub(super) fn select(
         &self,
         asked: &IndexQueries,
         keys: &Tensor,
-        first_position: usize,
+        context: AttentionContext<'_>,
     ) -> Result<Selection> {
         let (heads, t, _) = asked.queries.dims3()?;
-        let topk = self.spec.index_topk;
+        let (topk, first_position) = (self.spec.index_topk, context.first_position);
         if first_position + t <= topk {
             return Ok(Selection::all(t));
         }
@@ -114,7 +116,10 @@ impl Indexer {
                 None => weighed,
             });
         }
-        let scores = scores.map_or_else(|| Ok(Vec::new()), |scores| scores.to_vec2::<f32>())?; // [t, s]
+        let mut scores = scores.map_or_else(|| Ok(Vec::new()), |scores| scores.to_vec2::<f32>())?; // [t, s]
+        for (row, scores) in scores.iter_mut().enumerate() {
+            context.hidden(first_position + row).for_each(|keys| scores[keys].fill(f32::NEG_INFINITY));
+        }
         Ok(Selection::largest(first_position, topk, &scores))
     }
 }

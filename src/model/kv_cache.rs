@@ -11,7 +11,7 @@ use candle_core::{Result, Tensor};
 
 use super::black_box::Reading;
 use super::recurrent::RecurrentState;
-use crate::attention::{Cached, Pages, RowPages};
+use crate::attention::{Blocked, Cached, Pages, RowPages};
 use crate::kernel::cached::Form;
 use dtype::Layout;
 pub use dtype::{KV_DTYPES, KvDtype, KvDtypes};
@@ -33,6 +33,7 @@ pub struct KvCache {
     len: usize,
     capacity: usize,
     sequence_length: usize,
+    blocked: Blocked,
 }
 
 #[derive(Debug)]
@@ -76,6 +77,7 @@ impl KvCache {
             len: 0,
             capacity: sequence_length,
             sequence_length,
+            blocked: Blocked::default(),
         }
     }
 
@@ -106,6 +108,18 @@ impl KvCache {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Keys that rows behind them do not see.
+    #[must_use]
+    pub fn blocked(&self) -> &Blocked {
+        &self.blocked
+    }
+
+    /// Keeps keys from the rows behind them: those that are computed from now on. What is cached already has
+    /// to be what it would be with `blocked` ([`Blocked::alike`]).
+    pub fn block(&mut self, blocked: Blocked) {
+        self.blocked = blocked;
     }
 
     /// Whether some layer has a state, so that [`Self::truncate`] goes back to marks alone.

@@ -4,14 +4,15 @@
 use candle_core::{Result, Tensor};
 
 use super::attention::{Heads, OutputGates, widened};
+use super::head_outputs::LayerOutputs;
 use super::indexer::{IndexQueries, Indexer};
 use super::layers::Norm;
 use super::linear::{Input, Linear};
 use super::rope;
 use super::row_blocks::RopeTable;
 use super::spent::Spent;
-use crate::attention::Cached;
 use crate::attention::selected::Selection;
+use crate::attention::{AttentionContext, Cached};
 use crate::spec::{DecoderSpec, LatentSpec, NormKind};
 use crate::weights::Weights;
 
@@ -148,20 +149,26 @@ impl Latent {
         &self,
         asked: &IndexQueries,
         cached: &Cached<'_>,
-        first_position: usize,
+        context: AttentionContext<'_>,
     ) -> Result<Option<Selection>> {
         let (Some(indexer), Some(sizes)) = (&self.indexer, self.spec.indexer) else { return Ok(None) };
         let Cached::Tensors { values, .. } = cached else {
             candle_core::bail!("rows that choose their keys need keys and values in f32");
         };
-        let seen = values.get(0)?.narrow(0, 0, first_position + asked.rows()?)?; // [s, width]
+        let seen = values.get(0)?.narrow(0, 0, context.first_position + asked.rows()?)?; // [s, width]
         let keys = seen.narrow(1, self.spec.kv_lora_rank, sizes.index_head_dim)?.contiguous()?;
-        Ok(Some(indexer.select(asked, &keys, first_position)?))
+        Ok(Some(indexer.select(asked, &keys, context)?))
     }
 
     /// What the block adds, `[t, hidden]`, of `mixed` `[t, heads * (rank + rope)]` for `x` `[t, hidden]`, the
-    /// rows that queries were made of.
-    pub(super) fn finish(&self, mixed: &Tensor, x: &Tensor, spent: &mut Spent) -> Result<Tensor> {
+    /// rows that queries were made of, where heads hand on `outputs`.
+    pub(super) fn finish(
+        &self,
+        mixed: &Tensor,
+        x: &Tensor,
+        outputs: LayerOutputs<'_>,
+        spent: &mut Spent,
+    ) -> Result<Tensor> {
         let (t, rank) = (mixed.dim(0)?, self.spec.kv_lora_rank);
         let mixed = mixed.reshape((t, self.out_of_latent.len(), ()))?; // [t, heads, rank + rope]
         let values = self.out_of_latent.iter().enumerate().map(|(head, map)| {
@@ -173,6 +180,7 @@ impl Latent {
             Some(gates) => gates.forward(&values, x, spent)?,
             None => values,
         };
+        let values = outputs.of(values, self.out_of_latent.len())?;
         spent.on_linear(|| self.o_proj.forward(&values))
     }
 }

@@ -9,6 +9,7 @@ pub mod decoder;
 mod differential;
 mod feed_forward;
 pub mod gemm_peak;
+pub mod head_outputs;
 mod indexer;
 pub mod kv_cache;
 mod latent;

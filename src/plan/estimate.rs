@@ -50,18 +50,31 @@ impl Estimate {
     /// # Errors
     /// When one of them cannot be built.
     pub fn new(plan: &RunPlan) -> Result<Self> {
-        if plan.prompts.task.given().is_some() {
+        if let Some(given) = plan.prompts.task.given() {
+            if let Some(spans) = &plan.settings.masking.spans {
+                let kinds = given.rows().flat_map(|(given, _)| given.spans.iter().map(|span| span.kind));
+                spans.check_present(&kinds.collect())?;
+            }
             return Ok(Self::of_given(plan));
         }
         let prompts = plan.probe_prompts()?;
+        let masking = &plan.settings.masking;
+        if let Some(spans) = &masking.spans {
+            let kinds = prompts.iter().flat_map(|(_, prompt)| prompt.spans.iter().map(|span| span.kind));
+            spans.check_present(&kinds.collect())?;
+        }
         let longest = prompts.iter().map(|(trial, _)| trial.cell.context_length.0).max().unwrap_or(0);
         let longest_sequence = prompts.iter().map(|(_, prompt)| prompt.longest()).max().unwrap_or(0);
         let spec = plan.model.spec();
         let kind = |(_, prompt): &(Trial, Prompt)| spec.planned_length(prompt.longest(), longest_sequence);
         let of_these = match spec.state_bytes() {
             _ if spec.reads_whole_prompts() => 0,
-            0 => prefix::shared_tokens(prompts.iter().map(|row| (kind(row), row.1.tokens.as_slice()))),
-            _ => prefix::shared_with_states(prompts.iter().map(|row| (kind(row), &row.1))),
+            0 => prefix::shared_tokens(
+                prompts.iter().map(|row| (kind(row), row.1.tokens.as_slice(), masking.blocked(&row.1))),
+            ),
+            _ => prefix::shared_with_states(
+                prompts.iter().map(|row| (kind(row), &row.1, masking.blocked(&row.1))),
+            ),
         };
         let firsts: Vec<Trial> = plan.trials().into_iter().filter(|trial| trial.index == 0).collect();
         let looked_at: Vec<Trial> = prompts.iter().map(|(trial, _)| *trial).collect();
@@ -99,7 +112,9 @@ impl Estimate {
         let tokens = |row: &Measured| Tokens { prompt: row.tokens, answer: answer(row) };
         // One that fails takes nothing, and leaves what was there for the next.
         let asked: Vec<&Measured> = rows.iter().filter(|row| row.sequence > 0).collect();
-        let pairs = asked.windows(2).filter(|pair| kind(pair[0]) == kind(pair[1]));
+        // Where spans are blocked it is known only as prompts are built how far they are alike.
+        let is_known = plan.settings.masking.spans.is_none();
+        let pairs = asked.windows(2).filter(|pair| is_known && kind(pair[0]) == kind(pair[1]));
         Self {
             memory: plan.model.memory(longest),
             longest_sequence: longest,

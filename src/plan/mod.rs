@@ -10,6 +10,7 @@ mod given;
 mod inspection;
 mod logits;
 mod loss;
+mod masking;
 mod memory;
 mod model;
 mod probed;
@@ -28,8 +29,10 @@ use serde_json::{Value, json};
 
 use crate::checkpoint::{Checkpoint, Named};
 use crate::error::{Error, Result};
-use crate::grid::{Cell, Grid};
+use crate::generate::DecoderModel;
+use crate::grid::{Cell, Depth, Grid};
 use crate::hash::sha256_hex;
+use crate::model::head_outputs::ReplacedHeads;
 use crate::prefix;
 use crate::prompt::{Form, Prompt, PromptPlan, PromptSequence};
 use crate::runner::{Labels, RunContext};
@@ -49,6 +52,7 @@ pub use given::Measured;
 pub use inspection::{AttentionFacts, Inspection, LearnedScreen, LengthMemory, NamedToken, TokenizerFacts};
 pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};
 pub use loss::{LossPlan, LossSettings};
+pub use masking::{MASKS_BY, MaskBy, MaskedHeads, MaskedSpans, Masking};
 pub use memory::MemoryPlan;
 pub use model::{ModelChoice, OpenModel, Precision, ROPES, RopeChoice};
 pub use served::{Served, ServedPlan, UNSEEN};
@@ -317,8 +321,12 @@ impl RunPlan {
             notes: tokenizer.notes(),
             check_length: &|tokens| model.check_length("prompt", tokens),
         };
-        let Prepared { settings, prompts, scorer, own_scorers, given, chat_template_hash, notes, longest } =
-            asked.prepared(&reading)?;
+        let prepared = asked.prepared(&reading)?;
+        let Prepared { settings, prompts, scorer, own_scorers, given, chat_template_hash, longest, .. } =
+            prepared;
+        let masking = settings.masking.clone().settled(model.spec(), settings.seed)?;
+        let notes: Vec<String> = prepared.notes.into_iter().chain(masking.note()).collect();
+        let settings = Settings { masking, ..settings };
         model.check_length("context length", longest)?;
         Ok(Self {
             warnings: model.warnings(longest),
@@ -352,6 +360,7 @@ impl RunPlan {
         pairs.extend(of_model);
         pairs.extend(facts_of(settings, &self.prompts, self.scorer.as_ref(), &self.own_scorers));
         pairs.extend(of_some_models);
+        pairs.extend(settings.masking.decisions(|| self.calibration_words()));
         Ok(Identity(pairs).scored_by(settings))
     }
 
@@ -370,6 +379,48 @@ impl RunPlan {
         prefix::order(trials.collect(), |length| spec.planned_length(length, longest))
     }
 
+    /// Loads the model as it runs: with the heads masked that are to be.
+    ///
+    /// # Errors
+    /// As of [`OpenModel::load`], and when a calibration prompt cannot be built or computed.
+    pub fn load(&self) -> Result<DecoderModel> {
+        let Some(heads) = &self.settings.masking.heads else { return self.model.load() };
+        let decoder = self.model.own_decoder()?;
+        let places: Vec<(usize, usize)> =
+            heads.places.iter().map(|place| (place.layer, place.head)).collect();
+        let replaced = match heads.by {
+            MaskBy::Zero => ReplacedHeads::by_zero(&places),
+            MaskBy::Mean => {
+                let mut prompts = PromptSequence::new(&self.prompts, &self.tokenizer);
+                let prompt = |trial: &Trial| Ok(prompts.build(trial)?.tokens);
+                let texts = self.calibration().iter().map(prompt).collect::<Result<Vec<_>>>()?;
+                let (variant, chunk) = (self.model.variant.as_ref(), self.model.choice.chunk_size);
+                let means = decoder.mean_outputs(&texts, variant, chunk)?;
+                ReplacedHeads::by_mean(&places, self.model.spec().num_attention_heads, &means)
+            }
+        };
+        self.model.answering(Box::new(decoder.with_replaced_heads(replaced)))
+    }
+
+    /// The trials whose prompts the mean outputs of heads are taken of: the first ones at the shortest length
+    /// and half the depth, or of a file of prompts.
+    fn calibration(&self) -> Vec<Trial> {
+        let count = self.settings.trials.min(masking::CALIBRATION_TRIALS);
+        if self.prompts.task.given().is_some() {
+            return self.trials().into_iter().take(count).collect();
+        }
+        let shortest = self.settings.grid.context_lengths().first().copied();
+        let depth = Depth::from_percent(50.0).unwrap_or_default();
+        let cell = shortest.map(|context_length| Cell { context_length, depth });
+        let seed = self.settings.seed;
+        cell.iter().flat_map(|&cell| (0..count).map(move |index| Trial { cell, index, seed })).collect()
+    }
+
+    fn calibration_words(&self) -> String {
+        let rows: Vec<String> = self.calibration().iter().map(Trial::row_id).collect();
+        rows.join(" ")
+    }
+
     /// What the runner needs.
     ///
     /// # Errors
@@ -384,6 +435,7 @@ impl RunPlan {
             end_tokens: &self.end_tokens,
             keep_tokens,
             keep_retrieval: false,
+            blocking: self.settings.masking.spans.as_ref(),
             labels: Labels {
                 run_id: config_hash[..8].to_string(),
                 model: self.settings.model.name.clone(),

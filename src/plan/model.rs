@@ -21,6 +21,7 @@ use crate::checkpoint::{Checkpoint, DEFAULT_CHECKPOINT, Named, RopeOverride};
 use crate::error::{Error, Result};
 use crate::generate::{DEFAULT_CHUNK, DecoderModel};
 use crate::model::causal_lm::CausalLm;
+use crate::model::decoder::Decoder;
 use crate::model::kv_cache::KvDtype;
 use crate::registry::Entry;
 use crate::spec::{DecoderSpec, Dtype, Engine, LayerSpec, WeightForm};
@@ -288,13 +289,23 @@ impl OpenModel {
         self.precision.decoder(&self.checkpoint, &self.device)
     }
 
+    /// The same of a model that no other engine computes.
+    pub(super) fn own_decoder(&self) -> Result<Decoder> {
+        self.precision.own_decoder(&self.checkpoint, &self.device)
+    }
+
     /// Loads the weights of a model that answers.
     ///
     /// # Errors
     /// As of [`Self::decoder`].
     pub fn load(&self) -> Result<DecoderModel> {
+        self.answering(self.decoder()?)
+    }
+
+    /// The model that answers with this decoder.
+    pub(super) fn answering(&self, decoder: Box<dyn CausalLm>) -> Result<DecoderModel> {
         let variant = self.choice.build_variant(&self.checkpoint)?;
-        Ok(DecoderModel::of(self.decoder()?, variant, self.choice.chunk_size))
+        Ok(DecoderModel::of(decoder, variant, self.choice.chunk_size))
     }
 
     /// Memory of prompts of at most `longest` tokens.

@@ -347,6 +347,7 @@ impl ServedPlan {
             end_tokens: &[],
             keep_tokens: false,
             keep_retrieval: false,
+            blocking: None,
             labels: Labels {
                 run_id: config_hash[..8].to_string(),
                 model: self.settings.model.name.clone(),
@@ -379,6 +380,11 @@ impl ServedPlan {
 fn check(settings: &Settings, served: &Served) -> Result<()> {
     if settings.model.name.trim().is_empty() {
         return Err(Error::invalid("model", "nothing", "the name of a model that the server has"));
+    }
+    if !settings.masking.is_nothing() {
+        let setting = if settings.masking.heads.is_some() { "mask heads" } else { "mask span" };
+        let expected = "no such flag beside `endpoint`: the attention of a server is out of reach";
+        return Err(Error::invalid(setting, settings.masking.found(), expected));
     }
     if served.api == Api::Completions && settings.thinking == Some(ThinkingChoice::On) {
         let expected = "chat, or no such choice: a thought within a text to complete has no end of its own";

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ModelChoice, Served};
+use super::{Masking, ModelChoice, Served};
 use crate::error::{Error, Result};
 use crate::grid::Grid;
 use crate::haystack::Order;
@@ -83,6 +83,9 @@ pub struct Settings {
     /// The server that answers in the place of the checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<Served>,
+    /// What is taken from the model.
+    #[serde(default, skip_serializing_if = "Masking::is_nothing")]
+    pub masking: Masking,
 }
 
 impl Default for Settings {
@@ -115,6 +118,7 @@ impl Default for Settings {
             correct_from: None,
             max_new_tokens: None,
             served: None,
+            masking: Masking::default(),
         }
     }
 }
@@ -194,7 +198,7 @@ impl Settings {
     }
 
     /// What the task is changed by, for titles: its distractors, a shuffled haystack, its control, how its
-    /// answers begin, and how they are scored otherwise than by the rule of a scorer alone.
+    /// answers begin, how they are scored otherwise than by the rule of a scorer alone, and what is masked.
     #[must_use]
     pub fn variations(&self) -> String {
         let distractors = (self.distractors > 0).then(|| format!(" with {} distractors", self.distractors));
@@ -210,7 +214,8 @@ impl Settings {
             ThinkingChoice::Off => ", thinking off".to_string(),
         });
         let prefix = (!self.answer_prefix.is_task()).then(|| ", no answer prefix".to_string());
-        let parts = [distractors, shuffled, control, thinking, prefix, numbers, from];
+        let masked = Some(self.masking.words());
+        let parts = [distractors, shuffled, control, thinking, prefix, numbers, from, masked];
         parts.into_iter().flatten().collect()
     }
 
@@ -301,6 +306,7 @@ impl Settings {
     /// [`Error::InvalidValue`] naming the setting.
     pub fn check(&self) -> Result<()> {
         self.model.check()?;
+        self.masking.check()?;
         let cells = self.grid.count();
         if self.trials == 0 || self.planned() > MOST_PROMPTS {
             let expected = format!("at least 1, and at most {MOST_PROMPTS} over {cells} cells");

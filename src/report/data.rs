@@ -71,6 +71,7 @@ pub const KINDS: &[&str] = &[
     "checkpoint",
     "controls",
     "tasks",
+    "masking",
     "retrieval",
 ];
 

@@ -21,6 +21,7 @@ pub mod heatmap;
 pub mod inspection;
 pub mod loss;
 pub mod margins;
+pub mod masked;
 pub mod needed;
 pub mod page;
 pub mod parts;

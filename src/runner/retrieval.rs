@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::attention::Blocked;
 use crate::attention::keys::OfHead;
 use crate::error::Result;
 use crate::generate::{Completion, LanguageModel, Reading};
@@ -18,9 +19,9 @@ const NULL_QUESTION: &str = "N/A";
 pub(super) type Asked = BTreeMap<(usize, usize), (Vec<f64>, Vec<f64>)>;
 
 /// The attention of both questions, by layer and head; nothing where the question is not known or no needle stands
-/// before it.
+/// before it. Keys of the prompt may be blocked.
 pub(super) fn question(
-    prompt: &Prompt,
+    (prompt, blocked): (&Prompt, Option<&Blocked>),
     tokenizer: &dyn Tokenize,
     model: &mut dyn LanguageModel,
     progress: &mut dyn FnMut(usize) -> bool,
@@ -37,6 +38,7 @@ pub(super) fn question(
             first_row: asked.start,
             keys: &keys,
             length: prompt.longest().max(tokens.len()),
+            blocked,
         };
         model.mean_weights(reading, progress)
     };

@@ -4,6 +4,7 @@
 mod alt_up;
 mod black_box;
 mod dtype;
+mod head;
 mod layer;
 mod moe;
 mod recurrent;
@@ -22,6 +23,7 @@ pub use black_box::{
     BlackBoxSpec, ChatGlmSpec, ENGINES, Engine, MixFormerSpec, RWKV7_HEAD, Rwkv7Spec, RwkvSpec,
 };
 pub use dtype::{DTYPES, Dtype, WEIGHT_FORMS, WeightForm};
+pub use head::{HeadPlace, LayerRanges};
 pub use layer::{HeadSizes, IndexerSpec, LatentSpec, LayerSpec, Mixer};
 pub use moe::{
     ExpertGroups, ExpertKind, GroupScore, MoeSpec, NORMS_BESIDE_MLP, RouterKind, RouterParts, Score,

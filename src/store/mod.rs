@@ -10,6 +10,7 @@ pub mod margins;
 pub mod merged;
 mod order;
 pub mod page;
+pub mod ranking;
 pub mod rescored;
 pub mod retrieval;
 pub mod stored;

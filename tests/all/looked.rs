@@ -87,6 +87,7 @@ fn outcomes(length: usize, rule: Rule) -> Vec<Outcome> {
         end_tokens: &[],
         keep_tokens: false,
         keep_retrieval: false,
+        blocking: None,
         labels: Labels::default(),
     };
     let depths = [0.0, 25.0, 50.0, 75.0, 100.0].map(|percent| Depth::from_percent(percent).unwrap());

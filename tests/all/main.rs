@@ -36,6 +36,7 @@ mod logits;
 mod looked;
 mod loss;
 mod manners;
+mod masking;
 mod multiscreen;
 mod multiscreen_command;
 mod multiscreen_gradients;

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::bench::Bench;
+use niah::report::Report;
+use niah::report::masked::MaskingReport;
 
 /// What fits on a first look.
 const README_BYTES: usize = 10 * 1024;
@@ -266,6 +268,8 @@ fn every_table_of_columns_is_that_of_the_file() {
         "1",
         "--no-peak-memory",
     ];
+    let masking = MaskingReport { title: String::new(), notes: Vec::new(), runs: Vec::new() };
+    let masking = Report::from(masking).data.table.columns().to_vec();
     let expected: HashMap<&str, Vec<String>> = HashMap::from([
         ("results.csv", file("run/results.csv")),
         ("attention.csv", file("run/attention.csv")),
@@ -283,6 +287,7 @@ fn every_table_of_columns_is_that_of_the_file() {
         ("compare csv", csv(&["compare", "run", "run"])),
         ("fade csv", csv(&["fade", "tiny", "--context-lengths=200", "--depths=50"])),
         ("bench csv", csv(&bench_arguments)),
+        ("masking csv", masking),
     ]);
     let mut found = BTreeSet::new();
     for page in pages() {

@@ -223,6 +223,7 @@ impl World {
             end_tokens: &[],
             keep_tokens: true,
             keep_retrieval: false,
+            blocking: None,
             labels: Labels {
                 run_id: record.run_id,
                 model: self.settings.model.name.clone(),

@@ -13,8 +13,9 @@ use niah::plan::Settings;
 use niah::report::compared::{SideBySide, side_by_side};
 use niah::report::data::KINDS;
 use niah::report::gate::Gate;
+use niah::report::masked::MaskingReport;
 use niah::report::run::{Ran, RunReport};
-use niah::report::{Summary, cells};
+use niah::report::{Report, Summary, cells};
 use serde_json::{Map, Value};
 
 /// The schema.
@@ -65,7 +66,7 @@ fn the_json_of_every_report_holds_what_the_schema_names() {
     let schema = Schema::read();
     let bench = Bench::new();
     bench.grid(&["-o", "out", "--tokens", "--retrieval"]);
-    let mut seen = BTreeSet::from(["side-by-side", "gate"].map(String::from));
+    let mut seen = BTreeSet::from(["side-by-side", "gate", "masking"].map(String::from));
     for arguments in [
         &["view", "out"][..],
         &["view", "out", "--by=layer"],
@@ -122,6 +123,18 @@ fn ran() -> Ran {
 fn a_gate_is_as_the_schema_says() {
     let schema = Schema::read();
     let data = Gate { criteria: Vec::new(), conservative: false }.report(ran()).data;
+    assert_eq!(data.table.columns(), schema.columns(data.kind));
+    let of = schema.of(data.kind);
+    for (part, object) in [("ran", data.ran().unwrap()), ("totals", data.totals().unwrap())] {
+        schema.check(part, &of[part], &object);
+    }
+}
+
+#[test]
+fn masked_heads_are_as_the_schema_says() {
+    let schema = Schema::read();
+    let report = MaskingReport { title: "tiny".to_string(), notes: Vec::new(), runs: Vec::new() };
+    let data = Report::from(report).data;
     assert_eq!(data.table.columns(), schema.columns(data.kind));
     let of = schema.of(data.kind);
     for (part, object) in [("ran", data.ran().unwrap()), ("totals", data.totals().unwrap())] {

@@ -161,6 +161,7 @@ fn told(plan: &PromptPlan, tokenizer: &Toy, thinks: &str, says: &str) -> (Outcom
         end_tokens: &[END],
         keep_tokens: false,
         keep_retrieval: false,
+        blocking: None,
         labels: Labels::default(),
     };
     let prompt = built(plan, tokenizer, 1500);

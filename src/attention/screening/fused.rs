@@ -19,6 +19,7 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::{Screen, ScreeningContext};
+use crate::attention::blocked::hidden;
 use crate::attention::storage::with_rows;
 use crate::kernel::gemm::{Into, Matrix, multiply};
 use crate::kernel::{add_passed, relevances, softmasks};
@@ -40,11 +41,11 @@ pub(super) fn mix(
     context: ScreeningContext<'_>,
 ) -> Result<Tensor> {
     let ((tiles, t, key_dim), (_, _, value_dim)) = (queries.dims3()?, values.dims3()?);
-    let ScreeningContext { first_position, screens, .. } = context;
+    let ScreeningContext { first_position, screens, blocked, .. } = context;
     super::check_tiles(tiles, screens)?;
     let queries = queries.contiguous()?;
     let masks: Vec<Vec<f32>> = screens.par_iter().map(|screen| mask(screen, first_position + t)).collect();
-    let tile = |tile: usize| Tile { screen: screens[tile], mask: &masks[tile], key_dim, value_dim };
+    let tile = |tile: usize| Tile { screen: screens[tile], mask: &masks[tile], blocked, key_dim, value_dim };
     // The longest blocks come first, and each is handed out by itself, so that the threads end together: in a
     // run of several blocks one thread would get most of the long ones.
     let of_tile = |tile: usize| query_blocks(screens[tile].window, t).map(move |rows| (rows, tile));
@@ -89,10 +90,11 @@ fn query_blocks(window: f64, t: usize) -> impl Iterator<Item = Range<usize>> {
     (0..t).step_by(height).map(move |start| start..t.min(start + height))
 }
 
-/// A tile: its screen, and the widths of its keys and values.
+/// A tile: its screen, the keys that rows behind them do not see, and the widths of its keys and values.
 struct Tile<'a> {
     screen: Screen,
     mask: &'a [f32],
+    blocked: &'a [Range<usize>],
     key_dim: usize,
     value_dim: usize,
 }
@@ -136,6 +138,8 @@ impl Tile<'_> {
                     len => &self.mask[len + from + start - row_position - 1..][..stop - start],
                 };
                 *passed = relevances(&mut scores[start..stop], mask, inverse);
+                hidden(self.blocked, row_position, from..from + width)
+                    .for_each(|keys| scores[keys].fill(0.0));
             }
             if passed.iter().sum::<usize>() * FEW < rows * width {
                 let rows = scores.chunks_exact(width).zip(mixed.chunks_exact_mut(e)).zip(&passed);
@@ -180,8 +184,11 @@ mod tests {
             (1e9, 0.8),
         ]
         .map(|(window, acceptance)| Screen { window, acceptance });
-        for (key_dim, value_dim, s, chunk) in
-            [(8, 12, 70, 1), (8, 12, 70, 7), (16, 64, 600, 64), (16, 10, 700, 700), (16, 10, 300, 50)]
+        let sizes =
+            [(8, 12, 70, 1), (8, 12, 70, 7), (16, 64, 600, 64), (16, 10, 700, 700), (16, 10, 300, 50)];
+        let blocked = [&[][..], &[2..5, 4..30, 120..400][..]];
+        for ((key_dim, value_dim, s, chunk), blocked) in
+            sizes.into_iter().flat_map(|size| blocked.map(|blocked| (size, blocked)))
         {
             let queries = unit(&mut rng, (screens.len(), s, key_dim));
             // A longer buffer than is filled, as the cache has.
@@ -189,7 +196,7 @@ mod tests {
             let values = unit(&mut rng, (screens.len(), s + 9, value_dim));
             for first_position in (0..s).step_by(chunk) {
                 let t = chunk.min(s - first_position);
-                let context = ScreeningContext { layer: 0, first_position, screens: &screens };
+                let context = ScreeningContext { layer: 0, first_position, screens: &screens, blocked };
                 let chunk = queries.narrow(1, first_position, t).unwrap();
                 let keys = keys.narrow(1, 0, first_position + t).unwrap();
                 let values = values.narrow(1, 0, first_position + t).unwrap();
@@ -210,7 +217,7 @@ mod tests {
         let [keys, values] = [(); 2].map(|()| unit(&mut rng, (1, s, 16)));
         let queries = unit(&mut rng, (1, t, 16));
         let screens = [Screen { window: window as f64, acceptance: 0.9 }];
-        let context = ScreeningContext { layer: 0, first_position: s - t, screens: &screens };
+        let context = ScreeningContext { layer: 0, first_position: s - t, screens: &screens, blocked: &[] };
         let expected = mix(&queries, &keys, &values, context).unwrap().to_vec2::<f32>().unwrap();
         // The first row sees its own key and those before it.
         let unseen = s - t - (window - 1);
@@ -229,7 +236,7 @@ mod tests {
         let (keys, values) = (unit(&mut rng, (1, 3, 4)), unit(&mut rng, (1, 3, 4)));
         for window in [2.0, f64::INFINITY] {
             let screens = [Screen { window, acceptance: 0.5 }];
-            let context = ScreeningContext { layer: 0, first_position: 2, screens: &screens };
+            let context = ScreeningContext { layer: 0, first_position: 2, screens: &screens, blocked: &[] };
             let mixed = mix(&nan, &keys, &values, context).unwrap().to_vec2::<f32>().unwrap();
             assert!(mixed[0].iter().all(|y| y.is_nan()), "{mixed:?}");
         }
@@ -239,7 +246,7 @@ mod tests {
     fn only_f32_on_the_cpu_is_read() {
         let tensor = Tensor::zeros((1, 1, 2), DType::F64, &Device::Cpu).unwrap();
         let screens = [Screen { window: 2.0, acceptance: 0.5 }];
-        let context = ScreeningContext { layer: 0, first_position: 0, screens: &screens };
+        let context = ScreeningContext { layer: 0, first_position: 0, screens: &screens, blocked: &[] };
         assert!(mix(&tensor, &tensor, &tensor, context).is_err());
     }
 }

@@ -16,6 +16,8 @@
 mod fused;
 mod reference;
 
+use std::ops::Range;
+
 use candle_core::{DType, Result, Tensor};
 
 pub use crate::spec::Screen;
@@ -31,6 +33,8 @@ pub struct ScreeningContext<'a> {
     pub first_position: usize,
     /// The screens of its tiles.
     pub screens: &'a [Screen],
+    /// Keys whose relevance is 0 to rows behind them, as of [`super::Blocked::at`].
+    pub blocked: &'a [Range<usize>],
 }
 
 /// Mixes values for a chunk of queries.

@@ -55,6 +55,7 @@ mod tests {
             window: Window::Full,
             softcap: None,
             bias: None,
+            blocked: &[],
             variant: variant.as_ref(),
         };
         let mixed =

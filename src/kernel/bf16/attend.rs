@@ -90,18 +90,19 @@ impl Attention {
     }
 
     /// Lets every strip meet the pages in turn; `visible(page)` says what its queries, the same positions in
-    /// all strips, see of it.
+    /// all strips, see of it, and `hidden(page)` what of that is kept from them.
     pub(crate) fn meet<'p>(
         &mut self,
         pages: impl Iterator<Item = &'p Page>,
         softcap: Option<f32>,
         visible: impl Fn(usize) -> Visible,
+        hidden: impl Fn(usize) -> Vec<Visible>,
     ) {
         (self.kernel.begin)();
         for (number, page) in pages.enumerate() {
-            let visible = visible(number);
+            let (visible, hidden) = (visible(number), hidden(number));
             for strip in &mut self.strips[..self.begun] {
-                meet(self.kernel, strip, page, visible, softcap, &mut self.scratch);
+                meet(self.kernel, strip, page, (visible, &hidden), softcap, &mut self.scratch);
             }
         }
         (self.kernel.end)();
@@ -138,7 +139,7 @@ fn meet(
     kernel: Kernel,
     strip: &mut Strip,
     page: &Page,
-    visible: Visible,
+    (visible, hidden): (Visible, &[Visible]),
     softcap: Option<f32>,
     scratch: &mut Scratch,
 ) {
@@ -156,11 +157,15 @@ fn meet(
             let keys = page.keys(from / STRIP + block);
             (kernel.multiply)(keys, &strip.queries, Out::block(scores), false, keys[0]);
         }
-        let here = Visible { start: visible.start.map(|x| x - start), end: visible.end.map(|x| x - start) };
+        let here = |keys: &Visible| Visible {
+            start: keys.start.map(|x| x - start),
+            end: keys.end.map(|x| x - start),
+        };
+        let hidden: Vec<Visible> = hidden.iter().map(here).collect();
         let factor = weigh(
             &mut scratch.scores[..blocks],
             &mut scratch.weights[..blocks],
-            &here,
+            (&here(&visible), &hidden),
             softcap,
             &mut strip.running,
         );
@@ -246,7 +251,7 @@ mod tests {
             };
             let mut attention = Attention::new(1, d);
             attention.begin([&queries[..]].into_iter());
-            attention.meet(pages.iter(), cap, visible);
+            attention.meet(pages.iter(), cap, visible, |_| Vec::new());
             let rounded: Vec<Vec<f32>> = (0..keys).map(|j| pages[j / PAGE].key(j % PAGE).collect()).collect();
             for row in 0..rows {
                 let mut found = vec![MaybeUninit::new(0.0); d];

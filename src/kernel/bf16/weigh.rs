@@ -36,13 +36,14 @@ impl Default for Running {
 /// precision is lost: weights are floating-point numbers, and `e^8` leaves room for sums.
 const SLACK: f32 = 8.0;
 
-/// Turns scores `[keys, queries]` into weights `exp(z - level)`, 0 for keys that are not seen, and takes them
+/// Turns scores `[keys, queries]` into weights `exp(z - level)`, 0 for keys that are not seen or are hidden,
+/// and takes them
 /// into the running level and sum. The factors that come back bring what was summed before to the new level;
 /// exactly 1 where that is the old one.
 pub(super) fn weigh(
     scores: &mut [Block],
     weights: &mut [[Tile; 2]],
-    visible: &Visible,
+    (visible, hidden): (&Visible, &[Visible]),
     softcap: Option<f32>,
     running: &mut Running,
 ) -> Lanes {
@@ -54,6 +55,7 @@ pub(super) fn weigh(
     if !all {
         hide(scores, visible);
     }
+    hidden.iter().for_each(|keys| conceal(scores, keys));
     #[cfg(target_arch = "x86_64")]
     if cpu::has(cpu::Set::Avx512) {
         // SAFETY: the processor has AVX-512F.
@@ -84,6 +86,15 @@ fn hide_plain(scores: &mut [Block], visible: &Visible) {
     for (key, row) in (0i32..).zip(scores.iter_mut().flatten()) {
         for ((z, start), end) in row.iter_mut().zip(&visible.start).zip(&visible.end) {
             *z = if key >= *start && key < *end { *z } else { f32::NEG_INFINITY };
+        }
+    }
+}
+
+/// Puts the scores of `keys` to minus infinity.
+fn conceal(scores: &mut [Block], keys: &Visible) {
+    for (key, row) in (0i32..).zip(scores.iter_mut().flatten()) {
+        for ((z, start), end) in row.iter_mut().zip(&keys.start).zip(&keys.end) {
+            *z = if key >= *start && key < *end { f32::NEG_INFINITY } else { *z };
         }
     }
 }
@@ -272,13 +283,13 @@ mod tests {
         scores.iter_mut().flatten().flatten().zip(&given).for_each(|(z, given)| *z = *given);
         let mut weights = [[Tile::ZERO; 2]; 1];
         let mut running = Running::default();
-        let mut factors = || weigh(&mut scores, &mut weights, &everything, None, &mut running);
+        let mut factors = || weigh(&mut scores, &mut weights, (&everything, &[]), None, &mut running);
         factors();
         assert_eq!(factors(), [1.0; STRIP]);
         let level = running.level[3];
         scores[0][0][3] = level + 0.9 * SLACK;
         scores[0][0][4] = running.level[4] + 1.1 * SLACK;
-        let factors = weigh(&mut scores, &mut weights, &everything, None, &mut running);
+        let factors = weigh(&mut scores, &mut weights, (&everything, &[]), None, &mut running);
         assert_eq!(factors[3], 1.0);
         assert_eq!(running.level[3], level);
         assert!(factors[4] < (-SLACK).exp() && running.level[4] == scores[0][0][4], "{}", factors[4]);

@@ -5,6 +5,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 use crate::attention::screening::{self, Screen, ScreeningContext};
 use crate::attention::{Cached, with_f32};
 use crate::kernel;
+use crate::model::head_outputs::LayerOutputs;
 use crate::model::linear::{Input, Linear};
 use crate::model::spent::Spent;
 use crate::spec::{DecoderSpec, ScreeningSpec};
@@ -63,18 +64,19 @@ impl Tiles {
         Ok([map(&self.g_proj)?, queries, keys, values])
     }
 
-    /// What the tiles add to the residual stream: `[rows, hidden]`.
+    /// What the tiles add to the residual stream, where they hand on `outputs`: `[rows, hidden]`.
     pub(in crate::model) fn mix(
         &self,
         gates: &Tensor,
         queries: &Tensor,
         cached: &Cached<'_>,
         context: ScreeningContext<'_>,
+        outputs: LayerOutputs<'_>,
         spent: &mut Spent,
     ) -> Result<Tensor> {
         // [rows, tiles * value_dim]
         let mixed = spent.on_attention(|| screening::screen(queries, cached, context))?;
-        let gated = self.gated(&mixed, gates)?; // [rows, tiles * value_dim]
+        let gated = outputs.of(self.gated(&mixed, gates)?, self.output_scales.len())?; // [rows, tiles * value_dim]
         spent.on_linear(|| self.o_proj.forward(&gated)) // [rows, hidden]
     }
 

@@ -124,8 +124,13 @@ impl Precision {
         if checkpoint.spec.extras.black_box.is_some() {
             return Ok(Box::new(checkpoint.load(device, self.dtype, BlackBox::load)?));
         }
+        Ok(Box::new(self.own_decoder(checkpoint, device)?))
+    }
+
+    /// The same of a model that no other engine computes.
+    pub(in crate::plan) fn own_decoder(self, checkpoint: &Checkpoint, device: &Device) -> Result<Decoder> {
         let decoder = checkpoint.load_in_form(self.weights(), device, self.dtype, Decoder::load)?;
-        Ok(Box::new(decoder.with_kv_dtype(self.kv_dtype)?))
+        decoder.with_kv_dtype(self.kv_dtype)
     }
 }
 
