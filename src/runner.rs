@@ -2,6 +2,7 @@
 
 mod answer;
 mod both_ends;
+mod instead;
 mod retrieval;
 mod served;
 pub mod sharpness;
@@ -250,6 +251,7 @@ fn outcome(
             excess.map(|excess| excess.needle),
             excess.map(|excess| excess.control),
         )),
+        looked_at: instead::looked_at(prompt, &completion.attention, spans::OWN),
         needle_mass_top: top,
         needle_mass_mean: mean,
         total_mass_top: top_head
@@ -287,6 +289,7 @@ fn answered(context: &RunContext<'_>, trial: &Trial, prompt: &Prompt, response: 
         needle: prompt.needle_texts.first().cloned().unwrap_or_default(),
         question: prompt.question.clone(),
         expected_answer: prompt.expected.join("|"),
+        answered: Some(instead::answered(prompt, &response)),
         model_response: Some(response),
         score: Some(score),
         correct: Some(correct),

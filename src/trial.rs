@@ -169,7 +169,21 @@ pub struct Outcome {
     pub changed_word: Option<usize>,
     /// The same in the answer, where it stands first; missing where the answer lacks it.
     pub answered_word: Option<usize>,
+    /// What the answer says, right or wrong: the kind of the span whose value it has, `elsewhere` for what stands in
+    /// the text but in no span, `nothing` for what stands nowhere in it, `empty`. Missing in rows of versions that
+    /// did not know it.
+    pub answered: Option<String>,
+    /// The kind of the span with the largest mass of any head, at the query of [`Self::needle_mass_top`];
+    /// `elsewhere` where one has more on one of the spans of [`Self::control_mass_top`].
+    pub looked_at: Option<String>,
 }
+
+/// [`Outcome::answered`] of an answer that stands in the text, but in no span.
+pub const ELSEWHERE: &str = "elsewhere";
+/// Of an answer that stands nowhere in the text.
+pub const NOTHING: &str = "nothing";
+/// Of no answer.
+pub const EMPTY: &str = "empty";
 
 impl Outcome {
     /// The cell that it is of.

@@ -116,9 +116,10 @@ pub fn page(args: &HeadsArgs, directory: &Path, style: &Style) -> Result<Shown> 
         );
         return Err(Error::file(directory, problem));
     }
+    let of_tasks = if tasks > 1 { format!(", of {tasks} tasks") } else { String::new() };
     let mut notes = vec![match args.all_answers {
-        true => format!("all {all} answers count, of {tasks} tasks"),
-        false => format!("the {counted} of {all} answers that are right count, of {tasks} tasks"),
+        true => format!("all {all} answers count{of_tasks}"),
+        false => format!("the {counted} of {all} answers that are right count{of_tasks}"),
     }];
     notes.extend((unknown > 0).then(|| format!("{unknown} trials ran without --retrieval and are left out")));
     if let Some(path) = &args.scores_to {

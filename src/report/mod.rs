@@ -9,6 +9,7 @@ pub mod attention;
 pub mod bound;
 pub mod compared;
 pub mod comparison;
+pub mod confusion;
 pub mod controls;
 pub mod data;
 pub mod document;
@@ -320,6 +321,8 @@ pub struct Summary {
     pub by_mass: usize,
     /// The smallest and the largest number of spans that needles of wrong answers were held against.
     pub controls: Option<(usize, usize)>,
+    /// What was answered, and where a head looked.
+    pub confusions: Vec<confusion::Confused>,
 }
 
 impl Summary {
@@ -379,6 +382,7 @@ impl Summary {
             missed: count(Finding::Missed),
             wrong: count(Finding::Wrong),
             by_mass,
+            confusions: confusion::confusions(&trials),
             controls: spans.iter().min().copied().zip(spans.iter().max().copied()),
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::confusion::{self, Confused};
 use super::data::Data;
 use super::document::{Block, Document, Figure, Table};
 use super::heads::{RankedHead, means};
@@ -50,6 +51,7 @@ pub struct Totals {
     wrong: usize,
     verdict: Option<Verdict>,
     by_length: Vec<OfLength>,
+    confusions: Vec<Confused>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -69,7 +71,7 @@ impl Totals {
     /// Of a run, with its verdict.
     #[must_use]
     pub fn of(summary: &Summary, verdict: Option<Verdict>) -> Self {
-        let Summary { by_length, overall, found, looked, missed, wrong, .. } = summary;
+        let Summary { by_length, overall, found, looked, missed, wrong, confusions, .. } = summary;
         let of_length =
             |(length, tally): &(usize, Tally)| OfLength { context_length: *length, means: tally.into() };
         Self {
@@ -80,6 +82,7 @@ impl Totals {
             wrong: *wrong,
             verdict,
             by_length: by_length.iter().map(of_length).collect(),
+            confusions: confusions.clone(),
         }
     }
 }
@@ -251,10 +254,12 @@ pub fn summary(summary: &Summary) -> Vec<Block> {
     let Summary { found, looked, missed, wrong, .. } = summary;
     let wrong = if *wrong > 0 { format!(", wrong {wrong}") } else { String::new() };
     let found = format!("found {found}, looked {looked}, missed {missed}{wrong}");
-    vec![
+    let mut blocks = vec![
         Block::Together(vec![Block::Table(Table::new(&header, rows)), Block::Lines(intervals(summary))]),
         Block::Lines(std::iter::once(found).chain(summary.rule()).collect()),
-    ]
+    ];
+    blocks.extend(confusion::section(&summary.confusions));
+    blocks
 }
 
 /// How the intervals were found, and why one is missing; and that of the needle mass of the whole run.

@@ -6,7 +6,7 @@ use crate::span::{Span, SpanKind};
 use crate::trial::{KindRow, SpanRow};
 
 /// The first of a request's spans that is one of the prompt's own: all needles and all values stand before.
-const OWN: usize = 2;
+pub(super) const OWN: usize = 2;
 
 /// The spans of a request: needles, values, each span of the prompt by itself, and then what needles are held
 /// against.

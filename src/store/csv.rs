@@ -66,11 +66,11 @@ pub trait Row: Serialize + DeserializeOwned + Default {
 impl Row for Outcome {
     const TEXT: &'static [&'static str] = &[
         "run_id", "model", "variant", "task", "needle", "question", "expected_answer", "model_response", "error",
-        "timestamp_utc", "config_hash", "row_id", "prompt_hash",
+        "timestamp_utc", "config_hash", "row_id", "prompt_hash", "answered", "looked_at",
     ];
 
     const ADDED: &'static [&'static str] =
-        &["needle_excess_top", "control_excess_top", "thinking_tokens", "thinking_cut", "changed_word", "answered_word"];
+        &["needle_excess_top", "control_excess_top", "thinking_tokens", "thinking_cut", "changed_word", "answered_word", "answered", "looked_at"];
 
     const NEEDED: &'static [&'static str] = &[
         "context_length", "depth_percent", "trial", "seed", "expected_answer", "model_response", "status", "row_id",

@@ -25,6 +25,7 @@ mod gguf;
 mod golden;
 mod gradients;
 mod heads;
+mod heads_golden;
 mod html_report;
 mod hub;
 mod hub_hostile;
