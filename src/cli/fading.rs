@@ -25,7 +25,7 @@ Every prompt of the grid is read under each rule, up to the query that predicts 
 generated. Of the rows of that query the report has the largest weight, the mass on the needle, the entropy \
 and the number of keys that it is worth, by length, beside the largest weight that a Softmax can give with \
 the same smallest and largest score, and what each rule makes of scores that are -2 but one +3.",
-    mut_args(first(&["context_lengths", "depths", "trials", "seed", "export"])),
+    mut_args(first(&["context_lengths", "depths", "trials", "export"])),
     mut_arg("output_format", |arg| arg.help(
         "What goes to stdout: of csv and json, rows of variants and lengths"
     ))

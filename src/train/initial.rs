@@ -37,7 +37,7 @@ pub fn from_checkpoint(model: &dyn Trainable, checkpoint: &Checkpoint, seed: u64
     for tensor in layout.tensors() {
         match checkpoint.parameter(&tensor.name, &tensor.shape)? {
             Some(numbers) => parameters.extend(numbers),
-            None if ["ssmax_", "adaptive_", "softmax_scale"]
+            None if ["ssmax_", "adaptive_", "softmax_scale", "self_attn.sinks"]
                 .iter()
                 .any(|part| tensor.name.contains(part)) =>
             {
@@ -58,6 +58,10 @@ pub(super) fn values(tensor: &TensorLayout, seed: u64, from: Initial) -> Vec<f32
         return constant(from.ssmax_scale);
     }
     if tensor.name.ends_with("ssmax_bias") {
+        return constant(0.0);
+    }
+    // A key of score 0, as of softmax1.
+    if tensor.name.ends_with("self_attn.sinks") {
         return constant(0.0);
     }
     // p_n + b = 1, plain softmax.

@@ -37,6 +37,11 @@ pub const TRAINED: &[registry::Entry<Multiplier>] = &[
         value: Multiplier::Adaptive,
     },
     registry::Entry {
+        name: "sink",
+        about: "m = 1, with a learned sink in the normaliser",
+        value: Multiplier::Sink,
+    },
+    registry::Entry {
         name: "entmax15",
         about: "max(z / 2 - tau, 0)^2 in the place of softmax",
         value: Multiplier::Whole("entmax15"),
@@ -294,6 +299,8 @@ fn decoder(
         let layers: Vec<_> = (0..follows.len()).filter(|&layer| follows[layer]).collect();
         config["attention_variant"]["layers"] = json!(layers);
     }
+    // Once more: sinks are of the layers that follow the rule.
+    let spec = spec_of(config)?;
     let multipliers: Vec<_> =
         follows.iter().map(|&follows| if follows { variant.value } else { Multiplier::One }).collect();
     let from = Initial {

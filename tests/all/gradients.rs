@@ -31,6 +31,7 @@ const TRAINED: &[(&str, Multiplier)] = &[
     ("ssmax", Multiplier::Learned { bias: false }),
     ("ssmax-bias", Multiplier::Learned { bias: true }),
     ("adaptive", Multiplier::Adaptive),
+    ("sink", Multiplier::Sink),
     ("entmax15", Multiplier::Whole("entmax15")),
     ("softpick", Multiplier::Whole("softpick")),
     ("stick-breaking", Multiplier::Whole("stick-breaking")),

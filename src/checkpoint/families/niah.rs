@@ -6,6 +6,7 @@
 //! | `layer_types` | `sliding_attention` or `full_attention`, one a layer |
 //! | `sliding_window` | keys that a row of a sliding layer sees, itself among them |
 //! | `no_rope_layers` | 1 for a layer with rotary positions, 0 for one without |
+//! | `attention_variant` | of kind `sink`, a learned sink for each query head of its `layers`, or of all |
 //! | `qk_norm` | `none`, `weightless` (a norm over each query and key head) or `per_head` (the same with a weight of `head_dim`) |
 
 use super::common::{llama_like, ropes, sliding_layers, windows};
@@ -28,7 +29,19 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     }
     let rotary = config.numbers("no_rope_layers", layers)?;
     ropes(&mut spec, |layer, rope| (rotary[layer] != 0.0).then_some(rope));
+    for layer in sinks(config, layers)? {
+        spec.layers[layer].sinks = true;
+    }
     Ok(spec)
+}
+
+/// The layers with sinks, where the configuration says that this is the rule.
+fn sinks(config: &Config, layers: usize) -> Result<Vec<usize>> {
+    let Some(rule) = config.optional_section("attention_variant")? else { return Ok(Vec::new()) };
+    match rule.optional_string("kind")?.as_deref() {
+        Some("sink") => Ok(rule.optional_indices("layers", layers)?.unwrap_or((0..layers).collect())),
+        _ => Ok(Vec::new()),
+    }
 }
 
 fn qk_norm(config: &Config) -> Result<QkNorm> {

@@ -123,6 +123,9 @@ pub(super) fn forward(decoder: &TrainableDecoder, layer: &Layer, p: &[f32], now:
             let k = Matrix::new(&keys[block.keys.start * d..], n, d);
             multiply(q, k.t(), Into::Write, weights, n); // [m, n]
             match layer.rule {
+                None if !layer.sinks.is_empty() => {
+                    sink_rows(weights, n, &block.visible, p[layer.sinks.start + head]);
+                }
                 None => softmax_rows(weights, n, &block.visible),
                 Some(rule) => weigh(rule, weights, n, &block.visible),
             }
@@ -131,6 +134,31 @@ pub(super) fn forward(decoder: &TrainableDecoder, layer: &Layer, p: &[f32], now:
             multiply(Matrix::new(weights, m, n), v, Into::Write, mixed, at.heads * d); // [m, d]
         }
     }
+}
+
+/// Turns rows of scores into `exp(z_j) / (exp(c) + sum_k exp(z_k))` with the sink `c`; the keys outside of
+/// `visible` get 0.
+fn sink_rows(scores: &mut [f32], width: usize, visible: &[Range<usize>], sink: f32) {
+    for (row, visible) in scores.chunks_exact_mut(width).zip(visible) {
+        row[..visible.start].fill(0.0);
+        row[visible.end..].fill(0.0);
+        let row = &mut row[visible.clone()];
+        let max = row.iter().copied().fold(sink, f32::max);
+        row.iter_mut().for_each(|z| *z = (*z - max).exp());
+        let scale = 1.0 / (row.iter().sum::<f32>() + (sink - max).exp());
+        row.iter_mut().for_each(|p| *p *= scale);
+    }
+}
+
+/// The gradient by the sink of rows of weights `p`: `-(1 - sum p) (p · dp)` of each. That by the scores is as
+/// of Softmax.
+fn sink_backward(weights: &[f32], width: usize, dweights: &[f32]) -> f32 {
+    let rows = weights.chunks_exact(width).zip(dweights.chunks_exact(width));
+    let of_row = |(p, dp): (&[f32], &[f32])| {
+        let mean: f32 = p.iter().zip(dp).map(|(p, dp)| p * dp).sum();
+        -(1.0 - p.iter().sum::<f32>()) * mean
+    };
+    rows.map(of_row).sum()
 }
 
 /// Turns rows of scores into weights by a rule of whole rows; the keys outside of `visible` get 0.
@@ -199,6 +227,9 @@ pub(super) fn backward(
             let v = Matrix::strided(&now.qkv[value..], n, d, at.width);
             multiply(dy, v.t(), Into::Write, dweights, n); // [m, n]
             multiply(Matrix::new(weights, m, n).t(), dy, Into::Add, &mut dqkv[value..], at.width); // [n, d]
+            if !layer.sinks.is_empty() {
+                gradients[layer.sinks.start + head] += sink_backward(weights, n, dweights);
+            }
             match layer.rule {
                 None => softmax_backward(weights, n, dweights),
                 Some(rule) => {
@@ -216,7 +247,10 @@ pub(super) fn backward(
         }
         let factors = &now.row_factors[head * t..][..t];
         let form = Heads { start: head * d, factors, ..form(decoder, layer, p, 0) };
-        let fixed = matches!(layer.multiplier, Multiplier::One | Multiplier::Log | Multiplier::Whole(_));
+        let fixed = matches!(
+            layer.multiplier,
+            Multiplier::One | Multiplier::Log | Multiplier::Sink | Multiplier::Whole(_)
+        );
         let drow = if fixed { &mut [] } else { &mut *drow_factors };
         drow.fill(0.0);
         heads_backward(dqueries, &now.qkv, form, dqkv, &mut gradients[layer.qk_gains[0].clone()], drow);

@@ -60,7 +60,7 @@ impl super::Layer {
         for (head, factors) in factors.chunks_exact_mut(self.logs.len()).enumerate() {
             for ((factor, log), n) in factors.iter_mut().zip(&self.logs).zip(&self.counts) {
                 let m = match self.multiplier {
-                    Multiplier::One | Multiplier::Whole(_) => 1.0,
+                    Multiplier::One | Multiplier::Sink | Multiplier::Whole(_) => 1.0,
                     Multiplier::Log => *log,
                     Multiplier::Constant => scale[head],
                     Multiplier::Learned { .. } => scale[head] * log + bias.get(head).unwrap_or(&0.0),

@@ -37,6 +37,8 @@ pub enum Multiplier {
     /// `p_n + b` with a learned `p` for each `n`, shared by all layers and heads that have it, and a learned
     /// `b` for each query head.
     Adaptive,
+    /// 1, with a learned sink for each query head in the normaliser.
+    Sink,
     /// 1, under the rule of the variant of this name in the place of Softmax ([`trained_rule`]).
     Whole(&'static str),
 }
@@ -71,6 +73,8 @@ struct Layer {
     /// `s` and `b` of each query head; empty for none.
     scale: Range<usize>,
     bias: Range<usize>,
+    /// The sink of each query head; empty for none.
+    sinks: Range<usize>,
     /// `p` of each number of keys, the same numbers for every layer that has them; empty for none.
     sizes: Range<usize>,
     /// Whether queries and keys are normalised.
@@ -127,6 +131,10 @@ impl TrainableDecoder {
                 (_, true) => push("self_attn.adaptive_bias", &[heads]),
                 _ => 0..0,
             };
+            let sinks = match multiplier {
+                Multiplier::Sink => push("self_attn.sinks", &[heads]),
+                _ => 0..0,
+            };
             let o_proj = push("self_attn.o_proj.weight", &[hidden, heads * d]);
             let post_norm = push("post_attention_layernorm.weight", &[hidden]);
             let gate = push("mlp.gate_proj.weight", &[inner, hidden]);
@@ -160,6 +168,7 @@ impl TrainableDecoder {
                 },
                 scale,
                 bias,
+                sinks,
                 sizes: if adaptive { sizes.clone() } else { 0..0 },
                 qk_norm: match spec.qk_norm {
                     QkNorm::WeightlessPerHead => described.rope.is_some(),
@@ -183,7 +192,9 @@ impl TrainableDecoder {
     /// a swap. Parameters of multipliers are there, unused, and get no gradient.
     #[must_use]
     pub fn before_swap(mut self) -> Self {
-        self.layers.iter_mut().for_each(|layer| (layer.multiplier, layer.rule) = (Multiplier::One, None));
+        for layer in &mut self.layers {
+            (layer.multiplier, layer.rule, layer.sinks) = (Multiplier::One, None, 0..0);
+        }
         self
     }
 
