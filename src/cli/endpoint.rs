@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::values::choice;
-use crate::server::{APIS, Api};
+use crate::server::{APIS, Api, LOGPROBS, Logprobs};
 
 /// A server that answers, and how it is asked.
 #[derive(Debug, Clone, Args)]
@@ -67,6 +67,16 @@ pub struct EndpointArgs {
     /// Requests a minute, at most
     #[arg(long, value_name = "N", requires = "endpoint", help_heading = "Server")]
     pub rate_limit: Option<f64>,
+    /// Of which tokens log-probabilities are asked for
+    #[arg(
+        long,
+        value_name = "OF",
+        value_parser = choice("choice", LOGPROBS),
+        default_value = "written",
+        requires = "endpoint",
+        help_heading = "Server"
+    )]
+    pub logprobs: Logprobs,
     /// Do not ask first whether the server reads prompts of each length whole
     #[arg(long, requires = "endpoint", help_heading = "Server")]
     pub no_length_check: bool,
@@ -85,6 +95,7 @@ impl Default for EndpointArgs {
             timeout: 600.0,
             retries: 5,
             rate_limit: None,
+            logprobs: Logprobs::Written,
             no_length_check: false,
         }
     }

@@ -87,7 +87,7 @@ mod tests {
     use crate::registry::Entry;
     use crate::report::retrieval::HEAD_SCORES;
     use crate::score::{NORMALISATIONS, SCORERS};
-    use crate::server::APIS;
+    use crate::server::{APIS, LOGPROBS};
     use crate::spec::{DTYPES, ENGINES, WEIGHT_FORMS, WINDOW_EXPANSIONS};
     use crate::split::SPLITS;
     use crate::stats::RULES;
@@ -136,6 +136,7 @@ mod tests {
             (rows(ENGINES), &["run engine", "loss engine", "inspect engine"]),
             (rows(APIS), &["run api"]),
             (rows(MASKS_BY), &["run mask_heads_by", "heads mask_heads_by"]),
+            (rows(LOGPROBS), &["run logprobs"]),
             (rows(CHAT_CHOICES), &["run apply_chat_template"]),
             (rows(THINKING_CHOICES), &["run thinking", "prompts thinking"]),
             (rows(ANSWER_PREFIXES), &["run answer_prefix", "prompts answer_prefix"]),

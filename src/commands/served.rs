@@ -17,7 +17,7 @@ use crate::export::style::Style;
 use crate::plan::{ModelChoice, Served, ServedPlan, Settings, Shard, ThinkingChoice};
 use crate::printable;
 use crate::report::Report;
-use crate::server::{Api, ApiKey, Endpoint, Limits, Manner, Server, models};
+use crate::server::{Api, ApiKey, Endpoint, Limits, Logprobs, Manner, Server, models};
 use crate::store::directory::{RunDirectory, RunRecord};
 use crate::store::page;
 use crate::task::groups;
@@ -98,6 +98,8 @@ fn manner(args: &EndpointArgs) -> Result<Manner> {
             connect: defaults.connect.min(timeout),
             retries: args.retries,
             rate: args.rate_limit,
+            // An echo says a few hundred bytes of every token of a prompt.
+            answer: if args.logprobs == Logprobs::Expected { defaults.answer << 5 } else { defaults.answer },
             ..defaults
         },
     })
@@ -123,6 +125,7 @@ fn with_server(settings: Settings, args: &EndpointArgs, manner: &Manner, model: 
         api: manner.api,
         tokenizer: args.tokenizer.clone(),
         counting: None,
+        logprobs: args.logprobs,
     };
     let model = ModelChoice::of(model);
     Settings { model, served: Some(served), ..settings }

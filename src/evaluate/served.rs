@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::Watch;
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::{ServedPlan, Shard, UNSEEN};
 use crate::printable;
 use crate::report::latest;
 use crate::runner::{Asking, LengthCheck, ask_trials, check_lengths, suspicion};
-use crate::server::{Answer, Server};
+use crate::server::{Answer, Logprobs, Server};
 use crate::store::directory::{RunDirectory, RunRecord};
 use crate::trial::{Outcome, ServedRow, Status, Trial};
 
@@ -84,6 +84,12 @@ pub fn go_on(
         return Ok(todo);
     }
     let greeting = server.greet(watch.stop)?;
+    let forces = plan.served().logprobs == Logprobs::Expected;
+    if forces && server.forced("One, two, three,", " four", watch.stop)?.is_none() {
+        let expected =
+            "written: this server tells nothing of a text that it is given (echo, prompt_logprobs)";
+        return Err(Error::invalid("logprobs", "expected", expected));
+    }
     let checks = match asks.check_lengths {
         true => check_lengths(&plan.at_both_ends()?, server, watch.stop)?,
         false => Vec::new(),
@@ -109,6 +115,7 @@ pub fn go_on(
         concurrency: asks.concurrency,
         exact: plan.is_exact(),
         thought_budget: plan.thought_budget(),
+        forces,
         skipped: &skipped,
     };
     let ran = ask_trials(&asking, &todo, store, watch.progress, watch.stop);

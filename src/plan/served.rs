@@ -17,7 +17,7 @@ use crate::prefix;
 use crate::prompt::{AnswerPrefix, Form, PromptPlan, PromptSequence};
 use crate::runner::{Labels, RunContext};
 use crate::score::Scorer;
-use crate::server::{Api, Counting};
+use crate::server::{Api, Counting, Logprobs};
 use crate::tokenizer::{ApproximateTokenizer, ChatTemplate, TextTokenizer, Tokenize};
 use crate::trial::Trial;
 
@@ -43,6 +43,9 @@ pub struct Served {
     /// What stands for it where it is not at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counting: Option<Counting>,
+    /// Of which tokens log-probabilities are asked for.
+    #[serde(default, skip_serializing_if = "Logprobs::is_written")]
+    pub logprobs: Logprobs,
 }
 
 /// Settings resolved for a server: knows how to build prompts and to score answers.
@@ -221,8 +224,13 @@ impl ServedPlan {
     /// The server that answers.
     #[must_use]
     pub fn served(&self) -> &Served {
-        static NONE: Served =
-            Served { endpoint: String::new(), api: Api::Chat, tokenizer: None, counting: None };
+        static NONE: Served = Served {
+            endpoint: String::new(),
+            api: Api::Chat,
+            tokenizer: None,
+            counting: None,
+            logprobs: Logprobs::Written,
+        };
         self.settings.served.as_ref().unwrap_or(&NONE)
     }
 
@@ -328,6 +336,9 @@ impl ServedPlan {
             }
             Counter::Approximate(counting, _) => pairs.insert("counting".to_string(), json!(counting)),
         };
+        if !served.logprobs.is_written() {
+            pairs.insert("logprobs".to_string(), json!(served.logprobs));
+        }
         if let Some(hash) = &self.chat_template_hash {
             pairs.insert("chat_template_sha256".to_string(), json!(hash));
         }
@@ -389,6 +400,10 @@ fn check(settings: &Settings, served: &Served) -> Result<()> {
     if served.api == Api::Completions && settings.thinking == Some(ThinkingChoice::On) {
         let expected = "chat, or no such choice: a thought within a text to complete has no end of its own";
         return Err(Error::invalid("api", "completions", expected));
+    }
+    if served.api == Api::Chat && served.logprobs == Logprobs::Expected {
+        let expected = "written, or `api` completions: a conversation is answered and not continued";
+        return Err(Error::invalid("logprobs", "expected", expected));
     }
     Ok(())
 }

@@ -18,7 +18,9 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::prompt::{Prompt, PromptSequence};
-use crate::server::{Answer, Api, Asked, ChatTurn, Failure, Kind, Question, Said, Server, TokenLogprob};
+use crate::server::{
+    Answer, Api, Asked, ChatTurn, Failure, Forced, Kind, Question, Said, Server, TokenLogprob,
+};
 use crate::tokenizer::MARKS;
 use crate::trial::{Outcome, ServedRow, Status, Trial};
 
@@ -37,6 +39,8 @@ pub struct Asking<'a> {
     pub exact: bool,
     /// Tokens of a thought, at most, besides those of the answer.
     pub thought_budget: usize,
+    /// Whether the expected answer's log-probability is asked for where the model writes another one.
+    pub forces: bool,
     /// Lengths that are not asked, each with the reason.
     pub skipped: &'a BTreeMap<usize, String>,
 }
@@ -147,7 +151,17 @@ fn ask(
             let record = failed_record(context, trial, &error);
             Some(Done { record, silent: failure.is_silence() })
         }
-        Ok(said) => done(record(asking, trial, &prompt, &said, asked.elapsed())),
+        Ok(said) => {
+            let logprob = logprob_of(&said.answer.tokens, &prompt.answer_text);
+            // What greedy decoding writes is the arg-max.
+            let written = logprob.map(|logprob| Forced { logprob, rank: Some(1) });
+            let forced = match written.is_none() && asking.forces {
+                // What is not told of the answer is missing, and the answer stands.
+                true => asking.server.forced(&prompt.text, &prompt.answer_text, over).unwrap_or(None),
+                false => written,
+            };
+            done(record(asking, trial, &prompt, &said, (forced, asked.elapsed())))
+        }
     }
 }
 
@@ -169,11 +183,16 @@ fn turns(prompt: &Prompt) -> Vec<ChatTurn<'_>> {
     if turns.is_empty() { vec![ChatTurn { role: "user", content: &prompt.text }] } else { turns }
 }
 
-fn record(asking: &Asking<'_>, trial: &Trial, prompt: &Prompt, said: &Said, took: Duration) -> TrialRecord {
+fn record(
+    asking: &Asking<'_>,
+    trial: &Trial,
+    prompt: &Prompt,
+    said: &Said,
+    (forced, took): (Option<Forced>, Duration),
+) -> TrialRecord {
     let answer = &said.answer;
     let (text, thought) = answer_of(answer);
     let outcome = answered(asking.context, trial, prompt, text);
-    let logprob = logprob_of(&answer.tokens, &prompt.answer_text);
     let counted = match asking.exact {
         true => Outcome { prompt_tokens: Some(prompt.tokens.len()), ..outcome },
         // Places in a text whose tokens nobody knows.
@@ -187,9 +206,8 @@ fn record(asking: &Asking<'_>, trial: &Trial, prompt: &Prompt, said: &Said, took
         },
     };
     let outcome = Outcome {
-        answer_logprob: logprob,
-        // What greedy decoding writes is the arg-max.
-        answer_rank: logprob.map(|_| 1),
+        answer_logprob: forced.map(|forced| forced.logprob),
+        answer_rank: forced.and_then(|forced| forced.rank),
         thinking_tokens: answer.usage.reasoning,
         thinking_cut: thought,
         ..counted

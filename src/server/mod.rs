@@ -14,6 +14,7 @@ mod counting;
 mod dialect;
 mod endpoint;
 mod failure;
+mod forced;
 mod key;
 mod pace;
 mod question;
@@ -30,6 +31,7 @@ pub use counting::Counting;
 pub use dialect::Dialect;
 pub use endpoint::{APIS, Api, Endpoint};
 pub use failure::{Failure, Kind};
+pub use forced::{Forced, LOGPROBS, Logprobs};
 pub use key::ApiKey;
 pub use question::{Asked, ChatTurn, Question};
 

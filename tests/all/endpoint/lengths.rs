@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use niah::grid::{ContextLength, Depth, Grid};
 use niah::plan::{ModelChoice, Served, ServedPlan, Settings};
-use niah::server::{Api, Counting, Server as Asked};
+use niah::server::{Api, Counting, Logprobs, Server as Asked};
 use niah::trial::Status;
 use serde_json::{Value, json};
 
@@ -167,6 +167,7 @@ fn a_tokenizer_is_a_directory_its_file_or_one_that_is_shipped() {
             api: Api::Completions,
             tokenizer: Some(tokenizer.to_string()),
             counting: None,
+            logprobs: Logprobs::Written,
         };
         let settings = Settings {
             model: ModelChoice::of("m"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use niah::server::Api;
+use niah::server::{Api, Logprobs};
 use niah::trial::Status;
 use serde_json::{Value, json};
 
@@ -92,6 +92,29 @@ fn prompts_that_begin_alike_follow_each_other_and_no_more_are_asked_at_once_than
         rows.map(|row| (row.row_id, row.prompt_hash, row.model_response, row.correct)).collect()
     };
     assert_eq!(answers(alone.path()), answers(together.path()));
+}
+
+#[test]
+fn the_expected_answer_has_a_log_probability_where_the_server_echoes() {
+    let nature = Nature { echoes: true, answers: Some("none"), ..Nature::counting() };
+    let server = Server::new(move |request| nature.answer(request));
+    let place = tempfile::tempdir().unwrap();
+    let mut run = Run::new(&server.url(), Api::Completions);
+    run.settings.served.as_mut().unwrap().logprobs = Logprobs::Expected;
+    run.go(place.path()).unwrap();
+    for row in rows(place.path()).values() {
+        // The server makes one token of the answer, and does not tell its rank.
+        assert_eq!(
+            (row.correct, row.answer_logprob, row.answer_rank),
+            (Some(false), Some(-3.0), None),
+            "{row:?}"
+        );
+    }
+    let silent = Server::new(|request| Nature::counting().answer(request));
+    run.manner.endpoint = niah::server::Endpoint::new(&silent.url()).unwrap();
+    let empty = tempfile::tempdir().unwrap();
+    let error = run.go(empty.path()).unwrap_err().to_string();
+    assert!(error.contains("logprobs") && error.contains("tells nothing of a text"), "{error}");
 }
 
 #[test]
@@ -187,6 +210,7 @@ fn what_cannot_be_asked_is_refused_before_anything_is_sent() {
     refused(&["--rate-limit", "0"], &["--rate-limit"]);
     refused(&["--endpoint", "localhost:1"], &["--endpoint", "http://localhost:8000/v1"]);
     refused(&["--api", "completions", "--thinking", "on"], &["--api"]);
+    refused(&["--logprobs", "expected"], &["--logprobs", "--api completions"]);
     refused(&["--api-key-file", "none"], &["none"]);
     bench.refused(&["run", "--concurrency", "2"], &["--endpoint"]);
     assert!(server.asked().is_empty());

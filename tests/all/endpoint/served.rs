@@ -10,7 +10,7 @@ use niah::evaluate::served::{Asks, go_on, record};
 use niah::grid::{ContextLength, Depth, Grid};
 use niah::plan::{ModelChoice, Served, ServedPlan, Settings};
 use niah::progress::Silent;
-use niah::server::{Api, Counting, Endpoint, Limits, Manner};
+use niah::server::{Api, Counting, Endpoint, Limits, Logprobs, Manner};
 use niah::store::csv;
 use niah::store::directory::{RunDirectory, SERVED_CSV};
 use niah::trial::{Outcome, ServedRow, Trial};
@@ -30,6 +30,10 @@ pub(super) struct Nature {
     pub(super) counts: bool,
     /// Fields that it refuses by name.
     pub(super) refuses: Vec<&'static str>,
+    /// Whether it tells of the tokens of a text that it is given.
+    pub(super) echoes: bool,
+    /// What it answers in the place of what stands in the prompt.
+    pub(super) answers: Option<&'static str>,
 }
 
 impl Nature {
@@ -59,7 +63,19 @@ impl Nature {
             let from = text.len().saturating_sub(window * BYTES);
             &text[(from..text.len()).find(|&at| text.is_char_boundary(at)).unwrap()..]
         });
-        let said = said(read, asked["prompt"].is_null());
+        if self.echoes && asked["echo"] == true {
+            // A token to a word, and one that is written.
+            let mut tokens: Vec<&str> = text.split_inclusive(' ').collect();
+            tokens.push("x");
+            let logprobs: Vec<Value> =
+                (0..tokens.len()).map(|at| if at == 0 { json!(null) } else { json!(-3.0) }).collect();
+            let choice = json!({"text": text, "logprobs": {"tokens": tokens, "token_logprobs": logprobs}});
+            return reply("200 OK", &json!({"choices": [choice], "usage": {"completion_tokens": 1}}));
+        }
+        let said = match self.answers {
+            Some(answer) => answer.to_string(),
+            None => said(read, asked["prompt"].is_null()),
+        };
         let usage = self.counts.then(|| {
             let prompt = self.window.map_or(tokens, |window| window.min(tokens));
             json!({"prompt_tokens": prompt, "completion_tokens": 3,
@@ -145,7 +161,13 @@ impl Run {
         let limits = Limits { sleep: no_sleep, retries: 3, ..Limits::default() };
         let endpoint = Endpoint::new(url).unwrap();
         let counting = Some(Counting { bytes_per_token: BYTES as f64, around: 0 });
-        let served = Served { endpoint: endpoint.as_str().to_string(), api, tokenizer: None, counting };
+        let served = Served {
+            endpoint: endpoint.as_str().to_string(),
+            api,
+            tokenizer: None,
+            counting,
+            logprobs: Logprobs::Written,
+        };
         let lengths = vec![ContextLength(300), ContextLength(600)];
         let depths = [0.0, 50.0, 100.0].map(|depth| Depth::from_percent(depth).unwrap()).to_vec();
         Self {
