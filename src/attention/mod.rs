@@ -23,6 +23,7 @@ pub mod screening;
 pub(crate) mod selected;
 mod sharpness;
 mod storage;
+mod strips;
 pub mod variant;
 
 use std::ops::Range;
@@ -270,7 +271,10 @@ impl Cached<'_> {
         let (keys, values) =
             (keys.narrow(1, view.first_key, given)?, values.narrow(1, view.first_key, given)?);
         if queries.device().is_cpu() && queries.dtype() == DType::F32 {
-            return fused::mix(queries, &keys, &values, view);
+            return match strips::serves(view) {
+                true => strips::mix(queries, &keys, &values, view),
+                false => fused::mix(queries, &keys, &values, view),
+            };
         }
         let mixed = reference::mix(queries, &keys, &values, view)?; // [heads, t, d]
         mixed.transpose(0, 1)?.reshape((t, heads * d)) // [t, heads * d]

@@ -47,33 +47,18 @@ pub(crate) enum Into {
 /// # Panics
 /// When sizes do not fit together.
 pub(crate) fn multiply(a: Matrix<'_>, b: Matrix<'_>, into: Into, c: &mut [f32], row_stride: usize) {
-    assert!(a.rows > 0 && (a.rows - 1) * row_stride + b.columns <= c.len());
-    // SAFETY: the rows of the product lie within `c`.
-    unsafe { multiply_at(a, b, into, c.as_mut_ptr(), row_stride) };
-}
-
-/// The same, into rows of which the first begins at `c`.
-///
-/// # Panics
-/// When sizes do not fit together.
-///
-/// # Safety
-/// The numbers of these rows, as many as `b` has columns, can be written and belong to nobody else; and read,
-/// if they are added to.
-pub(super) unsafe fn multiply_at(a: Matrix<'_>, b: Matrix<'_>, into: Into, c: *mut f32, row_stride: usize) {
     let (m, k, n) = (a.rows, a.columns, b.columns);
     let last = |m: Matrix<'_>| (m.rows - 1) * m.row_stride + (m.columns - 1) * m.column_stride;
     assert!(m > 0 && k > 0 && n > 0 && b.rows == k, "a product of {m} x {k} and {} x {n}", b.rows);
-    assert!(last(a) < a.data.len() && last(b) < b.data.len());
+    assert!(last(a) < a.data.len() && last(b) < b.data.len() && (m - 1) * row_stride + n <= c.len());
     let stride = |stride: usize| stride as isize;
-    // SAFETY: every element of the factors lies within its slice, by the assertions above, and every one of
-    // the product where it was promised.
+    // SAFETY: every element of the three matrices lies within its slice, by the assertions above.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            c,
+            c.as_mut_ptr(),
             1,
             stride(row_stride),
             into == Into::Add,

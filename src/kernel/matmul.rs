@@ -55,15 +55,6 @@ impl Stored for &[f16] {
     }
 }
 
-/// `numbers` in f32, on all threads.
-pub(crate) fn widen(numbers: &[f16]) -> Vec<f32> {
-    const BLOCK: usize = 1 << 14;
-    let mut widened = vec![0f32; numbers.len()];
-    let blocks = widened.par_chunks_mut(BLOCK).zip(numbers.par_chunks(BLOCK));
-    blocks.for_each(|(widened, numbers)| numbers.convert_to_f32_slice(widened));
-    widened
-}
-
 /// `x [m, k] · wᵀ` for `w [n, k]`: `[m, n]`, on all threads.
 pub(crate) fn few_rows(x: &[f32], w: &impl Stored, m: usize, k: usize) -> Vec<f32> {
     assert_eq!(x.len(), m * k, "m rows of k numbers");

@@ -3,10 +3,10 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Device, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, Tensor};
 
 use crate::attention::{contiguous, with_f32};
-use crate::kernel::{self, Kept, bf16};
+use crate::kernel::{self, Kept, Stored, bf16};
 use crate::spec::Activation;
 use crate::spec::Dtype;
 use crate::weights::{Matrix, Weights};
@@ -94,13 +94,7 @@ impl Linear {
             Weight::Tensor(weight) if !x.device().is_cpu() => {
                 x.to_dtype(weight.dtype())?.matmul(&weight.t()?)?.to_dtype(DType::F32)?
             }
-            Weight::Tensor(weight) if (1..=kernel::MOST_ROWS).contains(&x.dim(0)?) => {
-                x.apply_op2_no_bwd(weight, &FewRows)?
-            }
-            Weight::Tensor(weight) if weight.dtype() == DType::F16 => {
-                x.matmul(&weight.apply_op1_no_bwd(&Widen)?.t()?)?
-            }
-            Weight::Tensor(weight) => x.matmul(&weight.t()?)?,
+            Weight::Tensor(weight) => x.apply_op2_no_bwd(weight, &Product)?,
         }; // [t, out]
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
@@ -190,24 +184,24 @@ fn product_with_kept(x: &Tensor, w: &Kept) -> Result<Tensor> {
     if k != w_k {
         candle_core::bail!("{k} numbers a row meet a matrix for {w_k}");
     }
-    if (1..=kernel::MOST_ROWS).contains(&m) {
-        return Tensor::from_vec(with_f32(x, |x| kernel::few_rows(x, w, m, k))?, (m, n), &Device::Cpu);
-    }
-    if cfg!(feature = "accelerate") {
-        // Then candle multiplies by other kernels than `Kept`.
-        let mut numbers = vec![0f32; n * k];
-        w.widen(0..n, &mut numbers);
-        return x.matmul(&Tensor::from_vec(numbers, (n, k), &Device::Cpu)?.t()?);
-    }
-    Tensor::from_vec(with_f32(x, |x| w.multiply(x, m))?, (m, n), &Device::Cpu)
+    Tensor::from_vec(with_f32(x, |x| rows_times(x, w, m, k))?, (m, n), &Device::Cpu)
 }
 
-/// `x [m, k] · wᵀ` for `w [n, k]` in f32 or f16 with few rows `m`. Inference only: it has no backward pass.
-struct FewRows;
+/// `x [m, k] · wᵀ` for `w [n, k]`: `[m, n]`.
+fn rows_times(x: &[f32], w: &impl Stored, m: usize, k: usize) -> Vec<f32> {
+    match m {
+        0 => Vec::new(),
+        1..=kernel::MOST_ROWS => kernel::few_rows(x, w, m, k),
+        _ => kernel::many_rows(x, w, m, k),
+    }
+}
 
-impl CustomOp2 for FewRows {
+/// `x [m, k] · wᵀ` for `w [n, k]` in f32 or f16. Inference only: it has no backward pass.
+struct Product;
+
+impl CustomOp2 for Product {
     fn name(&self) -> &'static str {
-        "few-rows-matmul"
+        "rows-times-matrix"
     }
 
     fn cpu_fwd(
@@ -223,27 +217,10 @@ impl CustomOp2 for FewRows {
         };
         let x = contiguous(x, x_at)?;
         let product = match w {
-            CpuStorage::F16(w) => kernel::few_rows(x, &&w[start..end], m, k),
-            w => kernel::few_rows(x, &&w.as_slice::<f32>()?[start..end], m, k),
+            CpuStorage::F16(w) => rows_times(x, &&w[start..end], m, k),
+            w => rows_times(x, &&w.as_slice::<f32>()?[start..end], m, k),
         };
         Ok((CpuStorage::F32(product), (m, n).into()))
-    }
-}
-
-/// f16 to f32. Inference only: it has no backward pass.
-struct Widen;
-
-impl CustomOp1 for Widen {
-    fn name(&self) -> &'static str {
-        "widen"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, x_at: &Layout) -> Result<(CpuStorage, Shape)> {
-        let Some((start, end)) = x_at.contiguous_offsets() else {
-            candle_core::bail!("a kernel needs contiguous tensors");
-        };
-        let widened = kernel::widen(&x.as_slice::<half::f16>()?[start..end]);
-        Ok((CpuStorage::F32(widened), x_at.shape().clone()))
     }
 }
 

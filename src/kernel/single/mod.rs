@@ -1,0 +1,250 @@
+//! Matrix multiplies in f32 that keep the processor's units of multiplication busy.
+//!
+//! `y = x Wᵀ`. Every number of the product is one chain of fused multiply-adds along `k`, from the first to
+//! the last: `y <- fma(x_i, w_i, y)`. So it is the same to the bit on every instruction set, on any number of
+//! threads, and whatever rows are computed along with it. [`plain`] says what the others compute.
+
+mod attend;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod pack;
+mod plain;
+
+use rayon::prelude::*;
+
+use super::blocks::Shared;
+use super::matmul::Stored;
+pub(crate) use attend::{Attention, KEYS};
+use pack::pack;
+
+/// Columns of the product that a kernel computes at once, two registers of AVX-512.
+const STRIP: usize = 32;
+
+/// Rows of the product that a kernel computes at once, at most: with a strip they fill 24 of the 32
+/// registers.
+const ROWS: usize = 12;
+
+/// Numbers along `k` that are multiplied with all rows before the next ones: so much of a strip, 128 KiB,
+/// stays in the second-level cache.
+const DEPTH: usize = 1024;
+
+/// Some rows, and numbers of all of them from one place on: `x [count, k]` in a longer matrix.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    /// From the first number of the first row to the last number of the last one, at least.
+    numbers: &'a [f32],
+    /// Numbers from the beginning of a row to that of the next.
+    stride: usize,
+    /// Numbers from one along `k` to the next.
+    step: usize,
+    /// At most [`ROWS`], and at least one.
+    count: usize,
+}
+
+impl Rows<'_> {
+    /// Panics unless all rows have `k` numbers: what kernels rely on.
+    fn check(&self, k: usize) {
+        assert!((1..=ROWS).contains(&self.count), "{} rows", self.count);
+        let last = |count: usize, stride: usize| count.saturating_sub(1).saturating_mul(stride);
+        let end = last(self.count, self.stride).saturating_add(last(k, self.step));
+        assert!(k == 0 || end < self.numbers.len(), "rows of {k} numbers");
+    }
+}
+
+/// Where a block of the product is: rows of [`STRIP`] numbers, which may stand apart.
+#[derive(Clone, Copy)]
+struct Out {
+    first: *mut f32,
+    /// Numbers from the beginning of a row to that of the next.
+    stride: usize,
+}
+
+/// `out = x stripᵀ`, or with `add` the chains of `out` gone on with.
+///
+/// # Safety
+/// The processor has the kernel's instructions; [`Rows::check`] has passed for the length of `strip`; the
+/// rows of `out`, as many as `rows` has, can be written, and with `add` read, and belong to nobody else.
+type Multiply = unsafe fn(rows: Rows<'_>, strip: &[[f32; STRIP]], out: Out, add: bool);
+
+/// A kernel of some instruction set.
+#[derive(Clone, Copy)]
+struct Kernel {
+    #[cfg(test)]
+    name: &'static str,
+    multiply: Multiply,
+}
+
+const PLAIN: Kernel = Kernel {
+    #[cfg(test)]
+    name: "plain",
+    multiply: plain::multiply,
+};
+#[cfg(target_arch = "x86_64")]
+const AVX2: Kernel = Kernel {
+    #[cfg(test)]
+    name: "avx2",
+    multiply: avx2::multiply,
+};
+#[cfg(target_arch = "x86_64")]
+const AVX512: Kernel = Kernel {
+    #[cfg(test)]
+    name: "avx512",
+    multiply: avx512::multiply,
+};
+#[cfg(target_arch = "aarch64")]
+const NEON: Kernel = Kernel {
+    #[cfg(test)]
+    name: "neon",
+    multiply: neon::multiply,
+};
+
+/// The kernels that this processor runs, the fastest first.
+fn kernels() -> impl Iterator<Item = Kernel> {
+    let mut found = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        if avx512::available() {
+            found.push(AVX512);
+        }
+        if avx2::available() {
+            found.push(AVX2);
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    found.push(NEON);
+    found.into_iter().chain([PLAIN])
+}
+
+/// The fastest kernel of this processor.
+fn kernel() -> Kernel {
+    kernels().next().unwrap_or(PLAIN)
+}
+
+impl Kernel {
+    /// The product of rows with a part of a strip.
+    ///
+    /// # Safety
+    /// The rows of `out`, as many as `rows` has, can be written, and with `add` read, and belong to nobody
+    /// else.
+    unsafe fn multiply(self, rows: Rows<'_>, strip: &[[f32; STRIP]], out: Out, add: bool) {
+        rows.check(strip.len());
+        // SAFETY: a kernel is only chosen where the processor has it, the rows are checked, and the caller
+        // promises the rest.
+        unsafe { (self.multiply)(rows, strip, out, add) };
+    }
+}
+
+/// `x [m, k] · wᵀ` for `w [n, k]`: `[m, n]`, on all threads. 32 rows of `w` at a time are widened and put side
+/// by side, which is little beside the products of many rows `x`.
+///
+/// # Panics
+/// When `x` has not `m` rows of `k` numbers.
+pub(crate) fn many_rows(x: &[f32], w: &impl Stored, m: usize, k: usize) -> Vec<f32> {
+    many_rows_with(kernel(), x, w, m, k)
+}
+
+/// What a thread keeps from strip to strip.
+#[derive(Default)]
+struct Scratch {
+    widened: Vec<f32>,        // [32, k]
+    strip: Vec<[f32; STRIP]>, // [k, 32]
+}
+
+fn many_rows_with(kernel: Kernel, x: &[f32], w: &impl Stored, m: usize, k: usize) -> Vec<f32> {
+    assert!(k > 0 && x.len() == m * k, "m rows of k numbers");
+    let n = w.rows(k);
+    let mut product: Vec<f32> = Vec::with_capacity(m * n); // [m, n]
+    let output = Shared(product.as_mut_ptr());
+    let depth = k.div_ceil(k.div_ceil(DEPTH));
+    (0..n.div_ceil(STRIP)).into_par_iter().with_max_len(1).for_each_init(
+        Scratch::default,
+        |scratch, index| {
+            let columns = index * STRIP..n.min((index + 1) * STRIP);
+            scratch.strip.resize(k, [0.0; STRIP]);
+            pack(&mut scratch.strip, w.widened(columns.clone(), k, &mut scratch.widened), k);
+            for (part, strip) in scratch.strip.chunks(depth).enumerate() {
+                for first in (0..m).step_by(ROWS) {
+                    let numbers = &x[first * k + part * depth..];
+                    let rows = Rows { numbers, stride: k, step: 1, count: ROWS.min(m - first) };
+                    // SAFETY: the first of the rows and columns of this block, which lie in the product.
+                    let at = unsafe { output.at(first * n + columns.start) };
+                    if columns.len() == STRIP {
+                        // SAFETY: all its rows and columns lie in the product; strips write apart, each its
+                        // columns, and what is added to was written by the part before.
+                        unsafe { kernel.multiply(rows, strip, Out { first: at, stride: n }, part > 0) };
+                        continue;
+                    }
+                    let mut block = [[0f32; STRIP]; ROWS];
+                    for (row, numbers) in block[..rows.count].iter_mut().enumerate().filter(|_| part > 0) {
+                        // SAFETY: these numbers lie in the product, belong to this strip and have been written.
+                        unsafe {
+                            std::ptr::copy_nonoverlapping(
+                                at.add(row * n),
+                                numbers.as_mut_ptr(),
+                                columns.len(),
+                            )
+                        };
+                    }
+                    let out = Out { first: block.as_mut_ptr().cast(), stride: STRIP };
+                    // SAFETY: the block has a row for each that there can be.
+                    unsafe { kernel.multiply(rows, strip, out, part > 0) };
+                    for (row, numbers) in block[..rows.count].iter().enumerate() {
+                        // SAFETY: these numbers lie in the product and belong to this strip.
+                        unsafe {
+                            std::ptr::copy_nonoverlapping(numbers.as_ptr(), at.add(row * n), columns.len())
+                        };
+                    }
+                }
+            }
+        },
+    );
+    // SAFETY: the strips cover all columns and the blocks all rows, so every number is written.
+    unsafe { product.set_len(m * n) };
+    product
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::random::numbers;
+    use crate::rng::Rng;
+
+    /// One number as it is defined.
+    fn chain(x: &[f32], w: &[f32]) -> f32 {
+        x.iter().zip(w).fold(0.0, |sum, (x, w)| x.mul_add(*w, sum))
+    }
+
+    #[test]
+    fn every_number_is_its_chain_to_the_bit_on_every_kernel_and_with_any_rows() {
+        let mut rng = Rng::new(17);
+        for (m, k, n) in [(1, 576, 100), (13, 64, 33), (31, 65, 70), (5, 7, 1), (24, 2 * DEPTH + 9, 40)] {
+            let (x, w) = (numbers(&mut rng, m * k, 1.0), numbers(&mut rng, n * k, 1.0));
+            for kernel in kernels() {
+                let found = many_rows_with(kernel, &x, &&w[..], m, k);
+                for (row, column) in (0..m).flat_map(|row| (0..n).map(move |column| (row, column))) {
+                    let expected = chain(&x[row * k..][..k], &w[column * k..][..k]);
+                    assert_eq!(found[row * n + column], expected, "{} {m} {k} {n}", kernel.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_nan_and_an_infinity_stay_what_they_are() {
+        for kernel in kernels() {
+            let product = many_rows_with(kernel, &[f32::NAN, f32::INFINITY], &&[1.0f32][..], 2, 1);
+            assert!(product[0].is_nan() && product[1] == f32::INFINITY, "{}", kernel.name);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "rows of")]
+    fn rows_that_are_too_short_are_refused() {
+        let x = [0.0; 3];
+        Rows { numbers: &x, stride: 2, step: 1, count: 2 }.check(2);
+    }
+}
