@@ -67,8 +67,8 @@ pub struct Completion {
     pub answer_ranks: Vec<usize>,
     /// Attention of the rows that predict the answer.
     pub attention: AttentionCapture,
-    /// Where [`Request::keep_keys`] asks for them: for each of [`Self::tokens`] the key with the largest weight
-    /// of every head, at the query that the token was decoded at.
+    /// Where [`Request::keep_keys`] asks for them: for each of [`Self::tokens`] the key with the largest
+    /// weight of every head, at the query that the token was decoded at.
     pub keys: Vec<Vec<OfHead<usize>>>,
 }
 

@@ -169,9 +169,9 @@ pub struct Outcome {
     pub changed_word: Option<usize>,
     /// The same in the answer, where it stands first; missing where the answer lacks it.
     pub answered_word: Option<usize>,
-    /// What the answer says, right or wrong: the kind of the span whose value it has, `elsewhere` for what stands in
-    /// the text but in no span, `nothing` for what stands nowhere in it, `empty`. Missing in rows of versions that
-    /// did not know it.
+    /// What the answer says, right or wrong: the kind of the span whose value it has, `elsewhere` for what
+    /// stands in the text but in no span, `nothing` for what stands nowhere in it, `empty`. Missing in rows
+    /// of versions that did not know it.
     pub answered: Option<String>,
     /// The kind of the span with the largest mass of any head, at the query of [`Self::needle_mass_top`];
     /// `elsewhere` where one has more on one of the spans of [`Self::control_mass_top`].
@@ -353,8 +353,8 @@ pub struct KindRow {
     pub score_margin_mean: Option<f32>,
 }
 
-/// One row of `retrieval.csv`: what one head copied while the answer was decoded, and how much more it looked at
-/// the needles for the question than for one without content.
+/// One row of `retrieval.csv`: what one head copied while the answer was decoded, and how much more it looked
+/// at the needles for the question than for one without content.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RetrievalRow {
     /// Short hash that names the run, as in `results.csv`: with `row_id` the key over tables of several runs.
@@ -378,8 +378,8 @@ pub struct RetrievalRow {
     pub question_mass: Option<f64>,
     /// The same with a question without content, `N/A`, in its place.
     pub null_mass: Option<f64>,
-    /// The difference of the two, summed over those tokens of the needles for which it is above the mean less two
-    /// standard deviations.
+    /// The difference of the two, summed over those tokens of the needles for which it is above the mean less
+    /// two standard deviations.
     pub question_score: Option<f64>,
 }
 

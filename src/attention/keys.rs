@@ -1,5 +1,5 @@
-//! What is kept of rows besides sums over spans: the key with the largest weight, and the mean weight of a few
-//! keys.
+//! What is kept of rows besides sums over spans: the key with the largest weight, and the mean weight of a
+//! few keys.
 
 use std::ops::Range;
 

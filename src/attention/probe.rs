@@ -138,8 +138,8 @@ impl AttentionProbe {
         Self { request, heads: Vec::new(), mean_row: Vec::new(), top: None, chosen_row: None }
     }
 
-    /// The key with the largest weight of every head at the row of this number among those of the request that
-    /// it has seen; none of a row that it has not.
+    /// The key with the largest weight of every head at the row of this number among those of the request
+    /// that it has seen; none of a row that it has not.
     #[must_use]
     pub fn largest_keys(&self, row: usize) -> Vec<OfHead<usize>> {
         let of_head = |sums: &HeadSums| {

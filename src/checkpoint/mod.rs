@@ -91,9 +91,9 @@ pub enum TokenizerSource {
 }
 
 impl TokenizerSource {
-    /// A tokenizer that a user has named: a directory with `tokenizer.json` or that file itself, a GGUF file, a
-    /// hub id, or `shipped:NAME`. No weights are downloaded for it, unless they are in the GGUF file that is
-    /// named.
+    /// A tokenizer that a user has named: a directory with `tokenizer.json` or that file itself, a GGUF file,
+    /// a hub id, or `shipped:NAME`. No weights are downloaded for it, unless they are in the GGUF file that
+    /// is named.
     ///
     /// # Errors
     /// When it cannot be found, or holds no tokenizer.

@@ -71,8 +71,8 @@ pub struct HeadsArgs {
     pub scores_to: Option<PathBuf>,
     /// Then mask so many of the best heads, and as many others, and ask again: 1,2,4,8
     ///
-    /// The answers to the first task and to it without its needle, on the seed behind --seed, each in a run below
-    /// masking/ of the results; one table and one figure show them against the number of masked heads.
+    /// The answers to the first task and to it without its needle, on the seed behind --seed, each in a run
+    /// below masking/ of the results; one table and one figure show them against the number of masked heads.
     #[arg(
         long,
         value_name = "COUNTS",

@@ -15,8 +15,8 @@ pub struct MaskArgs {
     /// Take away the output of heads: top:K, random:K, LAYER.HEAD,..., or a file
     ///
     /// top:K are the best of --mask-ranking; random:K are K of all heads but its best K (of all, without it),
-    /// as --seed has it, and random:K:1, random:K:2, ... are other draws. Layers and heads count from 0. A file
-    /// names heads as LAYER.HEAD, or as JSON whose keys are LAYER-HEAD. Prompts stay the same.
+    /// as --seed has it, and random:K:1, random:K:2, ... are other draws. Layers and heads count from 0. A
+    /// file names heads as LAYER.HEAD, or as JSON whose keys are LAYER-HEAD. Prompts stay the same.
     #[arg(long, value_name = "HEADS", help_heading = "Masking")]
     pub mask_heads: Option<String>,
     /// What stands in the place of the output of masked heads
@@ -31,8 +31,8 @@ pub struct MaskArgs {
     pub mask_heads_by: MaskBy,
     /// Ranking of heads for top:K and random:K: a file, or the directory of a run
     ///
-    /// A file of JSON holds the scores of each head under LAYER-HEAD, as Retrieval_Head writes it and niah heads
-    /// does; the mean counts. Of a run, it is the mean needle mass.
+    /// A file of JSON holds the scores of each head under LAYER-HEAD, as Retrieval_Head writes it and niah
+    /// heads does; the mean counts. Of a run, it is the mean needle mass.
     #[arg(long, value_name = "FILE|DIR", requires = "mask_heads", help_heading = "Masking")]
     pub mask_ranking: Option<PathBuf>,
     /// Block attention to spans of these kinds, for all that stands behind them

@@ -29,8 +29,8 @@ const NONE_RIGHT: &str = "none of the answers is right, and a head that copies a
 /// Runs the command.
 ///
 /// # Errors
-/// When there is neither a run nor a checkpoint, when the run cannot be made, or when nothing of it says what heads
-/// copy.
+/// When there is neither a run nor a checkpoint, when the run cannot be made, or when nothing of it says what
+/// heads copy.
 pub fn run(args: &HeadsArgs, style: &Style) -> Result<()> {
     let is_masking = !args.masking.is_empty();
     check(&args.form, if is_masking { OF_MASKING } else { FIGURES })?;

@@ -250,8 +250,9 @@ fn prepare(machine: &MachineArgs) -> Result<(Device, usize)> {
         return Err(Error::invalid("--threads", threads, format!("1 to {MOST_THREADS}")));
     }
     if THREADS.get() != Some(&threads) {
-        // SAFETY: no other thread runs yet: this is called before the first tensor, bar or signal handler. candle
-        // reads both: the first sizes its matrix multiplies, the second turns off its spinning worker threads.
+        // SAFETY: no other thread runs yet: this is called before the first tensor, bar or signal handler.
+        // candle reads both: the first sizes its matrix multiplies, the second turns off its spinning worker
+        // threads.
         unsafe {
             std::env::set_var("RAYON_NUM_THREADS", threads.to_string());
             std::env::set_var("CANDLE_NUM_THREADS", "1");

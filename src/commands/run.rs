@@ -84,7 +84,8 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     ended(store.outcomes(), &ran, planned, args.fail_on_error)
 }
 
-/// Runs the grid of one task without a report: the directory that holds it, and what came of trials that failed.
+/// Runs the grid of one task without a report: the directory that holds it, and what came of trials that
+/// failed.
 ///
 /// # Errors
 /// When the plan cannot be made, when results cannot be kept, or when the user stopped it.

@@ -5,8 +5,8 @@
 //!
 //! - `q8_0`: `d = max |x| / 127`, `q = round(x / d)` in 8 bits, read as `d q`: 34 bytes.
 //! - `q4_0`: `d = m / -8` for the number `m` of the largest magnitude, the first of equals,
-//!   `q = min(floor(x / d + 8.5), 15)` in 4 bits, read as `d (q - 8)`: 18 bytes; a byte holds the `j`th number
-//!   below the one 16 places on.
+//!   `q = min(floor(x / d + 8.5), 15)` in 4 bits, read as `d (q - 8)`: 18 bytes; a byte holds the `j`th
+//!   number below the one 16 places on.
 //!
 //! Both round as the reference functions of ggml do (`quantize_row_q8_0_ref`, `quantize_row_q4_0_ref`): with
 //! the reciprocal of `d` before it is rounded to f16, halves away from zero, and without a contracted
@@ -317,8 +317,8 @@ mod tests {
                 assert!((found - x).abs() <= share * x.abs(), "{form:?}: {found}, not {x}");
             }
         }
-        // Half a step of the scale, and what the scale is rounded by. The last step of four bits is missing on
-        // one side.
+        // Half a step of the scale, and what the scale is rounded by. The last step of four bits is missing
+        // on one side.
         for (form, steps, most) in [(Form::Q8_0, 127.0, 0.51), (Form::Q4_0, 8.0, 1.01)] {
             for (found, x) in widened(form, &kept(form, &row)).chunks(BLOCK).zip(row.chunks(BLOCK)) {
                 let step = x.iter().fold(0f32, |max, x| max.max(x.abs())) / steps;

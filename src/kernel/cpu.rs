@@ -1,9 +1,9 @@
 //! The instructions that kernels may use: those of the processor, or fewer of them.
 //!
-//! The environment variable `NIAH_CPU` names a set, of those of [`Set`], that no kernel of this crate goes beyond, for
-//! tests and measurements. It never adds anything: what the processor lacks stays unused. What it does not
-//! reach are crates that ask the processor themselves: `gemm`, which multiplies f32 and f16, candle's own
-//! loops, and `half`, which rounds to f16.
+//! The environment variable `NIAH_CPU` names a set, of those of [`Set`], that no kernel of this crate goes
+//! beyond, for tests and measurements. It never adds anything: what the processor lacks stays unused. What it
+//! does not reach are crates that ask the processor themselves: `gemm`, which multiplies f32 and f16,
+//! candle's own loops, and `half`, which rounds to f16.
 
 use std::sync::OnceLock;
 

@@ -13,8 +13,8 @@ use super::{LANES, cpu};
 /// Rows of the matrix that are multiplied side by side.
 const FOUR: usize = 4;
 
-/// `products[j, i] = x[i] · w[j]` for rows of `k` numbers, where the processor has AVX-512 or AVX2; whether it
-/// has.
+/// `products[j, i] = x[i] · w[j]` for rows of `k` numbers, where the processor has AVX-512 or AVX2; whether
+/// it has.
 pub(super) fn products(x: &[f32], w: &[f32], k: usize, products: &mut [f32]) -> bool {
     assert!(k > 0 && w.len() / k * (x.len() / k) == products.len(), "a product for each pair of rows");
     if cpu::has(cpu::Set::Avx512) {

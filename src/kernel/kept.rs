@@ -1,6 +1,6 @@
-//! Matrices that are kept in the blocks of a file, as products of f32 take them: a few of their rows are widened
-//! into the cache where they are multiplied. Every number is, to the bit, that of the same product with the
-//! whole matrix in memory, as both take the same sums.
+//! Matrices that are kept in the blocks of a file, as products of f32 take them: a few of their rows are
+//! widened into the cache where they are multiplied. Every number is, to the bit, that of the same product
+//! with the whole matrix in memory, as both take the same sums.
 
 use std::ops::Range;
 use std::sync::Arc;

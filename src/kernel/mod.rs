@@ -1,9 +1,9 @@
 //! Loops over f32 on the CPU that decide the speed of a run, compiled for every instruction set they can use.
 //!
 //! Each kernel is one plain function. [`for_every_instruction_set`] compiles it again for AVX-512 and AVX2
-//! and picks at run time ([`cpu`]), so the binary runs on any processor. Lanes and the order of sums are written out
-//! and nothing is contracted, so every instruction set gives the same bits; a test of each kernel holds them
-//! together.
+//! and picks at run time ([`cpu`]), so the binary runs on any processor. Lanes and the order of sums are
+//! written out and nothing is contracted, so every instruction set gives the same bits; a test of each kernel
+//! holds them together.
 
 pub(crate) mod bf16;
 mod blocks;

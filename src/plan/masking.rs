@@ -34,7 +34,8 @@ pub struct Masking {
 /// Heads whose output is taken away.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MaskedHeads {
-    /// How they are chosen: `top:K`, `random:K`, `random:K:DRAW`, or `LAYER.HEAD` with commas between several.
+    /// How they are chosen: `top:K`, `random:K`, `random:K:DRAW`, or `LAYER.HEAD` with commas between
+    /// several.
     pub chosen: String,
     /// What stands in the place of their output.
     pub by: MaskBy,

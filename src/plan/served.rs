@@ -195,8 +195,8 @@ impl ServedPlan {
         Err(last)
     }
 
-    /// The same server asked for one needle at the very beginning and at the very end of every length, in this
-    /// plan's haystack where it has one: what shows whether prompts are read whole.
+    /// The same server asked for one needle at the very beginning and at the very end of every length, in
+    /// this plan's haystack where it has one: what shows whether prompts are read whole.
     ///
     /// # Errors
     /// When such a plan cannot be made.
@@ -301,8 +301,8 @@ impl ServedPlan {
         trials.iter().map(|trial| of_file(trial).unwrap_or(trial.cell.context_length.0)).sum()
     }
 
-    /// Builds the first prompt of every cell, or of many cells of some, so that what cannot be built fails before
-    /// anything is asked; those of a file have been looked at already.
+    /// Builds the first prompt of every cell, or of many cells of some, so that what cannot be built fails
+    /// before anything is asked; those of a file have been looked at already.
     ///
     /// # Errors
     /// [`Error::Prompt`] for the first cell that does not fit.

@@ -79,9 +79,9 @@ pub fn section(confusions: &[Confused]) -> Option<Block> {
     let table = Table::new(&header, rows.iter().map(row).collect()).captioned(
         "What was answered (rows), and the kind of span with the largest mass of any head (columns)",
     );
-    let notes = "answered = of a wrong answer, the kind of the span whose value it has; elsewhere = what stands in the \
-                 text, but in no span; nothing = what stands nowhere in it; looked elsewhere = a head puts more on another \
-                 place of the needle's length";
+    let notes = "answered = of a wrong answer, the kind of the span whose value it has; elsewhere = what \
+                 stands in the text, but in no span; nothing = what stands nowhere in it; looked elsewhere = \
+                 a head puts more on another place of the needle's length";
     Some(Block::Together(vec![Block::Table(table), Block::Lines(vec![notes.to_string()])]))
 }
 

@@ -103,8 +103,8 @@ pub fn section(heads: &[HeadMargins]) -> Vec<Block> {
     }
     let mut notes = vec![
         "score = scale q·k at the query that predicts the first answer token, before the multiplier of the \
-         variant; needle score = the largest on the needle; margin = that minus the largest on any other key; \
-         mean margin = the mean over the needle's tokens minus the same; means over trials"
+         variant; needle score = the largest on the needle; margin = that minus the largest on any other \
+         key; mean margin = the mean over the needle's tokens minus the same; means over trials"
             .to_string(),
     ];
     notes.extend(scaled.then(|| {

@@ -79,7 +79,8 @@ impl LengthCheck {
     }
 }
 
-/// Asks for both needles of each length of `plan`, the shortest first, up to the first that is not read whole.
+/// Asks for both needles of each length of `plan`, the shortest first, up to the first that is not read
+/// whole.
 ///
 /// # Errors
 /// When the server does not answer, or the run is stopped.

@@ -33,9 +33,9 @@ pub(super) fn answered(prompt: &Prompt, response: &str) -> String {
     .to_string()
 }
 
-/// The kind of the span on which a head puts more than any does on another one, or [`ELSEWHERE`] when one puts more on
-/// a span that needles are held against; `first` is the number of the prompt's first span in the request. `None`
-/// without spans or heads.
+/// The kind of the span on which a head puts more than any does on another one, or [`ELSEWHERE`] when one
+/// puts more on a span that needles are held against; `first` is the number of the prompt's first span in the
+/// request. `None` without spans or heads.
 pub(super) fn looked_at(prompt: &Prompt, capture: &AttentionCapture, first: usize) -> Option<String> {
     let largest = |number: usize| {
         let masses = capture.heads.iter().filter_map(|head| head.first.span_mass.get(number).copied());

@@ -1,5 +1,5 @@
-//! What heads retrieve in one trial: what they copy while the answer is decoded, and how much more they look at
-//! the needles for the question than for one without content.
+//! What heads retrieve in one trial: what they copy while the answer is decoded, and how much more they look
+//! at the needles for the question than for one without content.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,12 +14,12 @@ use crate::trial::RetrievalRow;
 /// The question without content that the own question of a prompt is held against.
 const NULL_QUESTION: &str = "N/A";
 
-/// What a head gives to every token of the needles, mean over the tokens of the question, and of the one without
-/// content.
+/// What a head gives to every token of the needles, mean over the tokens of the question, and of the one
+/// without content.
 pub(super) type Asked = BTreeMap<(usize, usize), (Vec<f64>, Vec<f64>)>;
 
-/// The attention of both questions, by layer and head; nothing where the question is not known or no needle stands
-/// before it. Keys of the prompt may be blocked.
+/// The attention of both questions, by layer and head; nothing where the question is not known or no needle
+/// stands before it. Keys of the prompt may be blocked.
 pub(super) fn question(
     (prompt, blocked): (&Prompt, Option<&Blocked>),
     tokenizer: &dyn Tokenize,
@@ -96,16 +96,16 @@ pub(super) fn rows(
     heads.into_iter().map(row).collect()
 }
 
-/// The query-focused retrieval score of a head (QRHead, arXiv 2506.09944, calibrated as its code does): with `a_j`
-/// the weight of token `j` of the needles, mean over the tokens of the question, and `b_j` that of the question
-/// without content,
+/// The query-focused retrieval score of a head (QRHead, arXiv 2506.09944, calibrated as its code does): with
+/// `a_j` the weight of token `j` of the needles, mean over the tokens of the question, and `b_j` that of the
+/// question without content,
 ///
 /// ```text
 /// score = sum of a_j - b_j over the j with a_j - b_j > mean - 2 sd
 /// ```
 ///
-/// mean and sample standard deviation over the tokens of the needles, so that a token that only the other question
-/// looks at does not count. Of a single token it is the difference.
+/// mean and sample standard deviation over the tokens of the needles, so that a token that only the other
+/// question looks at does not count. Of a single token it is the difference.
 fn question_score(own: &[f64], null: &[f64]) -> f64 {
     let differences: Vec<f64> = own.iter().zip(null).map(|(a, b)| a - b).collect();
     let n = differences.len() as f64;

@@ -1,9 +1,9 @@
 //! Trials that a server answers, several at a time.
 //!
-//! Each worker goes through a stretch of the plan's order, in which prompts that begin alike follow each other
-//! ([`crate::plan::ServedPlan::trials`]): one is asked when the one before it is answered, so that the server's
-//! prefix cache holds their common beginning. Who has nothing left takes over the second half of the longest
-//! stretch that is left.
+//! Each worker goes through a stretch of the plan's order, in which prompts that begin alike follow each
+//! other ([`crate::plan::ServedPlan::trials`]): one is asked when the one before it is answered, so that the
+//! server's prefix cache holds their common beginning. Who has nothing left takes over the second half of the
+//! longest stretch that is left.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -246,8 +246,8 @@ pub(super) fn answer_of(answer: &Answer) -> (String, Option<bool>) {
     (text.to_string(), answer.thought.then_some(cut))
 }
 
-/// The log-probability of the expected answer, where the model wrote it: the sum over its tokens. `None` where
-/// it wrote something else, or a token goes on behind the answer.
+/// The log-probability of the expected answer, where the model wrote it: the sum over its tokens. `None`
+/// where it wrote something else, or a token goes on behind the answer.
 fn logprob_of(tokens: &[TokenLogprob], expected: &str) -> Option<f64> {
     // White space before the answer may stand in its first token, in one of its own, or in the prompt.
     let expected = expected.trim_start();

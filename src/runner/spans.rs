@@ -21,8 +21,8 @@ pub(super) fn first_control(prompt: &Prompt) -> usize {
     OWN + prompt.spans.len()
 }
 
-/// The sets of a request whose scores are held against all others: the needles, and where there are other kinds
-/// than targets the spans of each kind.
+/// The sets of a request whose scores are held against all others: the needles, and where there are other
+/// kinds than targets the spans of each kind.
 pub(super) fn scored(prompt: &Prompt) -> Vec<probe::Span> {
     let of_kind = |kind: SpanKind| {
         let own = prompt.spans.iter().filter(|span| span.kind == kind);

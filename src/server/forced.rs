@@ -1,9 +1,9 @@
 //! What a server says of a text that was written here: the log-probabilities of an expected answer behind its
 //! prompt (teacher forcing).
 //!
-//! The text is sent to be continued by one token, and its own tokens are asked for: by `echo` with `logprobs`, as
-//! the first interface of OpenAI had it, and by vLLM's `prompt_logprobs`, which tells ranks as well. llama-server
-//! and chat interfaces have neither.
+//! The text is sent to be continued by one token, and its own tokens are asked for: by `echo` with
+//! `logprobs`, as the first interface of OpenAI had it, and by vLLM's `prompt_logprobs`, which tells ranks as
+//! well. llama-server and chat interfaces have neither.
 
 use std::sync::atomic::AtomicBool;
 
@@ -66,8 +66,8 @@ struct Token<'a> {
 }
 
 impl Server {
-    /// The log-probability of `answer` behind `prompt`; `None` where the server tells none, or makes a token of
-    /// the end of the prompt and the beginning of the answer.
+    /// The log-probability of `answer` behind `prompt`; `None` where the server tells none, or makes a token
+    /// of the end of the prompt and the beginning of the answer.
     ///
     /// # Errors
     /// When it does not answer.

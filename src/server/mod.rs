@@ -113,8 +113,8 @@ impl Server {
         &self.dialect
     }
 
-    /// Asks for one token behind a few words, to see that the server answers as it is asked, and leaves out from
-    /// then on what it refuses by name.
+    /// Asks for one token behind a few words, to see that the server answers as it is asked, and leaves out
+    /// from then on what it refuses by name.
     ///
     /// # Errors
     /// When it does not answer, or not in this way.

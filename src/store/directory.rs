@@ -46,7 +46,8 @@ pub const TOKENS_CSV: &str = "tokens.csv";
 pub const SPANS_CSV: &str = "spans.csv";
 /// Name of the table with one row a trial, layer, head and kind of span; of tasks with several kinds alone.
 pub const KINDS_CSV: &str = "kinds.csv";
-/// Name of the table with one row a trial, layer and head: what heads copy; of runs that were told to keep it.
+/// Name of the table with one row a trial, layer and head: what heads copy; of runs that were told to keep
+/// it.
 pub const RETRIEVAL_CSV: &str = "retrieval.csv";
 
 /// Name of the table with one row a trial that a server has answered.

@@ -96,7 +96,8 @@ pub fn merge(directories: &[PathBuf], out: &Path) -> Result<Merged> {
     Ok(Merged { ran, failed, planned, twice: rows.twice, missing: missing(&record) })
 }
 
-/// The runs, those of the first parts of a plan first, and the one that lies where they are joined at the end.
+/// The runs, those of the first parts of a plan first, and the one that lies where they are joined at the
+/// end.
 fn sources(directories: &[PathBuf], out: &Path) -> Result<Vec<(PathBuf, RunRecord)>> {
     let (mut seen, mut sources) = (BTreeSet::new(), Vec::new());
     let own = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());

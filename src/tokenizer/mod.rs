@@ -2,8 +2,8 @@
 //!
 //! [`Tokenize`] is all that prompt building knows of a tokenizer, so that tests can drive it with a toy one.
 //! [`TextTokenizer`] is the real one: read from a directory with `tokenizer.json` (`huggingface`), or built
-//! from the vocabulary of a GGUF file (`gguf`), or made by [`train_tokenizer`]. [`ApproximateTokenizer`] stands
-//! for one that is not at hand. [`TokenizerOutline`] is what
+//! from the vocabulary of a GGUF file (`gguf`), or made by [`train_tokenizer`]. [`ApproximateTokenizer`]
+//! stands for one that is not at hand. [`TokenizerOutline`] is what
 //! can be said of one quickly. [`ChatTemplate`] puts a question into the form a model was tuned on.
 //!
 //! What a download says is read, and its templates are rendered, in another process (`apart`), which nothing

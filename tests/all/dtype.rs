@@ -66,7 +66,8 @@ fn a_cache_in_blocks_moves_logits_less_the_more_bits_it_has_and_values_apart_fro
     let exact = logits(F32, F32);
     let off = |keys, values| off(&logits(keys, values), &exact);
     let (q8, q4) = (off(Q8_0, Q8_0), off(Q4_0, Q4_0));
-    // In each of four layers keys and values are off by half a step of the largest of 8, of 127 and of 8 steps.
+    // In each of four layers keys and values are off by half a step of the largest of 8, of 127 and of 8
+    // steps.
     assert!(q8 > 1e-4 && q8 < 8.0 / 254.0, "q8_0 is off by {q8} of the largest logit");
     assert!(q4 > 4.0 * q8 && q4 < 8.0 / 16.0, "q4_0 is off by {q4} of the largest logit");
     let (keys, values) = (off(Q4_0, F32), off(F32, Q4_0));

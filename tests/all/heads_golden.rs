@@ -1,5 +1,5 @@
-//! Copy scores and question scores of SmolLM2-135M-Instruct Q4_1 against an independent implementation run on the
-//! same file and prompts (`fixtures/make_copy_scores.py`).
+//! Copy scores and question scores of SmolLM2-135M-Instruct Q4_1 against an independent implementation run on
+//! the same file and prompts (`fixtures/make_copy_scores.py`).
 
 use crate::common;
 

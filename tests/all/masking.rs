@@ -200,7 +200,8 @@ fn what_stands_in_a_blocked_span_makes_no_difference_behind_it() {
         if model.decoder.spec().layers.iter().any(|layer| layer.mixer.recurrent().is_some()) {
             continue;
         }
-        // Bigrams of the ladder reach one token back: two stand between the span's words and what is compared.
+        // Bigrams of the ladder reach one token back: two stand between the span's words and what is
+        // compared.
         let blocked = Blocked::new(vec![4..12], None);
         let others: Vec<u32> = tokens
             .iter()

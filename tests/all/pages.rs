@@ -122,11 +122,13 @@ fn niah(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The subcommands, as `niah --help` lists them.
+/// The subcommands, as `niah --help` lists them in two places.
 fn commands() -> Vec<String> {
     let help = niah(&["--help"]);
-    let listed =
-        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let below = |head: &'static str| {
+        help.lines().skip_while(move |line| *line != head).skip(1).take_while(|line| !line.is_empty())
+    };
+    let listed = below("Commands:").chain(below("More commands:"));
     // What a command does may go on in a line that begins further to the right.
     let names = listed.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
     names.filter_map(|line| line.split(' ').next()).filter(|name| *name != "help").map(String::from).collect()

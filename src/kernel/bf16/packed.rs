@@ -85,8 +85,8 @@ impl Rows {
     }
 }
 
-/// The right side of a product, `w [n, k]`, rounded to bf16. It is packed once, or a strip at a time where the
-/// blocks of a file are kept instead: a kernel reads the same tiles either way.
+/// The right side of a product, `w [n, k]`, rounded to bf16. It is packed once, or a strip at a time where
+/// the blocks of a file are kept instead: a kernel reads the same tiles either way.
 pub(crate) struct Matrix {
     n: usize,
     k: usize,

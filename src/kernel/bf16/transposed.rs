@@ -17,8 +17,8 @@ pub(super) fn available() -> bool {
     cpu::has(cpu::Set::Avx512)
 }
 
-/// Packs the steps that are whole of sixteen columns of `k` numbers each into one half of the tiles of a strip.
-/// Returns how many steps that were.
+/// Packs the steps that are whole of sixteen columns of `k` numbers each into one half of the tiles of a
+/// strip. Returns how many steps that were.
 pub(super) fn pack_whole_steps(tiles: &mut [[Tile; 2]], half: usize, columns: &[f32], k: usize) -> usize {
     assert!(available() && columns.len() == TILE_ROWS * k, "sixteen columns, where the instructions are");
     let steps = tiles.len().min(k / STEP);

@@ -2,8 +2,8 @@
 //! 2205.14135).
 //!
 //! Everything is transposed, so that queries lie side by side in a register: scores `[keys, queries]` are
-//! keys times queries, `z = K qᵀ`; the mix `[d, queries]` is values times weights, `o = Vᵀ p`. Keys and values
-//! are read as they lie in a cache, `[keys, d]`.
+//! keys times queries, `z = K qᵀ`; the mix `[d, queries]` is values times weights, `o = Vᵀ p`. Keys and
+//! values are read as they lie in a cache, `[keys, d]`.
 
 use super::{Kernel, Out, ROWS, Rows, STRIP, kernel};
 use crate::kernel::bf16::Visible;

@@ -138,8 +138,8 @@ impl Kernel {
     }
 }
 
-/// `x [m, k] · wᵀ` for `w [n, k]`: `[m, n]`, on all threads. 32 rows of `w` at a time are widened and put side
-/// by side, which is little beside the products of many rows `x`.
+/// `x [m, k] · wᵀ` for `w [n, k]`: `[m, n]`, on all threads. 32 rows of `w` at a time are widened and put
+/// side by side, which is little beside the products of many rows `x`.
 ///
 /// # Panics
 /// When `x` has not `m` rows of `k` numbers.
@@ -180,7 +180,8 @@ fn many_rows_with(kernel: Kernel, x: &[f32], w: &impl Stored, m: usize, k: usize
                     }
                     let mut block = [[0f32; STRIP]; ROWS];
                     for (row, numbers) in block[..rows.count].iter_mut().enumerate().filter(|_| part > 0) {
-                        // SAFETY: these numbers lie in the product, belong to this strip and have been written.
+                        // SAFETY: these numbers lie in the product, belong to this strip and have been
+                        // written.
                         unsafe {
                             std::ptr::copy_nonoverlapping(
                                 at.add(row * n),

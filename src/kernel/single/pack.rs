@@ -4,8 +4,8 @@ use super::STRIP;
 use crate::kernel::for_every_instruction_set;
 
 for_every_instruction_set! {
-    /// Writes up to 32 columns, `[columns, k]` one after the other, as the steps `[k, 32]` of a strip. Columns
-    /// that are not there keep what the strip holds.
+    /// Writes up to 32 columns, `[columns, k]` one after the other, as the steps `[k, 32]` of a strip.
+    /// Columns that are not there keep what the strip holds.
     fn pack = pack_plain(strip: &mut [[f32; STRIP]], columns: &[f32], k: usize)
 }
 

@@ -76,7 +76,8 @@ impl Tiles {
     ) -> Result<Tensor> {
         // [rows, tiles * value_dim]
         let mixed = spent.on_attention(|| screening::screen(queries, cached, context))?;
-        let gated = outputs.of(self.gated(&mixed, gates)?, self.output_scales.len())?; // [rows, tiles * value_dim]
+        // [rows, tiles * value_dim]
+        let gated = outputs.of(self.gated(&mixed, gates)?, self.output_scales.len())?;
         spent.on_linear(|| self.o_proj.forward(&gated)) // [rows, hidden]
     }
 

@@ -134,9 +134,9 @@ fn table(rows: &[Row], score: HeadScore) -> Table {
 
 fn definitions() -> Vec<String> {
     vec![
-        "copy-steps = steps of the decoding at which the key with a head's largest weight lies in the needle and holds the \
-         token that is written, over the needle's tokens; copy-set = the needle's tokens that are that key at least \
-         once, over all of them (Retrieval_Head, arXiv 2404.15574)"
+        "copy-steps = steps of the decoding at which the key with a head's largest weight lies in the needle \
+         and holds the token that is written, over the needle's tokens; copy-set = the needle's tokens that \
+         are that key at least once, over all of them (Retrieval_Head, arXiv 2404.15574)"
             .to_string(),
         "question = attention from the question's tokens to the needle's, less that from N/A in its place (QRHead, arXiv \
          2506.09944); needle-mass = attention to the needle at the query that predicts the first answer token"

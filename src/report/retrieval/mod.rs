@@ -1,8 +1,8 @@
-//! Retrieval heads: what every head copies, how much it looks at the needles for the question, how far that is
-//! the same in other trials and tasks, and which heads it makes retrieval heads.
+//! Retrieval heads: what every head copies, how much it looks at the needles for the question, how far that
+//! is the same in other trials and tasks, and which heads it makes retrieval heads.
 //!
-//! Per trial, with `S` the needles' tokens, `y_t` the token decoded at step `t` and `k_t` the key with the head's
-//! largest weight there,
+//! Per trial, with `S` the needles' tokens, `y_t` the token decoded at step `t` and `k_t` the key with the
+//! head's largest weight there,
 //!
 //! ```text
 //! copy-steps = (number of t with k_t in S and token(k_t) = y_t) / |S|     Retrieval_Head's code
@@ -149,7 +149,8 @@ impl HeadTrials {
         stats::mean_interval(&groups.into_values().collect::<Vec<_>>(), None)
     }
 
-    /// Numbers of the heads with this score, that with the largest mean first; of equal ones by layer and head.
+    /// Numbers of the heads with this score, that with the largest mean first; of equal ones by layer and
+    /// head.
     fn order(&self, score: HeadScore) -> Vec<(usize, f64, usize)> {
         let known = (0..self.heads.len()).filter_map(|head| {
             let (mean, n) = self.mean(head, score)?;

@@ -23,8 +23,8 @@ pub struct Stability {
     pub between: String,
     /// Spearman's rank correlation of the means of all heads; missing where one side is all alike.
     pub correlation: Option<f64>,
-    /// Lower end of its 95 % interval: percentiles of a bootstrap over trial numbers. Missing where a side has
-    /// one alone.
+    /// Lower end of its 95 % interval: percentiles of a bootstrap over trial numbers. Missing where a side
+    /// has one alone.
     pub ci_low: Option<f64>,
     /// Upper end.
     pub ci_high: Option<f64>,
@@ -93,8 +93,8 @@ fn correlation(a: &[f64], b: &[f64]) -> Option<f64> {
     spearman(&a, &b)
 }
 
-/// `paired`: prompts of one trial number share a haystack on both sides, and are drawn together. Nothing where
-/// a side is empty.
+/// `paired`: prompts of one trial number share a haystack on both sides, and are drawn together. Nothing
+/// where a side is empty.
 fn compared(score: HeadScore, between: String, [a, b]: &[Clusters; 2], paired: bool) -> Option<Stability> {
     let heads = a.values().next().or(b.values().next())?.0.len();
     if a.is_empty() || b.is_empty() {
