@@ -141,6 +141,7 @@ impl Evaluation {
             answers_of: None,
             shard: self.shard,
             merged: Vec::new(),
+            imported: None,
         })
     }
 
@@ -321,6 +322,7 @@ pub(crate) fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport 
         notes: [
             black_box(record),
             record.settings.masking.note(),
+            imported(record),
             scored_again(record),
             thoughts(outcomes),
             changed_words(outcomes),
@@ -345,6 +347,15 @@ fn black_box(record: &RunRecord) -> Option<String> {
         "computed by {engine} as a black box: its attention is not seen, so that masses are missing and answers \
          cannot be told apart by them"
     ))
+}
+
+/// Whose results these are, where they were imported; once answers are scored again, the scores are ours.
+fn imported(record: &RunRecord) -> Option<String> {
+    let imported = record.imported.as_ref()?;
+    Some(match record.answers_of {
+        None => imported.words(),
+        Some(_) => format!("the answers were imported from {}, and no attention was measured", imported.from),
+    })
 }
 
 /// That its answers were scored again, and how.

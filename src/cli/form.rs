@@ -8,6 +8,7 @@ use super::values::choice;
 use crate::error::{Error, Result};
 use crate::export::figures::FIGURES;
 use crate::export::{EXPORTERS, Exporter, by_extension};
+use crate::store::exchange::{EXCHANGES, Exchange};
 
 /// The forms of a report.
 #[derive(Debug, Clone, Args)]
@@ -56,11 +57,19 @@ pub enum Export {
     Stdout,
     /// A file, and the form that its extension stands for.
     File(PathBuf, Exporter),
+    /// A file or folder for another tool.
+    Theirs(PathBuf, Exchange),
 }
 
-fn parse(text: &str) -> Result<Export> {
+pub(super) fn parse(text: &str) -> Result<Export> {
     if text == "-" {
         return Ok(Export::Stdout);
+    }
+    if let Some((name, path)) = text.split_once('=')
+        && !path.is_empty()
+        && let Some(entry) = EXCHANGES.iter().find(|entry| entry.name == name)
+    {
+        return Ok(Export::Theirs(PathBuf::from(path), entry.value));
     }
     let path = PathBuf::from(text);
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
@@ -78,8 +87,16 @@ impl FormArgs {
     /// The files that are wanted, each with its form.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&PathBuf, Exporter)> {
         self.export.iter().filter_map(|export| match export {
-            Export::Stdout => None,
+            Export::Stdout | Export::Theirs(..) => None,
             Export::File(path, exporter) => Some((path, *exporter)),
+        })
+    }
+
+    /// The places for other tools, each with its form.
+    pub(crate) fn theirs(&self) -> impl Iterator<Item = (&PathBuf, Exchange)> {
+        self.export.iter().filter_map(|export| match export {
+            Export::Stdout | Export::File(..) => None,
+            Export::Theirs(path, exchange) => Some((path, *exchange)),
         })
     }
 

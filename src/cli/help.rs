@@ -91,6 +91,7 @@ mod tests {
     use crate::spec::{DTYPES, ENGINES, WEIGHT_FORMS, WINDOW_EXPANSIONS};
     use crate::split::SPLITS;
     use crate::stats::RULES;
+    use crate::store::exchange::{EXCHANGES, SCALES};
     use crate::task::groups::GROUPS;
     use crate::task::{CONTROLS, TASKS};
     use crate::train::data::KINDS as SEQUENCES;
@@ -153,6 +154,8 @@ mod tests {
             (rows(NORMALISATIONS), &["run normalise", "score normalise"]),
             (rows(EXPORTERS), &["run output_format", "view output_format", "compare output_format"]),
             (rows(FIGURES), &["run figure", "attend figure"]),
+            (rows(EXCHANGES), &["view export"]),
+            (rows(SCALES), &["import scale"]),
             (rows(PALETTES), &["run palette"]),
             (rows(RULES), &["run rule", "view rule", "gate rule"]),
             (rows(SEQUENCES), &["train mix"]),

@@ -10,6 +10,7 @@ mod gating;
 mod grid;
 mod heads;
 mod help;
+mod importing;
 mod listing;
 mod masking;
 mod measuring;
@@ -41,6 +42,7 @@ pub use form::{Export, FormArgs, TellingArgs};
 pub use gating::GateArgs;
 pub use grid::{GridArgs, PromptsArgs, RunArgs};
 pub use heads::HeadsArgs;
+pub use importing::ImportArgs;
 pub use listing::{InspectArgs, ListArgs};
 pub use masking::MaskArgs;
 pub use measuring::{BenchArgs, LogitsArgs, LossArgs, TokenArgs};
@@ -86,6 +88,8 @@ pub enum Command {
     View(ViewArgs),
     /// Score the stored answers of a run again, without its model
     Score(ScoreArgs),
+    /// Make a run of the results of lm-eval, inspect and others
+    Import(ImportArgs),
     /// Join the runs of the parts of a plan
     Merge(MergeArgs),
     /// Compare runs, or models, on identical prompts

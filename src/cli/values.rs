@@ -55,6 +55,11 @@ pub(super) fn named<T>(table: &'static [Entry<T>]) -> Listed<StringValueParser> 
     Listed { parser: StringValueParser::new(), names: rows(table) }
 }
 
+/// What `parser` reads, of which the names of `table` stand in help.
+pub(super) fn listing<T, P>(parser: P, table: &'static [Entry<T>]) -> Listed<P> {
+    Listed { parser, names: rows(table) }
+}
+
 /// A share from 0 to 1, as `0.85` or `85%`.
 pub(super) fn fraction(text: &str) -> Result<f64, Error> {
     let number = match text.trim().strip_suffix('%') {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::FormArgs;
+use super::form::parse;
 use super::help::first;
 use super::model::MachineArgs;
-use super::values::{choice, named};
+use super::values::{choice, listing, named};
 use super::verdict::RuleArgs;
 use crate::attention::variant::VARIANTS;
 use crate::checkpoint::DEFAULT_CHECKPOINT;
@@ -16,7 +17,14 @@ use crate::grid::{ContextLength, Depth};
 use crate::model::kv_cache::{KV_DTYPES, KvDtype};
 use crate::plan::ModelChoice;
 use crate::spec::{DTYPES, Dtype, WEIGHT_FORMS, WINDOW_EXPANSIONS, WeightForm};
+use crate::store::exchange::EXCHANGES;
 use crate::trial::Finding;
+
+const EXPORT: &str = "\
+Also write it to a file, in the form of its extension, or as FORM=PATH for another tool
+
+txt, csv, json, md, html, svg or png; may be given several times. - is stdout, in the form of --output-format. \
+The rows of one run go as well to the files of other tools, by the names below, as in lm-eval=DIR.";
 
 /// Flags of `niah view`.
 #[derive(Debug, Clone, Args)]
@@ -26,7 +34,8 @@ Examples:
   niah view out/model
   niah view out/model --by trial --outcome missed
   niah view out/model --export report.html --export cells.csv",
-    mut_args(first(&["by", "context_length", "export", "interactive"]))
+    mut_args(first(&["by", "context_length", "export", "interactive"])),
+    mut_arg("export", |arg| arg.value_parser(listing(parse, EXCHANGES)).long_help(EXPORT))
 )]
 pub struct ViewArgs {
     /// Directory of a run

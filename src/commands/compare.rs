@@ -170,6 +170,9 @@ fn with_models(args: &CompareArgs) -> Result<Vec<Finished>> {
     for (place, side) in sides.iter().enumerate().skip(1) {
         let records = [sides[0].record(), side.record()];
         let b = letter(place);
+        if imported(records).is_some() {
+            continue;
+        }
         match check_first_prompts(&[sides[0].first_prompts(), side.first_prompts()], records, &b) {
             Err(Error::PromptsDiffer { .. })
                 if records[0].identity.difference_of_form(&records[1].identity).is_some() =>
@@ -226,8 +229,15 @@ pub(super) fn report(a: &Finished, b: &Finished, letter: &str) -> Result<Compari
 
 /// What is drawn of two runs, unpaired where they were asked the same in other words.
 fn any_report(a: &Finished, b: &Finished, letter: &str) -> Result<ComparisonReport> {
+    if let Some(form) = imported([&a.record, &b.record]) {
+        return Ok(ComparisonReport {
+            form: Some(form),
+            ..compared_rows(a, b, letter, Comparison::unpaired)?
+        });
+    }
     match (report(a, b, letter), a.record.identity.difference_of_form(&b.record.identity)) {
-        (Err(Error::PromptsDiffer { .. }), form @ Some(_)) => {
+        (Err(Error::PromptsDiffer { .. }), Some(form)) => {
+            let form = Some(format!("it was asked the same in other words than A ({form})"));
             Ok(ComparisonReport { form, ..compared(a, b, letter, Comparison::unpaired)? })
         }
         (report, _) => report,
@@ -238,8 +248,30 @@ fn any_report(a: &Finished, b: &Finished, letter: &str) -> Result<ComparisonRepo
 type Compare = fn(&[Outcome], &[Outcome], &[Cell], Option<usize>) -> Result<Comparison>;
 
 fn compared(a: &Finished, b: &Finished, letter: &str, compare: Compare) -> Result<ComparisonReport> {
+    check_rules([&a.record, &b.record], letter)?;
+    compared_rows(a, b, letter, compare)
+}
+
+/// Whose results A or B are and how each was scored, where a side was imported: other prompts, and other scores.
+fn imported([a, b]: [&RunRecord; 2]) -> Option<String> {
+    let whose = |record: &RunRecord| record.imported.as_ref().map(|imported| imported.from.clone());
+    let scores = |record: &RunRecord| match (&record.imported, &record.answers_of) {
+        (Some(imported), None) => imported.scorer.clone(),
+        _ => format!("--scorer {}", record.settings.scorer),
+    };
+    let words = match (whose(a), whose(b)) {
+        (None, None) => return None,
+        (None, Some(of_b)) => format!("its results were imported from {of_b}"),
+        (Some(of_a), None) => format!("the results of A were imported from {of_a}"),
+        (Some(of_a), Some(of_b)) => {
+            format!("the results were imported, of A from {of_a}, its own from {of_b}")
+        }
+    };
+    Some(format!("{words} (scores of A: {}; its own: {})", scores(a), scores(b)))
+}
+
+fn compared_rows(a: &Finished, b: &Finished, letter: &str, compare: Compare) -> Result<ComparisonReport> {
     let records = [&a.record, &b.record];
-    check_rules(records, letter)?;
     let [(mut cells, note), (of_b, _)] = [a, b].map(|run| planned_cells(&run.record.settings.grid));
     cells.extend(of_b);
     let trained = records.map(|record| record.training_length);

@@ -13,6 +13,7 @@ pub mod fade;
 mod filling;
 pub mod gate;
 pub mod heads;
+pub mod import;
 pub mod inspect;
 mod kept;
 pub mod list;
@@ -68,6 +69,7 @@ pub fn run(command: &Command, given: &[(String, String)], style: &Style) -> Resu
         Command::Run(args) => run::run(args, style),
         Command::View(args) => view::run(args, style),
         Command::Score(args) => score::run(args, style),
+        Command::Import(args) => import::run(args, style),
         Command::Merge(args) => merge::run(args, style),
         Command::Compare(args) => compare::run(args, given, style),
         Command::Fade(args) => fade::run(args, style),

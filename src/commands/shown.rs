@@ -1,5 +1,6 @@
 //! What a command shows: a report in every form that was asked for, on stdout and in files.
 
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,9 @@ use crate::cli::FormArgs;
 use crate::error::{self, Error, Result};
 use crate::export::style::{Charset, ColorMode, Style};
 use crate::export::{Exporter, figures};
-use crate::report::Report;
+use crate::report::{Report, latest};
+use crate::store::directory::RunRecord;
+use crate::trial::Outcome;
 
 /// What a command shows, as bytes.
 #[derive(Default)]
@@ -17,6 +20,8 @@ pub struct Shown {
     pub output: Vec<u8>,
     /// For files: what stands in each, or why nothing does.
     pub files: Vec<(PathBuf, Result<Vec<u8>>)>,
+    /// Folders that are made for them.
+    pub folders: Vec<PathBuf>,
     /// For stderr, a line each.
     pub warnings: Vec<String>,
 }
@@ -35,8 +40,30 @@ impl Shown {
         Ok(Self {
             output: bytes(form, form.output_format, (report, page), style)?,
             files: form.files().map(file).collect(),
+            folders: Vec::new(),
             warnings: Vec::new(),
         })
+    }
+
+    /// The same with the rows of a run in the files of other tools that were asked for.
+    ///
+    /// # Errors
+    /// When a row cannot be written.
+    pub(super) fn with_theirs(
+        mut self,
+        form: &FormArgs,
+        record: &RunRecord,
+        outcomes: &[Outcome],
+    ) -> Result<Self> {
+        let rows = latest(outcomes);
+        for (path, exchange) in form.theirs() {
+            for (below, bytes) in (exchange.write)(record, &rows)? {
+                let place = if below.as_os_str().is_empty() { path.clone() } else { path.join(&below) };
+                self.folders.extend(place.parent().filter(|_| place != *path).map(Path::to_path_buf));
+                self.files.push((place, Ok(bytes)));
+            }
+        }
+        Ok(self)
     }
 
     /// The same with warnings.
@@ -51,6 +78,14 @@ impl Shown {
     pub(super) fn out(self) -> Result<()> {
         warn(&self.warnings);
         let mut wrong: Vec<Error> = print_bytes(&self.output).err().into_iter().collect();
+        for folder in &self.folders {
+            if let Err(error) = fs::create_dir_all(folder) {
+                wrong.push(Error::output(
+                    folder,
+                    format!("cannot make this folder: {}; choose another", error::reason(&error)),
+                ));
+            }
+        }
         for (path, made) in self.files {
             match made.and_then(|bytes| write(&path, &bytes)) {
                 Ok(()) => tell(format_args!("written: {}", path.display())),
@@ -96,6 +131,16 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Refuses what cannot be shown, before anything is computed: a figure that is none of `made`, one that no
 /// form takes, and files where there is no directory.
 pub(super) fn check(form: &FormArgs, made: &[&str]) -> Result<()> {
+    if let Some((_, exchange)) = form.theirs().next() {
+        let expected =
+            "the report in a form of ours, or one run to view --by cell: its rows go to other tools";
+        return Err(Error::invalid("--export", exchange.name, expected));
+    }
+    check_ours(form, made)
+}
+
+/// The same, where the rows of a run may go to other tools.
+pub(super) fn check_ours(form: &FormArgs, made: &[&str]) -> Result<()> {
     if let Some(name) = form.figure {
         if !made.contains(&name) {
             return Err(figures::not_made(name, made));

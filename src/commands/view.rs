@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::picking::{Wanted, pick};
 use super::run::{FIGURES, OF_PAGE};
-use super::shown::{Shown, check};
+use super::shown::{Shown, check, check_ours};
 use crate::cli::{By, ViewArgs};
 use crate::error::{Error, Result};
 use crate::evaluate::{judged_report, ran};
@@ -56,7 +56,8 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
             let report = judged_report(&outcomes, &record, rule);
             let page = || page::page(&args.directory, &record, &outcomes, report.clone());
             let page = args.form.wants(OF_PAGE).then(page).transpose()?;
-            Ok(Shown::of(&args.form, &Report::from(report), page.as_ref(), style)?.warning(warnings))
+            let shown = Shown::of(&args.form, &Report::from(report), page.as_ref(), style)?.warning(warnings);
+            shown.with_theirs(&args.form, &record, &outcomes)
         }
         By::Layer => {
             let (report, warnings) = layers(args)?;
@@ -96,7 +97,10 @@ fn check_flags(args: &ViewArgs) -> Result<()> {
         By::Layer | By::Head => &["heads"],
         By::Trial | By::Token => &[],
     };
-    check(&args.form, figures)?;
+    match args.by {
+        By::Cell if !TasksRecord::is_in(&args.directory) => check_ours(&args.form, figures)?,
+        _ => check(&args.form, figures)?,
+    }
     let length = args.context_length.map(|length| ("context length", length.to_string()));
     let cell = length.or(args.depth.map(|depth| ("depth", depth.to_string())));
     if let Some((flag, found)) = cell.filter(|_| matches!(args.by, By::Cell | By::Token)) {

@@ -220,6 +220,21 @@ impl Identity {
         Self(pairs)
     }
 
+    /// That of results which a neighbouring tool has written: which tool, in what files.
+    #[must_use]
+    pub fn of_import(settings: &Settings, from: &str, files_hash: &str) -> Self {
+        Self(facts(json!({
+            "niah": env!("CARGO_PKG_VERSION"),
+            "model": settings.model.name,
+            "context_lengths": settings.grid.context_lengths(),
+            "depths": settings.grid.depths(),
+            "trials": settings.trials,
+            "task": settings.task_name(),
+            "imported": from,
+            "imported_sha256": files_hash,
+        })))
+    }
+
     /// The scorers that single prompts have, where not all have that of the run.
     #[must_use]
     pub fn own_scorers(&self) -> Option<String> {

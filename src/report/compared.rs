@@ -105,7 +105,7 @@ fn named(run: String, row: ComparisonRow) -> ComparisonRow {
 
 /// That prompts do not pair, and why.
 fn unpaired(b: &str, form: &str) -> String {
-    format!("{b} is compared unpaired: it was asked the same in other words than A ({form})")
+    format!("{b} is compared unpaired: {form}")
 }
 
 /// All pairs of A with each of the others.

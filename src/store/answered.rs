@@ -87,6 +87,7 @@ pub fn answered(
         answers_of: None,
         shard: None,
         merged: Vec::new(),
+        imported: None,
     };
     Ok(Answered { record, outcomes })
 }

@@ -92,7 +92,11 @@ impl Row for Outcome {
         let other_cell = || !self.row_id.starts_with(&cell) || !self.row_id.ends_with(&trial);
         saved_again::key_problem(&self.row_id)
             .or_else(|| other_cell().then(|| format!("row_id {:?} is not that of its length and trial", self.row_id)))
-            .or_else(|| saved_again::digits_problem("expected_answer", &self.expected_answer, &self.needle))
+            .or_else(|| {
+                // Of prompts without a needle nothing says what the digits were.
+                let needle = Some(&self.needle).filter(|needle| !needle.is_empty())?;
+                saved_again::digits_problem("expected_answer", &self.expected_answer, needle)
+            })
             .or_else(|| {
                 let lost = self.config_hash.len() == HASH && !self.config_hash.starts_with(&self.run_id);
                 lost.then(|| format!("run_id {:?} does not begin config_hash: it was taken for a \

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::csv::{self, Appender, Row};
+use super::exchange::Imported;
 use super::merged::MergedRun;
 use super::order;
 use super::rescored::AnswersOf;
@@ -90,6 +91,9 @@ pub struct RunRecord {
     /// The part of the plan that the directory is for, where that is not all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
+    /// The tool whose results these are, where they were imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
     /// The runs whose rows were joined here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<MergedRun>,

@@ -5,6 +5,7 @@ pub mod answered;
 pub mod bench;
 pub mod csv;
 pub mod directory;
+pub mod exchange;
 pub mod loss;
 pub mod margins;
 pub mod merged;

@@ -17,6 +17,7 @@ mod coverage;
 mod dry_run;
 mod dtype;
 mod endpoint;
+mod exchange;
 mod exports;
 mod fade;
 mod gate;

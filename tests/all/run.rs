@@ -200,6 +200,7 @@ impl World {
             answers_of: None,
             shard: None,
             merged: Vec::new(),
+            imported: None,
         }
     }
 

@@ -1,0 +1,150 @@
+//! RULER: its predictions, `MODEL/synthetic/LENGTH/pred/TASK.jsonl`, a line to each answer.
+//!
+//! They hold no scores: its `evaluate.py` counts the expected answers that an answer contains (of its tasks
+//! `qa_*` whether it contains any). The same is done here when they are read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::fields::Fields;
+use super::imported::{Found, TheirRow};
+use super::reading::each_line;
+use super::{Files, Ours, Scale, expected, in_path, lines};
+use crate::error::Result;
+use crate::grid::LONGEST;
+use crate::store::directory::RunRecord;
+use crate::trial::Outcome;
+
+/// What it is called.
+pub(super) const NAME: &str = "RULER";
+
+/// Whether a line is one of its predictions.
+pub(super) fn is_prediction(fields: &Fields<'_>) -> bool {
+    fields.has("pred") && fields.has("outputs")
+}
+
+/// The lines of a file of predictions.
+pub(super) fn predictions(path: &Path) -> Result<Found> {
+    let place = Place::of(path);
+    let (mut rows, mut missing, mut rounded) = (Vec::new(), 0, 0);
+    each_line(path, |number, value| {
+        let at = format!("line {number}");
+        let fields = Fields::of(path, &at, &value)?;
+        let others = match fields.value("others") {
+            Some(Value::Object(_)) => fields.object("others")?,
+            _ => None,
+        };
+        let ours = others.map(|others| others.ours()).transpose()?.unwrap_or_default();
+        let tokens = fields.length("length")?;
+        let length = ours.context_length.or(place.length);
+        let Some(length) = length.or_else(|| tokens.map(usize::next_power_of_two)).filter(|n| *n <= LONGEST)
+        else {
+            missing += 1;
+            return Ok(());
+        };
+        rounded += usize::from(ours.context_length.or(place.length).is_none());
+        let outputs = fields.texts("outputs")?;
+        let response = fields.needed("pred", fields.text("pred")?, "a text")?;
+        let any = place.task.as_deref().is_some_and(|task| task.starts_with("qa"));
+        let failed = ours.error.clone();
+        rows.push(TheirRow {
+            model: place.model.clone(),
+            task: place.task.clone(),
+            context_length: Some(length),
+            score: (!outputs.is_empty() && failed.is_none()).then(|| score(&response, &outputs, any)),
+            expected: outputs,
+            response: Some(response),
+            prompt_tokens: tokens,
+            ours,
+            place: at,
+            ..TheirRow::default()
+        });
+        Ok(())
+    })?;
+    let mut notes = Vec::new();
+    if rows.iter().any(|row: &TheirRow| row.ours.score.is_none()) {
+        notes.push(
+            "its files hold no scores: they are counted here as its evaluate.py counts them".to_string(),
+        );
+    }
+    if missing > 0 {
+        notes.push(format!("{missing} rows say no length, or -1, and are left out"));
+    }
+    if rounded > 0 {
+        notes.push(format!(
+            "{rounded} rows say how many tokens they have and not of which length they are: their tokens are rounded \
+             up to a power of two"
+        ));
+    }
+    Ok(Found { from: NAME, scale: Some(Scale::One), scorer: "string_match".to_string(), rows, notes })
+}
+
+/// The share of the expected answers that an answer contains, or with `any` whether it has one, in any case
+/// of letters.
+fn score(response: &str, outputs: &[String], any: bool) -> f64 {
+    let response = response.to_lowercase();
+    let found = outputs.iter().filter(|output| response.contains(&output.to_lowercase())).count();
+    match any {
+        true => f64::from(u8::from(found > 0)),
+        false => found as f64 / outputs.len() as f64,
+    }
+}
+
+/// What the path of a file says.
+struct Place {
+    task: Option<String>,
+    length: Option<usize>,
+    model: Option<String>,
+}
+
+impl Place {
+    fn of(path: &Path) -> Self {
+        let task = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+        let folders: Vec<String> = path
+            .parent()
+            .into_iter()
+            .flat_map(|folder| folder.components())
+            .map(|part| part.as_os_str().to_string_lossy().into_owned())
+            .collect();
+        let [before @ .., length, pred] = folders.as_slice() else {
+            return Self { task, length: None, model: None };
+        };
+        let length = length.parse().ok().filter(|length| pred == "pred" && (1..=LONGEST).contains(length));
+        let model = match before {
+            [.., model, kind] if kind == "synthetic" => Some(model.clone()),
+            [.., model] if length.is_some() => Some(model.clone()),
+            _ => None,
+        };
+        Self { task, length, model: model.filter(|_| length.is_some()) }
+    }
+}
+
+/// A run as predictions of RULER.
+pub(super) fn write(record: &RunRecord, rows: &[&Outcome]) -> Result<Files> {
+    let mut lengths: BTreeMap<usize, Vec<&Outcome>> = BTreeMap::new();
+    for row in rows {
+        lengths.entry(row.context_length).or_default().push(row);
+    }
+    let name = format!("{}.jsonl", in_path(record.settings.task_name()));
+    let root = PathBuf::from(in_path(&record.settings.model.name)).join("synthetic");
+    let file = |(length, rows): (usize, Vec<&Outcome>)| {
+        let prediction = |(index, row): (usize, &&Outcome)| prediction(record, index, row);
+        let text = lines(rows.iter().enumerate().map(prediction))?;
+        Ok((root.join(length.to_string()).join("pred").join(&name), text))
+    };
+    lengths.into_iter().map(file).collect()
+}
+
+fn prediction(record: &RunRecord, index: usize, row: &Outcome) -> Result<Value> {
+    Ok(json!({
+        "index": index,
+        "pred": row.model_response.clone().unwrap_or_default(),
+        "input": row.question,
+        "outputs": expected(row),
+        "others": { "id": index, "niah": Ours::of(record, row).value()? },
+        "truncation": -1,
+        "length": row.prompt_tokens.map_or(json!(-1), |tokens| json!(tokens)),
+    }))
+}
