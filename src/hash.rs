@@ -1,7 +1,7 @@
 //! SHA-256 in hex, as it stands in result files.
 
 use std::fmt::Write;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -28,9 +28,13 @@ pub fn sha256(bytes: impl AsRef<[u8]>) -> [u8; 32] {
 /// # Errors
 /// When it is no regular file, or cannot be read.
 pub(crate) fn sha256_of_file(path: &Path) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    io::copy(&mut files::open(path)?, &mut hash)?;
-    Ok(hex(hash.finalize()))
+    let (mut file, mut hash, mut bytes) = (files::open(path)?, Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut bytes)? {
+            0 => return Ok(hex(hash.finalize())),
+            read => hash.update(&bytes[..read]),
+        }
+    }
 }
 
 /// The SHA-256 of `bytes`, 64 lower-case hex digits.

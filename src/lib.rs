@@ -21,6 +21,9 @@
 //! [`loss`] measures how well any of them predicts text, by position. [`laboratory`] repeats a paper's
 //! claims: its stages are commands, and [`laboratory::report`] says what they found.
 //!
+//! Many machines run parts of one plan ([`plan::Shard`], [`store::merged`]), many checkpoints one plan
+//! ([`store::models`]), and files of neighbouring tools are read and written ([`store::exchange`]).
+//!
 //! # From another program
 //!
 //! [`evaluate()`] runs what [`Settings`] say on a [`Device`]; `examples/grid.rs` is a whole program of it.

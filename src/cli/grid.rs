@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use super::help::first;
 use super::masking::MaskArgs;
@@ -249,6 +249,7 @@ Examples:
   niah run ORG/NAME --variant ssmax --dry-run",
     mut_args(first(&["context_lengths", "depths", "trials", "output", "dry_run"])),
     mut_arg("output_format", |arg| arg.help("What goes to stdout; of --dry-run, table or json")),
+    mut_arg("model", |arg| arg.action(ArgAction::Append).help("The checkpoint, as a flag; several times, several of them")),
     mut_arg("task", |arg| {
         let names = GROUPS.iter().rev().fold(named(TASKS), |names, group| names.and(group.name, group.about));
         arg.value_parser(names)
@@ -261,6 +262,11 @@ pub struct RunArgs {
     /// The checkpoint.
     #[command(flatten)]
     pub model: ModelArgs,
+    /// Several checkpoints: a file with one on each line, or a directory of them, as of the steps of a training
+    ///
+    /// Each runs the same plan into a directory of its own, and one table and one figure show all.
+    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["checkpoint", "model"], help_heading = "Model")]
+    pub models: Option<PathBuf>,
     /// The grid.
     #[command(flatten)]
     pub grid: GridArgs,

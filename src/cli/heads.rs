@@ -124,6 +124,7 @@ impl HeadsArgs {
     pub fn run(&self) -> RunArgs {
         RunArgs {
             model: self.model.clone(),
+            models: None,
             grid: self.grid.clone(),
             masking: MaskArgs::default(),
             output: self.output.clone(),

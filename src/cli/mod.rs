@@ -249,8 +249,8 @@ pub fn takes_default_checkpoint(matches: &ArgMatches) -> bool {
     // What a command does not take, an optimised build of clap tells of as not given.
     let given = |id: &str| takes(id).then(|| typed.contains_id(id));
     let absent = |id: &str| given(id) == Some(false);
-    // A server has models of its own.
-    if given("endpoint") == Some(true) {
+    // A server has models of its own, and so has a list.
+    if ["endpoint", "models"].iter().any(|id| given(id) == Some(true)) {
         return false;
     }
     // `niah attend` needs one for a text alone.

@@ -1,6 +1,6 @@
 //! A checkpoint, its attention, the form of its prompts, and where it is computed.
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use super::values::{choice, named};
 use crate::attention::variant::{SCALED, VARIANTS};
@@ -21,27 +21,40 @@ pub struct CheckpointArgs {
     #[arg(value_name = "MODEL", conflicts_with = "model")]
     checkpoint: Option<String>,
     /// The checkpoint, as a flag
-    #[arg(long, short, value_name = "MODEL", alias = "model-name", help_heading = "Model")]
-    model: Option<String>,
+    #[arg(
+        long,
+        short,
+        value_name = "MODEL",
+        alias = "model-name",
+        action = ArgAction::Set,
+        help_heading = "Model"
+    )]
+    model: Vec<String>,
 }
 
 impl CheckpointArgs {
     /// A checkpoint of this name.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        Self { checkpoint: None, model: Some(name.to_string()) }
+        Self { checkpoint: None, model: vec![name.to_string()] }
     }
 
     /// The name that was given.
     #[must_use]
     pub fn given(&self) -> Option<&str> {
-        self.model.as_deref().or(self.checkpoint.as_deref())
+        self.model.first().or(self.checkpoint.as_ref()).map(String::as_str)
     }
 
     /// The name that was given, or that of the checkpoint that runs where none is.
     #[must_use]
     pub fn name(&self) -> &str {
         self.given().unwrap_or(DEFAULT_CHECKPOINT)
+    }
+
+    /// The names that were given as flags: several where a command takes them.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.model
     }
 }
 

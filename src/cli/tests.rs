@@ -20,7 +20,7 @@ fn a_flag_that_would_hide_another_is_refused() {
         ("niah run --needle a --needle b", "--needle"),
         ("niah run --needle a --question b --retrieval-question c", "--question"),
         ("niah run --trials 1 -n 2", "--trials"),
-        ("niah run -m a --model b", "--model"),
+        ("niah inspect -m a --model b", "--model"),
         ("niah run --dry-run --dry-run", "--dry-run"),
         ("niah loss --context-length 4k --context-lengths 8k", "--context-length"),
         ("niah compare a b --system-instruction=a --system-instruction=b", "--system-instruction"),

@@ -13,6 +13,7 @@ use crate::export::style::Style;
 use crate::printable::listed;
 use crate::report::Report;
 use crate::store::merged::{Merged, merge, places};
+use crate::store::models::{MODELS_JSON, ModelEntry, ModelsRecord};
 use crate::store::page;
 use crate::store::stored::StoredRun;
 use crate::store::tasks::{TASKS_JSON, TasksRecord};
@@ -34,6 +35,7 @@ pub fn run(args: &MergeArgs, style: &Style) -> Result<()> {
         }
     }
     let several = several_tasks(&args.directories)?;
+    let models = several_models(&args.directories)?;
     for (place, directories) in &sources {
         let to = if place.as_os_str().is_empty() { out.clone() } else { out.join(place) };
         let merged = merge(directories, &to)?;
@@ -44,6 +46,9 @@ pub fn run(args: &MergeArgs, style: &Style) -> Result<()> {
         }
     }
     if let Some(record) = &several {
+        record.write(out)?;
+    }
+    if let Some(record) = &models {
         record.write(out)?;
     }
     shown(args, &sources, style)?.map_or(Ok(()), Shown::out)
@@ -64,6 +69,9 @@ fn shown(
     style: &Style,
 ) -> Result<Option<Shown>> {
     let (out, rule) = (&args.output, args.rule.length_rule());
+    if ModelsRecord::is_in(out) {
+        return super::models::page(out, rule, &args.form, style).map(Some);
+    }
     if TasksRecord::is_in(out) {
         return super::tasks::page(out, rule, &args.form, style).map(Some);
     }
@@ -96,6 +104,26 @@ fn several_tasks(directories: &[PathBuf]) -> Result<Option<TasksRecord>> {
             if !record.left_out.contains(&left) {
                 record.left_out.push(left);
             }
+        }
+    }
+    record.command = std::env::args().collect();
+    Ok(Some(record))
+}
+
+/// The record of several checkpoints, where the directories hold such: that of the first.
+fn several_models(directories: &[PathBuf]) -> Result<Option<ModelsRecord>> {
+    let with: Vec<&PathBuf> = directories.iter().filter(|place| place.join(MODELS_JSON).exists()).collect();
+    let Some(first) = with.first() else { return Ok(None) };
+    let mut record = ModelsRecord::read(first)?;
+    let names = |record: &ModelsRecord| {
+        let pair = |entry: &ModelEntry| format!("{} in {}", entry.model, entry.directory);
+        record.models.iter().map(pair).collect::<Vec<_>>().join(", ")
+    };
+    for place in &with {
+        let other = ModelsRecord::read(place)?;
+        if names(&other) != names(&record) {
+            let difference = format!("models: {} -> {}", names(&record), names(&other));
+            return Err(Error::PlansDiffer { path: (*place).clone(), first: (*first).clone(), difference });
         }
     }
     record.command = std::env::args().collect();

@@ -22,6 +22,7 @@ pub mod loss;
 mod masked;
 mod masking;
 pub mod merge;
+mod models;
 mod picking;
 pub mod prompts;
 pub mod run;

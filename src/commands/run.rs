@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::dry::{Dry, json};
 use super::kept::{Keeping, Kept, run_into};
 use super::masking::masking;
+use super::models;
 use super::shown::{Shown, check};
 use super::watching::{self, OnScreen};
 use super::{machine_record, prepare, print, settings, stop_on_interrupt, warn};
@@ -31,8 +32,15 @@ pub(super) const OF_PAGE: &[&str] = &["outcome", "heads", "margins"];
 /// When the plan cannot be made, when results cannot be kept, when every trial failed or, where that is
 /// wanted, any of them, or when the user stopped it.
 pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
-    if args.endpoint.endpoint.is_some() {
-        return super::served::run(args, style);
+    let several = models::named(args)?;
+    match (args.endpoint.endpoint.is_some(), several) {
+        (true, Some(models)) => {
+            let expected = "one model of the server";
+            return Err(Error::invalid("--model", models.join(", "), expected));
+        }
+        (true, None) => return super::served::run(args, style),
+        (false, Some(models)) => return models::run(args, &models, style),
+        (false, None) => {}
     }
     if groups::is_several(&args.grid.task) {
         if args.interactive {

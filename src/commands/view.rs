@@ -20,6 +20,7 @@ use crate::report::{self, Report, Summary};
 use crate::stats::LengthRule;
 use crate::store::csv;
 use crate::store::directory::{ATTENTION_CSV, RunRecord, TOKENS_CSV};
+use crate::store::models::ModelsRecord;
 use crate::store::page;
 use crate::store::stored::StoredRun;
 use crate::store::tasks::TasksRecord;
@@ -47,6 +48,9 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
     }
     check_flags(args)?;
     match args.by {
+        By::Cell if ModelsRecord::is_in(&args.directory) => {
+            super::models::page(&args.directory, rule, &args.form, style)
+        }
         By::Cell if TasksRecord::is_in(&args.directory) => {
             check(&args.form, &[])?;
             super::tasks::page(&args.directory, rule, &args.form, style)
@@ -93,12 +97,15 @@ pub fn page(args: &ViewArgs, style: &Style) -> Result<Shown> {
 /// Refuses flags that what is drawn has no use for.
 fn check_flags(args: &ViewArgs) -> Result<()> {
     let figures = match args.by {
+        By::Cell if ModelsRecord::is_in(&args.directory) => super::models::FIGURES,
         By::Cell => FIGURES,
         By::Layer | By::Head => &["heads"],
         By::Trial | By::Token => &[],
     };
     match args.by {
-        By::Cell if !TasksRecord::is_in(&args.directory) => check_ours(&args.form, figures)?,
+        By::Cell if !TasksRecord::is_in(&args.directory) && !ModelsRecord::is_in(&args.directory) => {
+            check_ours(&args.form, figures)?
+        }
         _ => check(&args.form, figures)?,
     }
     let length = args.context_length.map(|length| ("context length", length.to_string()));

@@ -61,6 +61,7 @@ pub fn record(plan: &ServedPlan, shard: Option<Shard>, machine: Value) -> Result
         answers_of: None,
         shard,
         merged: Vec::new(),
+        imported: None,
     })
 }
 

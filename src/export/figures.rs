@@ -17,6 +17,7 @@ pub const FIGURES: &[Entry<&str>] = &[
     Entry { name: "margins", about: "needle mass and score margins by length", value: "margins" },
     Entry { name: "retrieval", about: "what heads copy and look for, by layer and head", value: "retrieval" },
     Entry { name: "tokens", about: "attention of every token of a prompt", value: "tokens" },
+    Entry { name: "models", about: "accuracy and needle mass by checkpoint or step", value: "models" },
     Entry { name: "loss", about: "loss by position", value: "loss" },
     Entry { name: "fade", about: "the largest weight, needle mass and entropy by length", value: "fade" },
     Entry { name: "difference", about: "two runs, B - A", value: "difference" },

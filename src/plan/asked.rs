@@ -12,7 +12,7 @@ use super::settings::Settings;
 use super::{about, longest, own_scorers_of, scoring, with_the_rows_of};
 use crate::error::{Error, Result};
 use crate::haystack::{Haystack, Order};
-use crate::prompt::{PromptPlan, Snap};
+use crate::prompt::{Built, PromptPlan, Snap};
 use crate::registry;
 use crate::score::Scorer;
 use crate::task::{CONTROLS, Task};
@@ -121,7 +121,8 @@ impl Asked {
         };
         let own_scorers = given::scorers(task.as_ref(), &settings)?;
         let (snap, answer_budget) = (settings.snap, settings.max_new_tokens);
-        let prompts = PromptPlan { task, haystack, form, assistant, snap, answer_budget };
+        let built = Built::default();
+        let prompts = PromptPlan { task, haystack, form, assistant, snap, answer_budget, built };
         let (settings, lengths) = match settings.is_about_haystack() {
             true => about::with_the_lengths_of(settings, &prompts, tokenizer)?,
             false => (settings, None),

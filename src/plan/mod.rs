@@ -34,7 +34,7 @@ use crate::grid::{Cell, Depth, Grid};
 use crate::hash::sha256_hex;
 use crate::model::head_outputs::ReplacedHeads;
 use crate::prefix;
-use crate::prompt::{Form, Prompt, PromptPlan, PromptSequence};
+use crate::prompt::{Built, Form, Prompt, PromptPlan, PromptSequence};
 use crate::runner::{Labels, RunContext};
 use crate::score::Scorer;
 use crate::task::Task;
@@ -92,6 +92,10 @@ pub struct RunPlan {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Identity(Facts);
+
+/// The prompts of plans that differ by their checkpoints alone, kept for those that ask the same.
+#[derive(Default)]
+pub struct SharedPrompts(Vec<(Identity, &'static str, Built)>);
 
 /// Keys of the decisions that say which trials there are. A trial depends on none of them.
 const GROWING: &[&str] = &["context_lengths", "depths", "trials"];
@@ -377,6 +381,25 @@ impl RunPlan {
         pairs.extend(of_some_models);
         pairs.extend(settings.masking.decisions(|| self.calibration_words()));
         Ok(Identity(pairs).scored_by(settings))
+    }
+
+    /// Takes the prompts that a plan before has built, where this one asks the same in the same tokens, and
+    /// keeps its own for those behind.
+    ///
+    /// # Errors
+    /// When the weights cannot be read, which are a part of the identity.
+    pub fn share_prompts(&mut self, shared: &mut SharedPrompts) -> Result<()> {
+        let (identity, form) = (self.identity()?, self.form_name());
+        let same = |(known, known_form, _): &&(Identity, &'static str, Built)| {
+            *known_form == form && known.prompt_difference(&identity).is_none()
+        };
+        if let Some((.., built)) = shared.0.iter().find(same) {
+            self.prompts.built = built.clone();
+            return Ok(());
+        }
+        self.prompts.built = Built::keeping();
+        shared.0.push((identity, form, self.prompts.built.clone()));
+        Ok(())
     }
 
     /// Every trial of the plan: the first trial of all cells, then the second, so that a run stopped early

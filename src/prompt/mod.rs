@@ -20,6 +20,7 @@
 //! in the prompt.
 
 mod assistant;
+mod built;
 mod checks;
 mod controls;
 mod document;
@@ -46,6 +47,7 @@ use crate::task::{Question, Task, Turn};
 use crate::tokenizer::{Encoded, Tokenize};
 use crate::trial::Trial;
 pub use assistant::{ANSWER_PREFIXES, AnswerPrefix, Assistant, ThoughtPlan};
+pub use built::Built;
 pub use controls::{LEAST_CONTROLS, MOST_CONTROLS};
 pub use document::Document;
 use fit::Cut;
@@ -208,6 +210,8 @@ pub struct PromptPlan {
     pub snap: Snap,
     /// Tokens that may be generated, instead of the task's own budget.
     pub answer_budget: Option<usize>,
+    /// Prompts that are kept once they are built.
+    pub built: Built,
 }
 
 impl PromptPlan {

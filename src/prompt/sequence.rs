@@ -26,8 +26,13 @@ impl<'a> PromptSequence<'a> {
     /// # Errors
     /// Those of [`PromptPlan::build`].
     pub fn build(&mut self, trial: &Trial) -> Result<Prompt> {
+        if let Some(prompt) = self.plan.built.get(trial) {
+            return Ok(prompt);
+        }
         let held = self.haystack.take().filter(|tokens| tokens.trial() == (trial.seed, trial.index));
         let tokens = self.haystack.insert(held.unwrap_or_else(|| self.plan.haystack_tokens(trial)));
-        self.plan.build(trial, self.tokenizer, tokens)
+        let prompt = self.plan.build(trial, self.tokenizer, tokens)?;
+        self.plan.built.keep(trial, &prompt);
+        Ok(prompt)
     }
 }

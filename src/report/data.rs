@@ -73,6 +73,7 @@ pub const KINDS: &[&str] = &[
     "tasks",
     "masking",
     "retrieval",
+    "models",
 ];
 
 impl Data {

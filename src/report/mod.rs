@@ -23,6 +23,7 @@ pub mod inspection;
 pub mod loss;
 pub mod margins;
 pub mod masked;
+pub mod models;
 pub mod needed;
 pub mod page;
 pub mod parts;

@@ -34,7 +34,7 @@ use crate::report::loss::BucketLoss;
 use crate::trial::{AttentionRow, KindRow, Outcome, RetrievalRow, ServedRow, SpanRow, TokenRow};
 
 pub(super) use relabelled::relabelled;
-pub(super) use spanned::{joined, row_of_text, spanned, text_of};
+pub(super) use spanned::{check_bytes, joined, row_of_text, spanned, text_of};
 
 /// A row of a table on disk. Its columns are its fields, in their order.
 pub trait Row: Serialize + DeserializeOwned + Default {

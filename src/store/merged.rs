@@ -74,6 +74,14 @@ pub fn merge(directories: &[PathBuf], out: &Path) -> Result<Merged> {
     for (number, (directory, source)) in sources.iter().enumerate() {
         rows.read(number, &directory.join(RESULTS_CSV), source, &record)?;
     }
+    for (directory, _) in &sources {
+        check::<AttentionRow>(&directory.join(ATTENTION_CSV))?;
+        check::<TokenRow>(&directory.join(TOKENS_CSV))?;
+        check::<SpanRow>(&directory.join(SPANS_CSV))?;
+        check::<KindRow>(&directory.join(KINDS_CSV))?;
+        check::<RetrievalRow>(&directory.join(RETRIEVAL_CSV))?;
+        check::<ServedRow>(&directory.join(SERVED_CSV))?;
+    }
     make(out)?;
     let places: Vec<&PathBuf> = sources.iter().map(|(directory, _)| directory).collect();
     rows.copy_of_trials::<AttentionRow>(&places, out, ATTENTION_CSV)?;
@@ -94,6 +102,11 @@ pub fn merge(directories: &[PathBuf], out: &Path) -> Result<Merged> {
     let (ran, failed) = rows.counts();
     let planned = record.settings.planned();
     Ok(Merged { ran, failed, planned, twice: rows.twice, missing: missing(&record) })
+}
+
+/// Refuses a table whose rows cannot be copied as they are, before anything is written.
+fn check<R: TrialRow>(path: &Path) -> Result<()> {
+    if path.exists() { csv::check_bytes::<R>(path) } else { Ok(()) }
 }
 
 /// The runs, those of the first parts of a plan first, and the one that lies where they are joined at the
@@ -262,11 +275,6 @@ impl Rows {
         }
         let mut pieces: Vec<(usize, usize, Range<u64>)> = Vec::new();
         for (source, table) in tables.iter().enumerate().filter(|(_, table)| table.exists()) {
-            if csv::is_changed::<R>(table)? {
-                let problem =
-                    "another program has saved it; run the same niah run command again, which writes it anew";
-                return Err(Error::file(table, problem));
-            }
             for (row_id, bytes) in csv::spans::<R>(table)? {
                 let Some(number) = self.numbers.get(&row_id) else { continue };
                 if self.trials[*number].ran.as_ref().is_some_and(|place| place.source == source) {

@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod loss;
 pub mod margins;
 pub mod merged;
+pub mod models;
 mod order;
 pub mod page;
 pub mod ranking;

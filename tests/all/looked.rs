@@ -70,6 +70,7 @@ fn retrieves(head: usize, n: usize, needle: usize, _: &mut Rng) -> Vec<f32> {
 fn outcomes(length: usize, rule: Rule) -> Vec<Outcome> {
     let (prompts, tokenizer) = (
         PromptPlan {
+            built: niah::prompt::Built::default(),
             task: (niah::registry::find("task", TASKS, "magic").unwrap().value)(),
             haystack: Haystack::resolve("essays").unwrap(),
             form: Form::Completion,

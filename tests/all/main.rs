@@ -39,6 +39,7 @@ mod looked;
 mod loss;
 mod manners;
 mod masking;
+mod models;
 mod multiscreen;
 mod multiscreen_command;
 mod multiscreen_gradients;

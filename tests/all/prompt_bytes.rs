@@ -129,7 +129,8 @@ fn plan(task: &str, haystack: &str, form: Form, snap: Snap) -> PromptPlan {
         Some(_) => Haystack::none(),
         None => Haystack::resolve(haystack).unwrap(),
     };
-    PromptPlan { task, haystack, form, snap, assistant: Assistant::default(), answer_budget: None }
+    let built = niah::prompt::Built::default();
+    PromptPlan { task, haystack, form, snap, assistant: Assistant::default(), answer_budget: None, built }
 }
 
 fn trial(length: usize, depth: f64, index: usize, seed: u64) -> Trial {

@@ -9,7 +9,7 @@ use niah::error::{Error, Result};
 use niah::grid::{Cell, ContextLength, Depth};
 use niah::haystack::{Haystack, HaystackTokens};
 use niah::needle::Needle;
-use niah::prompt::{Assistant, Form, Prompt, PromptPlan, Snap};
+use niah::prompt::{Assistant, Built, Form, Prompt, PromptPlan, Snap};
 use niah::rng::Rng;
 use niah::span::SpanKind;
 use niah::task::{Custom, Piece, Question, TASKS, Task};
@@ -60,7 +60,8 @@ fn chat() -> Form {
 }
 
 fn plan(task: Box<dyn Task>, haystack: Haystack, form: Form, snap: Snap) -> PromptPlan {
-    PromptPlan { task, haystack, form, snap, assistant: Assistant::default(), answer_budget: None }
+    let built = Built::default();
+    PromptPlan { task, haystack, form, snap, assistant: Assistant::default(), answer_budget: None, built }
 }
 
 fn magic(haystack: &str) -> PromptPlan {

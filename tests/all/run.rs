@@ -154,6 +154,7 @@ impl World {
             ..Settings::default()
         };
         let prompts = PromptPlan {
+            built: niah::prompt::Built::default(),
             task: (niah::registry::find("task", TASKS, "magic").unwrap().value)(),
             haystack: Haystack::resolve("noise").unwrap(),
             form: Form::Completion,

@@ -66,6 +66,7 @@ fn the_json_of_every_report_holds_what_the_schema_names() {
     let schema = Schema::read();
     let bench = Bench::new();
     bench.grid(&["-o", "out", "--tokens", "--retrieval"]);
+    fs::write(bench.path("names"), "tiny").unwrap();
     let mut seen = BTreeSet::from(["side-by-side", "gate", "masking"].map(String::from));
     for arguments in [
         &["view", "out"][..],
@@ -82,6 +83,7 @@ fn the_json_of_every_report_holds_what_the_schema_names() {
         &["inspect", "tiny"],
         &["run", "-m=tiny", "--context-lengths=1200", "--depths=50", "--controls", "-o=controls"],
         &["run", "-m=tiny", "--context-lengths=1200", "--depths=50", "--task=magic,passkey", "-o=tasks"],
+        &["run", "--models=names", "--context-lengths=300", "--depths=50", "-o=models"],
     ] {
         let text = bench.stdout(&[arguments, &["--output-format=json"]].concat());
         let report: Map<String, Value> = serde_json::from_str(&text).unwrap();

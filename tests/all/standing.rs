@@ -74,6 +74,7 @@ fn text(longest: usize) -> impl Strategy<Value = String> {
 fn haystack_says(text: &str, answer: &str) -> bool {
     let task = Custom::new(&format!("Mind this: {answer} !"), Some("Which?"), Some(answer)).unwrap();
     let plan = PromptPlan {
+        built: niah::prompt::Built::default(),
         task: Box::new(task),
         haystack: Haystack::from_text(&format!("Begin: {text} :end.")),
         form: Form::Completion,

@@ -41,6 +41,7 @@ fn chat(tail: &'static str) -> Form {
 
 fn plan(tail: &'static str, prefix: AnswerPrefix, thinking_budget: Option<usize>) -> PromptPlan {
     PromptPlan {
+        built: niah::prompt::Built::default(),
         task: (niah::registry::find("task", TASKS, "magic").unwrap().value)(),
         haystack: Haystack::resolve("noise").unwrap(),
         form: chat(tail),

@@ -221,6 +221,7 @@ fn parts(text: &str) -> (BTreeSet<String>, BTreeSet<String>) {
 /// Twenty prompts of evaluation.
 fn held_out(task: &str, haystack: &str) -> Vec<String> {
     let plan = PromptPlan {
+        built: niah::prompt::Built::default(),
         task: Box::new(OfSplit::new(task_named(task), Split::HeldOut)),
         haystack: Haystack::resolve(haystack).unwrap().part(Split::HeldOut).unwrap(),
         form: Form::Completion,

@@ -21,11 +21,7 @@ use crate::store::directory::replace;
 pub(in crate::store) fn spanned<R: Row>(
     path: &Path,
 ) -> Result<impl Iterator<Item = Result<(R, Range<u64>)>> + use<R>> {
-    if is_changed::<R>(path)? {
-        let problem =
-            "another program has saved it; run the same niah run command again, which writes it anew";
-        return Err(Error::file(path, problem));
-    }
+    check_bytes::<R>(path)?;
     let path = path.to_path_buf();
     let cannot_read = |error: io::Error| Error::file(&path, format!("cannot read: {error}"));
     let file = files::open(&path).map_err(cannot_read)?;
@@ -46,6 +42,21 @@ pub(in crate::store) fn spanned<R: Row>(
         let row = row.map_err(|problem| Error::file(&path, format!("line {line}: {problem}")));
         Some(row.map(|row| (row, start..end)))
     }))
+}
+
+/// Refuses a table whose bytes are not those that are written here.
+///
+/// # Errors
+/// [`Error::File`] for one that another program or an earlier version has saved, and as [`super::rows`].
+pub(in crate::store) fn check_bytes<R: Row>(path: &Path) -> Result<()> {
+    match is_changed::<R>(path)? {
+        false => Ok(()),
+        true => {
+            let problem = "another program, or an earlier version, has saved it; run the same niah run command \
+                           again, which writes it anew";
+            Err(Error::file(path, problem))
+        }
+    }
 }
 
 /// One row's text, of the bytes that [`spanned`] gave.

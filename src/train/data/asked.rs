@@ -4,7 +4,7 @@ use super::{Make, Sequence};
 use crate::error::{Error, Result};
 use crate::grid::{Cell, ContextLength, Depth};
 use crate::haystack::Haystack;
-use crate::prompt::{Assistant, Form, Prompt, PromptPlan, Snap};
+use crate::prompt::{Assistant, Built, Form, Prompt, PromptPlan, Snap};
 use crate::rng::Rng;
 use crate::split::Split;
 use crate::task::{MakeTask, OfSplit};
@@ -31,6 +31,7 @@ impl Asked {
     pub(super) fn new(task: MakeTask, haystacks: &[Haystack]) -> Self {
         let haystacks = if task().listing().is_some() { &[Haystack::none()] } else { haystacks };
         let plan = |haystack: &Haystack| PromptPlan {
+            built: Built::default(),
             task: Box::new(OfSplit::new(task(), Split::Training)),
             haystack: haystack.clone(),
             form: Form::Completion,

@@ -39,6 +39,7 @@ fn prompt(task: Box<dyn Task>, depth: f64, index: usize) -> Prompt {
 fn prompt_by(toy: &Toy, task: Box<dyn Task>, depth: f64, index: usize) -> Prompt {
     let (haystack, form) = (Haystack::resolve("essays").unwrap(), Form::Completion);
     let plan = PromptPlan {
+        built: niah::prompt::Built::default(),
         task,
         haystack,
         form,

@@ -49,6 +49,7 @@ fn plan_of(task: Box<dyn Task>, form: Form) -> PromptPlan {
         None => Haystack::resolve(task.default_haystack()).unwrap(),
     };
     PromptPlan {
+        built: niah::prompt::Built::default(),
         task,
         haystack,
         form,
