@@ -262,7 +262,8 @@ pub struct RunArgs {
     /// The checkpoint.
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Several checkpoints: a file with one on each line, or a directory of them, as of the steps of a training
+    /// Several checkpoints: a file with one on each line, or a directory of them, as of the steps of a
+    /// training
     ///
     /// Each runs the same plan into a directory of its own, and one table and one figure show all.
     #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["checkpoint", "model"], help_heading = "Model")]

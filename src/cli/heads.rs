@@ -26,7 +26,7 @@ Examples:
   niah heads out/model
   niah heads model.gguf --context-lengths 1k,2k -n 4 -o out/heads
   niah heads out/heads --score question --scores-to heads.json",
-    mut_args(first(&["score", "scores_to", "context_lengths", "trials", "output"])),
+    mut_args(first(&["score", "context_lengths", "trials", "output"])),
     mut_arg("checkpoint", |arg| {
         arg.value_name("RUN|MODEL")
             .help("Directory of a run with --retrieval, or a checkpoint to measure [default: shipped:ssmax]")

@@ -20,8 +20,9 @@ Examples:
   niah import pred/niah_single_1.jsonl --model NAME -o out/ruler",
     after_long_help = "\
 Read are results_*.json and samples_*.jsonl of lm-eval, logs of inspect as JSON, predictions of RULER, and \
-results of needlehaystack 1 and 2, told apart by what they hold. Scores stay those of the tool, put on 0 to 1, \
-and the report says so; there is no attention. Such a run is drawn, scored again and, unpaired, compared as any.",
+results of needlehaystack 1 and 2, told apart by what they hold. Scores stay those of the tool, put on 0 to \
+1, and the report says so; there is no attention. Such a run is drawn, scored again and, unpaired, compared \
+as any.",
     mut_args(first(&["model", "task", "output", "scale", "correct_from"]))
 )]
 pub struct ImportArgs {

@@ -18,8 +18,8 @@ Examples:
     after_long_help = "\
 Runs are joined that the same niah run command made with other --shard I/N; runs that several tasks, \
 controls or models lie below are joined one by one. A trial that ran twice is kept once, and refused where \
-the results differ. The same command again, also into a directory that holds runs of the plan already, adds what \
-is new.",
+the results differ. The same command again, also into a directory that holds runs of the plan already, adds \
+what is new.",
     mut_args(first(&["output", "export"]))
 )]
 pub struct MergeArgs {

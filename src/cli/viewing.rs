@@ -23,8 +23,9 @@ use crate::trial::Finding;
 const EXPORT: &str = "\
 Also write it to a file, in the form of its extension, or as FORM=PATH for another tool
 
-txt, csv, json, md, html, svg or png; may be given several times. - is stdout, in the form of --output-format. \
-The rows of one run go as well to the files of other tools, by the names below, as in lm-eval=DIR.";
+txt, csv, json, md, html, svg or png; may be given several times. - is stdout, in the form of \
+--output-format. The rows of one run go as well to the files of other tools, by the names below, as in \
+lm-eval=DIR.";
 
 /// Flags of `niah view`.
 #[derive(Debug, Clone, Args)]

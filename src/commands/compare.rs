@@ -252,7 +252,8 @@ fn compared(a: &Finished, b: &Finished, letter: &str, compare: Compare) -> Resul
     compared_rows(a, b, letter, compare)
 }
 
-/// Whose results A or B are and how each was scored, where a side was imported: other prompts, and other scores.
+/// Whose results A or B are and how each was scored, where a side was imported: other prompts, and other
+/// scores.
 fn imported([a, b]: [&RunRecord; 2]) -> Option<String> {
     let whose = |record: &RunRecord| record.imported.as_ref().map(|imported| imported.from.clone());
     let scores = |record: &RunRecord| match (&record.imported, &record.answers_of) {

@@ -1,5 +1,6 @@
-//! Files of neighbouring tools: what they hold becomes a run that says whose scores they are, a run of ours is
-//! written as they write theirs and comes back as the same rows, and what cannot be read is refused in words.
+//! Files of neighbouring tools: what they hold becomes a run that says whose scores they are, a run of ours
+//! is written as they write theirs and comes back as the same rows, and what cannot be read is refused in
+//! words.
 
 use crate::common;
 

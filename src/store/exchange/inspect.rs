@@ -1,7 +1,7 @@
 //! inspect: a log of a task as JSON, with a sample to each answer.
 //!
-//! Its needle task keeps length and place in the metadata of samples and scores by a model from 1 to 10; other
-//! tasks score as their scorers do, `C`, `P` and `I` for right, half and wrong.
+//! Its needle task keeps length and place in the metadata of samples and scores by a model from 1 to 10;
+//! other tasks score as their scorers do, `C`, `P` and `I` for right, half and wrong.
 
 use std::path::Path;
 
@@ -173,8 +173,8 @@ fn of_score(path: &Path, place: &str, given: &Value, scale: &mut Option<Scale>) 
     }
 }
 
-/// Puts the depths into rows that say none themselves: places are tokens where one is beyond 100, and else per
-/// cent.
+/// Puts the depths into rows that say none themselves: places are tokens where one is beyond 100, and else
+/// per cent.
 fn depths(places: &[(f64, usize)], rows: &mut [TheirRow], path: &Path) -> Result<Vec<String>> {
     let tokens = places.iter().any(|(place, _)| *place > 100.0);
     for (place, row) in places {
