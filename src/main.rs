@@ -22,9 +22,10 @@ const COMMIT_LENGTH: usize = 12;
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let commit = include_str!(env!("NIAH_COMMIT_FILE")).trim();
     let features = [
+        ("accelerate", cfg!(feature = "accelerate")),
+        ("candle-engine", cfg!(feature = "candle-engine")),
         ("cuda", cfg!(feature = "cuda")),
         ("metal", cfg!(feature = "metal")),
-        ("accelerate", cfg!(feature = "accelerate")),
         ("png", cfg!(feature = "png")),
     ];
     let features: Vec<&str> = features.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();

@@ -122,8 +122,12 @@ impl Local {
     }
 
     /// Whether a character, as the model is given it, is in no way in the vocabulary: normalizers and
-    /// pre-tokenizers take some away on purpose, and after some of them the offsets are not exact.
+    /// pre-tokenizers take some away on purpose, and after some of them the offsets are not exact. Control
+    /// characters are passed over: many vocabularies of bytes lack theirs, and no text says anything by them.
     fn is_missing(&self, character: char) -> bool {
+        if character.is_control() {
+            return false;
+        }
         let mut text = NormalizedString::from(character.to_string());
         if self.inner.get_normalizer().is_some_and(|normalizer| normalizer.normalize(&mut text).is_err()) {
             return false;

@@ -16,10 +16,13 @@ fn the_version_names_commit_and_features() {
     let commit = commit.as_deref().and_then(|hash| hash.get(..12)).unwrap_or("unknown");
     let manifest: toml::Table = include_str!("../../Cargo.toml").parse().unwrap();
     let on = |name: &&str| match *name {
+        "candle-engine" => cfg!(feature = "candle-engine"),
         "cuda" => cfg!(feature = "cuda"),
         "metal" => cfg!(feature = "metal"),
         "accelerate" => cfg!(feature = "accelerate"),
         "png" => cfg!(feature = "png"),
+        // A list of others.
+        "default" => false,
         other => panic!("niah --version does not know the feature {other}"),
     };
     let names: Vec<&str> =
