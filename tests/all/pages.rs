@@ -329,10 +329,11 @@ fn every_command_line_has_the_flags_of_its_command() {
 #[test]
 fn every_flag_in_the_text_is_one_of_a_command() {
     let mut known: BTreeSet<String> = flags().into_values().flatten().collect();
-    // Of niah without a command, and of cargo.
+    // Of niah without a command, of cargo, and of sbatch.
     known.extend(
         ["--version", "--path", "--features", "--no-default-features", "--release"].map(String::from),
     );
+    known.extend(["--array", "--dependency", "--wrap"].map(String::from));
     for page in pages() {
         for line in page.prose() {
             let neighbours = page.path.ends_with("migrating.md") && line.starts_with('|');

@@ -79,8 +79,16 @@ fn closed_vocabulary(bench: &Bench, name: &str) {
     for file in ["config.json", "model.safetensors"] {
         std::fs::copy(from.join(file), to.join(file)).unwrap();
     }
-    let known = ('A'..='Z').chain('0'..='9').chain("=\n".chars());
-    let vocab: serde_json::Map<_, _> = known.zip(0..).map(|(c, id)| (c.to_string(), id.into())).collect();
+    // The first three ids are special in the configuration.
+    let special = ["<0>", "<1>", "<2>"].map(String::from).into_iter();
+    let known = ('A'..='Z').chain('0'..='9').chain("=\n".chars()).map(String::from);
+    // And every id that the model writes has a token.
+    let config = std::fs::read(to.join("config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    let size = usize::try_from(config["vocab_size"].as_u64().unwrap()).unwrap();
+    let more = (0..).map(|number| format!("<more {number}>"));
+    let tokens = special.chain(known).chain(more).take(size).zip(0..);
+    let vocab: serde_json::Map<_, _> = tokens.map(|(token, id)| (token, id.into())).collect();
     let tokenizer = serde_json::json!({
         "version": "1.0",
         "added_tokens": [],
