@@ -66,8 +66,14 @@ pub struct HeadsArgs {
     /// Count every answer, and not those alone that are right
     #[arg(long, help_heading = "Heads")]
     pub all_answers: bool,
-    /// Also write the scores of every trial as {"layer-head": [scores]}, as other tools read them
-    #[arg(long, value_name = "FILE", help_heading = "Heads")]
+    /// Where the scores of every trial go, as other tools read them.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Heads",
+        help = "Also write the scores of every trial as {\"layer-head\": [scores]}, as other tools read them",
+        long_help = None
+    )]
     pub scores_to: Option<PathBuf>,
     /// Then mask so many of the best heads, and as many others, and ask again: 1,2,4,8
     ///

@@ -2,7 +2,7 @@
 //! between.
 //!
 //! A black box reads forward alone, one token at a time where logits are asked for, since engines give those
-//! of the last row only. What it has read is a [`Reader`], which can be copied at a place and go on from
+//! of the last row only. What it has read is a `Reader`, which can be copied at a place and go on from
 //! there twice: that is how the cache goes back, and how prompts share what they begin with.
 
 #[cfg(feature = "candle-engine")]

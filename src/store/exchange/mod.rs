@@ -2,7 +2,7 @@
 //!
 //! A neighbour's score stays the neighbour's: it is put on the scale of 0 to 1, said from which, and named
 //! after its scorer. What a neighbour's file has no field for stands in a place of its own in ours
-//! ([`Ours`]), so that what is written and read again is the same rows.
+//! (`Ours`), so that what is written and read again is the same rows.
 
 mod fields;
 mod gkamradt;
