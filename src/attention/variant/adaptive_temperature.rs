@@ -6,7 +6,7 @@
 //! The polynomial is above 1 from `H = 0.85` to `H = 5.94` alone: a row that is flatter, as where 380 keys or
 //! more weigh the same, is plain Softmax again.
 
-use super::{AttentionVariant, VariantInputs};
+use super::{AttentionVariant, VariantInputs, whole_row};
 use crate::attention::RowRule;
 use crate::attention::row_rule::{largest, softmax};
 use crate::error::Result;
@@ -20,36 +20,11 @@ const POLYNOMIAL: [f64; 5] = [-0.037, 0.481, -2.3, 4.917, -1.791];
 /// Rows of no more entropy are left as they are.
 const SHARP: f64 = 0.5;
 
-struct AdaptiveTemperature {
-    follows: Vec<bool>,
-    description: String,
-}
-
 /// In the place of Softmax, on every layer.
 pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>> {
     inputs.refuse_scale(NAME)?;
     inputs.refuse_sinks(NAME)?;
-    let follows = inputs.follows_everywhere(NAME);
-    let rule = format!(
-        "{}softmax(beta z), beta by a polynomial of the row's entropy{}",
-        inputs.swap(NAME),
-        inputs.on_layers(&follows)
-    );
-    Ok(Box::new(AdaptiveTemperature { description: inputs.describe(NAME, &rule), follows }))
-}
-
-impl AttentionVariant for AdaptiveTemperature {
-    fn name(&self) -> &str {
-        NAME
-    }
-
-    fn description(&self) -> String {
-        self.description.clone()
-    }
-
-    fn row_rule(&self, layer: usize) -> Option<&dyn RowRule> {
-        self.follows[layer].then_some(&Rule as &dyn RowRule)
-    }
+    Ok(whole_row::build(inputs, NAME, "softmax(beta z), beta by a polynomial of the row's entropy", Rule))
 }
 
 /// `beta` of a row of this entropy.

@@ -3,39 +3,18 @@
 //!
 //! With two scores `z` and 0, `p = 1` from `z = 2` on: `(1 - 0)^2 = 1` with `tau = 0`.
 
-use super::{AttentionVariant, VariantInputs};
+use super::{AttentionVariant, VariantInputs, whole_row};
 use crate::attention::row_rule::largest;
 use crate::attention::{RowRule, TrainedRule};
 use crate::error::Result;
 
 const NAME: &str = "entmax15";
 
-struct Entmax15 {
-    follows: Vec<bool>,
-    description: String,
-}
-
 /// In the place of Softmax, on every layer.
 pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>> {
     inputs.refuse_scale(NAME)?;
     inputs.refuse_sinks(NAME)?;
-    let follows = inputs.follows_everywhere(NAME);
-    let rule = format!("{}p = max(z / 2 - tau, 0)^2{}", inputs.swap(NAME), inputs.on_layers(&follows));
-    Ok(Box::new(Entmax15 { description: inputs.describe(NAME, &rule), follows }))
-}
-
-impl AttentionVariant for Entmax15 {
-    fn name(&self) -> &str {
-        NAME
-    }
-
-    fn description(&self) -> String {
-        self.description.clone()
-    }
-
-    fn row_rule(&self, layer: usize) -> Option<&dyn RowRule> {
-        self.follows[layer].then_some(&Rule as &dyn RowRule)
-    }
+    Ok(whole_row::build(inputs, NAME, "p = max(z / 2 - tau, 0)^2", Rule))
 }
 
 /// The rule of a row.

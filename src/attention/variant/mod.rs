@@ -55,6 +55,7 @@ mod stick_breaking;
 mod swap;
 mod temperature;
 mod topk;
+mod whole_row;
 
 pub use adaptive::Adaptive;
 pub use log_floor::LogFloor;

@@ -4,7 +4,7 @@
 //!
 //! With two scores `ln 3` and `ln 0.5`: `2 / (2 + 0.5) = 0.8` and 0.
 
-use super::{AttentionVariant, VariantInputs};
+use super::{AttentionVariant, VariantInputs, whole_row};
 use crate::attention::row_rule::largest;
 use crate::attention::{RowRule, TrainedRule};
 use crate::error::Result;
@@ -14,34 +14,11 @@ const NAME: &str = "softpick";
 /// What keeps a row of nothing from a division by 0.
 const EPS: f64 = 1e-6;
 
-struct Softpick {
-    follows: Vec<bool>,
-    description: String,
-}
-
 /// In the place of Softmax, on every layer or on those of the checkpoint's own rule.
 pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>> {
     inputs.refuse_scale(NAME)?;
     inputs.refuse_sinks(NAME)?;
-    let follows = inputs.follows_everywhere(NAME);
-    let swap = inputs.swap(NAME);
-    let layers = inputs.on_layers(&follows);
-    let rule = format!("{swap}relu(e^z - 1) / (sum |e^z - 1| + eps){layers}");
-    Ok(Box::new(Softpick { description: inputs.describe(NAME, &rule), follows }))
-}
-
-impl AttentionVariant for Softpick {
-    fn name(&self) -> &str {
-        NAME
-    }
-
-    fn description(&self) -> String {
-        self.description.clone()
-    }
-
-    fn row_rule(&self, layer: usize) -> Option<&dyn RowRule> {
-        self.follows[layer].then_some(&Rule as &dyn RowRule)
-    }
+    Ok(whole_row::build(inputs, NAME, "relu(e^z - 1) / (sum |e^z - 1| + eps)", Rule))
 }
 
 /// The rule of a row.

@@ -4,41 +4,18 @@
 //!
 //! With scores of 0: `p = 1/2` for the row's own key, `1/4` for the one before, `1/8`, and so on.
 
-use super::{AttentionVariant, VariantInputs};
+use super::{AttentionVariant, VariantInputs, whole_row};
 use crate::attention::row_rule::largest;
 use crate::attention::{RowRule, TrainedRule};
 use crate::error::Result;
 
 const NAME: &str = "stick-breaking";
 
-struct StickBreaking {
-    follows: Vec<bool>,
-    description: String,
-}
-
 /// In the place of Softmax, on every layer or on those of the checkpoint's own rule.
 pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>> {
     inputs.refuse_scale(NAME)?;
     inputs.refuse_sinks(NAME)?;
-    let follows = inputs.follows_everywhere(NAME);
-    let swap = inputs.swap(NAME);
-    let layers = inputs.on_layers(&follows);
-    let rule = format!("{swap}sigmoid(z_j) times 1 - sigmoid(z_l) of every key behind{layers}");
-    Ok(Box::new(StickBreaking { description: inputs.describe(NAME, &rule), follows }))
-}
-
-impl AttentionVariant for StickBreaking {
-    fn name(&self) -> &str {
-        NAME
-    }
-
-    fn description(&self) -> String {
-        self.description.clone()
-    }
-
-    fn row_rule(&self, layer: usize) -> Option<&dyn RowRule> {
-        self.follows[layer].then_some(&Rule as &dyn RowRule)
-    }
+    Ok(whole_row::build(inputs, NAME, "sigmoid(z_j) times 1 - sigmoid(z_l) of every key behind", Rule))
 }
 
 /// The rule of a row.

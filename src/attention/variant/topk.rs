@@ -4,19 +4,12 @@
 //! With a sink of a checkpoint in the normaliser: `exp(z_j) / (exp(c_h) + sum over the K largest of
 //! exp(z_k))`. A row that sees no more than `K` keys is plain Softmax.
 
-use super::{AttentionVariant, VariantInputs};
+use super::{AttentionVariant, VariantInputs, whole_row};
 use crate::attention::RowRule;
 use crate::attention::row_rule::{largest, softmax};
 use crate::error::{Error, Result};
 
 const NAME: &str = "topk";
-
-struct TopK {
-    name: String,
-    rule: Largest,
-    follows: Vec<bool>,
-    description: String,
-}
 
 /// With the number behind the name; there is none to take in its place.
 pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVariant>> {
@@ -26,29 +19,8 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
         let expected = "the number of keys that a row keeps behind the name, at least 1: topk:64";
         return Err(Error::invalid("variant", inputs.named(NAME), expected));
     };
-    let follows = inputs.follows_everywhere(NAME);
-    let swap =
-        format!("zero-shot swap, softmax over the {keys} largest scores{}", inputs.on_layers(&follows));
-    Ok(Box::new(TopK {
-        name: inputs.named(NAME),
-        rule: Largest(keys),
-        follows,
-        description: inputs.describe(NAME, &swap),
-    }))
-}
-
-impl AttentionVariant for TopK {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn description(&self) -> String {
-        self.description.clone()
-    }
-
-    fn row_rule(&self, layer: usize) -> Option<&dyn RowRule> {
-        self.follows[layer].then_some(&self.rule as &dyn RowRule)
-    }
+    let words = format!("softmax over the {keys} largest scores");
+    Ok(whole_row::build(inputs, NAME, &words, Largest(keys)))
 }
 
 /// Softmax over so many of a row's scores.
