@@ -21,6 +21,7 @@ use super::csv::{self, Appender, Row};
 use super::exchange::Imported;
 use super::merged::MergedRun;
 use super::order;
+use super::record_file;
 use super::rescored::AnswersOf;
 use crate::error::{self, Error, Result};
 use crate::files;
@@ -114,14 +115,10 @@ impl RunRecord {
         let path = directory.join(RUN_JSON);
         let text = files::read(&path, MOST_OF_RECORD).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Error::file(directory, no_run(directory)),
-            _ => Error::file(&path, format!("cannot read: {error}")),
+            _ => record_file::unreadable(&path, &error),
         })?;
-        let damaged = |problem: String| {
-            let remedy = "restore the file, or run again into another directory with -o";
-            Error::file(&path, format!("damaged, or of another version of niah ({problem}); {remedy}"))
-        };
-        let record: Self = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-        record.settings.check().map_err(|error| damaged(error.to_string()))?;
+        let record: Self = record_file::parsed(&path, &text)?;
+        record.settings.check().map_err(|error| record_file::damaged(&path, &error.to_string()))?;
         Ok(record)
     }
 
@@ -150,14 +147,7 @@ impl RunRecord {
     }
 
     pub(super) fn write(&self, directory: &Path) -> Result<()> {
-        let path = directory.join(RUN_JSON);
-        let text = serde_json::to_string_pretty(self).map_err(|error| Error::file(&path, error))?;
-        replace(&path, |new| {
-            fs::write(new, text + "\n").map_err(|error| {
-                let reason = error::reason(&error);
-                Error::file(&path, format!("cannot write: {reason}; choose another directory with -o"))
-            })
-        })
+        record_file::write(&directory.join(RUN_JSON), self)
     }
 }
 

@@ -13,6 +13,7 @@ pub mod models;
 mod order;
 pub mod page;
 pub mod ranking;
+mod record_file;
 pub mod rescored;
 pub mod retrieval;
 pub mod stored;

@@ -4,15 +4,14 @@
 //! Such a directory grows by checkpoints, as one of several tasks does by tasks.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::directory::{RUN_JSON, make, replace};
+use super::directory::{RUN_JSON, make};
+use super::record_file;
 use super::stored::StoredRun;
-use crate::error::{self, Error, Result};
-use crate::files;
+use crate::error::{Error, Result};
 use crate::report::models::ModelResult;
 
 /// Name of the file that says which checkpoints ran.
@@ -62,17 +61,11 @@ impl ModelsRecord {
     /// [`Error::File`] when it cannot be read, or names a directory that is none below.
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join(MODELS_JSON);
-        let text = files::read(&path, MOST_OF_RECORD)
-            .map_err(|error| Error::file(&path, format!("cannot read: {error}")))?;
-        let damaged = |problem: String| {
-            let remedy = "restore the file, or run again into another directory with -o";
-            Error::file(&path, format!("damaged, or of another version of niah ({problem}); {remedy}"))
-        };
-        let record: Self = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        let record: Self = record_file::read(&path, MOST_OF_RECORD)?;
         let mut seen = BTreeSet::new();
         for entry in &record.models {
             if !is_one_name(&entry.directory) || !seen.insert(&entry.directory) {
-                return Err(damaged(format!("directory {:?}", entry.directory)));
+                return Err(record_file::damaged(&path, &format!("directory {:?}", entry.directory)));
             }
         }
         Ok(record)
@@ -115,14 +108,7 @@ impl ModelsRecord {
     /// # Errors
     /// [`Error::File`] when it cannot be written.
     pub fn write(&self, directory: &Path) -> Result<()> {
-        let path = directory.join(MODELS_JSON);
-        let text = serde_json::to_string_pretty(self).map_err(|error| Error::file(&path, error))?;
-        replace(&path, |new| {
-            fs::write(new, text + "\n").map_err(|error| {
-                let reason = error::reason(&error);
-                Error::file(&path, format!("cannot write: {reason}; choose another directory with -o"))
-            })
-        })
+        record_file::write(&directory.join(MODELS_JSON), self)
     }
 }
 

@@ -5,16 +5,15 @@
 //! goes on in it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::csv;
-use super::directory::{KINDS_CSV, RUN_JSON, make, replace};
+use super::directory::{KINDS_CSV, RUN_JSON, make};
+use super::record_file;
 use super::stored::StoredRun;
-use crate::error::{self, Error, Result};
-use crate::files;
+use crate::error::{Error, Result};
 use crate::registry;
 use crate::report::controls::Meaning;
 use crate::report::tasks::{AS_IT_IS, KindMass, TaskResult, TaskRun};
@@ -86,16 +85,11 @@ impl TasksRecord {
     /// [`Error::File`] when it cannot be read, or names what is no task.
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join(TASKS_JSON);
-        let text = files::read(&path, MOST_OF_RECORD)
-            .map_err(|error| Error::file(&path, format!("cannot read: {error}")))?;
-        let damaged = |problem: String| {
-            let remedy = "restore the file, or run again into another directory with -o";
-            Error::file(&path, format!("damaged, or of another version of niah ({problem}); {remedy}"))
-        };
-        let record: Self = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        let record: Self = record_file::read(&path, MOST_OF_RECORD)?;
         // Names are parts of paths below.
         for name in &record.tasks {
-            registry::find("task", TASKS, name).map_err(|error| damaged(error.to_string()))?;
+            registry::find("task", TASKS, name)
+                .map_err(|error| record_file::damaged(&path, &error.to_string()))?;
         }
         Ok(record)
     }
@@ -145,14 +139,7 @@ impl TasksRecord {
     /// # Errors
     /// [`Error::File`] when it cannot be written.
     pub fn write(&self, directory: &Path) -> Result<()> {
-        let path = directory.join(TASKS_JSON);
-        let text = serde_json::to_string_pretty(self).map_err(|error| Error::file(&path, error))?;
-        replace(&path, |new| {
-            fs::write(new, text + "\n").map_err(|error| {
-                let reason = error::reason(&error);
-                Error::file(&path, format!("cannot write: {reason}; choose another directory with -o"))
-            })
-        })
+        record_file::write(&directory.join(TASKS_JSON), self)
     }
 
     /// The directory of a task, or of one of its controls.
