@@ -8,6 +8,7 @@
 
 mod bias;
 mod blocked;
+mod blocks;
 mod distances;
 mod fused;
 mod gated;

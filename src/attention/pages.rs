@@ -3,15 +3,15 @@
 //! Pages are shared: a clone holds the same ones, and whoever writes into a page that others hold copies that
 //! page alone.
 
-use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::blocks::{self, Block, seen};
 use super::{View, with_f32};
-use crate::kernel::bf16::{Attention, PAGE, Page, Visible};
+use crate::kernel::bf16::{Attention, PAGE, Page};
 
 /// The keys and values of one layer.
 #[derive(Debug, Clone)]
@@ -75,67 +75,23 @@ impl Pages {
     /// queries sees are passed over, so a window costs its width.
     pub(super) fn mix(&self, queries: &Tensor, view: View<'_>) -> Result<Tensor> {
         let (heads, t, d) = queries.dims3()?;
-        let mut mixed = Vec::with_capacity(t * heads * d); // [t, heads * d]
-        let out = &mut mixed.spare_capacity_mut()[..t * heads * d];
-        with_f32(queries, |queries| self.mix_rows(queries, [heads, t, d], view, out))?;
-        // SAFETY: there is room for them, and every row of every head was written.
-        unsafe { mixed.set_len(t * heads * d) };
-        Tensor::from_vec(mixed, (t, heads * d), &Device::Cpu)
-    }
-
-    /// Writes all of `mixed` `[t, heads * d]`.
-    fn mix_rows(
-        &self,
-        queries: &[f32],
-        [heads, t, d]: [usize; 3],
-        view: View<'_>,
-        mixed: &mut [MaybeUninit<f32>],
-    ) {
-        let kv_heads = self.heads.len();
-        let groups = heads / kv_heads;
-        let height = Attention::QUERIES.min(t);
-        // A few queries of heads that share their keys fit into one strip.
-        let together = groups * height <= Attention::QUERIES;
-        let strips = if together { 1 } else { groups };
-        let mut blocks: Vec<_> =
-            (0..t.div_ceil(height) * kv_heads).map(|block| (block, Vec::with_capacity(height))).collect();
-        for (index, rows) in mixed.chunks_exact_mut(groups * d).enumerate() {
-            let (row, kv) = (index / kv_heads, index % kv_heads);
-            blocks[row / height * kv_heads + kv].1.push(rows);
-        }
-        // The longest blocks come first, so that the threads end together.
-        blocks.into_par_iter().rev().for_each_init(
-            || Attention::new(strips, d),
-            |attention, (block, out)| {
-                let (start, kv, rows) = (block / kv_heads * height, block % kv_heads, out.len());
-                let query = |group: usize| &queries[((kv * groups + group) * t + start) * d..][..rows * d];
-                if together {
-                    // [groups * rows, d]
-                    let queries: Vec<f32> = (0..groups).flat_map(query).copied().collect();
-                    attention.begin([&queries[..]].into_iter());
-                } else {
-                    attention.begin((0..groups).map(query));
-                }
-                let first_page = seen(view, start).start / PAGE;
-                let end = seen(view, start + rows - 1).end;
-                let pages = self.heads[kv][first_page..end.div_ceil(PAGE)].iter().map(AsRef::as_ref);
-                let strip_rows = if together { groups * rows } else { rows };
-                let strip = Strip { view, start, rows, strip_rows };
+        let softcap = view.softcap.map(|cap| cap as f32);
+        with_f32(queries, |queries| {
+            let of_head = |head: usize| &queries[head * t * d..(head + 1) * t * d];
+            let meet = |attention: &mut Attention, block: Block<'_>| {
+                let seen = block.seen();
+                let first_page = seen.start / PAGE;
+                let pages = self.heads[block.kv][first_page..seen.end.div_ceil(PAGE)].iter();
                 let place = |page| (first_page + page) * PAGE;
                 attention.meet(
-                    pages,
-                    view.softcap.map(|cap| cap as f32),
-                    |page| strip.visible(place(page)),
-                    |page| strip.hidden(place(page)),
+                    pages.map(AsRef::as_ref),
+                    softcap,
+                    |page| block.visible(place(page), PAGE),
+                    |page| block.hidden(place(page), PAGE),
                 );
-                for (row, out) in out.into_iter().enumerate() {
-                    for (group, out) in out.chunks_exact_mut(d).enumerate() {
-                        let (strip, row) = if together { (0, group * rows + row) } else { (group, row) };
-                        attention.finish(strip, row, |level| view.sink(kv * groups + group, level), out);
-                    }
-                }
-            },
-        );
+            };
+            blocks::mixed(of_head, [heads, self.heads.len(), t, d], view, meet)
+        })?
     }
 
     /// The weights of the one row of scaled `queries` `[heads, 1, d]` over all keys up to its own, for each
@@ -194,60 +150,13 @@ pub(super) fn normalised(mut scores: Vec<f32>, view: View<'_>, head: usize, seen
     row
 }
 
-/// The absolute positions that `row` of the chunk sees.
-pub(super) fn seen(view: View<'_>, row: usize) -> Range<usize> {
-    let seen = view.visible(row);
-    view.first_key + seen.start..view.first_key + seen.end
-}
-
-/// The queries of a strip: the `rows` from `start` on of one head or of several, `strip_rows` in all.
-#[derive(Clone, Copy)]
-struct Strip<'a> {
-    view: View<'a>,
-    start: usize,
-    rows: usize,
-    strip_rows: usize,
-}
-
-impl Strip<'_> {
-    /// What they see of the page whose first key is at `page`.
-    fn visible(self, page: usize) -> Visible {
-        self.keys(page, |row| seen(self.view, row))
-    }
-
-    /// What is kept from them of that page: one for each span that has keys in it.
-    fn hidden(self, page: usize) -> Vec<Visible> {
-        let here = self.view.blocked.iter().filter(|span| span.start < page + PAGE && page < span.end);
-        let of = |span: &Range<usize>| {
-            self.keys(
-                page,
-                |row| if span.end <= self.view.first_position + row { span.clone() } else { 0..0 },
-            )
-        };
-        here.map(of).collect()
-    }
-
-    /// Where the positions that `range` gives for a row of the chunk are in that page, for each query.
-    fn keys(self, page: usize, range: impl Fn(usize) -> Range<usize>) -> Visible {
-        let mut keys = Visible { start: [0; Attention::QUERIES], end: [0; Attention::QUERIES] };
-        let place = |position: usize| {
-            if position < page { 0 } else { (position - page).min(PAGE) as i32 }
-        };
-        for row in 0..self.strip_rows {
-            let range = range(self.start + row % self.rows);
-            (keys.start[row], keys.end[row]) = (place(range.start), place(range.end));
-        }
-        keys
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::attention::{Window, plain_view, reference};
     use crate::kernel::random;
     use crate::rng::Rng;
-    use candle_core::DType;
+    use candle_core::{DType, Device};
 
     fn tensor(rng: &mut Rng, shape: (usize, usize, usize), scale: f64) -> Tensor {
         let numbers = random::numbers(rng, shape.0 * shape.1 * shape.2, scale);

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::blocks::seen;
 use super::fused::{self, Source};
-use super::pages::{normalised, seen};
+use super::pages::normalised;
 use super::{View, with_f32};
 use crate::kernel::bf16::PAGE;
 use crate::kernel::cached::{Form, padded};

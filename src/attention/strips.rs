@@ -2,11 +2,10 @@
 //! of keys, nothing packed and no score matrix. [`super::fused`] is for rules that need more of a row.
 
 use candle_core::{Result, Tensor};
-use rayon::prelude::*;
 
 use super::View;
-use super::storage::{Rows, with_rows};
-use crate::kernel::bf16::Visible;
+use super::blocks::{self, Block};
+use super::storage::with_rows;
 use crate::kernel::single::{Attention, KEYS};
 
 /// Whether this computes what `view` asks for.
@@ -21,77 +20,25 @@ pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'
     let (heads, t, d) = queries.dims3()?;
     let kv_heads = keys.dim(0)?;
     let queries = queries.contiguous()?;
-    let mut mixed = vec![0f32; t * heads * d]; // [t, heads * d]
+    let softcap = view.softcap.map(|cap| cap as f32);
     with_rows(&queries, |queries| {
         with_rows(keys, |keys| {
             with_rows(values, |values| {
-                mix_rows([queries, keys, values], [heads, kv_heads, t, d], view, &mut mixed);
-                Ok(())
+                let meet = |attention: &mut Attention, block: Block<'_>| {
+                    let seen = block.seen();
+                    for first in seen.clone().step_by(KEYS) {
+                        let count = KEYS.min(seen.end - first);
+                        // What is given begins with the first key that the chunk sees.
+                        let rows = first - view.first_key..first - view.first_key + count;
+                        let part = rows.start * d..rows.end * d;
+                        let [keys, values] = [keys, values].map(|of| &of.matrix(block.kv)[part.clone()]);
+                        attention.meet(keys, values, softcap, &block.visible(first, count));
+                    }
+                };
+                blocks::mixed(|head| queries.matrix(head), [heads, kv_heads, t, d], view, meet)
             })
         })
-    })?;
-    Tensor::from_vec(mixed, (t, heads * d), queries.device())
-}
-
-fn mix_rows(
-    [queries, keys, values]: [&Rows<'_>; 3],
-    [heads, kv_heads, t, d]: [usize; 4],
-    view: View<'_>,
-    mixed: &mut [f32],
-) {
-    let groups = heads / kv_heads;
-    let height = Attention::QUERIES.min(t);
-    // A few queries of heads that share their keys fit into one strip.
-    let together = groups * height <= Attention::QUERIES;
-    let strips = if together { 1 } else { groups };
-    let mut blocks: Vec<_> =
-        (0..t.div_ceil(height) * kv_heads).map(|block| (block, Vec::with_capacity(height))).collect();
-    for (index, rows) in mixed.chunks_exact_mut(groups * d).enumerate() {
-        let (row, kv) = (index / kv_heads, index % kv_heads);
-        blocks[row / height * kv_heads + kv].1.push(rows);
-    }
-    // The longest blocks come first, and each is handed out by itself, so that the threads end together.
-    blocks.into_par_iter().rev().with_max_len(1).for_each_init(
-        || Attention::new(strips, d),
-        |attention, (block, out)| {
-            let (start, kv, rows) = (block / kv_heads * height, block % kv_heads, out.len());
-            let query = |group: usize| &queries.matrix(kv * groups + group)[start * d..(start + rows) * d];
-            if together {
-                // [groups * rows, d]
-                let queries: Vec<f32> = (0..groups).flat_map(query).copied().collect();
-                attention.begin([&queries[..]].into_iter());
-            } else {
-                attention.begin((0..groups).map(query));
-            }
-            let strip_rows = if together { groups * rows } else { rows };
-            let seen = view.visible(start).start..view.visible(start + rows - 1).end;
-            let softcap = view.softcap.map(|cap| cap as f32);
-            for from in seen.clone().step_by(KEYS) {
-                let part = from * d..seen.end.min(from + KEYS) * d;
-                let visible = visible(view, start, rows, strip_rows, from);
-                let [keys, values] = [keys, values].map(|of| &of.matrix(kv)[part.clone()]);
-                attention.meet(keys, values, softcap, &visible);
-            }
-            for (row, out) in out.into_iter().enumerate() {
-                for (group, out) in out.chunks_exact_mut(d).enumerate() {
-                    let (strip, row) = if together { (0, group * rows + row) } else { (group, row) };
-                    attention.finish(strip, row, |largest| view.sink(kv * groups + group, largest), out);
-                }
-            }
-        },
-    );
-}
-
-/// What the queries of a strip, the `rows` from `start` on of one head or of several, see of the keys from
-/// `from` on. Places of a strip without a query see everything, which is the least work.
-fn visible(view: View<'_>, start: usize, rows: usize, strip_rows: usize, from: usize) -> Visible {
-    let mut visible = Visible { start: [0; Attention::QUERIES], end: [i32::MAX; Attention::QUERIES] };
-    let place = |position: usize| position.saturating_sub(from).min(KEYS) as i32;
-    for row in 0..strip_rows {
-        let seen = view.visible(start + row % rows);
-        (visible.start[row], visible.end[row]) = (place(seen.start), place(seen.end));
-    }
-    visible
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! keys times queries, `z = K qᵀ`; the mix `[d, queries]` is values times weights, `o = Vᵀ p`. Keys and
 //! values are read as they lie in a cache, `[keys, d]`.
 
+use std::mem::MaybeUninit;
+
 use super::{Kernel, Out, ROWS, Rows, STRIP, kernel};
 use crate::kernel::bf16::Visible;
 use crate::kernel::exp::exp;
@@ -47,9 +49,6 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// Queries in a strip.
-    pub(crate) const QUERIES: usize = STRIP;
-
     /// Room for `strips` strips of queries of `d` numbers.
     pub(crate) fn new(strips: usize, d: usize) -> Self {
         let strip = || Strip {
@@ -103,10 +102,18 @@ impl Attention {
 
     /// Writes the values that query `row` of strip `strip` has mixed, `[d]`. `sink(largest)` is what its
     /// normaliser holds besides its keys, relative to `exp(largest)`.
-    pub(crate) fn finish(&self, strip: usize, row: usize, sink: impl Fn(f32) -> f32, mixed: &mut [f32]) {
+    pub(crate) fn finish(
+        &self,
+        strip: usize,
+        row: usize,
+        sink: impl Fn(f32) -> f32,
+        mixed: &mut [MaybeUninit<f32>],
+    ) {
         let strip = &self.strips[strip];
         let sum = strip.running.sum[row] + sink(strip.running.largest[row]);
-        mixed.iter_mut().zip(&strip.mixed).for_each(|(x, lanes)| *x = lanes[row] / sum);
+        for (x, lanes) in mixed.iter_mut().zip(&strip.mixed) {
+            x.write(lanes[row] / sum);
+        }
     }
 }
 
@@ -257,11 +264,12 @@ mod tests {
                     attention.meet(&keys[part.clone()], &values[part], None, &visible);
                     first += count;
                 }
-                let mut mixed = vec![0f32; rows * d];
+                let mut mixed = vec![MaybeUninit::new(0f32); rows * d];
                 for (row, mixed) in mixed.chunks_exact_mut(d).enumerate() {
                     attention.finish(0, row, |_| 0.0, mixed);
                 }
-                all.push(mixed);
+                // SAFETY: they began as numbers.
+                all.push(mixed.iter().map(|x| unsafe { x.assume_init() }).collect::<Vec<f32>>());
             }
             assert!(all.iter().all(|mixed| *mixed == all[0]), "{d} {rows}");
             for (row, query) in queries.chunks_exact(d).enumerate() {
