@@ -272,7 +272,8 @@ impl Cached<'_> {
         let (keys, values) =
             (keys.narrow(1, view.first_key, given)?, values.narrow(1, view.first_key, given)?);
         if queries.device().is_cpu() && queries.dtype() == DType::F32 {
-            return match strips::serves(view) {
+            let groups = heads / keys.dim(0)?;
+            return match strips::serves(view, groups * t) {
                 true => strips::mix(queries, &keys, &values, view),
                 false => fused::mix(queries, &keys, &values, view),
             };

@@ -1,5 +1,5 @@
 //! Attention in f32 on the CPU for rules that are a factor on the query: strips of 32 queries against blocks
-//! of keys, nothing packed and no score matrix. [`super::fused`] is for rules that need more of a row.
+//! of keys, nothing packed and no score matrix. [`super::fused`] is for rules that need more of a row, and for few queries.
 
 use candle_core::{Result, Tensor};
 
@@ -8,9 +8,17 @@ use super::blocks::{self, Block};
 use super::storage::with_rows;
 use crate::kernel::single::{Attention, KEYS};
 
-/// Whether this computes what `view` asks for.
-pub(super) fn serves(view: View<'_>) -> bool {
-    view.row_rule.is_none() && view.bias.is_none() && view.distances.is_none() && view.blocked.is_empty()
+/// Queries that share their keys below which a strip has too many empty places: one row of a decoded token
+/// costs as much as 32.
+const LEAST: usize = 16;
+
+/// Whether this computes what `view` asks for, and fast, where `queries` share their keys.
+pub(super) fn serves(view: View<'_>, queries: usize) -> bool {
+    queries >= LEAST
+        && view.row_rule.is_none()
+        && view.bias.is_none()
+        && view.distances.is_none()
+        && view.blocked.is_empty()
 }
 
 /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values`
@@ -74,7 +82,7 @@ mod tests {
                 let t = chunk.min(s - first_position);
                 let sinks = sinks.as_ref().map(|sinks| &sinks[..]);
                 let view = View { softcap, sinks, ..plain_view(first_position, window) };
-                assert!(serves(view));
+                assert!(serves(view, LEAST) && !serves(view, LEAST - 1));
                 let given = first_position + t - view.first_key;
                 let chunk = queries.narrow(1, first_position, t).unwrap();
                 let keys = keys.narrow(1, view.first_key, given).unwrap();
