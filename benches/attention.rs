@@ -57,6 +57,7 @@ fn attention_by_length(criterion: &mut Criterion) {
                 bias: None,
                 blocked: &[],
                 variant: variant.as_ref(),
+                multipliers: None,
             };
             for (dtype, cached) in &caches {
                 group.bench_function(BenchmarkId::new(format!("{name} {dtype}"), length), |bencher| {

@@ -51,6 +51,7 @@ fn screening_by_window(criterion: &mut Criterion) {
         bias: None,
         blocked: &[],
         variant: variant.as_ref(),
+        multipliers: None,
     };
     group.bench_function("softmax", |bencher| {
         bencher.iter(|| black_box(attention::attend(&queries, &cached, context).expect("mixed values")));

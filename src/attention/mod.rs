@@ -16,6 +16,7 @@ pub mod keys;
 mod pages;
 pub mod probe;
 mod reference;
+mod row_multipliers;
 mod row_pages;
 mod row_rule;
 mod rows;
@@ -38,6 +39,7 @@ pub use distances::Distances;
 pub use gated::Gated;
 pub use pages::Pages;
 pub use probe::AttentionProbe;
+pub use row_multipliers::RowMultipliers;
 pub use row_pages::RowPages;
 pub use row_rule::{RowRule, TrainedRule};
 pub use rows::AttentionRows;
@@ -68,6 +70,8 @@ pub struct AttentionContext<'a> {
     pub blocked: &'a [Range<usize>],
     /// The rule that turns scores into weights.
     pub variant: &'a dyn AttentionVariant,
+    /// What the rule has read from the rows, where it [does](AttentionVariant::reads_rows).
+    pub multipliers: Option<&'a RowMultipliers>,
 }
 
 impl<'a> AttentionContext<'a> {
@@ -346,7 +350,14 @@ fn scaled_queries(queries: &Tensor, context: AttentionContext<'_>) -> Result<Ten
 
 /// The same for `rows` that see other keys than those of a window.
 fn scaled_rows(queries: &Tensor, context: AttentionContext<'_>, rows: &[QueryRow]) -> Result<Tensor> {
-    let factors = match context.variant.multipliers(context.layer, rows) {
+    let multipliers = match context.multipliers {
+        Some(read) => Some(read.of(rows)),
+        None if context.variant.reads_rows(context.layer) => {
+            candle_core::bail!("this attention variant needs the rows that queries are made of")
+        }
+        None => context.variant.multipliers(context.layer, rows),
+    };
+    let factors = match multipliers {
         None => vec![context.scale as f32],
         Some(rows) => rows.iter().flatten().map(|m| (context.scale * f64::from(*m)) as f32).collect(),
     };

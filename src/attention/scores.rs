@@ -178,6 +178,7 @@ mod tests {
                         bias: None,
                         blocked: &[],
                         variant: variant.as_ref(),
+                        multipliers: None,
                     };
                     let mut kept = Kept::default();
                     record(&queries, cached, context, &mut kept).unwrap();

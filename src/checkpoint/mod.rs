@@ -21,6 +21,7 @@ mod own_variant;
 mod quantised;
 mod reading;
 mod renamed;
+mod row_maps;
 mod safetensors;
 mod screening;
 mod shipped;

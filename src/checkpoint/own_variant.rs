@@ -25,6 +25,7 @@ use serde_json::Value;
 
 use super::adaptive;
 use super::config::Config;
+use super::row_maps;
 use super::screening;
 use super::ssmax::{self, ScaleNames};
 use crate::attention::Window;
@@ -40,6 +41,9 @@ const LEARNED: &[&str] = &["ssmax", "ssmax-bias", "softmax-scale"];
 
 /// The rule of learned sinks, which tensors alone announce.
 const SINK: &str = "sink";
+
+/// The rule that reads how sharp it is from rows.
+const ASENTMAX: &str = "asentmax";
 
 /// Inkling's rule, and the key that turns it on.
 const LOG_FLOOR: &str = "log-floor";
@@ -109,6 +113,9 @@ pub(super) fn detect(config: &Config, spec: &DecoderSpec, source: &dyn TensorSou
         name,
         scales,
         adaptive: (name == adaptive::NAME).then(|| adaptive::read(spec, source, &layers)).transpose()?,
+        entmax_scales: (name == ASENTMAX)
+            .then(|| row_maps::entmax_scales(spec, source, &layers))
+            .transpose()?,
         layers,
         logn_length: if name == "logn" { Some(logn_length(config, spec)?) } else { None },
         temperature: if name == "temperature" { Some(temperature(config, spec)?) } else { None },

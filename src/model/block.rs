@@ -1,6 +1,6 @@
 //! A layer: attention and MLP around the residual stream, in the order of their kind, or screening tiles.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::alt_up::{AltUp, Laurel};
 use super::attention::{Attention, Heads};
@@ -17,7 +17,7 @@ use super::screening::Tiles;
 use super::spent::Spent;
 use crate::attention::screening::{self, Screen, ScreeningContext};
 use crate::attention::selected::{self, Selection};
-use crate::attention::{self, AttentionContext, AttentionRecorder, Cached, Gated};
+use crate::attention::{self, AttentionContext, AttentionRecorder, Cached, Gated, RowMultipliers};
 use crate::error::{Error, Result};
 use crate::spec::{BlockKind, DecoderSpec, LayerSpec, Mixer, RecurrentSpec};
 use crate::weights::Weights;
@@ -113,6 +113,15 @@ struct Projected {
     index: Option<IndexQueries>,
     /// What a mixer with a state has made of the rows, where there is one beside attention.
     recurrent: Option<Tensor>, // [rows, hidden]
+    /// What the attention variant has read from the rows, where it does.
+    multipliers: Option<RowMultipliers>,
+}
+
+impl Projected {
+    /// The context of the attention of these rows.
+    fn attention<'p>(&'p self, context: AttentionContext<'p>) -> AttentionContext<'p> {
+        AttentionContext { multipliers: self.multipliers.as_ref(), ..context }
+    }
 }
 
 impl Layer {
@@ -171,6 +180,7 @@ impl Layer {
         if let Some(recorder) = recorder {
             for (block, projected) in blocks.iter().zip(&projected) {
                 let (queries, context) = (&projected.queries, context.of_rows(block));
+                let of_rows = projected.attention(context.attention);
                 let gates = match self {
                     Self::Block(layer) => layer.gates(projected, spec.num_attention_heads)?,
                     Self::Tiles(_) => Vec::new(),
@@ -178,11 +188,9 @@ impl Layer {
                 let first_position = context.attention.first_position;
                 let recorder = &mut Gated { recorder: &mut *recorder, first_position, gates };
                 spent.on_attention(|| match self {
-                    Self::Block(block) => match block.select(projected, &cached, context.attention)? {
-                        Some(chosen) => {
-                            selected::record(queries, &cached, context.attention, &chosen, recorder)
-                        }
-                        None => attention::record(queries, &cached, context.attention, recorder),
+                    Self::Block(block) => match block.select(projected, &cached, of_rows)? {
+                        Some(chosen) => selected::record(queries, &cached, of_rows, &chosen, recorder),
+                        None => attention::record(queries, &cached, of_rows, recorder),
                     },
                     Self::Tiles(_) => screening::record(queries, &cached, context.screening(), recorder),
                 })?;
@@ -215,7 +223,7 @@ impl Layer {
         spent: &mut Spent,
     ) -> Result<Projected> {
         match self {
-            Self::Block(layer) => layer.project(spec, block, context.rope, spent),
+            Self::Block(layer) => layer.project(spec, block, context, spent),
             Self::Tiles(tiles) => {
                 let ScreeningContext { first_position, screens, .. } = context.screening();
                 let [beside, queries, keys, values] =
@@ -226,6 +234,7 @@ impl Layer {
                     keys_and_values: Some((keys, values)),
                     index: None,
                     recurrent: None,
+                    multipliers: None,
                 })
             }
         }
@@ -351,14 +360,15 @@ impl Block {
         &self,
         spec: &DecoderSpec,
         block: &RowBlock,
-        rope: Option<usize>,
+        context: LayerContext<'_>,
         spent: &mut Spent,
     ) -> Result<Projected> {
         let normed = apply(self.before_mixer.as_ref(), &block.x)?; // [rows, hidden]
-        let table = rope.map(|rope| &block.tables[rope]);
+        let table = context.rope.map(|rope| &block.tables[rope]);
         let Heads { queries, keys_and_values, index } =
             self.attention()?.project(spec, &normed, table, spent)?;
-        Ok(Projected { beside: normed, queries, keys_and_values, index, recurrent: None })
+        let multipliers = read_multipliers(&normed, context.attention)?;
+        Ok(Projected { beside: normed, queries, keys_and_values, index, recurrent: None, multipliers })
     }
 
     /// The keys that projected rows choose of those that are `cached`, where they do.
@@ -385,7 +395,7 @@ impl Block {
         spent: &mut Spent,
     ) -> Result<Tensor> {
         let Projected { beside: normed, queries, recurrent, .. } = projected;
-        let context = layer.attention;
+        let context = projected.attention(layer.attention);
         // [rows, heads * width]
         let mixed = spent.on_attention(|| match self.select(projected, cached, context)? {
             Some(chosen) => selected::attend(queries, cached, context, &chosen),
@@ -471,6 +481,17 @@ impl Block {
         let computed = apply(self.after_mlp.as_ref(), &computed)?;
         Ok(sum(&residual, &scaled(computed, spec.residual_multiplier)?)?)
     }
+}
+
+/// What the attention variant reads from the rows `x` `[rows, hidden]` that queries are made of, where it
+/// does.
+fn read_multipliers(x: &Tensor, context: AttentionContext<'_>) -> Result<Option<RowMultipliers>> {
+    let AttentionContext { layer, first_position, window, variant, .. } = context;
+    if !variant.reads_rows(layer) {
+        return Ok(None);
+    }
+    let numbers = x.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?; // [rows, hidden]
+    Ok(RowMultipliers::read(variant, layer, window, first_position, x.dim(0)?, &numbers))
 }
 
 fn apply(norm: Option<&Norm>, x: &Tensor) -> candle_core::Result<Tensor> {

@@ -255,6 +255,7 @@ impl Decoder {
                 bias: self.alibi.as_ref().map(|alibi| alibi as _),
                 blocked: blocked.at(index),
                 variant: forward.variant,
+                multipliers: None,
             };
             let rope = turns.iter().position(|known| Some(*known) == self.spec.turn(layer));
             let screens = self.screens(forward.variant, index, cache.sequence_length())?;

@@ -53,10 +53,10 @@ pub fn read_trials(
 }
 
 /// [`largest_of_check`], the mean over `heads` heads of each of these layers; `None` of a rule without
-/// scores.
+/// scores, or that reads rows, of which the check has none.
 #[must_use]
 pub fn check_weight(variant: &dyn AttentionVariant, layers: &[usize], heads: usize, n: usize) -> Option<f64> {
-    if layers.iter().any(|&layer| variant.screens(layer).is_some()) {
+    if layers.iter().any(|&layer| variant.screens(layer).is_some() || variant.reads_rows(layer)) {
         return None;
     }
     let alike = |layer: &usize| variant.needs_scores(*layer) && variant.sinks(*layer).is_none();

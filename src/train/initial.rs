@@ -37,7 +37,7 @@ pub fn from_checkpoint(model: &dyn Trainable, checkpoint: &Checkpoint, seed: u64
     for tensor in layout.tensors() {
         match checkpoint.parameter(&tensor.name, &tensor.shape)? {
             Some(numbers) => parameters.extend(numbers),
-            None if ["ssmax_", "adaptive_", "softmax_scale", "self_attn.sinks"]
+            None if ["ssmax_", "adaptive_", "softmax_scale", "self_attn.sinks", "attn_scale_"]
                 .iter()
                 .any(|part| tensor.name.contains(part)) =>
             {

@@ -47,6 +47,11 @@ pub const TRAINED: &[registry::Entry<Multiplier>] = &[
         value: Multiplier::Whole("entmax15"),
     },
     registry::Entry {
+        name: "asentmax",
+        about: "the same of m z, m = 1 + beta ln(n + 1)^gamma, beta and gamma read from each row",
+        value: Multiplier::ScaledEntmax,
+    },
+    registry::Entry {
         name: "softpick",
         about: "relu(e^z - 1) / (sum |e^z - 1| + eps) in its place",
         value: Multiplier::Whole("softpick"),

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use common::fixture;
-use niah::attention::variant::{VARIANTS, VariantInputs};
+use niah::attention::variant::{AttentionVariant, VARIANTS, VariantInputs};
 use niah::checkpoint::families::describe;
 use niah::checkpoint::{Checkpoint, Config, NamedTensor, Numbers, RopeOverride, write_safetensors};
 use niah::logits::{LogitsRequest, logits};
@@ -33,6 +33,7 @@ const TRAINED: &[(&str, Multiplier)] = &[
     ("adaptive", Multiplier::Adaptive),
     ("sink", Multiplier::Sink),
     ("entmax15", Multiplier::Whole("entmax15")),
+    ("asentmax", Multiplier::ScaledEntmax),
     ("softpick", Multiplier::Whole("softpick")),
     ("stick-breaking", Multiplier::Whole("stick-breaking")),
 ];
@@ -83,46 +84,110 @@ fn loss_and_gradient(model: &TrainableDecoder, parameters: &[f32], tokens: &[u32
     (loss, gradients)
 }
 
+/// The vectors of PyTorch, each with the multiplier of its second layer.
+const GOLDEN: &[(&str, Multiplier)] =
+    &[("niah", Multiplier::Learned { bias: true }), ("niah_asentmax", Multiplier::ScaledEntmax)];
+
+/// What one of them expects.
+struct Golden {
+    config: Value,
+    checkpoint: Checkpoint,
+    expected: HashMap<String, Tensor>,
+}
+
+impl Golden {
+    fn read(name: &str) -> Self {
+        let directory = fixture(&format!("vectors/{name}"));
+        let file = directory.join("expected.safetensors");
+        Self {
+            config: serde_json::from_slice(&std::fs::read(directory.join("config.json")).unwrap()).unwrap(),
+            checkpoint: Checkpoint::open(directory.to_str().unwrap(), RopeOverride::default()).unwrap(),
+            expected: candle_core::safetensors::load(file, &Device::Cpu).unwrap(),
+        }
+    }
+
+    fn numbers(&self, name: &str) -> Vec<f32> {
+        self.expected[name].flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    fn tokens(&self) -> Vec<u32> {
+        self.numbers("tokens").iter().map(|&id| id as u32).collect()
+    }
+}
+
+fn close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let largest = expected.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() <= tolerance * largest, "{what}: {found} instead of {expected}");
+    }
+}
+
 #[test]
 fn gradients_are_those_of_pytorch() {
-    let directory = fixture("vectors/niah");
-    let config: Value =
-        serde_json::from_slice(&std::fs::read(directory.join("config.json")).unwrap()).unwrap();
-    let checkpoint = Checkpoint::open(directory.to_str().unwrap(), RopeOverride::default()).unwrap();
-    let model = decoder(&config, 80, Multiplier::Learned { bias: true });
-    let parameters = from_checkpoint(&model, &checkpoint, 0).unwrap();
-    let file = directory.join("expected.safetensors");
-    let expected: HashMap<String, Tensor> = candle_core::safetensors::load(file, &Device::Cpu).unwrap();
-    let numbers = |name: &str| expected[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let tokens: Vec<u32> = numbers("tokens").iter().map(|&id| id as u32).collect();
-    let close = |what: &str, found: &[f32], expected: &[f32], tolerance: f32| {
-        assert_eq!(found.len(), expected.len(), "{what}");
-        let largest = expected.iter().fold(0f32, |largest, x| largest.max(x.abs()));
-        for (found, expected) in found.iter().zip(expected) {
-            assert!((found - expected).abs() <= tolerance * largest, "{what}: {found} instead of {expected}");
+    for (name, multiplier) in GOLDEN {
+        let golden = Golden::read(name);
+        let model = decoder(&golden.config, 80, *multiplier);
+        let parameters = from_checkpoint(&model, &golden.checkpoint, 0).unwrap();
+        let (tokens, numbers) = (golden.tokens(), |name: &str| golden.numbers(name));
+        let mut worker = DecoderWorker::new(&model);
+        let logits = worker.logits(&parameters, &tokens).unwrap();
+        close(&format!("{name}: logits"), logits, &numbers("logits"), 1e-5);
+        let (factors, mut gradients) = (numbers("factors"), vec![0.0; parameters.len()]);
+        let losses = model.worker().gradients(&parameters, &tokens, &factors, &mut gradients).unwrap();
+        close(&format!("{name}: losses"), &losses, &numbers("losses"), 1e-5);
+        for tensor in model.layout().tensors() {
+            let expected = numbers(&format!("gradient.{}", tensor.name));
+            close(&format!("{name}: {}", tensor.name), &gradients[tensor.range.clone()], &expected, 1e-4);
         }
-    };
-    close(
-        "logits",
-        DecoderWorker::new(&model).logits(&parameters, &tokens).unwrap(),
-        &numbers("logits"),
-        1e-5,
-    );
-    let mut gradients = vec![0.0; parameters.len()];
-    let losses = model.worker().gradients(&parameters, &tokens, &numbers("factors"), &mut gradients).unwrap();
-    close("losses", &losses, &numbers("losses"), 1e-5);
-    for tensor in model.layout().tensors() {
-        let name = format!("gradient.{}", tensor.name);
-        close(&tensor.name, &gradients[tensor.range.clone()], &numbers(&name), 1e-4);
     }
+}
+
+#[test]
+fn the_decoder_that_evaluation_runs_gives_pytorchs_logits_and_rows_whatever_the_chunk() {
+    for (name, _) in GOLDEN {
+        let golden = Golden::read(name);
+        let checkpoint = &golden.checkpoint;
+        let rule = own_rule(checkpoint);
+        let decoder = checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap();
+        let tokens = &golden.tokens()[..80];
+        for chunk in [1, 7, 80] {
+            let request = LogitsRequest { tokens, attention_rows: Some(79..80), chunk };
+            let found = logits(&decoder, rule.as_ref(), &request, &mut |_| true).unwrap();
+            close(&format!("{name}, {chunk}: logits"), &found.logits, &golden.numbers("logits"), 1e-4);
+            let rows = found.attentions.unwrap();
+            let heads = rows.weights().chunks_exact(80);
+            assert!(heads.clone().all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-5), "{name}, {chunk}");
+            if golden.expected.contains_key("attention") {
+                let of_second: Vec<f32> = heads.skip(4).flatten().copied().collect();
+                for (found, expected) in of_second.iter().zip(golden.numbers("attention")) {
+                    assert!((found - expected).abs() < 1e-5, "{name}, {chunk}: {found} and not {expected}");
+                }
+            }
+        }
+    }
+}
+
+/// The rule that a checkpoint was made with.
+fn own_rule(checkpoint: &Checkpoint) -> Box<dyn AttentionVariant> {
+    let inputs = VariantInputs {
+        layers: &checkpoint.spec.layers,
+        heads: checkpoint.spec.num_attention_heads,
+        own: Some(&checkpoint.own_variant),
+        ..VariantInputs::default()
+    };
+    let entry = VARIANTS.iter().find(|entry| entry.name == checkpoint.own_variant.name).unwrap();
+    (entry.value)(&inputs).unwrap()
 }
 
 #[test]
 fn every_gradient_is_finite_not_zero_and_the_finite_difference() {
     let tokens = tokens(71, 20);
-    // The weights of softpick have a kink at a score of 0, which steps of this size cross; its gradient is
-    // held to PyTorch's with the other rules of whole rows.
-    for (variant, multiplier) in TRAINED.iter().filter(|(variant, _)| *variant != "softpick") {
+    // The weights of softpick have a kink at a score of 0, which steps of this size cross, and those of
+    // asentmax, whose scores are multiplied, bend where they come to be 0; their gradients are held to
+    // PyTorch's.
+    let bent = ["softpick", "asentmax"];
+    for (variant, multiplier) in TRAINED.iter().filter(|(variant, _)| !bent.contains(variant)) {
         for qk_norm in ["none", "weightless", "per_head"] {
             let model = decoder(&config(variant, qk_norm), 70, *multiplier);
             let parameters = parameters(&model);
@@ -173,14 +238,7 @@ fn the_forward_pass_gives_the_logits_of_the_decoder_that_evaluation_runs() {
             let name = directory.path().to_str().unwrap();
             let checkpoint = Checkpoint::open(name, RopeOverride::default()).unwrap();
             assert_eq!(checkpoint.own_variant.name, *variant);
-            let inputs = VariantInputs {
-                layers: &checkpoint.spec.layers,
-                heads: checkpoint.spec.num_attention_heads,
-                own: Some(&checkpoint.own_variant),
-                ..VariantInputs::default()
-            };
-            let entry = VARIANTS.iter().find(|entry| entry.name == *variant).unwrap();
-            let rule = (entry.value)(&inputs).unwrap();
+            let rule = own_rule(&checkpoint);
             let loaded = checkpoint.load(&Device::Cpu, Dtype::F32, Decoder::load).unwrap();
             let tokens = tokens(71, 20);
             let request = LogitsRequest { tokens: &tokens[..70], attention_rows: None, chunk: 70 };

@@ -237,6 +237,45 @@ fn a_learned_constant_is_trained_and_recognised() {
     assert!(told(&refused).contains("softmax-scale, as the weights have it"), "{}", told(&refused));
 }
 
+#[test]
+fn a_rule_that_reads_rows_is_trained_and_run_by_its_name_with_rows_that_sum_to_1() {
+    let place = Place::new();
+    for (variant, words) in [("asentmax", "beta and gamma read from each row on layers 1 of 2")] {
+        let flag = format!("--variant={variant}");
+        succeeds(&place.train(variant, &["--steps=3", &flag]));
+        let config = json(&place.path(variant).join("config.json"));
+        assert_eq!(config["attention_variant"], serde_json::json!({"kind": variant, "layers": [1]}));
+        let inspected = place.niah(&["inspect", variant]);
+        succeeds(&inspected);
+        let page =
+            String::from_utf8_lossy(&inspected.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(page.contains(variant) && page.contains(words), "{page}");
+        let losses: Vec<f64> =
+            table(&place.path(variant))[1..].iter().map(|row| row[1].parse().unwrap()).collect();
+        assert!(losses[2] < losses[0], "{variant}: {losses:?}");
+        let results = format!("{variant}-results");
+        let run = ["run", "--model", variant, "--context-lengths=200", "--depths=50", "--trials=2"];
+        succeeds(&place.niah(&[&run[..], &["--split=held-out", "-o", &results]].concat()));
+        assert_eq!(json(&place.path(&results).join("run.json"))["variant"], variant);
+        let rows = fs::read_to_string(place.path(&results).join("attention.csv")).unwrap();
+        let mut rows = rows.lines().map(|line| line.split(',').collect::<Vec<_>>());
+        let total = rows.next().unwrap().iter().position(|&column| column == "total_mass").unwrap();
+        let masses: Vec<f64> = rows.map(|row| row[total].parse().unwrap()).collect();
+        assert!(!masses.is_empty() && masses.iter().all(|mass| (mass - 1.0).abs() < 1e-5), "{masses:?}");
+        // What it reads from rows is no other checkpoint's.
+        succeeds(&place.train("softmax", &["--steps=0", "--variant=softmax"]));
+        refuses(&place.niah(&["run", "--model=softmax", &flag, "--dry-run"]), "niah train --variant");
+        // A training goes on from it under its own rule.
+        let further = format!("{variant}-further");
+        let arguments =
+            ["train", variant, "-o", &further, "--steps=1", "--context-length=128", "--batch-size=2"];
+        succeeds(&place.niah(&arguments));
+        let config = json(&place.path(&further).join("config.json"));
+        assert_eq!(config["attention_variant"], serde_json::json!({"kind": variant, "layers": [1]}));
+        fs::remove_dir_all(place.path("softmax")).unwrap();
+    }
+}
+
 /// Screening tiles likewise.
 const TILES: &[&str] = &[
     "--family=multiscreen",

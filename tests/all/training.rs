@@ -275,6 +275,11 @@ fn key_value_lines_of_training_and_evaluation_share_no_value() {
 const FROM: Initial = Initial { range: 0.05, layers: 2, ssmax_scale: 0.3 };
 
 fn tiny(rows: usize) -> TrainableDecoder {
+    tiny_of(rows, Multiplier::Learned { bias: false })
+}
+
+/// The same with another multiplier on its global layer.
+fn tiny_of(rows: usize, multiplier: Multiplier) -> TrainableDecoder {
     let sizes = Sizes {
         hidden_size: 32,
         intermediate_size: 48,
@@ -288,7 +293,7 @@ fn tiny(rows: usize) -> TrainableDecoder {
     let config = sizes.config(512).unwrap();
     let config = Config::new(Path::new("config.json"), config.as_object().unwrap().clone());
     let (_, spec) = describe(&config).unwrap();
-    let multipliers = [Multiplier::One, Multiplier::Learned { bias: false }];
+    let multipliers = [Multiplier::One, multiplier];
     TrainableDecoder::new(spec, rows, &multipliers, FROM).unwrap()
 }
 
@@ -313,14 +318,27 @@ fn begin(model: &TrainableDecoder) -> State {
 
 #[test]
 fn one_batch_can_be_learned_by_heart() {
-    let model = tiny(48);
+    learns_by_heart(&tiny(48), &[]);
+}
+
+#[test]
+fn one_batch_can_be_learned_by_heart_with_what_is_read_from_rows() {
+    for (multiplier, part) in [(Multiplier::ScaledEntmax, "attn_scale_")] {
+        learns_by_heart(&tiny_of(48, multiplier), &[part]);
+    }
+}
+
+/// The loss falls from that of a guess to next to nothing, and tensors with each of `parts` in their names
+/// learn.
+fn learns_by_heart(model: &TrainableDecoder, parts: &[&str]) {
     let data = mixture(&[("text", 1.0), ("key-values", 1.0)], 48, 3);
     // The same step again and again: its sequences never change.
     let settings = settings(1);
-    let mut state = begin(&model);
+    let mut state = begin(model);
+    let before = state.parameters.clone();
     let mut loss = f64::INFINITY;
     for step in 0..150 {
-        let mut trainer = Trainer::new(&model, &data, &settings, state);
+        let mut trainer = Trainer::new(model, &data, &settings, state);
         loss = trainer.step().unwrap().loss;
         if step == 0 {
             assert!((loss - 512f64.ln()).abs() < 0.5, "untrained: {loss}");
@@ -328,6 +346,13 @@ fn one_batch_can_be_learned_by_heart() {
         state = State { step: 0, ..trainer.state().clone() };
     }
     assert!(loss < 0.5, "{loss}");
+    for part in parts {
+        let of_part = model.layout().tensors().iter().filter(|tensor| tensor.name.contains(part));
+        let moved: Vec<bool> = of_part
+            .map(|tensor| state.parameters[tensor.range.clone()] != before[tensor.range.clone()])
+            .collect();
+        assert!(!moved.is_empty() && moved.iter().all(|&moved| moved), "{part}: {moved:?}");
+    }
 }
 
 #[test]

@@ -21,7 +21,8 @@
 //!
 //! Others do more to a row than to multiply its scores: `topk`, `entmax15`, `adaptive-temperature`,
 //! `softpick` and `stick-breaking` need them all at once ([`RowRule`]), `scale-invariant` changes each by its
-//! distance ([`Distances`]). And one stands beside them all, `screening`, which normalises nothing and has no
+//! distance ([`Distances`]). `asentmax` does both: it needs all scores, multiplied by what it reads from the
+//! row. And one stands beside them all, `screening`, which normalises nothing and has no
 //! scores to multiply: Multiscreen's ([`super::screening`]).
 //!
 //! `n` is counted per row, never the length of the sequence. The factor goes on the query behind norms and
@@ -38,11 +39,13 @@
 
 mod adaptive;
 mod adaptive_temperature;
+mod asentmax;
 mod constant;
 mod entmax15;
 mod log_floor;
 mod logn;
 mod own;
+mod row_map;
 mod scale_invariant;
 mod screening;
 mod sink;
@@ -58,8 +61,10 @@ mod topk;
 mod whole_row;
 
 pub use adaptive::Adaptive;
+pub use asentmax::{ScaleMaps, entmax_scale, entmax_scale_gradients};
 pub use log_floor::LogFloor;
 pub use own::{LayerScale, OwnVariant};
+pub use row_map::RowMap;
 use ssmax::describe_learned;
 pub use ssmax::describe_scales;
 pub use swap::{swap_scale, swapped_layers};
@@ -89,6 +94,17 @@ pub trait AttentionVariant: Send + Sync {
     /// The multiplier `m` of each query head and row, `[heads][rows]`, or `[1][rows]` for all heads alike.
     /// `None` stands for 1 everywhere.
     fn multipliers(&self, _layer: usize, _rows: &[QueryRow]) -> Option<Vec<Vec<f32>>> {
+        None
+    }
+
+    /// Whether the multipliers of this layer follow from the rows that queries are made of.
+    fn reads_rows(&self, _layer: usize) -> bool {
+        false
+    }
+
+    /// The multipliers of a layer that [reads](Self::reads_rows) its rows, as [`Self::multipliers`] gives
+    /// those of others: of the normed rows `x` `[rows, hidden]`.
+    fn multipliers_of(&self, _layer: usize, _rows: &[QueryRow], _x: &[f32]) -> Option<Vec<Vec<f32>>> {
         None
     }
 
@@ -198,6 +214,15 @@ impl<'a> VariantInputs<'a> {
                 "a checkpoint without learned sinks, which stand in the normaliser of Softmax; `variant` ssmax \
                  and topk keep them",
             )),
+        }
+    }
+
+    /// Refuses variant `name` where rows choose the keys that they see, which then are others than it counts.
+    fn refuse_chosen_keys(&self, name: &str) -> Result<()> {
+        let chooses = |layer: &LayerSpec| layer.latent.is_some_and(|latent| latent.indexer.is_some());
+        match self.layers.iter().any(chooses) {
+            false => Ok(()),
+            true => Err(Error::invalid("variant", name, "a checkpoint whose rows do not choose their keys")),
         }
     }
 
@@ -354,6 +379,11 @@ pub const VARIANTS: &[Entry<Build>] = &[
         value: entmax15::build,
     },
     Entry {
+        name: "asentmax",
+        about: "ASEntmax: 1.5-entmax of m z, m = 1 + beta ln(n + 1)^gamma, beta and gamma learned of each row",
+        value: asentmax::build,
+    },
+    Entry {
         name: "adaptive-temperature",
         about: "softmax, sharper by a fixed polynomial of the row's entropy (arXiv 2410.01104)",
         value: adaptive_temperature::build,
@@ -423,6 +453,7 @@ mod tests {
             temperature: None,
             adaptive: None,
             log_floor: None,
+            entmax_scales: None,
             sinks: None,
             screens: None,
         }
@@ -442,12 +473,15 @@ mod tests {
         let sinks = Some(vec![Some(vec![0.0; 2]); 2]);
         let sinks = OwnVariant { name: "sink", sinks, ..OwnVariant::softmax(2) };
         let constant = OwnVariant { name: "softmax-scale", ..own.clone() };
+        let entmax_scales = Some(vec![None; 2]);
+        let asentmax = OwnVariant { name: "asentmax", entmax_scales, ..OwnVariant::softmax(2) };
         // What screening needs besides is tested beside it.
         for entry in VARIANTS.iter().filter(|entry| entry.name != "screening") {
             let own = match entry.name {
                 "adaptive" => &adaptive,
                 "sink" => &sinks,
                 "softmax-scale" => &constant,
+                "asentmax" => &asentmax,
                 _ => &own,
             };
             let inputs = VariantInputs { own: Some(own), ..inputs };

@@ -1,6 +1,6 @@
 //! The rule that a checkpoint was made with.
 
-use super::{Adaptive, LogFloor, Temperature};
+use super::{Adaptive, LogFloor, ScaleMaps, Temperature};
 use crate::attention::screening::Screen;
 
 /// The rule that a checkpoint was made with, and what its configuration and weights say about it.
@@ -20,6 +20,8 @@ pub struct OwnVariant {
     pub adaptive: Option<Adaptive>,
     /// The numbers of `log-floor`.
     pub log_floor: Option<LogFloor>,
+    /// What `asentmax` reads from rows, by layer; `None` for a layer that does not follow the rule.
+    pub entmax_scales: Option<Vec<Option<ScaleMaps>>>,
     /// Logits of the sinks of query heads, by layer; `None` for a layer without.
     pub sinks: Option<Vec<Option<Vec<f32>>>>,
     /// The screens of `screening`, by layer and tile.
@@ -47,6 +49,7 @@ impl OwnVariant {
             temperature: None,
             adaptive: None,
             log_floor: None,
+            entmax_scales: None,
             sinks: None,
             screens: None,
         }

@@ -91,6 +91,14 @@ impl AttentionVariant for Keeping {
         self.rule.multipliers(layer, rows)
     }
 
+    fn reads_rows(&self, layer: usize) -> bool {
+        self.rule.reads_rows(layer)
+    }
+
+    fn multipliers_of(&self, layer: usize, rows: &[QueryRow], x: &[f32]) -> Option<Vec<Vec<f32>>> {
+        self.rule.multipliers_of(layer, rows, x)
+    }
+
     fn log_scales(&self, layer: usize) -> Option<&[f32]> {
         self.rule.log_scales(layer)
     }

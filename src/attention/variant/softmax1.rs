@@ -57,6 +57,7 @@ mod tests {
             bias: None,
             blocked: &[],
             variant: variant.as_ref(),
+            multipliers: None,
         };
         let mixed =
             attend(&zeros, &cached, context).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();

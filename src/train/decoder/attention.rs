@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::readings::ScaleReadings;
 use super::workspace::LayerActivations;
 use super::{Layer, Multiplier, TrainableDecoder};
 use crate::attention::TrainedRule;
@@ -196,9 +197,11 @@ pub(super) struct Buffers<'a> {
     pub(super) dkeys: &'a mut [f32],
     pub(super) dweights: &'a mut [f32],
     pub(super) drow_factors: &'a mut [f32],
+    pub(super) dreadings: &'a mut [f32],
 }
 
-/// From the gradient of `mixed` to that of `qkv`, of the gains, and of the multiplier's parameters.
+/// From the gradient of `mixed` to that of `qkv`, of what is read from rows, of the gains, and of the
+/// multiplier's parameters.
 pub(super) fn backward(
     decoder: &TrainableDecoder,
     layer: &Layer,
@@ -209,7 +212,7 @@ pub(super) fn backward(
 ) {
     let (t, at) = (decoder.rows, Places::of(decoder));
     let d = at.d;
-    let Buffers { dmixed, dqkv, dqueries, dkeys, dweights, drow_factors } = buffers;
+    let Buffers { dmixed, dqkv, dqueries, dkeys, dweights, drow_factors, dreadings } = buffers;
     dqkv.fill(0.0);
     dkeys.fill(0.0);
     for head in 0..at.heads {
@@ -254,7 +257,13 @@ pub(super) fn backward(
         let drow = if fixed { &mut [] } else { &mut *drow_factors };
         drow.fill(0.0);
         heads_backward(dqueries, &now.qkv, form, dqkv, &mut gradients[layer.qk_gains[0].clone()], drow);
-        multiplier_backward(layer, head, decoder.spec.attention_scale as f32, drow, gradients);
+        let scale = decoder.spec.attention_scale as f32;
+        multiplier_backward(layer, head, scale, drow, gradients);
+        if layer.multiplier == Multiplier::ScaledEntmax {
+            let of_rows =
+                ScaleReadings { readings: &now.readings, heads: at.heads, head, counts: &layer.counts };
+            of_rows.backward(drow, scale, dreadings);
+        }
     }
     for head in 0..at.kv_heads {
         let form = Heads { start: at.key(head), factors: &decoder.ones, ..form(decoder, layer, p, 1) };

@@ -58,11 +58,13 @@ pub(super) fn backward(
                 dkeys: &mut scratch.keys,
                 dweights: &mut scratch.weights,
                 drow_factors: &mut scratch.row_factors,
+                dreadings: &mut scratch.readings,
             },
             gradients,
         ); // dqkv: [t, qkv]
         let (w, dw) = (&p[qkv_proj.clone()], &mut gradients[qkv_proj.clone()]);
         linear_backward(&scratch.qkv, &now.attention_input, w, hidden, dnormed, dw);
+        super::readings::backward(decoder, layer, p, now, &scratch.readings, dnormed, gradients);
         let norm = &layer.input_norm;
         let (w, dw) = (&p[norm.clone()], &mut gradients[norm.clone()]);
         rms_norm_backward(dnormed, &streams[number], w, &now.attention_factors, dx, dw);

@@ -1,7 +1,9 @@
 //! The forward pass of one sequence of `t` tokens.
 
+use super::readings::ScaleReadings;
 use super::workspace::Workspace;
 use super::{Multiplier, TrainableDecoder};
+use crate::attention::variant::entmax_scale;
 use crate::kernel::gemm::{Into, Matrix, multiply};
 use crate::kernel::rms_norm_rows;
 use crate::kernel::training::{add_assign, swiglu};
@@ -31,7 +33,8 @@ pub(super) fn forward(decoder: &TrainableDecoder, p: &[f32], tokens: &[u32], wor
             &mut now.attention_factors,
         );
         linear(&now.attention_input, &p[layer.qkv_proj.clone()], hidden, width, &mut now.qkv);
-        layer.row_factors(p, spec.attention_scale as f32, &mut now.row_factors);
+        super::readings::forward(decoder, layer, p, now);
+        layer.row_factors(p, spec.attention_scale as f32, &now.readings, &mut now.row_factors);
         super::attention::forward(decoder, layer, p, now); // mixed: [t, heads * d]
         linear(&now.mixed, &p[layer.o_proj.clone()], mixed_width, hidden, &mut now.middle);
         add_assign(&mut now.middle, x); // [t, hidden]
@@ -54,17 +57,23 @@ pub(super) fn forward(decoder: &TrainableDecoder, p: &[f32], tokens: &[u32], wor
 
 impl super::Layer {
     /// The factor on every query of every head, `[heads, t]`: the scale of attention times the multiplier of
-    /// the row.
-    fn row_factors(&self, p: &[f32], attention_scale: f32, factors: &mut [f32]) {
+    /// the row; `readings` `[t, readings]` are what the rule has read from rows.
+    fn row_factors(&self, p: &[f32], attention_scale: f32, readings: &[f32], factors: &mut [f32]) {
         let (scale, bias, sizes) = (&p[self.scale.clone()], &p[self.bias.clone()], &p[self.sizes.clone()]);
-        for (head, factors) in factors.chunks_exact_mut(self.logs.len()).enumerate() {
-            for ((factor, log), n) in factors.iter_mut().zip(&self.logs).zip(&self.counts) {
+        let (t, heads) = (self.logs.len(), factors.len() / self.logs.len());
+        for (head, factors) in factors.chunks_exact_mut(t).enumerate() {
+            for (row, ((factor, log), n)) in factors.iter_mut().zip(&self.logs).zip(&self.counts).enumerate()
+            {
                 let m = match self.multiplier {
                     Multiplier::One | Multiplier::Sink | Multiplier::Whole(_) => 1.0,
                     Multiplier::Log => *log,
                     Multiplier::Constant => scale[head],
                     Multiplier::Learned { .. } => scale[head] * log + bias.get(head).unwrap_or(&0.0),
                     Multiplier::Adaptive => sizes[n - 1] + bias[head],
+                    Multiplier::ScaledEntmax => {
+                        let [b, g, l] = ScaleReadings { readings, heads, head, counts: &self.counts }.of(row);
+                        entmax_scale(b, g, l) as f32
+                    }
                 };
                 *factor = attention_scale * m;
             }

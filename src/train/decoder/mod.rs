@@ -4,6 +4,7 @@
 mod attention;
 mod backward;
 mod forward;
+mod readings;
 mod workspace;
 
 use std::ops::Range;
@@ -39,6 +40,9 @@ pub enum Multiplier {
     Adaptive,
     /// 1, with a learned sink for each query head in the normaliser.
     Sink,
+    /// `1 + beta ln(n + 1)^gamma` of 1.5-entmax, `beta` and `gamma` read from each row for each query head
+    /// ([`entmax_scale`](crate::attention::variant::entmax_scale)).
+    ScaledEntmax,
     /// 1, under the rule of the variant of this name in the place of Softmax ([`trained_rule`]).
     Whole(&'static str),
 }
@@ -75,6 +79,8 @@ struct Layer {
     bias: Range<usize>,
     /// The sink of each query head; empty for none.
     sinks: Range<usize>,
+    /// What is read from rows, `[readings, hidden]`; empty for nothing.
+    maps: Range<usize>,
     /// `p` of each number of keys, the same numbers for every layer that has them; empty for none.
     sizes: Range<usize>,
     /// Whether queries and keys are normalised.
@@ -135,6 +141,14 @@ impl TrainableDecoder {
                 Multiplier::Sink => push("self_attn.sinks", &[heads]),
                 _ => 0..0,
             };
+            let maps = match multiplier {
+                // Side by side they are one map.
+                Multiplier::ScaledEntmax => {
+                    let beta = push("self_attn.attn_scale_beta_proj.weight", &[heads, hidden]);
+                    beta.start..push("self_attn.attn_scale_gamma_proj.weight", &[heads, hidden]).end
+                }
+                _ => 0..0,
+            };
             let o_proj = push("self_attn.o_proj.weight", &[hidden, heads * d]);
             let post_norm = push("post_attention_layernorm.weight", &[hidden]);
             let gate = push("mlp.gate_proj.weight", &[inner, hidden]);
@@ -161,6 +175,7 @@ impl TrainableDecoder {
                 down_proj,
                 multiplier,
                 rule: match multiplier {
+                    Multiplier::ScaledEntmax => trained_rule("entmax15"),
                     Multiplier::Whole(name) => Some(trained_rule(name).ok_or_else(|| {
                         Error::invalid("attention variant to train", name, "one with a backward pass")
                     })?),
@@ -169,6 +184,7 @@ impl TrainableDecoder {
                 scale,
                 bias,
                 sinks,
+                maps,
                 sizes: if adaptive { sizes.clone() } else { 0..0 },
                 qk_norm: match spec.qk_norm {
                     QkNorm::WeightlessPerHead => described.rope.is_some(),
@@ -193,7 +209,8 @@ impl TrainableDecoder {
     #[must_use]
     pub fn before_swap(mut self) -> Self {
         for layer in &mut self.layers {
-            (layer.multiplier, layer.rule, layer.sinks) = (Multiplier::One, None, 0..0);
+            (layer.multiplier, layer.rule) = (Multiplier::One, None);
+            (layer.sinks, layer.maps) = (0..0, 0..0);
         }
         self
     }
@@ -202,6 +219,11 @@ impl TrainableDecoder {
     #[must_use]
     pub fn spec(&self) -> &DecoderSpec {
         &self.spec
+    }
+
+    /// Numbers that a layer reads from a row.
+    fn readings(&self, layer: &Layer) -> usize {
+        layer.maps.len() / self.spec.hidden_size
     }
 
     /// Numbers of a row of queries, keys and values side by side.

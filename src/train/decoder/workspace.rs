@@ -20,6 +20,7 @@ pub(super) struct LayerActivations {
     pub(super) qkv: Vec<f32>,               // [t, qkv]
     pub(super) queries: Vec<f32>,           // [heads, t, d], with every factor
     pub(super) keys: Vec<f32>,              // [kv_heads, t, d]
+    pub(super) readings: Vec<f32>,          // [t, readings], what the rule reads from rows
     pub(super) row_factors: Vec<f32>,       // [heads, t], scale times multiplier
     pub(super) weights: Vec<f32>,           // the blocks of attention weights, head by head
     pub(super) mixed: Vec<f32>,             // [t, heads * d]
@@ -41,6 +42,7 @@ pub(super) struct Scratch {
     pub(super) keys: Vec<f32>,        // [kv_heads, t, d]
     pub(super) weights: Vec<f32>,     // one block
     pub(super) row_factors: Vec<f32>, // [t]
+    pub(super) readings: Vec<f32>,    // [t, readings]
 }
 
 impl Workspace {
@@ -55,6 +57,7 @@ impl Workspace {
             qkv: zeros(t * decoder.qkv_width()),
             queries: zeros(heads * t * d),
             keys: zeros(kv_heads * t * d),
+            readings: zeros(t * decoder.readings(layer)),
             row_factors: zeros(heads * t),
             weights: zeros(heads * layer.blocks.weights()),
             mixed: zeros(t * heads * d),
@@ -64,6 +67,7 @@ impl Workspace {
             gate_up: zeros(t * 2 * inner),
             gated: zeros(t * inner),
         };
+        let readings = decoder.layers.iter().map(|layer| decoder.readings(layer)).max().unwrap_or(0);
         let largest = decoder.layers.iter().map(|layer| layer.blocks.largest()).max().unwrap_or(0);
         Self {
             streams: vec![zeros(t * hidden); decoder.layers.len() + 1],
@@ -81,6 +85,7 @@ impl Workspace {
                 keys: zeros(kv_heads * t * d),
                 weights: zeros(largest),
                 row_factors: zeros(t),
+                readings: zeros(t * readings),
             },
         }
     }
