@@ -44,9 +44,58 @@ impl ScoreBias for AlibiBias {
     }
 }
 
+/// The bias of keys that fade: of the key at `j` and the row at `i`, the sum of `ln f_l` over `l = j+1..=i`,
+/// by the gates `f` of each query head.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Forgetting {
+    /// The sum of `ln f` up to each position.
+    sums: Vec<Vec<f64>>, // [heads][positions]
+}
+
+impl Forgetting {
+    /// Puts the gates `ln f` `[heads][rows]` of the rows from `first_position` on behind those before; what was
+    /// there is forgotten.
+    pub fn put(&mut self, first_position: usize, log_gates: &[Vec<f64>]) {
+        self.sums.resize_with(log_gates.len(), Vec::new);
+        for (sums, log_gates) in self.sums.iter_mut().zip(log_gates) {
+            sums.truncate(first_position);
+            let mut sum = sums.last().copied().unwrap_or(0.0);
+            sums.extend(log_gates.iter().map(|log_gate| {
+                sum += log_gate;
+                sum
+            }));
+        }
+    }
+}
+
+impl ScoreBias for Forgetting {
+    fn add(&self, head: usize, row: usize, keys: Range<usize>, scores: &mut [f32]) {
+        let sums = &self.sums[head];
+        for (score, key) in scores.iter_mut().zip(keys) {
+            *score += (sums[row] - sums[key]) as f32;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_fade_by_the_gates_of_the_rows_behind_them_and_rows_can_be_written_over() {
+        let mut forgetting = Forgetting::default();
+        forgetting.put(0, &[vec![-9.0, -1.0, -7.0, -7.0], vec![0.0; 4]]);
+        forgetting.put(2, &[vec![-2.0], vec![-0.5]]);
+        forgetting.put(3, &[vec![-4.0], vec![-0.25]]);
+        let of = |head, row| {
+            let mut scores = [1.0f32; 4];
+            forgetting.add(head, row, 0..row + 1, &mut scores[..=row]);
+            scores
+        };
+        assert_eq!(of(0, 3), [1.0 - 7.0, 1.0 - 6.0, 1.0 - 4.0, 1.0]);
+        assert_eq!(of(0, 1), [1.0 - 1.0, 1.0, 1.0, 1.0]);
+        assert_eq!(of(1, 3), [0.25, 0.25, 0.75, 1.0]);
+    }
 
     #[test]
     fn a_bias_falls_with_the_distance_by_the_slope_of_its_head() {

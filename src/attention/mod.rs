@@ -33,7 +33,7 @@ use std::ops::Range;
 use candle_core::{DType, Result, Tensor};
 
 pub use crate::spec::Window;
-pub use bias::{AlibiBias, ScoreBias};
+pub use bias::{AlibiBias, Forgetting, ScoreBias};
 pub use blocked::Blocked;
 pub use distances::Distances;
 pub use gated::Gated;
@@ -167,7 +167,7 @@ impl<'a> View<'a> {
 
     /// Refuses what kernels of keys in another precision than f32 do not know.
     fn refuse_rules(&self) -> Result<()> {
-        if self.distances.is_some() || self.row_rule.is_some() {
+        if self.distances.is_some() || self.row_rule.is_some() || self.bias.is_some() {
             candle_core::bail!("this attention variant needs keys and values in f32");
         }
         Ok(())
@@ -350,12 +350,14 @@ fn scaled_queries(queries: &Tensor, context: AttentionContext<'_>) -> Result<Ten
 
 /// The same for `rows` that see other keys than those of a window.
 fn scaled_rows(queries: &Tensor, context: AttentionContext<'_>, rows: &[QueryRow]) -> Result<Tensor> {
+    let (variant, layer) = (context.variant, context.layer);
+    let lacks_multipliers = context.multipliers.is_none() && variant.reads_rows(layer);
+    if lacks_multipliers || (context.bias.is_none() && variant.forgets(layer)) {
+        candle_core::bail!("this attention variant needs the rows that queries are made of");
+    }
     let multipliers = match context.multipliers {
         Some(read) => Some(read.of(rows)),
-        None if context.variant.reads_rows(context.layer) => {
-            candle_core::bail!("this attention variant needs the rows that queries are made of")
-        }
-        None => context.variant.multipliers(context.layer, rows),
+        None => variant.multipliers(layer, rows),
     };
     let factors = match multipliers {
         None => vec![context.scale as f32],

@@ -45,6 +45,9 @@ const SINK: &str = "sink";
 /// The rule that reads how sharp it is from rows.
 const ASENTMAX: &str = "asentmax";
 
+/// The rule whose keys fade by gates that rows say.
+const FORGETTING: &str = "forgetting";
+
 /// Inkling's rule, and the key that turns it on.
 const LOG_FLOOR: &str = "log-floor";
 const N_FLOOR: &str = "log_scaling_n_floor";
@@ -115,6 +118,9 @@ pub(super) fn detect(config: &Config, spec: &DecoderSpec, source: &dyn TensorSou
         adaptive: (name == adaptive::NAME).then(|| adaptive::read(spec, source, &layers)).transpose()?,
         entmax_scales: (name == ASENTMAX)
             .then(|| row_maps::entmax_scales(spec, source, &layers))
+            .transpose()?,
+        forget_gates: (name == FORGETTING)
+            .then(|| row_maps::forget_gates(spec, source, &layers))
             .transpose()?,
         layers,
         logn_length: if name == "logn" { Some(logn_length(config, spec)?) } else { None },

@@ -1,5 +1,7 @@
 //! A layer: attention and MLP around the residual stream, in the order of their kind, or screening tiles.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Tensor};
 
 use super::alt_up::{AltUp, Laurel};
@@ -17,7 +19,9 @@ use super::screening::Tiles;
 use super::spent::Spent;
 use crate::attention::screening::{self, Screen, ScreeningContext};
 use crate::attention::selected::{self, Selection};
-use crate::attention::{self, AttentionContext, AttentionRecorder, Cached, Gated, RowMultipliers};
+use crate::attention::{
+    self, AttentionContext, AttentionRecorder, Cached, Forgetting, Gated, RowMultipliers, ScoreBias,
+};
 use crate::error::{Error, Result};
 use crate::spec::{BlockKind, DecoderSpec, LayerSpec, Mixer, RecurrentSpec};
 use crate::weights::Weights;
@@ -115,6 +119,8 @@ struct Projected {
     recurrent: Option<Tensor>, // [rows, hidden]
     /// What the attention variant has read from the rows, where it does.
     multipliers: Option<RowMultipliers>,
+    /// `ln f` of gates that it has read from them, likewise.
+    log_gates: Option<Vec<Vec<f64>>>, // [heads][rows]
 }
 
 impl Projected {
@@ -170,6 +176,9 @@ impl Layer {
         if let Self::Block(block) = self {
             block.go_on_beside(blocks, &mut projected, cache.state(layer), spent)?;
         }
+        let gates: Vec<_> = projected.iter().filter_map(|block| block.log_gates.as_deref()).collect();
+        let forgetting = (!gates.is_empty()).then(|| cache.forget(layer, &gates));
+        let context = fading(context, forgetting.as_ref())?;
         let new = projected.iter().filter_map(|block| block.keys_and_values.as_ref());
         let new: Vec<_> = new.map(|(keys, values)| (keys, values)).collect();
         let shared = if let Self::Block(block) = self { block.shares } else { None };
@@ -235,6 +244,7 @@ impl Layer {
                     index: None,
                     recurrent: None,
                     multipliers: None,
+                    log_gates: None,
                 })
             }
         }
@@ -367,8 +377,9 @@ impl Block {
         let table = context.rope.map(|rope| &block.tables[rope]);
         let Heads { queries, keys_and_values, index } =
             self.attention()?.project(spec, &normed, table, spent)?;
-        let multipliers = read_multipliers(&normed, context.attention)?;
-        Ok(Projected { beside: normed, queries, keys_and_values, index, recurrent: None, multipliers })
+        let (multipliers, log_gates) = read_rows(&normed, context.attention)?;
+        let recurrent = None;
+        Ok(Projected { beside: normed, queries, keys_and_values, index, recurrent, multipliers, log_gates })
     }
 
     /// The keys that projected rows choose of those that are `cached`, where they do.
@@ -483,15 +494,38 @@ impl Block {
     }
 }
 
+/// What an attention variant has read from rows: multipliers of their scores, and `ln f` of gates
+/// `[heads][rows]`.
+type OfRows = (Option<RowMultipliers>, Option<Vec<Vec<f64>>>);
+
 /// What the attention variant reads from the rows `x` `[rows, hidden]` that queries are made of, where it
 /// does.
-fn read_multipliers(x: &Tensor, context: AttentionContext<'_>) -> Result<Option<RowMultipliers>> {
+fn read_rows(x: &Tensor, context: AttentionContext<'_>) -> Result<OfRows> {
     let AttentionContext { layer, first_position, window, variant, .. } = context;
-    if !variant.reads_rows(layer) {
-        return Ok(None);
+    if !(variant.reads_rows(layer) || variant.forgets(layer)) {
+        return Ok((None, None));
     }
-    let numbers = x.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?; // [rows, hidden]
-    Ok(RowMultipliers::read(variant, layer, window, first_position, x.dim(0)?, &numbers))
+    let (rows, numbers) = (x.dim(0)?, x.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);
+    let multipliers = RowMultipliers::read(variant, layer, window, first_position, rows, &numbers);
+    Ok((multipliers, variant.log_gates(layer, rows, &numbers)))
+}
+
+/// The context of a layer whose keys fade.
+fn fading<'a>(
+    context: LayerContext<'a>,
+    forgetting: Option<&'a Arc<Forgetting>>,
+) -> Result<LayerContext<'a>> {
+    match (forgetting, context.attention.bias) {
+        (None, _) => Ok(context),
+        (Some(_), Some(_)) => {
+            let found = "variant forgetting has no place beside a bias by distance, which this decoder has";
+            Err(Error::Compute(found.to_string()))
+        }
+        (Some(forgetting), None) => {
+            let bias = Some(forgetting.as_ref() as &dyn ScoreBias);
+            Ok(LayerContext { attention: AttentionContext { bias, ..context.attention }, ..context })
+        }
+    }
 }
 
 fn apply(norm: Option<&Norm>, x: &Tensor) -> candle_core::Result<Tensor> {

@@ -7,11 +7,13 @@
 
 mod dtype;
 
+use std::sync::Arc;
+
 use candle_core::{Result, Tensor};
 
 use super::black_box::Reading;
 use super::recurrent::RecurrentState;
-use crate::attention::{Blocked, Cached, Pages, RowPages};
+use crate::attention::{Blocked, Cached, Forgetting, Pages, RowPages};
 use crate::kernel::cached::Form;
 use dtype::Layout;
 pub use dtype::{KV_DTYPES, KvDtype, KvDtypes};
@@ -34,6 +36,8 @@ pub struct KvCache {
     capacity: usize,
     sequence_length: usize,
     blocked: Blocked,
+    /// Of layers whose keys fade.
+    forgetting: Vec<Arc<Forgetting>>,
 }
 
 #[derive(Debug)]
@@ -78,6 +82,7 @@ impl KvCache {
             capacity: sequence_length,
             sequence_length,
             blocked: Blocked::default(),
+            forgetting: vec![Arc::default(); layers],
         }
     }
 
@@ -223,6 +228,18 @@ impl KvCache {
             keys: buffers.keys.narrow(1, 0, needed)?,
             values: buffers.values.narrow(1, 0, needed)?,
         })
+    }
+
+    /// Writes the gates `ln f` of new tokens of one layer behind the cached ones, those of each of `parts`
+    /// (`[heads][rows]`) behind those before, and returns the bias of all of them.
+    pub fn forget(&mut self, layer: usize, parts: &[&[Vec<f64>]]) -> Arc<Forgetting> {
+        let forgetting = Arc::make_mut(&mut self.forgetting[layer]);
+        let mut at = self.len;
+        for part in parts {
+            forgetting.put(at, part);
+            at += part.first().map_or(0, Vec::len);
+        }
+        Arc::clone(&self.forgetting[layer])
     }
 
     /// What is cached of a layer, with `added` tokens that it has appended and that do not count yet.

@@ -56,7 +56,10 @@ pub fn read_trials(
 /// scores, or that reads rows, of which the check has none.
 #[must_use]
 pub fn check_weight(variant: &dyn AttentionVariant, layers: &[usize], heads: usize, n: usize) -> Option<f64> {
-    if layers.iter().any(|&layer| variant.screens(layer).is_some() || variant.reads_rows(layer)) {
+    let unlike = |&layer: &usize| {
+        variant.screens(layer).is_some() || variant.reads_rows(layer) || variant.forgets(layer)
+    };
+    if layers.iter().any(unlike) {
         return None;
     }
     let alike = |layer: &usize| variant.needs_scores(*layer) && variant.sinks(*layer).is_none();

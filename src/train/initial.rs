@@ -26,6 +26,10 @@ pub fn initial(model: &dyn Trainable, seed: u64) -> Vec<f32> {
     model.layout().tensors().iter().flat_map(|tensor| model.initial(tensor, seed)).collect()
 }
 
+/// Parts of the names of tensors that belong to an attention rule.
+const OF_RULES: &[&str] =
+    &["ssmax_", "adaptive_", "softmax_scale", "self_attn.sinks", "attn_scale_", "fgate_proj"];
+
 /// The parameters of a checkpoint; scales and multipliers that it does not have are drawn as for a training
 /// from scratch.
 ///
@@ -37,10 +41,7 @@ pub fn from_checkpoint(model: &dyn Trainable, checkpoint: &Checkpoint, seed: u64
     for tensor in layout.tensors() {
         match checkpoint.parameter(&tensor.name, &tensor.shape)? {
             Some(numbers) => parameters.extend(numbers),
-            None if ["ssmax_", "adaptive_", "softmax_scale", "self_attn.sinks", "attn_scale_"]
-                .iter()
-                .any(|part| tensor.name.contains(part)) =>
-            {
+            None if OF_RULES.iter().any(|part| tensor.name.contains(part)) => {
                 parameters.extend(model.initial(tensor, seed))
             }
             None => {
@@ -63,6 +64,10 @@ pub(super) fn values(tensor: &TensorLayout, seed: u64, from: Initial) -> Vec<f32
     // A key of score 0, as of softmax1.
     if tensor.name.ends_with("self_attn.sinks") {
         return constant(0.0);
+    }
+    // Gates of 0.993: over a hundred tokens a key fades by a half.
+    if tensor.name.ends_with("fgate_proj.bias") {
+        return constant(5.0);
     }
     // p_n + b = 1, plain softmax.
     if tensor.name.ends_with("adaptive_bias") {

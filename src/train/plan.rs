@@ -61,6 +61,11 @@ pub const TRAINED: &[registry::Entry<Multiplier>] = &[
         about: "sigmoid(z) of what the keys behind have left",
         value: Multiplier::Whole("stick-breaking"),
     },
+    registry::Entry {
+        name: "forgetting",
+        about: "m = 1, keys fade by a gate that is read from each row behind them",
+        value: Multiplier::Forgetting,
+    },
 ];
 
 /// Everything a user decides about a training that its result depends on.

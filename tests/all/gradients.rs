@@ -36,6 +36,7 @@ const TRAINED: &[(&str, Multiplier)] = &[
     ("asentmax", Multiplier::ScaledEntmax),
     ("softpick", Multiplier::Whole("softpick")),
     ("stick-breaking", Multiplier::Whole("stick-breaking")),
+    ("forgetting", Multiplier::Forgetting),
 ];
 
 /// A tiny configuration; the variant is on the second of its three layers.
@@ -85,8 +86,11 @@ fn loss_and_gradient(model: &TrainableDecoder, parameters: &[f32], tokens: &[u32
 }
 
 /// The vectors of PyTorch, each with the multiplier of its second layer.
-const GOLDEN: &[(&str, Multiplier)] =
-    &[("niah", Multiplier::Learned { bias: true }), ("niah_asentmax", Multiplier::ScaledEntmax)];
+const GOLDEN: &[(&str, Multiplier)] = &[
+    ("niah", Multiplier::Learned { bias: true }),
+    ("niah_asentmax", Multiplier::ScaledEntmax),
+    ("niah_forgetting", Multiplier::Forgetting),
+];
 
 /// What one of them expects.
 struct Golden {

@@ -240,7 +240,10 @@ fn a_learned_constant_is_trained_and_recognised() {
 #[test]
 fn a_rule_that_reads_rows_is_trained_and_run_by_its_name_with_rows_that_sum_to_1() {
     let place = Place::new();
-    for (variant, words) in [("asentmax", "beta and gamma read from each row on layers 1 of 2")] {
+    for (variant, words) in [
+        ("asentmax", "beta and gamma read from each row on layers 1 of 2"),
+        ("forgetting", "keys fade by gates that each row says behind them on layers 1 of 2"),
+    ] {
         let flag = format!("--variant={variant}");
         succeeds(&place.train(variant, &["--steps=3", &flag]));
         let config = json(&place.path(variant).join("config.json"));

@@ -323,7 +323,9 @@ fn one_batch_can_be_learned_by_heart() {
 
 #[test]
 fn one_batch_can_be_learned_by_heart_with_what_is_read_from_rows() {
-    for (multiplier, part) in [(Multiplier::ScaledEntmax, "attn_scale_")] {
+    for (multiplier, part) in
+        [(Multiplier::ScaledEntmax, "attn_scale_"), (Multiplier::Forgetting, "fgate_proj")]
+    {
         learns_by_heart(&tiny_of(48, multiplier), &[part]);
     }
 }

@@ -22,7 +22,7 @@
 //! Others do more to a row than to multiply its scores: `topk`, `entmax15`, `adaptive-temperature`,
 //! `softpick` and `stick-breaking` need them all at once ([`RowRule`]), `scale-invariant` changes each by its
 //! distance ([`Distances`]). `asentmax` does both: it needs all scores, multiplied by what it reads from the
-//! row. And one stands beside them all, `screening`, which normalises nothing and has no
+//! row, and `forgetting` adds to scores what it reads from the rows in between. And one stands beside them all, `screening`, which normalises nothing and has no
 //! scores to multiply: Multiscreen's ([`super::screening`]).
 //!
 //! `n` is counted per row, never the length of the sequence. The factor goes on the query behind norms and
@@ -42,6 +42,7 @@ mod adaptive_temperature;
 mod asentmax;
 mod constant;
 mod entmax15;
+mod forgetting;
 mod log_floor;
 mod logn;
 mod own;
@@ -62,6 +63,7 @@ mod whole_row;
 
 pub use adaptive::Adaptive;
 pub use asentmax::{ScaleMaps, entmax_scale, entmax_scale_gradients};
+pub use forgetting::{log_gate, log_gate_gradient};
 pub use log_floor::LogFloor;
 pub use own::{LayerScale, OwnVariant};
 pub use row_map::RowMap;
@@ -108,6 +110,17 @@ pub trait AttentionVariant: Send + Sync {
         None
     }
 
+    /// Whether the scores of this layer fade by gates that follow from the rows.
+    fn forgets(&self, _layer: usize) -> bool {
+        false
+    }
+
+    /// `ln f`, `[heads][rows]`, of the gates of a layer that [forgets](Self::forgets): of the normed rows `x`
+    /// `[rows, hidden]`. The score of a key has those of all rows behind it added, up to the query's own.
+    fn log_gates(&self, _layer: usize, _rows: usize, _x: &[f32]) -> Option<Vec<Vec<f64>>> {
+        None
+    }
+
     /// The `s` of each query head, `[heads]`, of a rule `m = s ln n + b`: its largest weight goes to 1 as `n`
     /// grows where the largest score lies more than `1 / s` above the next, and to 0 where it lies less.
     fn log_scales(&self, _layer: usize) -> Option<&[f32]> {
@@ -134,7 +147,7 @@ pub trait AttentionVariant: Send + Sync {
     /// Whether this layer's rule does more to scores than to multiply them, which no kernel of keys in
     /// another precision than f32 knows of.
     fn needs_scores(&self, layer: usize) -> bool {
-        self.row_rule(layer).is_some() || self.distances(layer, 0).is_some()
+        self.row_rule(layer).is_some() || self.distances(layer, 0).is_some() || self.forgets(layer)
     }
 
     /// The screens of a layer's tiles as they were learned, of the rule that screens.
@@ -404,6 +417,11 @@ pub const VARIANTS: &[Entry<Build>] = &[
         value: stick_breaking::build,
     },
     Entry {
+        name: "forgetting",
+        about: "softmax of scores that fade by a learned gate with every token behind the key (FoX)",
+        value: forgetting::build,
+    },
+    Entry {
         name: "screening",
         about: "Multiscreen's: each key passes a tile's screen or is dropped, by itself; nothing is \
                 normalised",
@@ -454,6 +472,7 @@ mod tests {
             adaptive: None,
             log_floor: None,
             entmax_scales: None,
+            forget_gates: None,
             sinks: None,
             screens: None,
         }
@@ -475,6 +494,8 @@ mod tests {
         let constant = OwnVariant { name: "softmax-scale", ..own.clone() };
         let entmax_scales = Some(vec![None; 2]);
         let asentmax = OwnVariant { name: "asentmax", entmax_scales, ..OwnVariant::softmax(2) };
+        let forgetting =
+            OwnVariant { name: "forgetting", forget_gates: Some(vec![None; 2]), ..OwnVariant::softmax(2) };
         // What screening needs besides is tested beside it.
         for entry in VARIANTS.iter().filter(|entry| entry.name != "screening") {
             let own = match entry.name {
@@ -482,6 +503,7 @@ mod tests {
                 "sink" => &sinks,
                 "softmax-scale" => &constant,
                 "asentmax" => &asentmax,
+                "forgetting" => &forgetting,
                 _ => &own,
             };
             let inputs = VariantInputs { own: Some(own), ..inputs };

@@ -1,6 +1,6 @@
 //! The rule that a checkpoint was made with.
 
-use super::{Adaptive, LogFloor, ScaleMaps, Temperature};
+use super::{Adaptive, LogFloor, RowMap, ScaleMaps, Temperature};
 use crate::attention::screening::Screen;
 
 /// The rule that a checkpoint was made with, and what its configuration and weights say about it.
@@ -22,6 +22,8 @@ pub struct OwnVariant {
     pub log_floor: Option<LogFloor>,
     /// What `asentmax` reads from rows, by layer; `None` for a layer that does not follow the rule.
     pub entmax_scales: Option<Vec<Option<ScaleMaps>>>,
+    /// What the gates of `forgetting` are made of, by layer; `None` for a layer that does not follow the rule.
+    pub forget_gates: Option<Vec<Option<RowMap>>>,
     /// Logits of the sinks of query heads, by layer; `None` for a layer without.
     pub sinks: Option<Vec<Option<Vec<f32>>>>,
     /// The screens of `screening`, by layer and tile.
@@ -50,6 +52,7 @@ impl OwnVariant {
             adaptive: None,
             log_floor: None,
             entmax_scales: None,
+            forget_gates: None,
             sinks: None,
             screens: None,
         }

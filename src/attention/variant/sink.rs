@@ -99,6 +99,14 @@ impl AttentionVariant for Keeping {
         self.rule.multipliers_of(layer, rows, x)
     }
 
+    fn forgets(&self, layer: usize) -> bool {
+        self.rule.forgets(layer)
+    }
+
+    fn log_gates(&self, layer: usize, rows: usize, x: &[f32]) -> Option<Vec<Vec<f64>>> {
+        self.rule.log_gates(layer, rows, x)
+    }
+
     fn log_scales(&self, layer: usize) -> Option<&[f32]> {
         self.rule.log_scales(layer)
     }

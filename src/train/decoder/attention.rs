@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::readings::ScaleReadings;
+use super::readings::{self, ScaleReadings};
 use super::workspace::LayerActivations;
 use super::{Layer, Multiplier, TrainableDecoder};
 use crate::attention::TrainedRule;
@@ -123,6 +123,9 @@ pub(super) fn forward(decoder: &TrainableDecoder, layer: &Layer, p: &[f32], now:
             let q = Matrix::new(&queries[block.queries.start * d..], m, d);
             let k = Matrix::new(&keys[block.keys.start * d..], n, d);
             multiply(q, k.t(), Into::Write, weights, n); // [m, n]
+            if layer.forgets() {
+                fade(weights, block, &now.sums[head * t..][..t]);
+            }
             match layer.rule {
                 None if !layer.sinks.is_empty() => {
                     sink_rows(weights, n, &block.visible, p[layer.sinks.start + head]);
@@ -134,6 +137,25 @@ pub(super) fn forward(decoder: &TrainableDecoder, layer: &Layer, p: &[f32], now:
             let mixed = &mut now.mixed[block.queries.start * at.heads * d + head * d..];
             multiply(Matrix::new(weights, m, n), v, Into::Write, mixed, at.heads * d); // [m, d]
         }
+    }
+}
+
+/// Adds to the scores of a block what the gates between key and row make of them: the difference of the
+/// `sums` of `ln f` up to each.
+fn fade(scores: &mut [f32], block: &KeyBlock, sums: &[f64]) {
+    let rows = scores.chunks_exact_mut(block.keys.len()).zip(&block.visible);
+    for ((row, visible), own) in rows.zip(&sums[block.queries.clone()]) {
+        let keys = &sums[block.keys.clone()][visible.clone()];
+        row[visible.clone()].iter_mut().zip(keys).for_each(|(z, sum)| *z += (own - sum) as f32);
+    }
+}
+
+/// Takes the gradient of a block's scores off that of the `sums` of their keys. That of their rows' own is the
+/// sum of a row's gradient, which is 0 under Softmax.
+fn fade_backward(dscores: &[f32], block: &KeyBlock, dsums: &mut [f64]) {
+    for row in dscores.chunks_exact(block.keys.len()) {
+        let dsums = &mut dsums[block.keys.clone()];
+        dsums.iter_mut().zip(row).for_each(|(dsum, dz)| *dsum -= f64::from(*dz));
     }
 }
 
@@ -219,6 +241,7 @@ pub(super) fn backward(
         let queries = &now.queries[head * t * d..][..t * d]; // [t, d]
         let kv = at.kv_of(head);
         let (keys, dkeys) = (&now.keys[kv * t * d..][..t * d], &mut dkeys[kv * t * d..][..t * d]);
+        let mut dsums = if layer.forgets() { vec![0f64; t] } else { Vec::new() };
         for block in &layer.blocks.0 {
             let (m, n) = (block.queries.len(), block.keys.len());
             let weights = &now.weights[head * layer.blocks.weights() + block.start..][..m * n];
@@ -242,6 +265,9 @@ pub(super) fn backward(
                     weigh_backward(rule, &scores, weights, n, &block.visible, dweights);
                 }
             }
+            if layer.forgets() {
+                fade_backward(dweights, block, &mut dsums);
+            }
             let dz = Matrix::new(dweights, m, n);
             let (q, k) = (&queries[block.queries.start * d..], &keys[first * d..]);
             let dq = &mut dqueries[block.queries.start * d..];
@@ -252,7 +278,11 @@ pub(super) fn backward(
         let form = Heads { start: head * d, factors, ..form(decoder, layer, p, 0) };
         let fixed = matches!(
             layer.multiplier,
-            Multiplier::One | Multiplier::Log | Multiplier::Sink | Multiplier::Whole(_)
+            Multiplier::One
+                | Multiplier::Log
+                | Multiplier::Sink
+                | Multiplier::Forgetting
+                | Multiplier::Whole(_)
         );
         let drow = if fixed { &mut [] } else { &mut *drow_factors };
         drow.fill(0.0);
@@ -263,6 +293,9 @@ pub(super) fn backward(
             let of_rows =
                 ScaleReadings { readings: &now.readings, heads: at.heads, head, counts: &layer.counts };
             of_rows.backward(drow, scale, dreadings);
+        }
+        if layer.forgets() {
+            readings::gates_backward(&dsums, &now.readings, at.heads, head, dreadings);
         }
     }
     for head in 0..at.kv_heads {

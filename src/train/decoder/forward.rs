@@ -56,6 +56,11 @@ pub(super) fn forward(decoder: &TrainableDecoder, p: &[f32], tokens: &[u32], wor
 }
 
 impl super::Layer {
+    /// Whether the scores of keys fade.
+    pub(super) fn forgets(&self) -> bool {
+        self.multiplier == Multiplier::Forgetting
+    }
+
     /// The factor on every query of every head, `[heads, t]`: the scale of attention times the multiplier of
     /// the row; `readings` `[t, readings]` are what the rule has read from rows.
     fn row_factors(&self, p: &[f32], attention_scale: f32, readings: &[f32], factors: &mut [f32]) {
@@ -65,7 +70,7 @@ impl super::Layer {
             for (row, ((factor, log), n)) in factors.iter_mut().zip(&self.logs).zip(&self.counts).enumerate()
             {
                 let m = match self.multiplier {
-                    Multiplier::One | Multiplier::Sink | Multiplier::Whole(_) => 1.0,
+                    Multiplier::One | Multiplier::Sink | Multiplier::Forgetting | Multiplier::Whole(_) => 1.0,
                     Multiplier::Log => *log,
                     Multiplier::Constant => scale[head],
                     Multiplier::Learned { .. } => scale[head] * log + bias.get(head).unwrap_or(&0.0),

@@ -43,6 +43,9 @@ pub enum Multiplier {
     /// `1 + beta ln(n + 1)^gamma` of 1.5-entmax, `beta` and `gamma` read from each row for each query head
     /// ([`entmax_scale`](crate::attention::variant::entmax_scale)).
     ScaledEntmax,
+    /// 1, of scores that fade by gates read from each row for each query head
+    /// ([`log_gate`](crate::attention::variant::log_gate)).
+    Forgetting,
     /// 1, under the rule of the variant of this name in the place of Softmax ([`trained_rule`]).
     Whole(&'static str),
 }
@@ -81,6 +84,8 @@ struct Layer {
     sinks: Range<usize>,
     /// What is read from rows, `[readings, hidden]`; empty for nothing.
     maps: Range<usize>,
+    /// What is added to it, `[readings]`; empty for nothing.
+    map_bias: Range<usize>,
     /// `p` of each number of keys, the same numbers for every layer that has them; empty for none.
     sizes: Range<usize>,
     /// Whether queries and keys are normalised.
@@ -147,6 +152,11 @@ impl TrainableDecoder {
                     let beta = push("self_attn.attn_scale_beta_proj.weight", &[heads, hidden]);
                     beta.start..push("self_attn.attn_scale_gamma_proj.weight", &[heads, hidden]).end
                 }
+                Multiplier::Forgetting => push("self_attn.fgate_proj.weight", &[heads, hidden]),
+                _ => 0..0,
+            };
+            let map_bias = match multiplier {
+                Multiplier::Forgetting => push("self_attn.fgate_proj.bias", &[heads]),
                 _ => 0..0,
             };
             let o_proj = push("self_attn.o_proj.weight", &[hidden, heads * d]);
@@ -185,6 +195,7 @@ impl TrainableDecoder {
                 bias,
                 sinks,
                 maps,
+                map_bias,
                 sizes: if adaptive { sizes.clone() } else { 0..0 },
                 qk_norm: match spec.qk_norm {
                     QkNorm::WeightlessPerHead => described.rope.is_some(),
@@ -210,7 +221,7 @@ impl TrainableDecoder {
     pub fn before_swap(mut self) -> Self {
         for layer in &mut self.layers {
             (layer.multiplier, layer.rule) = (Multiplier::One, None);
-            (layer.sinks, layer.maps) = (0..0, 0..0);
+            (layer.sinks, layer.maps, layer.map_bias) = (0..0, 0..0, 0..0);
         }
         self
     }

@@ -1,21 +1,32 @@
-//! What a layer's rule reads from its rows: `u = x Wᵀ` of the normed rows `x` `[t, hidden]`.
+//! What a layer's rule reads from its rows: `u = x Wᵀ + b` of the normed rows `x` `[t, hidden]`.
 
 use super::workspace::LayerActivations;
 use super::{Layer, TrainableDecoder};
-use crate::attention::variant::entmax_scale_gradients;
+use crate::attention::variant::{entmax_scale_gradients, log_gate, log_gate_gradient};
 use crate::kernel::gemm::{Into, Matrix, multiply};
 
-/// From `now.attention_input` to `now.readings`, where the rule reads anything.
+/// From `now.attention_input` to `now.readings`, where the rule reads anything, and to `now.sums` of gates.
 pub(super) fn forward(decoder: &TrainableDecoder, layer: &Layer, p: &[f32], now: &mut LayerActivations) {
     let (t, hidden, count) = (decoder.rows, decoder.spec.hidden_size, decoder.readings(layer));
-    if count > 0 {
-        let maps = Matrix::new(&p[layer.maps.clone()], count, hidden);
-        let x = Matrix::new(&now.attention_input, t, hidden);
-        multiply(x, maps.t(), Into::Write, &mut now.readings, count); // [t, readings]
+    if count == 0 {
+        return;
+    }
+    let maps = Matrix::new(&p[layer.maps.clone()], count, hidden);
+    let x = Matrix::new(&now.attention_input, t, hidden);
+    multiply(x, maps.t(), Into::Write, &mut now.readings, count); // [t, readings]
+    for row in now.readings.chunks_exact_mut(count) {
+        row.iter_mut().zip(&p[layer.map_bias.clone()]).for_each(|(u, b)| *u += b);
+    }
+    for (head, sums) in now.sums.chunks_exact_mut(t).enumerate() {
+        let mut sum = 0.0;
+        for (at, u) in sums.iter_mut().zip(now.readings[head..].iter().step_by(count)) {
+            sum += log_gate(f64::from(*u));
+            *at = sum;
+        }
     }
 }
 
-/// Adds to the gradients of the maps, and to `dx` `[t, hidden]`, that of the rows.
+/// Adds to the gradients of the maps and of what is added to them, and to `dx` `[t, hidden]`, that of the rows.
 pub(super) fn backward(
     decoder: &TrainableDecoder,
     layer: &Layer,
@@ -30,7 +41,27 @@ pub(super) fn backward(
         let du = Matrix::new(&dreadings[..t * count], t, count);
         let x = Matrix::new(&now.attention_input, t, hidden);
         multiply(du.t(), x, Into::Add, &mut gradients[layer.maps.clone()], hidden); // [readings, hidden]
+        for row in dreadings[..t * count].chunks_exact(count) {
+            gradients[layer.map_bias.clone()].iter_mut().zip(row).for_each(|(db, du)| *db += du);
+        }
         multiply(du, Matrix::new(&p[layer.maps.clone()], count, hidden), Into::Add, dx, hidden); // [t, hidden]
+    }
+}
+
+/// Writes the gradients of what the gates of one of `heads` heads are made of, from those of the sums of
+/// `ln f` up to each row: a gate is in the sums of its own row and of all behind it.
+pub(super) fn gates_backward(
+    dsums: &[f64],
+    readings: &[f32],
+    heads: usize,
+    head: usize,
+    dreadings: &mut [f32],
+) {
+    let mut dlog_gate = 0.0;
+    for (row, dsum) in dsums.iter().enumerate().rev() {
+        let place = row * heads + head;
+        dlog_gate += dsum;
+        dreadings[place] = (dlog_gate * log_gate_gradient(f64::from(readings[place]))) as f32;
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) struct LayerActivations {
     pub(super) queries: Vec<f32>,           // [heads, t, d], with every factor
     pub(super) keys: Vec<f32>,              // [kv_heads, t, d]
     pub(super) readings: Vec<f32>,          // [t, readings], what the rule reads from rows
+    pub(super) sums: Vec<f64>,              // [heads, t], of ln f up to each row, where keys fade
     pub(super) row_factors: Vec<f32>,       // [heads, t], scale times multiplier
     pub(super) weights: Vec<f32>,           // the blocks of attention weights, head by head
     pub(super) mixed: Vec<f32>,             // [t, heads * d]
@@ -58,6 +59,7 @@ impl Workspace {
             queries: zeros(heads * t * d),
             keys: zeros(kv_heads * t * d),
             readings: zeros(t * decoder.readings(layer)),
+            sums: if layer.forgets() { vec![0.0; heads * t] } else { Vec::new() },
             row_factors: zeros(heads * t),
             weights: zeros(heads * layer.blocks.weights()),
             mixed: zeros(t * heads * d),
