@@ -53,8 +53,8 @@ pub struct Forgetting {
 }
 
 impl Forgetting {
-    /// Puts the gates `ln f` `[heads][rows]` of the rows from `first_position` on behind those before; what was
-    /// there is forgotten.
+    /// Puts the gates `ln f` `[heads][rows]` of the rows from `first_position` on behind those before, in the
+    /// place of what was there.
     pub fn put(&mut self, first_position: usize, log_gates: &[Vec<f64>]) {
         self.sums.resize_with(log_gates.len(), Vec::new);
         for (sums, log_gates) in self.sums.iter_mut().zip(log_gates) {

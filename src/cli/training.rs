@@ -31,7 +31,7 @@ pub enum TrainedFamily {
 }
 
 /// Flags that say what a model from scratch is made of: a checkpoint to begin with has its own.
-const OF_A_NEW_MODEL: [&str; 16] = [
+const OF_A_NEW_MODEL: [&str; 17] = [
     "family",
     "hidden_size",
     "intermediate_size",
@@ -41,6 +41,7 @@ const OF_A_NEW_MODEL: [&str; 16] = [
     "layer_pattern",
     "sliding_window",
     "qk_norm",
+    "differential",
     "rope_theta",
     "initializer_range",
     "key_dim",
@@ -145,6 +146,11 @@ pub struct TrainArgs {
         help_heading = "Model"
     )]
     pub qk_norm: Option<&'static str>,
+    /// Subtract the heads of layers without a window in pairs, as DiffLlama does
+    ///
+    /// Under any --variant.
+    #[arg(long, help_heading = "Model")]
+    pub differential: bool,
     /// Base of the rotary frequencies [default: 10000]
     #[arg(long, value_name = "THETA", help_heading = "Model")]
     pub rope_theta: Option<f64>,

@@ -183,6 +183,7 @@ fn sizes(args: &TrainArgs) -> Result<ModelSizes> {
         ("--layer-pattern", args.layer_pattern.is_some()),
         ("--sliding-window", args.sliding_window.is_some()),
         ("--qk-norm", args.qk_norm.is_some()),
+        ("--differential", args.differential),
         ("--rope-theta", args.rope_theta.is_some()),
         ("--initializer-range", args.initializer_range.is_some()),
     ];
@@ -226,6 +227,7 @@ fn sizes(args: &TrainArgs) -> Result<ModelSizes> {
                 layer_pattern: args.layer_pattern.clone().unwrap_or(default.layer_pattern),
                 sliding_window: args.sliding_window.unwrap_or(default.sliding_window),
                 qk_norm: args.qk_norm.map_or(default.qk_norm, str::to_string),
+                differential: args.differential,
                 rope_theta: args.rope_theta.unwrap_or(default.rope_theta),
                 initializer_range: args.initializer_range.unwrap_or_else(|| initializer_range(hidden_size)),
             })

@@ -522,7 +522,7 @@ fn fading<'a>(
             Err(Error::Compute(found.to_string()))
         }
         (Some(forgetting), None) => {
-            let bias = Some(forgetting.as_ref() as &dyn ScoreBias);
+            let bias = Some(&**forgetting as &dyn ScoreBias);
             Ok(LayerContext { attention: AttentionContext { bias, ..context.attention }, ..context })
         }
     }

@@ -69,6 +69,10 @@ pub(super) fn values(tensor: &TensorLayout, seed: u64, from: Initial) -> Vec<f32
     if tensor.name.ends_with("fgate_proj.bias") {
         return constant(5.0);
     }
+    // As the paper of the difference of two maps draws them.
+    if tensor.name.contains("self_attn.lambda_") {
+        return normal_values(tensor, seed, 0.1);
+    }
     // p_n + b = 1, plain softmax.
     if tensor.name.ends_with("adaptive_bias") {
         return constant(0.0);

@@ -140,6 +140,9 @@ pub struct Sizes {
     pub sliding_window: usize,
     /// Norm on queries and keys: `none`, `weightless` or `per_head`.
     pub qk_norm: String,
+    /// Whether heads of layers without a window are subtracted in pairs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub differential: bool,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
     /// Standard deviation of the matrices that training begins with.
@@ -158,6 +161,7 @@ impl Default for Sizes {
             layer_pattern: vec![LayerKind::Local, LayerKind::Global],
             sliding_window: 32,
             qk_norm: "weightless".to_string(),
+            differential: false,
             rope_theta: 10000.0,
             initializer_range: initializer_range(128),
         }
@@ -176,7 +180,8 @@ impl Sizes {
     /// The `config.json` of a decoder of family `niah`, without its attention variant.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when there is no kind of layer, or the heads do not divide the width.
+    /// [`Error::InvalidValue`] when there is no kind of layer, or the heads do not divide the width or make
+    /// no pairs.
     pub fn config(&self, vocab_size: usize) -> Result<Value> {
         if self.layer_pattern.is_empty() {
             return Err(Error::invalid(
@@ -189,12 +194,21 @@ impl Sizes {
             let expected = format!("a number whose double divides `hidden size` {}", self.hidden_size);
             return Err(Error::invalid("num attention heads", self.num_attention_heads, expected));
         }
+        let counts = [
+            ("num attention heads", self.num_attention_heads),
+            ("num key value heads", self.num_key_value_heads),
+        ];
+        if let Some((name, heads)) =
+            counts.into_iter().find(|(_, heads)| self.differential && !heads.is_multiple_of(2))
+        {
+            return Err(Error::invalid(name, heads, "an even number, as heads are subtracted in pairs"));
+        }
         let kinds: Vec<_> = self.layer_pattern.iter().copied().cycle().take(self.num_hidden_layers).collect();
         let types = kinds.iter().map(|kind| match kind {
             LayerKind::Local => "sliding_attention",
             LayerKind::Global | LayerKind::Rotary => "full_attention",
         });
-        Ok(json!({
+        let mut config = json!({
             "architectures": ["NiahForCausalLM"],
             "model_type": "niah",
             "vocab_size": vocab_size,
@@ -214,6 +228,11 @@ impl Sizes {
             "tie_word_embeddings": true,
             "bos_token_id": 0,
             "eos_token_id": 0,
-        }))
+        });
+        if self.differential {
+            let layers = (0..kinds.len()).filter(|&layer| kinds[layer] != LayerKind::Local);
+            config["differential_layers"] = json!(layers.collect::<Vec<_>>());
+        }
+        Ok(config)
     }
 }

@@ -279,6 +279,29 @@ fn a_rule_that_reads_rows_is_trained_and_run_by_its_name_with_rows_that_sum_to_1
     }
 }
 
+#[test]
+fn heads_that_are_subtracted_in_pairs_are_trained_under_any_variant_and_known_again() {
+    let place = Place::new();
+    succeeds(&place.train("pairs", &["--steps=3", "--differential"]));
+    let config = json(&place.path("pairs/config.json"));
+    assert_eq!(config["differential_layers"], serde_json::json!([1]));
+    assert_eq!(config["attention_variant"], serde_json::json!({"kind": "ssmax", "layers": [1]}));
+    let inspected = place.niah(&["inspect", "pairs"]);
+    succeeds(&inspected);
+    let page = String::from_utf8_lossy(&inspected.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(page.contains("heads subtracted in pairs"), "{page}");
+    let losses: Vec<f64> =
+        table(&place.path("pairs"))[1..].iter().map(|row| row[1].parse().unwrap()).collect();
+    assert!(losses[2] < losses[0], "{losses:?}");
+    let run = ["run", "--model=pairs", "--context-lengths=200", "--depths=50", "--trials=2", "-o", "results"];
+    succeeds(&place.niah(&run));
+    let further = ["train", "pairs", "-o", "further", "--steps=1", "--context-length=128", "--batch-size=2"];
+    succeeds(&place.niah(&further));
+    assert_eq!(json(&place.path("further/config.json"))["differential_layers"], serde_json::json!([1]));
+    let odd = ["--steps=0", "--differential", "--num-key-value-heads=1"];
+    refuses(&place.train("odd", &odd), "an even number");
+}
+
 /// Screening tiles likewise.
 const TILES: &[&str] = &[
     "--family=multiscreen",

@@ -280,6 +280,10 @@ fn tiny(rows: usize) -> TrainableDecoder {
 
 /// The same with another multiplier on its global layer.
 fn tiny_of(rows: usize, multiplier: Multiplier) -> TrainableDecoder {
+    tiny_with(rows, multiplier, false)
+}
+
+fn tiny_with(rows: usize, multiplier: Multiplier, differential: bool) -> TrainableDecoder {
     let sizes = Sizes {
         hidden_size: 32,
         intermediate_size: 48,
@@ -288,6 +292,7 @@ fn tiny_of(rows: usize, multiplier: Multiplier) -> TrainableDecoder {
         num_key_value_heads: 2,
         layer_pattern: vec![LayerKind::Local, LayerKind::Global],
         sliding_window: 8,
+        differential,
         ..Sizes::default()
     };
     let config = sizes.config(512).unwrap();
@@ -328,6 +333,11 @@ fn one_batch_can_be_learned_by_heart_with_what_is_read_from_rows() {
     {
         learns_by_heart(&tiny_of(48, multiplier), &[part]);
     }
+}
+
+#[test]
+fn one_batch_can_be_learned_by_heart_with_heads_that_are_subtracted_in_pairs() {
+    learns_by_heart(&tiny_with(48, Multiplier::Learned { bias: false }, true), &["lambda_"]);
 }
 
 /// The loss falls from that of a guess to next to nothing, and tensors with each of `parts` in their names

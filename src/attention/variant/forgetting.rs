@@ -29,8 +29,8 @@ pub(super) fn build(inputs: &VariantInputs<'_>) -> Result<Box<dyn AttentionVaria
     inputs.refuse_chosen_keys(NAME)?;
     let own = inputs.own_if(&[NAME]).and_then(|own| own.forget_gates.clone());
     let gates = own.ok_or_else(|| {
-        let expected = "a checkpoint that was trained with it (niah train --variant forgetting): its gates are \
-                        learned";
+        let expected = "a checkpoint that was trained with it (niah train --variant forgetting): its gates \
+                        are learned";
         Error::invalid("variant", NAME, expected)
     })?;
     let follows: Vec<bool> = gates.iter().map(Option::is_some).collect();

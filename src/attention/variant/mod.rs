@@ -21,9 +21,10 @@
 //!
 //! Others do more to a row than to multiply its scores: `topk`, `entmax15`, `adaptive-temperature`,
 //! `softpick` and `stick-breaking` need them all at once ([`RowRule`]), `scale-invariant` changes each by its
-//! distance ([`Distances`]). `asentmax` does both: it needs all scores, multiplied by what it reads from the
-//! row, and `forgetting` adds to scores what it reads from the rows in between. And one stands beside them all, `screening`, which normalises nothing and has no
-//! scores to multiply: Multiscreen's ([`super::screening`]).
+//! distance ([`Distances`]). `asentmax` needs them all and multiplies them by what it reads from the row;
+//! `forgetting` adds to each what it reads from the rows in between. And one stands beside them all,
+//! `screening`, which normalises nothing and has no scores to multiply: Multiscreen's
+//! ([`super::screening`]).
 //!
 //! `n` is counted per row, never the length of the sequence. The factor goes on the query behind norms and
 //! rotary positions; `1 / sqrt(d)`, or what a family has in its place, stays. One variant is one file and one
@@ -393,7 +394,7 @@ pub const VARIANTS: &[Entry<Build>] = &[
     },
     Entry {
         name: "asentmax",
-        about: "ASEntmax: 1.5-entmax of m z, m = 1 + beta ln(n + 1)^gamma, beta and gamma learned of each row",
+        about: "ASEntmax: 1.5-entmax of m z, m = 1 + beta ln(n + 1)^gamma, both read from each row",
         value: asentmax::build,
     },
     Entry {

@@ -22,7 +22,7 @@ pub struct OwnVariant {
     pub log_floor: Option<LogFloor>,
     /// What `asentmax` reads from rows, by layer; `None` for a layer that does not follow the rule.
     pub entmax_scales: Option<Vec<Option<ScaleMaps>>>,
-    /// What the gates of `forgetting` are made of, by layer; `None` for a layer that does not follow the rule.
+    /// What the gates of `forgetting` are made of, by layer; `None` for a layer that does not follow it.
     pub forget_gates: Option<Vec<Option<RowMap>>>,
     /// Logits of the sinks of query heads, by layer; `None` for a layer without.
     pub sinks: Option<Vec<Option<Vec<f32>>>>,

@@ -5,8 +5,8 @@ use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::spec::Window;
 use crate::spec::{
-    Activation, Biases, BlockKind, DecoderSpec, Extras, LayerSpec, MlpKind, NormKind, QkNorm, RopeSpec,
-    RotaryLayout,
+    Activation, Biases, BlockKind, DecoderSpec, Extras, HeadSizes, LayerSpec, MlpKind, NormKind, QkNorm,
+    RopeSpec, RotaryLayout,
 };
 
 /// A decoder like Llama with the sizes of `config`: families change what they do otherwise.
@@ -86,6 +86,32 @@ pub(super) fn layer_count(config: &Config, key: &str) -> Result<usize> {
 /// The first of these keys that is there; the first of all where none is.
 fn first_key<'a>(config: &Config, keys: &[&'a str]) -> &'a str {
     keys.iter().find(|key| config.has(key)).unwrap_or(&keys[0])
+}
+
+/// Subtracts the heads of these layers in pairs (arXiv 2410.05258); the deeper a layer, the more is taken off
+/// before anything is learned.
+pub(super) fn in_pairs(spec: &mut DecoderSpec, config: &Config, layers: &[usize]) -> Result<()> {
+    let counts = [
+        ("num_attention_heads", spec.num_attention_heads),
+        ("num_key_value_heads", spec.num_key_value_heads),
+    ];
+    if let Some((key, heads)) =
+        counts.into_iter().find(|(_, heads)| !layers.is_empty() && !heads.is_multiple_of(2))
+    {
+        return Err(config.wrong(key, "an even number, as heads are subtracted in pairs", heads));
+    }
+    let heads = HeadSizes {
+        num_key_value_heads: spec.num_key_value_heads,
+        head_dim: spec.head_dim,
+        value_dim: 2 * spec.head_dim,
+        rotary_dim: spec.rotary_dim,
+        attention_scale: spec.attention_scale,
+    };
+    for &index in layers {
+        spec.layers[index].heads = Some(heads);
+        spec.layers[index].differential = Some(0.8 - 0.6 * (-0.3 * index as f64).exp());
+    }
+    Ok(())
 }
 
 /// The activation under the family's key for it.

@@ -7,9 +7,10 @@
 //! | `sliding_window` | keys that a row of a sliding layer sees, itself among them |
 //! | `no_rope_layers` | 1 for a layer with rotary positions, 0 for one without |
 //! | `attention_variant` | of kind `sink`, a learned sink for each query head of its `layers`, or of all |
+//! | `differential_layers` | layers whose heads are subtracted in pairs, from 0; none where it is not there |
 //! | `qk_norm` | `none`, `weightless` (a norm over each query and key head) or `per_head` (the same with a weight of `head_dim`) |
 
-use super::common::{llama_like, ropes, sliding_layers, windows};
+use super::common::{in_pairs, llama_like, ropes, sliding_layers, windows};
 use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::spec::{DecoderSpec, QkNorm};
@@ -29,6 +30,8 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     }
     let rotary = config.numbers("no_rope_layers", layers)?;
     ropes(&mut spec, |layer, rope| (rotary[layer] != 0.0).then_some(rope));
+    let pairs = config.optional_indices("differential_layers", layers)?.unwrap_or_default();
+    in_pairs(&mut spec, config, &pairs)?;
     for layer in sinks(config, layers)? {
         spec.layers[layer].sinks = true;
     }

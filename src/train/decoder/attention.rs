@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::differential::{self, Differential};
 use super::readings::{self, ScaleReadings};
 use super::workspace::LayerActivations;
 use super::{Layer, Multiplier, TrainableDecoder};
@@ -88,6 +89,18 @@ impl Places {
     fn kv_of(&self, head: usize) -> usize {
         head / (self.heads / self.kv_heads)
     }
+
+    /// Numbers that heads mix in a row, and of each part of what head `head` mixes where its values begin and
+    /// where it goes. Heads that are subtracted `in_pairs` mix those of two value heads side by side.
+    fn mixes(&self, head: usize, in_pairs: bool) -> (usize, Vec<[usize; 2]>) {
+        let kv = self.kv_of(head);
+        if !in_pairs {
+            return (self.heads * self.d, vec![[self.value(kv), head * self.d]]);
+        }
+        let half = self.kv_heads / 2;
+        let part = |part: usize| [self.value(kv % half + part * half), (2 * head + part) * self.d];
+        (2 * self.heads * self.d, vec![part(0), part(1)])
+    }
 }
 
 /// How a head's rows are made of the projection; `gain` is that of queries (0) or keys (1).
@@ -116,7 +129,7 @@ pub(super) fn forward(decoder: &TrainableDecoder, layer: &Layer, p: &[f32], now:
         let factors = &now.row_factors[head * t..][..t];
         heads(&now.qkv, Heads { start: head * d, factors, ..form(decoder, layer, p, 0) }, queries);
         let keys = &now.keys[at.kv_of(head) * t * d..][..t * d]; // [t, d]
-        let values = at.value(at.kv_of(head));
+        let (width, parts) = at.mixes(head, layer.differential.is_some());
         for block in &layer.blocks.0 {
             let (m, n) = (block.queries.len(), block.keys.len());
             let weights = &mut now.weights[head * layer.blocks.weights() + block.start..][..m * n];
@@ -133,10 +146,16 @@ pub(super) fn forward(decoder: &TrainableDecoder, layer: &Layer, p: &[f32], now:
                 None => softmax_rows(weights, n, &block.visible),
                 Some(rule) => weigh(rule, weights, n, &block.visible),
             }
-            let v = Matrix::strided(&now.qkv[block.keys.start * at.width + values..], n, d, at.width);
-            let mixed = &mut now.mixed[block.queries.start * at.heads * d + head * d..];
-            multiply(Matrix::new(weights, m, n), v, Into::Write, mixed, at.heads * d); // [m, d]
+            let mixed = if layer.differential.is_some() { &mut now.wide } else { &mut now.mixed };
+            for [values, place] in &parts {
+                let v = Matrix::strided(&now.qkv[block.keys.start * at.width + values..], n, d, at.width);
+                let mixed = &mut mixed[block.queries.start * width + place..];
+                multiply(Matrix::new(weights, m, n), v, Into::Write, mixed, width); // [m, d]
+            }
         }
+    }
+    if let Some(differential) = &layer.differential {
+        differential::forward(decoder, differential, p, now);
     }
 }
 
@@ -150,8 +169,8 @@ fn fade(scores: &mut [f32], block: &KeyBlock, sums: &[f64]) {
     }
 }
 
-/// Takes the gradient of a block's scores off that of the `sums` of their keys. That of their rows' own is the
-/// sum of a row's gradient, which is 0 under Softmax.
+/// Takes the gradient of a block's scores off that of the `sums` of their keys. That of their rows' own is
+/// the sum of a row's gradient, which is 0 under Softmax.
 fn fade_backward(dscores: &[f32], block: &KeyBlock, dsums: &mut [f64]) {
     for row in dscores.chunks_exact(block.keys.len()) {
         let dsums = &mut dsums[block.keys.clone()];
@@ -237,9 +256,13 @@ pub(super) fn backward(
     let Buffers { dmixed, dqkv, dqueries, dkeys, dweights, drow_factors, dreadings } = buffers;
     dqkv.fill(0.0);
     dkeys.fill(0.0);
+    let of_pairs = |of: &Differential| differential::backward(decoder, of, p, now, dmixed, gradients);
+    let dwide = layer.differential.as_ref().map(of_pairs);
+    let dmixed = dwide.as_deref().unwrap_or(dmixed);
     for head in 0..at.heads {
         let queries = &now.queries[head * t * d..][..t * d]; // [t, d]
         let kv = at.kv_of(head);
+        let (width, parts) = at.mixes(head, layer.differential.is_some());
         let (keys, dkeys) = (&now.keys[kv * t * d..][..t * d], &mut dkeys[kv * t * d..][..t * d]);
         let mut dsums = if layer.forgets() { vec![0f64; t] } else { Vec::new() };
         for block in &layer.blocks.0 {
@@ -247,12 +270,15 @@ pub(super) fn backward(
             let weights = &now.weights[head * layer.blocks.weights() + block.start..][..m * n];
             let dweights = &mut dweights[..m * n];
             let first = block.keys.start;
-            let value = first * at.width + at.value(kv);
-            let dy = &dmixed[block.queries.start * at.heads * d + head * d..];
-            let dy = Matrix::strided(dy, m, d, at.heads * d);
-            let v = Matrix::strided(&now.qkv[value..], n, d, at.width);
-            multiply(dy, v.t(), Into::Write, dweights, n); // [m, n]
-            multiply(Matrix::new(weights, m, n).t(), dy, Into::Add, &mut dqkv[value..], at.width); // [n, d]
+            for (part, [values, place]) in parts.iter().enumerate() {
+                let value = first * at.width + values;
+                let dy = Matrix::strided(&dmixed[block.queries.start * width + place..], m, d, width);
+                let v = Matrix::strided(&now.qkv[value..], n, d, at.width);
+                let into = if part == 0 { Into::Write } else { Into::Add };
+                multiply(dy, v.t(), into, dweights, n); // [m, n]
+                let dv = &mut dqkv[value..];
+                multiply(Matrix::new(weights, m, n).t(), dy, Into::Add, dv, at.width); // [n, d]
+            }
             if !layer.sinks.is_empty() {
                 gradients[layer.sinks.start + head] += sink_backward(weights, n, dweights);
             }

@@ -3,6 +3,7 @@
 
 mod attention;
 mod backward;
+mod differential;
 mod forward;
 mod readings;
 mod workspace;
@@ -10,6 +11,7 @@ mod workspace;
 use std::ops::Range;
 
 use attention::KeyBlocks;
+use differential::Differential;
 use workspace::Workspace;
 
 use super::initial::values;
@@ -88,6 +90,8 @@ struct Layer {
     map_bias: Range<usize>,
     /// `p` of each number of keys, the same numbers for every layer that has them; empty for none.
     sizes: Range<usize>,
+    /// Where heads are subtracted in pairs, what is taken off.
+    differential: Option<Differential>,
     /// Whether queries and keys are normalised.
     qk_norm: bool,
     /// Cosines and sines `[rows, rotary_dim / 2]`; empty without rotary positions.
@@ -159,6 +163,10 @@ impl TrainableDecoder {
                 Multiplier::Forgetting => push("self_attn.fgate_proj.bias", &[heads]),
                 _ => 0..0,
             };
+            let differential = described.differential.map(|initial| Differential {
+                initial,
+                lambdas: ["q1", "k1", "q2", "k2"].map(|name| push(&format!("self_attn.lambda_{name}"), &[d])),
+            });
             let o_proj = push("self_attn.o_proj.weight", &[hidden, heads * d]);
             let post_norm = push("post_attention_layernorm.weight", &[hidden]);
             let gate = push("mlp.gate_proj.weight", &[inner, hidden]);
@@ -196,6 +204,7 @@ impl TrainableDecoder {
                 sinks,
                 maps,
                 map_bias,
+                differential,
                 sizes: if adaptive { sizes.clone() } else { 0..0 },
                 qk_norm: match spec.qk_norm {
                     QkNorm::WeightlessPerHead => described.rope.is_some(),

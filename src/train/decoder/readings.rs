@@ -26,7 +26,8 @@ pub(super) fn forward(decoder: &TrainableDecoder, layer: &Layer, p: &[f32], now:
     }
 }
 
-/// Adds to the gradients of the maps and of what is added to them, and to `dx` `[t, hidden]`, that of the rows.
+/// Adds to the gradients of the maps and of what is added to them, and to that of the rows, `dx`
+/// `[t, hidden]`.
 pub(super) fn backward(
     decoder: &TrainableDecoder,
     layer: &Layer,
@@ -44,7 +45,8 @@ pub(super) fn backward(
         for row in dreadings[..t * count].chunks_exact(count) {
             gradients[layer.map_bias.clone()].iter_mut().zip(row).for_each(|(db, du)| *db += du);
         }
-        multiply(du, Matrix::new(&p[layer.maps.clone()], count, hidden), Into::Add, dx, hidden); // [t, hidden]
+        let maps = Matrix::new(&p[layer.maps.clone()], count, hidden);
+        multiply(du, maps, Into::Add, dx, hidden); // [t, hidden]
     }
 }
 

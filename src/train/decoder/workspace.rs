@@ -25,6 +25,9 @@ pub(super) struct LayerActivations {
     pub(super) row_factors: Vec<f32>,       // [heads, t], scale times multiplier
     pub(super) weights: Vec<f32>,           // the blocks of attention weights, head by head
     pub(super) mixed: Vec<f32>,             // [t, heads * d]
+    pub(super) wide: Vec<f32>,              // [t, heads * 2 d], where heads are subtracted in pairs
+    pub(super) differences: Vec<f32>,       // [t, heads / 2 * 2 d], likewise
+    pub(super) pair_factors: Vec<f32>,      // [t, heads / 2], those of the norm of differences
     pub(super) middle: Vec<f32>,            // [t, hidden], the stream between attention and MLP
     pub(super) mlp_input: Vec<f32>,         // [t, hidden], behind the norm
     pub(super) mlp_factors: Vec<f32>,       // [t]
@@ -63,6 +66,9 @@ impl Workspace {
             row_factors: zeros(heads * t),
             weights: zeros(heads * layer.blocks.weights()),
             mixed: zeros(t * heads * d),
+            wide: zeros(if layer.differential.is_some() { t * heads * 2 * d } else { 0 }),
+            differences: zeros(if layer.differential.is_some() { t * heads * d } else { 0 }),
+            pair_factors: zeros(if layer.differential.is_some() { t * heads / 2 } else { 0 }),
             middle: zeros(t * hidden),
             mlp_input: zeros(t * hidden),
             mlp_factors: zeros(t),
