@@ -37,7 +37,8 @@ pub trait TensorSource: Send + Sync {
     /// [`Error::Tensor`] when it is missing or of a dtype that cannot be read.
     fn read(&self, name: &str, device: &Device) -> Result<Tensor>;
 
-    /// Bytes of the blocks that a matrix can be kept in instead of its numbers, when it can.
+    /// Bytes of the blocks, or of the numbers of 16 bits, that a matrix can be kept in instead of numbers in
+    /// f32, when it can.
     fn block_bytes(&self, _name: &str) -> Option<usize> {
         None
     }
@@ -83,7 +84,7 @@ pub trait TensorSource: Send + Sync {
 pub enum Matrix {
     /// `[out, in]` in f32.
     Numbers(Tensor),
-    /// In the blocks of a file, to be kept so.
+    /// In the blocks of a file, or its numbers of 16 bits, to be kept so.
     Blocks(Arc<Blocks>),
 }
 
@@ -228,15 +229,17 @@ impl<'a> Weights<'a> {
         Ok(tensor)
     }
 
-    /// The matrix `name` here, `[out, in]`: in the blocks of its file where weights stay quantised and these
-    /// are smaller than its numbers, else in f32.
+    /// The matrix `name` here, `[out, in]`: as its file has it where weights stay so and that is smaller than
+    /// its numbers, else in f32.
     ///
     /// # Errors
     /// Those of [`Self::get`].
     pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
         let full = self.full(name);
         let bytes = match self.form {
-            WeightForm::Quantised if self.device.is_cpu() => self.source.block_bytes(&full),
+            WeightForm::Halves | WeightForm::Quantised if self.device.is_cpu() => {
+                self.source.block_bytes(&full)
+            }
             _ => None,
         };
         if bytes.is_some_and(|bytes| keeps_blocks(bytes, shape[0].saturating_mul(shape[1]), self.dtype)) {

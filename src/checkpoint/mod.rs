@@ -35,6 +35,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use candle_core::Device;
+use half::f16;
 use sha2::{Digest, Sha256};
 
 pub use config::{Config, Dialect};
@@ -81,6 +82,9 @@ pub struct Checkpoint {
     sha256: OnceLock<String>,
 }
 
+/// The table of embeddings.
+const EMBEDDING: &str = "model.embed_tokens.weight";
+
 /// Where a checkpoint keeps its tokenizer.
 pub enum TokenizerSource {
     /// `tokenizer.json` and its neighbours in this directory.
@@ -118,14 +122,16 @@ impl TokenizerSource {
     }
 }
 
-/// Weights of which matrices stay in the blocks of their file.
+/// Weights of which matrices stay as their file has them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeptWeights {
+    /// In numbers of 16 bits where all of them are such numbers, else in blocks.
+    pub form: WeightForm,
     /// Bytes of all weights.
     pub bytes: usize,
     /// Numbers of the largest tensor that is expanded nevertheless.
     pub largest_expanded: usize,
-    /// Whether the embedding is in blocks.
+    /// Whether the embedding is kept so.
     pub table: bool,
 }
 
@@ -390,26 +396,41 @@ impl Checkpoint {
         load(self.spec.clone(), &Weights::new(self.source.as_ref(), device, dtype).in_form(form))
     }
 
-    /// What the weights take where matrices stay in their blocks, and the others are held as `dtype`; `None`
-    /// where there are no blocks that are smaller.
+    /// What the weights take where matrices stay as their file has them, and the others are held as `dtype`;
+    /// `None` where none is smaller so.
     #[must_use]
     pub fn kept_weights(&self, dtype: Dtype) -> Option<KeptWeights> {
-        /// Endings of matrices that are always expanded: they are cut by heads, or are so small that they are
-        /// in f32 whatever the others are.
-        const EXPANDED: [&str; 2] = [".self_attn.kv_b_proj.weight", ".mlp.gate.weight"];
+        /// Endings of matrices that are always expanded: they are cut by heads, are added and not multiplied,
+        /// or are so small that they are in f32 whatever the others are.
+        const EXPANDED: [&str; 5] = [
+            ".self_attn.kv_b_proj.weight",
+            ".mlp.gate.weight",
+            ".embed_positions.weight",
+            ".altup.modality_router.weight",
+            "_coefs.weight",
+        ];
         if self.spec.extras.black_box.is_some() {
             return None;
         }
-        let (mut kept, mut blocks) = (KeptWeights::default(), 0);
+        let (mut kept, mut matrices) = (KeptWeights::default(), 0);
+        // What screening tiles look up and end with are rows of unit length.
+        let unit_rows = |name: &str| self.spec.screening.is_some() && name == EMBEDDING;
         let visit = |name: &str, shape: &[usize]| {
             let numbers: usize = shape.iter().product();
-            let matrix = shape.len() == 2 && !EXPANDED.iter().any(|ending| name.ends_with(ending));
+            let expanded = unit_rows(name) || EXPANDED.iter().any(|ending| name.ends_with(ending));
+            let matrix = shape.len() == 2 && name.ends_with(".weight") && !expanded;
             let bytes = if matrix { self.source.block_bytes(name) } else { None };
             match bytes.filter(|bytes| keeps_blocks(*bytes, numbers, dtype)) {
                 Some(bytes) => {
                     kept.bytes += bytes;
-                    kept.table |= name == "model.embed_tokens.weight";
-                    blocks += 1;
+                    kept.table |= name == EMBEDDING;
+                    let halves = bytes == size_of::<f16>() * numbers;
+                    kept.form = match kept.form {
+                        WeightForm::Quantised => WeightForm::Quantised,
+                        _ if halves => WeightForm::Halves,
+                        _ => WeightForm::Quantised,
+                    };
+                    matrices += 1;
                 }
                 None => {
                     kept.bytes += dtype.bytes() * numbers;
@@ -419,7 +440,7 @@ impl Checkpoint {
             Ok::<_, Error>(())
         };
         self.spec.each_tensor(|name| self.source.contains(name), visit).ok()?;
-        (blocks > 0).then_some(kept)
+        (matrices > 0).then_some(kept)
     }
 
     /// The numbers of one tensor, by the name that Llama gives it; `None` when the checkpoint has none of

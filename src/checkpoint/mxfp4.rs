@@ -13,7 +13,7 @@ use candle_core::{Device, Tensor};
 
 use super::safetensors::SafetensorsFiles;
 use crate::error::Result;
-use crate::weights::{TensorSource, counted};
+use crate::weights::{Blocks, TensorSource, counted};
 
 /// What the kind of such a pair is called.
 pub(super) const KIND: &str = "MXFP4";
@@ -104,6 +104,14 @@ impl TensorSource for WithMxfp4 {
             true => self.dequantised(name, device),
             false => self.files.read(name, device),
         }
+    }
+
+    fn block_bytes(&self, name: &str) -> Option<usize> {
+        self.files.block_bytes(name)
+    }
+
+    fn read_blocks(&self, name: &str) -> Result<Option<Blocks>> {
+        self.files.read_blocks(name)
     }
 
     fn check_dtype(&self, name: &str) -> Result<()> {

@@ -1,13 +1,14 @@
 //! A family's own tensor names and layouts, read as if they were Llama's in Hugging Face's layout.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use candle_core::{D, Device, Tensor};
 
 use super::mxfp4::BLOCKS;
 use crate::error::Result;
-use crate::weights::TensorSource;
+use crate::weights::{Blocks, TensorSource};
 
 /// Where a tensor is stored, and which part of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +64,23 @@ pub enum Part {
     Row(usize),
 }
 
+impl Part {
+    /// Which of so many rows it has, in their order; `None` where it is no choice of rows.
+    fn of_rows(self, all: usize) -> Option<Vec<Range<usize>>> {
+        let every = |step: usize, start: usize, len: usize| {
+            let whole = step > 0 && all.is_multiple_of(step) && start + len <= step;
+            whole.then(|| (0..all).step_by(step).map(|at| at + start..at + start + len).collect())
+        };
+        match self {
+            Self::All => Some(vec![0..all]),
+            Self::Rows { start, len } => (start + len <= all).then(|| vec![start..start + len]),
+            Self::Interleaved { which, of, head_dim } => every(of * head_dim, which * head_dim, head_dim),
+            Self::Grouped { group, start, len } => every(group, start, len),
+            Self::Flat | Self::EvenRowsFirst | Self::Row(_) => None,
+        }
+    }
+}
+
 impl Stored {
     /// Where `name` is in a matrix that holds q, k and v of each head, `[heads, 3, head_dim]` rows: `q_proj`
     /// and the like are called `fused` there. `None` for any other name.
@@ -102,6 +120,16 @@ impl Renamed {
         });
         let found = { candidates }.find(|stored| self.inner.contains(&stored.name));
         found.unwrap_or(own)
+    }
+
+    /// The rows of a stored matrix that belong to a tensor, and how many it has in all; `None` where the
+    /// tensor is more than a choice of rows.
+    fn rows(&self, stored: &Stored) -> Option<(Vec<Range<usize>>, usize)> {
+        let all = *self.inner.shape(&stored.name)?.first().filter(|rows| **rows > 0)?;
+        if stored.transposed {
+            return None;
+        }
+        Some((stored.part.of_rows(all)?, all))
     }
 }
 
@@ -196,6 +224,27 @@ impl TensorSource for Renamed {
             }
         };
         Ok(if stored.factor == 1.0 { part } else { (part * stored.factor)? })
+    }
+
+    fn block_bytes(&self, name: &str) -> Option<usize> {
+        let stored = self.stored(name);
+        let (rows, all) = self.rows(&stored)?;
+        let kept: usize = rows.iter().map(Range::len).sum();
+        Some(self.inner.block_bytes(&stored.name)? / all * kept)
+    }
+
+    fn read_blocks(&self, name: &str) -> Result<Option<Blocks>> {
+        let stored = self.stored(name);
+        let Some((rows, all)) = self.rows(&stored) else { return Ok(None) };
+        let blocks = self.inner.read_blocks(&stored.name)?;
+        let blocks = match stored.part {
+            Part::All => blocks,
+            _ => blocks.filter(|blocks| blocks.shape()[0] == all).and_then(|blocks| blocks.rows(&rows)),
+        };
+        Ok(blocks.and_then(|blocks| match stored.factor {
+            1.0 => Some(blocks),
+            factor => blocks.times(factor as f32),
+        }))
     }
 
     fn check_dtype(&self, name: &str) -> Result<()> {

@@ -12,7 +12,8 @@ use super::hub::names::is_relative;
 use super::weight_file::{Plain, WeightFile};
 use crate::error::{Error, Result};
 use crate::json;
-use crate::weights::{TensorSource, counted};
+use crate::kernel::ggml::{self, TensorType};
+use crate::weights::{Blocks, TensorSource, counted};
 
 /// The safetensors files of a checkpoint.
 pub(super) struct SafetensorsFiles {
@@ -122,6 +123,20 @@ impl TensorSource for SafetensorsFiles {
         Ok(Tensor::from_vec(numbers, info.shape.as_slice(), device)?)
     }
 
+    fn block_bytes(&self, name: &str) -> Option<usize> {
+        let (_, info) = self.tensors.get(name)?;
+        in_16_bits(info).map(|_| info.data_offsets.1 - info.data_offsets.0)
+    }
+
+    fn read_blocks(&self, name: &str) -> Result<Option<Blocks>> {
+        let Some((kind, shape)) = self.tensors.get(name).and_then(|(_, info)| in_16_bits(info)) else {
+            return Ok(None);
+        };
+        let mut all = Vec::with_capacity(self.block_bytes(name).unwrap_or(0));
+        self.in_bytes(name, |bytes| all.extend_from_slice(bytes))?;
+        Ok(Blocks::new(kind, shape, all, None))
+    }
+
     fn check_dtype(&self, name: &str) -> Result<()> {
         match self.tensors.get(name) {
             Some((_, info)) if !matches!(info.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) => {
@@ -162,6 +177,16 @@ impl TensorSource for SafetensorsFiles {
     fn read_stored(&self, stored: &str) -> Result<Tensor> {
         self.read(stored, &Device::Cpu)
     }
+}
+
+/// How the numbers of a matrix stand in its file, and its shape, where these are numbers of 16 bits.
+fn in_16_bits(info: &TensorInfo) -> Option<(&'static TensorType, [usize; 2])> {
+    let kind = match info.dtype {
+        Dtype::F16 => ggml::F16,
+        Dtype::BF16 => ggml::BF16,
+        _ => return None,
+    };
+    Some((ggml::find(kind)?, info.shape.as_slice().try_into().ok()?))
 }
 
 /// The shards that an index names, sorted, in its directory or in folders below it.

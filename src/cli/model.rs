@@ -71,12 +71,13 @@ pub struct AttentionArgs {
     pub variant: String,
     /// Precision of the weights; sums are f32
     ///
-    /// [default: f32, or f16 for quantised weights that do not fit into memory in f32]
+    /// [default: f32, whose answers are the same on every processor]
     #[arg(long, value_parser = choice("dtype", DTYPES), help_heading = "Model")]
     pub dtype: Option<Dtype>,
     /// Form that weights are held in; it changes memory and time, and no number
     ///
-    /// [default: expanded, or quantised where expanded weights do not fit into memory]
+    /// [default: 16bit of a file that has such numbers, else expanded, or quantised where that does not fit
+    /// into memory]
     #[arg(
         long,
         value_name = "FORM",

@@ -24,7 +24,7 @@ enum Weight {
     Tensor(Tensor),
     /// For the bf16 kernels of the CPU.
     Packed(Arc<bf16::Matrix>),
-    /// In the blocks of a file, for products of f32.
+    /// As a file has it, for products of f32.
     Kept(Kept),
 }
 
@@ -44,7 +44,7 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
-    /// The same for a matrix that may be in blocks, which then are kept.
+    /// The same for a matrix that may be as its file has it, which then is kept.
     ///
     /// # Errors
     /// When the device is out of memory.

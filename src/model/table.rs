@@ -13,7 +13,7 @@ use crate::weights::{Blocks, Matrix};
 pub(super) enum Table {
     /// On any device.
     Numbers(Tensor), // [ids, width]
-    /// In the blocks of a file; rows are widened where they are asked for.
+    /// As a file has it; rows are widened where they are asked for.
     Blocks(Arc<Blocks>, Dtype),
 }
 

@@ -16,7 +16,7 @@ use crate::spec::{DecoderSpec, HeadSizes, LayerSpec};
 /// with the prompt, never with its square: scores exist for one block of keys at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MemoryPlan {
-    /// The weights, in their dtype, or in the blocks of their file.
+    /// The weights, in their dtype, or as their file has them.
     pub weights: usize,
     /// Weights that are kept a second time: a tied head in bf16, as rows for the embedding and packed for the
     /// product.
@@ -75,7 +75,7 @@ impl MemoryPlan {
         let blocks = weights.saturating_add(copies).saturating_add(F32 * largest_matrix(spec));
         let loading = match precision.kept {
             None => first.saturating_mul(table).max(blocks).saturating_add(program),
-            // A matrix in blocks is read as it stays.
+            // A matrix that is kept is read as it stays.
             Some(kept) => weights.saturating_add(F32 * kept.largest_expanded).saturating_add(program),
         };
         Self {
@@ -232,6 +232,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::{Checkpoint, KeptWeights, RopeOverride};
     use crate::model::kv_cache::{KvDtype, KvDtypes};
+    use crate::spec::WeightForm;
 
     #[test]
     fn a_cache_of_keys_and_values_apart_takes_what_each_takes() {
@@ -283,7 +284,8 @@ mod tests {
     fn weights_in_blocks_take_what_the_blocks_take_and_no_more_while_they_load() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/vectors/llama");
         let spec = Checkpoint::open(folder, RopeOverride::default()).unwrap().spec;
-        let kept = |table| Some(KeptWeights { bytes: 12_345, largest_expanded: 100, table });
+        let form = WeightForm::Quantised;
+        let kept = |table| Some(KeptWeights { form, bytes: 12_345, largest_expanded: 100, table });
         let plan = |dtype, kept| MemoryPlan::new(&spec, Precision { dtype, kv_dtype: None, kept }, 300, 512);
         let found = plan(Dtype::F32, kept(true));
         assert_eq!((found.weights, found.copies), (12_345, 0));

@@ -47,8 +47,8 @@ pub struct ModelChoice {
     /// That of values alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub v_dtype: Option<KvDtype>,
-    /// The form that weights are held in, which changes no number; expanded where they fit into memory so
-    /// when absent ([`Self::precision`]).
+    /// The form that weights are held in, which changes no number; when absent, that of the file where it has
+    /// numbers of 16 bits or nothing else fits into memory, and else expanded ([`Self::precision`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightForm>,
     /// One scale for all heads, instead of the learned or derived ones.
@@ -253,11 +253,13 @@ impl OpenModel {
         let variant = choice.build_variant(&checkpoint)?;
         let precision = match device.is_cpu() {
             true => choice.precision(&checkpoint),
-            false if choice.weights == Some(WeightForm::Quantised) => {
-                let expected = "expanded, or `device` cpu: blocks are widened by kernels of the CPU";
-                return Err(Error::invalid("weights", WeightForm::Quantised.name(), expected));
-            }
-            false => Precision { kept: None, ..choice.precision(&checkpoint) },
+            false => match choice.weights.filter(|form| *form != WeightForm::Expanded) {
+                Some(kept) => {
+                    let expected = "expanded, or `device` cpu: weights are widened by kernels of the CPU";
+                    return Err(Error::invalid("weights", kept.name(), expected));
+                }
+                None => Precision { kept: None, ..choice.precision(&checkpoint) },
+            },
         };
         let precision = precision.under(variant.as_ref(), &checkpoint.spec)?;
         Ok(Self {

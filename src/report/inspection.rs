@@ -509,10 +509,13 @@ fn template(tokenizer: &TokenizerFacts) -> String {
 
 fn memory_notes(found: &Inspection) -> Vec<String> {
     let mut notes = Vec::new();
-    if found.weights == WeightForm::Quantised {
-        notes.push(
-            "weights stay in the blocks of the file, and are widened where they are multiplied".to_string(),
-        );
+    let kept = match found.weights {
+        WeightForm::Expanded => None,
+        WeightForm::Halves => Some("numbers of 16 bits that the file has"),
+        WeightForm::Quantised => Some("blocks of the file"),
+    };
+    if let Some(kept) = kept {
+        notes.push(format!("weights stay in the {kept}, and are widened where they are multiplied"));
     }
     if let Some(available) = found.available_bytes {
         notes.push(format!("{} available on this machine", bytes(available as f64)));

@@ -39,6 +39,9 @@ pub enum WeightForm {
     /// As numbers of their [`Dtype`].
     #[default]
     Expanded,
+    /// As the numbers of 16 bits that a file has, widened where they are multiplied.
+    #[serde(rename = "16bit")]
+    Halves,
     /// In the blocks of a GGUF file, widened to numbers of their [`Dtype`] where they are multiplied.
     Quantised,
 }
@@ -46,6 +49,11 @@ pub enum WeightForm {
 /// Every form that can be named with `--weights`.
 pub const WEIGHT_FORMS: &[Entry<WeightForm>] = &[
     Entry { name: "expanded", about: "all weights as numbers of their dtype", value: WeightForm::Expanded },
+    Entry {
+        name: "16bit",
+        about: "the f16 or bf16 numbers of a file, widened where they are multiplied; the same in half the memory",
+        value: WeightForm::Halves,
+    },
     Entry {
         name: "quantised",
         about: "the blocks of a GGUF file, widened where they are multiplied; the same numbers in less memory",
@@ -59,6 +67,7 @@ impl WeightForm {
     pub fn name(self) -> &'static str {
         match self {
             Self::Expanded => "expanded",
+            Self::Halves => "16bit",
             Self::Quantised => "quantised",
         }
     }

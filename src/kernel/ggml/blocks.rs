@@ -54,6 +54,22 @@ impl Blocks {
         Some(Self { kind: first.kind, n: parts.iter().map(|part| part.n).sum(), bytes, ..**first })
     }
 
+    /// Some rows, in this order; `None` where there are no such rows.
+    pub(crate) fn rows(&self, ranges: &[Range<usize>]) -> Option<Self> {
+        let row = self.bytes.len() / self.n;
+        let n = ranges.iter().map(Range::len).sum();
+        let mut bytes = Vec::with_capacity(n * row);
+        for rows in ranges {
+            bytes.extend_from_slice(self.bytes.get(rows.start * row..rows.end * row)?);
+        }
+        Self::new(self.kind, [n, self.k], bytes, self.factor)
+    }
+
+    /// The same, every number multiplied by a factor; `None` where one is there already.
+    pub(crate) fn times(self, factor: f32) -> Option<Self> {
+        self.factor.is_none().then_some(Self { factor: Some(factor), ..self })
+    }
+
     /// `[n, k]`.
     #[must_use]
     pub fn shape(&self) -> [usize; 2] {
@@ -130,6 +146,16 @@ mod tests {
         let mut middle = [9.0; 2];
         blocks.widen(1..2, &mut middle);
         assert_eq!(middle, [-1.5, 0.0]);
+    }
+
+    #[test]
+    fn rows_are_picked_in_an_order_and_those_that_are_not_there_are_none() {
+        let blocks = of_bytes("BF16", [3, 1], &[0x80, 0x3F, 0, 0x40, 0x80, 0x40], None).unwrap();
+        assert_eq!(blocks.to_f32(), [1.0, 2.0, 4.0]);
+        let picked = blocks.rows(&[2..3, 0..2]).unwrap().times(0.5).unwrap();
+        assert_eq!((picked.shape(), picked.to_f32()), ([3, 1], vec![2.0, 0.5, 1.0]));
+        assert!(blocks.rows(&[2..4]).is_none() && blocks.rows(&[]).is_none());
+        assert!(picked.times(2.0).is_none());
     }
 
     #[test]

@@ -159,6 +159,10 @@ const REMOVED: &[(u64, &str)] = &[
     (38, "IQ4_NL_8_8"),
 ];
 
+/// The numbers of the two types whose numbers have 16 bits each and are no integers.
+pub(crate) const F16: u64 = 1;
+pub(crate) const BF16: u64 = 30;
+
 /// The type of this number, when it can be read.
 pub(crate) fn find(id: u64) -> Option<&'static TensorType> {
     TYPES.iter().find(|known| known.id == id)

@@ -17,34 +17,38 @@ impl ModelChoice {
     /// The precision that a checkpoint runs in.
     ///
     /// Where nothing is asked for, f32: exact, and the same answers whatever the processor multiplies fast.
-    /// Rounding weights and activations to bf16 changes answers of small models (docs/models.md). Weights
-    /// that do not fit into memory expanded stay in the blocks of their file, where they have any. Quantised
-    /// weights that do not fit even so run in f16, which only rounds what was rounded before.
+    /// Rounding weights and activations to bf16 changes answers of small models (docs/models.md). Matrices
+    /// whose file has numbers of 16 bits stay so: they are widened as fast as f32 is read. Those that are in
+    /// blocks stay in them where they do not fit into memory expanded.
     #[must_use]
     pub fn precision(&self, checkpoint: &Checkpoint) -> Precision {
-        let quantised = checkpoint.is_quantised() && checkpoint.spec.screening.is_none();
-        let fits = |precision| MemoryPlan::new(&checkpoint.spec, precision, 1, 1).fits();
-        let in_form = |dtype| {
-            let expanded = Precision { dtype, kv_dtype: self.kv_dtypes(&checkpoint.spec, dtype), kept: None };
-            let kept = || Precision { kept: checkpoint.kept_weights(dtype), ..expanded };
-            match self.weights {
-                Some(WeightForm::Expanded) => expanded,
-                Some(WeightForm::Quantised) => kept(),
-                None if fits(expanded) => expanded,
-                None => kept(),
-            }
+        let dtype = self.dtype.unwrap_or_default();
+        let expanded = Precision { dtype, kv_dtype: self.kv_dtypes(&checkpoint.spec, dtype), kept: None };
+        let kept = match self.weights {
+            Some(WeightForm::Expanded) => None,
+            _ => checkpoint.kept_weights(dtype),
         };
-        in_form(self.dtype.unwrap_or_else(|| default_dtype(quantised, |dtype| fits(in_form(dtype)))))
+        let fits = || MemoryPlan::new(&checkpoint.spec, expanded, 1, 1).fits();
+        match kept {
+            Some(kept) if self.weights.is_none() && kept.form == WeightForm::Quantised && fits() => expanded,
+            kept => Precision { kept, ..expanded },
+        }
     }
 
-    /// Refuses blocks of a checkpoint that has none.
+    /// Refuses a form that no matrix of a checkpoint is in.
     pub(in crate::plan) fn check_weights(&self, checkpoint: &Checkpoint) -> Result<()> {
-        if self.weights == Some(WeightForm::Quantised) && checkpoint.kept_weights(Dtype::F32).is_none() {
-            let expected = "expanded: no matrix of this checkpoint is in blocks of a GGUF file that are \
-                            smaller than its numbers";
-            return Err(Error::invalid("weights", WeightForm::Quantised.name(), expected));
+        let Some(asked) = self.weights.filter(|form| *form != WeightForm::Expanded) else { return Ok(()) };
+        let found = checkpoint.kept_weights(Dtype::F32).map(|kept| kept.form);
+        if found == Some(asked) {
+            return Ok(());
         }
-        Ok(())
+        let found = found.map_or(String::new(), |form| format!("{}, or ", form.name()));
+        let none = match asked {
+            WeightForm::Halves => "stands in numbers of 16 bits alone",
+            _ => "is in blocks of a GGUF file that are smaller than its numbers",
+        };
+        let expected = format!("{found}expanded: no matrix of this checkpoint {none}");
+        Err(Error::invalid("weights", asked.name(), expected))
     }
 
     /// What is asked for of the cache, in words; nothing where nothing is.
@@ -69,10 +73,6 @@ impl ModelChoice {
     }
 }
 
-fn default_dtype(quantised: bool, fits: impl Fn(Dtype) -> bool) -> Dtype {
-    if quantised && !fits(Dtype::F32) { Dtype::F16 } else { Dtype::F32 }
-}
-
 /// The precision of weights and of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Precision {
@@ -80,7 +80,7 @@ pub struct Precision {
     pub dtype: Dtype,
     /// Of cached keys and values; that which follows from the weights when absent.
     pub kv_dtype: Option<KvDtypes>,
-    /// What weights take that stay in the blocks of their file; nothing where they are expanded.
+    /// What weights take that stay as their file has them; nothing where they are expanded.
     pub kept: Option<KeptWeights>,
 }
 
@@ -113,7 +113,7 @@ impl Precision {
     /// The form of the weights.
     #[must_use]
     pub fn weights(self) -> WeightForm {
-        if self.kept.is_some() { WeightForm::Quantised } else { WeightForm::Expanded }
+        self.kept.map_or(WeightForm::Expanded, |kept| kept.form)
     }
 
     /// Loads the weights of a checkpoint.
@@ -140,10 +140,45 @@ mod tests {
 
     #[test]
     fn regression_the_default_precision_does_not_depend_on_the_processor() {
-        for (quantised, fits, expected) in
-            [(true, true, Dtype::F32), (true, false, Dtype::F16), (false, false, Dtype::F32)]
-        {
-            assert_eq!(default_dtype(quantised, |dtype| fits || dtype != Dtype::F32), expected);
+        use crate::checkpoint::{RopeOverride, SHIPPED};
+        let llama = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/vectors/llama").to_string();
+        let shipped = SHIPPED.iter().map(|entry| format!("shipped:{}", entry.name));
+        for name in shipped.chain([llama]) {
+            let checkpoint = Checkpoint::open(&name, RopeOverride::default()).unwrap();
+            let found = ModelChoice::default().precision(&checkpoint);
+            let cache = found.cache(&checkpoint.spec, &Device::Cpu);
+            assert_eq!((found.dtype, cache), (Dtype::F32, KvDtype::F32.into()), "{name}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_16_bits_stay_so_and_others_are_expanded_unless_another_form_is_asked_for() {
+        use crate::checkpoint::RopeOverride;
+        use WeightForm::{Expanded, Halves, Quantised};
+        let f32 = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/vectors/llama");
+        let bf16 = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/config_cases/llama");
+        for (name, dtype, weights, expected) in [
+            (bf16, None, None, Halves),
+            (bf16, None, Some(Halves), Halves),
+            (bf16, None, Some(Expanded), Expanded),
+            // As small as they are.
+            (bf16, Some(Dtype::Bf16), None, Expanded),
+            (f32, None, None, Expanded),
+        ] {
+            let checkpoint = Checkpoint::open(name, RopeOverride::default()).unwrap();
+            let choice = ModelChoice { dtype, weights, ..ModelChoice::default() };
+            choice.check_weights(&checkpoint).unwrap();
+            assert_eq!(choice.precision(&checkpoint).weights(), expected, "{name} {dtype:?} {weights:?}");
+        }
+        for (name, asked, said) in [
+            (bf16, Quantised, "16bit, or expanded: no matrix of this checkpoint is in blocks"),
+            (f32, Quantised, "expanded: no matrix of this checkpoint is in blocks"),
+            (f32, Halves, "expanded: no matrix of this checkpoint stands in numbers of 16 bits"),
+        ] {
+            let checkpoint = Checkpoint::open(name, RopeOverride::default()).unwrap();
+            let choice = ModelChoice { weights: Some(asked), ..ModelChoice::default() };
+            let refused = choice.check_weights(&checkpoint).unwrap_err().to_string();
+            assert!(refused.contains(said), "{refused}");
         }
     }
 

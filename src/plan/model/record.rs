@@ -9,8 +9,7 @@ use super::{OpenModel, RopeChoice};
 use crate::checkpoint::SHIPPED_PREFIX;
 use crate::error::Result;
 use crate::model::kv_cache::KvDtypes;
-use crate::spec::Dtype;
-use crate::spec::ScreeningSpec;
+use crate::spec::{Dtype, ScreeningSpec, WeightForm};
 
 /// Facts by their keys, in the order that they are stored in.
 pub(in crate::plan) type Facts = Map<String, Value>;
@@ -130,9 +129,13 @@ impl OpenModel {
             let (name, family) = (&self.choice.name, self.checkpoint.family);
             return format!("{name} ({family}), {} of candle as a black box, weights f32", unseen.name());
         }
-        let blocks = if self.precision.kept.is_some() { " from blocks" } else { "" };
+        let kept = match self.precision.weights() {
+            WeightForm::Expanded => "",
+            WeightForm::Halves => " from 16 bits",
+            WeightForm::Quantised => " from blocks",
+        };
         format!(
-            "{} ({}), {}, weights {}{blocks} ({}), cache {}",
+            "{} ({}), {}, weights {}{kept} ({}), cache {}",
             self.choice.name,
             self.checkpoint.family,
             self.variant.name(),
