@@ -6,6 +6,14 @@ use std::io;
 use std::process::Command;
 use std::time::Duration;
 
+/// The name of the processor, where the system says it.
+#[must_use]
+pub fn processor() -> Option<String> {
+    let about = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let (_, name) = about.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'))?;
+    Some(name.trim().to_string())
+}
+
 /// Bytes this process may still take: the machine's available memory, and what is left of its control group's
 /// limit and of its own ones (`ulimit -v`, `ulimit -d`). `None` where the system does not say.
 #[must_use]

@@ -15,6 +15,7 @@ mod gguf_layouts;
 mod gguf_names;
 mod gguf_tensors;
 pub mod hub;
+mod kept;
 mod kinds;
 mod mxfp4;
 mod own_variant;
@@ -35,13 +36,13 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use candle_core::Device;
-use half::f16;
 use sha2::{Digest, Sha256};
 
 pub use config::{Config, Dialect};
 pub use gguf::{GgufFile, Metadata};
 pub use gguf_architectures::{ARCHITECTURES, Architecture};
 use gguf_tensors::GgufTensors;
+pub use kept::KeptWeights;
 use mxfp4::WithMxfp4;
 use quantised::Quantised;
 pub use reading::{TensorsAndWords, read_safetensors};
@@ -59,7 +60,7 @@ use crate::hash;
 use crate::kernel::ggml;
 use crate::registry::Entry;
 use crate::spec::{DecoderSpec, Dtype, Engine, NormKind, WeightForm};
-use crate::weights::{TensorSource, Weights, keeps_blocks};
+use crate::weights::{TensorSource, Weights};
 
 /// A checkpoint whose configuration has been read and understood; its weights load with [`Checkpoint::load`].
 pub struct Checkpoint {
@@ -81,9 +82,6 @@ pub struct Checkpoint {
     embedded: Option<&'static [u8]>,
     sha256: OnceLock<String>,
 }
-
-/// The table of embeddings.
-const EMBEDDING: &str = "model.embed_tokens.weight";
 
 /// Where a checkpoint keeps its tokenizer.
 pub enum TokenizerSource {
@@ -120,19 +118,6 @@ impl TokenizerSource {
             () => Ok(Self::Gguf(GgufFile::open(&path)?.metadata().clone())),
         }
     }
-}
-
-/// Weights of which matrices stay as their file has them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct KeptWeights {
-    /// In numbers of 16 bits where all of them are such numbers, else in blocks.
-    pub form: WeightForm,
-    /// Bytes of all weights.
-    pub bytes: usize,
-    /// Numbers of the largest tensor that is expanded nevertheless.
-    pub largest_expanded: usize,
-    /// Whether the embedding is kept so.
-    pub table: bool,
 }
 
 /// Changes to rotary positions for evaluation past the training length.
@@ -394,53 +379,6 @@ impl Checkpoint {
     ) -> Result<T> {
         self.check_all_read()?;
         load(self.spec.clone(), &Weights::new(self.source.as_ref(), device, dtype).in_form(form))
-    }
-
-    /// What the weights take where matrices stay as their file has them, and the others are held as `dtype`;
-    /// `None` where none is smaller so.
-    #[must_use]
-    pub fn kept_weights(&self, dtype: Dtype) -> Option<KeptWeights> {
-        /// Endings of matrices that are always expanded: they are cut by heads, are added and not multiplied,
-        /// or are so small that they are in f32 whatever the others are.
-        const EXPANDED: [&str; 5] = [
-            ".self_attn.kv_b_proj.weight",
-            ".mlp.gate.weight",
-            ".embed_positions.weight",
-            ".altup.modality_router.weight",
-            "_coefs.weight",
-        ];
-        if self.spec.extras.black_box.is_some() {
-            return None;
-        }
-        let (mut kept, mut matrices) = (KeptWeights::default(), 0);
-        // What screening tiles look up and end with are rows of unit length.
-        let unit_rows = |name: &str| self.spec.screening.is_some() && name == EMBEDDING;
-        let visit = |name: &str, shape: &[usize]| {
-            let numbers: usize = shape.iter().product();
-            let expanded = unit_rows(name) || EXPANDED.iter().any(|ending| name.ends_with(ending));
-            let matrix = shape.len() == 2 && name.ends_with(".weight") && !expanded;
-            let bytes = if matrix { self.source.block_bytes(name) } else { None };
-            match bytes.filter(|bytes| keeps_blocks(*bytes, numbers, dtype)) {
-                Some(bytes) => {
-                    kept.bytes += bytes;
-                    kept.table |= name == EMBEDDING;
-                    let halves = bytes == size_of::<f16>() * numbers;
-                    kept.form = match kept.form {
-                        WeightForm::Quantised => WeightForm::Quantised,
-                        _ if halves => WeightForm::Halves,
-                        _ => WeightForm::Quantised,
-                    };
-                    matrices += 1;
-                }
-                None => {
-                    kept.bytes += dtype.bytes() * numbers;
-                    kept.largest_expanded = kept.largest_expanded.max(numbers);
-                }
-            }
-            Ok::<_, Error>(())
-        };
-        self.spec.each_tensor(|name| self.source.contains(name), visit).ok()?;
-        (matrices > 0).then_some(kept)
     }
 
     /// The numbers of one tensor, by the name that Llama gives it; `None` when the checkpoint has none of

@@ -76,8 +76,7 @@ pub struct AttentionArgs {
     pub dtype: Option<Dtype>,
     /// Form that weights are held in; it changes memory and time, and no number
     ///
-    /// [default: 16bit of a file that has such numbers, else expanded, or quantised where that does not fit
-    /// into memory]
+    /// [default: what fits into memory, and of that the fastest, which is measured once on a machine]
     #[arg(
         long,
         value_name = "FORM",
@@ -280,4 +279,15 @@ pub struct MachineArgs {
     /// Threads [default: the processors this process may use]
     #[arg(long, value_name = "N", help_heading = "Machine")]
     pub threads: Option<usize>,
+    /// Forget which forms of weights were the fastest on this machine, and measure them again
+    #[arg(long, help_heading = "Machine")]
+    pub recalibrate: bool,
+}
+
+impl MachineArgs {
+    /// The CPU, with all its threads.
+    #[must_use]
+    pub fn cpu() -> Self {
+        Self { device: "cpu".to_string(), threads: None, recalibrate: false }
+    }
 }

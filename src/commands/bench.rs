@@ -43,6 +43,7 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
     let started = clock::now_utc();
     let BenchPlan { model, lengths, tokens, .. } = plan;
     let (title, dtype) = (title(args, &model, threads), model.precision.dtype);
+    let held = format!("Weights are held {}: {}.", model.precision.weights().name(), model.because);
     let bench = Bench {
         decoder: model.decoder()?,
         // The checkpoint's metadata count as memory of this process, and are read no more.
@@ -82,7 +83,7 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
         "machine": machine_record(&args.machine, threads),
         "started_utc": started,
     });
-    let notes = notes(args, &lengths);
+    let notes = notes(args, &lengths, held);
     let report = Report::from(SpeedReport { title, ran, lengths, notes });
     Shown::of(&args.form, &report, None, style)?.out()?;
     removed.map_or(Ok(()), |directory| Err(made_again(directory)))
@@ -172,14 +173,11 @@ fn title(args: &BenchArgs, model: &OpenModel, threads: usize) -> String {
 fn instructions() -> String {
     match cpu::used() {
         (name, false) => format!("Kernels use the processor's instructions up to {name}."),
-        (name, true) => format!(
-            "Kernels use instructions up to {name}, as NIAH_CPU says; products of f32 and f16 weights go by the \
-             processor."
-        ),
+        (name, true) => format!("Kernels use instructions up to {name}, as NIAH_CPU says."),
     }
 }
 
-fn notes(args: &BenchArgs, lengths: &[LengthSpeed]) -> Vec<String> {
+fn notes(args: &BenchArgs, lengths: &[LengthSpeed], held: String) -> Vec<String> {
     let BenchArgs { repeats, max_new_tokens, seed, .. } = args;
     let times = if *repeats == 1 {
         "once".to_string()
@@ -198,6 +196,7 @@ fn notes(args: &BenchArgs, lengths: &[LengthSpeed]) -> Vec<String> {
              during the prefill, over that of the best matrix multiply alone, which runs between its chunks: \
              {rate} GFLOP/s."
         ),
+        held,
         instructions(),
     ]
 }

@@ -57,7 +57,8 @@ use crate::grid::{ContextLength, Depth, Grid, LONGEST, spaced_depths, spaced_len
 use crate::interactive::screen;
 use crate::kernel::cpu;
 use crate::laboratory;
-use crate::plan::Settings;
+use crate::plan::{Settings, forget_speeds};
+use crate::process::processor;
 use crate::registry;
 use crate::store::directory::replace;
 
@@ -265,6 +266,9 @@ fn prepare(machine: &MachineArgs) -> Result<(Device, usize)> {
             Error::invalid("--threads", threads, format!("as many as this machine can start ({error})"))
         })?;
         THREADS.get_or_init(|| threads);
+        if machine.recalibrate {
+            forget_speeds()?;
+        }
     }
     let name = machine.device.as_str();
     let wrong = |expected: &str| Error::invalid("--device", format!("{name:?}"), expected);
@@ -284,13 +288,11 @@ fn prepare(machine: &MachineArgs) -> Result<(Device, usize)> {
 
 /// The machine, for `run.json`.
 fn machine_record(machine: &MachineArgs, threads: usize) -> Value {
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let (instructions, forced) = cpu::used();
     let mut record = json!({
         "os": std::env::consts::OS,
         "arch": std::env::consts::ARCH,
-        "cpu": model.map(|(_, name)| name.trim()),
+        "cpu": processor(),
         "instructions": instructions,
         "device": machine.device,
         "threads": threads,

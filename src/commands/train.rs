@@ -24,7 +24,7 @@ use crate::train::{
 /// # Errors
 /// When the training cannot be made, its directory cannot be written, or the user stopped it.
 pub fn run(args: &TrainArgs, given: &[(String, String)]) -> Result<()> {
-    let machine = MachineArgs { device: "cpu".to_string(), threads: args.threads };
+    let machine = MachineArgs { threads: args.threads, ..MachineArgs::cpu() };
     let (_, threads) = prepare(&machine)?;
     if !args.resume {
         return go_on(args, options(args)?, &machine, threads);

@@ -2,8 +2,8 @@
 //!
 //! The environment variable `NIAH_CPU` names a set, of those of [`Set`], that no kernel of this crate goes
 //! beyond, for tests and measurements. It never adds anything: what the processor lacks stays unused. What it
-//! does not reach are crates that ask the processor themselves: `gemm`, which multiplies f32 and f16,
-//! candle's own loops, and `half`, which rounds to f16.
+//! does not reach are crates that ask the processor themselves: `gemm`, which multiplies in training and
+//! where attention is not by blocks, candle's own loops, and `half`, which rounds to f16.
 
 use std::sync::OnceLock;
 

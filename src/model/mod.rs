@@ -8,6 +8,7 @@ pub mod causal_lm;
 pub mod decoder;
 mod differential;
 mod feed_forward;
+pub mod form_speed;
 pub mod gemm_peak;
 pub mod head_outputs;
 mod indexer;

@@ -54,7 +54,7 @@ pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};
 pub use loss::{LossPlan, LossSettings};
 pub use masking::{MASKS_BY, MaskBy, MaskedHeads, MaskedSpans, Masking};
 pub use memory::MemoryPlan;
-pub use model::{ModelChoice, OpenModel, Precision, ROPES, RopeChoice};
+pub use model::{Because, ModelChoice, OpenModel, Precision, ROPES, RopeChoice, forget_speeds};
 pub use served::{Served, ServedPlan, UNSEEN};
 pub use settings::{
     CHAT_CHOICES, ChatChoice, DEFAULT_THINKING_TOKENS, Settings, THINKING_CHOICES, ThinkingChoice,

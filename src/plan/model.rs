@@ -5,12 +5,16 @@
 //! command line, and nowhere else.
 
 mod black_box;
+mod chosen;
+mod known;
 mod precision;
 mod record;
 
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
+pub use chosen::Because;
+pub use known::forget_speeds;
 pub use precision::Precision;
 pub(super) use record::{Facts, facts};
 
@@ -242,6 +246,8 @@ pub struct OpenModel {
     pub checkpoint: Checkpoint,
     /// The precision that runs.
     pub precision: Precision,
+    /// Why its weights have their form.
+    pub because: Because,
     /// The attention variant that runs.
     pub variant: Box<dyn AttentionVariant>,
     device: Device,
@@ -251,14 +257,14 @@ impl OpenModel {
     /// A model of a checkpoint that [`ModelChoice::checkpoint`] has opened.
     pub(super) fn new(choice: &ModelChoice, checkpoint: Checkpoint, device: &Device) -> Result<Self> {
         let variant = choice.build_variant(&checkpoint)?;
-        let precision = match device.is_cpu() {
-            true => choice.precision(&checkpoint),
+        let (precision, because) = match device.is_cpu() {
+            true => choice.chosen(&checkpoint, |kept| chosen::speeds(&checkpoint, kept)),
             false => match choice.weights.filter(|form| *form != WeightForm::Expanded) {
                 Some(kept) => {
                     let expected = "expanded, or `device` cpu: weights are widened by kernels of the CPU";
                     return Err(Error::invalid("weights", kept.name(), expected));
                 }
-                None => Precision { kept: None, ..choice.precision(&checkpoint) },
+                None => (Precision { kept: None, ..choice.precision(&checkpoint) }, Because::Only),
             },
         };
         let precision = precision.under(variant.as_ref(), &checkpoint.spec)?;
@@ -267,6 +273,7 @@ impl OpenModel {
             choice: ModelChoice { dtype: Some(precision.dtype), ..choice.clone() },
             checkpoint,
             precision,
+            because,
             device: device.clone(),
         })
     }

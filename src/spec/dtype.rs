@@ -87,7 +87,7 @@ impl Dtype {
     #[must_use]
     pub fn matmul(self) -> &'static str {
         match self {
-            Self::F32 => "gemm-f32",
+            Self::F32 => kernel::single::kernel_name(),
             Self::Bf16 => kernel::bf16::kernel_name(),
             Self::F16 => "widened-to-f32",
         }

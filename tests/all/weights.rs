@@ -250,14 +250,30 @@ fn goes_on(model: &str, kept: &str) {
             "--quiet",
         ])
     };
-    let form = || {
-        let record = std::fs::read(Path::new(directory).join("run.json")).unwrap();
-        let record: Value = serde_json::from_slice(&record).unwrap();
-        record["model"]["weights"].as_str().unwrap().to_string()
-    };
     let (fine, _, error) = run("1", kept);
     assert!(fine, "{error}");
-    assert_eq!(form(), kept);
+    let record = std::fs::read(Path::new(directory).join("run.json")).unwrap();
+    let record: Value = serde_json::from_slice(&record).unwrap();
+    assert_eq!(record["model"]["weights"], kept);
+    assert_eq!(record["model"]["weights_because"]["reason"], "asked");
     let (fine, _, error) = run("2", "expanded");
     assert!(fine, "{error}");
+}
+
+#[test]
+fn what_was_measured_stays_until_it_is_to_be_forgotten() {
+    let place = tempfile::tempdir().unwrap();
+    let known = place.path().join("niah/forms/known.json");
+    std::fs::create_dir_all(known.parent().unwrap()).unwrap();
+    std::fs::write(&known, "{}").unwrap();
+    let dry = |more: &[&str]| {
+        let args = [&["run", "-m", "shipped:ssmax", "--context-lengths", "300", "--dry-run"], more].concat();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_niah"));
+        let output = command.args(args).env("XDG_CACHE_HOME", place.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    dry(&[]);
+    assert!(known.exists());
+    dry(&["--recalibrate"]);
+    assert!(!known.exists());
 }

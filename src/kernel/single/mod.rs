@@ -73,34 +73,17 @@ type Multiply = unsafe fn(rows: Rows<'_>, strip: &[[f32; STRIP]], out: Out, add:
 /// A kernel of some instruction set.
 #[derive(Clone, Copy)]
 struct Kernel {
-    #[cfg(test)]
     name: &'static str,
     multiply: Multiply,
 }
 
-const PLAIN: Kernel = Kernel {
-    #[cfg(test)]
-    name: "plain",
-    multiply: plain::multiply,
-};
+const PLAIN: Kernel = Kernel { name: "fma-plain", multiply: plain::multiply };
 #[cfg(target_arch = "x86_64")]
-const AVX2: Kernel = Kernel {
-    #[cfg(test)]
-    name: "avx2",
-    multiply: avx2::multiply,
-};
+const AVX2: Kernel = Kernel { name: "fma-avx2", multiply: avx2::multiply };
 #[cfg(target_arch = "x86_64")]
-const AVX512: Kernel = Kernel {
-    #[cfg(test)]
-    name: "avx512",
-    multiply: avx512::multiply,
-};
+const AVX512: Kernel = Kernel { name: "fma-avx512", multiply: avx512::multiply };
 #[cfg(target_arch = "aarch64")]
-const NEON: Kernel = Kernel {
-    #[cfg(test)]
-    name: "neon",
-    multiply: neon::multiply,
-};
+const NEON: Kernel = Kernel { name: "fma-neon", multiply: neon::multiply };
 
 /// The kernels that this processor runs, the fastest first.
 fn kernels() -> impl Iterator<Item = Kernel> {
@@ -122,6 +105,11 @@ fn kernels() -> impl Iterator<Item = Kernel> {
 /// The fastest kernel of this processor.
 fn kernel() -> Kernel {
     kernels().next().unwrap_or(PLAIN)
+}
+
+/// Name of the kernel that runs on this processor.
+pub(crate) fn kernel_name() -> &'static str {
+    kernel().name
 }
 
 impl Kernel {

@@ -3,6 +3,7 @@
 use candle_core::Device;
 
 use super::ModelChoice;
+use super::chosen::known_speeds;
 use crate::attention::AttentionVariant;
 use crate::checkpoint::{Checkpoint, KeptWeights};
 use crate::error::{Error, Result};
@@ -10,29 +11,18 @@ use crate::model::black_box::BlackBox;
 use crate::model::causal_lm::CausalLm;
 use crate::model::decoder::Decoder;
 use crate::model::kv_cache::{KvDtype, KvDtypes};
-use crate::plan::MemoryPlan;
 use crate::spec::{DecoderSpec, Dtype, WeightForm};
 
 impl ModelChoice {
     /// The precision that a checkpoint runs in.
     ///
     /// Where nothing is asked for, f32: exact, and the same answers whatever the processor multiplies fast.
-    /// Rounding weights and activations to bf16 changes answers of small models (docs/models.md). Matrices
-    /// whose file has numbers of 16 bits stay so: they are widened as fast as f32 is read. Those that are in
-    /// blocks stay in them where they do not fit into memory expanded.
+    /// Rounding weights and activations to bf16 changes answers of small models (docs/models.md). Weights are
+    /// held in the form that fits into memory and is the fastest, as far as that has been measured on this
+    /// machine; it changes no number.
     #[must_use]
     pub fn precision(&self, checkpoint: &Checkpoint) -> Precision {
-        let dtype = self.dtype.unwrap_or_default();
-        let expanded = Precision { dtype, kv_dtype: self.kv_dtypes(&checkpoint.spec, dtype), kept: None };
-        let kept = match self.weights {
-            Some(WeightForm::Expanded) => None,
-            _ => checkpoint.kept_weights(dtype),
-        };
-        let fits = || MemoryPlan::new(&checkpoint.spec, expanded, 1, 1).fits();
-        match kept {
-            Some(kept) if self.weights.is_none() && kept.form == WeightForm::Quantised && fits() => expanded,
-            kept => Precision { kept, ..expanded },
-        }
+        self.chosen(checkpoint, |kept| known_speeds(checkpoint, kept)).0
     }
 
     /// Refuses a form that no matrix of a checkpoint is in.

@@ -60,6 +60,7 @@ impl OpenModel {
             "dtype": self.precision.dtype,
             "kv_dtype": self.kv_dtype(),
             "weights": self.precision.weights(),
+            "weights_because": self.because,
             "matmul": self.precision.dtype.matmul(),
             "files": self.checkpoint.files(),
             "file_bytes": self.checkpoint.file_bytes(),
