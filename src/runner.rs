@@ -1,5 +1,6 @@
 //! Trials to outcomes: builds each prompt, asks the model, scores the answer and hands the row on.
 
+mod ahead;
 mod answer;
 mod both_ends;
 mod instead;

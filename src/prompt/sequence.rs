@@ -6,19 +6,28 @@ use crate::haystack::HaystackTokens;
 use crate::tokenizer::Tokenize;
 use crate::trial::Trial;
 
-/// Builds prompts and keeps the haystack of the trial it is at: all cells of a trial share one, which is
+/// Builds prompts and keeps the haystacks of the trials it is at: all cells of a trial share one, which is
 /// tokenised once.
 pub struct PromptSequence<'a> {
     plan: &'a PromptPlan,
     tokenizer: &'a dyn Tokenize,
-    haystack: Option<HaystackTokens>,
+    /// That of the prompt that was built last stands last.
+    haystacks: Vec<HaystackTokens>,
+    /// How many of them are kept.
+    most: usize,
 }
 
 impl<'a> PromptSequence<'a> {
     /// A sequence of prompts of `plan`.
     #[must_use]
     pub fn new(plan: &'a PromptPlan, tokenizer: &'a dyn Tokenize) -> Self {
-        Self { plan, tokenizer, haystack: None }
+        Self::several(plan, tokenizer, 1)
+    }
+
+    /// So many sequences of prompts of `plan` at a time, each of which may be at another trial.
+    #[must_use]
+    pub fn several(plan: &'a PromptPlan, tokenizer: &'a dyn Tokenize, sequences: usize) -> Self {
+        Self { plan, tokenizer, haystacks: Vec::new(), most: sequences.max(1) }
     }
 
     /// The prompt of this trial; trials that follow each other with the same number are cheaper.
@@ -29,9 +38,15 @@ impl<'a> PromptSequence<'a> {
         if let Some(prompt) = self.plan.built.get(trial) {
             return Ok(prompt);
         }
-        let held = self.haystack.take().filter(|tokens| tokens.trial() == (trial.seed, trial.index));
-        let tokens = self.haystack.insert(held.unwrap_or_else(|| self.plan.haystack_tokens(trial)));
-        let prompt = self.plan.build(trial, self.tokenizer, tokens)?;
+        let is_own = |tokens: &HaystackTokens| tokens.trial() == (trial.seed, trial.index);
+        let held = self.haystacks.iter().position(is_own).map(|place| self.haystacks.remove(place));
+        if held.is_none() && self.haystacks.len() == self.most {
+            self.haystacks.remove(0);
+        }
+        let mut tokens = held.unwrap_or_else(|| self.plan.haystack_tokens(trial));
+        let built = self.plan.build(trial, self.tokenizer, &mut tokens);
+        self.haystacks.push(tokens);
+        let prompt = built?;
         self.plan.built.keep(trial, &prompt);
         Ok(prompt)
     }

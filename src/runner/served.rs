@@ -3,7 +3,7 @@
 //! Each worker goes through a stretch of the plan's order, in which prompts that begin alike follow each
 //! other ([`crate::plan::ServedPlan::trials`]): one is asked when the one before it is answered, so that the
 //! server's prefix cache holds their common beginning. Who has nothing left takes over the second half of the
-//! longest stretch that is left.
+//! longest stretch that is left. Prompts are built while requests are out ([`super::ahead`]).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,11 +13,12 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::ahead::{Desk, desks};
 use super::{RunContext, TrialRecord, TrialSink, answered, blank, ended, failed_record};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::prompt::{Prompt, PromptSequence};
+use crate::prompt::Prompt;
 use crate::server::{
     Answer, Api, Asked, ChatTurn, Failure, Forced, Kind, Question, Said, Server, TokenLogprob,
 };
@@ -61,10 +62,13 @@ pub fn ask_trials(
     let workers = asking.concurrency.clamp(1, trials.len().max(1));
     let (queue, over) = (Queue::new(trials.len(), workers), AtomicBool::new(false));
     let (send, receive) = sync_channel(workers);
+    let (builder, desks) = desks(workers);
     thread::scope(|scope| {
-        for worker in 0..workers {
-            let (send, queue, over) = (send.clone(), &queue, &over);
-            scope.spawn(move || work(asking, trials, (worker, queue), &send, over));
+        scope.spawn(move || builder.work(asking.context));
+        for (worker, desk) in desks.into_iter().enumerate() {
+            let (send, over) = (send.clone(), &over);
+            let stretch = Stretch { worker, queue: &queue, trials };
+            scope.spawn(move || work(asking, stretch, desk, &send, over));
         }
         drop(send);
         let (mut result, mut silent) = (Ok(()), 0);
@@ -106,18 +110,17 @@ struct Done {
     silent: bool,
 }
 
-fn work(
+fn work<'t>(
     asking: &Asking<'_>,
-    trials: &[Trial],
-    (worker, queue): (usize, &Queue),
+    stretch: Stretch<'t>,
+    mut desk: Desk<'t>,
     send: &SyncSender<Done>,
     over: &AtomicBool,
 ) {
-    let mut prompts = PromptSequence::new(asking.context.prompts, asking.context.tokenizer);
     while !over.load(Ordering::Relaxed) {
-        let Some(trial) = queue.next(worker).and_then(|place| trials.get(place)) else { return };
+        let Some(trial) = stretch.next() else { return };
         let started = Instant::now();
-        let Some(mut done) = ask(asking, trial, &mut prompts, over) else { return };
+        let Some(mut done) = ask(asking, trial, stretch, &mut desk, over) else { return };
         done.record.outcome.duration_seconds = Some(started.elapsed().as_secs_f64());
         done.record.outcome.timestamp_utc = clock::now_utc();
         if send.send(done).is_err() {
@@ -126,20 +129,27 @@ fn work(
     }
 }
 
-/// Asks one trial; `None` when the run is over before it is answered.
-fn ask(
+/// Asks one trial, and has the prompt of the next one built meanwhile; `None` when the run is over before it
+/// is answered.
+fn ask<'t>(
     asking: &Asking<'_>,
-    trial: &Trial,
-    prompts: &mut PromptSequence<'_>,
+    trial: &'t Trial,
+    stretch: Stretch<'t>,
+    desk: &mut Desk<'t>,
     over: &AtomicBool,
 ) -> Option<Done> {
     let context = asking.context;
     let done = |record| Some(Done { record, silent: false });
-    if let Some(why) = asking.skipped.get(&trial.cell.context_length.0) {
+    let why_skipped = |trial: &Trial| asking.skipped.get(&trial.cell.context_length.0);
+    if let Some(why) = why_skipped(trial) {
         let outcome = Outcome { status: Status::Skipped, error: Some(why.clone()), ..blank(context, trial) };
         return done(TrialRecord { outcome, ..TrialRecord::default() });
     }
-    let prompt = match prompts.build(trial) {
+    let built = desk.fetch(trial)?;
+    if let Some(coming) = stretch.coming().filter(|trial| why_skipped(trial).is_none()) {
+        desk.order(coming);
+    }
+    let prompt = match built {
         Ok(prompt) => prompt,
         Err(error) => return done(failed_record(context, trial, &error)),
     };
@@ -263,6 +273,26 @@ fn logprob_of(tokens: &[TokenLogprob], expected: &str) -> Option<f64> {
     (rest.is_empty() && !expected.is_empty()).then_some(sum)
 }
 
+/// The trials of one worker.
+#[derive(Clone, Copy)]
+struct Stretch<'t> {
+    worker: usize,
+    queue: &'t Queue,
+    trials: &'t [Trial],
+}
+
+impl<'t> Stretch<'t> {
+    /// The next trial.
+    fn next(self) -> Option<&'t Trial> {
+        self.trials.get(self.queue.next(self.worker)?)
+    }
+
+    /// The trial that is likely to be the next one.
+    fn coming(self) -> Option<&'t Trial> {
+        self.trials.get(self.queue.coming(self.worker)?)
+    }
+}
+
 /// What is left to ask: a stretch of the order for each worker.
 struct Queue(Mutex<Vec<Range<usize>>>);
 
@@ -284,6 +314,11 @@ impl Queue {
         }
         stretches[worker].next()
     }
+
+    /// The place that a worker has next, unless another one takes it over before.
+    fn coming(&self, worker: usize) -> Option<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[worker].clone().next()
+    }
 }
 
 #[cfg(test)]
@@ -302,6 +337,17 @@ mod tests {
             let own = trials / workers;
             assert_eq!(first[..own], (0..own).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn the_place_that_comes_is_the_next_one_unless_it_was_taken_over() {
+        let queue = Queue::new(5, 2);
+        assert_eq!((queue.coming(0), queue.coming(1)), (Some(0), Some(2)));
+        assert_eq!((queue.next(0), queue.next(0), queue.coming(0)), (Some(0), Some(1), None));
+        assert_eq!(queue.coming(1), Some(2));
+        // The second half of what is left, and then the last of all.
+        assert_eq!((queue.next(0), queue.next(0), queue.next(0)), (Some(3), Some(4), Some(2)));
+        assert_eq!((queue.coming(1), queue.next(1)), (None, None));
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::web::{Origin, cut, is_loopback, target};
 /// Bytes of a refusal that are read for its words.
 const MOST_OF_REFUSAL: u64 = 1 << 16;
 
+/// Bytes that a connection holds of what it sends and of what it receives.
+const BUFFERED: usize = 16 << 10;
+
 /// Limits of time, size and patience.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -91,6 +94,8 @@ impl Client {
             .max_idle_age(Duration::from_secs(3))
             .max_idle_connections(1024)
             .max_idle_connections_per_host(1024)
+            .input_buffer_size(BUFFERED)
+            .output_buffer_size(BUFFERED)
             .build();
         let pace = Pace::new(limits.rate, limits.sleep);
         let (endpoint, key) = (manner.endpoint.clone(), manner.key.clone());
@@ -102,12 +107,11 @@ impl Client {
     pub(super) fn exchange<T>(
         &self,
         path: &str,
-        body: Option<&Value>,
+        body: Option<&str>,
         read: impl Fn(Response<'_>) -> Result<T, Failure>,
         stop: &AtomicBool,
     ) -> Result<(T, u32), Failure> {
-        let (address, body) = (self.endpoint.at(path), body.map(Value::to_string));
-        self.exchange_at(&address, body.as_deref(), read, stop)
+        self.exchange_at(&self.endpoint.at(path), body, read, stop)
     }
 
     /// The same at a whole address of the endpoint's server.

@@ -84,7 +84,8 @@ impl Server {
             "echo": true,
             "logprobs": 1,
             "prompt_logprobs": 1,
-        });
+        })
+        .to_string();
         let read = |response: Response<'_>| response.json();
         match self.client.exchange(self.api.path(), Some(&body), read, stop) {
             Ok((value, _)) => Ok(forced(&value, answer)),

@@ -144,7 +144,7 @@ impl Server {
     /// # Errors
     /// The last failure.
     pub fn ask(&self, question: &Question<'_>, stop: &AtomicBool) -> Result<Said, Failure> {
-        let body = question.body(&self.form());
+        let body = question.body(&self.form()).map_err(Failure::wrong)?;
         let read = |response: client::Response<'_>| match self.stream {
             true => stream::read(response),
             false => answer::read(response),
