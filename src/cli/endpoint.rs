@@ -13,7 +13,8 @@ pub struct EndpointArgs {
     /// Ask a server in the place of a checkpoint, by OpenAI's interface; --model names one of its models
     ///
     /// Such as http://localhost:8000/v1: vLLM, SGLang, llama-server, Ollama, transformers serve, hosted ones.
-    /// The key is in NIAH_API_KEY or OPENAI_API_KEY. No attention is measured.
+    /// On Azure the address of a deployment with its ?api-version=. The key is in NIAH_API_KEY or
+    /// OPENAI_API_KEY. No attention is measured.
     #[arg(
         long,
         value_name = "URL",
@@ -28,7 +29,7 @@ pub struct EndpointArgs {
     pub endpoint: Option<String>,
     /// Which interface of the server is asked
     ///
-    /// [default: completions with --tokenizer, chat without]
+    /// [default: that of the address, or completions with --tokenizer, chat without]
     #[arg(
         long,
         value_name = "NAME",

@@ -38,7 +38,7 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
     }
     let manner = manner(&args.endpoint)?;
     let stop = stop_on_interrupt()?;
-    let model = match args.model.checkpoint.given() {
+    let model = match args.model.checkpoint.given().or(manner.endpoint.deployment()) {
         Some(name) => name.to_string(),
         None => only_model(&models(&manner, &stop)?)?,
     };
@@ -88,10 +88,11 @@ fn manner(args: &EndpointArgs) -> Result<Manner> {
     }
     let by_tokenizer = if args.tokenizer.is_some() { Api::Completions } else { Api::Chat };
     let defaults = Limits::default();
+    let endpoint = Endpoint::new(args.endpoint.as_deref().unwrap_or_default())?;
     Ok(Manner {
-        endpoint: Endpoint::new(args.endpoint.as_deref().unwrap_or_default())?,
+        api: args.api.or(endpoint.api()).unwrap_or(by_tokenizer),
+        endpoint,
         key: ApiKey::find(args.api_key_file.as_deref(), |name| std::env::var(name).ok())?,
-        api: args.api.unwrap_or(by_tokenizer),
         stream: args.stream,
         limits: Limits {
             timeout,
@@ -121,7 +122,7 @@ fn only_model(models: &[String]) -> Result<String> {
 
 fn with_server(settings: Settings, args: &EndpointArgs, manner: &Manner, model: &str) -> Settings {
     let served = Served {
-        endpoint: manner.endpoint.as_str().to_string(),
+        endpoint: manner.endpoint.address(),
         api: manner.api,
         tokenizer: args.tokenizer.clone(),
         counting: None,

@@ -194,14 +194,14 @@ impl Client {
     }
 
     fn send(&self, address: &Uri, body: Option<&str>) -> Result<ureq::http::Response<Body>, Failure> {
-        let key = self.key.as_ref().map(ApiKey::header);
+        let key = self.key.as_ref().map(|key| key.header(&self.endpoint));
         // No proxy reaches this machine's own servers.
         let here = address.host().is_some_and(is_loopback);
         let sent = match body {
             Some(body) => {
                 let mut request = self.agent.post(address.clone()).header("Content-Type", "application/json");
-                if let Some(key) = key {
-                    request = request.header("Authorization", key);
+                if let Some((name, value)) = key {
+                    request = request.header(name, value);
                 }
                 if here {
                     request = request.config().proxy(None).build();
@@ -210,8 +210,8 @@ impl Client {
             }
             None => {
                 let mut request = self.agent.get(address.clone());
-                if let Some(key) = key {
-                    request = request.header("Authorization", key);
+                if let Some((name, value)) = key {
+                    request = request.header(name, value);
                 }
                 if here {
                     request = request.config().proxy(None).build();

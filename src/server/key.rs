@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use super::Endpoint;
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -48,9 +49,18 @@ impl ApiKey {
         first.map(|(name, key)| Self::new(&key, name)).transpose()
     }
 
-    /// The value of the header that tells who asks.
-    pub(super) fn header(&self) -> String {
-        format!("Bearer {}", self.0)
+    /// The header that tells an endpoint who asks, and its value: `Authorization`, or `api-key` on Azure, where
+    /// only tokens of its directory are bearers.
+    pub(super) fn header(&self, endpoint: &Endpoint) -> (&'static str, String) {
+        match endpoint.takes_api_key() && !self.is_signed() {
+            true => ("api-key", self.0.clone()),
+            false => ("Authorization", format!("Bearer {}", self.0)),
+        }
+    }
+
+    /// Whether it is a signed token: three parts, the first of which is an object of JSON in base 64.
+    fn is_signed(&self) -> bool {
+        self.0.starts_with("eyJ") && self.0.split('.').count() == 3
     }
 
     /// A text in which the key is not readable, though a server may have repeated it.
@@ -88,6 +98,12 @@ mod tests {
         assert_eq!(of(&[], None), None);
         let wrong = ApiKey::new("two words", "NIAH_API_KEY").unwrap_err().to_string();
         assert!(wrong.starts_with("NIAH_API_KEY") && !wrong.contains("two"), "{wrong}");
+        let azure = Endpoint::new("https://me.openai.azure.com/openai/deployments/x").unwrap();
+        let header = |text: &str, endpoint: &Endpoint| ApiKey::new(text, "").unwrap().header(endpoint);
+        assert_eq!(header("a", &azure), ("api-key", "a".to_string()));
+        assert_eq!(header("eyJ0.e30.x", &azure), ("Authorization", "Bearer eyJ0.e30.x".to_string()));
+        let other = Endpoint::new("https://host/v1").unwrap();
+        assert_eq!(header("a", &other), ("Authorization", "Bearer a".to_string()));
         let key = ApiKey::new("secret", "").unwrap();
         assert_eq!(
             (format!("{key:?}"), key.hidden_in("no secret")),

@@ -1,5 +1,6 @@
 //! `niah run --endpoint`: a server of this test answers the prompts of a grid.
 
+mod addresses;
 mod lengths;
 mod misbehaving;
 mod served;

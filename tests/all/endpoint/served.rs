@@ -162,7 +162,7 @@ impl Run {
         let endpoint = Endpoint::new(url).unwrap();
         let counting = Some(Counting { bytes_per_token: BYTES as f64, around: 0 });
         let served = Served {
-            endpoint: endpoint.as_str().to_string(),
+            endpoint: endpoint.address(),
             api,
             tokenizer: None,
             counting,
