@@ -21,7 +21,7 @@ pub struct EndpointArgs {
         conflicts_with_all = [
             "variant", "dtype", "kv_dtype", "ssmax_scale", "rope_theta", "rope_theta_scale", "rope",
             "screening_window_expansion", "chunk_size", "tokens", "retrieval",
-            "no_prefix_sharing", "controls",
+            "no_prefix_sharing",
             "interactive", "precision", "device", "threads", "weights", "engine",
         ],
         help_heading = "Server"

@@ -1,17 +1,17 @@
 //! `niah run --controls`: a task with everything that tells what its answers are worth, in one table.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::kept::{Keeping, Kept, run_into};
+use super::answering::Answering;
+use super::kept::{Keeping, Kept};
 use super::run::{ended, masked};
 use super::shown::{Shown, check};
-use super::{machine_record, prepare, stop_on_interrupt, tell, warn};
+use super::{stop_on_interrupt, tell, warn};
 use crate::cli::RunArgs;
 use crate::error::Result;
-use crate::evaluate::Evaluation;
 use crate::export::style::Style;
 use crate::haystack::Order;
-use crate::plan::{RunPlan, Settings};
+use crate::plan::Settings;
 use crate::registry::unknown;
 use crate::report::Report;
 use crate::report::controls::{ControlRow, ControlsReport, Meaning};
@@ -30,7 +30,7 @@ const DISTRACTORS: usize = 4;
 /// that is wanted, any trial, or when the user stopped it.
 pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
     check(&args.form, &[])?;
-    let (device, threads) = prepare(&args.machine)?;
+    let answering = Answering::of(args)?;
     let plain = masked(args)?;
     let stop = stop_on_interrupt()?;
     let keeping = Keeping { tokens: args.tokens, limit: args.limit, telling: &args.telling, stop: &stop };
@@ -42,20 +42,17 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
             notes.push(format!("{name} is left out: task {} {why}", task.name()));
             continue;
         }
-        let plan = RunPlan::resolve(settings, &device)?;
-        let evaluation = Evaluation::new(plan, !args.no_prefix_sharing)?
-            .part(args.shard)
-            .keeping_retrieval(args.retrieval);
+        let before = directory.as_ref().map(|root: &PathBuf| root.join(AS_IT_IS));
+        let run = answering.plan(settings, before.as_deref())?;
         if name == AS_IT_IS {
-            warn(&evaluation.plan.warnings);
-            warn(&evaluation.plan.prompt_warnings);
+            warn(&run.warnings());
         }
         let root = directory.get_or_insert_with(|| {
-            Path::new("niah-runs").join(format!("{}-controls", super::run::directory_name(&evaluation.plan)))
+            Path::new("niah-runs").join(format!("{}-controls", run.directory_name(run.task())))
         });
         let own = root.join(name);
-        let record = evaluation.record(machine_record(&args.machine, threads))?;
-        let Kept { store, ran, planned, .. } = run_into(&own, &evaluation, &record, &keeping)?;
+        let record = run.record()?;
+        let Kept { store, ran, planned, .. } = run.run_into(&own, &record, &keeping)?;
         if name == AS_IT_IS {
             title = record.title();
         }

@@ -67,6 +67,88 @@ impl fmt::Display for Dry {
     }
 }
 
+/// What is said of a plan that a server answers.
+#[derive(Serialize)]
+pub(super) struct ServedDry {
+    /// The model, by the server's name.
+    pub(super) model: String,
+    /// The server's address.
+    pub(super) endpoint: String,
+    /// Name of the task.
+    pub(super) task: &'static str,
+    /// Prompts of the plan, or of the part of it.
+    pub(super) prompts: usize,
+    /// Those that a limit lets be asked now.
+    pub(super) prompts_now: usize,
+    /// Tokens of all of them at most, their answers among them.
+    pub(super) tokens_at_most: usize,
+    /// Whether lengths are counted with the model's own tokenizer.
+    pub(super) exact: bool,
+    /// Requests that see whether lengths are read whole.
+    pub(super) length_checks: usize,
+    /// Requests at a time.
+    #[serde(skip)]
+    pub(super) concurrency: usize,
+}
+
+impl fmt::Display for ServedDry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { model, endpoint, task, prompts, prompts_now, tokens_at_most, .. } = self;
+        writeln!(
+            f,
+            "{model} at {endpoint}, task {task}: {prompts} prompts ({prompts_now} now) of {tokens_at_most} tokens at \
+             most with their answers, {} at a time, and before them {} that see whether lengths are read whole",
+            self.concurrency, self.length_checks
+        )
+    }
+}
+
+/// What is said of a plan, whoever answers it.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum AnyDry {
+    /// A checkpoint.
+    Here(Box<Dry>),
+    /// A server.
+    There(ServedDry),
+}
+
+impl AnyDry {
+    /// What several plans take together, in words.
+    pub(super) fn sum(runs: &[Self]) -> String {
+        let here = runs.iter().filter_map(|run| match run {
+            Self::Here(run) => Some(run.plan.clone()),
+            Self::There(_) => None,
+        });
+        let there: Vec<&ServedDry> = runs
+            .iter()
+            .filter_map(|run| match run {
+                Self::There(run) => Some(run),
+                Self::Here(_) => None,
+            })
+            .collect();
+        if there.is_empty() {
+            return DryRun::sum(&here.collect::<Vec<_>>());
+        }
+        let sum = |count: fn(&ServedDry) -> usize| there.iter().map(|run| count(run)).sum::<usize>();
+        format!(
+            "{} tasks, {} prompts of {} tokens at most with their answers",
+            there.len(),
+            sum(|run| run.prompts),
+            sum(|run| run.tokens_at_most)
+        )
+    }
+}
+
+impl fmt::Display for AnyDry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here(run) => run.fmt(f),
+            Self::There(run) => run.fmt(f),
+        }
+    }
+}
+
 /// As JSON.
 ///
 /// # Errors

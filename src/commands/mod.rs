@@ -1,5 +1,6 @@
 //! One file a subcommand, and what they share: drawing style, output, devices and threads.
 
+mod answering;
 mod answers;
 pub mod attend;
 pub mod bench;

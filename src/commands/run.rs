@@ -33,14 +33,14 @@ pub(super) const OF_PAGE: &[&str] = &["outcome", "heads", "margins"];
 /// wanted, any of them, or when the user stopped it.
 pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let several = models::named(args)?;
-    match (args.endpoint.endpoint.is_some(), several) {
-        (true, Some(models)) => {
+    let served = args.endpoint.endpoint.is_some();
+    match several {
+        Some(models) if served => {
             let expected = "one model of the server";
             return Err(Error::invalid("--model", models.join(", "), expected));
         }
-        (true, None) => return super::served::run(args, style),
-        (false, Some(models)) => return models::run(args, &models, style),
-        (false, None) => {}
+        Some(models) => return models::run(args, &models, style),
+        None => {}
     }
     if groups::is_several(&args.grid.task) {
         if args.interactive {
@@ -51,6 +51,9 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     }
     if !args.controls.is_empty() {
         return super::controls::run(args, style);
+    }
+    if served {
+        return super::served::run(args, style);
     }
     check(&args.form, FIGURES)?;
     if args.interactive {
@@ -138,7 +141,7 @@ fn default_directory(plan: &RunPlan, shard: Option<Shard>) -> PathBuf {
 }
 
 /// `MODEL-VARIANT-TASK`, and what is masked.
-pub(super) fn directory_name(plan: &RunPlan) -> String {
+fn directory_name(plan: &RunPlan) -> String {
     let masked = plan.settings.masking.file_name();
     format!("{}-{}{masked}", plan.model.file_name(), plan.prompts.task.name())
 }

@@ -5,22 +5,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use candle_core::Device;
 use serde_json::json;
 
+use super::answering::{Answering, Planned};
 use super::controls::{Variant, variants};
-use super::dry::{self, Dry};
-use super::kept::{Keeping, Kept, run_into};
+use super::dry::{self, AnyDry};
+use super::kept::{Keeping, Kept};
 use super::masking::masking;
 use super::run::ended;
 use super::shown::{Shown, check};
-use super::{machine_record, prepare, print, settings, stop_on_interrupt, tell, warn};
+use super::{print, settings, stop_on_interrupt, tell, warn};
 use crate::cli::{GridArgs, RunArgs};
 use crate::error::{Error, Result};
-use crate::evaluate::Evaluation;
 use crate::export::style::Style;
 use crate::grid::Grid;
-use crate::plan::{DryRun, RunPlan, Settings};
+use crate::plan::Settings;
 use crate::printable;
 use crate::report::Report;
 use crate::report::tasks::{AS_IT_IS, TasksReport, rule_of_means};
@@ -39,8 +38,7 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let rule = rule_of_means(args.rule.length_rule())?;
     if args.dry_run {
         let tasks = groups::selected(&args.grid.task)?;
-        let (device, threads) = prepare(&args.machine)?;
-        return Group::new(args, &tasks, device, threads).dry_run(&tasks);
+        return Group::new(args, &tasks)?.dry_run(&tasks);
     }
     let (directory, ended) = ran(args)?;
     let shown = page(&directory, rule, &args.form, style)?.out();
@@ -57,8 +55,7 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Result<()> {
 /// As [`run()`].
 pub(super) fn ran(args: &RunArgs) -> Result<(PathBuf, Result<()>)> {
     let tasks = groups::selected(&args.grid.task)?;
-    let (device, threads) = prepare(&args.machine)?;
-    let mut group = Group::new(args, &tasks, device, threads);
+    let mut group = Group::new(args, &tasks)?;
     let stop = stop_on_interrupt()?;
     for (place, task) in tasks.iter().enumerate() {
         if !args.telling.quiet {
@@ -94,8 +91,7 @@ pub(super) fn page(
 /// The tasks of one command, as they run.
 struct Group<'a> {
     args: &'a RunArgs,
-    device: Device,
-    threads: usize,
+    answering: Answering<'a>,
     /// Where results go; known with the first plan where the user names no place.
     directory: Option<PathBuf>,
     record: TasksRecord,
@@ -112,11 +108,10 @@ struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    fn new(args: &'a RunArgs, tasks: &[&str], device: Device, threads: usize) -> Self {
-        Self {
+    fn new(args: &'a RunArgs, tasks: &[&str]) -> Result<Self> {
+        Ok(Self {
             args,
-            device,
-            threads,
+            answering: Answering::of(args)?,
             directory: args.output.clone(),
             record: TasksRecord {
                 niah: env!("CARGO_PKG_VERSION").to_string(),
@@ -131,7 +126,7 @@ impl<'a> Group<'a> {
             limit: args.limit,
             ended: Ok(()),
             nothing: None,
-        }
+        })
     }
 
     /// Runs a task and, where that is wanted, its controls.
@@ -144,14 +139,14 @@ impl<'a> Group<'a> {
                 continue;
             }
             let control = change.map(|_| name);
-            let Some(evaluation) = self.evaluation((task, control), settings)? else {
+            let Some(planned) = self.planned((task, control), settings)? else {
                 // Its controls have no room or no tokens either.
                 if control.is_none() {
                     break;
                 }
                 continue;
             };
-            self.run_below((task, control, name), &evaluation, stop)?;
+            self.run_below((task, control, name), &planned, stop)?;
         }
         Ok(())
     }
@@ -168,18 +163,18 @@ impl<'a> Group<'a> {
 
     /// The plan at those lengths that the task has room for; `None` where it has none, or cannot be asked
     /// of this checkpoint.
-    fn evaluation(
+    fn planned(
         &mut self,
         (task, control): (&str, Option<&str>),
         mut settings: Settings,
-    ) -> Result<Option<Evaluation>> {
+    ) -> Result<Option<Planned<'a>>> {
         let mut short = Vec::new();
+        let before = self.directory.as_ref().map(|directory| self.record.place(directory, task, AS_IT_IS));
         loop {
-            let plan = RunPlan::resolve(settings.clone(), &self.device);
-            let error = match plan.and_then(|plan| Evaluation::new(plan, !self.args.no_prefix_sharing)) {
-                Ok(evaluation) => {
+            let error = match self.answering.plan(settings.clone(), before.as_deref()) {
+                Ok(planned) => {
                     self.record.left_out.extend(short);
-                    return Ok(Some(evaluation.part(self.args.shard).keeping_retrieval(self.args.retrieval)));
+                    return Ok(Some(planned));
                 }
                 Err(error) => error,
             };
@@ -213,21 +208,20 @@ impl<'a> Group<'a> {
     fn run_below(
         &mut self,
         (task, control, name): (&str, Option<&str>, &str),
-        evaluation: &Evaluation,
+        planned: &Planned<'_>,
         stop: &Arc<AtomicBool>,
     ) -> Result<()> {
-        let record = evaluation.record(machine_record(&self.args.machine, self.threads))?;
+        let record = planned.record()?;
         if !self.begun {
             self.record.title = title(&record, self.record.tasks.len());
         }
         if control.is_none() {
-            let plan = &evaluation.plan;
-            let all = plan.warnings.iter().chain(&plan.prompt_warnings);
-            let new: Vec<String> = all.filter(|line| self.warned.insert((*line).clone())).cloned().collect();
+            let mut new = planned.warnings();
+            new.retain(|line| self.warned.insert(line.clone()));
             warn(&new);
         }
         let tasks = &self.args.grid.task;
-        let directory = self.directory.get_or_insert_with(|| default_directory(&evaluation.plan, tasks));
+        let directory = self.directory.get_or_insert_with(|| default_directory(planned, tasks));
         match self.begun {
             false => self.record.open(directory)?,
             true => self.record.write(directory)?,
@@ -236,7 +230,7 @@ impl<'a> Group<'a> {
         let keeping =
             Keeping { tokens: self.args.tokens, limit: self.limit, telling: &self.args.telling, stop };
         let place = self.record.place(directory, task, name);
-        let Kept { store, ran, planned, .. } = run_into(&place, evaluation, &record, &keeping)?;
+        let Kept { store, ran, planned, .. } = planned.run_into(&place, &record, &keeping)?;
         self.limit = self.limit.map(|limit| limit.saturating_sub(ran.len()));
         let end = ended(store.outcomes(), &ran, planned, self.args.fail_on_error);
         let end = end.map_err(|error| Error::Failed(format!("{}: {error}", place.display())));
@@ -248,15 +242,13 @@ impl<'a> Group<'a> {
 
     /// Says what each task takes, and all of them.
     fn dry_run(&mut self, tasks: &[&str]) -> Result<()> {
-        let mut runs: Vec<Dry> = Vec::new();
+        let mut runs: Vec<AnyDry> = Vec::new();
         for task in tasks {
             let Some(settings) = self.settings(task)? else { continue };
-            if let Some(evaluation) = self.evaluation((task, None), settings)? {
-                let run = evaluation.dry_run(self.limit)?;
+            if let Some(planned) = self.planned((task, None), settings)? {
                 let place =
                     self.directory.as_ref().map(|directory| self.record.place(directory, task, AS_IT_IS));
-                let settings = &evaluation.plan.settings;
-                runs.push(Dry::of(run, self.args.precision, settings, place.as_deref())?);
+                runs.push(planned.dry(self.limit, place.as_deref())?);
             }
         }
         if runs.is_empty() {
@@ -267,8 +259,7 @@ impl<'a> Group<'a> {
             "table" => {
                 let mut text: String = runs.iter().map(|run| format!("{run}\n")).collect();
                 left_out.iter().for_each(|line| text += &format!("{line}\n"));
-                let runs: Vec<DryRun> = runs.into_iter().map(|run| run.plan).collect();
-                text += &format!("in all     {}\n", DryRun::sum(&runs));
+                text += &format!("in all     {}\n", AnyDry::sum(&runs));
                 print(&printable::lines(&text))
             }
             "json" => print(&dry::json(&json!({ "tasks": runs, "left_out": left_out }))?),
@@ -311,11 +302,10 @@ fn title(record: &RunRecord, tasks: usize) -> String {
 }
 
 /// `niah-runs/MODEL-VARIANT-TASKS`, with the group or the names; of many names their number.
-fn default_directory(plan: &RunPlan, tasks: &str) -> PathBuf {
+fn default_directory(planned: &Planned<'_>, tasks: &str) -> PathBuf {
     const LONGEST: usize = 80;
     let names = tasks.split(',').map(|name| name.trim().to_lowercase()).collect::<Vec<_>>();
     let joined = names.join("+");
     let joined = if joined.len() > LONGEST { format!("{}-tasks", names.len()) } else { joined };
-    let masked = plan.settings.masking.file_name();
-    Path::new("niah-runs").join(format!("{}-{joined}{masked}", plan.model.file_name()))
+    Path::new("niah-runs").join(planned.directory_name(&joined))
 }

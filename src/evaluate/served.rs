@@ -1,6 +1,7 @@
 //! A plan whose answers a server gives, run to its end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 
 use serde_json::{Value, json};
 
@@ -30,6 +31,30 @@ pub struct Asks {
     pub limit: Option<usize>,
     /// The part of the plan that is asked; all of it when absent.
     pub shard: Option<Shard>,
+}
+
+/// What was found out of a server, which holds for every plan that asks it.
+#[derive(Debug, Default)]
+pub struct Known(BTreeMap<String, Vec<LengthCheck>>);
+
+impl Known {
+    /// Whether the lengths of a plan are read whole. Plans of the same lengths and the same text share the
+    /// answer.
+    fn lengths(&mut self, plan: &ServedPlan, server: &Server, stop: &AtomicBool) -> Result<Vec<LengthCheck>> {
+        let ends = plan.at_both_ends()?;
+        let mut settings = ends.settings.clone();
+        // How the tokens of a plan are counted is no property of the server.
+        if let Some(served) = &mut settings.served {
+            served.counting = None;
+        }
+        let key = json!(settings).to_string();
+        if let Some(checks) = self.0.get(&key) {
+            return Ok(checks.clone());
+        }
+        let checks = check_lengths(&ends, server, stop)?;
+        self.0.insert(key, checks.clone());
+        Ok(checks)
+    }
 }
 
 /// What `run.json` says of a part of a plan, or of all of it; `machine` for the reader.
@@ -66,7 +91,7 @@ pub fn record(plan: &ServedPlan, shard: Option<Shard>, machine: Value) -> Result
 }
 
 /// Asks the trials that `store` lacks, at most as many as are wanted, and returns these. What is done stays
-/// when the run is stopped.
+/// when the run is stopped; what is `known` of the server is not asked again, and what is found out is added.
 ///
 /// # Errors
 /// When the server does not answer as it is asked, when results cannot be kept, and
@@ -74,6 +99,7 @@ pub fn record(plan: &ServedPlan, shard: Option<Shard>, machine: Value) -> Result
 pub fn go_on(
     plan: &ServedPlan,
     server: &mut Server,
+    known: &mut Known,
     store: &mut RunDirectory,
     asks: Asks,
     watch: Watch<'_>,
@@ -92,7 +118,7 @@ pub fn go_on(
         return Err(Error::invalid("logprobs", "expected", expected));
     }
     let checks = match asks.check_lengths {
-        true => check_lengths(&plan.at_both_ends()?, server, watch.stop)?,
+        true => known.lengths(plan, server, watch.stop)?,
         false => Vec::new(),
     };
     let skipped = skipped(plan, &checks);

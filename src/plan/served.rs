@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -61,6 +61,8 @@ pub struct ServedPlan {
     own_scorers: BTreeMap<String, Box<dyn Scorer>>,
     given: Vec<Measured>,
     chat_template_hash: Option<String>,
+    /// Set once prompts have been built to see that they can be.
+    checked: OnceLock<()>,
 }
 
 /// What counts tokens.
@@ -172,6 +174,7 @@ impl ServedPlan {
             own_scorers,
             given,
             chat_template_hash,
+            checked: OnceLock::new(),
         })
     }
 
@@ -302,12 +305,12 @@ impl ServedPlan {
     }
 
     /// Builds the first prompt of every cell, or of many cells of some, so that what cannot be built fails
-    /// before anything is asked; those of a file have been looked at already.
+    /// before anything is asked; those of a file have been looked at already, and of no plan it is done twice.
     ///
     /// # Errors
     /// [`Error::Prompt`] for the first cell that does not fit.
     pub fn check_prompts(&self) -> Result<()> {
-        if self.prompts.task.given().is_some() {
+        if self.prompts.task.given().is_some() || self.checked.get().is_some() {
             return Ok(());
         }
         let cells = probed::cells(&self.settings.grid);
@@ -317,6 +320,7 @@ impl ServedPlan {
                 prompts.build(trial)?;
             }
         }
+        self.checked.get_or_init(|| ());
         Ok(())
     }
 

@@ -36,7 +36,11 @@ impl Server {
                  (`tokenizer`)",
             )
         };
-        let by_itself = (self.tokenized(sample, stop)?, self.tokenized(GREETING, stop)?);
+        let by_itself = match self.tokenizes {
+            Some(false) => (None, None),
+            _ => (self.tokenized(sample, stop)?, self.tokenized(GREETING, stop)?),
+        };
+        self.tokenizes = Some(by_itself.0.is_some() && by_itself.1.is_some());
         let (of_sample, of_short, around) = match (by_itself, greeting.usage.prompt) {
             ((Some(sample), Some(short)), Some(whole)) => (sample, short, whole.saturating_sub(short)),
             ((Some(sample), Some(short)), None) => (sample, short, 0),

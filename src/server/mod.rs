@@ -63,6 +63,10 @@ pub struct Server {
     seed: u64,
     dialect: Dialect,
     thinking: Option<bool>,
+    /// What it said to the first question of all.
+    greeted: Option<Answer>,
+    /// Whether it counts tokens at an address of its own, once that is known.
+    tokenizes: Option<bool>,
 }
 
 /// An answer, and how many attempts it took.
@@ -86,6 +90,8 @@ impl Server {
             seed,
             dialect: Dialect::default(),
             thinking: None,
+            greeted: None,
+            tokenizes: None,
         }
     }
 
@@ -114,15 +120,18 @@ impl Server {
     }
 
     /// Asks for one token behind a few words, to see that the server answers as it is asked, and leaves out
-    /// from then on what it refuses by name.
+    /// from then on what it refuses by name. It is asked once.
     ///
     /// # Errors
     /// When it does not answer, or not in this way.
     pub fn greet(&mut self, stop: &AtomicBool) -> Result<Answer, Failure> {
+        if let Some(answer) = &self.greeted {
+            return Ok(answer.clone());
+        }
         loop {
             let question = Question { asked: self.asks(GREETING), max_tokens: 1 };
             let failure = match self.ask(&question, stop) {
-                Ok(said) => return Ok(said.answer),
+                Ok(said) => return Ok(self.greeted.insert(said.answer).clone()),
                 Err(failure) => failure,
             };
             if !self.dialect.learn(&failure) {

@@ -4,6 +4,7 @@ mod addresses;
 mod lengths;
 mod misbehaving;
 mod served;
+mod several;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -205,7 +206,8 @@ fn what_cannot_be_asked_is_refused_before_anything_is_sent() {
         bench.refused(&[&COMMAND[..], &["--endpoint", &url, "-m", "scripted"], more].concat(), words)
     };
     refused(&["--variant", "ssmax"], &["--endpoint", "--variant"]);
-    refused(&["--task", "magic,passkey"], &["--task", "--endpoint"]);
+    refused(&["--task", "magic,nothing"], &["task", "nothing"]);
+    refused(&["--controls", "--dry-run"], &["--controls", "--dry-run"]);
     refused(&["--concurrency", "0"], &["--concurrency", "1 to 1024"]);
     refused(&["--timeout", "0"], &["--timeout"]);
     refused(&["--rate-limit", "0"], &["--rate-limit"]);

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use niah::evaluate::Watch;
-use niah::evaluate::served::{Asks, go_on, record};
+use niah::evaluate::served::{Asks, Known, go_on, record};
 use niah::grid::{ContextLength, Depth, Grid};
 use niah::plan::{ModelChoice, Served, ServedPlan, Settings};
 use niah::progress::Silent;
@@ -197,7 +197,8 @@ impl Run {
         let mut server =
             niah::server::Server::new(&self.manner, &self.settings.model.name, self.settings.seed);
         let mut store = RunDirectory::open(directory, &record(&plan, self.asks.shard, json!(null))?, false)?;
-        go_on(&plan, &mut server, &mut store, self.asks, Watch { progress: &mut Silent, stop })
+        let watch = Watch { progress: &mut Silent, stop };
+        go_on(&plan, &mut server, &mut Known::default(), &mut store, self.asks, watch)
     }
 }
 
