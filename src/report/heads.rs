@@ -30,6 +30,9 @@ pub struct RankedHead {
     pub total_mass: f64,
 }
 
+/// Sums that a page keeps apart by cell, at most: beyond, it shows those of all cells alone.
+pub const MOST_APART: usize = 120_000;
+
 /// Sums over the rows of `attention.csv`, which may not fit into memory: by a key such as the cell, and by
 /// head. All rows of a trial come together.
 #[derive(Debug)]
@@ -37,7 +40,18 @@ pub struct HeadTally<K> {
     sums: BTreeMap<K, BTreeMap<Place, Sums>>,
     /// How many these are.
     held: usize,
+    /// How many are kept apart by key, at most.
+    most: usize,
+    /// Those of all keys, where they are not kept apart.
+    together: Option<Together<K>>,
     trial: Option<OpenTrial<K>>,
+}
+
+/// The sums of several keys.
+#[derive(Debug, Clone, PartialEq)]
+struct Together<K> {
+    keys: BTreeSet<K>,
+    sums: BTreeMap<Place, Sums>,
 }
 
 /// Layer and head.
@@ -54,11 +68,17 @@ struct OpenTrial<K> {
 
 impl<K> Default for HeadTally<K> {
     fn default() -> Self {
-        Self { sums: BTreeMap::new(), held: 0, trial: None }
+        Self { sums: BTreeMap::new(), held: 0, most: usize::MAX, together: None, trial: None }
     }
 }
 
 impl<K: Ord + Copy> HeadTally<K> {
+    /// A tally that keeps at most so many sums apart by key. Of more it has those of all keys together.
+    #[must_use]
+    pub fn apart(most: usize) -> Self {
+        Self { most, ..Self::default() }
+    }
+
     /// Adds a row; one without a finite mass is passed over. Of a head of a trial the last row counts.
     pub fn add(&mut self, key: K, row: &AttentionRow) {
         if !row.needle_mass.is_finite() || !row.total_mass.is_finite() {
@@ -72,7 +92,7 @@ impl<K: Ord + Copy> HeadTally<K> {
         trial.heads.insert((row.layer, row.head), (row.needle_mass, row.total_mass));
     }
 
-    /// Sums that are held: heads times keys.
+    /// Sums that are held: heads times keys, or heads where keys are not kept apart.
     #[must_use]
     pub fn held(&self) -> usize {
         self.held + self.trial.as_ref().map_or(0, |trial| trial.heads.len())
@@ -80,7 +100,13 @@ impl<K: Ord + Copy> HeadTally<K> {
 
     fn end_trial(&mut self) {
         let Some(trial) = self.trial.take() else { return };
-        let sums = self.sums.entry(trial.key).or_default();
+        let sums = match &mut self.together {
+            Some(together) => {
+                together.keys.insert(trial.key);
+                &mut together.sums
+            }
+            None => self.sums.entry(trial.key).or_default(),
+        };
         let before = sums.len();
         let mut top: Option<(Place, f64)> = None;
         for (place, (needle, total)) in trial.heads {
@@ -93,19 +119,41 @@ impl<K: Ord + Copy> HeadTally<K> {
         if let Some(top) = top.and_then(|(place, _)| sums.get_mut(&place)) {
             top.n_top += 1;
         }
+        if self.together.is_none() && self.held > self.most {
+            let together = self.joined();
+            self.held = together.sums.len();
+            self.together = Some(together);
+        }
+    }
+
+    /// The sums of all keys so far, which are not kept apart any more.
+    fn joined(&mut self) -> Together<K> {
+        let mut together = Together { keys: BTreeSet::new(), sums: BTreeMap::new() };
+        for (key, sums) in std::mem::take(&mut self.sums) {
+            together.keys.insert(key);
+            for (place, own) in sums {
+                let all: &mut Sums = together.sums.entry(place).or_default();
+                *all = all.with(own);
+            }
+        }
+        together
     }
 
     /// The sums of every key.
     #[must_use]
     pub fn sums(mut self) -> HeadSums<K> {
         self.end_trial();
+        if let Some(Together { keys, sums }) = self.together {
+            let (heads, all) = sums.into_iter().unzip();
+            return HeadSums { heads, keys: keys.into_iter().collect(), sums: Vec::new(), all: Some(all) };
+        }
         let heads: BTreeSet<Place> = self.sums.values().flat_map(|sums| sums.keys().copied()).collect();
         let heads: Vec<Place> = heads.into_iter().collect();
         let of_key = |sums: BTreeMap<Place, Sums>| {
             heads.iter().map(|head| sums.get(head).copied().unwrap_or_default()).collect()
         };
         let (keys, sums) = self.sums.into_iter().map(|(key, sums)| (key, of_key(sums))).unzip();
-        HeadSums { heads, keys, sums }
+        HeadSums { heads, keys, sums, all: None }
     }
 }
 
@@ -182,8 +230,10 @@ impl Sums {
 pub struct HeadSums<K> {
     heads: Vec<Place>,
     keys: Vec<K>,
-    /// By key and head.
+    /// By key and head; none where keys are not kept apart.
     sums: Vec<Vec<Sums>>,
+    /// By head, of all keys, where they are not kept apart.
+    all: Option<Vec<Sums>>,
 }
 
 impl<K> HeadSums<K> {
@@ -199,25 +249,37 @@ impl<K> HeadSums<K> {
         &self.keys
     }
 
-    /// The sums of a key, by head.
+    /// The sums of a key, by head; none where keys are not kept apart.
     #[must_use]
     pub fn of_key(&self, index: usize) -> &[Sums] {
-        &self.sums[index]
+        self.sums.get(index).map_or(&[], Vec::as_slice)
+    }
+
+    /// The heads over all trials, ranked as in [`Self::ranked`].
+    #[must_use]
+    pub fn ranked_of_all(&self) -> Vec<RankedHead> {
+        let Some(all) = &self.all else { return self.ranked(|_| true) };
+        let heads = self.heads.iter().zip(all).filter(|(_, sums)| sums.n > 0);
+        in_order(heads.map(|(place, sums)| sums.ranked(*place)).collect())
     }
 
     /// The heads over the trials of the keys that are `chosen`, that with the largest mean first; of equal
-    /// ones by layer and head.
+    /// ones by layer and head. None where keys are not kept apart ([`HeadTally::apart`]).
     #[must_use]
     pub fn ranked(&self, chosen: impl Fn(&K) -> bool) -> Vec<RankedHead> {
-        let keys: Vec<usize> = (0..self.keys.len()).filter(|&key| chosen(&self.keys[key])).collect();
+        let keys: Vec<usize> = (0..self.sums.len()).filter(|&key| chosen(&self.keys[key])).collect();
         let of_head = |(index, place): (usize, &Place)| {
             let sums = keys.iter().map(|&key| self.sums[key][index]).fold(Sums::default(), Sums::with);
             (sums.n > 0).then(|| sums.ranked(*place))
         };
-        let mut heads: Vec<RankedHead> = self.heads.iter().enumerate().filter_map(of_head).collect();
-        heads.sort_by(|a, b| b.needle_mass.total_cmp(&a.needle_mass));
-        heads
+        in_order(self.heads.iter().enumerate().filter_map(of_head).collect())
     }
+}
+
+/// The heads, that with the largest mean first.
+fn in_order(mut heads: Vec<RankedHead>) -> Vec<RankedHead> {
+    heads.sort_by(|a, b| b.needle_mass.total_cmp(&a.needle_mass));
+    heads
 }
 
 /// The means of ranked heads, for a picture by layer.
@@ -318,5 +380,31 @@ mod tests {
         assert!((apart.needle_mass_sd.unwrap() - together.needle_mass_sd.unwrap()).abs() < 1e-15);
         assert_eq!(of(|trial| trial).ranked(|trial| *trial == 1)[0].needle_mass, 0.5);
         assert!(of(|_| 0).ranked(|_| false).is_empty());
+    }
+
+    #[test]
+    fn of_more_sums_than_are_kept_apart_those_of_all_cells_are_the_same() {
+        let tally = |most| {
+            let mut tally = HeadTally::apart(most);
+            for trial in 0..12 {
+                for head in 0..3 {
+                    let mass = f64::from(trial * 7 % 5 + head) / 16.0;
+                    tally.add(trial % 4, &row(&format!("{}:0:{trial}", trial % 4), head as usize, mass));
+                }
+            }
+            tally
+        };
+        let (apart, together) = (tally(12), tally(8));
+        // With those of the last trial, which may go on.
+        assert_eq!((apart.held(), together.held()), (12 + 3, 3 + 3));
+        let (apart, together) = (apart.sums(), together.sums());
+        assert_eq!((apart.keys(), apart.heads()), (together.keys(), together.heads()));
+        let (apart, all) = (apart.ranked_of_all(), together.ranked_of_all());
+        assert_eq!((all.len(), together.ranked(|_| true).len(), together.of_key(0).len()), (3, 0, 0));
+        for (one, other) in apart.iter().zip(&all) {
+            assert_eq!((one.head, one.n, one.n_top), (other.head, other.n, other.n_top));
+            assert!((one.needle_mass - other.needle_mass).abs() < 1e-14);
+            assert!((one.needle_mass_sd.unwrap() - other.needle_mass_sd.unwrap()).abs() < 1e-14);
+        }
     }
 }

@@ -192,7 +192,7 @@ impl Heatmap {
     /// colours fixed to 0-1. `cells` are those that were planned.
     #[must_use]
     pub fn outcome(
-        outcomes: &[Outcome],
+        outcomes: &[&Outcome],
         cells: &[CellSummary],
         finding: Finding,
         training_length: Option<usize>,

@@ -297,7 +297,9 @@ fn heads_of(prefix: &str, attention: &[AttentionRow]) -> Vec<HeadSummary> {
 /// second row for it; only the last one counts.
 #[must_use]
 pub fn latest(outcomes: &[Outcome]) -> Vec<&Outcome> {
-    let key = |outcome: &'_ Outcome| (outcome.config_hash.clone(), outcome.row_id.clone());
+    fn key(outcome: &Outcome) -> (&str, &str) {
+        (&outcome.config_hash, &outcome.row_id)
+    }
     let last: HashMap<_, usize> =
         outcomes.iter().enumerate().map(|(row, outcome)| (key(outcome), row)).collect();
     outcomes.iter().enumerate().filter(|(row, outcome)| last[&key(outcome)] == *row).map(|(_, o)| o).collect()

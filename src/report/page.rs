@@ -12,7 +12,7 @@ use crate::grid::Cell;
 use crate::trial::{Finding, Outcome};
 
 /// What a page has of a run.
-pub struct RunPage {
+pub struct RunPage<'a> {
     /// The report of the run.
     pub report: RunReport,
     /// A line that names what ran.
@@ -20,7 +20,7 @@ pub struct RunPage {
     /// What ran, as names and what there is to say of each.
     pub facts: Vec<(String, String)>,
     /// The last row of every trial.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<&'a Outcome>,
     /// What the heads did in every cell; `None` where that was not kept.
     pub heads: Option<HeadSums<Cell>>,
     /// Raw scores of the heads with the largest mass.
@@ -39,8 +39,8 @@ const LISTED_HEADS: usize = 10;
 /// Trials on a page, at most: a thousand bytes each.
 const MOST_TRIALS: usize = 3000;
 
-impl From<RunPage> for Report {
-    fn from(page: RunPage) -> Self {
+impl From<RunPage<'_>> for Report {
+    fn from(page: RunPage<'_>) -> Self {
         let RunPage { report: run, title, facts, outcomes, heads, margins, kinds, prompts, mut left_out } =
             page;
         let (cells, trained) = (run.cells.clone(), run.training_length);
@@ -88,7 +88,7 @@ impl From<RunPage> for Report {
 
 /// The map of all heads, those with the largest mass, and what any selection of cells is made of.
 fn of_heads(sums: HeadSums<Cell>) -> Vec<Block> {
-    let ranked = sums.ranked(|_| true);
+    let ranked = sums.ranked_of_all();
     let Some(largest) = ranked.first().map(|head| head.needle_mass) else { return Vec::new() };
     let title =
         format!("Needle mass by layer and head: mean over trials of all cells, colours up to {largest:.3}");
@@ -118,7 +118,7 @@ fn of_heads(sums: HeadSums<Cell>) -> Vec<Block> {
 
 /// Every trial in its cell, in the order of lengths and depths.
 fn trials(
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<&Outcome>,
     mut prompts: BTreeMap<String, Vec<PromptToken>>,
     left_out: &mut Vec<String>,
 ) -> Trials {
@@ -129,7 +129,8 @@ fn trials(
     sorted.sort_by_key(|outcome| outcome.trial);
     for outcome in sorted.into_iter().take(MOST_TRIALS) {
         let prompt = prompts.remove(&outcome.row_id);
-        cells.entry(outcome.cell()).or_default().push(TrialShown { outcome, prompt });
+        let shown = TrialShown { outcome: outcome.clone(), prompt };
+        cells.entry(outcome.cell()).or_default().push(shown);
     }
     if all > MOST_TRIALS {
         left_out.push(format!("{} of {all} trials; results.csv has them all", all - MOST_TRIALS));
@@ -146,9 +147,9 @@ mod tests {
     fn of_more_trials_than_a_page_holds_the_first_of_every_cell_stay_and_the_rest_is_told_of() {
         let each = MOST_TRIALS / 2 + 5;
         let all = [1024, 2048].into_iter().flat_map(|length| (0..each).map(move |trial| (length, trial)));
-        let outcomes = all.map(|(length, trial)| outcome(length, 0.0, trial, true, None)).collect();
+        let outcomes: Vec<_> = all.map(|(length, trial)| outcome(length, 0.0, trial, true, None)).collect();
         let mut left_out = Vec::new();
-        let shown = trials(outcomes, BTreeMap::new(), &mut left_out);
+        let shown = trials(outcomes.iter().collect(), BTreeMap::new(), &mut left_out);
         let numbers: Vec<usize> = shown.cells.iter().map(|(_, trials)| trials.len()).collect();
         assert_eq!(numbers, [MOST_TRIALS / 2; 2]);
         assert!(shown.cells.iter().all(|(_, trials)| trials[0].outcome.trial == 0));

@@ -336,8 +336,16 @@ const MOST_IN_MEMORY: u64 = 512 << 20;
 /// # Errors
 /// As [`rows`], and [`Error::File`] for a table that does not fit into memory.
 pub fn read<R: Row>(path: impl AsRef<Path>) -> Result<Vec<R>> {
+    read_as(path, |row| row)
+}
+
+/// Reads a whole table, of each row what `of` makes of it.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_as<R: Row>(path: impl AsRef<Path>, of: impl Fn(R) -> R) -> Result<Vec<R>> {
     check_size(path.as_ref())?;
-    rows(path)?.collect()
+    rows(path)?.map(|row| row.map(&of)).collect()
 }
 
 /// Reads a whole table of any version: columns that this one does not know are passed over and returned, and

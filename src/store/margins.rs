@@ -12,13 +12,13 @@ use crate::trial::{AttentionRow, Outcome, Status};
 ///
 /// # Errors
 /// When the table cannot be read.
-pub fn read(path: &Path, heads: &[(usize, usize)], outcomes: &[Outcome]) -> Result<Vec<HeadMargins>> {
+pub fn read(path: &Path, heads: &[(usize, usize)], outcomes: &[&Outcome]) -> Result<Vec<HeadMargins>> {
     let mut margins: Vec<HeadMargins> = heads.iter().copied().map(HeadMargins::new).collect();
     if heads.is_empty() || !path.exists() {
         return Ok(margins);
     }
     let ran = outcomes.iter().filter(|outcome| outcome.status == Status::Ok);
-    let trials: HashMap<&str, &Outcome> = ran.map(|outcome| (outcome.row_id.as_str(), outcome)).collect();
+    let trials: HashMap<&str, &Outcome> = ran.map(|outcome| (outcome.row_id.as_str(), *outcome)).collect();
     for row in csv::rows::<AttentionRow>(path)? {
         let row = row?;
         let own = margins.iter_mut().find(|head| (head.layer, head.head) == (row.layer, row.head));

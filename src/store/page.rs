@@ -1,6 +1,7 @@
 //! A run in its directory as a page: `attention.csv` and `tokens.csv` beside its rows, as far as a page has
 //! room for them.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::grid::Cell;
 use crate::printable;
 use crate::report::document::PromptToken;
-use crate::report::heads::{HeadSums, HeadTally};
+use crate::report::heads::{HeadSums, HeadTally, MOST_APART};
 use crate::report::margins::SHOWN;
 use crate::report::page::RunPage;
 use crate::report::parts::Parts;
@@ -28,10 +29,11 @@ const MOST_TOKENS: usize = 200_000;
 /// # Errors
 /// When a table cannot be read.
 pub fn page(directory: &Path, record: &RunRecord, outcomes: &[Outcome], report: RunReport) -> Result<Report> {
-    let outcomes: Vec<Outcome> = latest(outcomes).into_iter().cloned().collect();
+    let outcomes = latest(outcomes);
     let mut left_out = Vec::new();
-    let heads = heads(&directory.join(ATTENTION_CSV), &outcomes, &mut left_out)?;
-    let top = heads.as_ref().map(|sums| sums.ranked(|_| true)).unwrap_or_default();
+    let tally = HeadTally::apart(MOST_APART);
+    let heads = heads(&directory.join(ATTENTION_CSV), &outcomes, tally, &mut left_out)?;
+    let top = heads.as_ref().map(HeadSums::ranked_of_all).unwrap_or_default();
     let top: Vec<_> = top.iter().take(SHOWN).map(|head| (head.layer, head.head)).collect();
     let margins = margins::read(&directory.join(ATTENTION_CSV), &top, &outcomes)?;
     let kinds = kinds(&directory.join(SPANS_CSV), &outcomes, &mut left_out)?;
@@ -102,7 +104,7 @@ const MOST_KINDS: usize = 16;
 /// By kind and cell, the mean over trials of the largest mass that a head has on a span of the kind.
 fn kinds(
     path: &Path,
-    outcomes: &[Outcome],
+    outcomes: &[impl Borrow<Outcome>],
     left_out: &mut Vec<String>,
 ) -> Result<BTreeMap<String, BTreeMap<Cell, f64>>> {
     if !path.exists() {
@@ -140,8 +142,8 @@ fn kinds(
 }
 
 /// The cells of the trials that ran, by `row_id`.
-fn cells_that_ran(outcomes: &[Outcome]) -> HashMap<&str, Cell> {
-    let ran = outcomes.iter().filter(|outcome| outcome.status == Status::Ok);
+fn cells_that_ran(outcomes: &[impl Borrow<Outcome>]) -> HashMap<&str, Cell> {
+    let ran = outcomes.iter().map(Borrow::borrow).filter(|outcome: &&Outcome| outcome.status == Status::Ok);
     ran.map(|outcome| (outcome.row_id.as_str(), outcome.cell())).collect()
 }
 
@@ -150,12 +152,16 @@ const MOST_SUMS: usize = 1 << 21;
 /// Layers, and heads of one, at most: what no model has is no head.
 const MOST_OF_EITHER: usize = 4096;
 
-fn heads(path: &Path, outcomes: &[Outcome], left_out: &mut Vec<String>) -> Result<Option<HeadSums<Cell>>> {
+fn heads(
+    path: &Path,
+    outcomes: &[impl Borrow<Outcome>],
+    mut tally: HeadTally<Cell>,
+    left_out: &mut Vec<String>,
+) -> Result<Option<HeadSums<Cell>>> {
     if !path.exists() {
         return Ok(None);
     }
     let cells = cells_that_ran(outcomes);
-    let mut tally = HeadTally::default();
     for row in csv::rows::<AttentionRow>(path)? {
         let row = row?;
         let is_head = row.layer < MOST_OF_EITHER && row.head < MOST_OF_EITHER;
@@ -174,7 +180,7 @@ fn heads(path: &Path, outcomes: &[Outcome], left_out: &mut Vec<String>) -> Resul
 /// The prompts of the first trials of every cell that there is room for.
 fn prompts(
     directory: &Path,
-    outcomes: &[Outcome],
+    outcomes: &[&Outcome],
     left_out: &mut Vec<String>,
 ) -> Result<BTreeMap<String, Vec<PromptToken>>> {
     let mut prompts = BTreeMap::new();
@@ -182,7 +188,8 @@ fn prompts(
     if !path.exists() {
         return Ok(prompts);
     }
-    let mut ran: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.status == Status::Ok).collect();
+    let mut ran: Vec<&Outcome> =
+        outcomes.iter().copied().filter(|outcome| outcome.status == Status::Ok).collect();
     ran.sort_by_key(|outcome| (outcome.trial, outcome.cell()));
     let mut room = MOST_TOKENS;
     let mut wanted: HashMap<&str, &Outcome> = HashMap::new();
@@ -269,7 +276,7 @@ fn is_prompt(rows: &[TokenRow], outcome: &Outcome) -> bool {
 /// # Errors
 /// When the table cannot be read.
 pub fn head_sums(directory: &Path, outcomes: &[Outcome]) -> Result<Option<HeadSums<Cell>>> {
-    heads(&directory.join(ATTENTION_CSV), outcomes, &mut Vec::new())
+    heads(&directory.join(ATTENTION_CSV), outcomes, HeadTally::default(), &mut Vec::new())
 }
 
 fn token(row: TokenRow, parts: &Parts) -> PromptToken {

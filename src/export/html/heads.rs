@@ -7,10 +7,8 @@ use serde_json::{Value, json};
 use crate::export::palette::Palette;
 use crate::export::svg::escaped;
 use crate::grid::{Cell, ContextLength, Depth};
-use crate::report::heads::{HeadSums, Sums};
+use crate::report::heads::{HeadSums, MOST_APART, Sums};
 
-/// Sums of heads by cell on a page, at most: some 20 bytes each.
-const MOST_SUMS: usize = 120_000;
 /// Colours of the scale that a script gets.
 const COLORS: usize = 16;
 
@@ -20,7 +18,8 @@ pub(super) fn picker(sums: &HeadSums<Cell>, palette: Palette) -> String {
     if cells.len() < 2 {
         return String::new();
     }
-    if cells.len() * heads.len() > MOST_SUMS {
+    // Some 20 bytes each.
+    if cells.len() * heads.len() > MOST_APART {
         return format!(
             "<p>The map of a selection of cells is left out: {} heads in {} cells would be too much for a \
              page. niah view --by layer shows one cell.</p>",

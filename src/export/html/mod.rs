@@ -76,7 +76,10 @@ impl Context {
             Block::Code(lines) => writeln!(page, "<pre>{}</pre>", escaped(lines)),
             Block::Table(table) | Block::Wide(table) => writeln!(page, "{}", table::draw(table, &[])),
             Block::Bars(table, shares) => writeln!(page, "{}", table::draw(table, shares)),
-            Block::Figure(figure) => writeln!(page, "{}", self.figure(figure)),
+            Block::Figure(figure) => {
+                self.figure(page, figure);
+                Ok(())
+            }
             Block::Prompt(tokens) => writeln!(page, "{}", prompt::draw(tokens)),
             Block::Together(blocks) => {
                 page.push_str("<div class=\"together\">\n");
@@ -89,23 +92,26 @@ impl Context {
     }
 
     /// The panels beside each other as far as there is room, above the caption.
-    fn figure(&self, figure: &Figure) -> String {
-        let draw = |panel: &Panel| {
-            let one = Figure { panels: vec![panel.clone()], caption: String::new(), ..figure.clone() };
+    fn figure(&self, page: &mut String, figure: &Figure) {
+        let name = escaped(&figure.name);
+        let _ = writeln!(page, "<figure id=\"figure-{name}\">\n<div class=\"panels\">");
+        for panel in &figure.panels {
+            let one =
+                Figure { panels: vec![panel.clone()], caption: String::new(), name: figure.name.clone() };
             match panel {
                 Panel::Heatmap(map) if self.places.has_links(&figure.name) => {
-                    svg::linked(&one, self.palette, &|row, column| self.places.link(map, row, column))
+                    let links = |row, column| self.places.link(map, row, column);
+                    svg::draw_into(page, &one, self.palette, Some(&links));
                 }
-                _ => svg::draw(&one, self.palette),
+                _ => svg::draw_into(page, &one, self.palette, None),
             }
-        };
-        let panels: String = figure.panels.iter().map(draw).collect();
-        let caption = match escaped(&figure.caption) {
-            caption if caption.is_empty() => caption,
-            caption => format!("<figcaption>{caption}</figcaption>\n"),
-        };
-        let name = escaped(&figure.name);
-        format!("<figure id=\"figure-{name}\">\n<div class=\"panels\">\n{panels}</div>\n{caption}</figure>")
+        }
+        page.push_str("</div>\n");
+        match escaped(&figure.caption) {
+            caption if caption.is_empty() => {}
+            caption => page.push_str(&format!("<figcaption>{caption}</figcaption>\n")),
+        }
+        page.push_str("</figure>\n");
     }
 }
 

@@ -106,24 +106,20 @@ pub fn alone(figure: &Figure, style: &Style) -> Result<Vec<u8>> {
 /// The figure, without its caption.
 #[must_use]
 pub fn draw(figure: &Figure, palette: Palette) -> String {
-    drawn(figure, palette, None)
+    let mut svg = String::new();
+    draw_into(&mut svg, figure, palette, None);
+    svg
 }
 
-/// The figure with cells of its heatmaps that lead somewhere.
-#[must_use]
-pub fn linked(figure: &Figure, palette: Palette, links: Links<'_>) -> String {
-    drawn(figure, palette, Some(links))
-}
-
-fn drawn(figure: &Figure, palette: Palette, links: Option<Links<'_>>) -> String {
+/// The same behind what stands in `svg`, with cells of its heatmaps that lead somewhere where there are `links`.
+pub fn draw_into(svg: &mut String, figure: &Figure, palette: Palette, links: Option<Links<'_>>) {
     let layout = Layout::of_page(figure);
     let size = layout.size(figure);
     // What has links is no single image to a reader of screens.
-    let mut svg =
-        open([size.width, size.height], "", &name(figure), if links.is_some() { "group" } else { "img" });
-    draw_panels(&mut svg, figure, &layout, palette, links);
+    let role = if links.is_some() { "group" } else { "img" };
+    svg.push_str(&open([size.width, size.height], "", &name(figure), role));
+    draw_panels(svg, figure, &layout, palette, links);
     svg.push_str("</svg>\n");
-    svg
 }
 
 /// What the figure is, for those who do not see it.

@@ -198,7 +198,8 @@ fn a_cell_that_leads_somewhere_says_where() {
     let link = |row: usize, column: usize| {
         (column == 1).then(|| Link { href: format!("#{row}-\""), title: "a < b".to_string() })
     };
-    let svg = linked(&one, RAG, &link);
+    let mut svg = String::new();
+    draw_into(&mut svg, &one, RAG, Some(&link));
     assert_eq!(svg.matches("<a ").count(), 1);
     assert!(svg.contains(
         "<a class=\"cell\" href=\"#0-&quot;\" aria-label=\"a &lt; b\" color=\"#000000\">\
