@@ -54,9 +54,11 @@ pub fn letter(place: usize) -> String {
 #[must_use]
 pub fn several(reports: &[ComparisonReport]) -> Report {
     let lettered = || reports.iter().enumerate().map(|(place, report)| (letter(place + 1), report));
-    let mut lines: Vec<String> =
-        reports.first().map(|report| format!("A  {}", report.ran[0].title)).into_iter().collect();
-    lines.extend(lettered().map(|(b, report)| format!("{b}  {}", report.ran[1].title)));
+    let titles = reports.first().map(|report| ("A".to_string(), &report.ran[0].title)).into_iter();
+    let titles: Vec<_> = titles.chain(lettered().map(|(b, report)| (b, &report.ran[1].title))).collect();
+    let place = common_place(titles.iter().map(|(_, title)| title.as_str()));
+    let mut lines: Vec<String> = (!place.is_empty()).then(|| format!("below {place}:")).into_iter().collect();
+    lines.extend(titles.iter().map(|(run, title)| format!("{run}  {}", &title[place.len()..])));
     let mut notes: Vec<&String> = reports.iter().filter_map(|report| report.note.as_ref()).collect();
     notes.dedup();
     lines.extend(notes.into_iter().cloned());
@@ -103,6 +105,21 @@ fn named(run: String, row: ComparisonRow) -> ComparisonRow {
     ComparisonRow { run, ..row }
 }
 
+/// The directory that the models of all these titles, which begin with their paths, are named below, as far
+/// as its last `/`; nothing where they have none in common, or one so short that it does no harm.
+fn common_place<'t>(titles: impl Iterator<Item = &'t str>) -> &'t str {
+    const SHORT: usize = 20;
+    // A model's name ends where its rule begins.
+    let mut models = titles.map(|title| title.split(", ").next().unwrap_or_default());
+    let first = models.next().unwrap_or_default();
+    let alike = models.fold(first, |common, model| {
+        let alike = common.char_indices().zip(model.chars()).find(|((_, a), b)| a != b);
+        &common[..alike.map_or(common.len().min(model.len()), |((at, _), _)| at)]
+    });
+    let place = alike.rfind('/').map_or("", |last| &alike[..=last]);
+    if place.len() > SHORT { place } else { "" }
+}
+
 /// That prompts do not pair, and why.
 fn unpaired(b: &str, form: &str) -> String {
     format!("{b} is compared unpaired: {form}")
@@ -113,26 +130,39 @@ fn overview(reports: &[ComparisonReport]) -> Table {
     let tested = || reports.iter().map(|report| report.comparison.all.mcnemar_p);
     let mut corrected = holm(&tested().flatten().collect::<Vec<_>>()).into_iter();
     let corrected: Vec<Option<f64>> = tested().map(|p| p.and_then(|_| corrected.next())).collect();
+    // What A has of each pair, which is mostly the same and then said once.
+    let mut of_a: Vec<String> =
+        reports.iter().map(|report| accuracy_columns(&report.comparison.all)[OF_A].clone()).collect();
+    of_a.dedup();
     let row = |(place, report): (usize, &ComparisonReport)| {
         let (comparison, all) = (&report.comparison, &report.comparison.all);
         let prompts = match comparison.pairing {
             Pairing::Paired => "same",
             Pairing::Unpaired => "unpaired",
         };
-        let accuracy = accuracy_columns(all);
+        let mut accuracy = accuracy_columns(all);
+        if of_a.len() == 1 {
+            accuracy.remove(OF_A);
+        }
         let mut row = vec![letter(place + 1), prompts.to_string()];
         row.extend(accuracy);
-        row.push(or_missing(all.mcnemar_p.map(p_value)));
         row.push(or_missing(corrected[place].map(p_value)));
         row.push(side_column(all));
         row
     };
-    let header =
-        ["run", "prompts", "n", "trials", "accuracy A %", "accuracy %", "less A", "p", "Holm", "it is"];
+    let mut header =
+        vec!["run", "prompts", "n", "trials", "accuracy A %", "accuracy %", "less A", "Holm", "it is"];
+    let mut caption = "All that A and each of the others have run".to_string();
+    if let [of_a] = &of_a[..] {
+        header.retain(|name| *name != "accuracy A %");
+        caption += &format!("; accuracy of A: {of_a} %");
+    }
     let rows = reports.iter().enumerate().map(row).collect();
-    Table::new(&header, rows)
-        .captioned("All that A and each of the others have run; Holm: p corrected for their number")
+    Table::new(&header, rows).captioned(&format!("{caption}; Holm: p corrected for their number"))
 }
+
+/// Which of [`accuracy_columns`] is A's accuracy.
+const OF_A: usize = 2;
 
 /// A cell of one of several runs, as a row.
 #[derive(Default, Serialize)]
@@ -384,4 +414,22 @@ fn with_interval(
 
 fn p_value(p: f64) -> String {
     if p < 1e-4 { "<0.0001".to_string() } else { format!("{p:.4}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_of_one_place_are_named_below_it_once() {
+        let place = |titles: &[&str]| common_place(titles.iter().copied()).to_string();
+        let long = "/somewhere/far/away/models/";
+        let of = |rest: &str| format!("{long}{rest}");
+        assert_eq!(place(&[&of("a.gguf, softmax (m = 1)"), &of("a.gguf, entmax15 (z / 2)")]), long);
+        assert_eq!(place(&[&of("a/b, softmax"), &of("ac, softmax")]), long);
+        assert_eq!(place(&[&of("a, softmax"), "tiny, softmax"]), "");
+        assert_eq!(place(&["models/a, softmax", "models/b, softmax"]), "", "too short to do harm");
+        assert_eq!(place(&["tiny, x (a / b)", "tiny, x (a / b)"]), "", "a rule is no place");
+        assert_eq!(place(&[]), "");
+    }
 }

@@ -158,6 +158,9 @@ fn one_checkpoint_runs_under_several_variants_on_one_set_of_prompts() {
     for words in ["A  tiny, softmax", "D  tiny, topk:8", "E  tiny, entmax15", "E AGAINST A", "Holm"] {
         assert!(page.contains(words), "{words} in {page}");
     }
+    let overview = page.split("All that A and each").nth(1).unwrap();
+    let header = overview.lines().find(|line| line.contains("prompts")).unwrap();
+    assert!(header.ends_with("it is") && overview.contains("accuracy of A: "), "what is found fits: {page}");
     // Each has its own of the scales that were given.
     let settings = |variant: &str| -> Value {
         serde_json::from_str(&bench.text(&format!("kept/{variant}/run.json"))).unwrap()

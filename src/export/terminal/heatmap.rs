@@ -192,7 +192,11 @@ impl Block<'_> {
         let Self { map, layout, .. } = self;
         // The axis's name goes where it fits; the caller's lines must not get wider for it.
         let room = self.style.columns() - layout.gutter - 1;
-        let x_label: String = self.style.clean(&map.x_label).chars().take(room).collect();
+        let label = self.style.clean(&map.x_label);
+        // Where it does not fit its unit goes first, which stands in brackets: half a bracket says nothing.
+        let whole = label.chars().count() <= room;
+        let name = if whole { &label } else { label.split(" (").next().unwrap_or_default() };
+        let x_label: String = name.chars().take(room).collect();
         lines.push(format!("{:width$} {}", "", x_label.trim_end(), width = layout.gutter));
         lines.push(self.line(&map.y_label, |column| self.padded(&map.columns[column], None)));
         for (row, label) in map.rows.iter().enumerate() {
@@ -387,6 +391,22 @@ depth %    1k    |   8k
 n = 2 per cell
 "
         );
+    }
+
+    #[test]
+    fn an_axis_is_named_without_its_unit_where_both_do_not_fit() {
+        let second_line = |width| {
+            let drawn = draw(&small(), &Style::plain(width));
+            drawn
+                .lines()
+                .find(|line| line.starts_with("  ") && line.contains("context le"))
+                .unwrap()
+                .trim()
+                .to_string()
+        };
+        assert_eq!(second_line(33), "context length (tokens)");
+        assert_eq!(second_line(31), "context length");
+        assert_eq!(second_line(20), "context len");
     }
 
     #[test]
