@@ -185,6 +185,23 @@ fn the_decoder_that_evaluation_runs_gives_pytorchs_logits_and_rows_whatever_the_
     }
 }
 
+#[test]
+fn a_diffllama_is_trained_further_as_what_it_is() {
+    let Some(folder) = common::vector("diffllama") else { return };
+    let checkpoint = Checkpoint::open(folder.to_str().unwrap(), RopeOverride::default()).unwrap();
+    let file = folder.join("expected.safetensors");
+    let expected: HashMap<String, Tensor> = candle_core::safetensors::load(file, &Device::Cpu).unwrap();
+    let ids = expected["input_ids"].flatten_all().unwrap().to_vec1::<i64>().unwrap();
+    let tokens: Vec<u32> = ids.into_iter().map(|id| id as u32).chain([0]).collect();
+    let multipliers = vec![Multiplier::One; checkpoint.spec.num_hidden_layers];
+    let model = TrainableDecoder::new(checkpoint.spec.clone(), tokens.len() - 1, &multipliers, FROM).unwrap();
+    let parameters = from_checkpoint(&model, &checkpoint, 0).unwrap();
+    let mut worker = DecoderWorker::new(&model);
+    let found = worker.logits(&parameters, &tokens).unwrap();
+    let expected = expected["logits"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    close("logits", found, &expected, 1e-4);
+}
+
 /// The rule that a checkpoint was made with.
 fn own_rule(checkpoint: &Checkpoint) -> Box<dyn AttentionVariant> {
     let inputs = VariantInputs {
