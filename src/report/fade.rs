@@ -321,8 +321,8 @@ fn keys(value: f64) -> String {
 fn table(summed: &[(&FadeRule, Vec<Summed>)]) -> Table {
     let row = |rule: &FadeRule, of: &Summed| {
         vec![
-            rule.variant.clone(),
-            ContextLength(of.length).to_string(),
+            // In one, as the first column stands in every part of a table that is too wide.
+            format!("{} {}", rule.variant, ContextLength(of.length)),
             of.n_rows.to_string(),
             of.largest.words(share),
             or_missing(of.bound.mean.map(share)),
@@ -333,8 +333,7 @@ fn table(summed: &[(&FadeRule, Vec<Summed>)]) -> Table {
         ]
     };
     let header = [
-        "variant",
-        "length",
+        "variant, length",
         "rows",
         "largest weight",
         "bound of softmax",
@@ -498,6 +497,8 @@ mod tests {
         assert!(rows[1]["largest_weight_ci_low"].is_null(), "one trial has no interval");
         let text = format!("{:?}", report.document.blocks);
         assert!(text.contains("layers 0, behind whose window"), "{text}");
+        // Every part of a table that is too wide says which length a row is of.
+        assert!(text.contains("\"softmax 8\"") && text.contains("\"softmax 16\""), "{text}");
     }
 
     #[test]
