@@ -222,7 +222,7 @@ impl Block<'_> {
 mod tests {
     use super::*;
     use crate::attention::variant::{self, VariantInputs};
-    use crate::attention::{AlibiBias, ScoreBias, Window, plain_view, reference};
+    use crate::attention::{AlibiBias, Forgetting, ScoreBias, Window, plain_view, reference};
     use crate::kernel::random::numbers;
     use crate::rng::Rng;
     use crate::spec::{Alibi, LayerSpec};
@@ -346,10 +346,16 @@ mod tests {
         let (heads, kv_heads, d, s) = (4, 2, 8, 700);
         let [queries, keys, values] = [(heads, 4.0), (kv_heads, 4.0), (kv_heads, 1.0)]
             .map(|(heads, scale)| random(&mut rng, (heads, s, d), scale));
-        let bias = AlibiBias::new(Alibi { scale: 0.5, rounded: false }, heads);
-        for (window, first_position) in [(Window::Full, 0), (Window::Sliding(300), 600)] {
-            let bias: Option<&dyn ScoreBias> = Some(&bias);
-            let view = View { bias, ..plain_view(first_position, window) };
+        let alibi = AlibiBias::new(Alibi { scale: 0.5, rounded: false }, heads);
+        let mut forgetting = Forgetting::default();
+        let gates = |_| (0..s).map(|_| -0.1 * rng.unit()).collect();
+        forgetting.put(0, &(0..heads).map(gates).collect::<Vec<_>>());
+        let biases: [&dyn ScoreBias; 2] = [&alibi, &forgetting];
+        let windows = [(Window::Full, 0), (Window::Sliding(300), 600)];
+        for (bias, (window, first_position)) in
+            biases.into_iter().flat_map(|bias| windows.map(|of| (bias, of)))
+        {
+            let view = View { bias: Some(bias), ..plain_view(first_position, window) };
             let t = s - first_position;
             let chunk = queries.narrow(1, first_position, t).unwrap();
             let keys = keys.narrow(1, view.first_key, s - view.first_key).unwrap();

@@ -257,7 +257,7 @@ fn a_rule_that_reads_rows_is_trained_and_run_by_its_name_with_rows_that_sum_to_1
             table(&place.path(variant))[1..].iter().map(|row| row[1].parse().unwrap()).collect();
         assert!(losses[2] < losses[0], "{variant}: {losses:?}");
         let results = format!("{variant}-results");
-        let run = ["run", "--model", variant, "--context-lengths=200", "--depths=50", "--trials=2"];
+        let run = ["run", "--model", variant, "--context-lengths=200", "--depths=50,100", "--trials=2"];
         succeeds(&place.niah(&[&run[..], &["--split=held-out", "-o", &results]].concat()));
         assert_eq!(json(&place.path(&results).join("run.json"))["variant"], variant);
         let rows = fs::read_to_string(place.path(&results).join("attention.csv")).unwrap();
@@ -265,6 +265,21 @@ fn a_rule_that_reads_rows_is_trained_and_run_by_its_name_with_rows_that_sum_to_1
         let total = rows.next().unwrap().iter().position(|&column| column == "total_mass").unwrap();
         let masses: Vec<f64> = rows.map(|row| row[total].parse().unwrap()).collect();
         assert!(!masses.is_empty() && masses.iter().all(|mass| (mass - 1.0).abs() < 1e-5), "{masses:?}");
+        // Prompts that share what they begin with, read in parts or not, are what they are alone.
+        let alone = format!("{variant}-alone");
+        let parts = ["--no-prefix-sharing", "--chunk-size=7", "--split=held-out", "-o", &alone];
+        succeeds(&place.niah(&[&run[..], &parts].concat()));
+        let logprobs = |directory: &str| -> Vec<f64> {
+            let text = fs::read_to_string(place.path(directory).join("results.csv")).unwrap();
+            let mut rows = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+            let at = rows.next().unwrap().iter().position(|&column| column == "answer_logprob").unwrap();
+            rows.map(|row| row[at].parse().unwrap()).collect()
+        };
+        let (shared, alone) = (logprobs(&results), logprobs(&alone));
+        assert_eq!((shared.len(), alone.len()), (4, 4));
+        for (shared, alone) in shared.iter().zip(&alone) {
+            assert!((shared - alone).abs() < 1e-3, "{variant}: {shared} and not {alone}");
+        }
         // What it reads from rows is no other checkpoint's.
         succeeds(&place.train("softmax", &["--steps=0", "--variant=softmax"]));
         refuses(&place.niah(&["run", "--model=softmax", &flag, "--dry-run"]), "niah train --variant");
