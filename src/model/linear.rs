@@ -72,6 +72,21 @@ impl Linear {
         Ok(Self::of(&weights.matrix("weight", shape)?, bias, weights.dtype())?)
     }
 
+    /// Hands the rows of its weight to `then` where it is without a bias, on the CPU and multiplied in f32, and
+    /// takes rows of `k` numbers.
+    fn in_f32<T>(&self, k: usize, then: impl FnOnce(&dyn Stored) -> Result<Option<T>>) -> Result<Option<T>> {
+        match &self.weight {
+            _ if self.bias.is_some() => Ok(None),
+            Weight::Kept(kept) if kept.shape()[1] == k => then(kept),
+            Weight::Tensor(weight)
+                if weight.device().is_cpu() && weight.dtype() == DType::F32 && weight.dim(1)? == k =>
+            {
+                with_f32(weight, |weight| then(&weight))?
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Whether its weight is for the bf16 kernels of the CPU.
     pub(super) fn is_packed(&self) -> bool {
         matches!(self.weight, Weight::Packed(_))
@@ -168,6 +183,27 @@ impl PackedMlp {
         }
         product(&bf16::gated(rows, &self.gate_up, self.inner, act.kernel()), &self.down)
     }
+}
+
+/// `act(gate x) * up x` of the rows `x` `[t, in]`, `[t, inner]`, where both are maps in f32 on the CPU without
+/// biases and there are more rows than few; `None` where it is two products and their gate.
+///
+/// # Errors
+/// When shapes do not fit together.
+pub(super) fn gated(gate: &Linear, up: &Linear, act: Activation, x: &Tensor) -> Result<Option<Tensor>> {
+    let (m, k) = x.dims2()?;
+    if m <= kernel::MOST_ROWS {
+        return Ok(None);
+    }
+    let inner = |g: &dyn Stored, u: &dyn Stored| {
+        let n = g.rows(k);
+        if u.rows(k) != n {
+            candle_core::bail!("{n} gates meet {} numbers", u.rows(k));
+        }
+        let inner = with_f32(x, |x| kernel::gated_rows(x, [g, u], [m, k], act.kernel()))?;
+        Ok(Some(Tensor::from_vec(inner, (m, n), &Device::Cpu)?))
+    };
+    gate.in_f32(k, |g| up.in_f32(k, |u| inner(g, u)))
 }
 
 /// `x [m, k] · wᵀ` for packed `w [n, k]`.

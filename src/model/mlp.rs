@@ -2,7 +2,7 @@
 
 use candle_core::{D, Result, Tensor};
 
-use super::linear::{Input, Linear, PackedMlp};
+use super::linear::{self, Input, Linear, PackedMlp};
 use super::spent::Spent;
 use crate::spec::Dtype;
 use crate::spec::{Activation, MlpKind};
@@ -138,9 +138,14 @@ impl Mlp {
     pub(super) fn forward(&self, act: Activation, x: &Tensor, spent: &mut Spent) -> Result<Tensor> {
         match self {
             Self::Gated { gate_proj, up_proj, down_proj } => {
-                let gate = spent.on_linear(|| gate_proj.forward(x))?; // [t, inner]
-                let up = spent.on_linear(|| up_proj.forward(x))?; // [t, inner]
-                let gated = act.gate(&gate, &up)?; // [t, inner]
+                let gated = match spent.on_linear(|| linear::gated(gate_proj, up_proj, act, x))? {
+                    Some(gated) => gated,
+                    None => {
+                        let gate = spent.on_linear(|| gate_proj.forward(x))?; // [t, inner]
+                        let up = spent.on_linear(|| up_proj.forward(x))?; // [t, inner]
+                        act.gate(&gate, &up)?
+                    }
+                }; // [t, inner]
                 spent.on_linear(|| down_proj.forward(&gated))
             }
             Self::Sparse { gate_proj, up_proj, down_proj, deviations } => {

@@ -9,16 +9,20 @@ mod attend;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod gated;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod pack;
 mod plain;
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::blocks::Shared;
 use super::matmul::Stored;
 pub(crate) use attend::{Attention, KEYS};
+pub(crate) use gated::gated_rows;
 use pack::pack;
 
 /// Columns of the product that a kernel computes at once, two registers of AVX-512.
@@ -138,8 +142,57 @@ pub(crate) fn many_rows(x: &[f32], w: &impl Stored, m: usize, k: usize) -> Vec<f
 /// What a thread keeps from strip to strip.
 #[derive(Default)]
 struct Scratch {
-    widened: Vec<f32>,        // [32, k]
-    strip: Vec<[f32; STRIP]>, // [k, 32]
+    widened: Vec<f32>,           // [32, k]
+    strip: Vec<[f32; STRIP]>,    // [k, 32]
+    products: Vec<[f32; STRIP]>, // [m, 32]
+}
+
+impl Scratch {
+    /// Puts some rows of `w` side by side; columns that are not there keep what was there before.
+    fn pack(&mut self, w: &(impl Stored + ?Sized), rows: Range<usize>, k: usize) {
+        self.strip.resize(k, [0.0; STRIP]);
+        pack(&mut self.strip, w.widened(rows, k, &mut self.widened), k);
+    }
+
+    /// The products of all rows `x [m, k]` with the strip that is packed.
+    fn multiply(&mut self, kernel: Kernel, x: &[f32], m: usize, k: usize) {
+        self.products.resize(m, [0.0; STRIP]);
+        let out = Out { first: self.products.as_mut_ptr().cast(), stride: STRIP };
+        // SAFETY: there is a row of products for each of the rows.
+        unsafe { times_strip(kernel, x, m, k, &self.strip, out) };
+    }
+}
+
+/// `out = x stripᵀ` for `x [m, k]`, some [`DEPTH`] of the strip at a time.
+///
+/// # Safety
+/// `m` rows of `out` can be written and read, and belong to nobody else.
+unsafe fn times_strip(kernel: Kernel, x: &[f32], m: usize, k: usize, strip: &[[f32; STRIP]], out: Out) {
+    let depth = k.div_ceil(k.div_ceil(DEPTH));
+    for (part, strip) in strip.chunks(depth).enumerate() {
+        for first in (0..m).step_by(ROWS) {
+            let numbers = &x[first * k + part * depth..];
+            let rows = Rows { numbers, stride: k, step: 1, count: ROWS.min(m - first) };
+            // SAFETY: rows of the output that the caller promises; what is added to was written by the part
+            // before.
+            unsafe {
+                let out = Out { first: out.first.add(first * out.stride), stride: out.stride };
+                kernel.multiply(rows, strip, out, part > 0);
+            }
+        }
+    }
+}
+
+/// Writes the first of 32 numbers of each row to where its rows are in an output.
+///
+/// # Safety
+/// `count` numbers of as many rows of `out` as there are can be written, and belong to nobody else.
+unsafe fn write_columns(rows: &[[f32; STRIP]], count: usize, out: Out) {
+    for (row, numbers) in rows.iter().enumerate() {
+        let numbers = &numbers[..count];
+        // SAFETY: by the promise above.
+        unsafe { std::ptr::copy_nonoverlapping(numbers.as_ptr(), out.first.add(row * out.stride), count) };
+    }
 }
 
 fn many_rows_with(kernel: Kernel, x: &[f32], w: &impl Stored, m: usize, k: usize) -> Vec<f32> {
@@ -147,47 +200,20 @@ fn many_rows_with(kernel: Kernel, x: &[f32], w: &impl Stored, m: usize, k: usize
     let n = w.rows(k);
     let mut product: Vec<f32> = Vec::with_capacity(m * n); // [m, n]
     let output = Shared(product.as_mut_ptr());
-    let depth = k.div_ceil(k.div_ceil(DEPTH));
     (0..n.div_ceil(STRIP)).into_par_iter().with_max_len(1).for_each_init(
         Scratch::default,
         |scratch, index| {
             let columns = index * STRIP..n.min((index + 1) * STRIP);
-            scratch.strip.resize(k, [0.0; STRIP]);
-            pack(&mut scratch.strip, w.widened(columns.clone(), k, &mut scratch.widened), k);
-            for (part, strip) in scratch.strip.chunks(depth).enumerate() {
-                for first in (0..m).step_by(ROWS) {
-                    let numbers = &x[first * k + part * depth..];
-                    let rows = Rows { numbers, stride: k, step: 1, count: ROWS.min(m - first) };
-                    // SAFETY: the first of the rows and columns of this block, which lie in the product.
-                    let at = unsafe { output.at(first * n + columns.start) };
-                    if columns.len() == STRIP {
-                        // SAFETY: all its rows and columns lie in the product; strips write apart, each its
-                        // columns, and what is added to was written by the part before.
-                        unsafe { kernel.multiply(rows, strip, Out { first: at, stride: n }, part > 0) };
-                        continue;
-                    }
-                    let mut block = [[0f32; STRIP]; ROWS];
-                    for (row, numbers) in block[..rows.count].iter_mut().enumerate().filter(|_| part > 0) {
-                        // SAFETY: these numbers lie in the product, belong to this strip and have been
-                        // written.
-                        unsafe {
-                            std::ptr::copy_nonoverlapping(
-                                at.add(row * n),
-                                numbers.as_mut_ptr(),
-                                columns.len(),
-                            )
-                        };
-                    }
-                    let out = Out { first: block.as_mut_ptr().cast(), stride: STRIP };
-                    // SAFETY: the block has a row for each that there can be.
-                    unsafe { kernel.multiply(rows, strip, out, part > 0) };
-                    for (row, numbers) in block[..rows.count].iter().enumerate() {
-                        // SAFETY: these numbers lie in the product and belong to this strip.
-                        unsafe {
-                            std::ptr::copy_nonoverlapping(numbers.as_ptr(), at.add(row * n), columns.len())
-                        };
-                    }
-                }
+            scratch.pack(w, columns.clone(), k);
+            // SAFETY: the first row of these columns, which lies in the product.
+            let out = Out { first: unsafe { output.at(columns.start) }, stride: n };
+            if columns.len() == STRIP {
+                // SAFETY: all rows of these columns lie in the product; strips write apart.
+                unsafe { times_strip(kernel, x, m, k, &scratch.strip, out) };
+            } else {
+                scratch.multiply(kernel, x, m, k);
+                // SAFETY: as above.
+                unsafe { write_columns(&scratch.products, columns.len(), out) };
             }
         },
     );

@@ -122,6 +122,32 @@ fn a_gated_mlp_in_blocks_gives_the_bits_of_the_expanded_one() {
 }
 
 #[test]
+fn a_gated_mlp_in_one_go_gives_the_bits_of_two_products_and_their_gate() {
+    let mut rng = Rng::new(59);
+    let kind = |name: &str| TYPES.iter().find(|kind| kind.name == name).unwrap();
+    let (hidden, inner) = (96, 70);
+    let gate = blocks(kind("Q4_1"), [inner, hidden], None, &mut rng);
+    let up = Matrix::Numbers(blocks(kind("BF16"), [inner, hidden], None, &mut rng).numbers().unwrap());
+    let [gate, up] = [&gate, &up].map(|matrix| Linear::of(matrix, None, Dtype::F32).unwrap());
+    for m in [1, kernel::MOST_ROWS, kernel::MOST_ROWS + 1, 40] {
+        let x = rows(m, hidden, &mut rng);
+        let act = Activation::Silu;
+        let found = gated(&gate, &up, act, &x).unwrap();
+        let expected = act.gate(&gate.forward(&x).unwrap(), &up.forward(&x).unwrap()).unwrap();
+        assert_eq!(found.is_some(), m > kernel::MOST_ROWS);
+        assert!(found.is_none_or(|found| bits(&found) == bits(&expected)), "{m}");
+    }
+    // With a bias, in another dtype and of another width it is for the two products.
+    let bias = Some(Tensor::zeros(inner, DType::F32, &Device::Cpu).unwrap());
+    let weight = Tensor::zeros((inner, hidden), DType::F32, &Device::Cpu).unwrap();
+    let x = rows(40, hidden, &mut rng);
+    for other in [Linear::new(&weight, bias, Dtype::F32), Linear::new(&weight, None, Dtype::F16)] {
+        assert!(gated(&gate, &other.unwrap(), Activation::Silu, &x).unwrap().is_none());
+    }
+    assert!(gated(&gate, &up, Activation::Silu, &rows(40, hidden + 1, &mut rng)).unwrap().is_none());
+}
+
+#[test]
 fn rows_of_another_width_than_the_blocks_are_an_error_and_no_rows_give_none() {
     let kind = TYPES.iter().find(|kind| kind.name == "Q8_0").unwrap();
     let matrix = blocks(kind, [3, 32], None, &mut Rng::new(53));
