@@ -1,10 +1,12 @@
 //! The kernel for AVX-512: up to twelve rows by two registers of columns.
 
 use std::arch::x86_64::{
-    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_setzero_si512, _mm512_storeu_ps, _mm512_storeu_si512,
 };
 
 use super::{Out, Rows, STRIP};
+use crate::kernel::bf16::transposed;
 use crate::kernel::cpu;
 
 /// Whether the processor runs it.
@@ -14,6 +16,34 @@ pub(super) fn available() -> bool {
 
 /// Columns of a register.
 const LANES: usize = 16;
+
+/// Writes the steps of a strip, sixteen at a time, of 32 columns of `k` numbers each; returns how many were
+/// written.
+pub(super) fn pack_whole(strip: &mut [[f32; STRIP]], columns: &[f32], k: usize) -> usize {
+    assert!(available() && strip.len() == k && columns.len() == STRIP * k, "32 columns of k numbers");
+    // SAFETY: the processor has AVX-512F.
+    unsafe { pack_sixteen(strip, columns, k) };
+    k / LANES * LANES
+}
+
+#[target_feature(enable = "avx512f")]
+fn pack_sixteen(strip: &mut [[f32; STRIP]], columns: &[f32], k: usize) {
+    for (part, steps) in strip.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        for half in 0..STRIP / LANES {
+            let mut rows = [_mm512_setzero_si512(); LANES]; // [columns][steps]
+            for (column, row) in rows.iter_mut().enumerate() {
+                let numbers = &columns[(half * LANES + column) * k + part * LANES..][..LANES];
+                // SAFETY: sixteen numbers are read.
+                *row = unsafe { _mm512_loadu_si512(numbers.as_ptr().cast()) };
+            }
+            for (step, row) in steps.iter_mut().zip(transposed(rows)) {
+                let numbers = &mut step[half * LANES..][..LANES];
+                // SAFETY: sixteen numbers are written.
+                unsafe { _mm512_storeu_si512(numbers.as_mut_ptr().cast(), row) };
+            }
+        }
+    }
+}
 
 /// See [`super::Multiply`].
 pub(super) unsafe fn multiply(rows: Rows<'_>, strip: &[[f32; STRIP]], out: Out, add: bool) {
