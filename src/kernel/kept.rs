@@ -8,8 +8,10 @@ use std::sync::Arc;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use super::Blocks;
-use super::matmul::Stored;
+#[cfg(target_arch = "x86_64")]
+use super::dots;
+use super::matmul::{Stored, products_of};
+use super::{Blocks, ggml};
 
 /// Numbers of a few rows that are widened at once: they stay in the first-level cache.
 const FEW_NUMBERS: usize = 1 << 13;
@@ -49,6 +51,26 @@ impl Kept {
     }
 }
 
+impl Kept {
+    /// The products of rows of 16 bits, which are widened where they are read; whether that was done. For many
+    /// rows `x` they are widened once.
+    #[cfg(target_arch = "x86_64")]
+    fn products_of_halves(&self, x: &[f32], rows: Range<usize>, k: usize, products: &mut [f32]) -> bool {
+        let halves = if x.len() > FEW_ROWS * k { None } else { self.blocks.halves(rows) };
+        match halves {
+            Some((ggml::BF16, numbers)) if !self.in_f16 => dots::products_of_bf16(x, numbers, k, products),
+            Some((ggml::F16, numbers)) => dots::products_of_f16(x, numbers, k, products),
+            _ => false,
+        }
+    }
+
+    /// Compilers do well on their own.
+    #[cfg(not(target_arch = "x86_64"))]
+    fn products_of_halves(&self, _: &[f32], _: Range<usize>, _: usize, _: &mut [f32]) -> bool {
+        false
+    }
+}
+
 impl Stored for Kept {
     fn rows(&self, _k: usize) -> usize {
         self.shape()[0]
@@ -58,6 +80,12 @@ impl Stored for Kept {
         buffer.resize(rows.len() * k, 0.0);
         self.widen(rows, buffer);
         buffer
+    }
+
+    fn products(&self, x: &[f32], rows: Range<usize>, k: usize, buffer: &mut Vec<f32>, products: &mut [f32]) {
+        if !self.products_of_halves(x, rows.clone(), k, products) {
+            products_of(x, self.widened(rows, k, buffer), k, products);
+        }
     }
 
     fn at_once(&self, k: usize) -> usize {

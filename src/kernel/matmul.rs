@@ -30,6 +30,12 @@ pub(crate) trait Stored: Sync {
     fn at_once(&self, _k: usize) -> usize {
         BLOCK
     }
+
+    /// `products[j, i] = x[i] · w[j]` for some rows `w` of `k` numbers, to the bit those of
+    /// [`widened`](Self::widened) rows, for which `buffer` is.
+    fn products(&self, x: &[f32], rows: Range<usize>, k: usize, buffer: &mut Vec<f32>, products: &mut [f32]) {
+        products_of(x, self.widened(rows, k, buffer), k, products);
+    }
 }
 
 impl Stored for &[f32] {
@@ -67,7 +73,7 @@ pub(crate) fn few_rows(x: &[f32], w: &impl Stored, m: usize, k: usize) -> Vec<f3
         for first in block.clone().step_by(at_once) {
             let columns = first..block.end.min(first + at_once);
             products.resize(columns.len() * m, 0.0); // [columns, m]
-            products_of(x, w.widened(columns.clone(), k, buffer), k, products);
+            w.products(x, columns.clone(), k, buffer, products);
             for (column, of_rows) in columns.zip(products.chunks_exact(m)) {
                 for (row, number) in of_rows.iter().enumerate() {
                     // SAFETY: row and column lie in the product, and the column belongs to this task.
@@ -82,7 +88,7 @@ pub(crate) fn few_rows(x: &[f32], w: &impl Stored, m: usize, k: usize) -> Vec<f3
 }
 
 /// `products[j, i] = x[i] · w[j]`, for rows of `k` numbers.
-fn products_of(x: &[f32], w: &[f32], k: usize, products: &mut [f32]) {
+pub(super) fn products_of(x: &[f32], w: &[f32], k: usize, products: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if dots::products(x, w, k, products) {
         return;

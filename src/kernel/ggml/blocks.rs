@@ -76,6 +76,14 @@ impl Blocks {
         [self.n, self.k]
     }
 
+    /// The bytes of some rows whose numbers have 16 bits each and are no integers, and the number of their
+    /// type; `None` of others.
+    pub(crate) fn halves(&self, rows: Range<usize>) -> Option<(u64, &[[u8; 2]])> {
+        let halves = matches!(self.kind.id, super::BF16 | super::F16) && self.factor.is_none();
+        let row = self.bytes.len() / self.n;
+        halves.then(|| (self.kind.id, self.bytes[rows.start * row..rows.end * row].as_chunks().0))
+    }
+
     /// Writes the numbers of some rows, on this thread.
     ///
     /// # Panics
