@@ -6,6 +6,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
+use super::Gate;
 use super::blocks::Shared;
 #[cfg(target_arch = "x86_64")]
 use super::dots;
@@ -62,19 +63,44 @@ impl Stored for &[f16] {
 }
 
 /// `x [m, k] · wᵀ` for `w [n, k]`: `[m, n]`, on all threads.
-pub(crate) fn few_rows(x: &[f32], w: &impl Stored, m: usize, k: usize) -> Vec<f32> {
+pub(crate) fn few_rows(x: &[f32], w: &(impl Stored + ?Sized), m: usize, k: usize) -> Vec<f32> {
     assert_eq!(x.len(), m * k, "m rows of k numbers");
-    let (n, at_once) = (w.rows(k), w.at_once(k));
+    by_columns([m, w.rows(k)], w.at_once(k), |columns, room| {
+        w.products(x, columns, k, &mut room.widened, &mut room.products);
+    })
+}
+
+/// `act(x gᵀ) * (x uᵀ)`, `[m, n]`, for `x [m, k]` and the matrices `g` and `u` `[n, k]`, on all threads. To the
+/// bit what [`few_rows`] of each and the gate of both give.
+pub(crate) fn few_gated_rows(x: &[f32], [g, u]: [&dyn Stored; 2], [m, k]: [usize; 2], act: Gate) -> Vec<f32> {
+    assert!(x.len() == m * k && g.rows(k) == u.rows(k), "m rows of k numbers, and a gate for each product");
+    by_columns([m, g.rows(k)], g.at_once(k).min(u.at_once(k)), |columns, room| {
+        g.products(x, columns.clone(), k, &mut room.widened, &mut room.products);
+        room.gated.resize(room.products.len(), 0.0);
+        u.products(x, columns, k, &mut room.widened, &mut room.gated);
+        act(&mut room.products, &room.gated);
+    })
+}
+
+/// What a thread keeps from block to block.
+#[derive(Default)]
+struct Room {
+    widened: Vec<f32>,
+    products: Vec<f32>, // [columns, m]
+    gated: Vec<f32>,    // [columns, m]
+}
+
+/// An output `[m, n]` whose columns, `at_once` of them at most, `fill` puts into the products of a room.
+fn by_columns([m, n]: [usize; 2], at_once: usize, fill: impl Fn(Range<usize>, &mut Room) + Sync) -> Vec<f32> {
     let mut product: Vec<f32> = Vec::with_capacity(m * n); // [m, n]
     let out = Shared(product.as_mut_ptr());
-    (0..n.div_ceil(BLOCK)).into_par_iter().for_each_init(<(Vec<f32>, Vec<f32>)>::default, |room, block| {
-        let (buffer, products) = room;
+    (0..n.div_ceil(BLOCK)).into_par_iter().for_each_init(Room::default, |room, block| {
         let block = block * BLOCK..n.min((block + 1) * BLOCK);
         for first in block.clone().step_by(at_once) {
             let columns = first..block.end.min(first + at_once);
-            products.resize(columns.len() * m, 0.0); // [columns, m]
-            w.products(x, columns.clone(), k, buffer, products);
-            for (column, of_rows) in columns.zip(products.chunks_exact(m)) {
+            room.products.resize(columns.len() * m, 0.0);
+            fill(columns.clone(), room);
+            for (column, of_rows) in columns.zip(room.products.chunks_exact(m)) {
                 for (row, number) in of_rows.iter().enumerate() {
                     // SAFETY: row and column lie in the product, and the column belongs to this task.
                     unsafe { out.at(row * n + column).write(*number) };
@@ -109,7 +135,23 @@ fn products_of_plain(x: &[f32], w: &[f32], k: usize, products: &mut [f32]) {
 mod tests {
     use super::*;
     use crate::kernel::random::numbers;
+    use crate::kernel::{gelu_tanh_gate, silu_gate};
     use crate::rng::Rng;
+
+    #[test]
+    fn few_gated_rows_have_the_bits_of_two_products_and_their_gate() {
+        let mut rng = Rng::new(19);
+        for (m, k, n) in [(1, 576, 100), (8, 33, 70), (3, 7, 1), (16, 64, 33)] {
+            let x = numbers(&mut rng, m * k, 1.0);
+            let (g, u) = (numbers(&mut rng, n * k, 1.0), numbers(&mut rng, n * k, 1.0));
+            let (g, u) = (&g[..], &u[..]);
+            for act in [silu_gate, gelu_tanh_gate] as [Gate; 2] {
+                let mut expected = few_rows(&x, &g, m, k);
+                act(&mut expected, &few_rows(&x, &u, m, k));
+                assert_eq!(few_gated_rows(&x, [&g, &u], [m, k], act), expected, "{m} {k} {n}");
+            }
+        }
+    }
 
     #[test]
     fn few_rows_times_a_matrix_is_right_and_the_same_on_every_instruction_set() {

@@ -186,21 +186,22 @@ impl PackedMlp {
 }
 
 /// `act(gate x) * up x` of the rows `x` `[t, in]`, `[t, inner]`, where both are maps in f32 on the CPU without
-/// biases and there are more rows than few; `None` where it is two products and their gate.
+/// biases; `None` where it is two products and their gate.
 ///
 /// # Errors
 /// When shapes do not fit together.
 pub(super) fn gated(gate: &Linear, up: &Linear, act: Activation, x: &Tensor) -> Result<Option<Tensor>> {
     let (m, k) = x.dims2()?;
-    if m <= kernel::MOST_ROWS {
-        return Ok(None);
-    }
     let inner = |g: &dyn Stored, u: &dyn Stored| {
         let n = g.rows(k);
         if u.rows(k) != n {
             candle_core::bail!("{n} gates meet {} numbers", u.rows(k));
         }
-        let inner = with_f32(x, |x| kernel::gated_rows(x, [g, u], [m, k], act.kernel()))?;
+        let inner = with_f32(x, |x| match m {
+            0 => Vec::new(),
+            1..=kernel::MOST_ROWS => kernel::few_gated_rows(x, [g, u], [m, k], act.kernel()),
+            _ => kernel::gated_rows(x, [g, u], [m, k], act.kernel()),
+        })?;
         Ok(Some(Tensor::from_vec(inner, (m, n), &Device::Cpu)?))
     };
     gate.in_f32(k, |g| up.in_f32(k, |u| inner(g, u)))
