@@ -276,8 +276,9 @@ mod tests {
 
     #[test]
     fn numbers_of_16_bits_give_the_bits_of_their_widened_products() {
-        type By = fn(&[f32], &[Bytes], usize, &mut [f32]) -> bool;
-        let widened: [(By, fn(Bytes) -> f32); 3] = [
+        /// Products, and the number that bytes stand for.
+        type Case = (fn(&[f32], &[Bytes], usize, &mut [f32]) -> bool, fn(Bytes) -> f32);
+        let cases: [Case; 3] = [
             (products_of_bf16, |bytes| half::bf16::from_le_bytes(bytes).to_f32()),
             (products_of_bf16_with_avx2, |bytes| half::bf16::from_le_bytes(bytes).to_f32()),
             (products_of_f16, |bytes| half::f16::from_le_bytes(bytes).to_f32()),
@@ -288,7 +289,7 @@ mod tests {
             // Subnormal numbers of f16 are among them; nothing is infinite.
             let bits = (0..n * k).map(|_| (rng.below(1 << 16) as u16) & 0xBBFF).collect::<Vec<_>>();
             let w: Vec<Bytes> = bits.into_iter().map(u16::to_le_bytes).collect();
-            for (by, number) in widened {
+            for (by, number) in cases {
                 let rows: Vec<f32> = w.iter().map(|bytes| number(*bytes)).collect();
                 let expected = rows.chunks(k).flat_map(|w| x.chunks(k).map(move |x| dot(x, w).to_bits()));
                 let expected: Vec<u32> = expected.collect();
