@@ -15,7 +15,6 @@ use crate::evaluate::{Evaluation, Finished, Prompts, Watch, planned_cells, ran};
 use crate::export::style::Style;
 use crate::grid::Cell;
 use crate::plan::RunPlan;
-use crate::report::Report;
 use crate::report::bound::bounded;
 use crate::report::compared::{ComparisonReport, letter, several};
 use crate::report::comparison::Comparison;
@@ -37,7 +36,7 @@ pub fn run(args: &CompareArgs, given: &[(String, String)], style: &Style) -> Res
         return page_of_stored(args, style)?.out();
     }
     let runs = with_models(args)?;
-    Shown::of(&args.form, &report_of(&runs)?, None, style)?.out()?;
+    Shown::of(&args.form, &several(&reports(&runs)?), None, style)?.out()?;
     warn(&bounds(&runs));
     runs.iter().try_for_each(Finished::check)
 }
@@ -50,14 +49,16 @@ pub fn page_of_stored(args: &CompareArgs, style: &Style) -> Result<Shown> {
     let read = args.sides().into_iter().map(stored).collect::<Result<Vec<_>>>()?;
     let (runs, mut warnings): (Vec<_>, Vec<_>) = read.into_iter().unzip();
     warnings.push(bounds(&runs));
-    Ok(Shown::of(&args.form, &report_of(&runs)?, None, style)?.warning(warnings.concat()))
+    let reports = reports(&runs)?;
+    // Of large runs the rows take more than all that is drawn of them.
+    drop(runs);
+    Ok(Shown::of(&args.form, &several(&reports), None, style)?.warning(warnings.concat()))
 }
 
 /// The first run against each of the others.
-fn report_of(runs: &[Finished]) -> Result<Report> {
+fn reports(runs: &[Finished]) -> Result<Vec<ComparisonReport>> {
     let [a, others @ ..] = runs else { return Err(too_few()) };
-    let reports = others.iter().zip(1..).map(|(other, place)| any_report(a, other, &letter(place)));
-    Ok(several(&reports.collect::<Result<Vec<_>>>()?))
+    others.iter().zip(1..).map(|(other, place)| any_report(a, other, &letter(place))).collect()
 }
 
 /// A warning for a side whose scores are bounded: what it loses may be owed to that alone.
