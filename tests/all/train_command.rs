@@ -283,6 +283,12 @@ fn a_rule_that_reads_rows_is_trained_and_run_by_its_name_with_rows_that_sum_to_1
         // What it reads from rows is no other checkpoint's.
         succeeds(&place.train("softmax", &["--steps=0", "--variant=softmax"]));
         refuses(&place.niah(&["run", "--model=softmax", &flag, "--dry-run"]), "niah train --variant");
+        // A training of Softmax goes on under it, at once or behind some steps.
+        let swapped = format!("{variant}-swapped");
+        let small = ["--context-length=128", "--batch-size=2", "--steps=2"];
+        succeeds(&place.niah(&[&["train", "softmax", "-o", &swapped, &flag], &small[..]].concat()));
+        succeeds(&place.niah(&["inspect", &swapped]));
+        succeeds(&place.train(&format!("{variant}-later"), &["--steps=3", "--swap-at-step=2", &flag]));
         // A training goes on from it under its own rule.
         let further = format!("{variant}-further");
         let arguments =

@@ -290,3 +290,33 @@ fn a_scale_for_all_heads_leaves_the_layers_of_the_rule_as_they_are() {
          (the others: plain softmax)"
     );
 }
+
+#[test]
+fn what_a_rule_reads_from_rows_has_to_be_there_and_to_be_announced() {
+    for (name, rule, tensor) in [
+        ("niah_asentmax", "asentmax", "self_attn.attn_scale_beta_proj.weight"),
+        ("niah_forgetting", "forgetting", "self_attn.fgate_proj.bias"),
+    ] {
+        let read = || Vector::read(name).unwrap();
+        let (opened, full) = (read().open().unwrap(), format!("model.layers.1.{tensor}"));
+        assert_eq!((opened.own_variant.name, &opened.own_variant.layers[..]), (rule, &[false, true][..]));
+        assert!(opened.check_all_read().is_ok());
+        let refused = |vector: &Vector, words: &[&str]| {
+            let error = vector.open().err().unwrap().to_string();
+            words.iter().for_each(|words| assert!(error.contains(words), "{words} in {error}"));
+        };
+        let mut without = read();
+        without.weights.remove(&full).unwrap();
+        refused(&without, &[&full, "no such tensor"]);
+        let mut everywhere = read();
+        refused(everywhere.say(json!({"attention_variant": {"kind": rule}})), &["model.layers.0.self_attn."]);
+        let mut damaged = read();
+        let numbers = (&damaged.weights[&full] / 0.0).unwrap();
+        damaged.weights.insert(full.clone(), numbers);
+        refused(&damaged, &[&full, "finite"]);
+        let mut unannounced = read();
+        unannounced.say(json!({"attention_variant": {"kind": "softmax"}}));
+        let error = unannounced.open().unwrap().check_all_read().unwrap_err().to_string();
+        assert!(error.contains(tensor), "{error}");
+    }
+}
