@@ -8,10 +8,10 @@ use std::sync::Arc;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
+use super::Blocks;
 #[cfg(target_arch = "x86_64")]
 use super::dots;
 use super::matmul::{Stored, products_of};
-use super::{Blocks, ggml};
 
 /// Numbers of a few rows that are widened at once: they stay in the first-level cache.
 const FEW_NUMBERS: usize = 1 << 13;
@@ -52,21 +52,19 @@ impl Kept {
 }
 
 impl Kept {
-    /// The products of rows of 16 bits, which are widened where they are read; whether that was done. For many
-    /// rows `x` they are widened once.
+    /// The products of rows that are widened where they are read; whether that was done. For more than a few
+    /// rows `x` they are better widened once.
     #[cfg(target_arch = "x86_64")]
-    fn products_of_halves(&self, x: &[f32], rows: Range<usize>, k: usize, products: &mut [f32]) -> bool {
-        let halves = if x.len() > FEW_ROWS * k { None } else { self.blocks.halves(rows) };
-        match halves {
-            Some((ggml::BF16, numbers)) if !self.in_f16 => dots::products_of_bf16(x, numbers, k, products),
-            Some((ggml::F16, numbers)) => dots::products_of_f16(x, numbers, k, products),
-            _ => false,
+    fn products_where_read(&self, x: &[f32], rows: Range<usize>, k: usize, products: &mut [f32]) -> bool {
+        match self.blocks.stored(rows).filter(|_| !self.in_f16 && x.len() <= FEW_ROWS * k) {
+            Some((kind, bytes)) => dots::products_of_stored(x, kind, bytes, k, products),
+            None => false,
         }
     }
 
     /// Compilers do well on their own.
     #[cfg(not(target_arch = "x86_64"))]
-    fn products_of_halves(&self, _: &[f32], _: Range<usize>, _: usize, _: &mut [f32]) -> bool {
+    fn products_where_read(&self, _: &[f32], _: Range<usize>, _: usize, _: &mut [f32]) -> bool {
         false
     }
 }
@@ -83,7 +81,7 @@ impl Stored for Kept {
     }
 
     fn products(&self, x: &[f32], rows: Range<usize>, k: usize, buffer: &mut Vec<f32>, products: &mut [f32]) {
-        if !self.products_of_halves(x, rows.clone(), k, products) {
+        if !self.products_where_read(x, rows.clone(), k, products) {
             products_of(x, self.widened(rows, k, buffer), k, products);
         }
     }

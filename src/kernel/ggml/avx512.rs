@@ -72,35 +72,35 @@ fn quants(bytes: &[u8; 16], fifth: u32) -> [__m512; 2] {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn one_q4_0(block: &[u8; 18]) -> [__m512; 2] {
+pub(in crate::kernel) fn one_q4_0(block: &[u8; 18]) -> [__m512; 2] {
     let (d, zero) = (half(block, 0), _mm512_set1_ps(8.0));
     quants(bytes_at(block, 2), 0).map(|q| _mm512_mul_ps(d, _mm512_sub_ps(q, zero)))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn one_q4_1(block: &[u8; 20]) -> [__m512; 2] {
+pub(in crate::kernel) fn one_q4_1(block: &[u8; 20]) -> [__m512; 2] {
     let (d, m) = (half(block, 0), half(block, 2));
     quants(bytes_at(block, 4), 0).map(|q| _mm512_add_ps(_mm512_mul_ps(d, q), m))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn one_q5_0(block: &[u8; 22]) -> [__m512; 2] {
+pub(in crate::kernel) fn one_q5_0(block: &[u8; 22]) -> [__m512; 2] {
     let (d, zero) = (half(block, 0), _mm512_set1_ps(16.0));
     quants(bytes_at(block, 6), long_at(block, 2)).map(|q| _mm512_mul_ps(d, _mm512_sub_ps(q, zero)))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn one_q5_1(block: &[u8; 24]) -> [__m512; 2] {
+pub(in crate::kernel) fn one_q5_1(block: &[u8; 24]) -> [__m512; 2] {
     let (d, m) = (half(block, 0), half(block, 2));
     quants(bytes_at(block, 8), long_at(block, 4)).map(|q| _mm512_add_ps(_mm512_mul_ps(d, q), m))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn one_q8_0(block: &[u8; 34]) -> [__m512; 2] {
+pub(in crate::kernel) fn one_q8_0(block: &[u8; 34]) -> [__m512; 2] {
     let d = half(block, 0);
     [2, 18].map(|at| {
         let quants = _mm512_cvtepi8_epi32(load(bytes_at(block, at)));

@@ -76,12 +76,11 @@ impl Blocks {
         [self.n, self.k]
     }
 
-    /// The bytes of some rows whose numbers have 16 bits each and are no integers, and the number of their
-    /// type; `None` of others.
-    pub(crate) fn halves(&self, rows: Range<usize>) -> Option<(u64, &[[u8; 2]])> {
-        let halves = matches!(self.kind.id, super::BF16 | super::F16) && self.factor.is_none();
+    /// The number of the type of some rows, and their bytes, where these are all that makes their numbers.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn stored(&self, rows: Range<usize>) -> Option<(u64, &[u8])> {
         let row = self.bytes.len() / self.n;
-        halves.then(|| (self.kind.id, self.bytes[rows.start * row..rows.end * row].as_chunks().0))
+        self.factor.is_none().then(|| (self.kind.id, &self.bytes[rows.start * row..rows.end * row]))
     }
 
     /// Writes the numbers of some rows, on this thread.
