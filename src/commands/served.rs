@@ -110,8 +110,9 @@ impl Asker {
         })
     }
 
-    /// The plan of these settings. Where tokens are not counted with the model's tokenizer, they are as in the
-    /// run of its task that lies in `before`, or as in an earlier plan of that task, as its texts are the same.
+    /// The plan of these settings. Where tokens are not counted with the model's tokenizer, they are as in
+    /// the run of its task that lies in `before`, or as in an earlier plan of that task, as its texts are the
+    /// same.
     ///
     /// # Errors
     /// Those of [`ServedPlan::resolve`].
@@ -128,8 +129,8 @@ impl Asker {
         Ok(plan)
     }
 
-    /// How tokens were counted in the run that lies in a directory, where it is of the same server: its prompts
-    /// are built in the same way again.
+    /// How tokens were counted in the run that lies in a directory, where it is of the same server: its
+    /// prompts are built in the same way again.
     fn counted_in(&self, directory: &Path) -> Option<Counting> {
         let RunRecord { settings, .. } = RunRecord::read(directory).ok()?;
         let served = settings.served.filter(|served| served.api == self.served.api)?;

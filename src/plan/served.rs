@@ -305,7 +305,8 @@ impl ServedPlan {
     }
 
     /// Builds the first prompt of every cell, or of many cells of some, so that what cannot be built fails
-    /// before anything is asked; those of a file have been looked at already, and of no plan it is done twice.
+    /// before anything is asked; those of a file have been looked at already, and of no plan it is done
+    /// twice.
     ///
     /// # Errors
     /// [`Error::Prompt`] for the first cell that does not fit.

@@ -44,6 +44,7 @@ impl From<RunPage<'_>> for Report {
         let RunPage { report: run, title, facts, outcomes, heads, margins, kinds, prompts, mut left_out } =
             page;
         let (cells, trained) = (run.cells.clone(), run.training_length);
+        let shows_attention = run.shows_attention();
         let Report { document, data } = Report::from(run);
         let (mut blocks, mut summary) = (Vec::new(), Vec::new());
         for (place, block) in document.blocks.into_iter().enumerate() {
@@ -61,14 +62,12 @@ impl From<RunPage<'_>> for Report {
         blocks.push(Block::Together(vec![Block::Together(summary), Block::Facts(facts)]));
         let outcome = |finding| Heatmap::outcome(&outcomes, &cells, finding, trained);
         blocks.push(Block::Heading("By length and depth".to_string()));
-        blocks.push(Block::Together(vec![
-            Block::Figure(Figure::heatmap("accuracy", Heatmap::accuracy(&cells, trained))),
-            Block::Figure(Figure::heatmap("needle-mass", Heatmap::needle_mass(&cells, trained))),
-            Block::Figure(Figure::heatmaps(
-                "outcome",
-                vec![outcome(Finding::Looked), outcome(Finding::Missed)],
-            )),
-        ]));
+        let mut maps = vec![Figure::heatmap("accuracy", Heatmap::accuracy(&cells, trained))];
+        if shows_attention {
+            maps.push(Figure::heatmap("needle-mass", Heatmap::needle_mass(&cells, trained)));
+            maps.push(Figure::heatmaps("outcome", vec![outcome(Finding::Looked), outcome(Finding::Missed)]));
+        }
+        blocks.push(Block::Together(maps.into_iter().map(Block::Figure).collect()));
         if kinds.len() > 1 {
             let maps = kinds.iter().map(|(kind, masses)| Heatmap::kind(kind, masses, &cells, trained));
             blocks.push(Block::Heading("By kind of span".to_string()));

@@ -104,15 +104,25 @@ pub struct RunReport {
     pub verdict: Option<Verdict>,
 }
 
+impl RunReport {
+    /// Whether there is attention to draw: it was measured, or nothing has run yet that it could be measured
+    /// of.
+    pub(super) fn shows_attention(&self) -> bool {
+        let Tally { n, needle_mass_top_mean, .. } = &self.summary.overall;
+        *n == 0 || needle_mass_top_mean.is_some()
+    }
+}
+
 impl From<RunReport> for Report {
     fn from(run: RunReport) -> Self {
+        let shows_attention = run.shows_attention();
         let mut blocks =
             vec![Block::Lines(std::iter::once(run.ran.title.clone()).chain(run.notes).collect())];
         let accuracy = Heatmap::accuracy(&run.cells, run.training_length);
         let mass = Heatmap::needle_mass(&run.cells, run.training_length);
         // Accuracy and verdict come last: of a page that is longer than the terminal the end is seen.
         blocks.extend(summary(&run.summary));
-        blocks.push(Block::Figure(Figure::heatmap("needle-mass", mass)));
+        blocks.extend(shows_attention.then(|| Block::Figure(Figure::heatmap("needle-mass", mass))));
         blocks.push(Block::Figure(Figure::heatmap("accuracy", accuracy)));
         blocks.extend(run.verdict.iter().map(|verdict| Block::Paragraph(verdict.sentence.clone())));
         let title = "Needles by context length and depth".to_string();

@@ -1,8 +1,9 @@
 //! Prompts that are built while requests are out.
 //!
 //! One thread builds the prompts of all workers, each before its worker has need of it, so that no request
-//! waits for a prompt. It keeps the haystack of every trial that a worker is at, which workers at the same trial
-//! share. What a tokenizer takes while it works, many times the prompt, is taken once and not by every worker.
+//! waits for a prompt. It keeps the haystack of every trial that a worker is at, which workers at the same
+//! trial share. What a tokenizer takes while it works, many times the prompt, is taken once and not by every
+//! worker.
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 

@@ -49,8 +49,8 @@ impl ApiKey {
         first.map(|(name, key)| Self::new(&key, name)).transpose()
     }
 
-    /// The header that tells an endpoint who asks, and its value: `Authorization`, or `api-key` on Azure, where
-    /// only tokens of its directory are bearers.
+    /// The header that tells an endpoint who asks, and its value: `Authorization`, or `api-key` on Azure,
+    /// where only tokens of its directory are bearers.
     pub(super) fn header(&self, endpoint: &Endpoint) -> (&'static str, String) {
         match endpoint.takes_api_key() && !self.is_signed() {
             true => ("api-key", self.0.clone()),

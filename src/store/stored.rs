@@ -66,8 +66,8 @@ impl StoredRun {
     }
 }
 
-/// The row without what is the same in all rows, but for the hash of their plan, and without what only a reader
-/// makes use of.
+/// The row without what is the same in all rows, but for the hash of their plan, and without what only a
+/// reader makes use of.
 fn without_words(row: Outcome) -> Outcome {
     Outcome {
         run_id: String::new(),

@@ -111,7 +111,8 @@ pub fn draw(figure: &Figure, palette: Palette) -> String {
     svg
 }
 
-/// The same behind what stands in `svg`, with cells of its heatmaps that lead somewhere where there are `links`.
+/// The same behind what stands in `svg`, with cells of its heatmaps that lead somewhere where there are
+/// `links`.
 pub fn draw_into(svg: &mut String, figure: &Figure, palette: Palette, links: Option<Links<'_>>) {
     let layout = Layout::of_page(figure);
     let size = layout.size(figure);

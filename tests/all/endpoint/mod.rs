@@ -188,7 +188,11 @@ fn one_command_asks_a_server_and_every_other_reads_the_run() {
     assert!(asked.iter().all(|request| request.header("authorization") == Some("Bearer sk-secret")));
     assert_eq!(ask(), first);
     assert!(server.asked().iter().all(|request| request.path.ends_with("/models")), "nothing is asked again");
-    assert_eq!(bench.stdout(&["view", "out"]), first);
+    assert_eq!(bench.stdout(&["view", "out", "--export", "page.html"]), first);
+    // No picture of what nobody has measured stands beside that of the answers.
+    assert!(first.contains("Accuracy by context") && !first.contains("Needle mass by context"), "{first}");
+    let figures = |name: &str| bench.text("page.html").matches(&format!("id=\"figure-{name}\"")).count();
+    assert_eq!((figures("accuracy"), figures("needle-mass"), figures("outcome")), (1, 0, 0));
     assert_eq!(bench.run_json("out")["model"]["server"]["lengths"][1]["found_at_start"], true);
     assert!(!bench.text("out/run.json").contains("sk-secret"));
     bench.refused(&["attend", "out", "--length", "300"], &["a server answered in this one"]);
