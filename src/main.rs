@@ -36,6 +36,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 
 fn main() -> ExitCode {
     niah::process::outlive_file_size_limit();
+    niah::process::explain_lost_mappings();
     niah::process::fit_into_address_space();
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == isolation::ARGUMENT) {

@@ -1,5 +1,5 @@
 //! This process and the operating system: how much memory it has taken and may still take, whether there is
-//! something to read, and which signal it outlives.
+//! something to read, which signal it outlives, and which it explains.
 
 use std::fs;
 use std::io;
@@ -103,6 +103,28 @@ pub fn outlive_file_size_limit() {
     }
 }
 
+/// Has a process whose mapped file is cut short, or lies on a disk that fails, say so as it ends (exit code
+/// 1), where the signal would end it without a word. What it has stored stays.
+pub fn explain_lost_mappings() {
+    #[cfg(unix)]
+    extern "C" fn explain(_signal: libc::c_int) {
+        const WHY: &[u8] =
+            b"niah: a GGUF file was cut short, or cannot be read any more, while it was in use; \
+            what is done is kept. Let no other program write the file, download it again, and give the same \
+            command once more\n";
+        // SAFETY: both calls may be made within a signal, and the bytes are constant.
+        unsafe {
+            libc::write(libc::STDERR_FILENO, WHY.as_ptr().cast(), WHY.len());
+            libc::_exit(1);
+        }
+    }
+    // SAFETY: a handler is set that makes no other calls than the two above, before any other thread runs.
+    #[cfg(unix)]
+    unsafe {
+        libc::signal(libc::SIGBUS, explain as extern "C" fn(libc::c_int) as libc::sighandler_t);
+    }
+}
+
 /// Under a limit on address space (`ulimit -v`) has all threads share one arena of memory: each would set 64
 /// MiB of the limit aside, whatever it uses. With glibc alone.
 pub fn fit_into_address_space() {
@@ -157,5 +179,27 @@ mod tests {
         drop(std::hint::black_box(vec![1u8; taken]));
         let peak = peak_memory().unwrap();
         assert!(peak >= base + taken / 2, "{base} bytes, then {peak}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_mapped_file_that_is_cut_short_ends_its_process_with_words() {
+        const FILE: &str = "NIAH_TEST_OF_LOST_MAPPINGS";
+        if let Some(path) = std::env::var_os(FILE) {
+            explain_lost_mappings();
+            let file = fs::File::options().read(true).write(true).open(path).unwrap();
+            // SAFETY: the bytes that are cut off end this process, which is what is tested.
+            let map = unsafe { memmap2::Mmap::map(&file) }.unwrap();
+            file.set_len(0).unwrap();
+            panic!("byte {} of a file without any", std::hint::black_box(&map)[0]);
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), [7; 100]).unwrap();
+        let this = std::thread::current().name().unwrap().to_string();
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        let ended = child.args(["--exact", &this]).env(FILE, file.path()).output().unwrap();
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{told}");
+        assert!(told.contains("was cut short") && told.contains("what is done is kept"), "{told}");
     }
 }

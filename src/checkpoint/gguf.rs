@@ -1,7 +1,7 @@
 //! GGUF files: metadata and quantised tensors, in one file or in the parts of a split one.
 //!
-//! Quantised weights are expanded to f32 exactly. A tensor of a type that is not known keeps nobody from
-//! looking at the file, only from reading that tensor.
+//! The files are mapped into memory; quantised weights are expanded to f32 exactly, or stay where they are. A
+//! tensor of a type that is not known keeps nobody from looking at the file, only from reading that tensor.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::BufReader;
@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use candle_core::{Device, Tensor};
 
 use super::gguf_header::{self, Problem, StoredAs, TensorPlace, Value};
@@ -152,19 +153,18 @@ impl GgufFile {
         }
     }
 
-    /// These of the bytes of the tensor stored under a GGUF name, where it has them.
+    /// These of the bytes of the tensor stored under a GGUF name, where it has them, as they stand in the
+    /// file.
     ///
     /// # Errors
     /// [`Error::File`] when the file cannot be read.
-    pub(super) fn read_bytes(&self, stored: &str, range: Range<usize>) -> Result<Option<Vec<u8>>> {
+    pub(super) fn read_bytes(&self, stored: &str, range: Range<usize>) -> Result<Option<Bytes>> {
         let Some((part, place)) = self.place(stored) else { return Ok(None) };
         if range.start > range.end || range.end as u64 > place.bytes {
             return Ok(None);
         }
         // Opening has checked that all of them lie in the file.
-        let mut bytes = vec![0; range.len()];
-        part.file.read_at(place.start + range.start as u64, &mut bytes)?;
-        Ok(Some(bytes))
+        part.file.shared(place.start + range.start as u64, range.len()).map(Some)
     }
 
     /// The tensors whose type is not known, and what their types are called.
@@ -220,7 +220,7 @@ impl GgufFile {
 
 impl Part {
     fn open(path: &Path) -> Result<(Self, HashMap<String, Value>)> {
-        let file = WeightFile::open(path)?;
+        let file = WeightFile::mapped(path)?;
         if file.begins(MAGIC.len())? != MAGIC {
             return Err(Error::file(
                 path,

@@ -53,7 +53,7 @@ impl GgufTensors {
         Ok(Some(StoredRows { stored: place.stored, kind, rows, order, shape, factor }))
     }
 
-    /// Reads the blocks of these rows.
+    /// The blocks of these rows: those of the file where they stand in its order.
     pub(super) fn read_stored_rows(&self, of: StoredRows) -> Result<Option<Blocks>> {
         let Some(row) = of.kind.row_bytes(of.shape[1]) else { return Ok(None) };
         let Some(bytes) = self.file.read_bytes(&of.stored, of.rows.start * row..of.rows.end * row)? else {

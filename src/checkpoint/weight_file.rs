@@ -1,14 +1,19 @@
-//! A file of weights, read piece by piece.
+//! A file of weights: read piece by piece, and mapped into memory where its bytes are used as they stand.
 //!
-//! It is never mapped into memory: a mapped file that another process cuts short ends this one with a signal,
-//! and counts against limits on address space, where a read gives an error.
+//! What is expanded as it loads is read, of a mapped file too: a file that another process cuts short
+//! meanwhile is an error, and no page of it stays in memory beside its numbers. GGUF's headers and blocks are
+//! used where they are mapped: blocks take memory once for all processes, and none that the system could not
+//! have back. [`crate::process::explain_lost_mappings`] is for files that are cut short then.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
 use half::{bf16, f16};
+use memmap2::Mmap;
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -30,9 +35,13 @@ pub(super) enum Plain {
 }
 
 enum Content {
-    // One place in the file for all who read.
-    Disk(Mutex<File>),
-    Embedded(&'static [u8]),
+    Disk {
+        // One place in the file for all who read.
+        file: Mutex<File>,
+        /// All of it.
+        map: Option<Bytes>,
+    },
+    Embedded(Bytes),
 }
 
 impl WeightFile {
@@ -47,7 +56,11 @@ impl WeightFile {
         if length == 0 {
             return Err(Error::file(path, "the file is empty; download it again"));
         }
-        let opened = Self { path: path.to_path_buf(), length, content: Content::Disk(Mutex::new(file)) };
+        let opened = Self {
+            path: path.to_path_buf(),
+            length,
+            content: Content::Disk { file: Mutex::new(file), map: None },
+        };
         if opened.begins(POINTER.len())? == POINTER {
             let problem = "a Git LFS pointer instead of the file itself; fetch it with: git lfs pull";
             return Err(Error::file(path, problem));
@@ -55,9 +68,27 @@ impl WeightFile {
         Ok(opened)
     }
 
+    /// Opens a regular file and maps it; one that cannot be mapped, as under a limit on address space, is
+    /// read.
+    ///
+    /// # Errors
+    /// As of [`Self::open`].
+    pub(super) fn mapped(path: &Path) -> Result<Self> {
+        let mut opened = Self::open(path)?;
+        if let Content::Disk { file, map } = &mut opened.content {
+            let file = file.get_mut().unwrap_or_else(PoisonError::into_inner);
+            // SAFETY: the map is read as bytes, of which every value is one, and belongs to the `Bytes` that
+            // all pieces of it share. What another process writes into the file meanwhile changes numbers, as
+            // it would change what is read; what it cuts off ends this process, which says why.
+            let mapped = unsafe { Mmap::map(&*file) };
+            *map = mapped.ok().filter(|map| map.len() as u64 == opened.length).map(Bytes::from_owner);
+        }
+        Ok(opened)
+    }
+
     /// A file that is in the binary; `path` stands for it in messages.
     pub(super) fn embedded(path: PathBuf, bytes: &'static [u8]) -> Self {
-        Self { path, length: bytes.len() as u64, content: Content::Embedded(bytes) }
+        Self { path, length: bytes.len() as u64, content: Content::Embedded(Bytes::from_static(bytes)) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -81,33 +112,56 @@ impl WeightFile {
         Ok(bytes)
     }
 
+    /// The `count` bytes from `offset` on: as they stand in a file that is mapped or in the binary, else a
+    /// copy.
+    ///
+    /// # Errors
+    /// As of [`Self::read_at`].
+    pub(super) fn shared(&self, offset: u64, count: usize) -> Result<Bytes> {
+        if let Some(memory) = self.memory() {
+            let range = part(memory, offset, count).ok_or_else(|| self.cut_short())?;
+            return Ok(memory.slice(range));
+        }
+        let mut bytes = vec![0; count];
+        self.read_at(offset, &mut bytes)?;
+        Ok(bytes.into())
+    }
+
     /// Fills `buffer` with the bytes from `offset` on.
     ///
     /// # Errors
     /// [`Error::File`] when the file has become shorter since it was opened, or cannot be read.
     pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let read = match &self.content {
-            Content::Disk(file) => {
+            Content::Disk { file, .. } => {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer))
             }
-            Content::Embedded(bytes) => usize::try_from(offset)
-                .ok()
-                .and_then(|start| bytes.get(start..)?.get(..buffer.len()))
-                .map(|piece| buffer.copy_from_slice(piece))
-                .ok_or_else(|| io::ErrorKind::UnexpectedEof.into()),
+            Content::Embedded(bytes) => fill(buffer, bytes, offset),
         };
         read.map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => Error::file(
-                &self.path,
-                format!(
-                    "cut short while it was being read ({} bytes before); let no other program write it, \
-                     download it again",
-                    self.length
-                ),
-            ),
+            io::ErrorKind::UnexpectedEof => self.cut_short(),
             _ => cannot_read(&self.path, &error),
         })
+    }
+
+    /// All of it, where it is in memory.
+    fn memory(&self) -> Option<&Bytes> {
+        match &self.content {
+            Content::Disk { map, .. } => map.as_ref(),
+            Content::Embedded(bytes) => Some(bytes),
+        }
+    }
+
+    fn cut_short(&self) -> Error {
+        Error::file(
+            &self.path,
+            format!(
+                "cut short while it was being read ({} bytes before); let no other program write it, download \
+                 it again",
+                self.length
+            ),
+        )
     }
 
     /// The numbers in the `count` bytes from `offset` on, without holding the bytes as well.
@@ -165,10 +219,26 @@ impl Read for Stream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.file.length.saturating_sub(self.at);
         let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.file.read_at(self.at, &mut buffer[..count]).map_err(io::Error::other)?;
+        match self.file.memory() {
+            Some(memory) => fill(&mut buffer[..count], memory, self.at)?,
+            None => self.file.read_at(self.at, &mut buffer[..count]).map_err(io::Error::other)?,
+        }
         self.at += count as u64;
         Ok(count)
     }
+}
+
+/// Where the `count` bytes from `offset` on lie, if there are as many.
+fn part(bytes: &[u8], offset: u64, count: usize) -> Option<Range<usize>> {
+    let start = usize::try_from(offset).ok()?;
+    let end = start.checked_add(count)?;
+    (end <= bytes.len()).then_some(start..end)
+}
+
+fn fill(buffer: &mut [u8], bytes: &[u8], offset: u64) -> io::Result<()> {
+    let range = part(bytes, offset, buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+    buffer.copy_from_slice(&bytes[range]);
+    Ok(())
 }
 
 /// Bytes that are read at once.
@@ -208,5 +278,24 @@ mod tests {
         assert_eq!((&two, file.len()), (b"de", 6));
         assert!(file.read_at(5, &mut two).is_err() && file.read_at(u64::MAX, &mut two).is_err());
         assert_eq!(file.begins(9).unwrap(), b"abcdef");
+    }
+
+    #[test]
+    fn what_is_mapped_is_shared_where_it_stands_and_what_is_read_is_copied() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("weights");
+        std::fs::write(&path, b"abcdef").unwrap();
+        let (mapped, read) = (WeightFile::mapped(&path).unwrap(), WeightFile::open(&path).unwrap());
+        for file in [&mapped, &read] {
+            assert_eq!((&file.shared(2, 3).unwrap()[..], file.len()), (&b"cde"[..], 6));
+            assert!(file.shared(4, 3).is_err() && file.shared(u64::MAX, 1).is_err());
+            assert_eq!(file.begins(9).unwrap(), b"abcdef");
+        }
+        let place_of = |file: &WeightFile, at| file.shared(at, 2).unwrap().as_ptr() as usize;
+        assert_eq!(place_of(&mapped, 3), place_of(&mapped, 0) + 3);
+        // It outlives the file's own handle.
+        let kept = mapped.shared(0, 6).unwrap();
+        drop(mapped);
+        assert_eq!(&kept[..], b"abcdef");
     }
 }

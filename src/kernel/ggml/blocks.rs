@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use rayon::prelude::*;
 
 use super::TensorType;
@@ -13,7 +14,8 @@ pub struct Blocks {
     kind: &'static TensorType,
     n: usize,
     k: usize,
-    bytes: Vec<u8>, // [n, row_bytes]
+    /// Rows after rows; of a mapped file where it has them in this order.
+    parts: Vec<Bytes>, // each [some of n, row_bytes]
     /// What every number is multiplied by.
     factor: Option<f32>,
 }
@@ -29,15 +31,15 @@ impl Blocks {
     pub(crate) fn new(
         kind: &'static TensorType,
         [n, k]: [usize; 2],
-        bytes: Vec<u8>,
+        bytes: impl Into<Bytes>,
         factor: Option<f32>,
     ) -> Option<Self> {
-        let row = kind.row_bytes(k)?;
+        let (row, bytes) = (kind.row_bytes(k)?, bytes.into());
         (row > 0 && n > 0 && n.checked_mul(row) == Some(bytes.len())).then_some(Self {
             kind,
             n,
             k,
-            bytes,
+            parts: vec![bytes],
             factor,
         })
     }
@@ -50,19 +52,32 @@ impl Blocks {
         if !parts.iter().all(alike) || parts.iter().any(|part| part.factor != first.factor) {
             return None;
         }
-        let bytes = parts.iter().map(|part| &part.bytes[..]).collect::<Vec<_>>().concat();
-        Some(Self { kind: first.kind, n: parts.iter().map(|part| part.n).sum(), bytes, ..**first })
+        let n = parts.iter().map(|part| part.n).sum();
+        let parts = parts.iter().flat_map(|part| part.parts.iter().cloned()).collect();
+        Some(Self { kind: first.kind, n, k: first.k, parts, factor: first.factor })
     }
 
     /// Some rows, in this order; `None` where there are no such rows.
     pub(crate) fn rows(&self, ranges: &[Range<usize>]) -> Option<Self> {
-        let row = self.bytes.len() / self.n;
         let n = ranges.iter().map(Range::len).sum();
-        let mut bytes = Vec::with_capacity(n * row);
-        for rows in ranges {
-            bytes.extend_from_slice(self.bytes.get(rows.start * row..rows.end * row)?);
+        if n == 0 || ranges.iter().any(|rows| rows.end > self.n) {
+            return None;
         }
-        Self::new(self.kind, [n, self.k], bytes, self.factor)
+        let pieces = ranges.iter().flat_map(|rows| self.pieces(rows.clone()));
+        let parts = pieces.map(|(part, bytes)| part.slice(bytes)).collect();
+        Some(Self { kind: self.kind, n, k: self.k, parts, factor: self.factor })
+    }
+
+    /// The parts that hold some rows, in order, and where they are in each.
+    fn pieces(&self, rows: Range<usize>) -> impl Iterator<Item = (&Bytes, Range<usize>)> {
+        let row = self.kind.row_bytes(self.k).unwrap_or(0);
+        let mut wanted = rows.start * row..rows.end * row;
+        let pieces = self.parts.iter().map(move |part| {
+            let here = wanted.start.min(part.len())..wanted.end.min(part.len());
+            wanted = wanted.start.saturating_sub(part.len())..wanted.end.saturating_sub(part.len());
+            (part, here)
+        });
+        pieces.filter(|(_, bytes)| !bytes.is_empty())
     }
 
     /// The same, every number multiplied by a factor; `None` where one is there already.
@@ -89,8 +104,13 @@ impl Blocks {
     /// When there are no such rows, or `numbers` are not as many.
     pub(crate) fn widen(&self, rows: Range<usize>, numbers: &mut [f32]) {
         assert!(rows.end <= self.n && numbers.len() == rows.len() * self.k, "the numbers of rows");
-        let row = self.bytes.len() / self.n.max(1);
-        self.kind.expand_here(&self.bytes[rows.start * row..rows.end * row], numbers);
+        let mut rest = &mut *numbers;
+        for (part, bytes) in self.pieces(rows) {
+            let count = bytes.len() / self.kind.block_bytes * self.kind.block_size;
+            let (these, later) = std::mem::take(&mut rest).split_at_mut(count);
+            self.kind.expand_here(&part[bytes], these);
+            rest = later;
+        }
         if let Some(factor) = self.factor {
             // As candle's `affine` computes it.
             numbers.iter_mut().for_each(|number| *number = *number * factor + 0.0);
@@ -172,6 +192,10 @@ mod tests {
         let (a, b) = (a.unwrap(), b.unwrap());
         let both = Blocks::stacked(&[&a, &b]).unwrap();
         assert_eq!((both.shape(), both.to_f32()), ([3, 2], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+        let (mut across, mut last) = ([0.0; 4], [0.0; 2]);
+        both.widen(0..2, &mut across);
+        both.widen(2..3, &mut last);
+        assert_eq!((across, last), ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0]));
         let wider = of_bytes("I8", [1, 3], &[1, 2, 3], None).unwrap();
         let scaled = of_bytes("I8", [1, 2], &[1, 2], Some(2.0)).unwrap();
         let other = of_bytes("F16", [1, 2], &[0; 4], None).unwrap();

@@ -35,7 +35,7 @@ fn block(kind: &TensorType, rng: &mut Rng) -> Vec<u8> {
 }
 
 fn blocks(kind: &'static TensorType, [n, k]: [usize; 2], factor: Option<f32>, rng: &mut Rng) -> Matrix {
-    let bytes = (0..n * k / kind.block_size).flat_map(|_| block(kind, rng)).collect();
+    let bytes = (0..n * k / kind.block_size).flat_map(|_| block(kind, rng)).collect::<Vec<u8>>();
     Matrix::Blocks(Arc::new(Blocks::new(kind, [n, k], bytes, factor).unwrap()))
 }
 
