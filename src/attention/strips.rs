@@ -1,5 +1,6 @@
 //! Attention in f32 on the CPU for rules that are a factor on the query: strips of 32 queries against blocks
-//! of keys, nothing packed and no score matrix. [`super::fused`] is for rules that need more of a row, and for few queries.
+//! of keys, nothing packed and no score matrix. [`super::fused`] is for rules that need more of a row, and
+//! for few queries.
 
 use candle_core::{Result, Tensor};
 

@@ -185,14 +185,20 @@ fn weigh_plain(scores: &mut [Lanes], running: &mut Running) -> Lanes {
     for ((factor, before), level) in factor.iter_mut().zip(&running.largest).zip(&level) {
         *factor = exp(before - level);
     }
-    // Two sums: one waits for its addition while the other is added to.
+    // Two sums, of even and of odd keys: one waits for its addition while the other is added to.
     let mut sums = [[0f32; STRIP]; 2];
-    for (key, row) in scores.iter_mut().enumerate() {
-        for ((z, level), sum) in row.iter_mut().zip(&level).zip(&mut sums[key % 2]) {
+    let weigh = |row: &mut Lanes, sum: &mut Lanes| {
+        for ((z, level), sum) in row.iter_mut().zip(&level).zip(sum) {
             *z = exp(*z - level);
             *sum += *z;
         }
+    };
+    let (pairs, last) = scores.as_chunks_mut::<2>();
+    for [even, odd] in pairs {
+        weigh(even, &mut sums[0]);
+        weigh(odd, &mut sums[1]);
     }
+    last.iter_mut().for_each(|row| weigh(row, &mut sums[0]));
     for (lane, sum) in running.sum.iter_mut().enumerate() {
         *sum = *sum * factor[lane] + (sums[0][lane] + sums[1][lane]);
     }
@@ -207,8 +213,12 @@ for_every_instruction_set! {
 
 #[inline(always)]
 fn scale_plain(mixed: &mut [Lanes], factor: &Lanes) {
+    // Most blocks of keys have no new maximum, and a product with 1 is what it was.
+    if *factor == [1.0; STRIP] {
+        return;
+    }
     for row in mixed {
-        row.iter_mut().zip(factor).for_each(|(x, factor)| *x *= factor);
+        *row = std::array::from_fn(|lane| row[lane] * factor[lane]);
     }
 }
 
