@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use candle_core::Device;
+
 use crate::attention::AttentionVariant;
 use crate::error::Result;
 use crate::model::causal_lm::CausalLm;
+use crate::model::copy_peak::CopyPeak;
 use crate::model::decoder::Forward;
 use crate::model::gemm_peak::GemmPeak;
 use crate::model::{Spent, kv_cache::KvCache};
 use crate::process;
+use crate::spec::Dtype;
 
 /// A prompt that is read, and tokens that are written behind it.
 #[derive(Debug, Clone, Copy)]
@@ -32,10 +36,30 @@ pub struct Speed {
     pub spent: Spent,
     /// Operations a second of the best matrix multiply alone, between the chunks of the prompt.
     pub gemm_rate: f64,
+    /// Bytes a second of a copy alone, before and behind the tokens that are written; what is read and
+    /// written counts twice.
+    pub copy_rate: f64,
 }
 
-/// Runs `request` and measures it. Before every chunk of the prompt `gemm` multiplies, outside the prompt's
-/// time, so that both meet the same machine.
+/// What the machine does at best, measured between the parts of a request.
+#[derive(Debug)]
+pub(crate) struct Peaks {
+    gemm: GemmPeak,
+    copy: CopyPeak,
+}
+
+impl Peaks {
+    /// Those of linear maps of `dtype`.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Compute`] when the device fails.
+    pub(crate) fn new(dtype: Dtype, device: &Device) -> Result<Self> {
+        Ok(Self { gemm: GemmPeak::new(dtype, device)?, copy: CopyPeak::default() })
+    }
+}
+
+/// Runs `request` and measures it. Before every chunk of the prompt a multiply runs, before and behind the
+/// tokens that are written a copy, outside their times, so that all meet the same machine.
 ///
 /// # Errors
 /// [`crate::error::Error::Compute`] when the computation fails.
@@ -43,10 +67,17 @@ pub(crate) fn measure(
     decoder: &dyn CausalLm,
     variant: &dyn AttentionVariant,
     request: SpeedRequest<'_>,
-    gemm: &mut GemmPeak,
+    peaks: &mut Peaks,
 ) -> Result<Speed> {
-    let (prefill, decode, spent) = run(decoder, variant, request, &mut || Ok(gemm.multiply()?))?;
-    Ok(Speed { prefill, decode, spent, gemm_rate: gemm.take_rate() })
+    let (prefill, decode, spent) = run(decoder, variant, request, &mut |part| match part {
+        Part::Chunk => Ok(peaks.gemm.multiply()?),
+        Part::Answer => {
+            peaks.copy.copy();
+            Ok(())
+        }
+    })?;
+    let (gemm_rate, copy_rate) = (peaks.gemm.take_rate(), peaks.copy.take_rate());
+    Ok(Speed { prefill, decode, spent, gemm_rate, copy_rate })
 }
 
 /// Runs `request` and says how much memory the process has held at most meanwhile, in bytes; `None` where the
@@ -60,17 +91,23 @@ pub(crate) fn peak_memory(
     request: SpeedRequest<'_>,
 ) -> Result<Option<usize>> {
     let watched = process::forget_peak_memory();
-    run(decoder, variant, request, &mut || Ok(()))?;
+    run(decoder, variant, request, &mut |_| Ok(()))?;
     Ok(process::peak_memory().filter(|_| watched))
 }
 
+/// What is timed.
+enum Part {
+    Chunk,
+    Answer,
+}
+
 /// The times of prompt and answer of `request`, and where the prompt's went. `between` comes before every
-/// chunk of the prompt, outside its time.
+/// chunk of the prompt, and before and behind the answer, outside their times.
 fn run(
     decoder: &dyn CausalLm,
     variant: &dyn AttentionVariant,
     request: SpeedRequest<'_>,
-    between: &mut dyn FnMut() -> Result<()>,
+    between: &mut dyn FnMut(Part) -> Result<()>,
 ) -> Result<(Duration, Duration, Spent)> {
     let mut cache = decoder.new_cache(request.prompt.len() + request.answer.len());
     let mut spent = Spent::default();
@@ -84,12 +121,14 @@ fn run(
     let chunks = request.prompt.chunks(request.chunk.max(1));
     let last = chunks.len().saturating_sub(1);
     for (index, tokens) in chunks.enumerate() {
-        between()?;
+        between(Part::Chunk)?;
         prefill += run(tokens, usize::from(index == last), &mut cache, &mut spent)?;
     }
+    between(Part::Answer)?;
     let mut decode = Duration::ZERO;
     for token in request.answer.chunks(1) {
         decode += run(token, 1, &mut cache, &mut Spent::default())?;
     }
+    between(Part::Answer)?;
     Ok((prefill, decode, spent))
 }

@@ -12,13 +12,12 @@ use crate::error::Result;
 use crate::export::style::Style;
 use crate::kernel::cpu;
 use crate::model::causal_lm::CausalLm;
-use crate::model::gemm_peak::GemmPeak;
 use crate::plan::{BenchPlan, BenchSettings, BenchTokens, OpenModel};
 use crate::progress::{Bar, Progress};
 use crate::report::Report;
-use crate::report::speed::{LengthSpeed, SpeedOf, SpeedReport};
+use crate::report::speed::{LengthSpeed, SpeedOf, SpeedReport, Spread};
 use crate::spec::Dtype;
-use crate::speed::{Speed, measure, peak_memory};
+use crate::speed::{Peaks, Speed, measure, peak_memory};
 use crate::stats::median;
 use crate::store::bench::write_speeds;
 use crate::store::directory::make;
@@ -44,6 +43,12 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
     let BenchPlan { model, lengths, tokens, .. } = plan;
     let (title, dtype) = (title(args, &model, threads), model.precision.dtype);
     let held = format!("Weights are held {}: {}.", model.precision.weights().name(), model.because);
+    let token_bytes = |length: usize| {
+        let before = length + args.max_new_tokens / 2;
+        let memory = model.memory(before + 1);
+        model.spec().token_bytes(before, memory.weights, memory.cache)
+    };
+    let token_bytes: Vec<_> = lengths.iter().map(|&length| token_bytes(length)).collect();
     let bench = Bench {
         decoder: model.decoder()?,
         // The checkpoint's metadata count as memory of this process, and are read no more.
@@ -57,15 +62,20 @@ pub fn run(args: &BenchArgs, style: &Style) -> Result<()> {
         Bar::new(args.repeats * bench.lengths.iter().sum::<usize>() + bench.first_pass().sum::<usize>());
     let measured = bench.run(dtype, &device, &mut bar);
     bar.finish();
-    let operations_per_token = 2.0 * bench.decoder.spec().linear_weights_per_token() as f64;
-    let length = |(&prompt_tokens, measured): (&usize, &Measured)| {
-        let new_tokens = args.max_new_tokens;
-        // Where another engine computes, nothing is seen of where its time goes.
-        let shares = device.is_cpu() && bench.decoder.spec().extras.black_box.is_none();
-        let of = SpeedOf { prompt_tokens, new_tokens, operations_per_token, shares };
+    let spec = bench.decoder.spec();
+    let length = |((&prompt_tokens, token_bytes), measured): ((&usize, Option<f64>), &Measured)| {
+        let of = SpeedOf {
+            prompt_tokens,
+            new_tokens: args.max_new_tokens,
+            operations_per_token: 2.0 * spec.linear_weights_per_token() as f64,
+            prompt_operations: spec.prompt_operations(prompt_tokens),
+            token_bytes,
+            // Where another engine computes, nothing is seen of where its time goes.
+            shares: device.is_cpu() && spec.extras.black_box.is_none(),
+        };
         LengthSpeed::new(of, &measured.runs, measured.peak_memory)
     };
-    let lengths: Vec<_> = bench.lengths.iter().zip(&measured?).map(length).collect();
+    let lengths: Vec<_> = bench.lengths.iter().zip(token_bytes).zip(&measured?).map(length).collect();
     let removed = args.output.as_ref().filter(|directory| !directory.exists());
     if let Some(directory) = &args.output {
         let about = json!({
@@ -131,7 +141,7 @@ impl Bench {
         }
         let measured = |peak_memory| Measured { peak_memory, runs: Vec::new() };
         let mut measured: Vec<Measured> = peaks.into_iter().map(measured).collect();
-        let mut gemm = GemmPeak::new(dtype, device)?;
+        let mut peaks = Peaks::new(dtype, device)?;
         for repeat in 1..=self.repeats {
             for (&length, measured) in self.lengths.iter().zip(&mut measured) {
                 bar.at(&format!("length {length}, {repeat} of {}", self.repeats));
@@ -140,7 +150,7 @@ impl Bench {
                     self.decoder.as_ref(),
                     self.variant.as_ref(),
                     request,
-                    &mut gemm,
+                    &mut peaks,
                 )?);
                 bar.advance(length);
             }
@@ -184,8 +194,11 @@ fn notes(args: &BenchArgs, lengths: &[LengthSpeed], held: String) -> Vec<String>
     } else {
         format!("{repeats} times, medians (smallest-largest)")
     };
-    let rates: Vec<f64> = lengths.iter().filter_map(|speed| Some(speed.gemm_rate?.median / 1e9)).collect();
-    let rate = median(&rates).map_or("-".to_string(), |rate| format!("{rate:.0}"));
+    let rate = |of: fn(&LengthSpeed) -> Option<Spread>| {
+        let rates: Vec<f64> = lengths.iter().filter_map(|speed| Some(of(speed)?.median / 1e9)).collect();
+        median(&rates).map_or("-".to_string(), |rate| format!("{rate:.0}"))
+    };
+    let (gemm, copy) = (rate(|speed| speed.gemm_rate), rate(|speed| speed.copy_rate));
     vec![
         format!(
             "Prompts are random tokens (seed {seed}), and {max_new_tokens} more are decoded one by one after \
@@ -194,7 +207,12 @@ fn notes(args: &BenchArgs, lengths: &[LengthSpeed], held: String) -> Vec<String>
         format!(
             "attention = share of the prefill's time in attention. GEMM = speed of the blocks' linear maps \
              during the prefill, over that of the best matrix multiply alone, which runs between its chunks: \
-             {rate} GFLOP/s."
+             {gemm} GFLOP/s. roof = share of that speed that the whole prefill reached: operations of its \
+             linear maps and attention, over its time."
+        ),
+        format!(
+            "bandwidth = bytes of weights and cache that a decoded token reads, over its time, as a share of \
+             those that a copy in memory reads and writes: {copy} GB/s."
         ),
         held,
         instructions(),

@@ -5,6 +5,7 @@ mod attention;
 pub mod black_box;
 mod block;
 pub mod causal_lm;
+pub mod copy_peak;
 pub mod decoder;
 mod differential;
 mod feed_forward;

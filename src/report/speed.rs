@@ -51,6 +51,17 @@ pub struct LengthSpeed {
     pub gemm_peak_share: Option<Spread>,
     /// Operations a second of the best matrix multiply alone.
     pub gemm_rate: Option<Spread>,
+    /// Speed of the whole prefill, in operations of linear maps and attention, over that of the best matrix
+    /// multiply alone.
+    #[serde(default)]
+    pub roof_share: Option<Spread>,
+    /// Bytes a second that the tokens behind the prompt read of weights and cache, over those of a copy
+    /// alone.
+    #[serde(default)]
+    pub bandwidth_share: Option<Spread>,
+    /// Bytes a second of a copy alone; what is read and written counts twice.
+    #[serde(default)]
+    pub copy_rate: Option<Spread>,
     /// Most memory that the process held, in MiB.
     pub peak_memory_mib: Option<f64>,
 }
@@ -64,6 +75,10 @@ pub struct SpeedOf {
     pub new_tokens: usize,
     /// Operations of the linear maps of all blocks for one token.
     pub operations_per_token: f64,
+    /// Operations of the whole prompt, where they can be counted.
+    pub prompt_operations: Option<f64>,
+    /// Bytes that a token behind the prompt reads, in the mean, where they can be counted.
+    pub token_bytes: Option<f64>,
     /// Whether time is spent where it is measured, as on the CPU.
     pub shares: bool,
 }
@@ -83,6 +98,13 @@ impl LengthSpeed {
             attention_share: on_cpu(&|run| seconds(run.spent.attention) / seconds(run.prefill)),
             gemm_peak_share: on_cpu(&|run| linear / seconds(run.spent.linear) / run.gemm_rate),
             gemm_rate: each(&|run| run.gemm_rate),
+            roof_share: of
+                .prompt_operations
+                .and_then(|all| on_cpu(&|run| all / seconds(run.prefill) / run.gemm_rate)),
+            bandwidth_share: of
+                .token_bytes
+                .and_then(|bytes| on_cpu(&|run| new * bytes / seconds(run.decode) / run.copy_rate)),
+            copy_rate: each(&|run| run.copy_rate),
             peak_memory_mib: peak_memory.map(|bytes| bytes as f64 / f64::from(1 << 20)),
         }
     }
@@ -113,6 +135,8 @@ struct Medians {
     decode_tokens_per_second: Option<f64>,
     attention_share: Option<f64>,
     gemm_peak_share: Option<f64>,
+    roof_share: Option<f64>,
+    bandwidth_share: Option<f64>,
     peak_memory_mib: Option<f64>,
 }
 
@@ -125,6 +149,8 @@ impl From<&LengthSpeed> for Medians {
             decode_tokens_per_second: median(speed.decode_tokens_per_second),
             attention_share: median(speed.attention_share),
             gemm_peak_share: median(speed.gemm_peak_share),
+            roof_share: median(speed.roof_share),
+            bandwidth_share: median(speed.bandwidth_share),
             peak_memory_mib: speed.peak_memory_mib,
         }
     }
@@ -156,10 +182,13 @@ fn table(lengths: &[LengthSpeed]) -> Table {
             spread(speed.decode_tokens_per_second, number, ""),
             spread(speed.attention_share, percent, "%"),
             spread(speed.gemm_peak_share, percent, "%"),
+            spread(speed.roof_share, percent, "%"),
+            spread(speed.bandwidth_share, percent, "%"),
             or_missing(speed.peak_memory_mib.map(|mib| format!("{mib:.0} MiB"))),
         ]
     };
-    let header = ["length", "prefill tok/s", "decode tok/s", "attention", "GEMM", "peak memory"];
+    let header =
+        ["length", "prefill tok/s", "decode tok/s", "attention", "GEMM", "roof", "bandwidth", "peak memory"];
     Table::new(&header, lengths.iter().map(row).collect())
 }
 
@@ -208,12 +237,20 @@ mod tests {
             decode: Duration::from_secs(4),
             spent,
             gemm_rate: 1000.0,
+            copy_rate: 500.0,
         }
     }
 
     #[test]
     fn speeds_are_medians_and_shares_can_be_checked_by_hand() {
-        let of = SpeedOf { prompt_tokens: 100, new_tokens: 8, operations_per_token: 10.0, shares: true };
+        let of = SpeedOf {
+            prompt_tokens: 100,
+            new_tokens: 8,
+            operations_per_token: 10.0,
+            prompt_operations: Some(3000.0),
+            token_bytes: Some(50.0),
+            shares: true,
+        };
         let runs = [run(4), run(10), run(5)];
         let found = LengthSpeed::new(of, &runs, Some(2 << 20));
         let spread = |median, min, max| Some(Spread { median, min, max });
@@ -222,9 +259,15 @@ mod tests {
         assert_eq!(found.attention_share, spread(0.2, 0.1, 0.25));
         // 100 tokens x 10 operations in 2 s, of 1000 a second.
         assert_eq!(found.gemm_peak_share, spread(0.5, 0.5, 0.5));
+        // 3000 operations in 4 to 10 s, of 1000 a second; 8 tokens of 50 bytes in 4 s, of 500 a second.
+        assert_eq!(found.roof_share, spread(0.6, 0.3, 0.75));
+        assert_eq!(found.bandwidth_share, spread(0.2, 0.2, 0.2));
         assert_eq!(found.peak_memory_mib, Some(2.0));
         let elsewhere = LengthSpeed::new(SpeedOf { shares: false, ..of }, &runs, None);
         assert_eq!((elsewhere.attention_share, elsewhere.gemm_peak_share), (None, None));
+        let uncounted =
+            LengthSpeed::new(SpeedOf { prompt_operations: None, token_bytes: None, ..of }, &runs, None);
+        assert_eq!((uncounted.roof_share, uncounted.bandwidth_share), (None, None));
         assert_eq!(LengthSpeed::new(of, &[], None).prefill_tokens_per_second, None);
     }
 }

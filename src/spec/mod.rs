@@ -14,6 +14,7 @@ mod screening;
 mod state_space;
 mod tensors;
 mod window;
+mod work;
 
 use serde::Serialize;
 

@@ -11,7 +11,7 @@ use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::model::Spent;
 use niah::model::decoder::{Decoder, Forward};
 use niah::report::speed::LengthSpeed;
-use niah::spec::Dtype;
+use niah::spec::{Dtype, Window};
 use niah::store::bench::read_speeds;
 use niah::store::csv;
 use niah::trial::Outcome;
@@ -34,16 +34,17 @@ fn csv_has_a_row_a_length_with_speeds_and_shares() {
             lines.next(),
             Some(
                 "context_length,prefill_tokens_per_second,decode_tokens_per_second,attention_share,gemm_peak_share,\
-                 peak_memory_mib"
+                 roof_share,bandwidth_share,peak_memory_mib"
             )
         );
         for length in ["100", "300"] {
             let fields: Vec<&str> = lines.next().unwrap().split(',').collect();
-            assert_eq!((fields.len(), fields[0]), (6, length), "{csv}");
+            assert_eq!((fields.len(), fields[0]), (8, length), "{csv}");
             let number = |index: usize| fields[index].parse::<f64>().unwrap();
             assert!(number(1) > 0.0 && number(2) > 0.0, "{csv}");
             assert!(number(3) > 0.0 && number(3) < 1.0 && number(4) > 0.0, "{csv}");
-            assert!(fields[5].is_empty() || number(5) > 1.0, "{csv}");
+            assert!(number(5) > 0.0 && number(6) > 0.0, "{csv}");
+            assert!(fields[7].is_empty() || number(7) > 1.0, "{csv}");
         }
         assert_eq!(lines.next(), None);
     }
@@ -59,6 +60,31 @@ fn what_was_measured_is_kept_and_can_be_read_again() {
     assert_eq!(kept, serde_json::from_value::<Vec<LengthSpeed>>(printed["rows"].take()).unwrap());
     assert_eq!(kept.iter().map(|length| length.context_length).collect::<Vec<_>>(), [60, 100]);
     bench.refused(&arguments(&["--context-lengths", "60", "-o", "tiny/config.json"]), &["tiny/config.json"]);
+}
+
+#[test]
+fn the_work_of_a_decoder_can_be_counted_by_hand() {
+    let bench = Bench::new();
+    let mut spec =
+        Checkpoint::open(bench.path("tiny").to_str().unwrap(), RopeOverride::default()).unwrap().spec;
+    let layers = spec.layers.len();
+    let widths = spec.num_attention_heads * 2 * spec.head_dim;
+    let (linear, head) = (spec.linear_weights_per_token(), spec.vocab_size * spec.hidden_size);
+    // Rows of 4 tokens see 1 + 2 + 3 + 4 keys.
+    let operations = |keys: usize| Some((2 * (4 * linear + head + layers * keys * widths)) as f64);
+    assert_eq!(spec.prompt_operations(4), operations(10));
+    let (parameters, key) = (spec.parameter_count(), spec.cache_bytes_per_token());
+    let table = if spec.tie_word_embeddings { 0 } else { head };
+    let bytes = spec.token_bytes(4, 2 * parameters, 5 * key);
+    assert_eq!(bytes, Some((2 * (parameters - table) + 5 * key) as f64));
+    for layer in &mut spec.layers {
+        layer.window = Window::Sliding(2);
+    }
+    // 1 + 2 + 2 + 2 keys; a token more reads two.
+    assert_eq!(spec.prompt_operations(4), operations(7));
+    assert_eq!(spec.token_bytes(4, 0, 5 * key), Some((2 * key) as f64));
+    spec.layers[0].differential = Some(0.5);
+    assert_eq!((spec.prompt_operations(4), spec.token_bytes(4, 1, 1)), (None, None));
 }
 
 #[test]

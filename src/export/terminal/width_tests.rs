@@ -116,6 +116,9 @@ fn documents() -> Vec<Document> {
         attention_share: Some(Spread { median: 0.5, min: 0.4, max: 0.6 }),
         gemm_peak_share: Some(Spread { median: 0.85, min: 0.8, max: 0.9 }),
         gemm_rate: spread,
+        roof_share: Some(Spread { median: 0.75, min: 0.7, max: 0.8 }),
+        bandwidth_share: Some(Spread { median: 0.65, min: 0.6, max: 0.7 }),
+        copy_rate: spread,
         peak_memory_mib: Some(123_456.0),
     };
     let token = |number: usize| ShadedToken {
