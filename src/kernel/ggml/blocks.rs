@@ -91,11 +91,13 @@ impl Blocks {
         [self.n, self.k]
     }
 
-    /// The number of the type of some rows, and their bytes, where these are all that makes their numbers.
+    /// The number of the type of some rows, and their bytes, where these stand together and are all that makes
+    /// their numbers.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn stored(&self, rows: Range<usize>) -> Option<(u64, &[u8])> {
-        let row = self.bytes.len() / self.n;
-        self.factor.is_none().then(|| (self.kind.id, &self.bytes[rows.start * row..rows.end * row]))
+        let mut pieces = self.pieces(rows);
+        let (part, bytes) = pieces.next()?;
+        (self.factor.is_none() && pieces.next().is_none()).then(|| (self.kind.id, &part[bytes]))
     }
 
     /// Writes the numbers of some rows, on this thread.
