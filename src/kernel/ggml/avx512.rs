@@ -9,10 +9,11 @@ use std::arch::x86_64::{
 };
 
 use super::{bytes_at, long_at, word_at};
+use crate::kernel::cpu;
 
-/// Whether this processor has the instructions.
+/// Whether the instructions can be used.
 pub(super) fn available() -> bool {
-    std::arch::is_x86_feature_detected!("avx512f")
+    cpu::has(cpu::Set::Avx512)
 }
 
 /// Defines `$name`, which expands whole blocks of 32 numbers by `$one`.

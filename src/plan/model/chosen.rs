@@ -50,7 +50,11 @@ impl fmt::Display for Because {
             Self::Measured(FormSpeeds { expanded, kept }) => {
                 let more = 100.0 * (time(*kept) / time(*expanded) - 1.0);
                 let (size, word) = (more.abs(), if more < 0.0 { "less" } else { "more" });
-                write!(f, "measured: expanded weights, or {size:.0} % {word} time as the file has them")
+                write!(
+                    f,
+                    "as the file has them, a prompt of 1k tokens and an answer of 16 take {size:.0} % {word} \
+                     time than expanded (measured on this machine)"
+                )
             }
         }
     }
