@@ -4,8 +4,8 @@
 
 A server on loopback answers every request after so many seconds. Each length is run twice, with one round of requests
 and with several: what a request takes is the difference, so that the start of the program is no part of it. Processor
-time (user and system) and the largest memory are those of the process, as the kernel counts them, which other work on the
-machine hardly changes.
+time (user and system) is that of niah and of the process that its tokenizer runs in; the largest memory of either is printed
+apart, and that of both together as their shares of the pages that they have in common (Linux).
 """
 import argparse
 import json
@@ -27,11 +27,9 @@ class Answers(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         time.sleep(self.seconds if asked["max_tokens"] > 1 else 0)
         body = json.dumps({"model": "scripted", "choices": [{"index": 0, "text": " 1", "finish_reason": "stop"}]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        # In one piece: a second one would wait for the receipt of the first.
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.wfile.write(head.encode() + body)
 
     def log_message(self, *_):
         pass
@@ -41,13 +39,34 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 1024
 
 
+def kibibytes(pid, file, name):
+    """A number out of a file that the kernel has on a process; 0 of one that has ended."""
+    try:
+        lines = pathlib.Path(f"/proc/{pid}/{file}").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), 0)
+
+
 def run(command):
-    """Wall and processor time in seconds, and the largest memory in MB, of a command that succeeds."""
+    """Wall and processor time in seconds of a command that succeeds, and the largest memory in MB: of it, of its children,
+    of all of them."""
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
+    own = below = together = ended = 0
+    while not ended:
+        try:
+            children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        except OSError:
+            children = []
+        own = max(own, kibibytes(process.pid, "status", "VmHWM"))
+        below = max([below] + [kibibytes(child, "status", "VmHWM") for child in children])
+        together = max(together, sum(kibibytes(pid, "smaps_rollup", "Pss") for pid in [process.pid, *children]))
+        time.sleep(0.05)
+        ended, status, used = os.wait4(process.pid, os.WNOHANG)
     assert status == 0, command
-    return time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6
+    memory = [1024 * size / 1e6 for size in (own, below, together)]
+    return time.monotonic() - started, used.ru_utime + used.ru_stime, memory
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -63,7 +82,7 @@ Answers.seconds = given.seconds
 server = Server(("127.0.0.1", 0), Answers)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 
-print("length  requests  processor ms/request  share of a request  added wall ms/request  largest memory MB")
+print("length  requests  processor ms/request  share of a request  added wall ms/request  MB of niah  of its tokenizer  of both")
 for length in given.lengths.split(","):
     runs = []
     for rounds in (1, 1 + given.rounds):
@@ -80,5 +99,5 @@ for length in given.lengths.split(","):
     processor = (cpu_of_more - cpu) / requests
     added = (wall_of_more - wall) / given.rounds - given.seconds
     print(f"{length:>6}  {requests:8}  {1e3 * processor:20.1f}  {processor / given.seconds:18.2%}  {1e3 * added:21.1f}"
-          f"  {memory:17.1f}", flush=True)
+          f"  {memory[0]:10.1f}  {memory[1]:16.1f}  {memory[2]:7.1f}", flush=True)
 sys.exit(0)

@@ -130,10 +130,27 @@ pub fn explain_lost_mappings() {
 pub fn fit_into_address_space() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     if own_limit().is_some_and(|(command, _)| command == ADDRESS_SPACE) {
-        // SAFETY: a setting of the allocator is changed, before any other thread runs.
-        unsafe {
-            libc::mallopt(libc::M_ARENA_MAX, 1);
-        }
+        share_one_arena();
+    }
+}
+
+/// Has all threads share one arena of memory, where each would keep what it has freed. For many threads that
+/// wait most of the time; call it before any other thread runs. With glibc alone.
+pub fn share_one_arena() {
+    // SAFETY: a setting of the allocator is changed, before any other thread runs.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
+/// Gives memory that is free back to the system, behind a task that took much more than what comes then. With
+/// glibc alone.
+pub fn give_back_memory() {
+    // SAFETY: the allocator locks its arenas, and touches none of what is in use.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

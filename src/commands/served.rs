@@ -21,6 +21,7 @@ use crate::evaluate::{Watch, judged_report};
 use crate::export::style::Style;
 use crate::plan::{ModelChoice, Served, ServedPlan, Settings, Shard, ThinkingChoice};
 use crate::printable;
+use crate::process;
 use crate::report::Report;
 use crate::server::{Api, ApiKey, Counting, Endpoint, Limits, Logprobs, Manner, Server, models};
 use crate::store::directory::{RunDirectory, RunRecord};
@@ -83,6 +84,7 @@ impl Asker {
     /// # Errors
     /// When what was typed is wrong, or the server does not say which model it has.
     pub(super) fn of(args: &RunArgs) -> Result<Self> {
+        process::share_one_arena();
         let (manner, stop) = (manner(&args.endpoint)?, stop_on_interrupt()?);
         let model = match args.model.checkpoint.given().or(manner.endpoint.deployment()) {
             Some(name) => name.to_string(),
@@ -153,6 +155,8 @@ impl Asker {
         let planned = plan.part(self.asks.shard).len();
         let telling = Telling::of(&plan.settings, store.outcomes(), keeping.telling);
         let mut telling = telling.planning(planned);
+        // What it took to plan is not needed beside what answers take.
+        process::give_back_memory();
         let asks = Asks { limit: keeping.limit, ..self.asks };
         let watch = Watch { progress: &mut telling, stop: keeping.stop };
         let ran = go_on(plan, &mut self.server, &mut self.known, &mut store, asks, watch);

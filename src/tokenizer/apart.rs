@@ -15,6 +15,7 @@ use super::local::Local;
 use super::{Encoded, GgufVocabulary, TextTokenizer, TokenizerOutline};
 use crate::error::{Error, Result};
 use crate::isolation::{self, Failure, Worker};
+use crate::process;
 
 /// Memory for a tokenizer beside what follows from the size of its files, in bytes.
 const TOKENIZER_MEMORY: u64 = 1 << 30;
@@ -241,10 +242,17 @@ impl TemplateWorker {
 pub fn serve_isolated(memory: &str) {
     let mut local: Option<Local> = None;
     isolation::serve(memory, move |question| {
-        let answer = match serde_json::from_slice(question) {
-            Ok(question) => Answer::of(answer(question, &mut local)),
-            Err(error) => Answer::of(Err(Error::Message(error.to_string()))),
+        let (answer, has_read) = match serde_json::from_slice(question) {
+            Ok(question) => {
+                let reads = matches!(question, Question::Directory { .. } | Question::Gguf { .. });
+                (Answer::of(answer(question, &mut local)), reads)
+            }
+            Err(error) => (Answer::of(Err(Error::Message(error.to_string()))), false),
         };
+        // To read a file takes more than what comes of it.
+        if has_read {
+            process::give_back_memory();
+        }
         serde_json::to_vec(&answer).unwrap_or_default()
     });
 }
