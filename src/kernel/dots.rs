@@ -1,6 +1,6 @@
 //! Dot products of [`super::lanes`] written out for AVX-512 and AVX2: compilers make pairs of numbers of its
-//! loop. Lanes, and the order that they are added in, are those of the plain one, and so are the bits. Rows that
-//! are kept as a file has them are widened where they are read.
+//! loop. Lanes, and the order that they are added in, are those of the plain one, and so are the bits. Rows
+//! that are kept as a file has them are widened where they are read.
 
 mod avx2;
 mod avx512;
@@ -134,8 +134,8 @@ mod tests {
         for kind in ggml::TYPES {
             for [m, k, n] in [[1, 576, 12], [3, 70, 33], [2, 31, 16], [1, 1, 5], [4, 640, 17], [2, 32, 1]] {
                 let Some(row) = kind.row_bytes(k) else { continue };
-                // The high byte of a number of 16 bits, and that of a block's scale, makes it small; subnormal
-                // numbers of f16 are among them.
+                // The high byte of a number of 16 bits, and that of a block's scale, makes it small;
+                // subnormal numbers of f16 are among them.
                 let high = |at: usize| at % kind.block_bytes.min(4) % 2 == 1;
                 let byte = |at: usize| rng.below(256) as u8 & if high(at) { 0xBB } else { 0xFF };
                 let bytes: Vec<u8> = (0..n * row).map(byte).collect();

@@ -70,8 +70,8 @@ pub(crate) fn few_rows(x: &[f32], w: &(impl Stored + ?Sized), m: usize, k: usize
     })
 }
 
-/// `act(x gᵀ) * (x uᵀ)`, `[m, n]`, for `x [m, k]` and the matrices `g` and `u` `[n, k]`, on all threads. To the
-/// bit what [`few_rows`] of each and the gate of both give.
+/// `act(x gᵀ) * (x uᵀ)`, `[m, n]`, for `x [m, k]` and the matrices `g` and `u` `[n, k]`, on all threads. To
+/// the bit what [`few_rows`] of each and the gate of both give.
 pub(crate) fn few_gated_rows(x: &[f32], [g, u]: [&dyn Stored; 2], [m, k]: [usize; 2], act: Gate) -> Vec<f32> {
     assert!(x.len() == m * k && g.rows(k) == u.rows(k), "m rows of k numbers, and a gate for each product");
     by_columns([m, g.rows(k)], g.at_once(k).min(u.at_once(k)), |columns, room| {

@@ -72,8 +72,8 @@ impl Linear {
         Ok(Self::of(&weights.matrix("weight", shape)?, bias, weights.dtype())?)
     }
 
-    /// Hands the rows of its weight to `then` where it is without a bias, on the CPU and multiplied in f32, and
-    /// takes rows of `k` numbers.
+    /// Hands the rows of its weight to `then` where it is without a bias, on the CPU and multiplied in f32,
+    /// and takes rows of `k` numbers.
     fn in_f32<T>(&self, k: usize, then: impl FnOnce(&dyn Stored) -> Result<Option<T>>) -> Result<Option<T>> {
         match &self.weight {
             _ if self.bias.is_some() => Ok(None),
@@ -185,8 +185,8 @@ impl PackedMlp {
     }
 }
 
-/// `act(gate x) * up x` of the rows `x` `[t, in]`, `[t, inner]`, where both are maps in f32 on the CPU without
-/// biases; `None` where it is two products and their gate.
+/// `act(gate x) * up x` of the rows `x` `[t, in]`, `[t, inner]`, where both are maps in f32 on the CPU
+/// without biases; `None` where it is two products and their gate.
 ///
 /// # Errors
 /// When shapes do not fit together.

@@ -40,8 +40,8 @@ pub(super) fn of_type(x: &[f32], kind: u64, w: &[u8], k: usize, products: &mut [
 }
 
 /// `$name`, the products of rows of units, which are numbers or blocks: `$width` of them are a row of `k`
-/// numbers, `$steps` the steps of a row, of which `$wide` makes the two registers of one, and `$rest` the sum of
-/// the products that fill no step.
+/// numbers, `$steps` the steps of a row, of which `$wide` makes the two registers of one, and `$rest` the sum
+/// of the products that fill no step.
 macro_rules! products {
     ($name:ident, $unit:ty, $width:path, $steps:path, $wide:path, $rest:path) => {
         #[target_feature(enable = "avx512f")]

@@ -7,8 +7,8 @@ use crate::kernel::Gate;
 use crate::kernel::blocks::Shared;
 use crate::kernel::matmul::Stored;
 
-/// `act(x gᵀ) * (x uᵀ)`, `[m, n]`, for `x [m, k]` and the matrices `g` and `u` `[n, k]`, on all threads. To the
-/// bit what [`super::many_rows`] of each and the gate of both give.
+/// `act(x gᵀ) * (x uᵀ)`, `[m, n]`, for `x [m, k]` and the matrices `g` and `u` `[n, k]`, on all threads. To
+/// the bit what [`super::many_rows`] of each and the gate of both give.
 ///
 /// # Panics
 /// When `x` has not `m` rows of `k` numbers, or the matrices differ in their rows.
