@@ -65,8 +65,22 @@ impl Stored for &[f16] {
 /// `x [m, k] · wᵀ` for `w [n, k]`: `[m, n]`, on all threads.
 pub(crate) fn few_rows(x: &[f32], w: &(impl Stored + ?Sized), m: usize, k: usize) -> Vec<f32> {
     assert_eq!(x.len(), m * k, "m rows of k numbers");
-    by_columns([m, w.rows(k)], w.at_once(k), |columns, room| {
+    let [product] = by_columns(m, [(w.rows(k), w.at_once(k))], |_, columns, room| {
         w.products(x, columns, k, &mut room.widened, &mut room.products);
+    });
+    product
+}
+
+/// The same for several matrices whose rows are as long: their columns are shared out together, so that
+/// threads wait for each other once.
+pub(crate) fn few_rows_of<const N: usize>(
+    x: &[f32],
+    matrices: [&dyn Stored; N],
+    [m, k]: [usize; 2],
+) -> [Vec<f32>; N] {
+    assert_eq!(x.len(), m * k, "m rows of k numbers");
+    by_columns(m, matrices.map(|w| (w.rows(k), w.at_once(k))), |matrix, columns, room| {
+        matrices[matrix].products(x, columns, k, &mut room.widened, &mut room.products);
     })
 }
 
@@ -74,12 +88,14 @@ pub(crate) fn few_rows(x: &[f32], w: &(impl Stored + ?Sized), m: usize, k: usize
 /// the bit what [`few_rows`] of each and the gate of both give.
 pub(crate) fn few_gated_rows(x: &[f32], [g, u]: [&dyn Stored; 2], [m, k]: [usize; 2], act: Gate) -> Vec<f32> {
     assert!(x.len() == m * k && g.rows(k) == u.rows(k), "m rows of k numbers, and a gate for each product");
-    by_columns([m, g.rows(k)], g.at_once(k).min(u.at_once(k)), |columns, room| {
+    let at_once = g.at_once(k).min(u.at_once(k));
+    let [inner] = by_columns(m, [(g.rows(k), at_once)], |_, columns, room| {
         g.products(x, columns.clone(), k, &mut room.widened, &mut room.products);
         room.gated.resize(room.products.len(), 0.0);
         u.products(x, columns, k, &mut room.widened, &mut room.gated);
         act(&mut room.products, &room.gated);
-    })
+    });
+    inner
 }
 
 /// What a thread keeps from block to block.
@@ -90,27 +106,38 @@ struct Room {
     gated: Vec<f32>,    // [columns, m]
 }
 
-/// An output `[m, n]` whose columns, `at_once` of them at most, `fill` puts into the products of a room.
-fn by_columns([m, n]: [usize; 2], at_once: usize, fill: impl Fn(Range<usize>, &mut Room) + Sync) -> Vec<f32> {
-    let mut product: Vec<f32> = Vec::with_capacity(m * n); // [m, n]
-    let out = Shared(product.as_mut_ptr());
-    (0..n.div_ceil(BLOCK)).into_par_iter().for_each_init(Room::default, |room, block| {
+/// Outputs `[m, n]`, given by `n` and the columns that are made at once, at most: `fill` puts those of an
+/// output into the products of a room.
+fn by_columns<const N: usize>(
+    m: usize,
+    outputs: [(usize, usize); N],
+    fill: impl Fn(usize, Range<usize>, &mut Room) + Sync,
+) -> [Vec<f32>; N] {
+    let mut products = outputs.map(|(n, _)| Vec::<f32>::with_capacity(m * n)); // [m, n] each
+    let out = products.each_mut().map(|product| Shared(product.as_mut_ptr()));
+    let blocks =
+        |(output, (n, _)): (usize, &(usize, usize))| (0..n.div_ceil(BLOCK)).map(move |block| (output, block));
+    let blocks: Vec<_> = outputs.iter().enumerate().flat_map(blocks).collect();
+    blocks.into_par_iter().for_each_init(Room::default, |room, (output, block)| {
+        let (n, at_once) = outputs[output];
         let block = block * BLOCK..n.min((block + 1) * BLOCK);
         for first in block.clone().step_by(at_once) {
             let columns = first..block.end.min(first + at_once);
             room.products.resize(columns.len() * m, 0.0);
-            fill(columns.clone(), room);
+            fill(output, columns.clone(), room);
             for (column, of_rows) in columns.zip(room.products.chunks_exact(m)) {
                 for (row, number) in of_rows.iter().enumerate() {
-                    // SAFETY: row and column lie in the product, and the column belongs to this task.
-                    unsafe { out.at(row * n + column).write(*number) };
+                    // SAFETY: row and column lie in the output, and the column belongs to this task.
+                    unsafe { out[output].at(row * n + column).write(*number) };
                 }
             }
         }
     });
-    // SAFETY: the blocks cover all columns, and each wrote them in all rows.
-    unsafe { product.set_len(m * n) };
-    product
+    for (product, (n, _)) in products.iter_mut().zip(outputs) {
+        // SAFETY: the blocks cover all columns, and each wrote them in all rows.
+        unsafe { product.set_len(m * n) };
+    }
+    products
 }
 
 /// `products[j, i] = x[i] · w[j]`, for rows of `k` numbers.
@@ -151,6 +178,17 @@ mod tests {
                 assert_eq!(few_gated_rows(&x, [&g, &u], [m, k], act), expected, "{m} {k} {n}");
             }
         }
+    }
+
+    #[test]
+    fn several_matrices_at_once_give_the_bits_of_each_alone() {
+        let mut rng = Rng::new(31);
+        let (m, k) = (3, 65);
+        let x = numbers(&mut rng, m * k, 1.0);
+        let [a, b, c] = [40, 7, 64].map(|n| numbers(&mut rng, n * k, 1.0));
+        let (a, b, c) = (&a[..], &b[..], &c[..]);
+        let found = few_rows_of(&x, [&a, &b, &c], [m, k]);
+        assert_eq!(found, [a, b, c].map(|w| few_rows(&x, &w, m, k)));
     }
 
     #[test]

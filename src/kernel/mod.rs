@@ -39,11 +39,11 @@ pub(crate) use gated_norm::{GatedNorm, gated_head_norm};
 pub use ggml::Blocks;
 pub(crate) use heads::{Turn, split_heads};
 pub(crate) use kept::Kept;
-pub(crate) use matmul::{MOST_ROWS, Stored, few_gated_rows, few_rows};
+pub(crate) use matmul::{MOST_ROWS, Stored, few_gated_rows, few_rows, few_rows_of};
 pub(crate) use norm::{rms_norm, rms_norm_groups, rms_norm_rows};
 pub(crate) use relevance::{add_passed, relevances, softmasks};
 pub(crate) use screening::{gated_tanh_norm, unit_heads};
-pub(crate) use single::{gated_rows, many_rows};
+pub(crate) use single::{gated_rows, many_rows, many_rows_of};
 pub(crate) use softmax::{Running, online_softmax};
 
 /// Numbers handled side by side: one AVX-512 register, two AVX2 registers, four NEON registers.

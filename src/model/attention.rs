@@ -7,7 +7,7 @@ use super::head_outputs::LayerOutputs;
 use super::indexer::IndexQueries;
 use super::latent::Latent;
 use super::layers::Norm;
-use super::linear::{Input, Linear};
+use super::linear::{self, Input, Linear};
 use super::rope;
 use super::row_blocks::RopeTable;
 use super::spent::Spent;
@@ -211,17 +211,24 @@ impl Plain {
         let HeadSizes { head_dim, value_dim, .. } = self.heads;
         let value_dim = if self.differential.is_some() { value_dim / 2 } else { value_dim };
         let input = Input::new(x)?;
-        let q = spent.on_linear(|| self.q_proj.apply(&input))?; // [t, heads * head_dim]
+        let maps = (&self.q_proj, &self.k_proj, &self.v_proj);
+        // [t, heads * head_dim], [t, kv_heads * head_dim] and [t, kv_heads * value_dim]
+        let (q, keys_and_values) = spent.on_linear(|| match maps {
+            (q_proj, Some(k_proj), Some(v_proj)) => {
+                let [q, k, v] = linear::apply_three([q_proj, k_proj, v_proj], &input)?;
+                Ok::<_, candle_core::Error>((q, Some((k, v))))
+            }
+            (q_proj, Some(k_proj), None) => {
+                let k = k_proj.apply(&input)?;
+                Ok((q_proj.apply(&input)?, Some((k.clone(), k))))
+            }
+            (q_proj, None, _) => Ok((q_proj.apply(&input)?, None)),
+        })?;
         let width = self.heads.cached_width();
         let queries = widened(positioned(spec, head_dim, q, self.q_norm.as_ref(), table)?, width)?;
-        let Some(k_proj) = &self.k_proj else {
+        let Some((k, v)) = keys_and_values else {
             return Ok(Heads { queries, keys_and_values: None, index: None });
         };
-        let k = spent.on_linear(|| k_proj.apply(&input))?; // [t, kv_heads * head_dim]
-        let v = match &self.v_proj {
-            Some(v_proj) => spent.on_linear(|| v_proj.apply(&input))?,
-            None => k.clone(),
-        }; // [t, kv_heads * value_dim]
         let values = rope::split_heads(&clipped(v, spec)?, value_dim, None, spec.rotary_layout)?;
         let values = self.v_norm.as_ref().map_or(Ok(values.clone()), |norm| norm.forward(&values))?;
         let values = spec.extras.value_multiplier.map_or(Ok(values.clone()), |factor| &values * factor)?;

@@ -72,11 +72,10 @@ impl Linear {
         Ok(Self::of(&weights.matrix("weight", shape)?, bias, weights.dtype())?)
     }
 
-    /// Hands the rows of its weight to `then` where it is without a bias, on the CPU and multiplied in f32,
-    /// and takes rows of `k` numbers.
+    /// Hands the rows of its weight to `then` where it is on the CPU and multiplied in f32, and takes rows of
+    /// `k` numbers.
     fn in_f32<T>(&self, k: usize, then: impl FnOnce(&dyn Stored) -> Result<Option<T>>) -> Result<Option<T>> {
         match &self.weight {
-            _ if self.bias.is_some() => Ok(None),
             Weight::Kept(kept) if kept.shape()[1] == k => then(kept),
             Weight::Tensor(weight)
                 if weight.device().is_cpu() && weight.dtype() == DType::F32 && weight.dim(1)? == k =>
@@ -84,6 +83,14 @@ impl Linear {
                 with_f32(weight, |weight| then(&weight))?
             }
             _ => Ok(None),
+        }
+    }
+
+    /// `y` and its bias, where it has one.
+    fn with_bias(&self, y: Tensor) -> Result<Tensor> {
+        match &self.bias {
+            Some(bias) => y.broadcast_add(bias),
+            None => Ok(y),
         }
     }
 
@@ -111,10 +118,7 @@ impl Linear {
             }
             Weight::Tensor(weight) => x.apply_op2_no_bwd(weight, &Product)?,
         }; // [t, out]
-        match &self.bias {
-            Some(bias) => y.broadcast_add(bias),
-            None => Ok(y),
-        }
+        self.with_bias(y)
     }
 }
 
@@ -185,6 +189,34 @@ impl PackedMlp {
     }
 }
 
+/// What three maps make of the same rows `[t, in]`: `[t, out]` each, of one product where all of them
+/// multiply in f32 on the CPU.
+///
+/// # Errors
+/// When shapes do not fit together.
+pub(super) fn apply_three(maps: [&Linear; 3], input: &Input) -> Result<[Tensor; 3]> {
+    let (m, k) = input.x.dims2()?;
+    let products = |matrices: [&dyn Stored; 3]| {
+        let products = with_f32(&input.x, |x| match m {
+            1..=kernel::MOST_ROWS => kernel::few_rows_of(x, matrices, [m, k]),
+            _ => kernel::many_rows_of(x, matrices, [m, k]),
+        })?;
+        Ok(Some(products))
+    };
+    let [a, b, c] = maps;
+    let together = match m {
+        0 => None,
+        _ => a.in_f32(k, |a| b.in_f32(k, |b| c.in_f32(k, |c| products([a, b, c]))))?,
+    };
+    let Some(products) = together else { return Ok([a.apply(input)?, b.apply(input)?, c.apply(input)?]) };
+    let [of_a, of_b, of_c] = products;
+    let output = |map: &Linear, product: Vec<f32>| {
+        let n = product.len() / m;
+        map.with_bias(Tensor::from_vec(product, (m, n), &Device::Cpu)?)
+    };
+    Ok([output(a, of_a)?, output(b, of_b)?, output(c, of_c)?])
+}
+
 /// `act(gate x) * up x` of the rows `x` `[t, in]`, `[t, inner]`, where both are maps in f32 on the CPU
 /// without biases; `None` where it is two products and their gate.
 ///
@@ -192,6 +224,9 @@ impl PackedMlp {
 /// When shapes do not fit together.
 pub(super) fn gated(gate: &Linear, up: &Linear, act: Activation, x: &Tensor) -> Result<Option<Tensor>> {
     let (m, k) = x.dims2()?;
+    if gate.bias.is_some() || up.bias.is_some() {
+        return Ok(None);
+    }
     let inner = |g: &dyn Stored, u: &dyn Stored| {
         let n = g.rows(k);
         if u.rows(k) != n {

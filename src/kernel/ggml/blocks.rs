@@ -91,8 +91,8 @@ impl Blocks {
         [self.n, self.k]
     }
 
-    /// The number of the type of some rows, and their bytes, where these stand together and are all that makes
-    /// their numbers.
+    /// The number of the type of some rows, and their bytes, where these stand together and are all that
+    /// makes their numbers.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn stored(&self, rows: Range<usize>) -> Option<(u64, &[u8])> {
         let mut pieces = self.pieces(rows);

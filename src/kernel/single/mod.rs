@@ -196,30 +196,53 @@ unsafe fn write_columns(rows: &[[f32; STRIP]], count: usize, out: Out) {
 }
 
 fn many_rows_with(kernel: Kernel, x: &[f32], w: &impl Stored, m: usize, k: usize) -> Vec<f32> {
-    assert!(k > 0 && x.len() == m * k, "m rows of k numbers");
-    let n = w.rows(k);
-    let mut product: Vec<f32> = Vec::with_capacity(m * n); // [m, n]
-    let output = Shared(product.as_mut_ptr());
-    (0..n.div_ceil(STRIP)).into_par_iter().with_max_len(1).for_each_init(
-        Scratch::default,
-        |scratch, index| {
-            let columns = index * STRIP..n.min((index + 1) * STRIP);
-            scratch.pack(w, columns.clone(), k);
-            // SAFETY: the first row of these columns, which lies in the product.
-            let out = Out { first: unsafe { output.at(columns.start) }, stride: n };
-            if columns.len() == STRIP {
-                // SAFETY: all rows of these columns lie in the product; strips write apart.
-                unsafe { times_strip(kernel, x, m, k, &scratch.strip, out) };
-            } else {
-                scratch.multiply(kernel, x, m, k);
-                // SAFETY: as above.
-                unsafe { write_columns(&scratch.products, columns.len(), out) };
-            }
-        },
-    );
-    // SAFETY: the strips cover all columns and the blocks all rows, so every number is written.
-    unsafe { product.set_len(m * n) };
+    let [product] = many_rows_of_with(kernel, x, [w], [m, k]);
     product
+}
+
+/// The same for several matrices whose rows are as long: their strips are shared out together, so that
+/// threads wait for each other once.
+pub(crate) fn many_rows_of<const N: usize>(
+    x: &[f32],
+    matrices: [&dyn Stored; N],
+    [m, k]: [usize; 2],
+) -> [Vec<f32>; N] {
+    many_rows_of_with(kernel(), x, matrices, [m, k])
+}
+
+fn many_rows_of_with<const N: usize>(
+    kernel: Kernel,
+    x: &[f32],
+    matrices: [&dyn Stored; N],
+    [m, k]: [usize; 2],
+) -> [Vec<f32>; N] {
+    assert!(k > 0 && x.len() == m * k, "m rows of k numbers");
+    let mut products = matrices.map(|w| Vec::with_capacity(m * w.rows(k))); // [m, n] each
+    let outputs = products.each_mut().map(|product| Shared(product.as_mut_ptr()));
+    let strips =
+        |(matrix, w): (usize, &&dyn Stored)| (0..w.rows(k).div_ceil(STRIP)).map(move |strip| (matrix, strip));
+    let strips: Vec<_> = matrices.iter().enumerate().flat_map(strips).collect();
+    strips.into_par_iter().with_max_len(1).for_each_init(Scratch::default, |scratch, (matrix, index)| {
+        let (w, output) = (matrices[matrix], &outputs[matrix]);
+        let n = w.rows(k);
+        let columns = index * STRIP..n.min((index + 1) * STRIP);
+        scratch.pack(w, columns.clone(), k);
+        // SAFETY: the first row of these columns, which lies in the product.
+        let out = Out { first: unsafe { output.at(columns.start) }, stride: n };
+        if columns.len() == STRIP {
+            // SAFETY: all rows of these columns lie in the product; strips write apart.
+            unsafe { times_strip(kernel, x, m, k, &scratch.strip, out) };
+        } else {
+            scratch.multiply(kernel, x, m, k);
+            // SAFETY: as above.
+            unsafe { write_columns(&scratch.products, columns.len(), out) };
+        }
+    });
+    for (product, w) in products.iter_mut().zip(matrices) {
+        // SAFETY: the strips cover all columns and the blocks all rows, so every number is written.
+        unsafe { product.set_len(m * w.rows(k)) };
+    }
+    products
 }
 
 #[cfg(test)]
@@ -245,6 +268,19 @@ mod tests {
                     assert_eq!(found[row * n + column], expected, "{} {m} {k} {n}", kernel.name);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn several_matrices_at_once_give_the_bits_of_each_alone() {
+        let mut rng = Rng::new(29);
+        let (m, k) = (25, 65);
+        let x = numbers(&mut rng, m * k, 1.0);
+        let [a, b, c] = [40, 7, 64].map(|n| numbers(&mut rng, n * k, 1.0));
+        let (a, b, c) = (&a[..], &b[..], &c[..]);
+        for kernel in kernels() {
+            let found = many_rows_of_with(kernel, &x, [&a, &b, &c], [m, k]);
+            assert_eq!(found, [a, b, c].map(|w| many_rows_with(kernel, &x, &w, m, k)), "{}", kernel.name);
         }
     }
 

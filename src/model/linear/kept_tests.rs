@@ -147,6 +147,33 @@ fn a_gated_mlp_in_one_go_gives_the_bits_of_two_products_and_their_gate() {
 }
 
 #[test]
+fn three_maps_at_once_give_the_bits_of_each_alone_in_every_dtype() {
+    let mut rng = Rng::new(73);
+    let kind = |name: &str| TYPES.iter().find(|kind| kind.name == name).unwrap();
+    let hidden = 96;
+    let q = blocks(kind("Q4_0"), [70, hidden], None, &mut rng);
+    let k = Matrix::Numbers(blocks(kind("F32"), [33, hidden], None, &mut rng).numbers().unwrap());
+    let v = blocks(kind("F16"), [40, hidden], None, &mut rng);
+    let bias = Tensor::from_vec(numbers(&mut rng, 33, 1.0), 33, &Device::Cpu).unwrap();
+    for dtype in DTYPES {
+        let map = |matrix, bias| Linear::of(matrix, bias, dtype.value).unwrap();
+        let maps = [map(&q, None), map(&k, Some(bias.clone())), map(&v, None)];
+        for m in [0, 1, kernel::MOST_ROWS, kernel::MOST_ROWS + 1, 40] {
+            let input = Input::new(&rows(m, hidden, &mut rng)).unwrap();
+            let found = apply_three([&maps[0], &maps[1], &maps[2]], &input).unwrap();
+            for (found, map) in found.iter().zip(&maps) {
+                let alone = map.apply(&input).unwrap();
+                assert_eq!(found.dims(), alone.dims(), "{} {m}", dtype.name);
+                assert!(bits(found) == bits(&alone), "{} {m}", dtype.name);
+            }
+        }
+    }
+    let input = Input::new(&rows(3, hidden + 1, &mut rng)).unwrap();
+    let maps = [&q, &k, &v].map(|matrix| Linear::of(matrix, None, Dtype::F32).unwrap());
+    assert!(apply_three([&maps[0], &maps[1], &maps[2]], &input).is_err());
+}
+
+#[test]
 fn rows_of_another_width_than_the_blocks_are_an_error_and_no_rows_give_none() {
     let kind = TYPES.iter().find(|kind| kind.name == "Q8_0").unwrap();
     let matrix = blocks(kind, [3, 32], None, &mut Rng::new(53));
