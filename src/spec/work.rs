@@ -34,8 +34,9 @@ impl DecoderSpec {
         Some(weights as f64 * met / parameters.max(1.0) + cached as f64 * share)
     }
 
-    /// The sum over all layers of what `of` makes of a layer and of the widths of keys and values of its query
-    /// heads; `None` where one of them has no rows of attention over keys and values as they are cached.
+    /// The sum over all layers of what `of` makes of a layer and of the widths of keys and values of its
+    /// query heads; `None` where one of them has no rows of attention over keys and values as they are
+    /// cached.
     fn rows_of_attention(&self, of: impl Fn(&LayerSpec, usize) -> f64) -> Option<f64> {
         if self.screening.is_some() || self.extras.black_box.is_some() {
             return None;

@@ -188,9 +188,7 @@ for_every_instruction_set! {
 #[inline(always)]
 fn scale_plain(mixed: &mut Block, factor: &Lanes) {
     for row in mixed {
-        for (x, factor) in row.iter_mut().zip(factor) {
-            *x *= factor;
-        }
+        *row = std::array::from_fn(|query| row[query] * factor[query]);
     }
 }
 
