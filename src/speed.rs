@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use candle_core::Device;
-
 use crate::attention::AttentionVariant;
 use crate::error::Result;
 use crate::model::causal_lm::CausalLm;
@@ -12,7 +10,6 @@ use crate::model::decoder::Forward;
 use crate::model::gemm_peak::GemmPeak;
 use crate::model::{Spent, kv_cache::KvCache};
 use crate::process;
-use crate::spec::Dtype;
 
 /// A prompt that is read, and tokens that are written behind it.
 #[derive(Debug, Clone, Copy)]
@@ -49,12 +46,9 @@ pub(crate) struct Peaks {
 }
 
 impl Peaks {
-    /// Those of linear maps of `dtype`.
-    ///
-    /// # Errors
-    /// [`crate::error::Error::Compute`] when the device fails.
-    pub(crate) fn new(dtype: Dtype, device: &Device) -> Result<Self> {
-        Ok(Self { gemm: GemmPeak::new(dtype, device)?, copy: CopyPeak::default() })
+    /// That of these multiplies, and that of a copy.
+    pub(crate) fn new(gemm: GemmPeak) -> Self {
+        Self { gemm, copy: CopyPeak::default() }
     }
 }
 

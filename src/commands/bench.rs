@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::export::style::Style;
 use crate::kernel::cpu;
 use crate::model::causal_lm::CausalLm;
+use crate::model::gemm_peak::GemmPeak;
 use crate::plan::{BenchPlan, BenchSettings, BenchTokens, OpenModel};
 use crate::progress::{Bar, Progress};
 use crate::report::Report;
@@ -141,7 +142,7 @@ impl Bench {
         }
         let measured = |peak_memory| Measured { peak_memory, runs: Vec::new() };
         let mut measured: Vec<Measured> = peaks.into_iter().map(measured).collect();
-        let mut peaks = Peaks::new(dtype, device)?;
+        let mut peaks = Peaks::new(GemmPeak::new(dtype, device)?);
         for repeat in 1..=self.repeats {
             for (&length, measured) in self.lengths.iter().zip(&mut measured) {
                 bar.at(&format!("length {length}, {repeat} of {}", self.repeats));
