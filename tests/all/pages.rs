@@ -329,7 +329,7 @@ fn every_command_line_has_the_flags_of_its_command() {
 #[test]
 fn every_flag_in_the_text_is_one_of_a_command() {
     let mut known: BTreeSet<String> = flags().into_values().flatten().collect();
-    // Of niah without a command, of cargo, and of sbatch.
+    // Of niah without a command, of cargo, of sbatch, and of a server.
     known.extend(
         ["--version", "--path", "--features", "--no-default-features", "--release"].map(String::from),
     );
