@@ -333,7 +333,7 @@ fn every_flag_in_the_text_is_one_of_a_command() {
     known.extend(
         ["--version", "--path", "--features", "--no-default-features", "--release"].map(String::from),
     );
-    known.extend(["--array", "--dependency", "--max-model-len", "--wrap"].map(String::from));
+    known.extend(["--array", "--dependency", "--max-model-len", "--model-path", "--wrap"].map(String::from));
     for page in pages() {
         for line in page.prose() {
             let neighbours = page.path.ends_with("migrating.md") && line.starts_with('|');
