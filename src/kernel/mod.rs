@@ -25,6 +25,7 @@ mod lanes;
 mod matmul;
 mod norm;
 mod relevance;
+mod rescale;
 pub(crate) mod scan;
 mod screening;
 pub(crate) mod single;

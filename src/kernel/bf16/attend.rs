@@ -8,9 +8,9 @@ use std::mem::MaybeUninit;
 
 use super::packed::{STEP, STRIP, TILE_ROWS, Tile, pack_strip};
 use super::page::{PAGE, Page};
-use super::weigh::{Lanes, Running, Visible, weigh};
+use super::weigh::{Running, Visible, weigh};
 use super::{Block, Kernel, Out, kernel};
-use crate::kernel::for_every_instruction_set;
+use crate::kernel::rescale::rescale;
 
 /// Keys whose scores are kept at once.
 const KEYS: usize = 128;
@@ -170,25 +170,13 @@ fn meet(
             &mut strip.running,
         );
         for (index, mixed) in strip.mixed.iter_mut().enumerate() {
-            if !strip.fresh && factor != [1.0; STRIP] {
-                scale(mixed, &factor);
+            if !strip.fresh {
+                rescale(mixed, &factor);
             }
             let values = page.values(index, from / STEP, blocks);
             (kernel.multiply)(values, &scratch.weights[..blocks], Out::block(mixed), !strip.fresh, values[0]);
         }
         strip.fresh = false;
-    }
-}
-
-for_every_instruction_set! {
-    /// Every row times the factors of its queries.
-    fn scale = scale_plain(mixed: &mut Block, factor: &Lanes)
-}
-
-#[inline(always)]
-fn scale_plain(mixed: &mut Block, factor: &Lanes) {
-    for row in mixed {
-        *row = std::array::from_fn(|query| row[query] * factor[query]);
     }
 }
 

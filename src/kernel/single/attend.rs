@@ -11,6 +11,7 @@ use super::{Kernel, Out, ROWS, Rows, STRIP, kernel};
 use crate::kernel::bf16::Visible;
 use crate::kernel::exp::exp;
 use crate::kernel::for_every_instruction_set;
+use crate::kernel::rescale::rescale;
 use crate::kernel::screening::tanh;
 
 /// Keys that are met at once, at most: their scores stay in the first-level cache.
@@ -95,7 +96,7 @@ impl Attention {
                 hide(scores, visible);
             }
             let factor = weigh(scores, &mut strip.running);
-            scale(&mut strip.mixed, &factor);
+            rescale(&mut strip.mixed, &factor);
             multiply(self.kernel, values, [1, d], d, scores, &mut strip.mixed, true);
         }
     }
@@ -206,27 +207,12 @@ fn weigh_plain(scores: &mut [Lanes], running: &mut Running) -> Lanes {
     factor
 }
 
-for_every_instruction_set! {
-    /// Every row times `factor`.
-    fn scale = scale_plain(mixed: &mut [Lanes], factor: &Lanes)
-}
-
-#[inline(always)]
-fn scale_plain(mixed: &mut [Lanes], factor: &Lanes) {
-    // Most blocks of keys have no new maximum, and a product with 1 is what it was.
-    if *factor == [1.0; STRIP] {
-        return;
-    }
-    for row in mixed {
-        *row = std::array::from_fn(|lane| row[lane] * factor[lane]);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::kernels;
     use super::*;
     use crate::kernel::random::numbers;
+    use crate::kernel::rescale::rescale_plain;
     use crate::rng::Rng;
 
     fn lanes(rng: &mut Rng, rows: usize, scale: f64) -> Vec<Lanes> {
@@ -248,8 +234,8 @@ mod tests {
         for _ in 0..2 {
             let (mut fast, mut plain) = (fast.clone(), plain.clone());
             let factors = (weigh(&mut fast, &mut a), weigh_plain(&mut plain, &mut b));
-            scale(&mut fast, &factors.0);
-            scale_plain(&mut plain, &factors.1);
+            rescale(&mut fast, &factors.0);
+            rescale_plain(&mut plain, &factors.1);
             assert_eq!((fast, &a, factors.0), (plain, &b, factors.1));
         }
     }
