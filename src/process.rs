@@ -144,6 +144,16 @@ pub fn share_one_arena() {
     }
 }
 
+/// Has every large block of memory go back to the system as soon as it is free: by itself the allocator keeps
+/// blocks of a size that was freed before. With glibc alone.
+pub fn give_back_large_blocks() {
+    // SAFETY: a setting of the allocator is changed, to what it begins with.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+    }
+}
+
 /// Gives memory that is free back to the system, behind a task that took much more than what comes then. With
 /// glibc alone.
 pub fn give_back_memory() {

@@ -6,16 +6,16 @@
 //! has one in `l`. Memory is a block of scores a thread, whatever the length. [`super::reference`] says the
 //! same in plain operations; tests hold the two together.
 
-use std::ops::Range;
-
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::blocked::of_seen;
-use super::storage::{Rows, with_rows};
+use super::online::{cap, weigh};
+use super::source::{Given, Source};
+use super::storage::with_rows;
 use super::{RowRule, View};
+use crate::kernel::Running;
 use crate::kernel::gemm::{Into, Matrix, multiply};
-use crate::kernel::{Running, online_softmax};
 
 /// Rows in a block, queries of all heads that share keys: an eighth of the keys that a query sees, so that
 /// few are looked at in vain, within these bounds, but of every head the least. Many rows use a key well
@@ -26,25 +26,6 @@ const KEY_BLOCK: usize = 512;
 /// Scores that a block of whole rows holds at most, but never less than those of a row of each head: a
 /// megabyte.
 const WHOLE_ROWS: usize = 1 << 18;
-
-/// Where rows of keys or values come from.
-pub(super) trait Source: Sync {
-    /// The given rows of a head, counted from the first that a chunk is given, and how many numbers lie from
-    /// the beginning of one to that of the next. `room` is there for rows that are made.
-    fn rows<'r>(&'r self, head: usize, rows: Range<usize>, room: &'r mut Vec<f32>) -> (&'r [f32], usize);
-}
-
-/// Rows in f32, which are handed out as they are.
-struct Given<'a> {
-    rows: &'a Rows<'a>,
-    d: usize,
-}
-
-impl Source for Given<'_> {
-    fn rows<'r>(&'r self, head: usize, rows: Range<usize>, _room: &'r mut Vec<f32>) -> (&'r [f32], usize) {
-        (&self.rows.matrix(head)[rows.start * self.d..rows.end * self.d], self.d)
-    }
-}
 
 /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values`
 /// `[kv_heads, s, d]`. All in f32 on the CPU.
@@ -149,7 +130,7 @@ impl Block<'_> {
         let values = Matrix::strided(values, width, d, stride);
         let mut scores = vec![0f32; height * width]; // [height, width]
         multiply(Matrix::new(query, height, d), keys.t(), Into::Write, &mut scores, width);
-        self.cap(&mut scores);
+        cap(self.view, &mut scores);
         for (row, scores) in scores.chunks_exact_mut(width).enumerate() {
             let head = self.kv * self.groups + row / self.rows;
             self.view.finish(head, self.start + row % self.rows, seen.clone(), scores);
@@ -166,14 +147,6 @@ impl Block<'_> {
         mixed
     }
 
-    /// Caps scores where a cap is given.
-    fn cap(&self, scores: &mut [f32]) {
-        if let Some(cap) = self.view.softcap {
-            let cap = cap as f32;
-            scores.iter_mut().for_each(|z| *z = cap * (*z / cap).tanh());
-        }
-    }
-
     /// The same a block of keys at a time.
     fn mix_online(&self, query: &[f32], keys: &impl Source, values: &impl Source) -> Vec<f32> {
         let (d, height) = (self.d, self.groups * self.rows);
@@ -182,7 +155,7 @@ impl Block<'_> {
         let mut mixed = vec![0f32; height * d];
         let mut scores = vec![0f32; height * KEY_BLOCK];
         let mut running = vec![Running::default(); height];
-        let visible = |row: usize| self.view.visible(self.start + row % self.rows);
+        let visible = |row: usize| self.view.visible(self.start + row);
         let seen = visible(0).start..visible(self.rows - 1).end;
         for from in seen.clone().step_by(KEY_BLOCK) {
             let width = KEY_BLOCK.min(seen.end - from);
@@ -190,20 +163,10 @@ impl Block<'_> {
             let (rows, stride) = keys.rows(self.kv, from..from + width, &mut key_room);
             let keys = Matrix::strided(rows, width, d, stride);
             multiply(Matrix::new(query, height, d), keys.t(), Into::Write, scores, width); // [height, width]
-            self.cap(scores);
+            cap(self.view, scores);
             for (row, scores) in scores.chunks_exact_mut(width).enumerate() {
-                let (group, of_group) = (row / self.rows, row % self.rows);
-                self.view.finish(first_head + group, self.start + of_group, from..from + width, scores);
-                let visible = visible(row);
-                let end = visible.end.clamp(from, from + width) - from;
-                let start = visible.start.clamp(from, from + width) - from;
-                let hidden = || self.view.hidden(self.start + of_group, from..from + width);
-                hidden().for_each(|keys| scores[keys].fill(f32::NEG_INFINITY));
-                scores[..start].fill(0.0);
-                let factor =
-                    online_softmax(&mut scores[start..], end.saturating_sub(start), &mut running[row]);
-                // A row that has seen no key so far has kept what they were.
-                hidden().for_each(|keys| scores[keys].fill(0.0));
+                let place = (first_head + row / self.rows, self.start + row % self.rows);
+                let factor = weigh(self.view, place, from..from + width, scores, &mut running[row]);
                 mixed[row * d..(row + 1) * d].iter_mut().for_each(|x| *x *= factor);
             }
             let (rows, stride) = values.rows(self.kv, from..from + width, &mut value_room);

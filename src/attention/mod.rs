@@ -10,9 +10,11 @@ mod bias;
 mod blocked;
 mod blocks;
 mod distances;
+mod few;
 mod fused;
 mod gated;
 pub mod keys;
+mod online;
 mod pages;
 pub mod probe;
 mod reference;
@@ -24,6 +26,7 @@ mod scores;
 pub mod screening;
 pub(crate) mod selected;
 mod sharpness;
+mod source;
 mod storage;
 mod strips;
 pub mod variant;
@@ -276,10 +279,13 @@ impl Cached<'_> {
         let (keys, values) =
             (keys.narrow(1, view.first_key, given)?, values.narrow(1, view.first_key, given)?);
         if queries.device().is_cpu() && queries.dtype() == DType::F32 {
-            let groups = heads / keys.dim(0)?;
-            return match strips::serves(view, groups * t) {
-                true => strips::mix(queries, &keys, &values, view),
-                false => fused::mix(queries, &keys, &values, view),
+            let sharing = heads / keys.dim(0)? * t;
+            return if few::serves(view, sharing) {
+                few::mix(queries, &keys, &values, view)
+            } else if strips::serves(view, sharing) {
+                strips::mix(queries, &keys, &values, view)
+            } else {
+                fused::mix(queries, &keys, &values, view)
             };
         }
         let mixed = reference::mix(queries, &keys, &values, view)?; // [heads, t, d]

@@ -11,9 +11,10 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::blocks::seen;
-use super::fused::{self, Source};
+use super::fused;
 use super::pages::normalised;
-use super::{View, with_f32};
+use super::source::Source;
+use super::{View, few, with_f32};
 use crate::kernel::bf16::PAGE;
 use crate::kernel::cached::{Form, padded};
 use crate::kernel::gemm::{Into, Matrix, multiply};
@@ -63,8 +64,12 @@ impl RowPages {
 
     /// Mixed values `[t, heads * width]` of scaled `queries` `[heads, t, width]`.
     pub(super) fn mix(&self, queries: &Tensor, view: View<'_>) -> Result<Tensor> {
-        let rows = |kept| RowsFrom { kept, first: view.first_key };
-        fused::mix_over(queries, self.keys.heads.len(), &rows(&self.keys), &rows(&self.values), view)
+        let kv_heads = self.keys.heads.len();
+        let [keys, values] = [&self.keys, &self.values].map(|kept| RowsFrom { kept, first: view.first_key });
+        match few::serves(view, queries.dim(0)? / kv_heads * queries.dim(1)?) {
+            true => few::mix_over(queries, kv_heads, &keys, &values, view),
+            false => fused::mix_over(queries, kv_heads, &keys, &values, view),
+        }
     }
 
     /// The weights of the one row of scaled `queries` `[heads, 1, width]` over all keys up to its own, for

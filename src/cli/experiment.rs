@@ -76,6 +76,11 @@ pub struct ExperimentArgs {
     /// Parts of ssmax besides its main configurations [default: all]
     #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = named(PARTS), help_heading = "Training")]
     pub parts: Vec<String>,
+    /// Take learning rates and curricula from an earlier experiment's searches.json
+    ///
+    /// Every experiment of ssmax writes one beside its report. What the file lacks is searched for.
+    #[arg(long, value_name = "FILE", conflicts_with = "from_fixtures", help_heading = "Training")]
+    pub searches: Option<PathBuf>,
     /// Threads [default: the processors this process may use]
     #[arg(long, value_name = "N", help_heading = "Machine")]
     pub threads: Option<usize>,

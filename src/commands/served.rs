@@ -85,6 +85,7 @@ impl Asker {
     /// When what was typed is wrong, or the server does not say which model it has.
     pub(super) fn of(args: &RunArgs) -> Result<Self> {
         process::share_one_arena();
+        process::give_back_large_blocks();
         let (manner, stop) = (manner(&args.endpoint)?, stop_on_interrupt()?);
         let model = match args.model.checkpoint.given().or(manner.endpoint.deployment()) {
             Some(name) => name.to_string(),

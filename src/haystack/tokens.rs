@@ -18,7 +18,7 @@ const PIECE: usize = 16 * 1024;
 pub struct HaystackTokens {
     stream: HaystackStream,
     trial: (u64, usize),
-    ends: Vec<usize>,
+    ends: Vec<u32>,
     tokenised: usize,
 }
 
@@ -54,7 +54,12 @@ impl HaystackTokens {
             if encoded.ids.is_empty() {
                 return Err(Error::Tokenizer(format!("no tokens for {} bytes of haystack", end - from)));
             }
-            self.ends.extend(encoded.spans.iter().map(|span| from + span.end));
+            // As much as there is and no more: a server's workers keep a haystack each.
+            self.ends.reserve_exact(encoded.spans.len());
+            for span in &encoded.spans {
+                let end = u32::try_from(from + span.end);
+                self.ends.push(end.map_err(|_| Error::Tokenizer("a haystack of 4 GiB or more".to_string()))?);
+            }
             self.tokenised = end;
         }
         Ok(())
@@ -85,7 +90,7 @@ impl HaystackTokens {
     /// How many tokens end within the first `bytes`.
     #[must_use]
     pub fn count(&self, bytes: usize) -> usize {
-        self.ends.partition_point(|&end| end <= bytes)
+        self.ends.partition_point(|&end| end as usize <= bytes)
     }
 
     /// The byte at which the first `tokens` tokens end, or fewer where the last of them would be part of a
@@ -96,12 +101,12 @@ impl HaystackTokens {
         while tokens > 0 && self.splits_character(tokens) {
             tokens -= 1;
         }
-        if tokens == 0 { 0 } else { self.ends[tokens - 1] }
+        if tokens == 0 { 0 } else { self.ends[tokens - 1] as usize }
     }
 
     fn splits_character(&self, tokens: usize) -> bool {
         let end = self.ends[tokens - 1];
-        self.ends.get(tokens) == Some(&end) || !self.stream.text().is_char_boundary(end)
+        self.ends.get(tokens) == Some(&end) || !self.stream.text().is_char_boundary(end as usize)
     }
 
     /// The last sentence end among the first `tokens` tokens if it is at most `bound` tokens back, else their

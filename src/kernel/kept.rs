@@ -11,7 +11,7 @@ use half::slice::HalfFloatSliceExt;
 use super::Blocks;
 #[cfg(target_arch = "x86_64")]
 use super::dots;
-use super::matmul::{Stored, products_of};
+use super::matmul::{Stored, few_products};
 
 /// Numbers of a few rows that are widened at once: they stay in the first-level cache.
 const FEW_NUMBERS: usize = 1 << 13;
@@ -82,7 +82,7 @@ impl Stored for Kept {
 
     fn products(&self, x: &[f32], rows: Range<usize>, k: usize, buffer: &mut Vec<f32>, products: &mut [f32]) {
         if !self.products_where_read(x, rows.clone(), k, products) {
-            products_of(x, self.widened(rows, k, buffer), k, products);
+            few_products(x, self.widened(rows, k, buffer), k, products);
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) trait Stored: Sync {
     /// `products[j, i] = x[i] · w[j]` for some rows `w` of `k` numbers, to the bit those of
     /// [`widened`](Self::widened) rows, for which `buffer` is.
     fn products(&self, x: &[f32], rows: Range<usize>, k: usize, buffer: &mut Vec<f32>, products: &mut [f32]) {
-        products_of(x, self.widened(rows, k, buffer), k, products);
+        few_products(x, self.widened(rows, k, buffer), k, products);
     }
 }
 
@@ -140,8 +140,8 @@ fn by_columns<const N: usize>(
     products
 }
 
-/// `products[j, i] = x[i] · w[j]`, for rows of `k` numbers.
-pub(super) fn products_of(x: &[f32], w: &[f32], k: usize, products: &mut [f32]) {
+/// `products[j, i] = x[i] · w[j]`, for rows of `k` numbers, on the thread that asks for them.
+pub(crate) fn few_products(x: &[f32], w: &[f32], k: usize, products: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if dots::products(x, w, k, products) {
         return;

@@ -31,6 +31,7 @@ mod screening;
 pub(crate) mod single;
 mod softmax;
 pub(crate) mod training;
+mod weighted;
 
 pub(crate) use conv::causal_conv;
 pub(crate) use delta::{DeltaHeads, DeltaRows, delta_rule};
@@ -40,12 +41,13 @@ pub(crate) use gated_norm::{GatedNorm, gated_head_norm};
 pub use ggml::Blocks;
 pub(crate) use heads::{Turn, split_heads};
 pub(crate) use kept::Kept;
-pub(crate) use matmul::{MOST_ROWS, Stored, few_gated_rows, few_rows, few_rows_of};
+pub(crate) use matmul::{MOST_ROWS, Stored, few_gated_rows, few_products, few_rows, few_rows_of};
 pub(crate) use norm::{rms_norm, rms_norm_groups, rms_norm_rows};
 pub(crate) use relevance::{add_passed, relevances, softmasks};
 pub(crate) use screening::{gated_tanh_norm, unit_heads};
 pub(crate) use single::{gated_rows, many_rows, many_rows_of};
 pub(crate) use softmax::{Running, online_softmax};
+pub(crate) use weighted::add_weighted;
 
 /// Numbers handled side by side: one AVX-512 register, two AVX2 registers, four NEON registers.
 pub(crate) const LANES: usize = 16;

@@ -18,6 +18,22 @@ impl Default for Running {
     }
 }
 
+impl Running {
+    /// Takes in what was summed of other scores; returns the factors that bring what goes with each sum to
+    /// the common maximum.
+    pub(crate) fn join(&mut self, other: &Self) -> [f32; 2] {
+        let max = if other.max > self.max { other.max } else { self.max };
+        if max == f32::NEG_INFINITY {
+            // Nothing is visible in either.
+            return [1.0; 2];
+        }
+        let factors = [exp(self.max - max), exp(other.max - max)];
+        self.sum = self.sum * factors[0] + other.sum * factors[1];
+        self.max = max;
+        factors
+    }
+}
+
 for_every_instruction_set! {
     /// Turns the first `shown` scores of a block into `exp(z - max)` and the others into 0; returns the
     /// factor that brings what was summed before to the new maximum.
@@ -45,6 +61,27 @@ mod tests {
     use super::*;
     use crate::kernel::random::numbers;
     use crate::rng::Rng;
+
+    #[test]
+    fn sums_of_two_parts_join_to_that_of_all_and_an_empty_part_changes_nothing() {
+        let scores = numbers(&mut Rng::new(7), 60, 20.0);
+        let sum = |scores: &[f32]| {
+            let mut running = Running::default();
+            online_softmax(&mut scores.to_vec(), scores.len(), &mut running);
+            running
+        };
+        let (mut joined, all) = (sum(&scores[..25]), sum(&scores));
+        joined.join(&sum(&scores[25..]));
+        assert_eq!(joined.max, all.max);
+        assert!((joined.sum / all.sum - 1.0).abs() < 1e-6);
+        let before = joined.clone();
+        assert_eq!(joined.join(&Running::default()), [1.0, 0.0]);
+        assert_eq!(joined, before);
+        let mut empty = Running::default();
+        assert_eq!(empty.join(&Running::default()), [1.0; 2]);
+        assert_eq!(empty.join(&before), [0.0, 1.0]);
+        assert_eq!(empty, before);
+    }
 
     #[test]
     fn every_instruction_set_gives_the_same_bits() {

@@ -211,6 +211,9 @@ impl ExperimentArgs {
         if !self.parts.is_empty() {
             command += &format!(" --parts {}", self.parts.join(","));
         }
+        if self.searches.is_some() {
+            command += " --searches FILE";
+        }
         if let Some(trials) = self.trials {
             command += &format!(" --trials {trials}");
         }

@@ -3,6 +3,7 @@
 //! Both ends are this program, so the questions are plain JSON and no version is negotiated. What a file does
 //! to the process that answers is a [`Failure`] here.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -28,11 +29,11 @@ const TEMPLATE_SECONDS: u64 = 3;
 
 /// What is asked.
 #[derive(Serialize, Deserialize)]
-pub(super) enum Question {
+pub(super) enum Question<'a> {
     /// Read the tokenizer of a directory, or its outline.
     Directory { directory: PathBuf, outline: bool },
     /// Build that of a GGUF file, or its outline.
-    Gguf { vocabulary: Box<GgufVocabulary>, outline: bool },
+    Gguf { vocabulary: Box<Cow<'a, GgufVocabulary>>, outline: bool },
     /// Encode a text.
     Encode(String),
     /// Decode ids.
@@ -111,7 +112,7 @@ impl Apart {
     ///
     /// # Errors
     /// The outer one when there is no answer, the inner one when the answer is an error.
-    pub(super) fn ask(&mut self, question: &Question, seconds: u64) -> Result<Result<Answer>, Failure> {
+    pub(super) fn ask(&mut self, question: &Question<'_>, seconds: u64) -> Result<Result<Answer>, Failure> {
         let bytes = serde_json::to_vec(question).map_err(|_| Failure::Fault)?;
         self.ask_bytes(&bytes, seconds)
     }
@@ -192,7 +193,7 @@ fn of_gguf(
             "the vocabulary of the GGUF file {failure}; put the model's own tokenizer.json beside the file"
         ))
     };
-    let question = Question::Gguf { vocabulary: Box::new(vocabulary.clone()), outline };
+    let question = Question::Gguf { vocabulary: Box::new(Cow::Borrowed(vocabulary)), outline };
     let question = serde_json::to_vec(&question).map_err(|error| Error::Tokenizer(error.to_string()))?;
     match read(&question, question.len() as u64) {
         Some(read) => read.map_err(failed)?,
@@ -240,6 +241,8 @@ impl TemplateWorker {
 ///
 /// `memory` is what the process may take, in bytes, as [`isolation::ARGUMENT`] is followed by it.
 pub fn serve_isolated(memory: &str) {
+    // What it takes to encode a long text is not needed until the next one.
+    process::give_back_large_blocks();
     let mut local: Option<Local> = None;
     isolation::serve(memory, move |question| {
         let (answer, has_read) = match serde_json::from_slice(question) {
@@ -257,7 +260,7 @@ pub fn serve_isolated(memory: &str) {
     });
 }
 
-fn answer(question: Question, held: &mut Option<Local>) -> Result<Answer> {
+fn answer(question: Question<'_>, held: &mut Option<Local>) -> Result<Answer> {
     let local = || Error::Tokenizer("none has been read".to_string());
     Ok(match question {
         Question::Directory { directory, outline: false } => {

@@ -1,5 +1,6 @@
 //! A tokenizer out of the vocabulary that a GGUF file carries (`tokenizer.ggml.*`).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -71,7 +72,7 @@ impl TextTokenizer {
     /// The same, with merges or without.
     pub(super) fn build_gguf(vocabulary: &GgufVocabulary, with_merges: bool) -> Result<Self> {
         let vocab = vocabulary.checked()?;
-        let vocabulary = &vocabulary.clone().with_defaults();
+        let vocabulary = &*vocabulary.with_defaults();
         let (mut inner, adds_bos) = match vocabulary.model.as_str() {
             "gpt2" | "gemma4" => {
                 let pre =
@@ -127,14 +128,14 @@ impl GgufVocabulary {
         id.and_then(|id| self.tokens.get(id as usize)).map(String::as_str)
     }
 
-    /// The ids that a SentencePiece vocabulary has where the file is silent, as llama.cpp takes them.
-    fn with_defaults(mut self) -> Self {
-        if self.model == "llama" {
-            let known = |id: u32| Some(id).filter(|id| (*id as usize) < self.tokens.len());
-            let (bos, eos, unk) = (self.bos.or(known(1)), self.eos.or(known(2)), self.unk.or(known(0)));
-            (self.bos, self.eos, self.unk) = (bos, eos, unk);
+    /// With the ids that a SentencePiece vocabulary has where the file is silent, as llama.cpp takes them.
+    fn with_defaults(&self) -> Cow<'_, Self> {
+        if self.model != "llama" {
+            return Cow::Borrowed(self);
         }
-        self
+        let known = |id: u32| Some(id).filter(|id| (*id as usize) < self.tokens.len());
+        let (bos, eos, unk) = (self.bos.or(known(1)), self.eos.or(known(2)), self.unk.or(known(0)));
+        Cow::Owned(Self { bos, eos, unk, ..self.clone() })
     }
 
     fn named_ids(&self) -> [(&'static str, Option<u32>); 5] {

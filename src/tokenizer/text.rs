@@ -131,7 +131,7 @@ impl TextTokenizer {
     /// Lets `here` answer in this process, or the other process the same question.
     fn answer<T>(
         &self,
-        question: impl FnOnce() -> Question,
+        question: impl FnOnce() -> Question<'static>,
         seconds: u64,
         here: impl FnOnce(&Local) -> Result<T>,
         there: impl FnOnce(Answer) -> Option<T>,

@@ -1,9 +1,12 @@
 //! Sixteen lanes in a register, four rows of the matrix at a time.
+//!
+//! Registers go through loops and by name: a closure that the compiler does not put in its place hands them
+//! over in memory.
 
 use std::arch::x86_64::{
-    __m512, _MM_HINT_T0, _mm_prefetch, _mm256_loadu_si256, _mm512_add_ps, _mm512_castps_si512,
+    __m256i, __m512, _MM_HINT_T0, _mm_prefetch, _mm256_loadu_si256, _mm512_add_ps, _mm512_castps_si512,
     _mm512_castsi512_ps, _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_loadu_ps, _mm512_mul_ps,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_storeu_ps,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps,
 };
 
 use super::{Bytes, nothing, rest, wide_bf16, wide_f16};
@@ -56,9 +59,11 @@ macro_rules! products {
                     let fours = by_row.as_chunks_mut::<FOUR>().0;
                     for (first, of_rows) in (0..count).step_by(FOUR).zip(fours) {
                         // The last row in place of those behind it.
-                        let four: [_; FOUR] = std::array::from_fn(|row| {
-                            &$steps(&rows[(first + row).min(count - 1) * width..][..width])[..steps.len()]
-                        });
+                        let mut four = [&$steps(&rows[..width])[..steps.len()]; FOUR];
+                        for (row, of_row) in four.iter_mut().enumerate() {
+                            let at = (first + row).min(count - 1) * width;
+                            *of_row = &$steps(&rows[at..at + width])[..steps.len()];
+                        }
                         let mut sums = [[_mm512_setzero_ps(); 2]; FOUR];
                         for (at, x) in steps.iter().enumerate() {
                             let x = wide_f32(x);
@@ -69,7 +74,9 @@ macro_rules! products {
                                 sums[1] = _mm512_add_ps(sums[1], _mm512_mul_ps(x[1], w[1]));
                             }
                         }
-                        *of_rows = sums.map(|[first, second]| _mm512_add_ps(first, second));
+                        for (of_row, [first, second]) in of_rows.iter_mut().zip(sums) {
+                            *of_row = _mm512_add_ps(first, second);
+                        }
                     }
                     for (j, (w, sum)) in rows.chunks_exact(width).zip(added(by_row)).enumerate() {
                         products[j * m + i] = sum + $rest(x, w);
@@ -144,9 +151,12 @@ fn no_rest<T>(_: &[f32], _: &[T]) -> f32 {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn added(rows: [__m512; LANES]) -> [f32; LANES] {
-    let by_lane = transposed(rows.map(|row| _mm512_castps_si512(row)));
+    let mut words = [_mm512_setzero_si512(); LANES];
+    for (words, row) in words.iter_mut().zip(rows) {
+        *words = _mm512_castps_si512(row);
+    }
     let mut sums = _mm512_set1_ps(nothing());
-    for lane in by_lane {
+    for lane in transposed(words) {
         sums = _mm512_add_ps(sums, _mm512_castsi512_ps(lane));
     }
     let mut of_rows = [0f32; LANES];
@@ -157,24 +167,29 @@ fn added(rows: [__m512; LANES]) -> [f32; LANES] {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn wide_f32(numbers: &Plain<f32>) -> [__m512; 2] {
+fn wide_f32([low, high]: &Plain<f32>) -> [__m512; 2] {
     // SAFETY: sixteen numbers are read each time.
-    [0, 1].map(|half: usize| unsafe { _mm512_loadu_ps(numbers[half].as_ptr()) })
+    unsafe { [_mm512_loadu_ps(low.as_ptr()), _mm512_loadu_ps(high.as_ptr())] }
+}
+
+/// Sixteen numbers of two bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn halves(numbers: &[Bytes; LANES]) -> __m256i {
+    // SAFETY: so many bytes are read.
+    unsafe { _mm256_loadu_si256(numbers.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn both_bf16(numbers: &Plain<Bytes>) -> [__m512; 2] {
-    [0, 1].map(|half: usize| {
-        // SAFETY: sixteen numbers of two bytes are read.
-        let halves = unsafe { _mm256_loadu_si256(numbers[half].as_ptr().cast()) };
-        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves)))
-    })
+fn both_bf16([low, high]: &Plain<Bytes>) -> [__m512; 2] {
+    let [low, high] = [_mm512_cvtepu16_epi32(halves(low)), _mm512_cvtepu16_epi32(halves(high))];
+    let [low, high] = [_mm512_slli_epi32::<16>(low), _mm512_slli_epi32::<16>(high)];
+    [_mm512_castsi512_ps(low), _mm512_castsi512_ps(high)]
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn both_f16(numbers: &Plain<Bytes>) -> [__m512; 2] {
-    // SAFETY: sixteen numbers of two bytes are read each time.
-    [0, 1].map(|half: usize| _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(numbers[half].as_ptr().cast()) }))
+fn both_f16([low, high]: &Plain<Bytes>) -> [__m512; 2] {
+    [_mm512_cvtph_ps(halves(low)), _mm512_cvtph_ps(halves(high))]
 }

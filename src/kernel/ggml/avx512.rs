@@ -64,47 +64,54 @@ fn load(bytes: &[u8; 16]) -> __m128i {
 fn quants(bytes: &[u8; 16], fifth: u32) -> [__m512; 2] {
     let (bytes, low) = (load(bytes), _mm_set1_epi8(15));
     let both = [_mm_and_si128(bytes, low), _mm_and_si128(_mm_srli_epi16::<4>(bytes), low)];
-    let masks = [fifth as __mmask16, (fifth >> 16) as __mmask16];
-    [0, 1].map(|half: usize| {
-        let quants = _mm512_cvtepu8_epi32(both[half]);
-        _mm512_cvtepi32_ps(_mm512_mask_add_epi32(quants, masks[half], quants, _mm512_set1_epi32(16)))
-    })
+    [wide(both[0], fifth as __mmask16), wide(both[1], (fifth >> 16) as __mmask16)]
+}
+
+/// Sixteen quants in f32, 16 more where a bit of `fifth` is set.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn wide(quants: __m128i, fifth: __mmask16) -> __m512 {
+    let quants = _mm512_cvtepu8_epi32(quants);
+    _mm512_cvtepi32_ps(_mm512_mask_add_epi32(quants, fifth, quants, _mm512_set1_epi32(16)))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(in crate::kernel) fn one_q4_0(block: &[u8; 18]) -> [__m512; 2] {
     let (d, zero) = (half(block, 0), _mm512_set1_ps(8.0));
-    quants(bytes_at(block, 2), 0).map(|q| _mm512_mul_ps(d, _mm512_sub_ps(q, zero)))
+    let [low, high] = quants(bytes_at(block, 2), 0);
+    [_mm512_mul_ps(d, _mm512_sub_ps(low, zero)), _mm512_mul_ps(d, _mm512_sub_ps(high, zero))]
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(in crate::kernel) fn one_q4_1(block: &[u8; 20]) -> [__m512; 2] {
     let (d, m) = (half(block, 0), half(block, 2));
-    quants(bytes_at(block, 4), 0).map(|q| _mm512_add_ps(_mm512_mul_ps(d, q), m))
+    let [low, high] = quants(bytes_at(block, 4), 0);
+    [_mm512_add_ps(_mm512_mul_ps(d, low), m), _mm512_add_ps(_mm512_mul_ps(d, high), m)]
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(in crate::kernel) fn one_q5_0(block: &[u8; 22]) -> [__m512; 2] {
     let (d, zero) = (half(block, 0), _mm512_set1_ps(16.0));
-    quants(bytes_at(block, 6), long_at(block, 2)).map(|q| _mm512_mul_ps(d, _mm512_sub_ps(q, zero)))
+    let [low, high] = quants(bytes_at(block, 6), long_at(block, 2));
+    [_mm512_mul_ps(d, _mm512_sub_ps(low, zero)), _mm512_mul_ps(d, _mm512_sub_ps(high, zero))]
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(in crate::kernel) fn one_q5_1(block: &[u8; 24]) -> [__m512; 2] {
     let (d, m) = (half(block, 0), half(block, 2));
-    quants(bytes_at(block, 8), long_at(block, 4)).map(|q| _mm512_add_ps(_mm512_mul_ps(d, q), m))
+    let [low, high] = quants(bytes_at(block, 8), long_at(block, 4));
+    [_mm512_add_ps(_mm512_mul_ps(d, low), m), _mm512_add_ps(_mm512_mul_ps(d, high), m)]
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(in crate::kernel) fn one_q8_0(block: &[u8; 34]) -> [__m512; 2] {
     let d = half(block, 0);
-    [2, 18].map(|at| {
-        let quants = _mm512_cvtepi8_epi32(load(bytes_at(block, at)));
-        _mm512_mul_ps(d, _mm512_cvtepi32_ps(quants))
-    })
+    let low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load(bytes_at(block, 2))));
+    let high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load(bytes_at(block, 18))));
+    [_mm512_mul_ps(d, low), _mm512_mul_ps(d, high)]
 }

@@ -77,7 +77,7 @@ const FIRST_TRIALS: usize = 100;
 /// Runs every stage and reads what they made.
 fn run(args: &ExperimentArgs) -> Result<Made> {
     let own = planned(args);
-    let total = stages_of_pair(args)
+    let total = stages_of_pair(args)?
         + 2 * (usize::from(!args.from_fixtures) + GRIDS.len())
         + count(args, &own)
         + sizes::count(args)

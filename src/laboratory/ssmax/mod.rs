@@ -5,6 +5,7 @@
 //! every variant the norm on queries and keys that suits it best. Beside the two stands `softmax-scale`,
 //! which has the parameters of SSMax without `ln n`.
 
+mod found;
 mod rows;
 mod search;
 
@@ -69,7 +70,7 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
     // Of what is shipped there are the main configurations and the swaps.
     let parts = if args.from_fixtures { vec![Part::Swaps] } else { parts(&args.parts)? };
     let trials = args.trials(None);
-    let mut choice = Choice { args, parts, searches: Vec::new() };
+    let mut choice = Choice { args, parts, searches: found::read(args)? };
     let mut stages = Stages::new(&args.output, args.threads, choice.stages());
     choice.find_norms(VARIANTS, &mut stages)?;
     let plan = choice.plan();
@@ -99,8 +100,14 @@ pub(super) struct Pair {
 }
 
 /// How many searches' stages the pair takes before it is known.
-pub(super) fn stages_of_pair(args: &ExperimentArgs) -> usize {
-    if args.from_fixtures { 0 } else { PAIR.len() * NORMS.len() * stages_of_one(args) }
+///
+/// # Errors
+/// When searches are named that cannot be read.
+pub(super) fn stages_of_pair(args: &ExperimentArgs) -> Result<usize> {
+    let known = found::read(args)?;
+    let lacking = |row: &Row| !known.iter().any(|search| search.name == row.name());
+    let rows = PAIR.iter().flat_map(|variant| by_norm(variant)).filter(lacking);
+    Ok(if args.from_fixtures { 0 } else { rows.count() * stages_of_one(args) })
 }
 
 /// Searches for the pair.
@@ -108,7 +115,7 @@ pub(super) fn stages_of_pair(args: &ExperimentArgs) -> usize {
 /// # Errors
 /// When a stage fails.
 pub(super) fn pair(args: &ExperimentArgs, stages: &mut Stages) -> Result<Pair> {
-    let mut choice = Choice { args, parts: Vec::new(), searches: Vec::new() };
+    let mut choice = Choice { args, parts: Vec::new(), searches: found::read(args)? };
     choice.find_norms(PAIR, stages)?;
     let planned = [0, 1].map(|index| {
         let row = choice.main()[index];
@@ -142,6 +149,7 @@ impl Choice<'_> {
     fn find(&mut self, row: Row, stages: &mut Stages) -> Result<()> {
         if !self.args.from_fixtures && self.recipe(row).is_none() {
             self.searches.push(search(self.args, &row.name(), &row.flags(), stages)?);
+            found::write(self.args, &self.searches)?;
         }
         Ok(())
     }
@@ -157,7 +165,7 @@ impl Choice<'_> {
         if self.args.from_fixtures {
             return Row { variant, norm: WITHOUT_GAIN, positions: Positions::None };
         }
-        let loss = |row: &Row| self.recipe(*row).map_or(f64::INFINITY, |recipe| recipe.loss);
+        let loss = |row: &Row| self.recipe(*row).and_then(|recipe| recipe.loss).unwrap_or(f64::INFINITY);
         let first = Row { variant, norm: NORMS[0], positions: Positions::None };
         by_norm(variant).min_by(|a, b| loss(a).total_cmp(&loss(b))).unwrap_or(first)
     }
@@ -189,7 +197,8 @@ impl Choice<'_> {
     /// How many stages everything takes. It does not depend on what the searches choose.
     fn stages(&self) -> usize {
         let searched = if self.args.from_fixtures { 0 } else { VARIANTS.len() * NORMS.len() };
-        searched * stages_of_one(self.args) + count(self.args, &self.plan())
+        searched.saturating_sub(self.searches.len()) * stages_of_one(self.args)
+            + count(self.args, &self.plan())
     }
 
     /// The training of a row for `factor` times the steps, with further flags and the recipe that was found
@@ -313,7 +322,8 @@ mod tests {
         let mut choice = Choice { args, parts: parts(&args.parts).unwrap(), searches: Vec::new() };
         for (variant, losses) in VARIANTS.iter().zip(losses) {
             for (row, loss) in by_norm(variant).zip(losses) {
-                let tried = Tried { steps: 2000, rate: "3e-3", curriculum: 80, loss, answer_loss: None };
+                let rate = "3e-3".to_string();
+                let tried = Tried { rate, curriculum: 80, loss: Some(loss), answer_loss: None };
                 choice.searches.push(Search { name: row.name(), tried: vec![tried] });
             }
         }
