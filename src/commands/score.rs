@@ -4,14 +4,14 @@ use std::path::Path;
 
 use super::run::{FIGURES, OF_PAGE};
 use super::shown::{Shown, check};
-use super::tell;
+use super::{tasks, tell};
 use crate::cli::ScoreArgs;
 use crate::error::Result;
 use crate::evaluate::judged_report;
 use crate::export::style::Style;
 use crate::report::Report;
 use crate::report::run::RunReport;
-use crate::report::tasks::{TasksReport, rule_of_means};
+use crate::report::tasks::rule_of_means;
 use crate::store::page;
 use crate::store::rescored::{self, Judged, Rescored, Rescoring};
 use crate::store::stored::StoredRun;
@@ -83,11 +83,9 @@ fn of_tasks(args: &ScoreArgs, rescoring: &Rescoring, style: &Style) -> Result<Sh
         }
         Ok(run)
     };
-    let StoredTasks { record, results, warnings } = StoredTasks::read_by(args.directory(), read)?;
+    let tasks = StoredTasks::read_by(args.directory(), read)?;
     if let Some(directory) = &args.output {
-        TasksRecord { command: std::env::args().collect(), ..record.clone() }.write(directory)?;
+        TasksRecord { command: std::env::args().collect(), ..tasks.record.clone() }.write(directory)?;
     }
-    let notes = [rescoring.words(), all.words()].into_iter().chain(record.notes()).collect();
-    let report = TasksReport { title: record.title, results, controls: record.controls, notes, rule };
-    Ok(Shown::of(&args.form, &Report::from(report), None, style)?.warning(warnings))
+    tasks::shown(tasks, vec![rescoring.words(), all.words()], rule, &args.form, style)
 }

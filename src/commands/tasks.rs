@@ -15,7 +15,7 @@ use super::masking::masking;
 use super::run::ended;
 use super::shown::{Shown, check};
 use super::{print, settings, stop_on_interrupt, tell, warn};
-use crate::cli::{GridArgs, RunArgs};
+use crate::cli::{FormArgs, GridArgs, RunArgs};
 use crate::error::{Error, Result};
 use crate::export::style::Style;
 use crate::grid::Grid;
@@ -75,15 +75,23 @@ pub(super) fn ran(args: &RunArgs) -> Result<(PathBuf, Result<()>)> {
 ///
 /// # Errors
 /// When it cannot be read, or the rule is none for means over tasks.
-pub(super) fn page(
-    directory: &Path,
+pub(super) fn page(directory: &Path, rule: LengthRule, form: &FormArgs, style: &Style) -> Result<Shown> {
+    shown(StoredTasks::read(directory)?, Vec::new(), rule_of_means(rule)?, form, style)
+}
+
+/// What is shown of several tasks, with `notes` before those of their record.
+///
+/// # Errors
+/// When the form is none of a report's.
+pub(super) fn shown(
+    tasks: StoredTasks,
+    notes: Vec<String>,
     rule: LengthRule,
-    form: &crate::cli::FormArgs,
+    form: &FormArgs,
     style: &Style,
 ) -> Result<Shown> {
-    let rule = rule_of_means(rule)?;
-    let StoredTasks { record, results, warnings } = StoredTasks::read(directory)?;
-    let notes = record.notes();
+    let StoredTasks { record, results, warnings } = tasks;
+    let notes = notes.into_iter().chain(record.notes()).collect();
     let report = TasksReport { title: record.title, results, controls: record.controls, notes, rule };
     Ok(Shown::of(form, &Report::from(report), None, style)?.warning(warnings))
 }

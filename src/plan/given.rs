@@ -10,7 +10,7 @@ use crate::generate::common_prefix;
 use crate::grid::{Depth, Grid};
 use crate::prompt::{Assistant, Form, prompt_hash, tokens_of};
 use crate::score::{self, Scorer};
-use crate::task::{Prompts, Task};
+use crate::task::{GivenPrompt, Prompts, Task};
 
 /// What a prompt of a file takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -145,9 +145,20 @@ fn notes(prompts: &Prompts, longer: usize) -> Vec<String> {
 /// # Errors
 /// When one is unknown.
 pub(super) fn scorers(task: &dyn Task, settings: &Settings) -> Result<BTreeMap<String, Box<dyn Scorer>>> {
-    let Some(given) = task.given() else { return Ok(BTreeMap::new()) };
+    let given = task.given().into_iter().flat_map(|given| given.rows());
+    own_scorers(given.map(|(given, _)| given), settings)
+}
+
+/// The scorers that these prompts ask for, by name, on texts and with a threshold as of `settings`.
+///
+/// # Errors
+/// [`Error::InvalidValue`] when one is unknown.
+pub fn own_scorers<'a>(
+    prompts: impl Iterator<Item = &'a GivenPrompt>,
+    settings: &Settings,
+) -> Result<BTreeMap<String, Box<dyn Scorer>>> {
     let mut scorers = BTreeMap::new();
-    for (given, _) in given.rows() {
+    for given in prompts {
         let Some(name) = &given.scorer else { continue };
         if !scorers.contains_key(name) {
             let scorer = score::scoring(name, settings.normalise, settings.correct_from);

@@ -48,7 +48,7 @@ pub use bench::{BenchPlan, BenchSettings, BenchTokens, DEFAULT_LENGTHS};
 pub(crate) use dry_run::duration;
 pub use dry_run::{DryRun, OfShard};
 pub use estimate::Estimate;
-pub use given::Measured;
+pub use given::{Measured, own_scorers};
 pub use inspection::{AttentionFacts, Inspection, LearnedScreen, LengthMemory, NamedToken, TokenizerFacts};
 pub use logits::{LogitsPlan, LogitsSettings, RowChoice, TokenInput};
 pub use loss::{LossPlan, LossSettings};

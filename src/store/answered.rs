@@ -10,7 +10,7 @@ use super::rescored::Rescoring;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::grid::{Cell, Depth, Grid};
-use crate::plan::{Identity, ModelChoice, Settings, UNSEEN};
+use crate::plan::{Identity, ModelChoice, Settings, UNSEEN, own_scorers};
 use crate::runner::{TrialRecord, TrialSink};
 use crate::score::{self, Scorer};
 use crate::task::{Answers, CONTROLS, GivenAnswer, GivenPrompt, Prompts};
@@ -61,11 +61,18 @@ pub fn answered(
         timestamp_utc: clock::now_utc(),
         ..Outcome::default()
     };
-    let mut scorers =
-        Scorers { settings: &settings, wanted: rescoring.scorer.is_some(), known: BTreeMap::new() };
+    let scorer = score::scoring(&settings.scorer, settings.normalise, settings.correct_from)?;
+    let own_scorers = match rescoring.scorer {
+        Some(_) => BTreeMap::new(),
+        None => own_scorers(given.iter().copied(), &settings)?,
+    };
+    let scorer_of = |given: &GivenPrompt| {
+        let own = given.scorer.as_ref().and_then(|name| own_scorers.get(name));
+        own.unwrap_or(&scorer).as_ref()
+    };
     let rows = trials.iter().zip(&given).zip(&said);
-    let outcomes = rows.map(|((trial, given), said)| outcome(&blank, trial, given, said, &mut scorers));
-    let outcomes = outcomes.collect::<Result<_>>()?;
+    let outcomes =
+        rows.map(|((trial, given), said)| outcome(&blank, trial, given, said, scorer_of(given))).collect();
     let control = CONTROLS.iter().find(|entry| settings.control.as_deref() == Some(entry.name));
     let meaning =
         control.and_then(|entry| Some(format!("control {}: {}", entry.name, entry.value.meaning()?)));
@@ -106,35 +113,13 @@ pub fn write(run: &Answered, directory: &Path) -> Result<RunDirectory> {
     Ok(store)
 }
 
-/// The scorers of answers, made once.
-struct Scorers<'a> {
-    settings: &'a Settings,
-    /// Whether that of the settings is wanted for all.
-    wanted: bool,
-    known: BTreeMap<String, Box<dyn Scorer>>,
-}
-
-impl Scorers<'_> {
-    fn of(&mut self, given: &GivenPrompt) -> Result<&dyn Scorer> {
-        let Settings { scorer, normalise, correct_from, .. } = self.settings;
-        let name = given.scorer.as_ref().filter(|_| !self.wanted).unwrap_or(scorer);
-        if !self.known.contains_key(name) {
-            let made = score::scoring(name, *normalise, *correct_from).map_err(|error| {
-                Error::invalid("scorer", format!("{name:?} for {}", given.name()), error.to_string())
-            })?;
-            self.known.insert(name.clone(), made);
-        }
-        Ok(self.known[name].as_ref())
-    }
-}
-
 fn outcome(
     blank: &Outcome,
     trial: &Trial,
     given: &GivenPrompt,
     answer: &GivenAnswer,
-    scorers: &mut Scorers<'_>,
-) -> Result<Outcome> {
+    scorer: &dyn Scorer,
+) -> Outcome {
     let made = &given.made;
     let row = Outcome {
         context_length: trial.cell.context_length.0,
@@ -155,18 +140,17 @@ fn outcome(
         ..blank.clone()
     };
     match &answer.said {
-        Err(problem) => Ok(Outcome { status: Status::Error, error: Some(problem.clone()), ..row }),
+        Err(problem) => Outcome { status: Status::Error, error: Some(problem.clone()), ..row },
         Ok(response) => {
-            let scorer = scorers.of(given)?;
             let score = scorer.score(response, &given.expected);
             let correct = scorer.is_correct(score);
-            Ok(Outcome {
+            Outcome {
                 model_response: Some(response.clone()),
                 score: Some(score),
                 correct: Some(correct),
                 outcome: Some(score::classify(correct, None, None)),
                 ..row
-            })
+            }
         }
     }
 }
