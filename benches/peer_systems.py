@@ -1,6 +1,8 @@
-"""What runs in the child processes of peers.py: transformers and llama.cpp behind the same two methods.
+"""What runs in the child processes of peers.py: transformers and llama.cpp behind the same three methods.
 
     prefill(prompt)   reads a prompt from its first token; (seconds without tokenising, tokens)
+    decode(prompt)    DECODED tokens one by one behind a prompt, which is read unless it was the one before; (seconds
+                      of these tokens, tokens of the prompt)
     answer(prompt)    (greedy answer of at most NEW_TOKENS tokens, tokens of the prompt, tokens computed for it)
 
 Libraries are imported by the child that needs them, so that the peak memory of a process is that of its system.
@@ -13,6 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 
 NEW_TOKENS = 16
+DECODED = 32
 
 
 class Transformers:
@@ -36,6 +39,7 @@ class Transformers:
             dtype=getattr(torch, dtype),
             attn_implementation="sdpa",
         ).eval()
+        self.read = []
 
     def tokens(self, text):
         return self.tokenizer(text, add_special_tokens=False).input_ids
@@ -49,6 +53,18 @@ class Transformers:
         started = time.perf_counter()
         self.forward(ids)
         return time.perf_counter() - started, len(ids)
+
+    def decode(self, prompt):
+        ids = self.tokens(prompt)
+        if ids != self.read:
+            self.read, self.cache = ids, self.forward(ids).past_key_values
+        token = ids[-1]
+        started = time.perf_counter()
+        for _ in range(DECODED):
+            token = int(self.forward([token], self.cache).logits[0, -1].argmax())
+        seconds = time.perf_counter() - started
+        self.cache.crop(-DECODED)
+        return seconds, len(ids)
 
     def answer(self, prompt):
         ids = self.tokens(prompt)
@@ -86,6 +102,19 @@ class LlamaNative:
         started = time.perf_counter()
         self.model.reset()
         self.model.eval(ids)
+        return time.perf_counter() - started, len(ids)
+
+    def decode(self, prompt):
+        ids = self.tokens(prompt)
+        if ids != self.read:
+            self.model.reset()
+            self.model.eval(ids)
+            self.read = ids
+        self.model.n_tokens, token = len(ids), ids[-1]
+        started = time.perf_counter()
+        for _ in range(DECODED):
+            self.model.eval([token])
+            token = self.greedy()
         return time.perf_counter() - started, len(ids)
 
     def answer(self, prompt):
@@ -130,6 +159,11 @@ class LlamaWheel:
     def prefill(self, prompt):
         reply = self.complete(prompt, n_predict=1, cache_prompt=False)
         return reply["timings"]["prompt_ms"] / 1e3, reply["usage"]["prompt_tokens"]
+
+    def decode(self, prompt):
+        reply = self.complete(prompt, n_predict=DECODED, ignore_eos=True, cache_prompt=True)
+        timings = reply["timings"]
+        return timings["predicted_ms"] / timings["predicted_n"] * DECODED / 1e3, reply["usage"]["prompt_tokens"]
 
     def answer(self, prompt):
         reply = self.complete(prompt, n_predict=NEW_TOKENS, cache_prompt=True)

@@ -3,6 +3,7 @@
 
     CMAKE_ARGS="-DGGML_NATIVE=ON" pip install --no-binary llama-cpp-python -r benches/requirements.txt
     python benches/peers.py --work prefill                          # all systems, 512, 4k and 8k tokens
+    python benches/peers.py --work decode --lengths 512,8k          # tokens one by one behind a prompt
     python benches/peers.py --work grid --output grid.csv           # 8 lengths x 5 depths
     python benches/peers.py --systems niah-bf16,llama-native --lengths 4k --rounds 3
 
@@ -19,6 +20,8 @@ Work:
              the rounds and have read a prompt before the first one, so loading does not count. Of the settings of a
              build of llama.cpp, the first round keeps the fastest at each length. `niah bench` makes its own N
              tokens; the work does not depend on which they are.
+    decode   tokens per second of 32 tokens, one by one, behind a prompt of N tokens. Peers read the prompt once and go back
+             to its end in each round; `niah bench` reads it each time, which does not count.
     grid     the prompts of `niah prompts`, at most 16 new tokens each, greedy. A process of its own each time; the
              time is given from when the model is ready and from the start of the process. llama.cpp keeps what a
              prompt shares with the one before it and captures nothing; it goes through the prompts in two orders:
@@ -48,10 +51,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from peer_systems import NEW_TOKENS, PEERS, installed, serve
+from peer_systems import DECODED, NEW_TOKENS, PEERS, installed, serve
 
 DEPTHS = "0,25,50,75,100"
-ALL = {"prefill": "niah,transformers,llama", "grid": "niah,transformers-bf16,llama-native-512-fa"}
+ALL = {"prefill": "niah,transformers,llama", "decode": "niah,transformers,llama", "grid": "niah,transformers-bf16,llama-native-512-fa"}
 COLUMNS = ["work", "round", "system", "context_length", "seconds", "seconds_with_load", "peak_mib", "prompt_tokens", "computed_tokens", "correct", "cells"]
 
 
@@ -97,16 +100,18 @@ def niah_prompts(args, *options):
     return [json.loads(line) for line in text.splitlines()]
 
 
-def niah_prefill(system, args, length):
+def niah_speed(work, system, args, length):
     dtype = system.removeprefix("niah-")
-    command = ["bench", "--dtype", dtype, "--context-lengths", str(length), "--repeats", "1", "--max-new-tokens", "1"]
-    table, _, peak = niah(args, *command, "--threads", str(args.threads), "--output-format", "csv")
+    command = ["bench", "--dtype", dtype, "--context-lengths", str(length), "--repeats", "1"]
+    command += ["--max-new-tokens", str(DECODED if work == "decode" else 1), "--threads", str(args.threads)]
+    table, _, peak = niah(args, *command, "--output-format", "csv")
     [row] = csv.DictReader(io.StringIO(table))
-    return {"seconds": length / float(row["prefill_tokens_per_second"]), "peak_mib": peak, "prompt_tokens": length}
+    seconds = DECODED / float(row["decode_tokens_per_second"]) if work == "decode" else length / float(row["prefill_tokens_per_second"])
+    return {"seconds": seconds, "peak_mib": peak, "prompt_tokens": length}
 
 
-def peer_prefill(peer, prompt):
-    (seconds, tokens), peak = peer.call("prefill", prompt["prompt"])
+def peer_speed(work, peer, prompt):
+    (seconds, tokens), peak = peer.call(work, prompt["prompt"])
     assert tokens == prompt["prompt_tokens"], f"{tokens} tokens instead of niah's {prompt['prompt_tokens']}"
     return {"seconds": seconds, "peak_mib": peak, "prompt_tokens": tokens}
 
@@ -165,8 +170,8 @@ def fastest_settings(systems, seconds):
     return [system for system in systems if system in best.values()]
 
 
-def prefill_rounds(args, rounds):
-    """Yields a row for each prompt that a system read."""
+def speed_rounds(args, rounds):
+    """Yields a row for each prompt that a system read, or has decoded behind."""
     options = ["--depths", "50", "--snap", "none", "--max-new-tokens", str(NEW_TOKENS)]
     lengths = sorted(args.lengths)
     # An answer of NEW_TOKENS is part of a context length; the prompt alone has the length that is measured.
@@ -181,9 +186,9 @@ def prefill_rounds(args, rounds):
         for turn in rounds:
             seconds = {}
             for system in rotated(systems, turn):
-                row = peer_prefill(peers[system], prompts[length]) if system in peers else niah_prefill(system, args, length)
+                row = peer_speed(args.work, peers[system], prompts[length]) if system in peers else niah_speed(args.work, system, args, length)
                 seconds[system] = row["seconds"]
-                yield {"work": "prefill", "round": turn, "system": system, "context_length": length, **row}
+                yield {"work": args.work, "round": turn, "system": system, "context_length": length, **row}
             systems = fastest_settings(systems, seconds)
     for peer in peers.values():
         peer.close()
@@ -219,12 +224,14 @@ def summary(rows):
         yield system, list(by_system[system].values()), median[system], low, high, ratio
 
 
-def print_prefill(rows, length):
-    print(f"\nprefill of {length} tokens      rounds   tokens/s   slowest..fastest   x fastest peer   peak MiB")
+def print_speed(work, rows, length):
+    made = DECODED if work == "decode" else length
+    what = f"{work} {'behind' if work == 'decode' else 'of'} {length} tokens"
+    print(f"\n{what:28} rounds   tokens/s   slowest..fastest   x fastest peer   peak MiB")
     for system, rounds, median, low, high, ratio in summary(rows):
         peak = max(float(row["peak_mib"]) for row in rounds)
-        spread = f"{length / high:.0f}..{length / low:.0f}"
-        print(f"{system:28} {len(rounds):6} {length / median:10.0f} {spread:>18} {ratio:>16} {peak:10.0f}")
+        spread = f"{made / high:.0f}..{made / low:.0f}"
+        print(f"{system:28} {len(rounds):6} {made / median:10.0f} {spread:>18} {ratio:>16} {peak:10.0f}")
 
 
 def print_grid(rows):
@@ -256,9 +263,9 @@ def tokens(text):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", choices=["prefill", "grid"], default="prefill")
+    parser.add_argument("--work", choices=["prefill", "decode", "grid"], default="prefill")
     parser.add_argument("--systems", help=f"names or beginnings of names, separated by commas [default: {ALL}]")
-    parser.add_argument("--lengths", default="512,4k,8k", help="prompt lengths of the prefill [default: %(default)s]")
+    parser.add_argument("--lengths", default="512,4k,8k", help="prompt lengths of prefill and decode [default: %(default)s]")
     parser.add_argument("--grid-lengths", default="512,1k,1536,2k,3k,4k,6k,8k", help="context lengths of the grid [default: %(default)s]")
     parser.add_argument("--orders", choices=["both", "as niah", "sorted"], default="both", help="orders in which llama.cpp takes the grid [default: %(default)s]")
     parser.add_argument("--rounds", type=int, default=5, help="times that every system is measured [default: %(default)s]")
@@ -271,8 +278,8 @@ def arguments():
     systems = ["niah-bf16", "niah-f32", *filter(installed, PEERS)]
     args.systems = [name for name in systems if name in wanted or any(name.startswith(w) for w in wanted if w not in systems)]
     args.lengths = [tokens(length) for length in args.lengths.split(",")]
-    longest = max(args.lengths if args.work == "prefill" else map(tokens, args.grid_lengths.split(",")))
-    args.context = longest + NEW_TOKENS
+    longest = max(map(tokens, args.grid_lengths.split(",")) if args.work == "grid" else args.lengths)
+    args.context = longest + max(NEW_TOKENS, DECODED)
     return args
 
 
@@ -296,7 +303,7 @@ def main():
     os.environ |= {"OMP_NUM_THREADS": str(args.threads), "TQDM_DISABLE": "1"}
     rows = [row for row in stored(args.output) if row["work"] == args.work]
     first = 1 + max((int(row["round"]) for row in rows), default=-1)
-    measure = prefill_rounds if args.work == "prefill" else grid_rounds
+    measure = grid_rounds if args.work == "grid" else speed_rounds
     for row in measure(args, range(first, first + args.rounds)) if args.rounds else []:
         rows.append(row)
         print(f"round {row['round']}: {row['system']} {row.get('context_length', '')} {row['seconds']:.2f} s", file=sys.stderr)
@@ -306,7 +313,7 @@ def main():
         print_grid(rows)
     else:
         for length in sorted({int(row["context_length"]) for row in rows}):
-            print_prefill([row for row in rows if int(row["context_length"]) == length], length)
+            print_speed(args.work, [row for row in rows if int(row["context_length"]) == length], length)
 
 
 if __name__ == "__main__":

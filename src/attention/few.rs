@@ -202,10 +202,8 @@ mod tests {
             let max = scores.iter().map(|(_, z)| *z).fold(f64::NEG_INFINITY, f64::max);
             let sink = view.sinks.map_or(0.0, |sinks| (f64::from(sinks[head]) - max).exp());
             let sum = sink + scores.iter().map(|(_, z)| (z - max).exp()).sum::<f64>();
-            for j in 0..d {
-                let mix: f64 = scores.iter().map(|(key, z)| (z - max).exp() * values[*key][j]).sum();
-                mixed.push((mix / sum) as f32);
-            }
+            let mix = |j: usize| scores.iter().map(|(key, z)| (z - max).exp() * values[*key][j]).sum::<f64>();
+            mixed.extend((0..d).map(|j| (mix(j) / sum) as f32));
         }
         Tensor::from_vec(mixed, (t, heads * d), &Device::Cpu).unwrap()
     }

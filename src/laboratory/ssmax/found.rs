@@ -122,6 +122,13 @@ mod tests {
     }
 
     #[test]
+    fn the_searches_that_are_kept_fit_the_experiment_as_it_is_by_default() {
+        let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/ssmax_searches.json");
+        let found = read(&args(&["--searches", kept])).unwrap();
+        assert!(found.len() >= 4 && found.iter().all(|search| search.tried.len() == 3), "{found:?}");
+    }
+
+    #[test]
     fn searches_of_other_trainings_and_other_files_are_refused() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join(SEARCHES_JSON);
