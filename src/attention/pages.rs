@@ -27,21 +27,6 @@ impl Pages {
         Self { heads: vec![Vec::new(); kv_heads] }
     }
 
-    /// Those of `kv_heads` heads whose keys lie in `pages`, by their number, each made by `make(head, page)`; no
-    /// row may see one before.
-    pub(super) fn made(
-        kv_heads: usize,
-        pages: Range<usize>,
-        make: impl Fn(usize, usize) -> Page + Sync,
-    ) -> Self {
-        let before = Arc::new(Page::new(0));
-        let of_head = |head| {
-            let made: Vec<_> = pages.clone().into_par_iter().map(|page| Arc::new(make(head, page))).collect();
-            std::iter::repeat_n(before.clone(), pages.start).chain(made).collect()
-        };
-        Self { heads: (0..kv_heads).into_par_iter().map(of_head).collect() }
-    }
-
     /// Bytes of `tokens` keys and values of `kv_heads` heads of `head_dim` numbers: whole pages.
     #[must_use]
     pub fn bytes(kv_heads: usize, head_dim: usize, tokens: usize) -> usize {

@@ -1,7 +1,5 @@
 //! Keys and values of a layer in pages of rows, each row in bf16 or in ggml's blocks, and attention over them
-//! on the CPU: some rows at a time are widened to f32, for the arithmetic of [`super::fused`] and
-//! [`super::few`]. Under weights in bf16 many queries meet them rounded to bf16, in [`super::Pages`] that
-//! are made of a layer at a time.
+//! on the CPU: some rows at a time are widened to f32, for the arithmetic of [`super::fused`].
 //!
 //! Pages are shared as those of [`super::Pages`] are. A row is kept by itself, so it does not depend on how a
 //! prompt was cut.
@@ -16,8 +14,8 @@ use super::blocks::seen;
 use super::fused;
 use super::pages::normalised;
 use super::source::Source;
-use super::{Pages, View, few, with_f32};
-use crate::kernel::bf16::{PAGE, Page};
+use super::{View, few, with_f32};
+use crate::kernel::bf16::PAGE;
 use crate::kernel::cached::{Form, padded};
 use crate::kernel::gemm::{Into, Matrix, multiply};
 
@@ -26,7 +24,6 @@ use crate::kernel::gemm::{Into, Matrix, multiply};
 pub struct RowPages {
     keys: Kept,
     values: Kept,
-    in_bf16: bool,
 }
 
 /// Keys, or values.
@@ -41,14 +38,7 @@ impl RowPages {
     /// No keys yet, for `kv_heads` heads of `width` numbers; `forms` are those of keys and of values.
     pub(crate) fn new(kv_heads: usize, width: usize, [keys, values]: [Form; 2]) -> Self {
         let kept = |form| Kept { form, width, heads: vec![Vec::new(); kv_heads] };
-        Self { keys: kept(keys), values: kept(values), in_bf16: false }
-    }
-
-    /// The same, met by the kernels of bf16 where queries are many: keys and values are rounded to it for the
-    /// time of a call.
-    #[must_use]
-    pub(crate) fn in_bf16(self, in_bf16: bool) -> Self {
-        Self { in_bf16, ..self }
+        Self { keys: kept(keys), values: kept(values) }
     }
 
     /// Bytes of `tokens` keys and values of `kv_heads` heads of `width` numbers: whole pages.
@@ -74,23 +64,12 @@ impl RowPages {
 
     /// Mixed values `[t, heads * width]` of scaled `queries` `[heads, t, width]`.
     pub(super) fn mix(&self, queries: &Tensor, view: View<'_>) -> Result<Tensor> {
-        let (kv_heads, (heads, t, _)) = (self.keys.heads.len(), queries.dims3()?);
+        let kv_heads = self.keys.heads.len();
         let [keys, values] = [&self.keys, &self.values].map(|kept| RowsFrom { kept, first: view.first_key });
-        if few::serves(view, heads / kv_heads * t) {
-            few::mix_over(queries, kv_heads, &keys, &values, view)
-        } else if self.in_bf16 {
-            let pages = view.first_key / PAGE..(view.first_position + t).div_ceil(PAGE);
-            Pages::made(kv_heads, pages, |head, page| self.rounded(head, page)).mix(queries, view)
-        } else {
-            fused::mix_over(queries, kv_heads, &keys, &values, view)
+        match few::serves(view, queries.dim(0)? / kv_heads * queries.dim(1)?) {
+            true => few::mix_over(queries, kv_heads, &keys, &values, view),
+            false => fused::mix_over(queries, kv_heads, &keys, &values, view),
         }
-    }
-
-    /// A page of a head, rounded to bf16.
-    fn rounded(&self, head: usize, page: usize) -> Page {
-        let mut rounded = Page::new(self.keys.width);
-        rounded.fill(0, &self.keys.page(head, page), &self.values.page(head, page));
-        rounded
     }
 
     /// The weights of the one row of scaled `queries` `[heads, 1, width]` over all keys up to its own, for
@@ -127,17 +106,6 @@ impl RowPages {
 }
 
 impl Kept {
-    /// A page of a head, `[PAGE, width]`; zeros where nothing has been written.
-    fn page(&self, head: usize, page: usize) -> Vec<f32> {
-        let stride = padded(self.width);
-        let mut numbers = vec![0f32; PAGE * stride];
-        self.form.widen(&self.heads[head][page], &mut numbers);
-        if stride > self.width {
-            numbers = numbers.chunks_exact(stride).flat_map(|row| &row[..self.width]).copied().collect();
-        }
-        numbers
-    }
-
     /// Writes the rows of `new` `[kv_heads, rows, width]` at the positions from `first` on.
     fn write(&mut self, first: usize, new: &Tensor) -> Result<()> {
         let (kv_heads, rows, width) = new.dims3()?;
@@ -215,30 +183,6 @@ mod tests {
 
     fn largest(difference: &Tensor) -> f32 {
         difference.abs().unwrap().max_all().unwrap().to_scalar().unwrap()
-    }
-
-    #[test]
-    fn in_bf16_many_queries_meet_what_is_read_rounded() {
-        let mut rng = Rng::new(53);
-        for (forms, window) in
-            [([Form::Q8_0; 2], Window::Full), ([Form::Q8_0, Form::Q4_0], Window::Sliding(300))]
-        {
-            let (heads, kv_heads, d, s, t) = (6, 2, 40, 700, 64);
-            let queries = tensor(&mut rng, (heads, t, d), 1.0);
-            let (keys, values) =
-                (tensor(&mut rng, (kv_heads, s, d), 1.0), tensor(&mut rng, (kv_heads, s, d), 1.0));
-            let mut pages = RowPages::new(kv_heads, d, forms).in_bf16(true);
-            pages.write(0, &[(&keys, &values)]).unwrap();
-            let view = plain_view(s - t, window);
-            let given =
-                |x: &Tensor, form| as_read(x, form).narrow(1, view.first_key, s - view.first_key).unwrap();
-            let (keys, values) = (given(&keys, forms[0]), given(&values, forms[1]));
-            let plain = reference::mix(&queries, &keys, &values, view).unwrap();
-            let plain = plain.transpose(0, 1).unwrap().reshape((t, heads * d)).unwrap();
-            let off = largest(&(pages.mix(&queries, view).unwrap() - plain).unwrap());
-            // Rounded keys, weights and values, to 2^-9 of themselves each.
-            assert!(off > 0.0 && off < 1.0 / 128.0, "{forms:?}, {window:?}: off by {off}");
-        }
     }
 
     #[test]

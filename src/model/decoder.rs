@@ -39,8 +39,6 @@ pub struct Decoder {
     lm_head: Linear,
     device: Device,
     kv_dtype: KvDtypes,
-    /// Whether the weights bring a cache in bf16 along, and its arithmetic.
-    in_bf16: bool,
     replaced: ReplacedHeads,
 }
 
@@ -107,7 +105,6 @@ impl Decoder {
             }
             None => None,
         };
-        let following = KvDtype::following(&spec, weights.dtype(), &device);
         Ok(Self {
             layers,
             norm: norm.transpose()?,
@@ -117,8 +114,7 @@ impl Decoder {
             alibi: spec.extras.alibi.map(|alibi| AlibiBias::new(alibi, spec.num_attention_heads)),
             projections,
             lm_head,
-            kv_dtype: following.into(),
-            in_bf16: following == KvDtype::Bf16,
+            kv_dtype: KvDtype::following(&spec, weights.dtype(), &device).into(),
             device,
             embed_positions,
             embed_tokens,
@@ -191,7 +187,7 @@ impl Decoder {
     /// frequencies of the plan.
     #[must_use]
     pub fn new_cache(&self, sequence_length: usize) -> KvCache {
-        KvCache::new(self.spec.num_hidden_layers, sequence_length, self.kv_dtype).in_bf16(self.in_bf16)
+        KvCache::new(self.spec.num_hidden_layers, sequence_length, self.kv_dtype)
     }
 
     /// Runs `tokens` `[t]` behind what `cache` holds and returns the logits of the last `keep_logits` rows,

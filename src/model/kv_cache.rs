@@ -38,8 +38,6 @@ pub struct KvCache {
     blocked: Blocked,
     /// Of layers whose keys fade.
     forgetting: Vec<Arc<Forgetting>>,
-    /// Whether rows are met in bf16.
-    in_bf16: bool,
 }
 
 #[derive(Debug)]
@@ -85,14 +83,7 @@ impl KvCache {
             sequence_length,
             blocked: Blocked::default(),
             forgetting: vec![Arc::default(); layers],
-            in_bf16: false,
         }
-    }
-
-    /// The same under weights in bf16: many queries meet what is not f32 in that precision.
-    #[must_use]
-    pub(super) fn in_bf16(self, in_bf16: bool) -> Self {
-        Self { in_bf16, ..self }
     }
 
     /// An empty cache for a black box and a sequence of `sequence_length` tokens.
@@ -201,9 +192,7 @@ impl KvCache {
             }
             Layer::Rows(forms, pages) => {
                 let (kv_heads, _, width) = keys.dims3()?;
-                let in_bf16 = self.in_bf16;
-                let new = || RowPages::new(kv_heads, width, *forms).in_bf16(in_bf16);
-                let pages = pages.get_or_insert_with(new);
+                let pages = pages.get_or_insert_with(|| RowPages::new(kv_heads, width, *forms));
                 pages.write(self.len, parts)?;
                 return Ok(Cached::Rows(pages));
             }

@@ -78,17 +78,14 @@ impl MemoryPlan {
             // A matrix that is kept is read as it stays.
             Some(kept) => weights.saturating_add(F32 * kept.largest_expanded).saturating_add(program),
         };
-        let cache = precision.cache(spec, &Device::Cpu);
-        let rounded = if dtype == Dtype::Bf16 { cache.bytes_in_bf16(spec, longest) } else { 0 };
         Self {
             weights,
             copies,
-            cache: cache.cache_bytes(spec, longest),
+            cache: precision.cache(spec, &Device::Cpu).cache_bytes(spec, longest),
             states: spec.state_bytes().saturating_mul(1 + MARKS),
             working: rows
                 .saturating_add(activations.saturating_add(logits))
                 .saturating_mul(F32)
-                .saturating_add(rounded)
                 .saturating_add(spec.extras.black_box.map_or(0, |unseen| unseen.whole_bytes(spec, longest)))
                 .saturating_add(program),
             output: 0,

@@ -16,10 +16,10 @@ pub enum KvDtype {
     /// As they are computed.
     F32,
     /// Rounded to bf16 (8 bits of mantissa). Where both keys and values are, they lie in pages for the
-    /// kernels of the CPU, which also round scaled queries and, of many queries, attention weights.
+    /// kernels of the CPU, which also round scaled queries and attention weights.
     Bf16,
     /// In ggml's blocks of 32 numbers along the head with one scale in f16: 8 bits a number. What is read of
-    /// them is multiplied in f32, or under weights in bf16 and with many queries in that.
+    /// them is multiplied in f32.
     Q8_0,
     /// The same with 4 bits a number.
     Q4_0,
@@ -35,12 +35,12 @@ pub const KV_DTYPES: &[Entry<KvDtype>] = &[
     },
     Entry {
         name: "q8_0",
-        about: "ggml's blocks of 32 numbers in 8 bits, on the CPU; 34 bytes a block",
+        about: "ggml's blocks of 32 numbers in 8 bits, multiplied in f32, on the CPU; 34 bytes a block",
         value: KvDtype::Q8_0,
     },
     Entry {
         name: "q4_0",
-        about: "ggml's blocks of 32 numbers in 4 bits, on the CPU; 18 bytes a block",
+        about: "ggml's blocks of 32 numbers in 4 bits, multiplied in f32, on the CPU; 18 bytes a block",
         value: KvDtype::Q4_0,
     },
 ];
@@ -129,18 +129,6 @@ impl KvDtypes {
             (KvDtype::F32, KvDtype::F32) => Layout::Tensors,
             (KvDtype::Bf16, KvDtype::Bf16) => Layout::Pages,
             (keys, values) => Layout::Rows([keys.form(), values.form()]),
-        }
-    }
-
-    /// Bytes of what is made of a layer's keys and values of `tokens` tokens while many queries meet them under
-    /// weights in bf16.
-    #[must_use]
-    pub fn bytes_in_bf16(self, spec: &DecoderSpec, tokens: usize) -> usize {
-        let of_layer =
-            |heads: HeadSizes| Pages::bytes(heads.num_key_value_heads, heads.cached_width(), tokens);
-        match self.layout() {
-            Layout::Tensors | Layout::Pages => 0,
-            Layout::Rows(_) => spec.cached_heads().map(of_layer).max().unwrap_or(0),
         }
     }
 
