@@ -20,7 +20,6 @@ mod plain;
 #[cfg(target_arch = "x86_64")]
 mod transposed;
 mod weigh;
-mod wide;
 
 use std::marker::PhantomData;
 

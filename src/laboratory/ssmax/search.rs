@@ -34,8 +34,8 @@ pub(super) fn stages_of_one(args: &ExperimentArgs) -> usize {
 /// Tries every rate with the first curriculum and then every other curriculum with the best rate, with the
 /// first seed. What it goes by is the mean loss of all tokens over the last steps: every sequence is new, so
 /// that is the loss on what was never seen, at the training length. Every try is a training as the
-/// configuration's own: which curriculum suits depends on the steps, and the one that is chosen is not trained
-/// again.
+/// configuration's own: which curriculum suits depends on the steps, and the one that is chosen is not
+/// trained again.
 pub(super) fn search(
     args: &ExperimentArgs,
     name: &str,
