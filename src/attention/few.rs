@@ -11,8 +11,7 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::online::{cap, weigh};
-use super::source::{Given, Source};
-use super::storage::with_rows;
+use super::source::{Source, with_given};
 use super::{View, with_f32};
 use crate::kernel::{Running, add_weighted, few_products};
 
@@ -57,12 +56,7 @@ impl Gathered {
 /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values`
 /// `[kv_heads, s, d]`. All in f32 on the CPU.
 pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'_>) -> Result<Tensor> {
-    let (kv_heads, _, d) = keys.dims3()?;
-    with_rows(keys, |keys| {
-        with_rows(values, |values| {
-            mix_over(queries, kv_heads, &Given { rows: keys, d }, &Given { rows: values, d }, view)
-        })
-    })
+    with_given(keys, values, |kv_heads, keys, values| mix_over(queries, kv_heads, keys, values, view))
 }
 
 /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over the keys and values of `kv_heads`

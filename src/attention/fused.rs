@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::blocked::of_seen;
 use super::online::{cap, weigh};
-use super::source::{Given, Source};
+use super::source::{Source, with_given};
 use super::storage::with_rows;
 use super::{RowRule, View};
 use crate::kernel::Running;
@@ -30,12 +30,7 @@ const WHOLE_ROWS: usize = 1 << 18;
 /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values`
 /// `[kv_heads, s, d]`. All in f32 on the CPU.
 pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'_>) -> Result<Tensor> {
-    let (kv_heads, _, d) = keys.dims3()?;
-    with_rows(keys, |keys| {
-        with_rows(values, |values| {
-            mix_over(queries, kv_heads, &Given { rows: keys, d }, &Given { rows: values, d }, view)
-        })
-    })
+    with_given(keys, values, |kv_heads, keys, values| mix_over(queries, kv_heads, keys, values, view))
 }
 
 /// The same over the keys and values of `kv_heads` heads, wherever they come from. Key blocks that no row of

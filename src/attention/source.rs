@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::storage::Rows;
+use candle_core::{Result, Tensor};
+
+use super::storage::{Rows, with_rows};
 
 /// Where rows of keys or values come from.
 pub(super) trait Source: Sync {
@@ -13,12 +15,24 @@ pub(super) trait Source: Sync {
 
 /// Rows in f32, which are handed out as they are.
 pub(super) struct Given<'a> {
-    pub(super) rows: &'a Rows<'a>,
-    pub(super) d: usize,
+    rows: &'a Rows<'a>,
+    d: usize,
 }
 
 impl Source for Given<'_> {
     fn rows<'r>(&'r self, head: usize, rows: Range<usize>, _room: &'r mut Vec<f32>) -> (&'r [f32], usize) {
         (&self.rows.matrix(head)[rows.start * self.d..rows.end * self.d], self.d)
     }
+}
+
+/// Hands over `keys` and `values` `[kv_heads, s, d]`, in f32 on the CPU, with the number of their heads.
+pub(super) fn with_given<T>(
+    keys: &Tensor,
+    values: &Tensor,
+    then: impl FnOnce(usize, &Given<'_>, &Given<'_>) -> Result<T>,
+) -> Result<T> {
+    let (kv_heads, _, d) = keys.dims3()?;
+    with_rows(keys, |keys| {
+        with_rows(values, |values| then(kv_heads, &Given { rows: keys, d }, &Given { rows: values, d }))
+    })
 }
