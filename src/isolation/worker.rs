@@ -17,6 +17,9 @@ const STACK: usize = 64 << 20;
 /// Bytes of an answer, at most.
 const LONGEST_ANSWER: u64 = 1 << 30;
 
+/// Bytes that are set aside at most for what is said to come: a length may be wrong.
+const MOST_RESERVED: u64 = 1 << 20;
+
 /// A process that answers questions; it ends when this is dropped.
 pub struct Worker {
     child: Child,
@@ -132,7 +135,7 @@ fn read_bytes(input: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
     if length > LONGEST_ANSWER {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(length.min(MOST_RESERVED) as usize);
     input.take(length).read_to_end(&mut bytes)?;
     if bytes.len() as u64 == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }

@@ -18,11 +18,28 @@ struct Order<'t> {
     trial: &'t Trial,
 }
 
+/// A prompt without its tokens. A server is told the text, and two prompts wait or are out for each worker:
+/// what is recorded of their tokens is how many there were.
+pub(super) struct Counted {
+    /// The prompt, whose `tokens` are empty.
+    pub(super) prompt: Prompt,
+    /// Their number.
+    pub(super) tokens: usize,
+}
+
+impl From<Prompt> for Counted {
+    fn from(mut prompt: Prompt) -> Self {
+        let tokens = std::mem::take(&mut prompt.tokens).len();
+        prompt.text.shrink_to_fit();
+        Self { prompt, tokens }
+    }
+}
+
 /// Where a worker orders its prompts.
 pub(super) struct Desk<'t> {
     worker: usize,
     orders: Sender<Order<'t>>,
-    built: Receiver<Result<Prompt>>,
+    built: Receiver<Result<Counted>>,
     /// What was ordered and not fetched yet.
     ordered: Option<&'t Trial>,
 }
@@ -30,7 +47,7 @@ pub(super) struct Desk<'t> {
 /// Who builds them.
 pub(super) struct Builder<'t> {
     orders: Receiver<Order<'t>>,
-    desks: Vec<SyncSender<Result<Prompt>>>,
+    desks: Vec<SyncSender<Result<Counted>>>,
 }
 
 /// A builder, and a desk for each of so many workers.
@@ -44,7 +61,7 @@ pub(super) fn desks<'t>(workers: usize) -> (Builder<'t>, Vec<Desk<'t>>) {
 
 impl<'t> Desk<'t> {
     /// The prompt of this trial, or why it cannot be built; `None` when the builder has gone.
-    pub(super) fn fetch(&mut self, trial: &'t Trial) -> Option<Result<Prompt>> {
+    pub(super) fn fetch(&mut self, trial: &'t Trial) -> Option<Result<Counted>> {
         if let Some(ordered) = self.ordered.take() {
             let built = self.built.recv().ok()?;
             if ordered == trial {
@@ -69,7 +86,7 @@ impl Builder<'_> {
         let mut prompts = PromptSequence::several(context.prompts, context.tokenizer, self.desks.len());
         for Order { worker, trial } in self.orders {
             // A worker that has gone needs no prompt.
-            let _ = self.desks[worker].send(prompts.build(trial));
+            let _ = self.desks[worker].send(prompts.build(trial).map(Counted::from));
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::ahead::{Desk, desks};
+use super::ahead::{Counted, Desk, desks};
 use super::{RunContext, TrialRecord, TrialSink, answered, blank, ended, failed_record};
 use crate::clock;
 use crate::error::{Error, Result};
@@ -149,12 +149,13 @@ fn ask<'t>(
     if let Some(coming) = stretch.coming().filter(|trial| why_skipped(trial).is_none()) {
         desk.order(coming);
     }
-    let prompt = match built {
-        Ok(prompt) => prompt,
+    let counted = match built {
+        Ok(counted) => counted,
         Err(error) => return done(failed_record(context, trial, &error)),
     };
+    let prompt = &counted.prompt;
     let asked = Instant::now();
-    match asking.server.ask(&question(asking.server, asking.thought_budget, &prompt), over) {
+    match asking.server.ask(&question(asking.server, asking.thought_budget, prompt), over) {
         Err(Failure { kind: Kind::Stopped, .. }) => None,
         Err(failure) => {
             let error = Error::Failed(format!("the server: {}", failure.problem));
@@ -170,7 +171,7 @@ fn ask<'t>(
                 true => asking.server.forced(&prompt.text, &prompt.answer_text, over).unwrap_or(None),
                 false => written,
             };
-            done(record(asking, trial, &prompt, &said, (forced, asked.elapsed())))
+            done(record(asking, trial, &counted, &said, (forced, asked.elapsed())))
         }
     }
 }
@@ -196,7 +197,7 @@ fn turns(prompt: &Prompt) -> Vec<ChatTurn<'_>> {
 fn record(
     asking: &Asking<'_>,
     trial: &Trial,
-    prompt: &Prompt,
+    Counted { prompt, tokens }: &Counted,
     said: &Said,
     (forced, took): (Option<Forced>, Duration),
 ) -> TrialRecord {
@@ -204,7 +205,7 @@ fn record(
     let (text, thought) = answer_of(answer);
     let outcome = answered(asking.context, trial, prompt, text);
     let counted = match asking.exact {
-        true => Outcome { prompt_tokens: Some(prompt.tokens.len()), ..outcome },
+        true => Outcome { prompt_tokens: Some(*tokens), ..outcome },
         // Places in a text whose tokens nobody knows.
         false => Outcome {
             prompt_tokens: answer.usage.prompt,
@@ -227,7 +228,7 @@ fn record(
         row_id: outcome.row_id.clone(),
         attempts: said.attempts,
         seconds: took.as_secs_f64(),
-        prompt_tokens_here: prompt.tokens.len(),
+        prompt_tokens_here: *tokens,
         prompt_tokens: answer.usage.prompt,
         cached_tokens: answer.usage.cached,
         completion_tokens: answer.usage.completion,

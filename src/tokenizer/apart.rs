@@ -1,7 +1,8 @@
 //! A tokenizer or a chat template in a process of its own: what is asked of it, and what it answers.
 //!
-//! Both ends are this program, so the questions are plain JSON and no version is negotiated. What a file does
-//! to the process that answers is a [`Failure`] here.
+//! Both ends are this program, so the questions are plain JSON and no version is negotiated. So are the
+//! answers, but for the thousands of numbers of an encoding, which would take longer to write and to read
+//! than to copy. What a file does to the process that answers is a [`Failure`] here.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,11 @@ const TEMPLATE_MEMORY: u64 = 512 << 20;
 /// Seconds of computing for a template.
 const TEMPLATE_SECONDS: u64 = 3;
 
+/// With what the bytes of an encoding begin, and no JSON does.
+const ENCODING: u8 = 0;
+/// Bytes of a token there: its id, and the start and the end of its span.
+const TOKEN_BYTES: usize = 12;
+
 /// What is asked.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Question<'a> {
@@ -48,7 +54,9 @@ pub(super) enum Question<'a> {
 #[derive(Serialize, Deserialize)]
 pub(super) enum Answer {
     Facts(Box<Facts>),
-    Encoded { ids: Vec<u32>, starts: Vec<usize>, ends: Vec<usize> },
+    /// Not JSON but [`ENCODING`], followed by three little-endian u32 for each token.
+    #[serde(skip)]
+    Encoded(Encoded),
     Text(String),
     Texts(Vec<String>),
     Refused(Refusal),
@@ -64,8 +72,37 @@ impl Answer {
     }
 
     pub(super) fn encoded(self) -> Option<Encoded> {
-        let Self::Encoded { ids, starts, ends } = self else { return None };
-        Some(Encoded { ids, spans: starts.into_iter().zip(ends).map(|(start, end)| start..end).collect() })
+        if let Self::Encoded(encoded) = self { Some(encoded) } else { None }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let Self::Encoded(Encoded { ids, spans }) = self else {
+            return serde_json::to_vec(self).unwrap_or_default();
+        };
+        // A text of 4 GiB takes more memory than this process may have.
+        let place = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+        let mut bytes = Vec::with_capacity(1 + TOKEN_BYTES * ids.len());
+        bytes.push(ENCODING);
+        for (&id, span) in ids.iter().zip(spans) {
+            bytes.extend([id, place(span.start), place(span.end)].map(u32::to_le_bytes).as_flattened());
+        }
+        bytes
+    }
+
+    /// What [`Self::to_bytes`] has written; `None` of other bytes.
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let Some((&ENCODING, tokens)) = bytes.split_first() else {
+            return serde_json::from_slice(bytes).ok();
+        };
+        let (tokens, []) = tokens.as_chunks::<TOKEN_BYTES>() else { return None };
+        let number = |token: &[u8; TOKEN_BYTES], at: usize| {
+            u32::from_le_bytes([token[at], token[at + 1], token[at + 2], token[at + 3]])
+        };
+        let span = |token| number(token, 4) as usize..number(token, 8) as usize;
+        Some(Self::Encoded(Encoded {
+            ids: tokens.iter().map(|token| number(token, 0)).collect(),
+            spans: tokens.iter().map(span).collect(),
+        }))
     }
 
     fn of(result: Result<Self>) -> Self {
@@ -119,7 +156,7 @@ impl Apart {
 
     fn ask_bytes(&mut self, question: &[u8], seconds: u64) -> Result<Result<Answer>, Failure> {
         let answer = self.0.ask(question, seconds)?;
-        match serde_json::from_slice(&answer).map_err(|_| Failure::Fault)? {
+        match Answer::from_bytes(&answer).ok_or(Failure::Fault)? {
             Answer::Refused(refusal) => Ok(Err(refusal.into())),
             answer => Ok(Ok(answer)),
         }
@@ -256,7 +293,7 @@ pub fn serve_isolated(memory: &str) {
         if has_read {
             process::give_back_memory();
         }
-        serde_json::to_vec(&answer).unwrap_or_default()
+        answer.to_bytes()
     });
 }
 
@@ -273,11 +310,7 @@ fn answer(question: Question<'_>, held: &mut Option<Local>) -> Result<Answer> {
         Question::Gguf { vocabulary, outline: true } => {
             hold(TokenizerOutline::from_gguf(&vocabulary)?.into_inner(), held)?
         }
-        Question::Encode(text) => {
-            let encoded = held.as_ref().ok_or_else(local)?.encode(&text)?;
-            let (starts, ends) = encoded.spans.iter().map(|span| (span.start, span.end)).unzip();
-            Answer::Encoded { ids: encoded.ids, starts, ends }
-        }
+        Question::Encode(text) => Answer::Encoded(held.as_ref().ok_or_else(local)?.encode(&text)?),
         Question::Decode { ids, skip_special } => {
             Answer::Text(held.as_ref().ok_or_else(local)?.decode(&ids, skip_special)?)
         }
@@ -294,4 +327,25 @@ fn hold(tokenizer: TextTokenizer, held: &mut Option<Local>) -> Result<Answer> {
         tokenizer.into_local().ok_or_else(|| Error::Tokenizer("it is elsewhere".to_string()))?;
     *held = Some(local);
     Ok(Answer::Facts(Box::new(facts)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_comes_back_as_it_was_and_other_bytes_are_none() {
+        let back = |answer: &Answer| Answer::from_bytes(&answer.to_bytes());
+        let encoded = Encoded { ids: vec![7, u32::MAX], spans: vec![0..3, 3..70_000] };
+        let bytes = Answer::Encoded(encoded.clone()).to_bytes();
+        assert_eq!(Answer::from_bytes(&bytes).and_then(Answer::encoded), Some(encoded));
+        assert_eq!(
+            back(&Answer::Encoded(Encoded::default())).and_then(Answer::encoded),
+            Some(Encoded::default())
+        );
+        assert_eq!(back(&Answer::Text("é".into())).and_then(Answer::text), Some("é".to_string()));
+        for cut in [0, 2, bytes.len() - 1] {
+            assert!(Answer::from_bytes(&bytes[..cut]).is_none(), "{cut}");
+        }
+    }
 }
