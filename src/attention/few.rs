@@ -19,7 +19,7 @@ use crate::kernel::{Running, add_weighted, few_products};
 /// values into an order of their own.
 const MOST: usize = 15;
 /// Keys of a part: little to join, and enough parts for all threads.
-const PART: usize = 512;
+pub(super) const PART: usize = 512;
 
 /// Whether this computes what `view` asks for, where `queries` share their keys.
 pub(super) fn serves(view: View<'_>, queries: usize) -> bool {
@@ -129,11 +129,10 @@ impl Few<'_> {
         let (rows, count) = (self.groups * self.t, part.len());
         let (keys, width) = keys.rows(self.kv, part.clone(), &mut room.keys);
         room.products.resize(count * rows, 0.0);
-        few_products(&self.widened(width), keys, width, &mut room.products);
+        few_products(&widened(self.queries, self.d, width), keys, width, &mut room.products);
         room.scores.resize(rows * count, 0.0);
         for (row, scores) in room.scores.chunks_exact_mut(count).enumerate() {
-            let of_row = room.products.iter().skip(row).step_by(rows);
-            scores.iter_mut().zip(of_row).for_each(|(score, product)| *score = *product);
+            of_row(&room.products, row, rows, scores);
         }
         cap(self.view, &mut room.scores);
         let mut running = vec![Running::default(); rows];
@@ -147,15 +146,21 @@ impl Few<'_> {
         add_weighted(&room.scores, values, width, &mut mixed);
         Gathered { running, mixed, width }
     }
+}
 
-    /// The queries in rows of `width` numbers, zeros behind their own.
-    fn widened(&self, width: usize) -> Vec<f32> {
-        let mut queries = vec![0f32; self.groups * self.t * width];
-        for (wide, query) in queries.chunks_exact_mut(width).zip(self.queries.chunks_exact(self.d)) {
-            wide[..self.d].copy_from_slice(query);
-        }
-        queries
+/// Rows of `d` numbers in rows of `width`, zeros behind their own.
+pub(super) fn widened(rows: &[f32], d: usize, width: usize) -> Vec<f32> {
+    let mut wide = vec![0f32; rows.len() / d * width];
+    for (wide, row) in wide.chunks_exact_mut(width).zip(rows.chunks_exact(d)) {
+        wide[..d].copy_from_slice(row);
     }
+    wide
+}
+
+/// The scores of one of so many `rows` out of the products `[keys, rows]`.
+pub(super) fn of_row(products: &[f32], row: usize, rows: usize, scores: &mut [f32]) {
+    let products = products.iter().skip(row).step_by(rows);
+    scores.iter_mut().zip(products).for_each(|(score, product)| *score = *product);
 }
 
 #[cfg(test)]

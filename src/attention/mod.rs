@@ -11,6 +11,7 @@ mod blocked;
 mod blocks;
 mod distances;
 mod few;
+mod few_rounded;
 mod fused;
 mod gated;
 pub mod keys;

@@ -10,7 +10,8 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::blocks::{self, Block, seen};
-use super::{View, with_f32};
+use super::source::Source;
+use super::{View, few, few_rounded, with_f32};
 use crate::kernel::bf16::{Attention, PAGE, Page};
 
 /// The keys and values of one layer.
@@ -75,6 +76,13 @@ impl Pages {
     /// queries sees are passed over, so a window costs its width.
     pub(super) fn mix(&self, queries: &Tensor, view: View<'_>) -> Result<Tensor> {
         let (heads, t, d) = queries.dims3()?;
+        let kv_heads = self.heads.len();
+        if few::serves(view, heads / kv_heads * t) {
+            let wide = |widen, width| Wide { pages: self, first_key: view.first_key, widen, width };
+            let keys = wide(Page::widen_keys, Page::key_width(d));
+            let values = wide(Page::widen_values, Page::value_width(d));
+            return few_rounded::mix(queries, kv_heads, &keys, &values, view);
+        }
         let softcap = view.softcap.map(|cap| cap as f32);
         with_f32(queries, |queries| {
             let of_head = |head: usize| &queries[head * t * d..(head + 1) * t * d];
@@ -90,7 +98,7 @@ impl Pages {
                     |page| block.hidden(place(page), PAGE),
                 );
             };
-            blocks::mixed(of_head, [heads, self.heads.len(), t, d], view, meet)
+            blocks::mixed(of_head, [heads, kv_heads, t, d], view, meet)
         })?
     }
 
@@ -130,6 +138,30 @@ impl Pages {
             let scores = self.heads.par_iter().zip(queries.par_chunks(groups * d)).map(of_kv_head);
             scores.collect::<Vec<_>>().concat()
         })
+    }
+}
+
+/// Keys, or values, that are widened for few queries, of which each would fill a row of 32.
+struct Wide<'a> {
+    pages: &'a Pages,
+    /// Absolute position of the first key that is given.
+    first_key: usize,
+    /// Widens those of [`Page::AT_ONCE`] keys.
+    widen: fn(&Page, usize, &mut [f32]),
+    width: usize,
+}
+
+impl Source for Wide<'_> {
+    fn rows<'r>(&'r self, head: usize, rows: Range<usize>, room: &'r mut Vec<f32>) -> (&'r [f32], usize) {
+        let (start, width) = (self.first_key + rows.start, self.width);
+        let from = start / Page::AT_ONCE * Page::AT_ONCE;
+        let until = (self.first_key + rows.end).next_multiple_of(Page::AT_ONCE);
+        room.resize((until - from) * width, 0.0);
+        let steps = room.chunks_exact_mut(Page::AT_ONCE * width);
+        for (at, rows) in (from..until).step_by(Page::AT_ONCE).zip(steps) {
+            (self.widen)(&self.pages.heads[head][at / PAGE], at % PAGE / Page::AT_ONCE, rows);
+        }
+        (&room[(start - from) * width..][..rows.len() * width], width)
     }
 }
 

@@ -5,8 +5,9 @@ use crate::error::Error;
 use crate::rng::Rng;
 use crate::split::Split;
 
-/// Draws, at most, until every value is of the part.
-const DRAWS: usize = 1000;
+/// Draws, at most, until every value is of the part: of four values of which a quarter is held out, one draw
+/// of 256 is.
+const DRAWS: usize = 10_000;
 
 /// The questions of `task` whose needles hold values of `split`.
 pub struct OfSplit {
@@ -67,6 +68,18 @@ pub(super) fn draw_until(
 mod tests {
     use super::super::TASKS;
     use super::*;
+
+    #[test]
+    fn a_task_of_several_values_is_drawn_for_every_trial_or_for_none() {
+        for entry in TASKS {
+            for split in [Split::Training, Split::HeldOut] {
+                let task = OfSplit::new((entry.value)(), split);
+                let drawn = |seed| task.draw(&mut Rng::new(seed)).is_ok();
+                let count = (0..300).filter(|seed| drawn(*seed)).count();
+                assert!(count % 300 == 0, "{}: {count} of 300 of {split:?}", entry.name);
+            }
+        }
+    }
 
     #[test]
     fn values_are_of_the_part_and_fixed_values_are_refused() {

@@ -13,7 +13,7 @@ use super::{Block, Kernel, Out, kernel};
 use crate::kernel::rescale::rescale;
 
 /// Keys whose scores are kept at once.
-const KEYS: usize = 128;
+pub(super) const KEYS: usize = 128;
 const BLOCKS: usize = KEYS / STRIP;
 
 /// The scores of some keys, and the weights made of them.

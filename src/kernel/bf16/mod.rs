@@ -20,6 +20,8 @@ mod plain;
 #[cfg(target_arch = "x86_64")]
 mod transposed;
 mod weigh;
+mod weigh_row;
+mod wide;
 
 use std::marker::PhantomData;
 
@@ -33,7 +35,9 @@ pub(crate) use packed::{Matrix, Rows, round};
 pub(crate) use page::{PAGE, Page};
 #[cfg(target_arch = "x86_64")]
 pub(super) use transposed::transposed;
-pub(crate) use weigh::Visible;
+pub(crate) use weigh::{Visible, cap};
+pub(crate) use weigh_row::weigh_row;
+pub(crate) use wide::rounded;
 
 use packed::{STRIP, Strip, TILE_ROWS, Tile};
 

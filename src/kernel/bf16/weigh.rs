@@ -34,7 +34,7 @@ impl Default for Running {
 /// The level follows the largest score only when that has risen by more. Otherwise one of 32 queries would
 /// have a new maximum at nearly every step, and all that was mixed would be multiplied by its factor. No
 /// precision is lost: weights are floating-point numbers, and `e^8` leaves room for sums.
-const SLACK: f32 = 8.0;
+pub(super) const SLACK: f32 = 8.0;
 
 /// Turns scores `[keys, queries]` into weights `exp(z - level)`, 0 for keys that are not seen or are hidden,
 /// and takes them
@@ -48,7 +48,7 @@ pub(super) fn weigh(
     running: &mut Running,
 ) -> Lanes {
     if let Some(softcap) = softcap {
-        cap(scores, softcap);
+        cap(scores.as_flattened_mut().as_flattened_mut(), softcap);
     }
     let keys = (scores.len() * 2 * TILE_ROWS) as i32;
     let all = visible.start.iter().all(|&start| start <= 0) && visible.end.iter().all(|&end| end >= keys);
@@ -66,12 +66,12 @@ pub(super) fn weigh(
 
 for_every_instruction_set! {
     /// Scores `z` to `c tanh(z / c)`.
-    fn cap = cap_plain(scores: &mut [Block], softcap: f32)
+    fn cap = cap_plain(scores: &mut [f32], softcap: f32)
 }
 
 #[inline(always)]
-fn cap_plain(scores: &mut [Block], softcap: f32) {
-    for z in scores.iter_mut().flatten().flatten() {
+fn cap_plain(scores: &mut [f32], softcap: f32) {
+    for z in scores {
         *z = softcap * tanh(*z / softcap);
     }
 }
@@ -131,13 +131,13 @@ fn powers(scores: &[Block], weights: &mut [[Tile; 2]], running: &mut Running) ->
 }
 
 #[cfg(target_arch = "x86_64")]
-mod avx512 {
+pub(super) mod avx512 {
     use std::arch::x86_64::{
         __m512, __m512i, _CMP_GT_OQ, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512,
         _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_ps, _mm512_mask_blend_ps,
-        _mm512_max_ps, _mm512_mul_ps, _mm512_or_si512, _mm512_roundscale_ps, _mm512_scalef_ps,
-        _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_srli_epi32, _mm512_storeu_ps,
-        _mm512_storeu_si512, _mm512_sub_ps,
+        _mm512_max_ps, _mm512_mul_ps, _mm512_or_si512, _mm512_reduce_add_ps, _mm512_roundscale_ps,
+        _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_srli_epi32,
+        _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
     };
 
     use super::{Block, Lanes, Running, SLACK, STRIP, TILE_ROWS, Tile};
@@ -171,6 +171,29 @@ mod avx512 {
             put(&mut factors, half, factor);
         }
         factors
+    }
+
+    /// See [`super::super::weigh_row`].
+    #[target_feature(enable = "avx512f")]
+    pub(in super::super) fn weigh_block(scores: &mut [f32], level: f32) -> f32 {
+        let level = _mm512_set1_ps(level * std::f32::consts::LOG2_E);
+        let half = _mm512_set1_epi32(0x8000);
+        let upper = _mm512_set1_epi32(0xffff_0000u32.cast_signed());
+        let mut sum = _mm512_setzero_ps();
+        let (whole, rest) = scores.as_chunks_mut::<TILE_ROWS>();
+        let mut last = [f32::NEG_INFINITY; TILE_ROWS];
+        last[..rest.len()].copy_from_slice(rest);
+        for lanes in whole.iter_mut().chain(std::iter::once(&mut last)) {
+            // SAFETY: sixteen numbers are read.
+            let weights = power(unsafe { _mm512_loadu_ps(lanes.as_ptr()) }, level);
+            sum = _mm512_add_ps(sum, weights);
+            // As pairs of them are rounded.
+            let rounded = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(weights), half), upper);
+            // SAFETY: sixteen numbers are written.
+            unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), rounded) };
+        }
+        rest.copy_from_slice(&last[..rest.len()]);
+        _mm512_reduce_add_ps(sum)
     }
 
     /// Sixteen of the numbers.
@@ -263,14 +286,13 @@ mod tests {
 
     #[test]
     fn every_instruction_set_caps_to_the_same_bits() {
-        let mut scores = [[[0f32; STRIP]; 2 * TILE_ROWS]; 2];
         let given = numbers(&mut Rng::new(43), 2 * STRIP * STRIP, 90.0);
-        scores.iter_mut().flatten().flatten().zip(&given).for_each(|(z, given)| *z = *given);
-        let mut plain = scores;
+        let mut plain = given.clone();
+        let mut scores = given.clone();
         cap(&mut scores, 50.0);
         cap_plain(&mut plain, 50.0);
         assert_eq!(scores, plain);
-        for (found, z) in scores.iter().flatten().flatten().zip(given) {
+        for (found, z) in scores.iter().zip(given) {
             assert!((f64::from(*found) - 50.0 * (f64::from(z) / 50.0).tanh()).abs() < 5e-5, "{z}: {found}");
         }
     }
