@@ -18,6 +18,9 @@ use crate::trial::Outcome;
 /// Times the training length that most rows are about.
 const FACTOR: usize = 16;
 
+/// Share of right answers at the training length from which a task counts as learned.
+const LEARNED: f64 = 0.9;
+
 /// How a difference is to come out for the claim to be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Claimed {
@@ -49,6 +52,7 @@ pub fn section(experiment: &Experiment) -> Vec<Block> {
         farthest.filter(|&far| far > long).map(|far| ("single needles in prose".to_string(), far, needles)),
     );
     for (what, length, trials) in grids {
+        let far = length > experiment.training_length;
         for base in std::iter::once(softmax).chain(experiment.configurations.get(2)) {
             let accuracy = |run: &SeedRun| accuracy(trials(run), length);
             let claim = format!(
@@ -58,7 +62,9 @@ pub fn section(experiment: &Experiment) -> Vec<Block> {
                 base.name
             );
             let paper = if base.name == softmax.name { "claimed" } else { "its control" };
-            rows.push(compared(claim, paper, base, ssmax, accuracy, Claimed::More));
+            let mut row = compared(claim, paper, base, ssmax, accuracy, Claimed::More);
+            row[2] += &unlearned(experiment, base, ssmax, trials).filter(|_| far).unwrap_or_default();
+            rows.push(row);
         }
     }
     rows.extend(several(experiment, softmax, ssmax, long));
@@ -132,6 +138,24 @@ fn compared(
     let told = interval.told(differences.len(), "seed", |value| format!("{value:+.3}"));
     let here = format!("{b:.3} against {a:.3}: {difference:+.3} ({told})");
     vec![claim, paper.to_string(), here, verdict(&differences, interval.side(), claimed).to_string()]
+}
+
+/// That one of them has not learned a task: what it does not do at the training length tells nothing of
+/// lengths beyond. Nothing where both have, and of what was not asked at that length.
+fn unlearned(
+    experiment: &Experiment,
+    base: &Configuration,
+    other: &Configuration,
+    trials: impl Fn(&SeedRun) -> &[Outcome],
+) -> Option<String> {
+    let of = |configuration: &Configuration| {
+        let each = configuration.runs.iter().map(|run| accuracy(trials(run), experiment.training_length));
+        mean(&each.collect::<Option<Vec<f64>>>()?)
+    };
+    let (of_base, of_other) = (of(base)?, of(other)?);
+    let length = tokens(experiment.training_length);
+    (of_base.min(of_other) < LEARNED)
+        .then(|| format!("; learned or not: at {length}, in training, {of_other:.3} against {of_base:.3}"))
 }
 
 /// A word for it. Differences that are all alike have no interval; they are told by what they are.
@@ -326,6 +350,43 @@ mod tests {
         assert_eq!(reverse[3], "the reverse");
         let alike = loss_row(&experiment([[1.0; 3], [1.0; 3]]));
         assert_eq!(alike[3], "not found");
+    }
+
+    #[test]
+    fn what_was_not_learned_at_the_training_length_is_said_of_longer_ones() {
+        let mut experiment = experiment([[1.0; 3], [0.5; 3]]);
+        let mut lines = |of: usize, correct: [bool; 2]| {
+            for run in &mut experiment.configurations[of].runs {
+                let outcome = |(context_length, correct): (usize, bool)| Outcome {
+                    row_id: context_length.to_string(),
+                    context_length,
+                    correct: Some(correct),
+                    status: crate::trial::Status::Ok,
+                    ..Outcome::default()
+                };
+                run.key_values = [64, 64 * FACTOR].into_iter().zip(correct).map(outcome).collect();
+            }
+        };
+        lines(0, [false, false]);
+        lines(1, [true, true]);
+        let told = |experiment: &Experiment| {
+            let blocks = section(experiment);
+            let Block::Table(table) = &blocks[2] else { panic!("{blocks:?}") };
+            let rows = table
+                .rows
+                .iter()
+                .filter(|row| row[0].starts_with("ssmax, gain retrieves key-value lines at"));
+            rows.map(|row| row[2].clone()).collect::<Vec<_>>()
+        };
+        let [near, far] = &told(&experiment)[..] else { panic!() };
+        assert!(
+            !near.contains("learned") && far.contains("at 64 tokens, in training, 1.000 against 0.000"),
+            "{far}"
+        );
+        for run in &mut experiment.configurations[0].runs {
+            run.key_values[0].correct = Some(true);
+        }
+        assert!(told(&experiment).iter().all(|here| !here.contains("learned")));
     }
 
     #[test]
