@@ -19,11 +19,23 @@ use crate::kernel::{Running, add_weighted, few_products};
 /// values into an order of their own.
 const MOST: usize = 15;
 /// Keys of a part: little to join, and enough parts for all threads.
-pub(super) const PART: usize = 512;
+const PART: usize = 512;
 
 /// Whether this computes what `view` asks for, where `queries` share their keys.
 pub(super) fn serves(view: View<'_>, queries: usize) -> bool {
     queries <= MOST && view.row_rule.is_none()
+}
+
+/// Keys of a head that a thread takes at a time.
+pub(super) struct Part {
+    pub(super) kv: usize,
+    pub(super) keys: Range<usize>,
+}
+
+/// The keys that are `seen`, of every head: those of a head follow each other.
+pub(super) fn parts(kv_heads: usize, seen: &Range<usize>) -> Vec<Part> {
+    let part = |kv, from: usize| Part { kv, keys: from..seen.end.min(from + PART) };
+    (0..kv_heads).flat_map(|kv| seen.clone().step_by(PART).map(move |from| part(kv, from))).collect()
 }
 
 /// What a thread keeps from part to part.
@@ -71,22 +83,20 @@ pub(super) fn mix_over(
     let (heads, t, d) = queries.dims3()?;
     let groups = heads / kv_heads;
     let seen = view.visible(0).start..view.visible(t - 1).end;
-    let part = |from: usize| from..seen.end.min(from + PART);
-    let parts: Vec<_> =
-        (0..kv_heads).flat_map(|kv| seen.clone().step_by(PART).map(move |from| (kv, from))).collect();
+    let parts = parts(kv_heads, &seen);
     let mixed = with_f32(queries, |queries| {
         let gathered: Vec<Gathered> = parts
             .par_iter()
-            .map_init(Room::default, |room, &(kv, from)| {
+            .map_init(Room::default, |room, part| {
                 let few = Few {
-                    queries: &queries[kv * groups * t * d..][..groups * t * d],
-                    kv,
+                    queries: &queries[part.kv * groups * t * d..][..groups * t * d],
+                    kv: part.kv,
                     groups,
                     t,
                     d,
                     view,
                 };
-                few.gather(part(from), keys, values, room)
+                few.gather(part.keys.clone(), keys, values, room)
             })
             .collect();
         let mut mixed = vec![0f32; t * heads * d]; // [t, heads * d]

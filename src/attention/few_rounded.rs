@@ -8,20 +8,14 @@
 
 use std::ops::Range;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
-use super::few::{PART, of_row, widened};
+use super::few::{Part, of_row, parts, widened};
 use super::source::Source;
 use super::{View, with_f32};
 use crate::kernel::bf16::{cap, rounded, weigh_row};
 use crate::kernel::{add_weighted, few_products};
-
-/// Keys of a head that a thread takes at a time.
-struct Part {
-    kv: usize,
-    keys: Range<usize>,
-}
 
 /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over the keys and values of `kv_heads`
 /// heads, which are bf16 in f32. Keys that no query sees are passed over, so a window costs its width.
@@ -35,11 +29,7 @@ pub(super) fn mix(
     let (heads, t, d) = queries.dims3()?;
     let rows = heads / kv_heads * t; // that share the keys of a head
     let seen = view.visible(0).start..view.visible(t - 1).end;
-    let of_head = |kv: usize| {
-        let part = |from: usize| from..seen.end.min(from + PART);
-        seen.clone().step_by(PART).map(move |from| Part { kv, keys: part(from) })
-    };
-    let parts: Vec<Part> = (0..kv_heads).flat_map(of_head).collect();
+    let parts = parts(kv_heads, &seen);
     let queries = with_f32(queries, rounded)?;
     let scores = |room: &mut Vec<f32>, part: &Part| {
         let (keys, width) = keys.rows(part.kv, part.keys.clone(), room);
@@ -81,7 +71,7 @@ pub(super) fn mix(
         let factor = 1.0 / (sum + view.sink(row / t, level));
         mixed[(row % t * heads + row / t) * d..][..d].iter_mut().for_each(|x| *x *= factor);
     }
-    Tensor::from_vec(mixed, (t, heads * d), &candle_core::Device::Cpu)
+    Tensor::from_vec(mixed, (t, heads * d), &Device::Cpu)
 }
 
 /// Caps the scores of row `row` of the chunk, and puts those of keys that it does not see to minus infinity.
@@ -101,7 +91,6 @@ mod tests {
     use super::*;
     use crate::kernel::random::numbers;
     use crate::rng::Rng;
-    use candle_core::Device;
 
     #[test]
     fn few_queries_are_rounded_as_many_are() {
@@ -126,10 +115,9 @@ mod tests {
                 let at = |first: usize, t: usize| {
                     let sinks = (heads == 4).then_some(&[1.0, 9.0, 0.0, -2.0][..]);
                     let view = View { softcap, sinks, blocked, ..plain_view(first, window) };
-                    let given = pages.clone();
                     let queries = queries.narrow(1, first, t).unwrap();
                     assert_eq!(few::serves(view, heads / kv_heads * t), t <= 3);
-                    given.mix(&queries, view).unwrap().to_vec2::<f32>().unwrap()
+                    pages.mix(&queries, view).unwrap().to_vec2::<f32>().unwrap()
                 };
                 let t = 40;
                 let many = at(s - t, t);

@@ -1,5 +1,6 @@
 //! Keys and values of a layer in pages of rows, each row in bf16 or in ggml's blocks, and attention over them
-//! on the CPU: some rows at a time are widened to f32, for the arithmetic of [`super::fused`].
+//! on the CPU: some rows at a time are widened to f32, for the arithmetic of [`super::fused`] and, where
+//! queries are few, of [`super::few`].
 //!
 //! Pages are shared as those of [`super::Pages`] are. A row is kept by itself, so it does not depend on how a
 //! prompt was cut.

@@ -11,7 +11,7 @@ use std::arch::x86_64::{
 };
 
 use super::dot::{fetch, store};
-use super::packed::{STEP, STRIP, TILE_ROWS, Tile};
+use super::packed::{STEP, STRIP, TILE_ROWS, Tile, wide};
 use super::{Block, FEW};
 
 /// Rows whose sums fit into registers.
@@ -44,7 +44,7 @@ fn few_avx512<const M: usize, const GROUPS: usize>(rows: &[Tile], strip: &[[Tile
         fetch(right);
         let (left, _) = left.0.as_chunks::<STEP>();
         for (rows, sums) in left.chunks_exact(M).zip(&mut sums) {
-            let rows: [[f32; STEP]; M] = std::array::from_fn(|row| rows[row].map(widen));
+            let rows: [[f32; STEP]; M] = std::array::from_fn(|row| rows[row].map(wide));
             for (half, columns) in right.iter().enumerate() {
                 let products = tile_product(&rows, columns);
                 for (sums, product) in sums.iter_mut().zip(products) {
@@ -74,10 +74,6 @@ fn tile_product<const M: usize>(rows: &[[f32; STEP]; M], columns: &Tile) -> [__m
         }
     }
     std::array::from_fn(|row| _mm512_add_ps(even[row], odd[row]))
-}
-
-fn widen(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
 }
 
 const _: () =

@@ -292,6 +292,12 @@ pub(crate) fn round(number: f32) -> u16 {
     if bits & 0x7fff_ffff > 0x7f80_0000 { quiet } else { nearest }
 }
 
+/// The number of these bits of a bf16.
+#[inline(always)]
+pub(super) fn wide(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,7 +51,7 @@ impl Page {
         let steps = self.d.div_ceil(STEP);
         let tiles = &self.keys[place / TILE_ROWS * steps..][..steps];
         let row = tiles.iter().flat_map(move |tile| &tile.0[place % TILE_ROWS * STEP..][..STEP]);
-        row.take(self.d).map(|&bits| f32::from_bits(u32::from(bits) << 16))
+        row.take(self.d).map(|&bits| super::packed::wide(bits))
     }
 
     /// The tiles of the 32 keys from `32 * index` on, as two blocks of rows.

@@ -1,6 +1,6 @@
 //! The kernel for any processor: numbers widened to f32, sixteen columns side by side.
 
-use super::packed::{STRIP, TILE_ROWS, Tile};
+use super::packed::{STRIP, TILE_ROWS, Tile, wide};
 use super::{Block, Out};
 use crate::kernel::for_every_instruction_set;
 
@@ -40,17 +40,12 @@ fn multiply_row(tiles: &[Tile], row: usize, strip: &[[Tile; 2]], out: &mut [f32;
             let (pairs, _) = left[row].as_chunks::<2>();
             let (columns, _) = right[half].0.as_chunks::<{ 2 * TILE_ROWS }>();
             for (pair, columns) in pairs.iter().zip(columns) {
-                let (a, b) = (widen(pair[0]), widen(pair[1]));
+                let (a, b) = (wide(pair[0]), wide(pair[1]));
                 for (column, sum) in sums.iter_mut().enumerate() {
-                    *sum += a * widen(columns[2 * column]) + b * widen(columns[2 * column + 1]);
+                    *sum += a * wide(columns[2 * column]) + b * wide(columns[2 * column + 1]);
                 }
             }
         }
         *out = sums;
     }
-}
-
-#[inline(always)]
-fn widen(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
 }

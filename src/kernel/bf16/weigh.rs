@@ -270,7 +270,7 @@ pub(super) mod avx512 {
                 let [plain, fast] =
                     weights.map(|weights| weights.into_iter().flatten().flat_map(|tile| tile.0));
                 for (plain, fast) in plain.zip(fast) {
-                    let [plain, fast] = [plain, fast].map(|bits| f32::from_bits(u32::from(bits) << 16));
+                    let [plain, fast] = [plain, fast].map(super::super::super::packed::wide);
                     assert!(close(fast, plain, 1.0 / 128.0), "{fast}, not {plain}");
                 }
             }

@@ -2,9 +2,8 @@
 //! queries come at a time then changes no number but for the order of sums.
 
 use super::attend::KEYS;
-use super::packed::round;
+use super::packed::{round, wide};
 use super::weigh::SLACK;
-use super::wide::wide;
 use crate::kernel::exp::exp;
 use crate::kernel::{cpu, for_every_instruction_set, lanes};
 
@@ -18,11 +17,12 @@ pub(crate) fn weigh_row(scores: &mut [f32], first: usize) -> [f32; 2] {
     for block in &mut blocks {
         let largest = lanes::max(block);
         let risen = largest > level + SLACK;
-        factors.push(if risen { exp(level - largest) } else { 1.0 });
+        let factor = if risen { exp(level - largest) } else { 1.0 };
         level = if risen { largest } else { level };
         // Where no key has been seen yet it is the same whatever is subtracted.
         let here = weigh_block(block, if level == f32::NEG_INFINITY { 0.0 } else { level });
-        sum = sum * factors[factors.len() - 1] + here;
+        sum = sum * factor + here;
+        factors.push(factor);
     }
     let mut behind = 1.0;
     for (block, factor) in blocks.into_iter().zip(factors).rev() {

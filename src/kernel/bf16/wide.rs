@@ -1,6 +1,6 @@
 //! Keys and values of a page in f32 and in rows again, for attention of few queries.
 
-use super::packed::{STEP, TILE_ROWS, Tile, round};
+use super::packed::{STEP, TILE_ROWS, Tile, round, wide};
 use super::page::Page;
 #[cfg(target_arch = "x86_64")]
 use super::transposed;
@@ -38,11 +38,6 @@ impl Page {
             turn(tile, &mut rows[block * TILE_ROWS..], width);
         }
     }
-}
-
-/// A number of 16 bits in f32.
-pub(super) fn wide(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
 }
 
 /// Numbers rounded to bf16, as queries and keys are.

@@ -52,7 +52,6 @@ pub fn section(experiment: &Experiment) -> Vec<Block> {
         farthest.filter(|&far| far > long).map(|far| ("single needles in prose".to_string(), far, needles)),
     );
     for (what, length, trials) in grids {
-        let far = length > experiment.training_length;
         for base in std::iter::once(softmax).chain(experiment.configurations.get(2)) {
             let accuracy = |run: &SeedRun| accuracy(trials(run), length);
             let claim = format!(
@@ -63,7 +62,9 @@ pub fn section(experiment: &Experiment) -> Vec<Block> {
             );
             let paper = if base.name == softmax.name { "claimed" } else { "its control" };
             let mut row = compared(claim, paper, base, ssmax, accuracy, Claimed::More);
-            row[2] += &unlearned(experiment, base, ssmax, trials).filter(|_| far).unwrap_or_default();
+            if length > experiment.training_length {
+                row[2] += &unlearned(experiment, base, ssmax, trials).unwrap_or_default();
+            }
             rows.push(row);
         }
     }
