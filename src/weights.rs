@@ -12,11 +12,11 @@ pub use crate::kernel::Blocks;
 use crate::spec::{Dtype, WeightForm};
 
 impl Dtype {
-    /// The dtype of tensors that hold such weights.
+    /// The dtype of tensors that hold such weights; of those that are no matrices.
     #[must_use]
     pub fn tensor(self) -> DType {
         match self {
-            Self::F32 => DType::F32,
+            Self::F32 | Self::Int8 => DType::F32,
             Self::Bf16 => DType::BF16,
             Self::F16 => DType::F16,
         }
@@ -131,10 +131,11 @@ impl Matrix {
 }
 
 /// Whether a matrix of `numbers` whose blocks take `bytes` is kept in them, where it is computed with as
-/// `dtype`: when they are smaller.
+/// `dtype`: when they are smaller, or in integers no larger.
 #[must_use]
 pub fn keeps_blocks(bytes: usize, numbers: usize, dtype: Dtype) -> bool {
-    bytes < numbers.saturating_mul(dtype.bytes())
+    let expanded = dtype.bytes(numbers);
+    bytes < expanded || dtype == Dtype::Int8 && bytes == expanded
 }
 
 /// A place in the tree of tensor names.

@@ -42,7 +42,9 @@ impl Checkpoint {
         self.each_form(dtype, |name, shape, bytes| {
             let numbers: usize = shape.iter().product();
             let Some(bytes) = bytes else {
-                kept.bytes += dtype.bytes() * numbers;
+                // A table whose rows are looked up has no integers.
+                let looked_up = name == EMBEDDING && dtype == Dtype::Int8;
+                kept.bytes += if looked_up { Dtype::F32 } else { dtype }.bytes(numbers);
                 kept.largest_expanded = kept.largest_expanded.max(numbers);
                 return;
             };

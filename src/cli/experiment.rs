@@ -28,6 +28,11 @@ pub struct ExperimentArgs {
     /// NAME/report.html, NAME/report.md, NAME/figures, and the stages, which experiments share.
     #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     pub output: PathBuf,
+    /// Run nothing: report what is complete, and say what it lacks
+    ///
+    /// Of multiscreen, sizes, rates and times must be complete.
+    #[arg(long, help_heading = "Output")]
+    pub report_only: bool,
     /// Measure the checkpoints in fixtures/checkpoints instead of training them
     ///
     /// Of multiscreen, sizes, rates and the model without windows are trained all the same.
@@ -40,8 +45,9 @@ pub struct ExperimentArgs {
     pub steps: usize,
     /// Seeds of the main configurations
     ///
-    /// Those are softmax, ssmax and softmax-scale of ssmax, and of multiscreen itself and its sizes; all
-    /// others are trained with the first seed.
+    /// Those are softmax, ssmax and softmax-scale of ssmax, and of multiscreen itself and its sizes. The
+    /// parts norms, several and twice the steps of longer have all of them too; all others are trained with
+    /// the first seed.
     #[arg(
         long,
         value_name = "SEEDS",

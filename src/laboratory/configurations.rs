@@ -136,7 +136,7 @@ pub(super) struct Trained {
 }
 
 /// Runs every stage of a plan and reads what they made. What is to be measured as it was shipped and is not
-/// shipped is left out.
+/// shipped is left out, and with `--report-only` what is not complete.
 ///
 /// # Errors
 /// When a stage fails or its results cannot be read.
@@ -173,7 +173,7 @@ fn weights_of(name: &str, seed: u64, before: &[Trained]) -> Option<PathBuf> {
     runs.into_iter().find(|(run, _)| run.seed == seed).map(|(_, checkpoint)| checkpoint.clone())
 }
 
-/// The weights of a configuration; `None` where they are not shipped.
+/// The weights of a configuration; `None` where they are not shipped, or not trained with `--report-only`.
 fn checkpoint(
     args: &ExperimentArgs,
     planned: &Planned,
@@ -215,7 +215,8 @@ fn checkpoint(
     arguments.extend(lacking(&arguments, &[("--context-length", args.context_length.0)]));
     arguments.extend(args.batches());
     arguments.extend(["--seed".to_string(), seed.to_string(), "--save-every".to_string(), "50".to_string()]);
-    stages.run(&Stage::new(training_stage(&planned.trained, seed), arguments, reads)).map(Some)
+    let stage = Stage::new(training_stage(&planned.trained, seed), arguments, reads);
+    stages.run_or_leave_out(&stage, format!("{} with seed {seed}", planned.name))
 }
 
 /// The stage that trains the configuration of this name.
@@ -248,7 +249,9 @@ fn measure(
         }
         arguments.extend(flags);
         let name = format!("{word_of_it}-{}-{seed}", word(&planned.name));
-        let directory = stages.run(&Stage::new(name, arguments, vec![checkpoint.clone()]))?;
+        let stage = Stage::new(name, arguments, vec![checkpoint.clone()]);
+        let what = format!("{word_of_it} of {} with seed {seed}", planned.name);
+        let Some(directory) = stages.run_or_leave_out(&stage, what)? else { continue };
         match measure {
             Measure::Needles | Measure::Far => measured.needles.push(directory),
             Measure::Losses => measured.losses = Some(directory),

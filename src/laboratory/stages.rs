@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
+use crate::cli::ExperimentArgs;
 use crate::commands::tell;
 use crate::error::{Error, Result};
 use crate::hash::sha256_hex;
@@ -42,26 +43,59 @@ pub(super) struct Stage {
 pub(super) struct Stages {
     root: PathBuf,
     threads: Option<usize>,
+    report_only: bool,
     total: usize,
     count: usize,
+    /// What was to run and did not.
+    left_out: Vec<String>,
 }
 
 impl Stages {
-    /// Below `root`, of which there are `total`.
-    pub(super) fn new(root: &Path, threads: Option<usize>, total: usize) -> Self {
-        Self { root: root.join("stages"), threads, total, count: 0 }
+    /// Of an experiment with `total` of them.
+    pub(super) fn new(args: &ExperimentArgs, total: usize) -> Self {
+        Self {
+            root: args.output.join("stages"),
+            threads: args.threads,
+            report_only: args.report_only,
+            total,
+            count: 0,
+            left_out: Vec::new(),
+        }
+    }
+
+    /// What a report of complete stages alone lacks, a phrase each.
+    pub(super) fn left_out(self) -> Vec<String> {
+        self.left_out
+    }
+
+    /// The same as [`run`](Self::run), but with `--report-only` nothing where the stage is not complete;
+    /// `what` then stands in the report.
+    ///
+    /// # Errors
+    /// When the command fails or is interrupted.
+    pub(super) fn run_or_leave_out(&mut self, stage: &Stage, what: String) -> Result<Option<PathBuf>> {
+        if self.report_only && !self.directory(stage)?.join(COMPLETE).is_file() {
+            self.count += 1;
+            self.left_out.push(what);
+            return Ok(None);
+        }
+        self.run(stage).map(Some)
     }
 
     /// Runs a stage unless it is complete, and returns its directory.
     ///
     /// # Errors
-    /// When the command fails or is interrupted.
+    /// When the command fails or is interrupted, and with `--report-only` when it is not complete.
     pub(super) fn run(&mut self, stage: &Stage) -> Result<PathBuf> {
         self.count += 1;
-        let directory = self.root.join(format!("{}-{}", stage.name, &stage.key()?[..12]));
+        let directory = self.directory(stage)?;
         let complete = directory.join(COMPLETE);
         if complete.is_file() {
             return Ok(directory);
+        }
+        if self.report_only {
+            let problem = format!("the stage {} is not complete", stage.name);
+            return Err(Error::invalid("--report-only", problem, "the same command without it"));
         }
         let command = format!("niah {}", stage.arguments.join(" "));
         tell(format_args!("stage {} of {}: {command}", self.count, self.total));
@@ -71,6 +105,10 @@ impl Stages {
             Error::output(&complete, format!("cannot write: {error}; free some space and run again"))
         })?;
         Ok(directory)
+    }
+
+    fn directory(&self, stage: &Stage) -> Result<PathBuf> {
+        Ok(self.root.join(format!("{}-{}", stage.name, &stage.key()?[..12])))
     }
 
     fn execute(&self, stage: &Stage, directory: &Path) -> Result<()> {

@@ -66,15 +66,20 @@ impl MemoryPlan {
         let program = PROGRAM + VOCABULARY_ENTRY * spec.vocab_size;
         let dtype = precision.dtype;
         let table = spec.vocab_size * spec.hidden_size;
-        let weights = precision.kept.map_or(dtype.bytes() * spec.parameter_count(), |kept| kept.bytes);
-        let shared = !spec.tie_word_embeddings || precision.kept.is_some_and(|kept| kept.table);
-        let copies = if !shared && dtype == Dtype::Bf16 { dtype.bytes() * table } else { 0 };
+        let weights = precision.kept.map_or(dtype.bytes(spec.parameter_count()), |kept| kept.bytes);
+        let kept_table = precision.kept.is_some_and(|kept| kept.table);
+        let copies = match dtype {
+            Dtype::Bf16 if spec.tie_word_embeddings && !kept_table => dtype.bytes(table),
+            // What is looked up is in f32 beside the integers that are multiplied.
+            Dtype::Int8 if precision.kept.is_none() => Dtype::F32.bytes(table),
+            _ => 0,
+        };
         // Embedding and head come first, in f32 beside what they are read from (quantised: a byte a weight,
         // twice) or made into; then the matrices of the blocks, each in f32 for a while.
-        let first = if dtype == Dtype::F32 { F32 + 2 } else { F32 + 2 * dtype.bytes() };
+        let beside = if dtype == Dtype::F32 { 2 * table } else { 2 * dtype.bytes(table) };
         let blocks = weights.saturating_add(copies).saturating_add(F32 * largest_matrix(spec));
         let loading = match precision.kept {
-            None => first.saturating_mul(table).max(blocks).saturating_add(program),
+            None => F32.saturating_mul(table).saturating_add(beside).max(blocks).saturating_add(program),
             // A matrix that is kept is read as it stays.
             Some(kept) => weights.saturating_add(F32 * kept.largest_expanded).saturating_add(program),
         };

@@ -40,6 +40,9 @@ fn a_coarser_dtype_moves_logits_a_little_and_f16_less_than_bf16() {
     // Mantissas of 8 and of 11 bits round by up to 2^-9 and 2^-12 at each of 28 maps, 8 times apart.
     assert!(bf16 > 2e-3 && bf16 < 28.0 / 512.0, "bf16 is off by {bf16} of the largest logit");
     assert!(f16 > 2e-4 && f16 < 28.0 / 4096.0, "f16 is off by {f16} of the largest logit");
+    // Weights and inputs of each map by half of a 127th of the largest of 32.
+    let int8 = off(Dtype::Int8);
+    assert!(int8 > 2e-3 && int8 < 2.0 * 28.0 / 254.0, "int8 is off by {int8} of the largest logit");
 }
 
 /// The largest difference, as a share of the largest number of the second.
@@ -95,8 +98,8 @@ fn keys_and_values_have_precisions_of_their_own_and_runs_say_which() {
 
 #[test]
 fn a_cache_follows_the_weights_unless_it_is_asked_for() {
-    for (dtype, followed) in
-        [(Dtype::F32, KvDtype::F32), (Dtype::Bf16, KvDtype::Bf16), (Dtype::F16, KvDtype::F32)]
+    for (dtype, followed) in [Dtype::F32, Dtype::Bf16, Dtype::F16, Dtype::Int8]
+        .map(|dtype| (dtype, if dtype == Dtype::Bf16 { KvDtype::Bf16 } else { KvDtype::F32 }))
     {
         assert_eq!(
             logits_of(dtype, None::<KvDtype>, 50),
@@ -147,5 +150,5 @@ fn every_dtype_runs_and_run_json_says_which() {
 #[test]
 fn an_unknown_dtype_is_answered_with_the_known_ones() {
     let (ran, said) = niah(&["--dtype", "int3", "--dry-run"]);
-    assert!(!ran && said.contains("int3") && said.contains("f32, bf16, f16"), "{said}");
+    assert!(!ran && said.contains("int3") && said.contains("f32, bf16, f16, int8"), "{said}");
 }

@@ -18,6 +18,7 @@ mod dry_run;
 mod dtype;
 mod endpoint;
 mod exchange;
+mod experiment;
 mod exports;
 mod fade;
 mod gate;

@@ -4,14 +4,15 @@
 //! over in memory.
 
 use std::arch::x86_64::{
-    __m256i, __m512, _MM_HINT_T0, _mm_prefetch, _mm256_loadu_si256, _mm512_add_ps, _mm512_castps_si512,
-    _mm512_castsi512_ps, _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_loadu_ps, _mm512_mul_ps,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps,
+    __m256i, __m512, _mm256_loadu_si256, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps,
+    _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_loadu_ps, _mm512_mul_ps, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps,
 };
 
 use super::{Bytes, nothing, rest, wide_bf16, wide_f16};
 use crate::kernel::LANES;
 use crate::kernel::bf16::transposed;
+use crate::kernel::fetch;
 use crate::kernel::ggml::{self, avx512};
 
 /// Rows of the matrix that are multiplied side by side.
@@ -19,9 +20,6 @@ const FOUR: usize = 4;
 
 /// Numbers of a step, which both sets of lanes take; and of a block.
 const STEP: usize = 2 * LANES;
-
-/// Bytes from what is multiplied to what is fetched meanwhile.
-const AHEAD: usize = 4096;
 
 /// A step of plain numbers.
 type Plain<T> = [[T; LANES]; 2];
@@ -68,7 +66,7 @@ macro_rules! products {
                         for (at, x) in steps.iter().enumerate() {
                             let x = wide_f32(x);
                             for (row, sums) in four.iter().zip(&mut sums) {
-                                fetch(&row[at]);
+                                fetch::behind(&row[at]);
                                 let w = $wide(&row[at]);
                                 sums[0] = _mm512_add_ps(sums[0], _mm512_mul_ps(x[0], w[0]));
                                 sums[1] = _mm512_add_ps(sums[1], _mm512_mul_ps(x[1], w[1]));
@@ -95,19 +93,6 @@ products!(of_q4_1, [u8; 20], blocks, itself, avx512::one_q4_1, no_rest);
 products!(of_q5_0, [u8; 22], blocks, itself, avx512::one_q5_0, no_rest);
 products!(of_q5_1, [u8; 24], blocks, itself, avx512::one_q5_1, no_rest);
 products!(of_q8_0, [u8; 34], blocks, itself, avx512::one_q8_0, no_rest);
-
-/// Fetches what comes behind a step: rows are too short for the processor to see where they go on.
-#[inline(always)]
-fn fetch<T>(step: &T) {
-    for line in (0..size_of::<T>()).step_by(64) {
-        let ahead = std::ptr::from_ref(step).cast::<i8>().wrapping_add(AHEAD + line);
-        // SAFETY: fetching ahead reads nothing that the program sees and may pass the end of the matrix.
-        #[allow(unused_unsafe, reason = "newer compilers take it for safe")]
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(ahead)
-        };
-    }
-}
 
 fn numbers(k: usize) -> usize {
     k

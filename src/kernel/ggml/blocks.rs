@@ -6,7 +6,9 @@ use bytes::Bytes;
 use rayon::prelude::*;
 
 use super::TensorType;
+use super::levels::{self, Group, Levels};
 use crate::kernel::blocks::in_blocks;
+use crate::kernel::fetch;
 
 /// A matrix `[n, k]` in the blocks of a file, its rows in the order that a decoder reads them. Its numbers
 /// exist where they are computed with, a few rows at a time.
@@ -117,6 +119,31 @@ impl Blocks {
             // As candle's `affine` computes it.
             numbers.iter_mut().for_each(|number| *number = *number * factor + 0.0);
         }
+    }
+
+    /// How its numbers stand for integers, where its type does so exactly.
+    pub(crate) fn exact_levels(&self) -> Option<&'static Levels> {
+        levels::of(self.kind.id)
+    }
+
+    /// Writes the levels of a row and scale and offset of each group of its numbers, and returns `true`, where
+    /// its type has them exactly.
+    ///
+    /// # Panics
+    /// When there is no such row, or its levels and groups are not as many.
+    pub(crate) fn take_levels(&self, row: usize, levels: &mut [u8], groups: &mut [Group]) -> bool {
+        let Some(exact) = self.exact_levels() else { return false };
+        assert!(row < self.n && levels.len() == self.k && groups.len() * exact.group == self.k);
+        // A row is never in two parts.
+        for (part, bytes) in self.pieces(row..row + 1) {
+            let bytes = &part[bytes];
+            fetch::behind(bytes);
+            exact.take(bytes, levels, groups);
+        }
+        if let Some(factor) = self.factor {
+            groups.iter_mut().flatten().for_each(|number| *number *= factor);
+        }
+        true
     }
 
     /// All numbers `[n, k]`, by all threads.

@@ -31,7 +31,7 @@ pub(super) fn q2_k(block: &[u8; 84], numbers: &mut [f32; 256]) {
 /// The scales of Q3_K: the low 4 bits of `g` and `g + 8` in byte `g`, the high 2 of `g + 4 j` in byte
 /// `8 + g`.
 #[inline(always)]
-fn scales_of_q3_k(bytes: &[u8]) -> [f32; 16] {
+pub(super) fn scales_of_q3_k(bytes: &[u8]) -> [f32; 16] {
     let scale = |group: usize| {
         let low = bytes[group % 8] >> (group / 8 * 4) & 15;
         let high = bytes[8 + group % 4] >> (group / 4 * 2) & 3;
@@ -40,16 +40,22 @@ fn scales_of_q3_k(bytes: &[u8]) -> [f32; 16] {
     std::array::from_fn(scale)
 }
 
+/// The quants of a group of Q3_K.
+#[inline(always)]
+pub(super) fn quants_of_q3_k(block: &[u8; 110], group: usize) -> [u8; 16] {
+    let (part, shift) = (group % 2 * 16, group % 8 / 2 * 2);
+    let low: &[u8; 16] = bytes_at(block, 32 + group / 8 * 32 + part);
+    let high: &[u8; 16] = bytes_at(block, part);
+    std::array::from_fn(|i| low[i] >> shift & 3 | (high[i] >> (group / 2) & 1) << 2)
+}
+
 #[inline(always)]
 pub(super) fn q3_k(block: &[u8; 110], numbers: &mut [f32; 256]) {
     let d = half_at(block, 108);
     let scales = scales_of_q3_k(&block[96..108]);
     for (group, numbers) in numbers.as_chunks_mut::<16>().0.iter_mut().enumerate() {
         let scale = d * scales[group];
-        let (part, shift) = (group % 2 * 16, group % 8 / 2 * 2);
-        let low: &[u8; 16] = bytes_at(block, 32 + group / 8 * 32 + part);
-        for ((number, low), high) in numbers.iter_mut().zip(low).zip(bytes_at::<16>(block, part)) {
-            let q = low >> shift & 3 | (high >> (group / 2) & 1) << 2;
+        for (number, q) in numbers.iter_mut().zip(quants_of_q3_k(block, group)) {
             *number = scale * (f32::from(q) - 4.0);
         }
     }
@@ -59,7 +65,7 @@ pub(super) fn q3_k(block: &[u8; 110], numbers: &mut [f32; 256]) {
 /// to 3, `t` in bytes 4 to 7; of groups 4 to 7 the low 4 bits of both in bytes 8 to 11, the high 2 above
 /// those of the first four.
 #[inline(always)]
-fn scale_and_smallest(bytes: &[u8], group: usize) -> (f32, f32) {
+pub(super) fn scale_and_smallest(bytes: &[u8], group: usize) -> (f32, f32) {
     let (scale, smallest) = if group < 4 {
         (bytes[group] & 63, bytes[group + 4] & 63)
     } else {
@@ -96,17 +102,22 @@ pub(super) fn q5_k(block: &[u8; 176], numbers: &mut [f32; 256]) {
     four_bits_and_more(&block[..16], high, low, numbers);
 }
 
+/// The quants of a group of Q6_K.
+#[inline(always)]
+pub(super) fn quants_of_q6_k(block: &[u8; 210], group: usize) -> [u8; 16] {
+    // Its half of the block, and which of four rows of 32 numbers in it.
+    let (half, row, part) = (group / 8, group % 8 / 2, group % 2 * 16);
+    let low: &[u8; 16] = bytes_at(block, half * 64 + row % 2 * 32 + part);
+    let high: &[u8; 16] = bytes_at(block, 128 + half * 32 + part);
+    std::array::from_fn(|i| low[i] >> (row / 2 * 4) & 15 | (high[i] >> (row * 2) & 3) << 4)
+}
+
 #[inline(always)]
 pub(super) fn q6_k(block: &[u8; 210], numbers: &mut [f32; 256]) {
     let d = half_at(block, 208);
     for (group, numbers) in numbers.as_chunks_mut::<16>().0.iter_mut().enumerate() {
         let scale = d * f32::from(block[192 + group] as i8);
-        // Its half of the block, and which of four rows of 32 numbers in it.
-        let (half, row, part) = (group / 8, group % 8 / 2, group % 2 * 16);
-        let low: &[u8; 16] = bytes_at(block, half * 64 + row % 2 * 32 + part);
-        let high: &[u8; 16] = bytes_at(block, 128 + half * 32 + part);
-        for ((number, low), high) in numbers.iter_mut().zip(low).zip(high) {
-            let q = low >> (row / 2 * 4) & 15 | (high >> (row * 2) & 3) << 4;
+        for (number, q) in numbers.iter_mut().zip(quants_of_q6_k(block, group)) {
             *number = scale * (f32::from(q) - 32.0);
         }
     }

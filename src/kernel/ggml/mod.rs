@@ -17,6 +17,7 @@ mod iq2;
 mod iq3;
 mod iq4;
 mod k_quants;
+pub(super) mod levels;
 mod plain;
 mod round;
 mod ternary;

@@ -26,7 +26,7 @@ pub(crate) use gated::gated_rows;
 use pack::pack;
 
 /// Columns of the product that a kernel computes at once, two registers of AVX-512.
-const STRIP: usize = 32;
+pub(super) const STRIP: usize = 32;
 
 /// Rows of the product that a kernel computes at once, at most: with a strip they fill 24 of the 32
 /// registers.
@@ -61,10 +61,10 @@ impl Rows<'_> {
 
 /// Where a block of the product is: rows of [`STRIP`] numbers, which may stand apart.
 #[derive(Clone, Copy)]
-struct Out {
-    first: *mut f32,
+pub(super) struct Out {
+    pub(super) first: *mut f32,
     /// Numbers from the beginning of a row to that of the next.
-    stride: usize,
+    pub(super) stride: usize,
 }
 
 /// `out = x stripᵀ`, or with `add` the chains of `out` gone on with.
@@ -187,7 +187,7 @@ unsafe fn times_strip(kernel: Kernel, x: &[f32], m: usize, k: usize, strip: &[[f
 ///
 /// # Safety
 /// `count` numbers of as many rows of `out` as there are can be written, and belong to nobody else.
-unsafe fn write_columns(rows: &[[f32; STRIP]], count: usize, out: Out) {
+pub(super) unsafe fn write_columns(rows: &[[f32; STRIP]], count: usize, out: Out) {
     for (row, numbers) in rows.iter().enumerate() {
         let numbers = &numbers[..count];
         // SAFETY: by the promise above.

@@ -83,7 +83,7 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
         + sizes::count(args)
         + rates::count(args)
         + speed::count(args);
-    let mut stages = Stages::new(&args.output, args.threads, total);
+    let mut stages = Stages::new(args, total);
     let trials = args.trials(Some(FIRST_TRIALS));
     let Pair { planned: [softmax, ssmax], searches } = pair(args, &mut stages)?;
     let named = |planned, name: &str| Planned { name: name.to_string(), ..planned };
@@ -108,6 +108,7 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
             merged(&[MULTISCREEN, small(args)]).join(" ")
         ),
         further,
+        left_out: stages.left_out(),
     })
 }
 

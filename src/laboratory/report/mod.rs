@@ -4,6 +4,7 @@
 //! was found.
 
 mod claims;
+mod counterparts;
 mod fading;
 mod heads;
 mod otherwise;

@@ -6,8 +6,8 @@
 use std::cmp::Ordering;
 
 use super::{
-    Configuration, Experiment, SeedRun, by_length, fading, final_loss, joined, over_seeds, positions,
-    several, tokens,
+    Configuration, Experiment, SeedRun, by_length, counterparts, fading, final_loss, joined, over_seeds,
+    positions, several, tokens,
 };
 use crate::laboratory::published::SSMAX_LOSS;
 use crate::report::Tally;
@@ -92,9 +92,22 @@ pub fn section(experiment: &Experiment) -> Vec<Block> {
     let claim =
         format!("attention of {} fades less: the slope of the gap against ln n is larger", ssmax.name);
     rows.push(compared(claim, "claimed", softmax, ssmax, |run| fading::slope(run, length), Claimed::More));
-    rows.extend(equal_loss(experiment, softmax, ssmax, long));
+    rows.push(equal_loss(experiment, softmax, ssmax, long));
     rows.push(sizes(experiment));
     rows.extend(screened(experiment, long));
+    for (part, what) in [
+        (counterparts::NORMS, "with other norms on queries and keys"),
+        (counterparts::LONGER, "trained longer"),
+    ] {
+        let pairs = counterparts::of(experiment, part);
+        if pairs.is_empty() {
+            let row = [&format!("the same {what}"), "its control", "not measured", "not tested"];
+            rows.push(row.map(String::from).to_vec());
+        }
+        for (base, other) in pairs {
+            rows.push(lines_of_counterparts(experiment, base, other, long));
+        }
+    }
     for claim in ["larger models and other data", "tasks that are no retrieval"] {
         rows.push(
             [claim, "claimed", "not tested: no such training here", "not tested"].map(String::from).to_vec(),
@@ -129,7 +142,11 @@ fn compared(
     claimed: Claimed,
 ) -> Vec<String> {
     let values = |(base, other): &(&SeedRun, &SeedRun)| Some((value(base)?, value(other)?));
-    let pairs: Vec<(f64, f64)> = base.beside(other).iter().filter_map(values).collect();
+    row(claim, paper, &base.beside(other).iter().filter_map(values).collect::<Vec<_>>(), claimed)
+}
+
+/// A row from the values of both, seed by seed.
+fn row(claim: String, paper: &str, pairs: &[(f64, f64)], claimed: Claimed) -> Vec<String> {
     let (of_base, of_other): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
     let differences: Vec<f64> = pairs.iter().map(|(base, other)| other - base).collect();
     let (Some(a), Some(b), Some(difference)) = (mean(&of_base), mean(&of_other), mean(&differences)) else {
@@ -139,6 +156,26 @@ fn compared(
     let told = interval.told(differences.len(), "seed", |value| format!("{value:+.3}"));
     let here = format!("{b:.3} against {a:.3}: {difference:+.3} ({told})");
     vec![claim, paper.to_string(), here, verdict(&differences, interval.side(), claimed).to_string()]
+}
+
+/// Key-value lines of two configurations that were trained otherwise than the main ones, and alike.
+fn lines_of_counterparts(
+    experiment: &Experiment,
+    base: &Configuration,
+    other: &Configuration,
+    length: usize,
+) -> Vec<String> {
+    let claim = format!(
+        "{} retrieves key-value lines at {} more often than {}",
+        other.name,
+        tokens(length),
+        base.name
+    );
+    let lines: fn(&SeedRun) -> &[Outcome] = |run| &run.key_values;
+    let value = |run: &SeedRun| accuracy(lines(run), length);
+    let mut row = compared(claim, "its control", base, other, value, Claimed::More);
+    row[2] += &unlearned(experiment, base, other, lines).unwrap_or_default();
+    row
 }
 
 /// That one of them has not learned a task: what it does not do at the training length tells nothing of
@@ -204,48 +241,50 @@ fn several(
     rows
 }
 
-/// SSMax against the shortest longer training of Softmax that ends at no larger loss.
+/// SSMax against the shortest longer training of Softmax with the same seed that ends at no larger loss.
 fn equal_loss(
     experiment: &Experiment,
     softmax: &Configuration,
     ssmax: &Configuration,
     length: usize,
-) -> Option<Vec<String>> {
+) -> Vec<String> {
     let loss = |run: &SeedRun| final_loss(&run.steps, |step| Some(step.loss));
-    let run = ssmax.runs.first()?;
-    let wanted = loss(run)?;
-    let longer = experiment.configurations.iter().filter(|other| {
-        other.name == softmax.name || (other.name.starts_with(&softmax.name) && other.part == "longer")
-    });
-    let mut no_larger = longer.filter_map(|other| {
-        let found = other.of_seed(run.seed)?;
-        (loss(found)? <= wanted).then_some((&other.name, found))
-    });
+    let longer: Vec<&Configuration> = std::iter::once(softmax)
+        .chain(
+            experiment
+                .configurations
+                .iter()
+                .filter(|other| other.name.starts_with(&softmax.name) && other.part == counterparts::LONGER),
+        )
+        .collect();
+    let no_larger = |run: &SeedRun| {
+        let wanted = loss(run)?;
+        let mut bases = longer.iter().filter_map(|other| Some((*other, other.of_seed(run.seed)?)));
+        bases.find(|(_, base)| loss(base).is_some_and(|loss| loss <= wanted))
+    };
+    let found = ssmax.runs.iter().filter_map(|run| Some((no_larger(run)?, run)));
+    let (mut pairs, mut each) = (Vec::new(), Vec::new());
+    for ((other, base), run) in found {
+        let [of_base, of_run] = [base, run].map(|run| accuracy(&run.key_values, length));
+        let (Some(of_base), Some(of_run), Some(a), Some(b)) = (of_base, of_run, loss(base), loss(run)) else {
+            continue;
+        };
+        pairs.push((of_base, of_run));
+        each.push(format!("seed {}: {} (loss {b:.4} against {a:.4})", run.seed, other.name));
+    }
     let claim = format!(
         "at no larger loss of Softmax, {} retrieves key-value lines at {} more often",
         ssmax.name,
         tokens(length)
     );
-    Some(match no_larger.next() {
-        Some((name, base)) => {
-            let [a, b] = [base, run].map(|run| accuracy(&run.key_values, length));
-            let here = format!(
-                "{} against {} of {name} (loss {:.4} against {:.4}), seed {}",
-                super::number(b),
-                super::number(a),
-                wanted,
-                loss(base)?,
-                run.seed
-            );
-            vec![claim, "its control".to_string(), here, "one seed: no claim".to_string()]
-        }
-        None => vec![
-            claim,
-            "its control".to_string(),
-            "no training of Softmax that was measured ends at so small a loss".to_string(),
-            "not tested".to_string(),
-        ],
-    })
+    let control = "its control";
+    if pairs.is_empty() {
+        let none = "no training of Softmax that was measured ends at so small a loss";
+        return vec![claim, control.to_string(), none.to_string(), "not tested".to_string()];
+    }
+    let mut row = row(claim, control, &pairs, Claimed::More);
+    row[2] = format!("{}; against {}", row[2], joined(&each));
+    row
 }
 
 /// Whether learned multipliers grow with the logarithm of the number of keys.
@@ -291,8 +330,6 @@ fn screened(experiment: &Experiment, length: usize) -> Vec<Vec<String>> {
         told("the learned s is needed, and a bias b harms", "claimed", "rules"),
         told("swapping SSMax in late gives a part of its gain", "claimed", "swaps"),
         told("the same with rotary positions on all layers, and theta x 50", "as in the paper", "rotary"),
-        told("the same with other norms on queries and keys", "its control", "norms"),
-        told("the same trained longer", "its control", "longer"),
         told("the same trained on other lengths", "its control", "lengths"),
         told("the same with answers weighing as other tokens", "its control", "weights"),
     ]
@@ -335,9 +372,42 @@ mod tests {
     }
 
     fn loss_row(experiment: &Experiment) -> Vec<String> {
+        row_about(experiment, "training loss")
+    }
+
+    fn row_about(experiment: &Experiment, words: &str) -> Vec<String> {
         let blocks = section(experiment);
         let Block::Table(table) = &blocks[2] else { panic!("{blocks:?}") };
-        table.rows.iter().find(|row| row[0].contains("training loss")).unwrap().clone()
+        table.rows.iter().find(|row| row[0].contains(words)).unwrap().clone()
+    }
+
+    /// A run's answer to key-value lines.
+    fn line(context_length: usize, correct: bool) -> Outcome {
+        Outcome {
+            row_id: context_length.to_string(),
+            context_length,
+            correct: Some(correct),
+            status: crate::trial::Status::Ok,
+            ..Outcome::default()
+        }
+    }
+
+    #[test]
+    fn equal_loss_takes_of_each_seed_the_first_training_that_ends_as_low() {
+        let long = 64 * FACTOR;
+        let mut experiment = experiment([[0.4, 1.0, 1.0], [0.5; 3]]);
+        let mut longer = experiment.configurations[0].clone();
+        (longer.name, longer.part) = ("softmax, gain, 2 x steps".to_string(), counterparts::LONGER);
+        longer.runs[1].steps[0].loss = 0.5;
+        experiment.configurations.push(longer);
+        for (configuration, correct) in experiment.configurations.iter_mut().zip([true, true, false]) {
+            configuration.runs.iter_mut().for_each(|run| run.key_values = vec![line(long, correct)]);
+        }
+        let row = row_about(&experiment, "at no larger loss");
+        assert!(row[2].starts_with("1.000 against 0.500: +0.500"), "{}", row[2]);
+        assert!(row[2].contains("seed 0: softmax, gain (loss 0.5000 against 0.4000)"), "{}", row[2]);
+        assert!(row[2].contains("seed 1: softmax, gain, 2 x steps (") && !row[2].contains("seed 2"));
+        assert_eq!(row[3], "not found");
     }
 
     #[test]
@@ -358,14 +428,8 @@ mod tests {
         let mut experiment = experiment([[1.0; 3], [0.5; 3]]);
         let mut lines = |of: usize, correct: [bool; 2]| {
             for run in &mut experiment.configurations[of].runs {
-                let outcome = |(context_length, correct): (usize, bool)| Outcome {
-                    row_id: context_length.to_string(),
-                    context_length,
-                    correct: Some(correct),
-                    status: crate::trial::Status::Ok,
-                    ..Outcome::default()
-                };
-                run.key_values = [64, 64 * FACTOR].into_iter().zip(correct).map(outcome).collect();
+                let lengths = [64, 64 * FACTOR].into_iter().zip(correct);
+                run.key_values = lengths.map(|(length, correct)| line(length, correct)).collect();
             }
         };
         lines(0, [false, false]);

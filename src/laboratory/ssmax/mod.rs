@@ -71,7 +71,7 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
     let parts = if args.from_fixtures { vec![Part::Swaps] } else { parts(&args.parts)? };
     let trials = args.trials(None);
     let mut choice = Choice { args, parts, searches: found::read(args)? };
-    let mut stages = Stages::new(&args.output, args.threads, choice.stages());
+    let mut stages = Stages::new(args, choice.stages());
     choice.find_norms(VARIANTS, &mut stages)?;
     let plan = choice.plan();
     let configurations = run_all(args, &plan, trials, &mut stages)?;
@@ -89,6 +89,7 @@ fn run(args: &ExperimentArgs) -> Result<Made> {
             joined(&choice.main().iter().map(|row| row.name()).collect::<Vec<_>>())
         ),
         further: searches::section(&choice.searches),
+        left_out: stages.left_out(),
     })
 }
 
@@ -243,6 +244,7 @@ impl Choice<'_> {
                 plan.push(self.part(part, &format!("{}, theta x {factor}", row.name()), scaled, SHORT));
             }
         }
+        plan.extend(self.trained_longer());
         for row in self.main() {
             plan.extend(self.trained_otherwise(row));
         }
@@ -259,18 +261,27 @@ impl Choice<'_> {
         plan
     }
 
-    /// A main configuration trained longer, on other lengths and with another weight of answers.
+    /// The main configurations trained longer: twice the steps with every seed, since what is learned late
+    /// decides what is compared, and four times with the first.
+    fn trained_longer(&self) -> Vec<Planned> {
+        let mut plan = Vec::new();
+        for factor in [2, 4].into_iter().filter(|_| self.has(Part::Longer)) {
+            for row in self.main() {
+                let name = format!("{}, {factor} x steps", row.name());
+                let planned = self.part(Part::Longer, &name, self.training(row, factor, &[]), SHORT);
+                plan.push(if factor == 2 { planned.with_all_seeds(self.args) } else { planned });
+            }
+        }
+        plan
+    }
+
+    /// A main configuration trained on other lengths and with another weight of answers.
     fn trained_otherwise(&self, row: Row) -> Vec<Planned> {
         let mut plan = Vec::new();
         let mut add = |part: Part, name: String, origin: Origin| {
             plan.push(self.part(part, &format!("{}, {name}", row.name()), origin, SHORT));
         };
         let trained = self.args.context_length.0;
-        if self.has(Part::Longer) {
-            for factor in [2, 4] {
-                add(Part::Longer, format!("{factor} x steps"), self.training(row, factor, &[]));
-            }
-        }
         if self.has(Part::Lengths) {
             for length in [trained / 2, trained * 2].map(|length| length.to_string()) {
                 let origin = self.training(row, 1, &["--context-length", &length]);
@@ -357,7 +368,7 @@ mod tests {
         assert_eq!(plan[1].claim, Some(Claim::Better));
         assert!(plan[..3].iter().all(|planned| planned.seeds == [42, 43, 44]));
         for planned in &plan[3..] {
-            let every = ["norms", "several"].contains(&planned.part);
+            let every = ["norms", "several"].contains(&planned.part) || planned.name.ends_with(", 2 x steps");
             assert_eq!(planned.seeds.len(), if every { 3 } else { 1 }, "{}", planned.name);
         }
         let without = args_with_none();

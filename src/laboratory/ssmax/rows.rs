@@ -83,7 +83,7 @@ pub(crate) const PARTS: &[Entry<Part>] = &[
     Entry { name: "norms", about: "the other norms on queries and keys", value: Part::Norms },
     Entry { name: "rules", about: "ssmax-fixed and ssmax-bias with each norm", value: Part::Rules },
     Entry { name: "rotary", about: "rotary positions on all layers, as they are and with theta x 50", value: Part::Rotary },
-    Entry { name: "longer", about: "2 and 4 times the steps", value: Part::Longer },
+    Entry { name: "longer", about: "2 times the steps, and 4 times with the first seed", value: Part::Longer },
     Entry { name: "lengths", about: "half and twice the training length", value: Part::Lengths },
     Entry { name: "weights", about: "answers that weigh as other tokens", value: Part::Weights },
     Entry { name: "several", about: "trained on several needles at once, distractors, updates and chains", value: Part::Several },

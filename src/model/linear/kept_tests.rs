@@ -58,7 +58,8 @@ fn on_some_threads(check: impl Fn() + Sync) {
 fn check(name: &str, matrix: &Matrix, shape: [usize; 2], heights: &[usize], rng: &mut Rng) {
     let inputs: Vec<_> = heights.iter().map(|m| rows(*m, shape[1], rng)).collect();
     let expanded = Matrix::Numbers(matrix.numbers().unwrap());
-    for dtype in DTYPES {
+    // What a file has in blocks is exact in integers, and its numbers are rounded to such.
+    for dtype in DTYPES.iter().filter(|dtype| dtype.value != Dtype::Int8) {
         let [kept, expanded] =
             [matrix, &expanded].map(|matrix| Linear::of(matrix, None, dtype.value).unwrap());
         on_some_threads(|| {

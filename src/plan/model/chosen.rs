@@ -10,7 +10,7 @@ use super::{ModelChoice, Precision, known};
 use crate::checkpoint::Checkpoint;
 use crate::model::form_speed::{FormSpeed, FormSpeeds, measure};
 use crate::plan::MemoryPlan;
-use crate::spec::WeightForm;
+use crate::spec::{Dtype, WeightForm};
 use crate::weights::Weights;
 
 /// Weights up to which a model is not worth a measurement: it loads in less time than that takes.
@@ -87,6 +87,10 @@ impl ModelChoice {
         }
         let Some(form) = checkpoint.kept_weights(dtype) else { return (expanded, Because::Only) };
         let kept = Precision { kept: Some(form), ..expanded };
+        if dtype == Dtype::Int8 {
+            // Expanded weights would be rounded again, to other numbers.
+            return (kept, Because::Only);
+        }
         if self.weights.is_some() {
             return (kept, Because::Asked);
         }
@@ -125,7 +129,6 @@ fn measured(
 mod tests {
     use super::*;
     use crate::checkpoint::RopeOverride;
-    use crate::spec::Dtype;
 
     fn speeds(expanded: [f64; 2], kept: [f64; 2]) -> FormSpeeds {
         let speed = |[prefill, decode]: [f64; 2]| FormSpeed { prefill, decode };

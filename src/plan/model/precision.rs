@@ -25,8 +25,13 @@ impl ModelChoice {
         self.chosen(checkpoint, |kept| known_speeds(checkpoint, kept)).0
     }
 
-    /// Refuses a form that no matrix of a checkpoint is in.
+    /// Refuses a form that no matrix of a checkpoint is in, and any in integers, which leave no choice.
     pub(in crate::plan) fn check_weights(&self, checkpoint: &Checkpoint) -> Result<()> {
+        if let (Some(asked), Some(Dtype::Int8)) = (self.weights, self.dtype) {
+            let expected =
+                "nothing with dtype int8: blocks stay as they are, and numbers are rounded to such";
+            return Err(Error::invalid("weights", asked.name(), expected));
+        }
         let Some(asked) = self.weights.filter(|form| *form != WeightForm::Expanded) else { return Ok(()) };
         let found = checkpoint.kept_weights(Dtype::F32).map(|kept| kept.form);
         if found == Some(asked) {
@@ -119,6 +124,10 @@ impl Precision {
 
     /// The same of a model that no other engine computes.
     pub(in crate::plan) fn own_decoder(self, checkpoint: &Checkpoint, device: &Device) -> Result<Decoder> {
+        if self.dtype == Dtype::Int8 && !device.is_cpu() {
+            let expected = "f32, bf16 or f16: products of integers are those of the CPU";
+            return Err(Error::invalid("dtype", self.dtype.name(), expected));
+        }
         let decoder = checkpoint.load_in_form(self.weights(), device, self.dtype, Decoder::load)?;
         decoder.with_kv_dtype(self.kv_dtype)
     }
@@ -154,6 +163,8 @@ mod tests {
             // As small as they are.
             (bf16, Some(Dtype::Bf16), None, Expanded),
             (f32, None, None, Expanded),
+            // Rounded to 8 bits.
+            (bf16, Some(Dtype::Int8), None, Expanded),
         ] {
             let checkpoint = Checkpoint::open(name, RopeOverride::default()).unwrap();
             let choice = ModelChoice { dtype, weights, ..ModelChoice::default() };
@@ -170,6 +181,11 @@ mod tests {
             let refused = choice.check_weights(&checkpoint).unwrap_err().to_string();
             assert!(refused.contains(said), "{refused}");
         }
+        let checkpoint = Checkpoint::open(bf16, RopeOverride::default()).unwrap();
+        let choice =
+            ModelChoice { dtype: Some(Dtype::Int8), weights: Some(Expanded), ..ModelChoice::default() };
+        let refused = choice.check_weights(&checkpoint).unwrap_err().to_string();
+        assert!(refused.contains("expanded") && refused.contains("dtype int8"), "{refused}");
     }
 
     #[test]

@@ -1,0 +1,58 @@
+//! An experiment of a few steps from end to end: its stages go on, and a report can be made of what is
+//! complete.
+
+use std::fs;
+
+use crate::common::bench::{Bench, stderr};
+
+/// Three trainings of two steps, each measured on a few prompts; learning rates are those that are kept, so
+/// that nothing is searched for.
+fn experiment<'a>(searches: &'a str, further: &[&'a str]) -> Vec<&'a str> {
+    let flags = [
+        "experiment",
+        "ssmax",
+        "-o",
+        "out",
+        "--small",
+        "--steps=2",
+        "--seeds=42",
+        "--trials=1",
+        "--longest=2",
+        "--farthest=4",
+        "--context-length=128",
+        "--parts=none",
+        "--threads=2",
+        "--searches",
+        searches,
+    ];
+    flags.iter().chain(further).copied().collect()
+}
+
+#[test]
+fn a_report_of_what_is_complete_says_what_it_lacks_and_runs_nothing() {
+    let bench = Bench::new();
+    let searches = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/ssmax_searches.json");
+    let nothing = bench.output(&experiment(searches, &["--report-only"]));
+    assert!(!nothing.status.success() && stderr(&nothing).contains("nothing is complete"), "{nothing:?}");
+    assert!(!bench.path("out/stages").exists());
+
+    bench.stdout(&experiment(searches, &[]));
+    let whole = bench.text("out/ssmax/report.md");
+    assert!(!whole.contains("It lacks"));
+    let stages = || fs::read_dir(bench.path("out/stages")).unwrap().map(|entry| entry.unwrap().path());
+    let named = |word: &str| {
+        stages().find(|path| path.file_name().unwrap().to_string_lossy().starts_with(word)).unwrap()
+    };
+    fs::remove_file(named("far-softmaxgain-42").join("stage.json")).unwrap();
+    fs::remove_file(named("train-ssmaxnormwithoutgain-42").join("stage.json")).unwrap();
+
+    let before = stages().count();
+    bench.stdout(&experiment(searches, &["--report-only"]));
+    let partial = bench.text("out/ssmax/report.md");
+    let lacks = "It lacks: far of softmax, gain with seed 42; ssmax, norm without gain with seed 42.";
+    assert!(partial.contains(lacks), "{}", &partial[..partial.len().min(3000)]);
+    assert_eq!(stages().count(), before);
+
+    bench.stdout(&experiment(searches, &[]));
+    assert_eq!(bench.text("out/ssmax/report.md"), whole);
+}
