@@ -1,11 +1,13 @@
 //! The speed of a matrix multiply that has the machine to itself: what linear maps are measured against.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::linear::Linear;
 use crate::spec::Dtype;
+use crate::weights::{Blocks, Matrix};
 
 /// Rows of the left side, and numbers along and across of the right side: shapes on which kernels come close
 /// to their best. None has sides that are powers of two, whose strides fall on each other in the caches.
@@ -27,6 +29,14 @@ struct Shape {
     multiplied: u32,
 }
 
+/// A matrix in blocks of few bits, which every kernel of integers multiplies at its best.
+fn four_bits(shape: [usize; 2]) -> Result<Matrix> {
+    let Some(blocks) = Blocks::zeros("Q4_0", shape) else {
+        candle_core::bail!("{shape:?} is no whole blocks")
+    };
+    Ok(Matrix::Blocks(Arc::new(blocks)))
+}
+
 impl GemmPeak {
     /// The multiplies of `dtype`; each has run once, uncounted.
     ///
@@ -35,9 +45,12 @@ impl GemmPeak {
     pub fn new(dtype: Dtype, device: &Device) -> Result<Self> {
         let shape = |[rows, inputs, outputs]: [usize; 3]| {
             // Numbers that f16 holds and whose products stay small.
-            let weight = Tensor::full(0.03125f32, (outputs, inputs), device)?;
+            let weight = || Tensor::full(0.03125f32, (outputs, inputs), device);
             let shape = Shape {
-                map: Linear::new(&weight, None, dtype)?,
+                map: match dtype {
+                    Dtype::Int8 => Linear::of(&four_bits([outputs, inputs])?, None, dtype)?,
+                    _ => Linear::new(&weight()?, None, dtype)?,
+                },
                 x: Tensor::ones((rows, inputs), DType::F32, device)?,
                 operations: 2.0 * (rows * inputs * outputs) as f64,
                 taken: Duration::ZERO,

@@ -3,11 +3,13 @@
 
 use std::fs;
 
+use serde_json::json;
+
 use crate::common::bench::{Bench, stderr};
 
-/// Three trainings of two steps, each measured on a few prompts; learning rates are those that are kept, so
-/// that nothing is searched for.
-fn experiment<'a>(searches: &'a str, further: &[&'a str]) -> Vec<&'a str> {
+/// Three trainings of two steps, each measured on a few prompts. Learning rates are those that are kept, as if
+/// they were of such trainings, so that nothing is searched for.
+fn experiment<'a>(further: &[&'a str]) -> Vec<&'a str> {
     let flags = [
         "experiment",
         "ssmax",
@@ -22,8 +24,7 @@ fn experiment<'a>(searches: &'a str, further: &[&'a str]) -> Vec<&'a str> {
         "--context-length=128",
         "--parts=none",
         "--threads=2",
-        "--searches",
-        searches,
+        "--searches=searches.json",
     ];
     flags.iter().chain(further).copied().collect()
 }
@@ -31,12 +32,17 @@ fn experiment<'a>(searches: &'a str, further: &[&'a str]) -> Vec<&'a str> {
 #[test]
 fn a_report_of_what_is_complete_says_what_it_lacks_and_runs_nothing() {
     let bench = Bench::new();
-    let searches = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/ssmax_searches.json");
-    let nothing = bench.output(&experiment(searches, &["--report-only"]));
+    let kept = include_str!("../../fixtures/ssmax_searches.json");
+    let mut kept: serde_json::Value = serde_json::from_str(kept).unwrap();
+    for (name, value) in [("steps", json!(2)), ("context_length", json!(128)), ("small", json!(true))] {
+        kept["trainings"][name] = value;
+    }
+    fs::write(bench.path("searches.json"), kept.to_string()).unwrap();
+    let nothing = bench.output(&experiment(&["--report-only"]));
     assert!(!nothing.status.success() && stderr(&nothing).contains("nothing is complete"), "{nothing:?}");
     assert!(!bench.path("out/stages").exists());
 
-    bench.stdout(&experiment(searches, &[]));
+    bench.stdout(&experiment(&[]));
     let whole = bench.text("out/ssmax/report.md");
     assert!(!whole.contains("It lacks"));
     let stages = || fs::read_dir(bench.path("out/stages")).unwrap().map(|entry| entry.unwrap().path());
@@ -47,12 +53,12 @@ fn a_report_of_what_is_complete_says_what_it_lacks_and_runs_nothing() {
     fs::remove_file(named("train-ssmaxnormwithoutgain-42").join("stage.json")).unwrap();
 
     let before = stages().count();
-    bench.stdout(&experiment(searches, &["--report-only"]));
+    bench.stdout(&experiment(&["--report-only"]));
     let partial = bench.text("out/ssmax/report.md");
     let lacks = "It lacks: far of softmax, gain with seed 42; ssmax, norm without gain with seed 42.";
     assert!(partial.contains(lacks), "{}", &partial[..partial.len().min(3000)]);
     assert_eq!(stages().count(), before);
 
-    bench.stdout(&experiment(searches, &[]));
+    bench.stdout(&experiment(&[]));
     assert_eq!(bench.text("out/ssmax/report.md"), whole);
 }

@@ -5,8 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use rayon::prelude::*;
 
-use super::TensorType;
 use super::levels::{self, Group, Levels};
+use super::{TYPES, TensorType};
 use crate::kernel::blocks::in_blocks;
 use crate::kernel::fetch;
 
@@ -44,6 +44,12 @@ impl Blocks {
             parts: vec![bytes],
             factor,
         })
+    }
+
+    /// Rows of zeros of a type that is given by its name; `None` where rows are no whole blocks of it.
+    pub(crate) fn zeros(name: &str, [n, k]: [usize; 2]) -> Option<Self> {
+        let kind = TYPES.iter().find(|kind| kind.name == name)?;
+        Self::new(kind, [n, k], vec![0; n.checked_mul(kind.row_bytes(k)?)?], None)
     }
 
     /// The rows of several matrices of one type and width, one after the other; `None` of others.
@@ -126,8 +132,8 @@ impl Blocks {
         levels::of(self.kind.id)
     }
 
-    /// Writes the levels of a row and scale and offset of each group of its numbers, and returns `true`, where
-    /// its type has them exactly.
+    /// Writes the levels of a row, and scale and offset of each group of its numbers, and returns `true`,
+    /// where its type has them exactly.
     ///
     /// # Panics
     /// When there is no such row, or its levels and groups are not as many.

@@ -59,8 +59,8 @@ unsafe fn block<const N: usize, const R: usize>(rows: Part<'_>, strip: &Strip, o
     let (width, blocks, groups) = (rows.width, rows.width / BLOCK, rows.width / (N * WORD));
     let (quants, scales, sums) = (rows.quants.as_ptr(), rows.scales.as_ptr(), rows.sums.as_ptr());
     let mut y = [[_mm512_setzero_ps(); 2]; R];
-    // SAFETY: rows are as wide as the strip, a word of all columns is two registers, as are their factors, and
-    // the caller promises the rows of the output.
+    // SAFETY: rows are as wide as the strip, a word of all columns is two registers, as are their factors,
+    // and the caller promises the rows of the output.
     unsafe {
         for (group, (words, factors)) in strip.groups::<N>().enumerate() {
             let mut products = [[_mm512_setzero_si512(); 2]; R];

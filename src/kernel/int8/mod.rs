@@ -1,17 +1,17 @@
 //! Products of matrices in integers of 8 bits, summed in f32 from group to group.
 //!
-//! Of 32 inputs `x` at a time, `d = max |x| / 127` and `q = round(x / d)`. Of a group of weights, number `i` is
-//! `s l + o` with a level `l` from 0 to 255 ([`levels`](super::ggml::levels)): exactly what a file has in
+//! Of 32 inputs `x` at a time, `d = max |x| / 127` and `q = round(x / d)`. Of a group of weights, number `i`
+//! is `s l + o` with a level `l` from 0 to 255 ([`levels`](super::ggml::levels)): exactly what a file has in
 //! blocks, and else rounded as inputs are. Then
 //!
 //! ```text
 //! y <- fma(o, d (sum of q), fma(s (sum of l q), d, y))
 //! ```
 //!
-//! from the first group to the last, where sums within a group are exact. So a product is the same to the bit
-//! on every instruction set, on any number of threads, and whatever rows are computed along with it. [`plain`]
-//! says what the others compute. For a few rows, which take no longer than their weights are read, the same
-//! numbers are multiplied in f32 as they are read.
+//! from the first group to the last, where sums within a group are exact. So a product is the same to the
+//! bit on every instruction set, on any number of threads, and whatever rows are computed along with it.
+//! [`plain`] says what the others compute. For a few rows, which take no longer than reading the weights, the
+//! same numbers are multiplied in f32 as they are read.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -46,8 +46,8 @@ const ROWS: usize = 6;
 /// `out = x stripᵀ`.
 ///
 /// # Safety
-/// The processor has the kernel's instructions; the rows have as many numbers as the strip; the rows of `out`,
-/// as many as there are, can be written and belong to nobody else.
+/// The processor has the kernel's instructions; the rows have as many numbers as the strip; the rows of
+/// `out`, as many as there are, can be written and belong to nobody else.
 type Multiply = unsafe fn(rows: Part<'_>, strip: &Strip, out: Out);
 
 /// A kernel of some instruction set.
@@ -60,6 +60,8 @@ struct Kernel {
 const PLAIN: Kernel = Kernel { name: "int8-plain", multiply: plain::multiply };
 #[cfg(target_arch = "x86_64")]
 const AVX2: Kernel = Kernel { name: "int8-avx2", multiply: avx2::multiply };
+#[cfg(target_arch = "x86_64")]
+const AVX_VNNI: Kernel = Kernel { name: "int8-avx-vnni", multiply: avx2::multiply_vnni };
 #[cfg(target_arch = "x86_64")]
 const AVX512: Kernel = Kernel { name: "int8-avx512-vnni", multiply: avx512::multiply };
 
@@ -76,6 +78,9 @@ fn kernels() -> impl Iterator<Item = Kernel> {
     {
         if avx512::available() {
             found.push(AVX512);
+        }
+        if avx2::vnni_available() {
+            found.push(AVX_VNNI);
         }
         if avx2::available() {
             found.push(AVX2);
@@ -101,14 +106,16 @@ pub(crate) fn kernel_name() -> &'static str {
 /// When rows and matrices differ in width.
 pub(crate) fn multiply<const N: usize>(x: &Rows, matrices: [&Matrix; N]) -> [Vec<f32>; N] {
     assert!(matrices.iter().all(|w| w.k() == x.k()), "rows as wide as the matrices");
-    let exact = matrices.map(Matrix::exact);
-    if (1..=FEW).contains(&x.m())
-        && let Some(exact) = all(exact)
-    {
-        let exact = exact.map(|w| w as &dyn Stored);
-        return few_rows_of(&x.numbers(), exact, [x.m(), x.width()]);
+    let few = (1..=FEW).contains(&x.m());
+    match all(matrices.map(Matrix::exact)) {
+        Some(exact) if few => few_rows_of(&x.numbers(), exact.map(|w| w as &dyn Stored), [x.m(), x.width()]),
+        // What one of them is does not change the bits of another.
+        None if few && N > 1 => matrices.map(|w| {
+            let [product] = multiply(x, [w]);
+            product
+        }),
+        _ => multiply_with(kernel(), x, matrices),
     }
-    multiply_with(kernel(), x, matrices)
 }
 
 /// All of them, where none is missing.

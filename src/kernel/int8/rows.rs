@@ -63,7 +63,7 @@ impl Rows {
         let halves = rows.sums_of_half.par_chunks_exact_mut(width / SMALL);
         let all = x.zip(quants).zip(scales).zip(sums).zip(halves);
         all.with_min_len(PART.div_ceil(k)).for_each(|((((x, quants), scales), sums), halves)| {
-            round(x, quants, scales, sums, halves);
+            round(x, quants, scales, [sums, halves]);
         });
         rows
     }
@@ -104,12 +104,12 @@ impl Rows {
 }
 
 for_every_instruction_set! {
-    /// A row of [`Rows`].
-    fn round = round_plain(x: &[f32], quants: &mut [i8], scales: &mut [f32], sums: &mut [f32], halves: &mut [f32])
+    /// A row of [`Rows`]; the sums of blocks, and of halves of them.
+    fn round = round_plain(x: &[f32], quants: &mut [i8], scales: &mut [f32], sums: [&mut [f32]; 2])
 }
 
 #[inline(always)]
-fn round_plain(x: &[f32], quants: &mut [i8], scales: &mut [f32], sums: &mut [f32], halves: &mut [f32]) {
+fn round_plain(x: &[f32], quants: &mut [i8], scales: &mut [f32], [sums, halves]: [&mut [f32]; 2]) {
     let blocks = quants.as_chunks_mut::<BLOCK>().0.iter_mut().zip(scales).zip(sums);
     let blocks = blocks.zip(halves.as_chunks_mut::<2>().0);
     for (x, (((quants, scale), sum), halves)) in x.chunks(BLOCK).zip(blocks) {

@@ -65,7 +65,7 @@ fn products_are_those_of_the_weights_and_of_rounded_inputs() {
             let terms = rounded[row * k..][..k].iter().zip(&weights[column * k..][..k]);
             let (mut sum, mut size) = (0.0, 0.0);
             terms.for_each(|(x, w)| (sum, size) = (sum + x * w, size + (x * w).abs()));
-            // Of types without levels each weight is off by up to half of a 127th of the largest of its block.
+            // Of types without levels each weight is off by up to half a 127th of the largest of its block.
             let within = if exact { 2e-6 * size } else { 0.01 * size.max(1e-3) };
             for found in [&found, &few].into_iter().filter_map(|found| found.get(row * n + column)) {
                 let off = (f64::from(*found) - sum).abs();

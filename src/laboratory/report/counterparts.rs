@@ -9,8 +9,8 @@ pub(super) const NORMS: &str = "norms";
 pub(super) const LONGER: &str = "longer";
 
 /// Pairs of one of SSMax and its counterpart, first of plain Softmax and then of `softmax-scale`: with each
-/// norm on queries and keys ([`NORMS`]), or trained longer ([`LONGER`]). None where the part was not trained; a
-/// pair of main configurations is left out, since it has rows of its own.
+/// norm on queries and keys ([`NORMS`]), or trained longer ([`LONGER`]). None where the part was not trained;
+/// a pair of main configurations is left out, since it has rows of its own.
 pub(super) fn of<'a>(experiment: &'a Experiment, part: &str) -> Vec<(&'a Configuration, &'a Configuration)> {
     let all = &experiment.configurations;
     let main = &all[..experiment.main.min(all.len())];
