@@ -35,7 +35,7 @@ pub const DTYPES: &[Entry<Dtype>] = &[
     Entry { name: "f16", about: "weights rounded to f16, sums in f32; 2 bytes a weight", value: Dtype::F16 },
     Entry {
         name: "int8",
-        about: "inputs, and weights that are not in blocks, rounded to 8 bits in blocks of 32, on the CPU; the fastest",
+        about: "inputs, and weights that are not in blocks, rounded to 8 bits in blocks of 32, on the CPU; the bytes of the blocks, or 34 for 32 weights",
         value: Dtype::Int8,
     },
 ];

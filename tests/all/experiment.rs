@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::common::bench::{Bench, stderr};
 
-/// Three trainings of two steps, each measured on a few prompts. Learning rates are those that are kept, as if
-/// they were of such trainings, so that nothing is searched for.
+/// Three trainings of two steps, each measured on a few prompts. Learning rates are those that are kept, as
+/// if they were of such trainings, so that nothing is searched for.
 fn experiment<'a>(further: &[&'a str]) -> Vec<&'a str> {
     let flags = [
         "experiment",
