@@ -89,9 +89,8 @@ pub fn section(experiment: &Experiment) -> Vec<Block> {
     }
     let claim = format!("the loss of {} rises less past the training length", ssmax.name);
     rows.push(compared(claim, "claimed", softmax, ssmax, |run| positions::rise(run, length), Claimed::Less));
-    let claim =
-        format!("attention of {} fades less: the slope of the gap against ln n is larger", ssmax.name);
-    rows.push(compared(claim, "claimed", softmax, ssmax, |run| fading::slope(run, length), Claimed::More));
+    rows.push(fades_less("claimed", softmax, ssmax, length));
+    rows.extend(experiment.configurations.get(2).map(|base| fades_less("its control", base, ssmax, length)));
     rows.push(equal_loss(experiment, softmax, ssmax, long));
     rows.push(sizes(experiment));
     rows.extend(screened(experiment, long));
@@ -106,6 +105,7 @@ pub fn section(experiment: &Experiment) -> Vec<Block> {
         }
         for (base, other) in pairs {
             rows.push(lines_of_counterparts(experiment, base, other, long));
+            rows.push(fades_less("its control", base, other, length));
         }
     }
     for claim in ["larger models and other data", "tasks that are no retrieval"] {
@@ -156,6 +156,15 @@ fn row(claim: String, paper: &str, pairs: &[(f64, f64)], claimed: Claimed) -> Ve
     let told = interval.told(differences.len(), "seed", |value| format!("{value:+.3}"));
     let here = format!("{b:.3} against {a:.3}: {difference:+.3} ({told})");
     vec![claim, paper.to_string(), here, verdict(&differences, interval.side(), claimed).to_string()]
+}
+
+/// How the gap of needles in prose grows with length.
+fn fades_less(paper: &str, base: &Configuration, other: &Configuration, length: usize) -> Vec<String> {
+    let claim = format!(
+        "attention of {} fades less than that of {}: the slope of the gap against ln n is larger",
+        other.name, base.name
+    );
+    compared(claim, paper, base, other, |run| fading::slope(run, length), Claimed::More)
 }
 
 /// Key-value lines of two configurations that were trained otherwise than the main ones, and alike.
