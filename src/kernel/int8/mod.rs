@@ -73,20 +73,15 @@ fn next(y: f32, products: i32, [factor, offset]: Group, scale: f32, sum: f32) ->
 
 /// The kernels that this processor runs, the fastest first.
 fn kernels() -> impl Iterator<Item = Kernel> {
-    let mut found = Vec::new();
     #[cfg(target_arch = "x86_64")]
-    {
-        if avx512::available() {
-            found.push(AVX512);
-        }
-        if avx2::vnni_available() {
-            found.push(AVX_VNNI);
-        }
-        if avx2::available() {
-            found.push(AVX2);
-        }
-    }
-    found.into_iter().chain([PLAIN])
+    let found = [
+        avx512::available().then_some(AVX512),
+        avx2::vnni_available().then_some(AVX_VNNI),
+        avx2::available().then_some(AVX2),
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    let found = [None];
+    found.into_iter().flatten().chain([PLAIN])
 }
 
 /// The fastest kernel of this processor.
