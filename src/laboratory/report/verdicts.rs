@@ -195,11 +195,12 @@ fn unlearned(
     other: &Configuration,
     trials: impl Fn(&SeedRun) -> &[Outcome],
 ) -> Option<String> {
-    let of = |configuration: &Configuration| {
-        let each = configuration.runs.iter().map(|run| accuracy(trials(run), experiment.training_length));
-        mean(&each.collect::<Option<Vec<f64>>>()?)
-    };
-    let (of_base, of_other) = (of(base)?, of(other)?);
+    // Of the seeds that both have.
+    let learned = |run: &SeedRun| accuracy(trials(run), experiment.training_length);
+    let pairs = base.beside(other);
+    let pairs = pairs.iter().map(|(base, other)| Some((learned(base)?, learned(other)?)));
+    let (of_base, of_other): (Vec<f64>, Vec<f64>) = pairs.collect::<Option<Vec<_>>>()?.into_iter().unzip();
+    let (of_base, of_other) = (mean(&of_base)?, mean(&of_other)?);
     let length = tokens(experiment.training_length);
     (of_base.min(of_other) < LEARNED)
         .then(|| format!("; learned or not: at {length}, in training, {of_other:.3} against {of_base:.3}"))
@@ -457,6 +458,10 @@ mod tests {
             !near.contains("learned") && far.contains("at 64 tokens, in training, 1.000 against 0.000"),
             "{far}"
         );
+        // Of the seeds that both have.
+        experiment.configurations[0].runs.truncate(1);
+        experiment.configurations[1].runs[2].key_values[0].correct = Some(false);
+        assert!(told(&experiment)[1].contains("in training, 1.000 against 0.000"));
         for run in &mut experiment.configurations[0].runs {
             run.key_values[0].correct = Some(true);
         }
