@@ -44,12 +44,11 @@ impl GemmPeak {
     /// When the device fails.
     pub fn new(dtype: Dtype, device: &Device) -> Result<Self> {
         let shape = |[rows, inputs, outputs]: [usize; 3]| {
-            // Numbers that f16 holds and whose products stay small.
-            let weight = || Tensor::full(0.03125f32, (outputs, inputs), device);
             let shape = Shape {
                 map: match dtype {
                     Dtype::Int8 => Linear::of(&four_bits([outputs, inputs])?, None, dtype)?,
-                    _ => Linear::new(&weight()?, None, dtype)?,
+                    // Numbers that f16 holds and whose products stay small.
+                    _ => Linear::new(&Tensor::full(0.03125f32, (outputs, inputs), device)?, None, dtype)?,
                 },
                 x: Tensor::ones((rows, inputs), DType::F32, device)?,
                 operations: 2.0 * (rows * inputs * outputs) as f64,

@@ -161,21 +161,21 @@ impl Input {
     }
 
     fn rounded(&self) -> Result<&bf16::Rows> {
-        if let Some(rows) = self.rounded.get() {
-            return Ok(rows);
-        }
-        let (m, k) = self.x.dims2()?;
-        let rows = with_f32(&self.x, |x| bf16::Rows::round(x, m, k))?;
-        Ok(self.rounded.get_or_init(|| rows))
+        self.once(&self.rounded, bf16::Rows::round)
     }
 
     fn integers(&self) -> Result<&int8::Rows> {
-        if let Some(rows) = self.integers.get() {
+        self.once(&self.integers, int8::Rows::round)
+    }
+
+    /// The rows as they are once they have been rounded.
+    fn once<'a, T>(&self, rounded: &'a OnceCell<T>, round: fn(&[f32], usize, usize) -> T) -> Result<&'a T> {
+        if let Some(rows) = rounded.get() {
             return Ok(rows);
         }
         let (m, k) = self.x.dims2()?;
-        let rows = with_f32(&self.x, |x| int8::Rows::round(x, m, k))?;
-        Ok(self.integers.get_or_init(|| rows))
+        let rows = with_f32(&self.x, |x| round(x, m, k))?;
+        Ok(rounded.get_or_init(|| rows))
     }
 }
 

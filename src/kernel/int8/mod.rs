@@ -22,12 +22,9 @@ mod plain;
 mod rows;
 mod strip;
 
-use rayon::prelude::*;
-
-use super::blocks::Shared;
 use super::ggml::levels::Group;
 use super::matmul::{Stored, few_rows_of};
-use super::single::{Out, STRIP, write_columns};
+use super::single::{Out, STRIP, by_strips};
 pub(crate) use matrix::Matrix;
 use rows::Part;
 pub(crate) use rows::Rows;
@@ -118,44 +115,14 @@ fn all<T: Copy, const N: usize>(some: [Option<T>; N]) -> Option<[T; N]> {
     some.into_iter().collect::<Option<Vec<T>>>()?.try_into().ok()
 }
 
-/// What a thread keeps from strip to strip.
-#[derive(Default)]
-struct Scratch {
-    strip: Strip,
-    products: Vec<[f32; STRIP]>, // [m, 32]
-}
-
 fn multiply_with<const N: usize>(kernel: Kernel, x: &Rows, matrices: [&Matrix; N]) -> [Vec<f32>; N] {
-    let m = x.m();
-    let mut products = matrices.map(|w| Vec::with_capacity(m * w.n())); // [m, n] each
-    let outputs = products.each_mut().map(|product| Shared(product.as_mut_ptr()));
-    let strips =
-        |(matrix, w): (usize, &&Matrix)| (0..w.n().div_ceil(STRIP)).map(move |strip| (matrix, strip));
-    let strips: Vec<_> = matrices.iter().enumerate().flat_map(strips).collect();
-    strips.into_par_iter().with_max_len(1).for_each_init(Scratch::default, |scratch, (matrix, index)| {
-        let (w, output) = (matrices[matrix], &outputs[matrix]);
-        let columns = index * STRIP..w.n().min((index + 1) * STRIP);
-        scratch.strip.put(w, columns.clone());
-        // SAFETY: the first row of these columns, which lies in the product.
-        let out = Out { first: unsafe { output.at(columns.start) }, stride: w.n() };
-        if columns.len() == STRIP {
-            // SAFETY: all rows of these columns lie in the product; strips write apart.
-            unsafe { times_strip(kernel, x, &scratch.strip, out) };
-        } else {
-            scratch.products.resize(m, [0.0; STRIP]);
-            let apart = Out { first: scratch.products.as_mut_ptr().cast(), stride: STRIP };
-            // SAFETY: there is a row of products for each of the rows; then as above.
-            unsafe {
-                times_strip(kernel, x, &scratch.strip, apart);
-                write_columns(&scratch.products, columns.len(), out);
-            }
-        }
-    });
-    for (product, w) in products.iter_mut().zip(matrices) {
-        // SAFETY: the strips cover all columns and every one writes all rows.
-        unsafe { product.set_len(m * w.n()) };
+    // SAFETY: a strip is multiplied with all rows.
+    unsafe {
+        by_strips(x.m(), matrices.map(Matrix::n), |strip: &mut Strip, matrix, columns, out| {
+            strip.put(matrices[matrix], columns);
+            times_strip(kernel, x, strip, out);
+        })
     }
-    products
 }
 
 /// `out = x stripᵀ` for all rows.

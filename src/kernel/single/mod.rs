@@ -187,7 +187,7 @@ unsafe fn times_strip(kernel: Kernel, x: &[f32], m: usize, k: usize, strip: &[[f
 ///
 /// # Safety
 /// `count` numbers of as many rows of `out` as there are can be written, and belong to nobody else.
-pub(super) unsafe fn write_columns(rows: &[[f32; STRIP]], count: usize, out: Out) {
+unsafe fn write_columns(rows: &[[f32; STRIP]], count: usize, out: Out) {
     for (row, numbers) in rows.iter().enumerate() {
         let numbers = &numbers[..count];
         // SAFETY: by the promise above.
@@ -217,30 +217,49 @@ fn many_rows_of_with<const N: usize>(
     [m, k]: [usize; 2],
 ) -> [Vec<f32>; N] {
     assert!(k > 0 && x.len() == m * k, "m rows of k numbers");
-    let mut products = matrices.map(|w| Vec::with_capacity(m * w.rows(k))); // [m, n] each
+    let columns = matrices.map(|w| w.rows(k));
+    // SAFETY: a strip is multiplied with all rows.
+    unsafe {
+        by_strips(m, columns, |scratch: &mut Scratch, matrix, columns, out| {
+            scratch.pack(matrices[matrix], columns, k);
+            times_strip(kernel, x, m, k, &scratch.strip, out);
+        })
+    }
+}
+
+/// Products `[m, n]`, given by `n`, a strip of columns at a time: `fill` computes some columns of a product,
+/// on any thread, with what that thread keeps from strip to strip.
+///
+/// # Safety
+/// `fill` writes [`STRIP`] numbers to each of the `m` rows of its output.
+pub(super) unsafe fn by_strips<S: Default, const N: usize>(
+    m: usize,
+    columns: [usize; N],
+    fill: impl Fn(&mut S, usize, Range<usize>, Out) + Sync,
+) -> [Vec<f32>; N] {
+    let mut products = columns.map(|n| Vec::with_capacity(m * n)); // [m, n] each
     let outputs = products.each_mut().map(|product| Shared(product.as_mut_ptr()));
-    let strips =
-        |(matrix, w): (usize, &&dyn Stored)| (0..w.rows(k).div_ceil(STRIP)).map(move |strip| (matrix, strip));
-    let strips: Vec<_> = matrices.iter().enumerate().flat_map(strips).collect();
-    strips.into_par_iter().with_max_len(1).for_each_init(Scratch::default, |scratch, (matrix, index)| {
-        let (w, output) = (matrices[matrix], &outputs[matrix]);
-        let n = w.rows(k);
-        let columns = index * STRIP..n.min((index + 1) * STRIP);
-        scratch.pack(w, columns.clone(), k);
+    let strips = |(product, n): (usize, &usize)| (0..n.div_ceil(STRIP)).map(move |strip| (product, strip));
+    let strips: Vec<_> = columns.iter().enumerate().flat_map(strips).collect();
+    let kept = || (S::default(), Vec::<[f32; STRIP]>::new());
+    strips.into_par_iter().with_max_len(1).for_each_init(kept, |(scratch, apart), (product, index)| {
+        let n = columns[product];
+        let strip = index * STRIP..n.min((index + 1) * STRIP);
         // SAFETY: the first row of these columns, which lies in the product.
-        let out = Out { first: unsafe { output.at(columns.start) }, stride: n };
-        if columns.len() == STRIP {
-            // SAFETY: all rows of these columns lie in the product; strips write apart.
-            unsafe { times_strip(kernel, x, m, k, &scratch.strip, out) };
+        let out = Out { first: unsafe { outputs[product].at(strip.start) }, stride: n };
+        if strip.len() == STRIP {
+            fill(scratch, product, strip, out);
         } else {
-            scratch.multiply(kernel, x, m, k);
-            // SAFETY: as above.
-            unsafe { write_columns(&scratch.products, columns.len(), out) };
+            apart.resize(m, [0.0; STRIP]);
+            let count = strip.len();
+            fill(scratch, product, strip, Out { first: apart.as_mut_ptr().cast(), stride: STRIP });
+            // SAFETY: all rows of these columns lie in the product; strips write apart.
+            unsafe { write_columns(apart, count, out) };
         }
     });
-    for (product, w) in products.iter_mut().zip(matrices) {
-        // SAFETY: the strips cover all columns and the blocks all rows, so every number is written.
-        unsafe { product.set_len(m * w.rows(k)) };
+    for (product, n) in products.iter_mut().zip(columns) {
+        // SAFETY: the strips cover all columns, and each wrote all rows by the caller's promise.
+        unsafe { product.set_len(m * n) };
     }
     products
 }
