@@ -30,6 +30,9 @@ use crate::store::page;
 /// Requests at a time, at most.
 const MOST_CONCURRENT: usize = 1024;
 
+/// What a request may take: what is longer has no end on a clock.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// Runs the command.
 ///
 /// # Errors
@@ -191,8 +194,10 @@ fn manner(args: &EndpointArgs) -> Result<Manner> {
         let expected = format!("1 to {MOST_CONCURRENT}");
         return Err(Error::invalid("--concurrency", args.concurrency, expected));
     }
-    let timeout = Duration::try_from_secs_f64(args.timeout).ok().filter(|time| !time.is_zero());
-    let timeout = timeout.ok_or_else(|| Error::invalid("--timeout", args.timeout, "seconds, more than 0"))?;
+    let timeout = Duration::try_from_secs_f64(args.timeout).ok();
+    let timeout = timeout.filter(|time| !time.is_zero() && *time <= LONGEST_TIMEOUT);
+    let expected = "seconds, more than 0 and at most those of a year";
+    let timeout = timeout.ok_or_else(|| Error::invalid("--timeout", args.timeout, expected))?;
     if let Some(rate) = args.rate_limit.filter(|rate| !(rate.is_finite() && *rate >= 0.001)) {
         return Err(Error::invalid("--rate-limit", rate, "requests a minute, more than 0"));
     }

@@ -198,15 +198,16 @@ impl ServedPlan {
         Err(last)
     }
 
-    /// The same server asked for one needle at the very beginning and at the very end of every length, in
-    /// this plan's haystack where it has one: what shows whether prompts are read whole.
+    /// The same server asked for one needle at the very beginning, in the middle and at the very end of every
+    /// length, in this plan's haystack where it has one: what shows whether prompts are read whole.
     ///
     /// # Errors
     /// When such a plan cannot be made.
     pub fn at_both_ends(&self) -> Result<Self> {
         let lengths = self.settings.grid.context_lengths().to_vec();
+        let depths = [0.0, 50.0, 100.0].into_iter().map(Depth::from_percent).collect::<Result<_>>()?;
         let settings = Settings {
-            grid: Grid::new(lengths, vec![Depth::from_percent(0.0)?, Depth::from_percent(100.0)?])?,
+            grid: Grid::new(lengths, depths)?,
             trials: 1,
             haystack: self.settings.haystack.clone(),
             model: self.settings.model.clone(),

@@ -1,13 +1,15 @@
 //! An answer as a server writes it, whole or in pieces.
 
 use serde_json::Value;
-use ureq::http::HeaderMap;
 
-use super::client::{Response, said_in};
 use super::failure::{Failure, Kind, words};
+use super::response::{Response, said_in};
 
 /// Headers that say which version answered.
 const VERSIONS: &[&str] = &["openai-version", "x-vllm-version", "x-inference-version", "server"];
+
+/// Names of refusals that stay, in OpenAI's interface and those that follow it.
+const REFUSALS: &[&str] = &["invalid_request_error", "context_length_exceeded", "exceed_context_size_error"];
 
 /// What a server answered.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -54,7 +56,7 @@ pub struct TokenLogprob {
 
 /// Reads a whole answer.
 pub(super) fn read(response: Response<'_>) -> Result<Answer, Failure> {
-    let mut answer = Answer { version: version(&response.headers), ..Answer::default() };
+    let mut answer = Answer { version: version(&response), ..Answer::default() };
     let value = response.json()?;
     match answer.take(&value)? {
         true => Ok(answer),
@@ -63,8 +65,11 @@ pub(super) fn read(response: Response<'_>) -> Result<Answer, Failure> {
 }
 
 /// What headers say of a server's version.
-pub(super) fn version(headers: &HeaderMap) -> Option<String> {
-    let text = |name: &&str| Some(words(headers.get(*name)?.to_str().ok()?));
+pub(super) fn version(response: &Response<'_>) -> Option<String> {
+    let text = |name: &&str| {
+        let header = response.headers.get(*name)?.to_str().ok()?;
+        Some(words(&response.client.kept(header.to_string())))
+    };
     VERSIONS.iter().find_map(text)
 }
 
@@ -82,7 +87,7 @@ impl Answer {
         }
         // A failure behind a first line of success.
         if !value["error"].is_null() {
-            return Err(Failure::new(Kind::Broken, said_in(&value.to_string())));
+            return Err(failure(value));
         }
         let text = |name: &str| Some(value[name].as_str()?.to_string()).filter(|text| !text.is_empty());
         self.model = text("model").or(self.model.take());
@@ -108,6 +113,23 @@ impl Answer {
         self.tokens.extend(logprobs(&choice["logprobs"]));
         Ok(true)
     }
+}
+
+/// A failure that an answer tells of, behind a status of success: a refusal where it has the number or the
+/// name of one, or else a break.
+fn failure(answer: &Value) -> Failure {
+    let error = &answer["error"];
+    let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
+    let status = [&error["code"], &error["status"], &error["status_code"], &answer["code"]];
+    let status = status.into_iter().filter_map(number).find_map(|status| u16::try_from(status).ok());
+    let refused = [&error["type"], &error["code"]].into_iter().filter_map(Value::as_str);
+    let refused = { refused }.any(|name| REFUSALS.contains(&name));
+    let kind = match status.filter(|status| (400..600).contains(status)) {
+        Some(status) => Kind::Status(status),
+        None if refused => Kind::Status(400),
+        None => Kind::Broken,
+    };
+    Failure::new(kind, words(&said_in(&answer.to_string())))
 }
 
 /// What a message says: a text, or the texts of its parts; nothing where it says nothing.
@@ -145,7 +167,8 @@ impl Usage {
         let of_answer = &usage["completion_tokens_details"];
         let Self { prompt, cached, completion, reasoning } = *self;
         *self = Self {
-            prompt: number(&usage["prompt_tokens"]).or(prompt),
+            // No prompt has no tokens: a server that says so does not count.
+            prompt: number(&usage["prompt_tokens"]).filter(|count| *count > 0).or(prompt),
             cached: number(&details["cached_tokens"]).or(cached),
             completion: number(&usage["completion_tokens"]).or(completion),
             reasoning: number(&of_answer["reasoning_tokens"]).or(reasoning),
@@ -190,6 +213,25 @@ mod tests {
         let message = json!({"reasoning_content": "hm", "content": null});
         let answer = taken(json!({"choices": [{"message": message, "finish_reason": "length"}]})).unwrap();
         assert_eq!((answer.text.as_str(), answer.thought), ("", true));
+    }
+
+    #[test]
+    fn a_refusal_in_an_answer_is_not_tried_again_and_no_tokens_are_no_count() {
+        let of = |error: Value| taken(json!({"error": error})).unwrap_err();
+        for (error, kind) in [
+            (json!({"code": 400, "message": "too long"}), Kind::Status(400)),
+            (json!({"code": "429", "message": "busy"}), Kind::Status(429)),
+            (json!({"code": null, "type": "invalid_request_error", "message": "no"}), Kind::Status(400)),
+            (json!({"code": "context_length_exceeded", "message": "no"}), Kind::Status(400)),
+            (json!({"code": 7, "message": "oom"}), Kind::Broken),
+            (json!("oom"), Kind::Broken),
+        ] {
+            assert_eq!(of(error.clone()).kind, kind, "{error}");
+        }
+        let choices = json!([{"text": "a"}]);
+        let counted = |tokens: usize| taken(json!({"choices": choices, "usage": {"prompt_tokens": tokens}}));
+        assert_eq!(counted(0).unwrap().usage.prompt, None);
+        assert_eq!(counted(7).unwrap().usage.prompt, Some(7));
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! Requests to a server: who may see the key, how often an attempt is repeated, how much of an answer is
 //! read.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::borrow::Cow;
+use std::io::{self, Read};
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
-use ureq::http::{HeaderMap, Uri};
-use ureq::{Agent, Body, BodyReader};
+use ureq::http::Uri;
+use ureq::{Agent, Body};
 
 use super::failure::{Failure, Kind, words};
 use super::pace::Pace;
+use super::response::{Response, said_in};
 use super::{ApiKey, Endpoint, Manner};
 use crate::clock;
 use crate::web::{Origin, cut, is_loopback, target};
@@ -67,15 +68,8 @@ pub(super) struct Client {
     agent: Agent,
     endpoint: Endpoint,
     key: Option<ApiKey>,
-    limits: Limits,
+    pub(super) limits: Limits,
     pace: Pace,
-}
-
-/// A successful answer whose body is still to come.
-pub(super) struct Response<'a> {
-    pub(super) headers: HeaderMap,
-    reader: BufReader<io::Take<BodyReader<'static>>>,
-    client: &'a Client,
 }
 
 impl Client {
@@ -129,7 +123,9 @@ impl Client {
             }
             let failure = match self.follow(address, body).and_then(&read) {
                 Ok(answer) => return Ok((answer, attempt)),
-                Err(failure) => self.without_key(failure),
+                Err(failure) => {
+                    Failure { problem: self.without_key(&failure.problem).into_owned(), ..failure }
+                }
             };
             let wait = failure.retry_after.unwrap_or_else(|| jittered(pause));
             if attempt > self.limits.retries || !failure.may_pass() || wait > self.limits.longest_wait {
@@ -152,12 +148,26 @@ impl Client {
         &self.endpoint
     }
 
-    /// A failure in which the key is not readable, though the server may have repeated it.
-    fn without_key(&self, mut failure: Failure) -> Failure {
-        if let Some(key) = &self.key {
-            failure.problem = key.hidden_in(&failure.problem);
+    /// A server's words, short and harmless. The key goes before they are cut, as a part of it is no longer
+    /// found.
+    pub(super) fn words(&self, text: &str) -> String {
+        words(&self.without_key(text))
+    }
+
+    /// A text in which the key is not readable, though the server may have repeated it.
+    fn without_key<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match &self.key {
+            Some(key) => key.hidden_in(text),
+            None => Cow::Borrowed(text),
         }
-        failure
+    }
+
+    /// What is kept of an answer, without the key.
+    pub(super) fn kept(&self, text: String) -> String {
+        match &self.key {
+            Some(key) => key.struck_out(text),
+            None => text,
+        }
     }
 
     /// One attempt, followed from address to address of the same server.
@@ -168,7 +178,7 @@ impl Client {
         for _ in 0..=REDIRECTS {
             let response = self.send(&address, body)?;
             match response.status().as_u16() {
-                200..=299 => return Ok(self.response(response)),
+                200..=299 => return Ok(Response::of(response, self)),
                 status @ (301 | 302 | 303 | 307 | 308) => {
                     let to = target(&address, response.headers()).map_err(Failure::wrong)?;
                     if Origin::of(&to) != home {
@@ -176,13 +186,14 @@ impl Client {
                         let problem = format!(
                             "sends on to another place ({}), which gets neither the prompt nor the key; give \
                              that address as the endpoint if it is meant",
-                            words(&host)
+                            self.words(&host)
                         );
                         return Err(Failure::wrong(problem));
                     }
                     // What these mean for a request with a body is not agreed on.
                     if body.is_some() && !matches!(status, 307 | 308) {
-                        let problem = format!("sends on to {} (status {status})", words(&to.to_string()));
+                        let problem =
+                            format!("sends on to {} (status {status})", self.words(&to.to_string()));
                         return Err(Failure::wrong(problem));
                     }
                     address = to;
@@ -222,13 +233,6 @@ impl Client {
         sent.map_err(|error| self.failed(error))
     }
 
-    fn response(&self, response: ureq::http::Response<Body>) -> Response<'_> {
-        let (head, body) = response.into_parts();
-        // One byte more tells an answer that is too long from one that just fits.
-        let reader = BufReader::new(body.into_reader().take(self.limits.answer + 1));
-        Response { headers: head.headers, reader, client: self }
-    }
-
     /// What a refusal says.
     fn refused(&self, status: u16, response: ureq::http::Response<Body>) -> Failure {
         let headers = response.headers();
@@ -237,13 +241,13 @@ impl Client {
         let mut said = Vec::new();
         // A refusal that breaks off has said what it has said.
         let _ = response.into_body().into_reader().take(MOST_OF_REFUSAL).read_to_end(&mut said);
-        let said = said_in(&String::from_utf8_lossy(&said));
+        let said = self.words(&said_in(&String::from_utf8_lossy(&said)));
         let colon = if said.is_empty() { "" } else { ": " };
         Failure { kind: Kind::Status(status), problem: format!("status {status}{colon}{said}"), retry_after }
     }
 
     /// What an error of a connection means.
-    fn failed(&self, error: ureq::Error) -> Failure {
+    pub(super) fn failed(&self, error: ureq::Error) -> Failure {
         match error {
             ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => {
                 let limit = self.limits.connect.as_secs_f32();
@@ -275,67 +279,6 @@ fn broken() -> Failure {
     Failure::new(Kind::Broken, "the connection broke off")
 }
 
-impl Response<'_> {
-    fn too_long(&self) -> Failure {
-        Failure::wrong(format!("the answer is longer than {} bytes", self.client.limits.answer))
-    }
-
-    fn is_spent(&self) -> bool {
-        self.reader.get_ref().limit() == 0
-    }
-
-    /// A whole body that is JSON.
-    pub(super) fn json(mut self) -> Result<Value, Failure> {
-        let mut bytes = Vec::new();
-        self.reader.read_to_end(&mut bytes).map_err(|error| self.client.failed(error.into()))?;
-        if self.is_spent() {
-            return Err(self.too_long());
-        }
-        json(&bytes)
-    }
-
-    /// The next line of a body, without its end; `None` behind the last.
-    pub(super) fn line(&mut self) -> Result<Option<Vec<u8>>, Failure> {
-        let mut line = Vec::new();
-        self.reader.read_until(b'\n', &mut line).map_err(|error| self.client.failed(error.into()))?;
-        if self.is_spent() {
-            return Err(self.too_long());
-        }
-        if line.is_empty() {
-            return Ok(None);
-        }
-        while matches!(line.last(), Some(b'\n' | b'\r')) {
-            line.pop();
-        }
-        Ok(Some(line))
-    }
-}
-
-/// JSON of an answer. Where it ends in the middle, the connection did.
-pub(super) fn json(bytes: &[u8]) -> Result<Value, Failure> {
-    serde_json::from_slice(bytes).map_err(|error| match error.is_eof() {
-        true => Failure::new(Kind::Broken, "the answer ends in the middle"),
-        false => {
-            let begins = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
-            Failure::wrong(format!("an answer that is no JSON: {}", words(&begins)))
-        }
-    })
-}
-
-/// The words of a refusal: those of the message in its JSON, or all of it.
-pub(super) fn said_in(text: &str) -> String {
-    let message = |value: &Value| {
-        let places = [&value["error"]["message"], &value["message"], &value["detail"], &value["error"]];
-        places.into_iter().find_map(|place| match place {
-            Value::String(words) => Some(words.clone()),
-            Value::Array(_) => Some(place.to_string()),
-            _ => None,
-        })
-    };
-    let value: Option<Value> = serde_json::from_str(text).ok();
-    words(&value.as_ref().and_then(message).unwrap_or_else(|| text.to_string()))
-}
-
 /// How long `Retry-After` asks to wait: seconds, or a date.
 fn retry_after(header: &str) -> Option<Duration> {
     let header = header.trim();
@@ -365,20 +308,6 @@ mod tests {
         assert!(retry_after("Wed, 21 Oct 2065 07:28:00 GMT").unwrap() > Duration::from_secs(1 << 20));
         for bad in ["soon", "-1", "NaN", "1e300"] {
             assert_eq!(retry_after(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_is_told_in_its_own_words() {
-        for (text, said) in [
-            (r#"{"error": {"message": "no such model", "type": "x"}}"#, "no such model"),
-            (r#"{"error": "model 'x' not found"}"#, "model 'x' not found"),
-            (r#"{"object": "error", "message": "too long", "code": 400}"#, "too long"),
-            (r#"{"detail": [{"msg": "extra"}]}"#, r#"[{"msg":"extra"}]"#),
-            ("<html>\n Bad gateway</html>", "<html> Bad gateway</html>"),
-            ("", ""),
-        ] {
-            assert_eq!(said_in(text), said);
         }
     }
 }

@@ -56,6 +56,19 @@ impl Failure {
         }
     }
 
+    /// Whether a prompt may have been refused for its length, where a short one was answered.
+    #[must_use]
+    pub fn is_of_length(&self) -> bool {
+        matches!(self.kind, Kind::Status(400 | 413 | 422))
+    }
+
+    /// Whether every other request will fail as well: nobody is there, nobody may ask, or nobody asks any
+    /// more.
+    #[must_use]
+    pub fn is_of_all(&self) -> bool {
+        matches!(self.kind, Kind::Unreachable | Kind::Stopped | Kind::Status(401 | 403 | 404))
+    }
+
     /// Whether nobody answers at all.
     #[must_use]
     pub fn is_silence(&self) -> bool {

@@ -10,8 +10,8 @@ use std::sync::atomic::AtomicBool;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::client::Response;
 use super::failure::{Failure, Kind};
+use super::response::Response;
 use super::{Api, Server};
 use crate::registry::Entry;
 

@@ -1,5 +1,6 @@
 //! The key of a server: from the environment or a file, never shown and never stored.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
@@ -12,6 +13,9 @@ const VARIABLES: &[&str] = &["NIAH_API_KEY", "OPENAI_API_KEY"];
 
 /// Bytes of a file with a key, at most.
 const MOST_BYTES: u64 = 1 << 16;
+
+/// Bytes of a key that is a secret, at least.
+const SECRET: usize = 16;
 
 /// Who asks; it is never shown.
 #[derive(Clone)]
@@ -64,8 +68,20 @@ impl ApiKey {
     }
 
     /// A text in which the key is not readable, though a server may have repeated it.
-    pub(super) fn hidden_in(&self, text: &str) -> String {
-        text.replace(&self.0, "[key]")
+    pub(super) fn hidden_in<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match text.contains(&self.0) {
+            true => Cow::Owned(text.replace(&self.0, "[key]")),
+            false => Cow::Borrowed(text),
+        }
+    }
+
+    /// The same of what is kept as a result, where it is long enough for a secret: a word that a server of
+    /// one's own is given in the place of a key, such as `EMPTY`, may well stand in an answer.
+    pub(super) fn struck_out(&self, text: String) -> String {
+        match self.0.len() >= SECRET && text.contains(&self.0) {
+            true => text.replace(&self.0, "[key]"),
+            false => text,
+        }
     }
 }
 
@@ -104,9 +120,13 @@ mod tests {
         assert_eq!(header("eyJ0.e30.x", &azure), ("Authorization", "Bearer eyJ0.e30.x".to_string()));
         let other = Endpoint::new("https://host/v1").unwrap();
         assert_eq!(header("a", &other), ("Authorization", "Bearer a".to_string()));
+        let long = ApiKey::new("sk-0123456789abcdef", "").unwrap();
+        assert_eq!(long.struck_out("a sk-0123456789abcdef".to_string()), "a [key]");
+        let word = ApiKey::new("EMPTY", "").unwrap();
+        assert_eq!(word.struck_out("the box is EMPTY".to_string()), "the box is EMPTY");
         let key = ApiKey::new("secret", "").unwrap();
         assert_eq!(
-            (format!("{key:?}"), key.hidden_in("no secret")),
+            (format!("{key:?}"), key.hidden_in("no secret").into_owned()),
             ("ApiKey(hidden)".into(), "no [key]".into())
         );
     }

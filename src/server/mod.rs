@@ -18,6 +18,7 @@ mod forced;
 mod key;
 mod pace;
 mod question;
+mod response;
 mod stream;
 
 use std::sync::atomic::AtomicBool;
@@ -154,11 +155,13 @@ impl Server {
     /// The last failure.
     pub fn ask(&self, question: &Question<'_>, stop: &AtomicBool) -> Result<Said, Failure> {
         let body = question.body(&self.form()).map_err(Failure::wrong)?;
-        let read = |response: client::Response<'_>| match self.stream {
+        let read = |response: response::Response<'_>| match self.stream {
             true => stream::read(response),
             false => answer::read(response),
         };
-        let (answer, attempts) = self.client.exchange(self.api.path(), Some(&body), read, stop)?;
+        let (mut answer, attempts) = self.client.exchange(self.api.path(), Some(&body), read, stop)?;
+        // Pieces of a stream that hold no key may make one up.
+        answer.text = self.client.kept(answer.text);
         Ok(Said { answer, attempts })
     }
 
@@ -178,7 +181,7 @@ impl Server {
 /// # Errors
 /// When it does not answer at all.
 pub fn models(manner: &Manner, stop: &AtomicBool) -> Result<Vec<String>, Failure> {
-    let read = |response: client::Response<'_>| response.json();
+    let read = |response: response::Response<'_>| response.json();
     let answer = match Client::new(manner).exchange("/models", None, read, stop) {
         Ok((answer, _)) => answer,
         Err(failure) if matches!(failure.kind, Kind::Status(404 | 405)) => return Ok(Vec::new()),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::served::{BYTES, Nature, Run, prompt_of, reply, rows, run_json};
 use crate::common::bench::Bench;
-use crate::common::server::{Reply, Server};
+use crate::common::server::{Reply, Request, Server};
 
 #[test]
 fn cells_that_a_server_cuts_in_silence_are_skipped_and_the_length_is_named() {
@@ -103,6 +103,97 @@ fn without_a_tokenizer_the_server_says_how_many_bytes_a_token_has() {
     let mut asked = Asked::new(&run.manner, "m", 1);
     let failure = asked.calibrate(&sample, &AtomicBool::new(false)).unwrap_err().to_string();
     assert!(failure.contains("counts no tokens"), "{failure}");
+}
+
+/// A server that reads the last `window` tokens of a prompt of `BYTES` each, or refuses a longer one.
+fn of_window(window: usize, refuses: bool) -> Server {
+    Server::new(move |request| {
+        let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let tokens = prompt_of(&asked).len() / BYTES;
+        if request.path == "/tokenize" {
+            return Reply::not_found();
+        }
+        if refuses && tokens > window {
+            return reply("400 Bad Request", &json!({"error": {"message": "too long"}}));
+        }
+        Nature { window: Some(window), ..Nature::counting() }.answer(request)
+    })
+}
+
+#[test]
+fn tokens_are_not_counted_on_a_sample_that_the_server_cuts_or_refuses() {
+    let sample = "A sentence of the haystack, which says nothing. ".repeat(340);
+    for refuses in [false, true] {
+        for window in [300, 2000, 4000] {
+            let server = of_window(window, refuses);
+            let run = Run::new(&server.url(), Api::Chat);
+            let mut asked = Asked::new(&run.manner, "m", 1);
+            let counting = asked.calibrate(&sample, &AtomicBool::new(false)).unwrap();
+            assert!((counting.bytes_per_token - BYTES as f64).abs() < 0.1, "{window}: {counting:?}");
+        }
+    }
+    // One that reads next to nothing counts the same of everything.
+    let server = of_window(5, false);
+    let run = Run::new(&server.url(), Api::Chat);
+    let mut asked = Asked::new(&run.manner, "m", 1);
+    let failure = asked.calibrate(&sample, &AtomicBool::new(false)).unwrap_err().to_string();
+    assert!(failure.contains("the same of any text"), "{failure}");
+}
+
+#[test]
+fn cells_of_prompts_that_are_cut_in_the_middle_are_skipped() {
+    const WINDOW: usize = 400;
+    let server = Server::new(|request| {
+        let mut asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let text = prompt_of(&asked);
+        let half = WINDOW * BYTES / 2;
+        if text.len() > 2 * half {
+            asked["prompt"] = json!(format!("{}{}", &text[..half], &text[text.len() - half..]));
+        }
+        Nature::counting().answer(&Request { body: asked.to_string().into(), ..request.clone() })
+    });
+    let place = tempfile::tempdir().unwrap();
+    let mut run = Run::new(&server.url(), Api::Completions);
+    run.asks.check_lengths = true;
+    let lengths = [200, 300, 1200].map(ContextLength).to_vec();
+    run.settings.grid = Grid::new(lengths, run.settings.grid.depths().to_vec()).unwrap();
+    run.go(place.path()).unwrap();
+    for row in rows(place.path()).values() {
+        let error = row.error.as_deref().unwrap_or_default();
+        let skipped =
+            row.status == Status::Skipped && error.contains("does not find what stands in the middle");
+        assert!(skipped == (row.context_length == 1200), "{row:?}");
+    }
+    let lengths = &run_json(place.path())["model"]["server"]["lengths"];
+    assert_eq!(
+        (&lengths[1]["found_in_middle"], &lengths[2]["found_in_middle"]),
+        (&json!(null), &json!(false))
+    );
+}
+
+#[test]
+fn a_length_that_fails_before_the_grid_does_not_end_the_run() {
+    let server = Server::new(|request| {
+        let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        match prompt_of(&asked).len() / BYTES {
+            500.. => reply("500 Internal Server Error", &json!({"error": {"message": "out of memory"}})),
+            _ => Nature::counting().answer(request),
+        }
+    });
+    let place = tempfile::tempdir().unwrap();
+    let mut run = Run::new(&server.url(), Api::Completions);
+    (run.asks.check_lengths, run.manner.limits.retries) = (true, 0);
+    run.settings.grid =
+        Grid::new(vec![ContextLength(300), ContextLength(900)], run.settings.grid.depths().to_vec()).unwrap();
+    run.go(place.path()).unwrap();
+    for row in rows(place.path()).values() {
+        match row.context_length {
+            300 => assert_eq!((row.status, row.correct), (Status::Ok, Some(true)), "{row:?}"),
+            _ => assert_eq!((row.status, row.correct), (Status::Error, None), "{row:?}"),
+        }
+    }
+    let notes = run_json(place.path())["model"]["server"]["notes"].to_string();
+    assert!(notes.contains("could not be told from length 900 on (status 500: out of memory)"), "{notes}");
 }
 
 #[test]

@@ -184,6 +184,68 @@ fn the_key_goes_to_the_endpoint_alone_and_is_written_nowhere() {
 }
 
 #[test]
+fn a_key_that_answers_repeat_is_not_kept_either() {
+    const KEY: &str = "sk-secret-0123456789abcdef";
+    for stream in [false, true] {
+        let server = Server::new(move |request| {
+            let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            let key = request.header("authorization").unwrap();
+            let choice =
+                |text: &str| json!({"text": text, "delta": {"content": text}, "finish_reason": "stop"});
+            let answer = |text: &str| {
+                json!({"model": key, "system_fingerprint": key, "choices": [choice(text)],
+                    "usage": {"prompt_tokens": 9}})
+            };
+            let says = |texts: &[&str]| {
+                let event = |text: &&str| format!("data: {}\n\n", answer(text));
+                let body = match stream {
+                    true => format!("{}data: [DONE]\n\n", texts.iter().map(event).collect::<String>()),
+                    false => answer(&texts.concat()).to_string(),
+                };
+                Reply::new(format!("200 OK\r\nServer: {key}"), body)
+            };
+            match prompt_of(&asked).len() % 3 {
+                _ if asked["max_tokens"] == 1 => says(&["Word"]),
+                // A cut leaves a part of it.
+                0 => Reply::new("400 Bad Request", format!("{}{key}", "x".repeat(275))),
+                1 => {
+                    let escaped = key.replace('-', "\\u002d");
+                    Reply::new("400 Bad Request", format!("{{\"detail\": \"{escaped}\"}}"))
+                }
+                _ => says(&[&key[..20], &key[20..]]),
+            }
+        });
+        let place = tempfile::tempdir().unwrap();
+        let mut run = Run::new(&server.url(), Api::Completions);
+        run.manner.stream = stream;
+        run.manner.key = Some(ApiKey::new(KEY, "test").unwrap());
+        run.go(place.path()).unwrap();
+        assert_eq!(rows(place.path()).len(), 12);
+        for file in std::fs::read_dir(place.path()).unwrap() {
+            let path = file.unwrap().path();
+            let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+            assert!(!text.contains("sk-sec"), "{}: {text}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_logarithm_of_nothing_does_not_spoil_an_answer() {
+    let server = Server::new(|request| {
+        let reply = Nature::counting().answer(request);
+        let body = String::from_utf8(reply.body).unwrap().replace("-0.25", "-Infinity");
+        let (head, _) = reply.head.rsplit_once("\r\n").unwrap();
+        Reply::new(head, body)
+    });
+    let place = tempfile::tempdir().unwrap();
+    let run = Run::new(&server.url(), Api::Completions);
+    run.go(place.path()).unwrap();
+    for row in rows(place.path()).values() {
+        assert_eq!((row.status, row.correct, row.answer_logprob), (Status::Ok, Some(true), None), "{row:?}");
+    }
+}
+
+#[test]
 fn a_server_asks_all_requests_to_wait() {
     static SLEPT: Mutex<Duration> = Mutex::new(Duration::ZERO);
     fn sleep(time: Duration) {

@@ -70,9 +70,9 @@ fn several_tasks_have_a_directory_each_and_the_server_is_looked_at_once() {
     assert_eq!((bench.outcomes("out/magic").len(), bench.outcomes("out/passkey").len()), (4, 4));
     let asked = prompts(&server.asked());
     assert_eq!(with(&asked, "Say one word."), 1, "one greeting");
-    // Those of the task, the one whose tokens are counted, and for both tasks one at either end of each
-    // length.
-    assert_eq!(with(&asked, "What is the special magic"), 4 + 1 + 4);
+    // Those of the task, the one whose tokens are counted and its second half, and for both tasks one at
+    // either end of each length.
+    assert_eq!(with(&asked, "What is the special magic"), 4 + 2 + 4);
     let lengths = |task: &str| bench.run_json(&format!("out/{task}"))["model"]["server"]["lengths"].clone();
     assert!(lengths("magic").is_array() && lengths("magic") == lengths("passkey"), "{}", lengths("passkey"));
     assert_eq!(ask("magic,passkey"), first);
