@@ -2,8 +2,9 @@ use super::{Scorer, mean_over};
 use crate::standing::stands_free;
 
 /// `digits`: the share of an expected number's digits that stand in their place in a number of the answer,
-/// the one that fits best; digits too many count as wrong. What holds no digit is found or not, as by
-/// `match`.
+/// the one that fits best; digits too many count as wrong, and so does another sign. Digits before a decimal
+/// point have their places from the first one on, and those behind it theirs. What holds no digit is found or
+/// not, as by `match`.
 #[derive(Debug, Clone, Copy)]
 pub struct Digits;
 
@@ -17,28 +18,69 @@ impl Scorer for Digits {
             if stands_free(response, value) {
                 return 1.0;
             }
-            let wanted = digits(value);
+            let wanted = Number::of(value.trim());
             if wanted.is_empty() {
                 return 0.0;
             }
-            let numbers = response.split(|c: char| !(c.is_ascii_digit() || c == ',' || c == '-'));
-            numbers.map(|number| share_in_place(&digits(number), &wanted)).fold(0.0, f64::max)
+            let numbers = response.split(|c: char| !(c.is_ascii_digit() || ",.-".contains(c)));
+            numbers.map(|number| Number::of(number).share_of(&wanted)).fold(0.0, f64::max)
         })
     }
 }
 
-fn digits(text: &str) -> Vec<u8> {
-    text.bytes().filter(u8::is_ascii_digit).collect()
+/// The digits of a number, whatever else stands between them.
+struct Number {
+    negative: bool,
+    whole: Vec<u8>,
+    decimals: Vec<u8>,
 }
 
-fn share_in_place(given: &[u8], wanted: &[u8]) -> f64 {
-    let right = given.iter().zip(wanted).filter(|(given, wanted)| given == wanted).count();
-    right as f64 / given.len().max(wanted.len()) as f64
+impl Number {
+    /// A point behind the last digit ends a sentence.
+    fn of(text: &str) -> Self {
+        let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).collect();
+        let text = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        let signed = whole.find(|c: char| c.is_ascii_digit()).is_some_and(|at| whole[..at].ends_with('-'));
+        Self { negative: signed, whole: digits(whole), decimals: digits(decimals) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.whole.is_empty() && self.decimals.is_empty()
+    }
+
+    fn share_of(&self, wanted: &Self) -> f64 {
+        let parts = [(&self.whole, &wanted.whole), (&self.decimals, &wanted.decimals)];
+        let same = |(given, wanted): (&u8, &u8)| usize::from(given == wanted);
+        let right: usize =
+            parts.iter().map(|(given, wanted)| given.iter().zip(*wanted).map(same).sum::<usize>()).sum();
+        let places: usize = parts.iter().map(|(given, wanted)| given.len().max(wanted.len())).sum();
+        right as f64 / (places + usize::from(self.negative != wanted.negative)) as f64
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_sign_or_another_place_of_the_point_is_wrong() {
+        let score = |value: &str, response: &str| Digits.score(response, &[value.to_string()]);
+        for (value, response, share) in [
+            ("3.14", "3.14", 1.0),
+            ("3.14", "It is 3.15.", 2.0 / 3.0),
+            ("3.14", "314", 1.0 / 5.0),
+            ("314", "3.14", 1.0 / 5.0),
+            ("5", "-5", 0.5),
+            ("-5", "5", 0.5),
+            ("-5", "It is -5.", 1.0),
+            (".5", "0.5", 0.5),
+            ("555-1234", "555-1235", 6.0 / 7.0),
+            ("1,234", "1234", 1.0),
+        ] {
+            assert_eq!(score(value, response), share, "{response} for {value}");
+        }
+    }
 
     #[test]
     fn digits_count_in_their_place_and_those_too_many_against_it() {
