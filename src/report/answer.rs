@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::score::expected::parted;
 use crate::trial::{Finding, Outcome, Status};
 
 /// What became of a trial.
@@ -69,7 +70,8 @@ impl Fate {
 #[must_use]
 pub fn matched(answer: &str, expected: &str) -> Option<Range<usize>> {
     let lower = answer.to_ascii_lowercase();
-    let parts = expected.split('|').map(str::trim).filter(|part| !part.is_empty());
+    let parts = parted(expected);
+    let parts = parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty());
     { parts }.find_map(|part| lower.find(&part.to_ascii_lowercase()).map(|at| at..at + part.len()))
 }
 

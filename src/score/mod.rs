@@ -12,6 +12,7 @@ mod digits;
 mod distance;
 mod edit;
 mod exact;
+pub mod expected;
 mod finding;
 mod last_line;
 mod matching;

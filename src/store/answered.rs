@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::grid::{Cell, Depth, Grid};
 use crate::plan::{Identity, ModelChoice, Settings, UNSEEN, own_scorers};
 use crate::runner::{TrialRecord, TrialSink};
-use crate::score::{self, Scorer};
+use crate::score::{self, Scorer, expected};
 use crate::task::{Answers, CONTROLS, GivenAnswer, GivenPrompt, Prompts};
 use crate::trial::{Outcome, Status, Trial};
 
@@ -136,7 +136,7 @@ fn outcome(
         value_end: made.value_span.map(|(_, end)| end),
         needle: made.needle.clone(),
         question: given.question.clone(),
-        expected_answer: given.expected.join("|"),
+        expected_answer: expected::joined(&given.expected),
         ..blank.clone()
     };
     match &answer.said {

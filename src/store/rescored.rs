@@ -13,7 +13,7 @@ use super::stored::StoredRun;
 use crate::error::{Error, Result};
 use crate::plan::Settings;
 use crate::report;
-use crate::score;
+use crate::score::{self, expected};
 use crate::trial::{Outcome, Status};
 
 /// The run whose answers were scored again.
@@ -148,7 +148,7 @@ fn expected(joined: &str, settings: &Settings) -> Vec<String> {
     match joined {
         "" => Vec::new(),
         one if settings.answer.as_deref().is_some_and(|answer| answer.trim() == one) => vec![one.to_string()],
-        several => several.split('|').map(str::to_string).collect(),
+        several => expected::parted(several),
     }
 }
 

@@ -126,6 +126,24 @@ fn a_directory_of_its_own_is_an_ordinary_run_under_the_new_scorer() {
 }
 
 #[test]
+fn an_answer_that_holds_a_bar_is_judged_as_it_was() {
+    let bench = Bench::new();
+    let prompts = "{\"id\":\"a\",\"prompt\":\"How?\",\"expected\":\"grep foo log | wc -l\",\"context_length\":256}\n\
+                   {\"id\":\"b\",\"prompt\":\"Which?\",\"expected\":[\"A|B\",\"c\\\\\"],\"context_length\":256}\n";
+    let answers = "{\"id\":\"a\",\"answer\":\"grep foo log | wc -l\",\"model\":\"m\"}\n\
+                   {\"id\":\"b\",\"answer\":\"B\",\"model\":\"m\"}\n";
+    std::fs::write(bench.path("p.jsonl"), prompts).unwrap();
+    std::fs::write(bench.path("a.jsonl"), answers).unwrap();
+    for scorer in ["exact", "any", "contains"] {
+        let scorer = format!("--scorer={scorer}");
+        bench.stdout(&["score", "--answers=a.jsonl", "--prompts=p.jsonl", &scorer, "-o=w"]);
+        let said = bench.stdout(&["score", "w", &scorer]);
+        assert!(said.contains("0 of 2 answers are judged otherwise"), "{said}");
+        std::fs::remove_dir_all(bench.path("w")).unwrap();
+    }
+}
+
+#[test]
 fn nothing_is_overwritten() {
     let bench = answered(|_, expected| expected.to_string());
     let before = bytes(&bench.path("out"));
