@@ -119,10 +119,17 @@ pub(super) fn key_problem(row_id: &str) -> Option<String> {
     }
 }
 
-/// What is wrong with a number that was text, as an answer with zeros in front is.
+/// What is wrong with a number that was text, as an answer with many digits is: the text that holds it has
+/// about the same number in other digits.
 pub(super) fn digits_problem(column: &str, found: &str, expected_in: &str) -> Option<String> {
-    let number = |part: &str| !part.is_empty() && part.parse::<f64>().is_ok();
-    let lost = found.split('|').all(|part| number(part) && !expected_in.contains(part));
+    /// Spreadsheets keep at least so many digits.
+    const CLOSE: f64 = 1e-4;
+    let digits = expected_in.split(|c: char| !c.is_ascii_digit());
+    let there: Vec<f64> = digits.filter_map(|digits| digits.parse().ok()).collect();
+    let number = |part: &str| part.parse::<f64>().ok().filter(|_| !expected_in.contains(part));
+    let numbers: Option<Vec<f64>> = found.split('|').map(number).collect();
+    let is_there = |number: &f64| there.iter().any(|own| (own - number).abs() <= CLOSE * own.abs());
+    let lost = numbers.is_some_and(|numbers| numbers.iter().any(is_there));
     lost.then(|| {
         format!(
             "{column} is {found:?}, which is not in {expected_in:?}: its digits were changed; restore \
@@ -234,6 +241,7 @@ mod tests {
         let needle = "The number is 0123456.";
         assert_eq!(digits_problem("expected_answer", "0123456", needle), None);
         assert_eq!(digits_problem("expected_answer", "seven", needle), None);
+        assert_eq!(digits_problem("expected_answer", "4711", needle), None, "of another part of the text");
         for changed in ["1.23456E+05", "123457", "0123457|9"] {
             assert!(digits_problem("expected_answer", changed, needle).is_some(), "{changed}");
         }
