@@ -21,10 +21,11 @@ use crate::attention::probe::{AttentionCapture, HeadMeasures, Screened};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::generate::{Completion, LanguageModel, ReadThought, Request, Thinking};
+use crate::grid::Depth;
 use crate::plan::MaskedSpans;
 use crate::progress::{Ended, Progress};
 use crate::prompt::{Prompt, PromptPlan, PromptSequence};
-use crate::score::{self, ChangedWord, Excess, Scorer};
+use crate::score::{self, ChangedWord, Excess, Scorer, expected};
 use crate::tokenizer::Tokenize;
 use crate::trial::{
     AttentionRow, Finding, KindRow, Outcome, RetrievalRow, ServedRow, SpanRow, Status, TokenRow, Trial,
@@ -281,7 +282,7 @@ fn answered(context: &RunContext<'_>, trial: &Trial, prompt: &Prompt, response: 
     let (needle, value) = (prompt.needles.first(), prompt.values.first());
     Outcome {
         prompt_tokens: Some(prompt.tokens.len()),
-        actual_depth_percent: Some(prompt.actual_depth.percent()),
+        actual_depth_percent: prompt.actual_depth.map(Depth::percent),
         needle_start: needle.map(|span| span.start),
         needle_end: needle.map(|span| span.end),
         value_start: value.map(|span| span.start),
@@ -289,7 +290,7 @@ fn answered(context: &RunContext<'_>, trial: &Trial, prompt: &Prompt, response: 
         prompt_hash: Some(prompt.prompt_hash.clone()),
         needle: prompt.needle_texts.first().cloned().unwrap_or_default(),
         question: prompt.question.clone(),
-        expected_answer: prompt.expected.join("|"),
+        expected_answer: expected::joined(&prompt.expected),
         answered: Some(instead::answered(prompt, &response)),
         model_response: Some(response),
         score: Some(score),

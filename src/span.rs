@@ -102,6 +102,16 @@ pub struct Span {
     pub value_bytes: Range<usize>,
 }
 
+/// Which kinds are needles among these spans: the targets, or the steps of the chain where all of it is asked
+/// for.
+pub fn needle_kinds(spans: &[Span]) -> impl Fn(SpanKind) -> bool + use<> {
+    let targets = spans.iter().any(|span| span.kind == SpanKind::Target);
+    move |kind| match targets {
+        true => kind == SpanKind::Target,
+        false => matches!(kind, SpanKind::Hop(_)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

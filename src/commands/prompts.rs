@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{cannot_write, settings, warn, write_file};
 use crate::cli::PromptsArgs;
 use crate::error::{Error, Result};
+use crate::grid::Depth;
 use crate::plan::RunPlan;
 use crate::prompt::{Prompt, PromptSequence};
 use crate::span::Span;
@@ -86,7 +87,7 @@ fn line(plan: &RunPlan, trial: &Trial, prompt: &Prompt) -> Value {
         "row_id": trial.row_id(),
         "context_length": trial.cell.context_length.0,
         "depth_percent": trial.cell.depth.percent(),
-        "actual_depth_percent": prompt.actual_depth.percent(),
+        "actual_depth_percent": prompt.actual_depth.map(Depth::percent),
         "trial": trial.index,
         "seed": trial.seed,
         "task": plan.settings.task_name(),

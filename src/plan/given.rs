@@ -163,7 +163,12 @@ pub fn own_scorers<'a>(
         if !scorers.contains_key(name) {
             let scorer = score::scoring(name, settings.normalise, settings.correct_from);
             let named = |error: Error| {
-                Error::invalid("scorer", format!("{name:?} in {}", given.name()), error.to_string())
+                let expected = match error {
+                    Error::InvalidValue { expected, .. } => expected,
+                    Error::UnknownChoice { known, .. } => format!("one of {known}"),
+                    other => other.to_string(),
+                };
+                Error::invalid(format!("scorer of {}", given.name()), format!("{name:?}"), expected)
             };
             scorers.insert(name.clone(), scorer.map_err(named)?);
         }

@@ -121,7 +121,12 @@ impl Builder<'_> {
         // One token more shows whether the last one is only a part of a character.
         self.haystack.grow_to(self.tokenizer, tokens + 1)?;
         Ok(match self.snap {
-            Snap::Sentence => self.haystack.sentence_boundary(tokens, Snap::SENTENCE_BOUND),
+            // A text whose first sentence is longer than what fits, or that has no sentences, would leave
+            // nothing: of it a part is kept.
+            Snap::Sentence => match self.haystack.sentence_boundary(tokens, Snap::SENTENCE_BOUND) {
+                0 => self.haystack.boundary(tokens),
+                end => end,
+            },
             Snap::None => self.haystack.boundary(tokens),
         })
     }

@@ -28,6 +28,7 @@ pub(super) fn mark(builder: &Builder<'_>, draft: &mut Draft) -> Result<Option<St
                 planted_value: 0..planted.len(),
                 planted,
                 absent: false,
+                counted: None,
             });
             Ok(None)
         }

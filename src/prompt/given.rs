@@ -1,7 +1,7 @@
 //! Prompts out of a file: their text is encoded as it is, and nothing is added, cut or searched for.
 
 use super::layout::{LaidSpan, Layout, push_thought};
-use super::{Assistant, Draft, HaystackUse, Prompt, PromptPlan, prompt_error};
+use super::{Assistant, Draft, HaystackUse, Prompt, PromptPlan, prompt_error, prompt_hash};
 use crate::error::{Error, Result};
 use crate::task::{GivenPrompt, Laid, LaidPart, Prompts, Question, Wording};
 use crate::tokenizer::{Encoded, Tokenize};
@@ -20,7 +20,11 @@ pub(super) fn build(
     let none = || prompt_error(trial, format!("the file has no prompt {}", trial.index));
     let (given, laid) = prompts.rows().nth(trial.index).ok_or_else(none)?;
     let laid = laid.map_err(|problem| prompt_error(trial, format!("{} {problem}", given.name())))?;
-    let draft = draft(given, laid, tokenizer, plan.assistant)?;
+    let mut draft = draft(given, laid, tokenizer, plan.assistant)?;
+    // Of other tokens than the row was written with, what it counts says nothing.
+    if given.made.prompt_hash.as_ref() != Some(&prompt_hash(&draft.tokens())) {
+        draft.layout.spans.iter_mut().for_each(|span| span.counted = None);
+    }
     let question = Question {
         question: given.question.clone(),
         expected: given.expected.clone(),
@@ -69,8 +73,7 @@ pub fn tokens_of(
 ) -> Result<(Vec<u32>, usize)> {
     let draft = draft(given, laid, tokenizer, assistant)?;
     let sequence = draft.length(budget(given, wanted, assistant));
-    let Draft { encoded, bos, end, .. } = draft;
-    Ok((bos.into_iter().chain(encoded.ids.into_iter().take(end)).collect(), sequence))
+    Ok((draft.tokens(), sequence))
 }
 
 /// The text with its answer, encoded so that the prompt's tokens are those of its own text.
@@ -111,6 +114,7 @@ fn lay_out(given: &GivenPrompt, laid: &Laid, assistant: Assistant) -> Layout {
             planted: span.planted.clone(),
             planted_value: span.value.clone(),
             absent: span.absent,
+            counted: span.counted.clone(),
         })
     };
     let mut spans: Vec<LaidSpan> = laid.spans.iter().filter_map(span).collect();

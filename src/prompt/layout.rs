@@ -120,6 +120,23 @@ pub(super) struct LaidSpan {
     pub(super) planted_value: Range<usize>,
     /// Whether it was left out; its bytes are then where it would have stood, and none.
     pub(super) absent: bool,
+    /// The tokens that stand in its place, and those in the place of its value, where whoever left it out has
+    /// said so.
+    pub(super) counted: Option<[Range<usize>; 2]>,
+}
+
+impl LaidSpan {
+    /// Its text and the bytes of its value there: of what stands in the prompt without outer white space, as
+    /// [`Self::bytes`] leave that out; of what was left out as it would have been planted.
+    pub(super) fn shown(&self) -> (String, Range<usize>) {
+        if self.absent {
+            return (self.planted.clone(), self.planted_value.clone());
+        }
+        let text = self.planted.trim();
+        let lead = self.planted.len() - self.planted.trim_start().len();
+        let within = |at: usize| at.saturating_sub(lead).min(text.len());
+        (text.to_string(), within(self.planted_value.start)..within(self.planted_value.end))
+    }
 }
 
 /// The part of a prompt that is read for the answer.
@@ -247,7 +264,15 @@ fn hide(text: &mut String, question: &Question, haystack: &str, positions: &[usi
             false => push_needle(text, region, &piece.needle),
         };
         let (planted, planted_value) = (piece.needle.text().to_string(), piece.needle.value_range());
-        spans.push(LaidSpan { kind: piece.kind, bytes, value, planted, planted_value, absent });
+        spans.push(LaidSpan {
+            kind: piece.kind,
+            bytes,
+            value,
+            planted,
+            planted_value,
+            absent,
+            counted: None,
+        });
     }
     pieces.push(push_apart(text, region, &haystack[from..]));
     Body { pieces, spans }
@@ -285,6 +310,7 @@ fn list(text: &mut String, listed: &Listed) -> Body {
                 planted,
                 planted_value,
                 absent,
+                counted: None,
             });
             continue;
         }
@@ -304,6 +330,7 @@ fn list(text: &mut String, listed: &Listed) -> Body {
                 planted,
                 planted_value,
                 absent,
+                counted: None,
             });
         }
     }

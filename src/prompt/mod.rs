@@ -42,7 +42,7 @@ use crate::grid::Depth;
 use crate::hash::sha256_hex;
 use crate::haystack::{Haystack, HaystackTokens};
 use crate::registry::Entry;
-use crate::span::{Span, SpanKind};
+use crate::span::{Span, needle_kinds};
 use crate::task::{Question, Task, Turn};
 use crate::tokenizer::{Encoded, Tokenize};
 use crate::trial::Trial;
@@ -94,8 +94,9 @@ pub struct Prompt {
     pub thought: Option<ThoughtPlan>,
     /// Tokens reserved for the answer: the task's budget, or the expected answer's tokens when they are more.
     pub answer_budget: usize,
-    /// Depth of the first needle as built: haystack tokens before it over all haystack tokens.
-    pub actual_depth: Depth,
+    /// Depth of the first needle as built: haystack tokens before it over all haystack tokens; nothing where
+    /// there is no needle or no haystack.
+    pub actual_depth: Option<Depth>,
     /// How often the haystack's text began again within the prompt.
     pub haystack_loops: usize,
     /// SHA-256 of the haystack text that was used, in hex.
@@ -325,6 +326,11 @@ impl Draft {
         self.encoded.ids.len() - self.answer
     }
 
+    /// The tokens of the prompt.
+    fn tokens(&self) -> Vec<u32> {
+        self.bos.into_iter().chain(self.encoded.ids[..self.end].iter().copied()).collect()
+    }
+
     /// The tokens of the prompt that overlap these bytes.
     fn token_range(&self, bytes: &Range<usize>) -> Range<usize> {
         let spans = &self.encoded.spans;
@@ -405,13 +411,20 @@ impl Draft {
     }
 
     /// The tokens of the haystack where a span that was left out would stand, and its value: as many as it
-    /// has, from its place on or, near the end, up to it.
+    /// has, from its place on or, near the end, up to it; or those that were counted already.
     fn in_place_of(
         &self,
         laid: &LaidSpan,
         haystack: &Range<usize>,
         tokenizer: &dyn Tokenize,
     ) -> Result<(Range<usize>, Range<usize>)> {
+        let within_prompt =
+            |range: &Range<usize>| range.start <= range.end && range.end <= self.prompt_tokens();
+        if let Some([tokens, value]) =
+            laid.counted.as_ref().filter(|counted| counted.iter().all(within_prompt))
+        {
+            return Ok((tokens.clone(), value.clone()));
+        }
         let planted = tokenizer.encode(&laid.planted)?.spans;
         let length = planted.len().min(haystack.len());
         let place = self.token_range(&(laid.bytes.start..laid.bytes.start + 1)).start;
@@ -439,20 +452,15 @@ impl Draft {
                 true => self.in_place_of(laid, &haystack, tokenizer)?,
                 false => (self.token_range(&laid.bytes), self.token_range(&laid.value)),
             };
-            let LaidSpan { kind, absent, .. } = *laid;
-            let (bytes, value_bytes) = (laid.bytes.clone(), laid.planted_value.clone());
-            Ok(Span { kind, tokens, value, text: laid.planted.clone(), absent, bytes, value_bytes })
+            let (text, value_bytes) = laid.shown();
+            let (kind, absent, bytes) = (laid.kind, laid.absent, laid.bytes.clone());
+            Ok(Span { kind, tokens, value, text, absent, bytes, value_bytes })
         };
         let spans: Vec<Span> = layout.spans.iter().map(span).collect::<Result<_>>()?;
-        let is_target = |span: &&Span| span.kind == SpanKind::Target;
-        let is_step = |span: &&Span| matches!(span.kind, SpanKind::Hop(_));
-        let needles: Vec<&Span> = match spans.iter().any(|span| is_target(&span)) {
-            true => spans.iter().filter(is_target).collect(),
-            false => spans.iter().filter(is_step).collect(),
-        };
+        let needle_kind = needle_kinds(&spans);
+        let needles: Vec<&Span> = spans.iter().filter(|span| needle_kind(span.kind)).collect();
         let answer_tokens = &self.encoded.ids[self.answer..];
-        let of_text = self.encoded.ids[..self.end].iter().copied();
-        let tokens: Vec<u32> = self.bos.into_iter().chain(of_text).collect();
+        let tokens = self.tokens();
         let special = |id: &&u32| tokenizer.special_ids().contains(id) || tokenizer.bos() == Some(**id);
         let (answer_start, text_end) = match tokenizer.is_exact() {
             true => {
@@ -473,7 +481,7 @@ impl Draft {
             values: needles.iter().map(|needle| needle.value.clone()).collect(),
             needle_texts: needles.iter().map(|needle| needle.text.clone()).collect(),
             needles: needles.iter().map(|needle| needle.tokens.clone()).collect(),
-            actual_depth: self.actual_depth(trial)?,
+            actual_depth: self.actual_depth()?,
             haystack,
             spans,
             asked: match layout.asked.is_empty() {
@@ -505,20 +513,20 @@ impl Draft {
         })
     }
 
-    /// Haystack tokens before the first span that is needed over all haystack tokens; the depth asked for
-    /// when there are none of either.
-    fn actual_depth(&self, trial: &Trial) -> Result<Depth> {
+    /// Haystack tokens before the first span that is needed over all haystack tokens; nothing when there are
+    /// none of either.
+    fn actual_depth(&self) -> Result<Option<Depth>> {
         let tokens = |bytes: &Range<usize>| if bytes.is_empty() { 0 } else { self.token_range(bytes).len() };
         let needed = self.layout.spans.iter().find(|span| span.kind.is_needed());
-        let Some(first) = needed.map(|span| span.bytes.start) else { return Ok(trial.cell.depth) };
+        let Some(first) = needed.map(|span| span.bytes.start) else { return Ok(None) };
         let (mut before, mut all) = (0, 0);
         for piece in &self.layout.pieces {
             all += tokens(piece);
             before += if piece.end <= first { tokens(piece) } else { 0 };
         }
         match all {
-            0 => Ok(trial.cell.depth),
-            all => Depth::from_percent(100.0 * before as f64 / all as f64),
+            0 => Ok(None),
+            all => Depth::from_percent(100.0 * before as f64 / all as f64).map(Some),
         }
     }
 }

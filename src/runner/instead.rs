@@ -1,5 +1,6 @@
 //! What an answer says, above all one that is wrong, and where heads looked.
 
+use super::spans;
 use crate::attention::probe::AttentionCapture;
 use crate::prompt::Prompt;
 use crate::span::Span;
@@ -45,7 +46,7 @@ pub(super) fn looked_at(prompt: &Prompt, capture: &AttentionCapture, first: usiz
     let own = spans.filter_map(|(number, span)| Some((largest(first + number)?, span.kind)));
     // The first of equals.
     let (mass, kind) = own.reduce(|top, own| if own.0 > top.0 { own } else { top })?;
-    let others = first + prompt.spans.len()..capture.heads.first()?.first.span_mass.len();
+    let others = spans::first_control(prompt)..capture.heads.first()?.first.span_mass.len();
     let elsewhere = others.filter_map(largest).reduce(f64::max).is_some_and(|other| other > mass);
     Some(if elsewhere { ELSEWHERE.to_string() } else { kind.to_string() })
 }

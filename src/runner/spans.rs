@@ -1,35 +1,60 @@
 //! What a probe has captured of each span of a prompt, as rows of `spans.csv` and `kinds.csv`.
 
+use std::ops::Range;
+
 use crate::attention::probe::{self, AttentionCapture, HeadMeasures};
 use crate::prompt::Prompt;
-use crate::span::{Span, SpanKind};
+use crate::span::{Span, SpanKind, needle_kinds};
 use crate::trial::{KindRow, SpanRow};
 
 /// The first of a request's spans that is one of the prompt's own: all needles and all values stand before.
 pub(super) const OWN: usize = 2;
 
-/// The spans of a request: needles, values, each span of the prompt by itself, and then what needles are held
-/// against.
+/// The spans of a request: needles, values, each span of the prompt by itself, the spans of each kind, and
+/// then what needles are held against.
 pub(super) fn requested(prompt: &Prompt) -> Vec<probe::Span> {
     let own = prompt.spans.iter().map(|span| vec![span.tokens.clone()]);
     let controls = prompt.controls().into_iter().map(|span| vec![span]);
-    [prompt.needles.clone(), prompt.values.clone()].into_iter().chain(own).chain(controls).collect()
+    let of_needles = [united(prompt.needles.iter()), united(prompt.values.iter())];
+    of_needles.into_iter().chain(own).chain(of_kinds(prompt)).chain(controls).collect()
+}
+
+/// The first of a request's spans that are those of a kind.
+fn first_kind(prompt: &Prompt) -> usize {
+    OWN + prompt.spans.len()
 }
 
 /// The first of a request's spans that needles are held against.
 pub(super) fn first_control(prompt: &Prompt) -> usize {
-    OWN + prompt.spans.len()
+    first_kind(prompt) + kinds(prompt).len()
 }
 
 /// The sets of a request whose scores are held against all others: the needles, and where there are other
 /// kinds than targets the spans of each kind.
 pub(super) fn scored(prompt: &Prompt) -> Vec<probe::Span> {
+    std::iter::once(united(prompt.needles.iter())).chain(of_kinds(prompt)).collect()
+}
+
+/// The spans of each kind.
+fn of_kinds(prompt: &Prompt) -> Vec<probe::Span> {
     let of_kind = |kind: SpanKind| {
-        let own = prompt.spans.iter().filter(|span| span.kind == kind);
-        own.map(|span| span.tokens.clone()).collect()
+        united(prompt.spans.iter().filter(|span| span.kind == kind).map(|span| &span.tokens))
     };
-    let kinds = kinds(prompt).into_iter().map(of_kind);
-    std::iter::once(prompt.needles.clone()).chain(kinds).collect()
+    kinds(prompt).into_iter().map(of_kind).collect()
+}
+
+/// The tokens of all ranges, each of them once: spans of a file may overlap, and two may share a token.
+fn united<'a>(ranges: impl Iterator<Item = &'a Range<usize>>) -> probe::Span {
+    let mut ranges: Vec<Range<usize>> = ranges.cloned().collect();
+    ranges.sort_by_key(|range| (range.start, range.end));
+    let mut united: probe::Span = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match united.last_mut() {
+            Some(last) if range.start < last.end => last.end = last.end.max(range.end),
+            _ => united.push(range),
+        }
+    }
+    united
 }
 
 /// The kinds of a prompt's spans; none where all are targets.
@@ -50,15 +75,15 @@ pub(super) fn span_rows(
     capture: &AttentionCapture,
 ) -> Vec<SpanRow> {
     let heads = &capture.heads;
+    let (items, needle_kind) = (items_of_needles(prompt), needle_kinds(&prompt.spans));
     let mut needles = 0;
     let row = |(number, span): (usize, &Span)| {
         let of =
             |mass: &dyn Fn(&HeadMeasures) -> Option<f64>| heads.iter().map(mass).collect::<Option<Vec<_>>>();
         let first = of(&|head| head.first.span_mass.get(OWN + number).copied());
         let answer = of(&|head| head.mean_span_mass.get(OWN + number).copied());
-        // Needles and items of the answer go together where there are as many of them.
-        let is_needle = prompt.needles.contains(&span.tokens);
-        let item = (is_needle && prompt.answer_items.len() == prompt.needles.len()).then_some(needles);
+        let is_needle = needle_kind(span.kind);
+        let item = items.get(needles).copied().flatten().filter(|_| is_needle);
         needles += usize::from(is_needle);
         let at_item = item.and_then(|item| of(&|head| head.items.get(item)?.get(OWN + number).copied()));
         SpanRow {
@@ -82,17 +107,47 @@ pub(super) fn span_rows(
     prompt.spans.iter().enumerate().map(row).collect()
 }
 
+/// The item of the answer that each needle is asked for by: that which its value says or, where its value
+/// says none, the one which its text alone holds. The answer's order need not be that of the text. Nothing
+/// where there are not as many of both, or where it cannot be told.
+fn items_of_needles(prompt: &Prompt) -> Vec<Option<usize>> {
+    let count = prompt.needles.len();
+    if prompt.answer_items.len() != count || prompt.expected.len() != count {
+        return vec![None; count];
+    }
+    if count == 1 {
+        return vec![Some(0)];
+    }
+    let needle_kind = needle_kinds(&prompt.spans);
+    let texts: Vec<(&str, &str)> = { prompt.spans.iter() }
+        .filter(|span| needle_kind(span.kind))
+        .map(|span| (span.text.get(span.value_bytes.clone()).unwrap_or_default().trim(), span.text.as_str()))
+        .collect();
+    let mut items = vec![None; count];
+    for (item, expected) in prompt.expected.iter().map(|expected| expected.trim()).enumerate() {
+        let texts = texts.iter().enumerate();
+        // Of several needles with the same value each has an item of its own.
+        let said = texts.clone().find(|(needle, (value, _))| *value == expected && items[*needle].is_none());
+        let holding: Vec<usize> =
+            texts.filter(|(_, (_, text))| text.contains(expected)).map(|at| at.0).collect();
+        let needle = said.map(|(needle, _)| needle).or(match holding[..] {
+            [only] if items[only].is_none() => Some(only),
+            _ => None,
+        });
+        if let Some(needle) = needle {
+            items[needle] = Some(item);
+        }
+    }
+    items
+}
+
 /// Rows of `kinds.csv` of the trial; none where all spans are targets, whose masses are in `attention.csv`.
 pub(super) fn kind_rows(
     (run_id, row_id): (&str, &str),
     prompt: &Prompt,
     capture: &AttentionCapture,
 ) -> Vec<KindRow> {
-    let kinds = kinds(prompt);
-    let sum = |masses: &[f64], kind: SpanKind| {
-        let own = masses.iter().skip(OWN).zip(&prompt.spans);
-        own.filter(|(_, span)| span.kind == kind).fold(0.0, |sum, (mass, _)| sum + mass)
-    };
+    let (kinds, first) = (kinds(prompt), first_kind(prompt));
     let of_head = |head: &HeadMeasures| {
         let row = |(place, &kind): (usize, &SpanKind)| {
             // Those of the needles stand first.
@@ -106,8 +161,8 @@ pub(super) fn kind_rows(
                 layer: head.layer,
                 head: head.head,
                 kind: kind.to_string(),
-                mass: sum(&head.first.span_mass, kind),
-                answer_mass: sum(&head.mean_span_mass, kind),
+                mass: head.first.span_mass.get(first + place).copied().unwrap_or_default(),
+                answer_mass: head.mean_span_mass.get(first + place).copied().unwrap_or_default(),
             }
         };
         kinds.iter().enumerate().map(row).collect::<Vec<_>>()

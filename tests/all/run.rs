@@ -315,7 +315,7 @@ fn a_row_says_what_was_asked_and_what_came_of_it() {
             trial: trial.index,
             seed: 7,
             prompt_tokens: Some(n),
-            actual_depth_percent: Some(prompt.actual_depth.percent()),
+            actual_depth_percent: Some(prompt.actual_depth.unwrap().percent()),
             needle_start: Some(prompt.needles[0].start),
             needle_end: Some(prompt.needles[0].end),
             needle: prompt.needle_texts[0].clone(),

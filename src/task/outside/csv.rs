@@ -15,9 +15,11 @@ use crate::error::{Error, Result};
 pub(super) fn rows(file: &TextFile) -> Result<Vec<Row>> {
     let text = file.text.replace("\r\n", "\n");
     if text.matches('"').count() % 2 == 1 {
-        let problem = "found an odd number of quotation marks, expected every one closed; put a text with \
-                       commas or quotation marks in \"...\", with \"\" for each of its own";
-        return Err(Error::file(&file.path, problem));
+        let last = text.rfind('"').map_or(0, |at| text[..at].matches('\n').count()) + 1;
+        let found = "an odd number of quotation marks, the last of them here";
+        let expected = "every one closed; put a text with commas or quotation marks in \"...\", with \"\" for \
+                        each of its own";
+        return Err(file.wrong(&Place::line(last), found, expected));
     }
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
     let mut records = reader.records();

@@ -59,6 +59,8 @@ pub struct GivenSpan {
     pub value: Range<usize>,
     /// Whether it was left out, and stands nowhere.
     pub absent: bool,
+    /// Of one that was left out: the tokens that stand in its place, and those in the place of its value.
+    pub counted: Option<[Range<usize>; 2]>,
 }
 
 /// Where in a conversation.
@@ -229,7 +231,8 @@ impl Reader<'_> {
     fn messages(&self, key: &str, value: &Value) -> Result<Vec<Message>> {
         let expected = "a list of messages, each with a role and a content of text";
         let list = value.as_array().filter(|list| !list.is_empty());
-        let Some(list) = list else { return Err(self.wrong(key, kind_of(value), expected)) };
+        let empty = value.as_array().map_or(kind_of(value), |_| "an empty list");
+        let Some(list) = list else { return Err(self.wrong(key, empty, expected)) };
         let message = |(number, message): (usize, &Value)| {
             let role = message["role"].as_str().filter(|role| !role.trim().is_empty());
             let content = match &message["content"] {
@@ -308,11 +311,12 @@ impl Reader<'_> {
     ) -> Result<GivenSpan> {
         let key = format!("spans[{number}]");
         let wrong = |found: &str, expected: &str| self.wrong(&key, found, expected);
-        let kind = match span["kind"].as_str() {
-            Some(kind) => {
+        let kind = match &span["kind"] {
+            Value::String(kind) => {
                 kind.parse().map_err(|error| self.file.wrong_value(&Place::of(self.line, &key), error))?
             }
-            None => SpanKind::Target,
+            Value::Null => SpanKind::Target,
+            other => return Err(wrong(kind_of(other), "the name of a kind, such as target or distractor")),
         };
         let absent = span["absent"].as_bool().unwrap_or(false);
         // Within a message, by its number beside start and end, or with both of its own.
@@ -376,8 +380,16 @@ impl Reader<'_> {
             }
             _ => return Err(wrong("another value", "two characters of its text, as [start, end]")),
         };
-        Ok(GivenSpan { kind, in_text, in_message, planted, value, absent })
+        let counted = || Some([tokens_of(&span["tokens"])?, tokens_of(&span["value_tokens"])?]);
+        let counted = if absent { counted() } else { None };
+        Ok(GivenSpan { kind, in_text, in_message, planted, value, absent, counted })
     }
+}
+
+/// A range of tokens, written as its two ends.
+fn tokens_of(ends: &Value) -> Option<Range<usize>> {
+    let end = |place: usize| usize::try_from(ends.get(place)?.as_u64()?).ok();
+    Some(end(0)?..end(1)?)
 }
 
 /// The bytes of the characters `start` to `end` of a text; else what was found and expected.

@@ -65,7 +65,12 @@ pub(super) fn objects(file: &TextFile) -> impl Iterator<Item = Result<(usize, Ma
                 let expected = format!("{expected}; jq -c . makes one of a file of several lines");
                 Err(file.wrong(&place, "the beginning of a longer JSON text", &expected))
             }
-            Err(error) => Err(file.wrong(&place, &format!("no JSON ({error})"), expected)),
+            Err(error) => {
+                // The line of the file is said already, and of its text there is one alone.
+                let found =
+                    format!("no JSON ({})", error.to_string().replace(" at line 1 column ", " at column "));
+                Err(file.wrong(&place, &found, expected))
+            }
         }
     })
 }

@@ -174,6 +174,72 @@ fn what_niah_prompts_writes_comes_back_with_equal_tokens_and_spans() {
 }
 
 #[test]
+fn where_a_needle_was_left_out_comes_back_at_every_depth() {
+    let bench = Bench::new();
+    let flags = ["--context-lengths=700", "--depths=0,50,100", "--control=no-needle", "--task=magic"];
+    let wrote = bench.stdout(&[&["prompts", "-m=tiny"], &flags[..]].concat());
+    std::fs::write(bench.path("p.jsonl"), &wrote).unwrap();
+    let spans = |text: &str| -> Vec<Value> {
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["spans"][0].clone()).collect()
+    };
+    let again = bench.stdout(&["prompts", "-m=tiny", "--prompts=p.jsonl"]);
+    assert_eq!(spans(&again).len(), 3);
+    for (own, again) in spans(&wrote).iter().zip(spans(&again)) {
+        let key = |key: &str| (own[key].clone(), again[key].clone());
+        for (own, again) in [key("tokens"), key("value_tokens"), key("absent")] {
+            assert_eq!(own, again);
+        }
+    }
+}
+
+#[test]
+fn tokens_of_spans_that_overlap_count_once() {
+    let prompt = "The red door is open. The code is 4711. What is the code? It is";
+    let of = |spans: Value| {
+        let row = json!({"prompt": prompt, "expected": "4711", "context_length": 256, "spans": spans});
+        let bench = bench(&lines(&[row]));
+        bench.stdout(&["run", "-m=tiny", "--prompts=p.jsonl", "-o=out"]);
+        results(&bench)[0].needle_mass_top.unwrap()
+    };
+    let whole = of(json!([{"start": 22, "end": 39}]));
+    assert_eq!(of(json!([{"start": 22, "end": 39}, {"start": 22, "end": 39}])), whole);
+    assert_eq!(of(json!([{"start": 22, "end": 33}, {"start": 26, "end": 39}])), whole);
+}
+
+#[test]
+fn a_span_says_what_stands_at_its_place() {
+    let bench = Bench::new();
+    for task in ["gkamradt", "passkey", "magic"] {
+        let task = format!("--task={task}");
+        let text = bench.stdout(&["prompts", "-m=tiny", "--context-lengths=900", "--depths=50", &task]);
+        let row: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        let part = |text: &str, start: &Value, end: &Value| -> String {
+            let [start, end] = [start, end].map(|at| at.as_u64().unwrap() as usize);
+            text.chars().skip(start).take(end - start).collect()
+        };
+        let span = &row["spans"][0];
+        let stands = part(row["prompt"].as_str().unwrap(), &span["start"], &span["end"]);
+        assert_eq!(span["text"], json!(stands));
+        let value = part(&stands, &span["value"][0], &span["value"][1]);
+        assert!(
+            row["expected"].as_array().unwrap().iter().any(|one| value.contains(one.as_str().unwrap())),
+            "{value}"
+        );
+    }
+}
+
+#[test]
+fn a_prompt_without_a_needle_has_no_depth() {
+    let bench = bench(&lines(&[json!({"prompt": "Say 4711. It is", "expected": "4711"})]));
+    bench.stdout(&["run", "-m=tiny", "--prompts=p.jsonl", "-o=out"]);
+    assert_eq!(results(&bench)[0].actual_depth_percent, None);
+    let alone =
+        ["run", "-m=tiny", "--control=needle-only", "--context-lengths=700", "--depths=50", "-o=alone"];
+    bench.stdout(&alone);
+    assert_eq!(bench.outcomes("alone")[0].actual_depth_percent, None);
+}
+
+#[test]
 fn conversations_are_put_into_the_template_and_their_spans_are_found_there() {
     let messages = json!([
         {"role": "system", "content": "user"},
@@ -263,8 +329,8 @@ fn a_wrong_file_is_refused_with_line_key_and_what_is_expected() {
         (row(json!({"context_length": 0})), &["line 2, context_length", "0"]),
         (row(json!({"context_length": "4k"})), &["line 2, context_length", "\"4k\"", "a whole number"]),
         (row(json!({"answer_budget": -1})), &["line 2, answer_budget", "-1"]),
-        (row(json!({"scorer": "best"})), &["--scorer", "\"best\" in prompt \"1\" (line 2)"]),
-        (row(json!({"messages": []})), &["line 2, messages", "a list"]),
+        (row(json!({"scorer": "best"})), &["scorer of prompt \"1\" (line 2)", "\"best\"", "one of match"]),
+        (row(json!({"messages": []})), &["line 2, messages", "an empty list"]),
         (row(json!({"messages": [{"role": "user"}]})), &["line 2, messages", "message 0"]),
         (row(json!({"spans": {}})), &["line 2, spans", "an object"]),
         (

@@ -78,6 +78,34 @@ fn several_needles_have_a_mass_each_at_the_query_that_begins_their_item() {
 }
 
 #[test]
+fn the_needle_of_the_first_item_has_its_mass_there_wherever_it_stands() {
+    let bench = Bench::new();
+    let mut behind = 0;
+    for seed in 0..6 {
+        let seed = format!("--seed={seed}");
+        bench.stdout(&[
+            "run",
+            "--model=tiny",
+            "--context-lengths=1200",
+            "--depths=50",
+            "-o=out",
+            "--task=updates",
+            &seed,
+        ]);
+        let spans: Vec<SpanRow> = csv::read(bench.path("out/spans.csv")).unwrap();
+        let expected = bench.outcomes("out")[0].expected_answer.clone();
+        let first = expected.split('|').next().unwrap();
+        let targets: Vec<&SpanRow> = spans.iter().filter(|row| row.kind == "target").collect();
+        let place = targets.iter().position(|row| row.text.ends_with(first)).unwrap();
+        assert_eq!(targets[place].item_mass_top, targets[place].mass_top);
+        assert!(targets.iter().all(|row| row.item_mass_top.is_some()));
+        behind += place;
+        std::fs::remove_dir_all(bench.path("out")).unwrap();
+    }
+    assert!(behind > 0, "in each of them the first item stands first");
+}
+
+#[test]
 fn steps_of_a_chain_are_kinds_of_their_own() {
     let bench = Bench::new();
     let Stored { spans, kinds, .. } = stored(&bench, "thread", &[]);

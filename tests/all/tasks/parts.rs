@@ -253,7 +253,8 @@ fn what_is_too_long_says_what_it_needs_at_least() {
 fn deeper_cells_have_deeper_targets_wherever_a_task_has_depth() {
     for entry in entries() {
         let (plan, toy) = (plan(entry.name, Form::Completion), toys::words());
-        let depth = |percent| build(&plan, &trial(enough(&toy), percent, 0, 2), &toy).actual_depth.percent();
+        let depth =
+            |percent| build(&plan, &trial(enough(&toy), percent, 0, 2), &toy).actual_depth.unwrap().percent();
         if plan.task.without_depth().is_some() {
             continue;
         }
