@@ -41,13 +41,18 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > limit { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
-/// Reads a regular file of UTF-8 text, of at most `limit` bytes.
+/// Reads a regular file of UTF-8 text, of at most `limit` bytes, without a byte order mark.
 ///
 /// # Errors
 /// As of [`read`]; [`ErrorKind::InvalidData`] when it is not UTF-8.
 pub(crate) fn read_text(path: &Path, limit: u64) -> io::Result<String> {
-    String::from_utf8(read(path, limit)?)
-        .map_err(|_| io::Error::new(ErrorKind::InvalidData, "the text is not valid UTF-8"))
+    let text = String::from_utf8(read(path, limit)?);
+    text.map(without_mark).map_err(|_| io::Error::new(ErrorKind::InvalidData, "the text is not valid UTF-8"))
+}
+
+/// A text without the byte order mark that some editors put before it: it would be part of its first word.
+pub(crate) fn without_mark(text: String) -> String {
+    text.strip_prefix('\u{FEFF}').map(str::to_string).unwrap_or(text)
 }
 
 /// What is wrong with a file that could not be read, and what to do about it.
@@ -99,6 +104,9 @@ mod tests {
         let path = place.path().join("text");
         fs::write(&path, "abcd").unwrap();
         assert_eq!(read_text(&path, 4).unwrap(), "abcd");
+        fs::write(&path, "\u{FEFF}ab\u{FEFF}").unwrap();
+        assert_eq!(read_text(&path, 8).unwrap(), "ab\u{FEFF}");
+        fs::write(&path, "abcd").unwrap();
         let error = read(&path, 3).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::FileTooLarge);
         assert!(problem(&error).contains("4 bytes, where at most 3"), "{error}");

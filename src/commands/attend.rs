@@ -342,7 +342,7 @@ const MOST_TEXT: u64 = 64 << 20;
 fn read_text(file: &Path) -> Result<String> {
     let text = if file == Path::new("-") {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map(|_| text)
+        std::io::stdin().read_to_string(&mut text).map(|_| files::without_mark(text))
     } else {
         files::read_text(file, MOST_TEXT)
     };

@@ -102,6 +102,14 @@ fn checkpoints_by_name_go_on_and_others_are_added() {
 }
 
 #[test]
+fn a_list_of_checkpoints_with_a_byte_order_mark_leaves_none_out() {
+    let bench = training();
+    fs::write(bench.path("list"), "\u{FEFF}tiny\ntraining/step-3\n").unwrap();
+    run(&bench, &["--models", "list", "-o", "out"]);
+    assert_eq!(bench.outcomes("out/tiny").len(), TRIALS);
+}
+
+#[test]
 fn a_checkpoint_that_cannot_be_asked_is_left_out_with_the_reason() {
     let bench = training();
     fs::write(bench.path("training/step-20/config.json"), "{}").unwrap();
