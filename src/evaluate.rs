@@ -22,6 +22,7 @@ use crate::runner::{TrialRecord, TrialSink, run_trials};
 use crate::stats::LengthRule;
 use crate::store::directory::{RunDirectory, RunRecord};
 use crate::store::rescored::AnswersOf;
+use crate::store::served::server_notes;
 use crate::trial::{Outcome, Status, Trial};
 
 /// Runs a grid in silence and keeps its rows in memory.
@@ -331,7 +332,7 @@ pub(crate) fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport 
         ]
         .into_iter()
         .flatten()
-        .chain(served::server_notes(record))
+        .chain(server_notes(record))
         .collect(),
         cells: report::cells(outcomes, &planned),
         summary: Summary::of(outcomes),

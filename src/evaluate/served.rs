@@ -11,14 +11,11 @@ use crate::error::{Error, Result};
 use crate::plan::{ServedPlan, Shard, UNSEEN};
 use crate::printable;
 use crate::report::latest;
-use crate::runner::{Asking, LengthCheck, ask_trials, check_lengths, suspicion};
+use crate::runner::{Asking, LengthCheck, ask_trials, check_lengths};
 use crate::server::{Answer, Logprobs, Server};
 use crate::store::directory::{RunDirectory, RunRecord};
-use crate::trial::{Outcome, ServedRow, Status, Trial};
-
-/// What stands in `run.json` of the server: the key, and that of the lines that reports repeat.
-const SERVER: &str = "server";
-const NOTES: &str = "notes";
+use crate::store::served::{LENGTHS, SERVER, say, sum_up};
+use crate::trial::{Outcome, Status, Trial};
 
 /// How a plan is asked.
 #[derive(Debug, Clone, Copy)]
@@ -148,23 +145,10 @@ pub fn go_on(
     let ran = ask_trials(&asking, &todo, store, watch.progress, watch.stop);
     watch.progress.finish();
     // Also of a run that was stopped.
-    let told = store.served().and_then(|rows| {
-        let lines: Vec<String> = notes(plan, &rows, &checks);
-        store.tell(|record| {
-            sums(&rows, &mut record.tokens);
-            record.model[SERVER][NOTES] = json!(lines);
-        })
-    });
+    let told = store.served().and_then(|rows| store.tell(|record| sum_up(record, &rows)));
     ran.and(told)?;
     store.settle(&all)?;
     Ok(todo)
-}
-
-/// What reports say of the server of a run; nothing of other runs.
-pub(super) fn server_notes(record: &RunRecord) -> Vec<String> {
-    let notes = record.model[SERVER][NOTES].as_array();
-    let note = |note: &Value| Some(printable::shortened(note.as_str()?).into_owned());
-    notes.into_iter().flatten().filter_map(note).collect()
 }
 
 fn begins(plan: &ServedPlan, todo: &[Trial], done: usize, concurrency: usize) -> String {
@@ -197,111 +181,14 @@ fn passed_over(outcomes: &[Outcome]) -> BTreeSet<String> {
 
 /// What was found out of the server before the first trial.
 fn tell(record: &mut RunRecord, server: &Server, greeting: &Answer, checks: &[LengthCheck]) {
-    let told = &mut record.model[SERVER];
-    told["model"] = json!(greeting.model);
-    told["version"] = json!(greeting.version);
-    told["system_fingerprint"] = json!(greeting.fingerprint);
-    told["left_out"] = json!(server.dialect().left_out().collect::<Vec<_>>());
-    if !checks.is_empty() {
-        told["lengths"] = json!(checks);
-    }
-}
-
-/// Tokens of all answers so far.
-fn sums(rows: &[ServedRow], tokens: &mut Value) {
-    let sum = |of: &dyn Fn(&ServedRow) -> Option<usize>| -> Option<usize> {
-        let known: Vec<usize> = rows.iter().filter_map(of).collect();
-        (!known.is_empty()).then(|| known.iter().sum())
-    };
-    tokens["sent"] = json!(sum(&|row| row.prompt_tokens.or(Some(row.prompt_tokens_here))));
-    tokens["cached"] = json!(sum(&|row| row.cached_tokens));
-    tokens["generated"] = json!(sum(&|row| row.completion_tokens));
-    tokens["seconds"] = json!(rows.iter().map(|row| row.seconds).sum::<f64>());
-}
-
-/// What reports say of the server.
-fn notes(plan: &ServedPlan, rows: &[ServedRow], checks: &[LengthCheck]) -> Vec<String> {
-    let cut = checks.iter().find_map(|check| check.problem.clone());
-    [work(rows), counts(plan, rows), cut, suspicion(checks)].into_iter().flatten().collect()
-}
-
-/// Tokens and seconds.
-fn work(rows: &[ServedRow]) -> Option<String> {
-    let mut sum = Value::Null;
-    sums(rows, &mut sum);
-    let sent = sum["sent"].as_u64()?;
-    let cached = match sum["cached"].as_u64() {
-        Some(cached) => format!("{cached} of them from the server's cache"),
-        None => "how many of them were cached is not reported".to_string(),
-    };
-    let generated = sum["generated"].as_u64().map_or(String::new(), |tokens| format!(", {tokens} generated"));
-    let (seconds, count) = (sum["seconds"].as_f64().unwrap_or_default(), rows.len());
-    let again = rows.iter().filter(|row| row.attempts > 1).count();
-    let again = if again == 0 { String::new() } else { format!("; {again} answers took several attempts") };
-    Some(format!(
-        "server: {sent} prompt tokens sent, {cached}{generated}, {seconds:.1} s in {count} requests{again}"
-    ))
-}
-
-/// How the server's counts of prompts differ from those made here.
-fn counts(plan: &ServedPlan, rows: &[ServedRow]) -> Option<String> {
-    let share =
-        |row: &ServedRow| Some(100.0 * row.prompt_tokens? as f64 / row.prompt_tokens_here.max(1) as f64);
-    let shares: Vec<f64> = rows.iter().filter_map(share).collect();
-    let least = shares.iter().copied().reduce(f64::min);
-    let most = shares.iter().copied().reduce(f64::max);
-    let measured = least.zip(most);
-    let between = |(least, most): (f64, f64)| match least == most {
-        true => format!("{least:.1}%"),
-        false => format!("{least:.1}% to {most:.1}%"),
-    };
-    match (plan.is_exact(), measured) {
-        (true, None | Some((100.0, 100.0))) => None,
-        (true, Some(shares)) => Some(format!(
-            "the server counts {} of the prompt tokens that were counted here",
-            between(shares)
-        )),
-        (false, None) => Some(
-            "lengths are approximate, as the model's tokenizer is not at hand; the server reports none to hold \
-             them against"
-                .to_string(),
-        ),
-        (false, Some(shares)) => Some(format!(
-            "lengths are approximate, as the model's tokenizer is not at hand: the server counts {} of the \
-             prompt tokens that were aimed at",
-            between(shares)
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(here: usize, there: Option<usize>, cached: Option<usize>) -> ServedRow {
-        ServedRow {
-            attempts: 1,
-            seconds: 0.5,
-            prompt_tokens_here: here,
-            prompt_tokens: there,
-            cached_tokens: cached,
-            completion_tokens: Some(2),
-            ..ServedRow::default()
-        }
-    }
-
-    #[test]
-    fn the_report_says_what_was_sent_cached_generated_and_how_long_it_took() {
-        let rows = [row(100, Some(101), Some(0)), ServedRow { attempts: 3, ..row(200, Some(202), Some(90)) }];
-        assert_eq!(
-            work(&rows).unwrap(),
-            "server: 303 prompt tokens sent, 90 of them from the server's cache, 4 generated, 1.0 s in 2 \
-             requests; 1 answers took several attempts"
-        );
-        let silent = work(&[ServedRow { completion_tokens: None, ..row(100, None, None) }]).unwrap();
-        assert!(
-            silent.contains("100 prompt tokens sent, how many of them were cached is not reported, 0.5 s")
-        );
-        assert_eq!(work(&[]), None);
-    }
+    // A record that is too long would not be read again.
+    let short = |name: &Option<String>| json!(name.as_deref().map(printable::shortened));
+    let said = [
+        ("model", short(&greeting.model)),
+        ("version", short(&greeting.version)),
+        ("system_fingerprint", short(&greeting.fingerprint)),
+        ("left_out", json!(server.dialect().left_out().collect::<Vec<_>>())),
+    ];
+    let lengths = (!checks.is_empty()).then(|| (LENGTHS, json!(checks)));
+    say(record, said.into_iter().chain(lengths));
 }

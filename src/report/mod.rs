@@ -30,6 +30,7 @@ pub mod parts;
 mod recurrent;
 pub mod retrieval;
 pub mod run;
+pub mod served;
 pub mod speed;
 pub mod tasks;
 mod unpaired;

@@ -9,7 +9,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::RunContext;
 use super::served::{answer_of, question};
@@ -21,7 +21,8 @@ use crate::server::Server;
 use crate::trial::Trial;
 
 /// What became of the needles of one length.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LengthCheck {
     /// The length.
     pub context_length: usize,

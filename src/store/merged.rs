@@ -18,6 +18,7 @@ use super::directory::{
     ATTENTION_CSV, KINDS_CSV, RESULTS_CSV, RETRIEVAL_CSV, RUN_JSON, RunRecord, SERVED_CSV, SPANS_CSV,
     TOKENS_CSV, TrialRow, make,
 };
+use super::served;
 use crate::error::{Error, Result, RowsDiffer};
 use crate::hash::sha256;
 use crate::plan::Shard;
@@ -66,7 +67,7 @@ pub fn merge(directories: &[PathBuf], out: &Path) -> Result<Merged> {
         return Err(Error::file(out, problem));
     }
     let sources = sources(directories, out)?;
-    let record = of_all(&sources)?;
+    let mut record = of_all(&sources)?;
     // Nobody else writes to it meanwhile.
     let held = out.join(RESULTS_CSV);
     let _held = held.exists().then(|| Appender::<Outcome>::open(&held)).transpose()?;
@@ -82,8 +83,12 @@ pub fn merge(directories: &[PathBuf], out: &Path) -> Result<Merged> {
         check::<RetrievalRow>(&directory.join(RETRIEVAL_CSV))?;
         check::<ServedRow>(&directory.join(SERVED_CSV))?;
     }
-    make(out)?;
     let places: Vec<&PathBuf> = sources.iter().map(|(directory, _)| directory).collect();
+    if record.settings.served.is_some() {
+        served::unite(&mut record, sources.iter().map(|(_, source)| source));
+        served::sum_up(&mut record, &rows.of_trials(&places, SERVED_CSV)?);
+    }
+    make(out)?;
     rows.copy_of_trials::<AttentionRow>(&places, out, ATTENTION_CSV)?;
     rows.copy_of_trials::<TokenRow>(&places, out, TOKENS_CSV)?;
     rows.copy_of_trials::<SpanRow>(&places, out, SPANS_CSV)?;
@@ -267,6 +272,24 @@ impl Rows {
         Ok(())
     }
 
+    /// The number of the trial of a row of a long table, where the row belongs to one that is kept.
+    fn trial_of(&self, source: usize, row_id: &str) -> Option<usize> {
+        let number = *self.numbers.get(row_id)?;
+        self.trials[number].ran.as_ref().is_some_and(|place| place.source == source).then_some(number)
+    }
+
+    /// The rows of a long table that belong to the rows of trials that are kept.
+    fn of_trials<R: TrialRow>(&self, sources: &[&PathBuf], name: &str) -> Result<Vec<R>> {
+        let mut all = Vec::new();
+        for (source, table) in sources.iter().map(|source| source.join(name)).enumerate() {
+            if table.exists() {
+                let kept = |row: &R| self.trial_of(source, row.row_id()).is_some();
+                all.extend(csv::selected(table, usize::MAX, kept)?);
+            }
+        }
+        Ok(all)
+    }
+
     /// Copies the rows of a long table that belong to the rows of trials that are kept.
     fn copy_of_trials<R: TrialRow>(&self, sources: &[&PathBuf], out: &Path, name: &str) -> Result<()> {
         let tables: Vec<PathBuf> = sources.iter().map(|source| source.join(name)).collect();
@@ -276,9 +299,8 @@ impl Rows {
         let mut pieces: Vec<(usize, usize, Range<u64>)> = Vec::new();
         for (source, table) in tables.iter().enumerate().filter(|(_, table)| table.exists()) {
             for (row_id, bytes) in csv::spans::<R>(table)? {
-                let Some(number) = self.numbers.get(&row_id) else { continue };
-                if self.trials[*number].ran.as_ref().is_some_and(|place| place.source == source) {
-                    pieces.push((*number, source, bytes));
+                if let Some(number) = self.trial_of(source, &row_id) {
+                    pieces.push((number, source, bytes));
                 }
             }
         }

@@ -17,5 +17,6 @@ mod record_file;
 pub mod rescored;
 pub mod retrieval;
 pub mod stored;
+pub(crate) mod served;
 pub mod tasks;
 pub mod training;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::csv::{self, Appender};
 use super::directory::{
-    self, ATTENTION_CSV, KINDS_CSV, RESULTS_CSV, RETRIEVAL_CSV, RUN_JSON, RunRecord, SPANS_CSV, TOKENS_CSV,
+    self, ATTENTION_CSV, KINDS_CSV, RESULTS_CSV, RETRIEVAL_CSV, RUN_JSON, RunRecord, SERVED_CSV, SPANS_CSV,
+    TOKENS_CSV,
 };
 use super::stored::StoredRun;
 use crate::error::{Error, Result};
@@ -153,7 +154,7 @@ fn expected(joined: &str, settings: &Settings) -> Vec<String> {
 }
 
 /// Tables of a run that scores do not enter.
-const KEPT: &[&str] = &[ATTENTION_CSV, SPANS_CSV, KINDS_CSV, RETRIEVAL_CSV, TOKENS_CSV];
+const KEPT: &[&str] = &[ATTENTION_CSV, SPANS_CSV, KINDS_CSV, RETRIEVAL_CSV, TOKENS_CSV, SERVED_CSV];
 
 /// Writes a run whose answers were scored again into a directory of its own, with the other tables of the run
 /// in `from`.

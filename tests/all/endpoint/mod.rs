@@ -1,6 +1,7 @@
 //! `niah run --endpoint`: a server of this test answers the prompts of a grid.
 
 mod addresses;
+mod kept;
 mod lengths;
 mod misbehaving;
 mod served;
