@@ -154,13 +154,21 @@ fn ask<'t>(
         Err(error) => return done(failed_record(context, trial, &error)),
     };
     let prompt = &counted.prompt;
+    let question = question(asking.server, asking.thought_budget, prompt);
     let asked = Instant::now();
-    match asking.server.ask(&question(asking.server, asking.thought_budget, prompt), over) {
+    match asking.server.ask(&question, over) {
         Err(Failure { kind: Kind::Stopped, .. }) => None,
         Err(failure) => {
             let error = Error::Failed(format!("the server: {}", failure.problem));
             let record = failed_record(context, trial, &error);
             Some(Done { record, silent: failure.is_silence() })
+        }
+        Ok(said) if bytes_of(&said.answer) > most_bytes(question.max_tokens) => {
+            let (bytes, tokens) = (bytes_of(&said.answer), question.max_tokens);
+            let problem = format!(
+                "the server: an answer of {bytes} bytes, where at most {tokens} tokens were asked for"
+            );
+            done(failed_record(context, trial, &Error::Failed(problem)))
         }
         Ok(said) => {
             let logprob = logprob_of(&said.answer.tokens, &prompt.answer_text);
@@ -174,6 +182,21 @@ fn ask<'t>(
             done(record(asking, trial, &counted, &said, (forced, asked.elapsed())))
         }
     }
+}
+
+/// Bytes that an answer of so many tokens may have: far more than any has, and far fewer than a row of
+/// `results.csv` may have.
+fn most_bytes(max_tokens: usize) -> usize {
+    const OF_TOKEN: usize = 64;
+    const BESIDE: usize = 64 << 10;
+    const MOST: usize = 4 << 20;
+    max_tokens.saturating_mul(OF_TOKEN).saturating_add(BESIDE).min(MOST)
+}
+
+/// Bytes of all that rows keep of an answer.
+fn bytes_of(answer: &Answer) -> usize {
+    let names = [&answer.model, &answer.fingerprint, &answer.finish_reason];
+    answer.text.len() + names.into_iter().flatten().map(String::len).sum::<usize>()
 }
 
 /// A prompt as the server is asked it, with so many tokens for a thought.

@@ -11,13 +11,14 @@
 //! program may have written a line end within them; what follows
 //! the last whole record is dropped when the table is opened to continue it, and passed over when it is read.
 
+mod limits;
 mod relabelled;
 mod saved_again;
 mod spanned;
 
 use std::borrow::Cow;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::io::{self, BufReader, Read, Seek, Write};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,8 @@ use crate::report::data::columns;
 use crate::report::loss::BucketLoss;
 use crate::trial::{AttentionRow, KindRow, Outcome, RetrievalRow, ServedRow, SpanRow, TokenRow};
 
+pub(super) use limits::check_growth;
+use limits::{check_records, check_size, unreadable, whole_records};
 pub(super) use relabelled::relabelled;
 pub(super) use spanned::{check_bytes, joined, row_of_text, spanned, text_of};
 
@@ -48,6 +51,9 @@ pub trait Row: Serialize + DeserializeOwned + Default {
 
     /// Columns without which a table says nothing, whatever version wrote it.
     const NEEDED: &'static [&'static str] = &[];
+
+    /// Whether its table is read whole, so that it may not grow beyond what fits into memory.
+    const IN_MEMORY: bool = false;
 
     /// The row as it was before an empty text became an empty field.
     #[must_use]
@@ -75,6 +81,8 @@ impl Row for Outcome {
     const NEEDED: &'static [&'static str] = &[
         "context_length", "depth_percent", "trial", "seed", "expected_answer", "model_response", "status", "row_id",
     ];
+
+    const IN_MEMORY: bool = true;
 
     /// A trial that was scored had an answer, so its empty field is an empty answer and not a missing one.
     fn restored(mut self) -> Self {
@@ -155,6 +163,8 @@ impl Row for ServedRow {
     const TEXT: &'static [&'static str] =
         &["run_id", "row_id", "finish_reason", "served_model", "system_fingerprint"];
 
+    const IN_MEMORY: bool = true;
+
     fn problem(&self) -> Option<String> {
         saved_again::key_problem(&self.row_id)
     }
@@ -203,7 +213,7 @@ impl<R: Row> Appender<R> {
                 "another run is writing to it; wait for its end or use another -o",
             ));
         }
-        let len = whole_records(BufReader::new(&file)).map_err(cannot("read"))?;
+        let len = whole_records(BufReader::new(&file)).map_err(|e| unreadable(&path, &e))?;
         let dropped_bytes = file.metadata().map_err(cannot("read"))?.len().saturating_sub(len);
         layout::<R, _>(&path, &file, len, Versions::Own)?;
         if len > 0 && !is_written_here::<R>(&file).map_err(cannot("read"))? {
@@ -257,13 +267,15 @@ impl<R: Row> Appender<R> {
     /// Appends `rows` with one write and one sync.
     ///
     /// # Errors
-    /// [`Error::Output`] when they cannot be written, as on a full disk; the table then ends with the row
-    /// before them.
+    /// [`Error::Output`] when they would not be read again, as one is too long or the table would be too
+    /// large, or cannot be written, as on a full disk; the table then ends with the row before them.
     pub fn append(&mut self, rows: &[R]) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
         let bytes = to_csv(rows)?;
+        check_records::<R>(&self.path, &bytes)?;
+        check_growth::<R>(&self.path, self.len + bytes.len() as u64)?;
         self.write(&bytes)
     }
 
@@ -328,9 +340,6 @@ fn write_whole(storage: &mut impl Storage, len: &mut u64, bytes: &[u8]) -> io::R
     written
 }
 
-/// Bytes of a table that is read into memory, at most: half a million trials.
-const MOST_IN_MEMORY: u64 = 512 << 20;
-
 /// Reads a whole table; a torn last record is passed over.
 ///
 /// # Errors
@@ -359,19 +368,6 @@ pub fn read_of_any_version<R: Row>(path: impl AsRef<Path>) -> Result<(Vec<R>, Ve
     Ok((rows.collect::<Result<_>>()?, unknown))
 }
 
-/// Refuses a table that does not fit into memory.
-fn check_size(path: &Path) -> Result<()> {
-    let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
-    if size > MOST_IN_MEMORY {
-        let (found, most) = (size.div_ceil(1 << 20), MOST_IN_MEMORY >> 20);
-        return Err(Error::file(
-            path,
-            format!("{found} MiB, more than the {most} MiB that are read; divide the run"),
-        ));
-    }
-    Ok(())
-}
-
 /// Reads a table row by row, for those that do not fit into memory; a torn last record is passed over.
 ///
 /// # Errors
@@ -387,9 +383,7 @@ fn rows_of<R: Row>(
     versions: Versions,
 ) -> Result<(Vec<String>, impl Iterator<Item = Result<R>> + use<R>)> {
     let path = path.to_path_buf();
-    let cannot_read = |e: io::Error| {
-        Error::file(&path, format!("cannot read: {e}; run the same niah run command again to write it"))
-    };
+    let cannot_read = |e: io::Error| unreadable(&path, &e);
     let file = files::open(&path).map_err(cannot_read)?;
     let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
     let (layout, mut reader) = layout::<R, _>(&path, file, len, versions)?;
@@ -452,7 +446,7 @@ pub fn selected<R: Row>(path: impl AsRef<Path>, most: usize, wanted: impl Fn(&R)
 /// # Errors
 /// As [`rows`].
 pub(super) fn spans<R: Row>(path: &Path) -> Result<Vec<(String, Range<u64>)>> {
-    let cannot_read = |e: io::Error| Error::file(path, format!("cannot read: {e}"));
+    let cannot_read = |e: io::Error| unreadable(path, &e);
     let file = files::open(path).map_err(cannot_read)?;
     let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
     let (layout, reader) = layout::<R, _>(path, file, len, Versions::Own)?;
@@ -512,7 +506,7 @@ fn row<R: Row>(
 /// As [`rows`].
 pub fn is_changed<R: Row>(path: impl AsRef<Path>) -> Result<bool> {
     let path = path.as_ref();
-    let cannot_read = |e: io::Error| Error::file(path, format!("cannot read: {e}"));
+    let cannot_read = |e: io::Error| unreadable(path, &e);
     let file = files::open(path).map_err(cannot_read)?;
     let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
     layout::<R, _>(path, &file, len, Versions::Own)?;
@@ -536,7 +530,7 @@ fn layout<R: Row, F: Read + Seek>(
     len: u64,
     versions: Versions,
 ) -> Result<(saved_again::Layout, csv::Reader<io::Take<F>>)> {
-    let cannot_read = |e: io::Error| Error::file(path, format!("cannot read: {e}"));
+    let cannot_read = |e: io::Error| unreadable(path, &e);
     file.rewind().map_err(cannot_read)?;
     let mut start = Vec::new();
     file.by_ref().take(4096).read_to_end(&mut start).map_err(cannot_read)?;
@@ -567,35 +561,6 @@ fn bad_row(path: &Path, error: &csv::Error) -> Error {
         _ => error.to_string(),
     };
     Error::file(path, format!("{line}{problem}; delete the line to have its trial run again"))
-}
-
-/// Bytes of a record, at most: a whole one is in memory at a time.
-const LONGEST_RECORD: u64 = 16 << 20;
-
-/// Bytes up to and including the last line end outside quotes. A quote inside a quoted field is doubled, so
-/// counting quotes tells where a field ends.
-fn whole_records(mut reader: impl BufRead) -> io::Result<u64> {
-    let (mut position, mut whole, mut quoted) = (0, 0, false);
-    loop {
-        let chunk = reader.fill_buf()?;
-        if chunk.is_empty() {
-            return Ok(whole);
-        }
-        for (offset, byte) in (1u64..).zip(chunk) {
-            match byte {
-                b'"' => quoted = !quoted,
-                b'\n' if !quoted => whole = position + offset,
-                _ => {}
-            }
-        }
-        let length = chunk.len();
-        position += length as u64;
-        if position - whole > LONGEST_RECORD {
-            let mib = LONGEST_RECORD >> 20;
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a row of more than {mib} MiB")));
-        }
-        reader.consume(length);
-    }
 }
 
 fn to_csv<R: Row>(rows: &[R]) -> Result<Vec<u8>> {

@@ -147,7 +147,7 @@ impl RunRecord {
     }
 
     pub(super) fn write(&self, directory: &Path) -> Result<()> {
-        record_file::write(&directory.join(RUN_JSON), self)
+        record_file::write(&directory.join(RUN_JSON), self, MOST_OF_RECORD)
     }
 }
 

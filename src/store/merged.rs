@@ -58,9 +58,9 @@ pub struct Merged {
 /// Joins runs of one plan into the directory `out`. Where runs of it lie there already, they stay.
 ///
 /// # Errors
-/// [`Error::PlansDiffer`] for runs of several plans, [`Error::RowsDiffer`] for a trial with two results, and
-/// [`Error::File`] when a directory holds no run or a table cannot be read or written; then `out` is as it
-/// was.
+/// [`Error::PlansDiffer`] for runs of several plans, [`Error::RowsDiffer`] for a trial with two results,
+/// [`Error::Output`] for more rows than are read again, and [`Error::File`] when a directory holds no run or a
+/// table cannot be read or written; then `out` is as it was.
 pub fn merge(directories: &[PathBuf], out: &Path) -> Result<Merged> {
     if !out.join(RUN_JSON).exists() && out.join(RESULTS_CSV).exists() {
         let problem = "holds results.csv without run.json; choose another directory with -o";
@@ -75,6 +75,8 @@ pub fn merge(directories: &[PathBuf], out: &Path) -> Result<Merged> {
     for (number, (directory, source)) in sources.iter().enumerate() {
         rows.read(number, &directory.join(RESULTS_CSV), source, &record)?;
     }
+    let bytes = rows.kept().map(|row| row.bytes.end - row.bytes.start);
+    csv::check_growth::<Outcome>(&out.join(RESULTS_CSV), bytes.sum())?;
     for (directory, _) in &sources {
         check::<AttentionRow>(&directory.join(ATTENTION_CSV))?;
         check::<TokenRow>(&directory.join(TOKENS_CSV))?;
@@ -97,12 +99,8 @@ pub fn merge(directories: &[PathBuf], out: &Path) -> Result<Merged> {
     rows.copy_of_trials::<ServedRow>(&places, out, SERVED_CSV)?;
     // What makes a trial count comes behind all else, and what makes a directory a run behind that.
     let tables: Vec<PathBuf> = places.iter().map(|place| place.join(RESULTS_CSV)).collect();
-    let pieces = rows.trials.iter().flat_map(|trial| trial.failed.iter().chain(&trial.ran));
-    csv::joined::<Outcome>(
-        &out.join(RESULTS_CSV),
-        &tables,
-        pieces.map(|row| (row.source, row.bytes.clone())),
-    )?;
+    let pieces = rows.kept().map(|row| (row.source, row.bytes.clone()));
+    csv::joined::<Outcome>(&out.join(RESULTS_CSV), &tables, pieces)?;
     record.write(out)?;
     let (ran, failed) = rows.counts();
     let planned = record.settings.planned();
@@ -222,6 +220,11 @@ struct Rows {
 }
 
 impl Rows {
+    /// All that are kept, those of a trial that failed before the one that ran.
+    fn kept(&self) -> impl Iterator<Item = &Place> {
+        self.trials.iter().flat_map(|trial| trial.failed.iter().chain(&trial.ran))
+    }
+
     fn counts(&self) -> (usize, usize) {
         let ran = self.trials.iter().filter(|trial| trial.ran.is_some()).count();
         (ran, self.trials.len() - ran)

@@ -108,7 +108,7 @@ impl ModelsRecord {
     /// # Errors
     /// [`Error::File`] when it cannot be written.
     pub fn write(&self, directory: &Path) -> Result<()> {
-        record_file::write(&directory.join(MODELS_JSON), self)
+        record_file::write(&directory.join(MODELS_JSON), self, MOST_OF_RECORD)
     }
 }
 

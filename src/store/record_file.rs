@@ -41,13 +41,38 @@ pub(super) fn damaged(path: &Path, problem: &str) -> Error {
 /// Writes a record whole, in the place of what stood there.
 ///
 /// # Errors
-/// [`Error::File`] when it cannot be written.
-pub(super) fn write(path: &Path, record: &impl Serialize) -> Result<()> {
+/// [`Error::Output`] for one of more than so many bytes, as it would not be read again, and [`Error::File`]
+/// when it cannot be written.
+pub(super) fn write(path: &Path, record: &impl Serialize, most: u64) -> Result<()> {
     let text = serde_json::to_string_pretty(record).map_err(|error| Error::file(path, error))?;
+    if text.len() as u64 >= most {
+        let (found, most) = (text.len().div_ceil(1 << 20), most >> 20);
+        let remedy = "shorten what the settings say, or join fewer runs";
+        let problem = format!("it would have {found} MiB, and less than {most} MiB are read; {remedy}");
+        return Err(Error::output(path, problem));
+    }
     replace(path, |new| {
         fs::write(new, text + "\n").map_err(|error| {
             let reason = error::reason(&error);
             Error::file(path, format!("cannot write: {reason}; choose another directory with -o"))
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_would_not_be_read_again_is_not_written() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("run.json");
+        let text = |bytes: usize| "x".repeat(bytes);
+        // Two quotation marks and a line end are added.
+        write(&path, &text(1021), 1024).unwrap();
+        assert_eq!(read::<String>(&path, 1024).unwrap(), text(1021));
+        let error = write(&path, &text(1022), 1024).unwrap_err().to_string();
+        assert!(error.contains("run.json: it would have 1 MiB"), "{error}");
+        assert_eq!(read::<String>(&path, 1024).unwrap(), text(1021), "what stood there stays");
+    }
 }

@@ -139,7 +139,7 @@ impl TasksRecord {
     /// # Errors
     /// [`Error::File`] when it cannot be written.
     pub fn write(&self, directory: &Path) -> Result<()> {
-        record_file::write(&directory.join(TASKS_JSON), self)
+        record_file::write(&directory.join(TASKS_JSON), self, MOST_OF_RECORD)
     }
 
     /// The directory of a task, or of one of its controls.

@@ -134,6 +134,26 @@ fn predictions_of_ruler_are_scored_as_its_evaluate_does_and_that_is_said() {
 }
 
 #[test]
+fn an_answer_that_no_table_holds_is_refused_and_nothing_is_left_of_the_import() {
+    let bench = Bench::new();
+    let answer = |length: usize| {
+        let row = json!({
+            "model": "m", "context_length": 1000, "depth_percent": 50, "score": 10, "needle": "n",
+            "model_response": "y".repeat(length),
+        });
+        fs::write(bench.path("row.json"), row.to_string()).unwrap();
+    };
+    answer(17 << 20);
+    let output = bench.output(&["import", "row.json", "-o", "out"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("column model_response has 17 MiB") && said.contains("shorten it"), "{said}");
+    answer(1 << 20);
+    bench.stdout(&["import", "row.json", "-o", "out"]);
+    bench.stdout(&["view", "out"]);
+}
+
+#[test]
 fn results_of_both_versions_of_needlehaystack_are_read() {
     let bench = Bench::new();
     let outcomes = imported(&bench, &["gkamradt1"], &[]);

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
-use super::{bad_row, whole_records};
+use super::{bad_row, unreadable, whole_records};
 use crate::error::{self, Error, Result};
 use crate::files;
 
@@ -14,7 +14,7 @@ use crate::files;
 /// # Errors
 /// [`Error::File`] when it cannot be read, and when the new file is there already or cannot be written.
 pub(in crate::store) fn relabelled(from: &Path, to: &Path, run_id: &str) -> Result<()> {
-    let cannot_read = |e: io::Error| Error::file(from, format!("cannot read: {e}"));
+    let cannot_read = |e: io::Error| unreadable(from, &e);
     let cannot_write = |e: &io::Error| {
         let reason = error::reason(e);
         Error::file(to, format!("cannot write: {reason}; choose another directory with -o"))

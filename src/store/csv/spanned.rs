@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use csv::StringRecord;
 
 use super::saved_again::Layout;
-use super::{Row, Versions, bad_row, columns, header, is_changed, layout, row, whole_records};
+use super::{Row, Versions, bad_row, columns, header, is_changed, layout, row, unreadable, whole_records};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::store::directory::replace;
@@ -23,7 +23,7 @@ pub(in crate::store) fn spanned<R: Row>(
 ) -> Result<impl Iterator<Item = Result<(R, Range<u64>)>> + use<R>> {
     check_bytes::<R>(path)?;
     let path = path.to_path_buf();
-    let cannot_read = |error: io::Error| Error::file(&path, format!("cannot read: {error}"));
+    let cannot_read = |error: io::Error| unreadable(&path, &error);
     let file = files::open(&path).map_err(cannot_read)?;
     let len = whole_records(BufReader::new(&file)).map_err(cannot_read)?;
     let (layout, mut reader) = layout::<R, _>(&path, file, len, Versions::Own)?;

@@ -310,6 +310,61 @@ fn the_rows_of_one_trial_are_appended_together() {
 }
 
 #[test]
+fn a_row_that_nobody_could_read_again_is_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("results.csv");
+    let good = outcome(1024, 50.0, 0, true, None);
+    let long = |bytes: usize| Outcome { model_response: Some("y".repeat(bytes)), ..good.clone() };
+    let mut table = Appender::open(&path).unwrap();
+    table.append(std::slice::from_ref(&good)).unwrap();
+    let error = table.append(&[good.clone(), long(17 << 20)]).unwrap_err();
+    assert!(matches!(error, Error::Output { .. }), "{error}");
+    let words = format!("results.csv: row {}: column model_response has 17 MiB, and no row of", good.row_id);
+    assert!(error.to_string().contains(&words), "{error}");
+    // The longest that is written is read.
+    let rest = to_csv(&[long(0)]).unwrap().len();
+    let most = usize::try_from(limits::LONGEST_RECORD).unwrap();
+    assert!(table.append(&[long(most - rest + 1)]).is_err());
+    let longest = long(most - rest);
+    table.append(std::slice::from_ref(&longest)).unwrap();
+    table.append(std::slice::from_ref(&good)).unwrap();
+    assert_eq!(read::<Outcome>(&path).unwrap(), [good.clone(), longest, good]);
+}
+
+#[test]
+fn a_table_that_is_read_into_memory_grows_no_larger_than_what_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut table = Appender::open(dir.path().join("results.csv")).unwrap();
+    table.len = limits::MOST_IN_MEMORY;
+    let error = table.append(&[hostile()]).unwrap_err().to_string();
+    assert!(error.contains("it would have 513 MiB, more than the 512 MiB that are read; what is"), "{error}");
+    // Rows that are read one by one may be as many as the disk holds.
+    let mut table = Appender::open(dir.path().join("attention.csv")).unwrap();
+    table.len = limits::MOST_IN_MEMORY;
+    table.append(&[attention(0)]).unwrap();
+}
+
+#[test]
+fn a_record_that_is_too_long_to_be_read_is_named_by_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("results.csv");
+    let rows = [outcome(1024, 50.0, 0, true, None), outcome(1024, 50.0, 1, true, None)];
+    let long = "y".repeat(17 << 20);
+    let [first, second] =
+        rows.each_ref().map(|row| String::from_utf8(to_csv(std::slice::from_ref(row)).unwrap()).unwrap());
+    fs::write(&path, format!("{}{first}{long}\n{second}", header::<Outcome>())).unwrap();
+    let words = "line 3: a row of more than 16 MiB; delete the line to have its trial run again";
+    for error in [read::<Outcome>(&path).unwrap_err(), Appender::<Outcome>::open(&path).unwrap_err()] {
+        assert!(error.to_string().ends_with(words), "{error}");
+    }
+    let text = fs::read_to_string(&path).unwrap();
+    let kept: Vec<&str> =
+        text.split_inclusive('\n').enumerate().filter(|(at, _)| *at != 2).map(|(_, l)| l).collect();
+    fs::write(&path, kept.concat()).unwrap();
+    assert_eq!(read::<Outcome>(&path).unwrap(), rows);
+}
+
+#[test]
 fn a_second_writer_is_turned_away() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tokens.csv");

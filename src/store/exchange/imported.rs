@@ -18,7 +18,7 @@ use crate::plan::{Identity, ModelChoice, Settings};
 use crate::printable::listed;
 use crate::score;
 use crate::store::csv::Appender;
-use crate::store::directory::{ATTENTION_CSV, RESULTS_CSV, RunRecord, SPANS_CSV};
+use crate::store::directory::{ATTENTION_CSV, RESULTS_CSV, RUN_JSON, RunRecord, SPANS_CSV};
 use crate::store::rescored::make_empty;
 use crate::trial::{AttentionRow, Outcome, SpanRow, Status, Trial};
 
@@ -472,9 +472,19 @@ fn hash_of(path: &Path) -> Result<String> {
 /// Writes such a run into a directory of its own, or an empty one.
 ///
 /// # Errors
-/// [`Error::File`] when the directory holds something, or cannot be written.
+/// [`Error::Output`] when a row is too long to be read again, and [`Error::File`] when the directory holds
+/// something, or cannot be written; then nothing is left of what was.
 pub fn write(run: &Import, directory: &Path) -> Result<()> {
     make_empty(directory)?;
+    write_new(run, directory).inspect_err(|_| {
+        for name in [ATTENTION_CSV, SPANS_CSV, RESULTS_CSV, RUN_JSON] {
+            // What is not there need not go.
+            let _ = fs::remove_file(directory.join(name));
+        }
+    })
+}
+
+fn write_new(run: &Import, directory: &Path) -> Result<()> {
     Appender::<AttentionRow>::open(directory.join(ATTENTION_CSV))?;
     Appender::<SpanRow>::open(directory.join(SPANS_CSV))?;
     Appender::<Outcome>::open(directory.join(RESULTS_CSV))?.append(&run.outcomes)?;

@@ -289,6 +289,32 @@ fn a_run_that_is_stopped_keeps_what_was_answered_and_goes_on() {
 }
 
 #[test]
+fn an_answer_far_longer_than_was_asked_for_fails_its_trial_and_no_other_row_is_lost() {
+    let server = server(|number, _, right| match number {
+        // A row of the first could not be read again.
+        2 => reply("200 OK", &json!({"choices": [{"text": "y".repeat(17 << 20)}]})),
+        4 => reply("200 OK", &json!({"choices": [{"text": "y".repeat(100 << 10)}]})),
+        6 => reply("200 OK", &json!({"choices": [{"text": "y".repeat(10 << 10)}]})),
+        _ => right,
+    });
+    let place = tempfile::tempdir().unwrap();
+    let mut run = Run::new(&server.url(), Api::Completions);
+    run.manner.limits.answer = 256 << 20;
+    run.go(place.path()).unwrap();
+    let all = rows(place.path());
+    let failed: Vec<&str> = all.values().filter_map(|row| row.error.as_deref()).collect();
+    assert_eq!((all.len(), failed.len()), (12, 2), "{failed:?}");
+    let said = |bytes: usize| {
+        let words = format!("the server: an answer of {bytes} bytes, where at most ");
+        failed.iter().any(|error| error.starts_with(&words) && error.ends_with(" tokens were asked for"))
+    };
+    assert!(said(17 << 20) && said(100 << 10), "{failed:?}");
+    assert_eq!(all.values().filter(|row| row.correct == Some(false)).count(), 1, "a long answer is one");
+    assert_eq!(run.go(place.path()).unwrap().len(), 2, "they are asked again");
+    assert!(rows(place.path()).values().all(|row| row.status == Status::Ok));
+}
+
+#[test]
 fn a_server_that_has_gone_ends_the_run_and_what_was_answered_stays() {
     let server = server(|_, _, right| right);
     let place = tempfile::tempdir().unwrap();
