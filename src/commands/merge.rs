@@ -12,11 +12,12 @@ use crate::evaluate::judged_report;
 use crate::export::style::Style;
 use crate::printable::listed;
 use crate::report::Report;
+use crate::store::holding::Holding;
 use crate::store::merged::{Merged, merge, places};
-use crate::store::models::{MODELS_JSON, ModelEntry, ModelsRecord};
+use crate::store::models::{ModelEntry, ModelsRecord};
 use crate::store::page;
 use crate::store::stored::StoredRun;
-use crate::store::tasks::{TASKS_JSON, TasksRecord};
+use crate::store::tasks::TasksRecord;
 
 /// Runs the command.
 ///
@@ -34,8 +35,11 @@ pub fn run(args: &MergeArgs, style: &Style) -> Result<()> {
             sources.entry(place).or_default().push(run);
         }
     }
-    let several = several_tasks(&args.directories)?;
-    let models = several_models(&args.directories)?;
+    let (several, models) = match one_kind(&args.directories)? {
+        Some(Holding::Tasks) => (several_tasks(&args.directories, out)?, None),
+        Some(Holding::Models) => (None, several_models(&args.directories, out)?),
+        Some(Holding::Run) | None => (None, None),
+    };
     for (place, directories) in &sources {
         let to = if place.as_os_str().is_empty() { out.clone() } else { out.join(place) };
         let merged = merge(directories, &to)?;
@@ -52,6 +56,16 @@ pub fn run(args: &MergeArgs, style: &Style) -> Result<()> {
         record.write(out)?;
     }
     shown(args, &sources, style)?.map_or(Ok(()), Shown::out)
+}
+
+/// What the directories hold, which is the same of all; `None` for directories of runs that nothing names.
+fn one_kind(directories: &[PathBuf]) -> Result<Option<Holding>> {
+    let Some((first, others)) = directories.split_first() else { return Ok(None) };
+    let kind = Holding::of(first);
+    let Some(other) = others.iter().find(|other| Holding::of(other) != kind) else { return Ok(kind) };
+    let words = |kind: Option<Holding>| kind.map_or("runs without a record of their own", Holding::words);
+    let difference = format!("{} -> {}", words(kind), words(Holding::of(other)));
+    Err(Error::PlansDiffer { path: other.clone(), first: first.clone(), difference })
 }
 
 /// What became of the rows, in a line.
@@ -85,20 +99,18 @@ fn shown(
     Ok(Some(Shown::of(&args.form, &Report::from(report), page.as_ref(), style)?.warning(warnings)))
 }
 
-/// The record of several tasks, where the directories hold such: that of the first, with what all of them
-/// have left out.
-fn several_tasks(directories: &[PathBuf]) -> Result<Option<TasksRecord>> {
-    let with: Vec<&PathBuf> = directories.iter().filter(|place| place.join(TASKS_JSON).exists()).collect();
-    let Some(first) = with.first() else { return Ok(None) };
+/// The record of several tasks: that of the first directory, with what all of them have left out.
+fn several_tasks(directories: &[PathBuf], out: &Path) -> Result<Option<TasksRecord>> {
+    let Some(first) = directories.first() else { return Ok(None) };
     let mut record = TasksRecord::read(first)?;
-    for place in &with {
+    for place in directories {
         let other = TasksRecord::read(place)?;
         if (&other.tasks, other.controls) != (&record.tasks, record.controls) {
             let names = |record: &TasksRecord| {
                 format!("tasks {}, controls {}", record.tasks.join(","), record.controls)
             };
             let difference = format!("{} -> {}", names(&record), names(&other));
-            return Err(Error::PlansDiffer { path: (*place).clone(), first: (*first).clone(), difference });
+            return Err(Error::PlansDiffer { path: place.clone(), first: first.clone(), difference });
         }
         for left in other.left_out {
             if !record.left_out.contains(&left) {
@@ -106,25 +118,31 @@ fn several_tasks(directories: &[PathBuf]) -> Result<Option<TasksRecord>> {
             }
         }
     }
+    record.check(out)?;
     record.command = std::env::args().collect();
     Ok(Some(record))
 }
 
-/// The record of several checkpoints, where the directories hold such: that of the first.
-fn several_models(directories: &[PathBuf]) -> Result<Option<ModelsRecord>> {
-    let with: Vec<&PathBuf> = directories.iter().filter(|place| place.join(MODELS_JSON).exists()).collect();
-    let Some(first) = with.first() else { return Ok(None) };
+/// The record of several checkpoints: that of the first directory.
+fn several_models(directories: &[PathBuf], out: &Path) -> Result<Option<ModelsRecord>> {
+    let Some(first) = directories.first() else { return Ok(None) };
     let mut record = ModelsRecord::read(first)?;
     let names = |record: &ModelsRecord| {
         let pair = |entry: &ModelEntry| format!("{} in {}", entry.model, entry.directory);
         record.models.iter().map(pair).collect::<Vec<_>>().join(", ")
     };
-    for place in &with {
+    for place in directories {
         let other = ModelsRecord::read(place)?;
         if names(&other) != names(&record) {
             let difference = format!("models: {} -> {}", names(&record), names(&other));
-            return Err(Error::PlansDiffer { path: (*place).clone(), first: (*first).clone(), difference });
+            return Err(Error::PlansDiffer { path: place.clone(), first: first.clone(), difference });
         }
+    }
+    let before = record.clone();
+    record.take_places(out)?;
+    if names(&record) != names(&before) {
+        let difference = format!("models: {} -> {}", names(&record), names(&before));
+        return Err(Error::PlanChanged { path: out.to_path_buf(), difference });
     }
     record.command = std::env::args().collect();
     Ok(Some(record))

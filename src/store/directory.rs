@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::csv::{self, Appender, Row};
 use super::exchange::Imported;
+use super::holding::check_single;
 use super::merged::MergedRun;
 use super::order;
 use super::record_file;
@@ -204,9 +205,10 @@ impl RunDirectory {
     /// Opens the directory to begin a run, to continue it or to add to it.
     ///
     /// # Errors
-    /// [`Error::PlanChanged`] when it holds results that are not of this plan; [`Error::File`] when it cannot
-    /// be written.
+    /// [`Error::PlanChanged`] when it holds results that are not of this plan; [`Error::File`] when it holds
+    /// runs of several models or tasks, or cannot be written.
     pub fn open(directory: &Path, record: &RunRecord, keep_tokens: bool) -> Result<Self> {
+        check_single(directory, &record.settings)?;
         make(directory)?;
         Kept::of(directory, record)?;
         let results = directory.join(RESULTS_CSV);

@@ -18,6 +18,7 @@ use super::directory::{
     ATTENTION_CSV, KINDS_CSV, RESULTS_CSV, RETRIEVAL_CSV, RUN_JSON, RunRecord, SERVED_CSV, SPANS_CSV,
     TOKENS_CSV, TrialRow, make,
 };
+use super::holding::check_single;
 use super::served;
 use crate::error::{Error, Result, RowsDiffer};
 use crate::hash::sha256;
@@ -59,8 +60,8 @@ pub struct Merged {
 ///
 /// # Errors
 /// [`Error::PlansDiffer`] for runs of several plans, [`Error::RowsDiffer`] for a trial with two results,
-/// [`Error::Output`] for more rows than are read again, and [`Error::File`] when a directory holds no run or a
-/// table cannot be read or written; then `out` is as it was.
+/// [`Error::Output`] for more rows than are read again, and [`Error::File`] when a directory holds no run,
+/// `out` holds several models or tasks, or a table cannot be read or written; then `out` is as it was.
 pub fn merge(directories: &[PathBuf], out: &Path) -> Result<Merged> {
     if !out.join(RUN_JSON).exists() && out.join(RESULTS_CSV).exists() {
         let problem = "holds results.csv without run.json; choose another directory with -o";
@@ -68,6 +69,7 @@ pub fn merge(directories: &[PathBuf], out: &Path) -> Result<Merged> {
     }
     let sources = sources(directories, out)?;
     let mut record = of_all(&sources)?;
+    check_single(out, &record.settings)?;
     // Nobody else writes to it meanwhile.
     let held = out.join(RESULTS_CSV);
     let _held = held.exists().then(|| Appender::<Outcome>::open(&held)).transpose()?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::directory::{RUN_JSON, make};
+use super::holding::Holding;
 use super::record_file;
 use super::stored::StoredRun;
 use crate::error::{Error, Result};
@@ -75,13 +76,19 @@ impl ModelsRecord {
     ///
     /// # Errors
     /// [`Error::PlanChanged`] when it holds checkpoints that this record has not, and [`Error::File`] when it
-    /// holds a run of its own or cannot be written.
+    /// holds a run of its own or several tasks, or cannot be written.
     pub fn open(&mut self, directory: &Path) -> Result<()> {
+        self.take_places(directory)?;
         make(directory)?;
-        if directory.join(RUN_JSON).exists() {
-            let problem = "holds a single run; choose another directory for several models with -o";
-            return Err(Error::file(directory, problem));
-        }
+        self.write(directory)
+    }
+
+    /// Gives checkpoints that lie in a directory already the directories that they have there.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; nothing is written.
+    pub fn take_places(&mut self, directory: &Path) -> Result<()> {
+        Holding::Models.check(directory)?;
         if directory.join(MODELS_JSON).exists() {
             let old = Self::read(directory)?;
             for before in &old.models {
@@ -100,7 +107,7 @@ impl ModelsRecord {
             let problem = "two models would have one directory below; choose another directory with -o";
             return Err(Error::file(directory, problem));
         }
-        self.write(directory)
+        Ok(())
     }
 
     /// Writes `models.json`.

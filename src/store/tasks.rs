@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::csv;
 use super::directory::{KINDS_CSV, RUN_JSON, make};
+use super::holding::Holding;
 use super::record_file;
 use super::stored::StoredRun;
 use crate::error::{Error, Result};
@@ -110,13 +111,19 @@ impl TasksRecord {
     ///
     /// # Errors
     /// [`Error::PlanChanged`] when it holds tasks that this record has not, or none with the same controls,
-    /// and [`Error::File`] when it holds a run of its own or cannot be written.
+    /// and [`Error::File`] when it holds a run of its own or several models, or cannot be written.
     pub fn open(&self, directory: &Path) -> Result<()> {
+        self.check(directory)?;
         make(directory)?;
-        if directory.join(RUN_JSON).exists() {
-            let problem = "holds a single run; choose another directory for several tasks with -o";
-            return Err(Error::file(directory, problem));
-        }
+        self.write(directory)
+    }
+
+    /// Whether it can go on in a directory.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; nothing is written.
+    pub fn check(&self, directory: &Path) -> Result<()> {
+        Holding::Tasks.check(directory)?;
         if directory.join(TASKS_JSON).exists() {
             let old = Self::read(directory)?;
             let grows = old.tasks.iter().all(|task| self.tasks.contains(task));
@@ -131,7 +138,7 @@ impl TasksRecord {
                 return Err(changed("controls", old.controls.to_string(), self.controls.to_string()));
             }
         }
-        self.write(directory)
+        Ok(())
     }
 
     /// Writes `tasks.json`.

@@ -102,6 +102,26 @@ fn checkpoints_by_name_go_on_and_others_are_added() {
 }
 
 #[test]
+fn a_single_run_does_not_hide_several_checkpoints() {
+    let bench = training();
+    let two = ["tiny", "training/step-20"];
+    let shown = text(named(&bench, &two, &["-o", "out"]));
+    let words =
+        ["out: holds several models", "for a single run with -o", "or name the one below it: out/tiny"];
+    bench.refused(&[&["run", "-m", "tiny", "-o", "out"], &GRID[..]].concat(), &words);
+    bench.refused(&["merge", "out/tiny", "-o", "out"], &words);
+    let several = [&["run", "-m", "tiny", "-o", "out", "--task=magic,kv"], &GRID[..]].concat();
+    bench.refused(&several, &["out: holds several models", "for several tasks"]);
+    assert_eq!(bench.stdout(&["view", "out"]), shown);
+    assert_eq!(text(named(&bench, &two, &["-o", "out"])), shown);
+    // The directory that the message names is that of the run.
+    bench.stdout(&[&["run", "-m", "tiny", "-o", "out/tiny"], &GRID[..]].concat());
+    // Of other checkpoints there is no room in it either.
+    text(named(&bench, &["tiny", "training/step-3"], &["-o", "other"]));
+    bench.refused(&["merge", "other", "-o", "out"], &["out holds results of another plan: models: "]);
+}
+
+#[test]
 fn a_list_of_checkpoints_with_a_byte_order_mark_leaves_none_out() {
     let bench = training();
     fs::write(bench.path("list"), "\u{FEFF}tiny\ntraining/step-3\n").unwrap();

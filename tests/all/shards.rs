@@ -201,6 +201,30 @@ fn a_part_says_beforehand_what_it_takes_and_a_grown_plan_has_the_parts_of_the_sm
 }
 
 #[test]
+fn a_merge_hides_no_runs_of_several_tasks_and_is_hidden_by_none() {
+    let bench = shards(2);
+    let tasks = |names: &str, out: &str| {
+        bench.stdout(&[&["run", "--model", "tiny", "-o", out, "--task", names], &GRID[..]].concat())
+    };
+    let shown = tasks("magic,passkey", "tasks");
+    let words = ["holds several tasks", "for a single run", "or name the one below it: tasks/magic"];
+    bench.refused(&["merge", "shard-1", "shard-2", "-o", "tasks"], &words);
+    bench.refused(&[&["run", "--model", "tiny", "-o", "tasks"], &GRID[..]].concat(), &words);
+    assert_eq!(bench.stdout(&["view", "tasks"]), shown);
+    let words = ["holds a single run", "for several tasks"];
+    bench.refused(&["merge", "tasks", "-o", "shard-1"], &words);
+    let words = ["tasks is of another plan than shard-1", "a single run -> several tasks"];
+    bench.refused(&["merge", "shard-1", "tasks", "-o", "out"], &words);
+    assert!(!bench.path("out").exists());
+    // What is merged into grows by tasks, and loses none.
+    tasks("magic,passkey,kv", "three");
+    bench.stdout(&["merge", "tasks", "-o", "out"]);
+    bench.stdout(&["merge", "three", "-o", "out"]);
+    bench.refused(&["merge", "tasks", "-o", "out"], &["out holds results of another plan: tasks: magic,"]);
+    assert!(bench.stdout(&["view", "out"]).contains("kv"));
+}
+
+#[test]
 fn runs_of_several_tasks_are_joined_task_by_task() {
     let bench = Bench::new();
     let run = |more: &[&str]| {
