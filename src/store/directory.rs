@@ -478,23 +478,37 @@ impl Kept {
     /// # Errors
     /// When it holds results that are not of this plan, or of one that cannot be known.
     fn of(directory: &Path, record: &RunRecord) -> Result<Self> {
-        let results = directory.join(RESULTS_CSV);
-        let empty = || !results.exists() || csv::read::<Outcome>(&results).is_ok_and(|rows| rows.is_empty());
-        if directory.join(RUN_JSON).exists() {
-            let old = Box::new(RunRecord::read(directory)?);
-            return match old.identity.difference(&record.identity) {
-                None => Ok(Self::Whole(old)),
-                Some(_) if empty() => Ok(Self::Nothing),
-                Some(_) if old.identity.grows_to(&record.identity) => Ok(Self::Grown(old)),
-                Some(difference) => Err(Error::PlanChanged { path: directory.to_path_buf(), difference }),
-            };
+        check_named(directory)?;
+        if !directory.join(RUN_JSON).exists() {
+            return Ok(Self::Nothing);
         }
-        if !empty() {
-            let problem = "holds results.csv without run.json; choose another directory with -o";
-            return Err(Error::file(directory, problem));
+        let old = Box::new(RunRecord::read(directory)?);
+        match old.identity.difference(&record.identity) {
+            None => Ok(Self::Whole(old)),
+            Some(_) if has_no_rows(directory) => Ok(Self::Nothing),
+            Some(_) if old.identity.grows_to(&record.identity) => Ok(Self::Grown(old)),
+            Some(difference) => Err(Error::PlanChanged { path: directory.to_path_buf(), difference }),
         }
-        Ok(Self::Nothing)
     }
+}
+
+/// Refuses a directory whose rows are of a run that nothing names.
+///
+/// # Errors
+/// [`Error::File`] for such a directory.
+pub(super) fn check_named(directory: &Path) -> Result<()> {
+    match directory.join(RUN_JSON).exists() || has_no_rows(directory) {
+        true => Ok(()),
+        false => {
+            let problem = "holds results.csv without run.json; choose another directory with -o";
+            Err(Error::file(directory, problem))
+        }
+    }
+}
+
+fn has_no_rows(directory: &Path) -> bool {
+    let results = directory.join(RESULTS_CSV);
+    !results.exists() || csv::read::<Outcome>(&results).is_ok_and(|rows| rows.is_empty())
 }
 
 fn done(outcomes: &[Outcome]) -> HashSet<String> {

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::csv::{self, Appender};
 use super::directory::{
     ATTENTION_CSV, KINDS_CSV, RESULTS_CSV, RETRIEVAL_CSV, RUN_JSON, RunRecord, SERVED_CSV, SPANS_CSV,
-    TOKENS_CSV, TrialRow, make,
+    TOKENS_CSV, TrialRow, check_named, make,
 };
 use super::holding::check_single;
 use super::served;
@@ -61,12 +61,10 @@ pub struct Merged {
 /// # Errors
 /// [`Error::PlansDiffer`] for runs of several plans, [`Error::RowsDiffer`] for a trial with two results,
 /// [`Error::Output`] for more rows than are read again, and [`Error::File`] when a directory holds no run,
-/// `out` holds several models or tasks, or a table cannot be read or written; then `out` is as it was.
+/// `out` holds several models or tasks, or a table cannot be read; then `out` is as it was. [`Error::File`]
+/// when a table cannot be written: the same command then goes on, as after a kill.
 pub fn merge(directories: &[PathBuf], out: &Path) -> Result<Merged> {
-    if !out.join(RUN_JSON).exists() && out.join(RESULTS_CSV).exists() {
-        let problem = "holds results.csv without run.json; choose another directory with -o";
-        return Err(Error::file(out, problem));
-    }
+    check_named(out)?;
     let sources = sources(directories, out)?;
     let mut record = of_all(&sources)?;
     check_single(out, &record.settings)?;
@@ -99,11 +97,12 @@ pub fn merge(directories: &[PathBuf], out: &Path) -> Result<Merged> {
     rows.copy_of_trials::<KindRow>(&places, out, KINDS_CSV)?;
     rows.copy_of_trials::<RetrievalRow>(&places, out, RETRIEVAL_CSV)?;
     rows.copy_of_trials::<ServedRow>(&places, out, SERVED_CSV)?;
-    // What makes a trial count comes behind all else, and what makes a directory a run behind that.
+    // Rows without the record would be of no run, and a record whose rows are missing gets them by the same
+    // command: what makes a trial count comes behind all else.
+    record.write(out)?;
     let tables: Vec<PathBuf> = places.iter().map(|place| place.join(RESULTS_CSV)).collect();
     let pieces = rows.kept().map(|row| (row.source, row.bytes.clone()));
     csv::joined::<Outcome>(&out.join(RESULTS_CSV), &tables, pieces)?;
-    record.write(out)?;
     let (ran, failed) = rows.counts();
     let planned = record.settings.planned();
     Ok(Merged { ran, failed, planned, twice: rows.twice, missing: missing(&record) })

@@ -200,6 +200,45 @@ fn a_part_says_beforehand_what_it_takes_and_a_grown_plan_has_the_parts_of_the_sm
     assert!(bench.outcomes("out").len() > TRIALS);
 }
 
+/// Joins shards into `out`, each time with another file of the result that cannot be written, and then with
+/// none.
+fn cut_at_every_step(bench: &Bench, shards: &[&str], out: &str) {
+    let merge = [&["merge", "-o", out], shards].concat();
+    for name in ["attention.csv", "tokens.csv", "spans.csv", "run.json", "results.csv"] {
+        // Where the new file would be written before it takes its place.
+        let blocked = bench.path(out).join(format!("{name}.new"));
+        fs::create_dir_all(&blocked).unwrap();
+        bench.refused(&merge, &[name]);
+        fs::remove_dir(&blocked).unwrap();
+    }
+    bench.stdout(&merge);
+}
+
+#[test]
+fn a_merge_that_was_cut_at_any_step_is_made_whole_by_the_same_command() {
+    let bench = shards(3);
+    let all = ["shard-1", "shard-2", "shard-3"];
+    bench.stdout(&[&["merge", "-o", "whole"], &all[..]].concat());
+    let same = |out: &str| {
+        for table in ["results.csv", "attention.csv", "tokens.csv", "spans.csv"] {
+            let [found, whole] = [out, "whole"].map(|run| {
+                let text = bench.text(&format!("{run}/{table}"));
+                text.lines().map(str::to_string).collect::<BTreeSet<_>>()
+            });
+            assert!(found == whole, "{out}/{table}: {} and {} lines", found.len(), whole.len());
+        }
+        let shards = |run: &str| bench.run_json(run)["merged"].as_array().unwrap().len();
+        assert_eq!((shards(out), bench.outcomes(out).len()), (3, TRIALS), "{out}");
+    };
+    cut_at_every_step(&bench, &all, "new");
+    same("new");
+    bench.stdout(&["merge", "shard-2", "-o", "begun"]);
+    cut_at_every_step(&bench, &["shard-1", "shard-3"], "begun");
+    same("begun");
+    cut_at_every_step(&bench, &all, "shard-1");
+    same("shard-1");
+}
+
 #[test]
 fn a_merge_hides_no_runs_of_several_tasks_and_is_hidden_by_none() {
     let bench = shards(2);
