@@ -35,7 +35,7 @@ pub struct ImportArgs {
     /// Name of the task; of several in the files, the one that is wanted
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,
-    /// Scale of the scores [default: that of the files]
+    /// Scale of the scores that are numbers [default: that of the files]
     #[arg(long, value_name = "SCALE", value_parser = choice("scale", SCALES))]
     pub scale: Option<Scale>,
     /// Least score of a correct answer, of 0 to 1 [default: 1]

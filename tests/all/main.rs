@@ -32,6 +32,7 @@ mod html_report;
 mod hub;
 mod hub_hostile;
 mod hybrids;
+mod imports;
 mod inspect;
 mod layers;
 mod layouts;

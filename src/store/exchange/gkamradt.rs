@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::fields::Fields;
-use super::imported::{Found, TheirRow};
-use super::reading::each_line;
+use super::reading::{document, each_line};
+use super::theirs::{Found, Given, Notes, TheirRow};
 use super::{Files, Ours, Scale, lines};
 use crate::error::Result;
 use crate::store::directory::RunRecord;
@@ -28,7 +28,9 @@ pub(super) fn is_second(fields: &Fields<'_>) -> bool {
 }
 
 /// A result of version 1.
-pub(super) fn first(path: &Path, fields: &Fields<'_>) -> Result<Found> {
+pub(super) fn first(path: &Path) -> Result<Found> {
+    let value: Value = document(path)?;
+    let fields = &Fields::of(path, "it", &value)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let expected = "the per cent of the depth";
     let mut row = TheirRow {
@@ -40,19 +42,19 @@ pub(super) fn first(path: &Path, fields: &Fields<'_>) -> Result<Found> {
         needle: needles(fields)?,
         question: fields.text("retrieval_question")?,
         response: fields.text("model_response")?,
-        score: fields.number("score")?,
+        score: fields.number("score")?.map(|score| Given::Number(score, Some(Scale::Ten))),
         duration_seconds: fields.number("test_duration_seconds")?,
         timestamp_utc: fields.name("test_timestamp_utc")?,
         ..TheirRow::default()
     };
     // Its version counts from 1 what was asked again.
     row.ours.trial = fields.count("version")?.map(|version| version.saturating_sub(1));
-    let (mut rows, mut notes) = (vec![row], Vec::new());
+    let (mut rows, mut notes) = (vec![row], Notes::default());
     if rows[0].context_length.is_none() {
         rows.clear();
-        notes.push(format!("{name} says no length, or -1, and is left out"));
+        notes.say(format!("{name} says no length, or -1, and is left out"));
     }
-    Ok(Found { from: FIRST, scale: Some(Scale::Ten), scorer: "its evaluator".to_string(), rows, notes })
+    Ok(Found { from: FIRST, scorer: Some("its evaluator".to_string()), rows, notes })
 }
 
 fn needles(fields: &Fields<'_>) -> Result<Option<String>> {
@@ -76,10 +78,9 @@ pub(super) fn second(path: &Path) -> Result<Found> {
         rows.push(row);
         Ok(())
     })?;
-    let notes = (missing > 0).then(|| format!("{missing} rows say no length, or -1, and are left out"));
-    let notes = notes.into_iter().collect();
-    let scorer = "its scorer".to_string();
-    Ok(Found { from: SECOND, scale: Some(Scale::One), scorer, rows, notes })
+    let mut notes = Notes::default();
+    notes.count(missing, "rows say no length, or -1, and are left out");
+    Ok(Found { from: SECOND, scorer: Some("its scorer".to_string()), rows, notes })
 }
 
 fn row(fields: &Fields<'_>, place: &str) -> Result<Option<TheirRow>> {
@@ -117,7 +118,7 @@ fn row(fields: &Fields<'_>, place: &str) -> Result<Option<TheirRow>> {
         question: fields.text("prompt_question")?,
         expected: fields.texts("expected_answer")?,
         response: fields.text("response")?,
-        score,
+        score: score.map(|score| Given::Number(score, Some(Scale::One))),
         failed,
         prompt_tokens: usage.map(|usage| usage.length("input_tokens")).transpose()?.flatten(),
         duration_seconds: fields.number("duration_seconds")?,

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, wrong};
-use super::imported::{Found, TheirRow};
 use super::reading::document;
+use super::theirs::{Found, Given, Notes, TheirRow};
 use super::{Files, Ours, Scale, expected, position};
 use crate::error::Result;
 use crate::stats;
@@ -74,9 +74,11 @@ pub(super) fn log(path: &Path) -> Result<Found> {
     let log: Log = document(path)?;
     let eval = Fields::of(path, "eval", &log.eval)?;
     let (model, task) = (eval.text("model")?, eval.text("task")?);
+    // The model that grades its needle task says 1 to 10.
+    let needles = task.as_deref().is_some_and(|task| task.rsplit('/').next() == Some("niah"));
+    let scale = needles.then_some(Scale::Ten);
     let samples = log.samples.unwrap_or_default();
     let name = samples.iter().find_map(|sample| sample.scores.as_ref()?.keys().next().cloned());
-    let mut scale = None;
     let mut places: Vec<(f64, usize)> = Vec::new();
     let (mut rows, mut missing) = (Vec::new(), 0);
     let mut others = 0;
@@ -96,7 +98,7 @@ pub(super) fn log(path: &Path) -> Result<Found> {
         let mut score = None;
         for (scorer, given) in sample.scores.iter().flatten() {
             if Some(scorer) == name.as_ref() {
-                score = of_score(path, &place, given, &mut scale)?;
+                score = of_score(path, &place, given, scale)?;
             } else {
                 others += 1;
             }
@@ -121,16 +123,11 @@ pub(super) fn log(path: &Path) -> Result<Found> {
         });
     }
     let mut notes = depths(&places, &mut rows, path)?;
-    if missing > 0 {
-        notes.push(format!("{missing} samples say no length and are left out"));
-    }
+    notes.count(missing, "samples say no length and are left out");
     if others > 0 {
-        notes.push(format!("of its scorers the first is taken, {}", name.as_deref().unwrap_or_default()));
+        notes.say(format!("of its scorers the first is taken, {}", name.as_deref().unwrap_or_default()));
     }
-    // The model that grades its needle task says 1 to 10.
-    let needles = task.as_deref().is_some_and(|task| task.rsplit('/').next() == Some("niah"));
-    let scale = scale.or(needles.then_some(Scale::Ten));
-    Ok(Found { from: NAME, scale, scorer: name.unwrap_or_else(|| "none".to_string()), rows, notes })
+    Ok(Found { from: NAME, scorer: name, rows, notes })
 }
 
 /// What was answered.
@@ -140,14 +137,15 @@ fn response(sample: &Sample) -> Option<String> {
     output.completion.clone().or_else(first)
 }
 
-/// The value of a score, which may say its own scale.
-fn of_score(path: &Path, place: &str, given: &Value, scale: &mut Option<Scale>) -> Result<Option<f64>> {
+/// The value of a score: a number is on `scale`, unless it says its own.
+fn of_score(path: &Path, place: &str, given: &Value, scale: Option<Scale>) -> Result<Option<Given>> {
     let fields = Fields::of(path, place, given)?;
+    let mut scale = scale;
     if let Some(metadata) = fields.object("metadata")? {
         match metadata.text("scale")?.as_deref() {
             None => {}
-            Some("0-1") => *scale = Some(Scale::One),
-            Some("1-10") => *scale = Some(Scale::Ten),
+            Some("0-1") => scale = Some(Scale::One),
+            Some("1-10") => scale = Some(Scale::Ten),
             Some(_) => return Err(metadata.wrong("scale", "0-1 or 1-10")),
         }
     }
@@ -155,27 +153,26 @@ fn of_score(path: &Path, place: &str, given: &Value, scale: &mut Option<Scale>) 
     match fields.value("value") {
         None => Ok(None),
         Some(Value::String(text)) => {
-            let score = match text.as_str() {
-                "C" => 1.0,
-                "P" => 0.5,
-                "I" | "N" => 0.0,
-                number => return number.parse().map(Some).map_err(|_| fields.wrong("value", expected)),
+            let given = match text.as_str() {
+                "C" => Given::Settled(1.0),
+                "P" => Given::Settled(0.5),
+                "I" | "N" => Given::Settled(0.0),
+                number => {
+                    let number = number.parse::<f64>().ok().filter(|number| number.is_finite());
+                    Given::Number(number.ok_or_else(|| fields.wrong("value", expected))?, scale)
+                }
             };
-            *scale = Some(Scale::One);
-            Ok(Some(score))
+            Ok(Some(given))
         }
-        Some(Value::Bool(right)) => {
-            *scale = Some(Scale::One);
-            Ok(Some(f64::from(u8::from(*right))))
-        }
-        Some(Value::Number(_)) => fields.number("value"),
+        Some(Value::Bool(right)) => Ok(Some(Given::Settled(f64::from(u8::from(*right))))),
+        Some(Value::Number(_)) => Ok(fields.number("value")?.map(|number| Given::Number(number, scale))),
         Some(other) => Err(wrong(path, place, "value", other, expected)),
     }
 }
 
 /// Puts the depths into rows that say none themselves: places are tokens where one is beyond 100, and else
 /// per cent.
-fn depths(places: &[(f64, usize)], rows: &mut [TheirRow], path: &Path) -> Result<Vec<String>> {
+fn depths(places: &[(f64, usize)], rows: &mut [TheirRow], path: &Path) -> Result<Notes> {
     let tokens = places.iter().any(|(place, _)| *place > 100.0);
     for (place, row) in places {
         let row = &mut rows[*row];
@@ -188,8 +185,11 @@ fn depths(places: &[(f64, usize)], rows: &mut [TheirRow], path: &Path) -> Result
         row.depth_percent = Some(percent);
     }
     let told = tokens && rows.iter().any(|row| row.ours.depth_percent.is_none());
-    let words = "depth is target_position over target_context_length, in whole per cent";
-    Ok(told.then(|| words.to_string()).into_iter().collect())
+    let mut notes = Notes::default();
+    if told {
+        notes.say("depth is target_position over target_context_length, in whole per cent");
+    }
+    Ok(notes)
 }
 
 /// A run as a log of inspect.

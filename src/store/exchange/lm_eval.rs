@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
-use super::imported::{Found, TheirRow};
 use super::reading::{document, each_line};
+use super::theirs::{Found, Given, Notes, TheirRow};
 use super::{Files, Ours, Scale, expected, in_path, lines};
 use crate::error::{Error, Result};
 use crate::grid::LONGEST;
@@ -53,24 +53,18 @@ pub(super) fn samples(path: &Path) -> Result<Found> {
             return Ok(());
         }
         match row(&fields, place.clone(), &mut scorer)? {
-            Some(row) => rows.push(TheirRow {
-                model: row.model.or_else(|| model.clone()),
-                task: row.task.or_else(|| file_task.clone()),
-                ..row
-            }),
+            Some(row) => rows.push(TheirRow { model: model.clone(), task: file_task.clone(), ..row }),
             None => missing += 1,
         }
         Ok(())
     })?;
-    let mut notes = Vec::new();
-    if missing > 0 {
-        notes.push(format!("{missing} rows say no length, or -1, and are left out"));
-    }
+    let mut notes = Notes::default();
+    notes.count(missing, "rows say no length, or -1, and are left out");
     if filters.len() > 1 {
-        notes.push(format!("of its filters ({}) the first is taken", filters.join(", ")));
+        notes.say(format!("of its filters ({}) the first is taken", filters.join(", ")));
     }
-    let scorer = scorer.unwrap_or_else(|| "its metric".to_string());
-    Ok(Found { from: NAME, scale: Some(Scale::One), scorer, rows, notes })
+    let scorer = Some(scorer.unwrap_or_else(|| "its metric".to_string()));
+    Ok(Found { from: NAME, scorer, rows, notes })
 }
 
 /// A row; none where it says no length.
@@ -97,7 +91,7 @@ fn row(fields: &Fields<'_>, place: String, scorer: &mut Option<String>) -> Resul
         context_length: Some(length),
         expected: outputs,
         response,
-        score,
+        score: score.map(|score| Given::Number(score, Some(Scale::One))),
         question: doc.text("question")?,
         prompt_tokens: doc.length("length")?,
         ours,
@@ -191,10 +185,12 @@ pub(super) fn samples_beside(path: &Path) -> Vec<PathBuf> {
 
 /// The means of `results_*.json`. Where all of a mean is right or wrong answers, there is a row to each; else
 /// a length has one row, whose score is the mean.
-pub(super) fn means(path: &Path, fields: &Fields<'_>) -> Result<Found> {
+pub(super) fn means(path: &Path) -> Result<Found> {
+    let value: Value = document(path)?;
+    let fields = Fields::of(path, "it", &value)?;
     let results = fields.needed("results", fields.object("results")?, "an object of tasks")?;
     let samples = fields.object("n-samples")?;
-    let model = model(fields)?;
+    let model = model(&fields)?;
     let (mut rows, mut missing) = (Vec::new(), 0);
     for (task, _) in results.keys() {
         let place = format!("results of {task}");
@@ -227,23 +223,23 @@ pub(super) fn means(path: &Path, fields: &Fields<'_>) -> Result<Found> {
                 context_length: Some(length),
                 ..TheirRow::default()
             };
+            let given = |score: f64| Some(Given::Number(score, Some(Scale::One)));
             match each.and_then(|each| Some((each, right_of(mean, each)?))) {
                 Some((each, right)) => {
                     rows.extend((0..each).map(|number| TheirRow {
-                        score: Some(f64::from(u8::from(number < right))),
+                        score: given(f64::from(u8::from(number < right))),
                         ..blank()
                     }))
                 }
-                None => rows.push(TheirRow { score: Some(mean), is_mean: true, ..blank() }),
+                None => rows.push(TheirRow { score: given(mean), is_mean: true, ..blank() }),
             }
         }
     }
-    let mut notes = vec!["the file holds means alone: its rows have no answers".to_string()];
-    if missing > 0 {
-        notes.push(format!("{missing} means are -1, of lengths that were not asked, and are left out"));
-    }
-    let scorer = "its metric of each length".to_string();
-    Ok(Found { from: NAME, scale: Some(Scale::One), scorer, rows, notes })
+    let mut notes = Notes::default();
+    notes.say("the file holds means alone: its rows have no answers");
+    notes.count(missing, "means are -1, of lengths that were not asked, and are left out");
+    let scorer = Some("its metric of each length".to_string());
+    Ok(Found { from: NAME, scorer, rows, notes })
 }
 
 /// How many of `n` answers are right, where the mean says so exactly.

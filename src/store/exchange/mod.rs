@@ -4,13 +4,18 @@
 //! after its scorer. What a neighbour's file has no field for stands in a place of its own in ours
 //! (`Ours`), so that what is written and read again is the same rows.
 
+mod chosen;
 mod fields;
 mod gkamradt;
 mod imported;
 mod inspect;
+mod judged;
+mod kinds;
+mod listing;
 mod lm_eval;
 mod reading;
 mod ruler;
+mod theirs;
 
 use std::path::PathBuf;
 

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::fields::Fields;
-use super::imported::{Found, TheirRow};
 use super::reading::each_line;
-use super::{Files, Ours, Scale, expected, in_path, lines};
+use super::theirs::{Found, Given, Notes, TheirRow};
+use super::{Files, Ours, expected, in_path, lines};
 use crate::error::Result;
 use crate::grid::LONGEST;
 use crate::store::directory::RunRecord;
@@ -48,12 +48,11 @@ pub(super) fn predictions(path: &Path) -> Result<Found> {
         let outputs = fields.texts("outputs")?;
         let response = fields.needed("pred", fields.text("pred")?, "a text")?;
         let any = place.task.as_deref().is_some_and(|task| task.starts_with("qa"));
-        let failed = ours.error.clone();
         rows.push(TheirRow {
             model: place.model.clone(),
             task: place.task.clone(),
             context_length: Some(length),
-            score: (!outputs.is_empty() && failed.is_none()).then(|| score(&response, &outputs, any)),
+            score: (!outputs.is_empty()).then(|| Given::Settled(score(&response, &outputs, any))),
             expected: outputs,
             response: Some(response),
             prompt_tokens: tokens,
@@ -63,22 +62,17 @@ pub(super) fn predictions(path: &Path) -> Result<Found> {
         });
         Ok(())
     })?;
-    let mut notes = Vec::new();
+    let mut notes = Notes::default();
     if rows.iter().any(|row: &TheirRow| row.ours.score.is_none()) {
-        notes.push(
-            "its files hold no scores: they are counted here as its evaluate.py counts them".to_string(),
-        );
+        notes.say("its files hold no scores: they are counted here as its evaluate.py counts them");
     }
-    if missing > 0 {
-        notes.push(format!("{missing} rows say no length, or -1, and are left out"));
-    }
-    if rounded > 0 {
-        notes.push(format!(
-            "{rounded} rows say how many tokens they have and not of which length they are: their tokens are rounded \
-             up to a power of two"
-        ));
-    }
-    Ok(Found { from: NAME, scale: Some(Scale::One), scorer: "string_match".to_string(), rows, notes })
+    notes.count(missing, "rows say no length, or -1, and are left out");
+    notes.count(
+        rounded,
+        "rows say how many tokens they have and not of which length they are: their tokens are rounded up to a power \
+         of two",
+    );
+    Ok(Found { from: NAME, scorer: Some("string_match".to_string()), rows, notes })
 }
 
 /// The share of the expected answers that an answer contains, or with `any` whether it has one, in any case

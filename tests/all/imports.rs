@@ -1,0 +1,109 @@
+//! Folders of results as they lie on disks: of several tasks with scales of their own. No score is put on the
+//! scale of another file.
+
+use crate::common;
+
+use std::fs;
+
+use common::bench::{Bench, stderr};
+use common::fixture;
+use serde_json::{Value, json};
+
+fn write(bench: &Bench, name: &str, text: impl AsRef<[u8]>) {
+    let path = bench.path(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// A log of inspect with these scores.
+fn log(task: &str, scores: &[Value]) -> Value {
+    let sample = |(number, score): (usize, &Value)| {
+        json!({
+            "id": number, "epoch": 1, "target": "t", "output": {"completion": "x"},
+            "scores": {"s": {"value": score}},
+            "metadata": {"target_context_length": 1000, "target_position": 500},
+        })
+    };
+    let samples: Vec<Value> = scores.iter().enumerate().map(sample).collect();
+    json!({
+        "version": 2, "status": "success", "samples": samples,
+        "eval": {"task": task, "model": "m", "created": "2026-01-01T00:00:00Z"},
+    })
+}
+
+/// The scores of an import into `out`, and what it warns of.
+fn scores(bench: &Bench, arguments: &[&str], out: &str) -> (Vec<f64>, String) {
+    bench.stdout(&[&["import", "-o", out], arguments].concat());
+    let scores = bench.outcomes(out).iter().filter_map(|row| row.score).collect();
+    (scores, bench.run_json(out)["warnings"].to_string())
+}
+
+#[test]
+fn a_task_was_given_the_scale_and_the_scorer_of_the_file_before_it() {
+    let bench = Bench::new();
+    let mut find = log("find", &[json!("C"), json!("I"), json!(true)]);
+    for sample in find["samples"].as_array_mut().unwrap() {
+        sample["scores"] = json!({"letters": sample["scores"]["s"]});
+    }
+    write(&bench, "logs/a_niah.json", log("niah", &[json!(10), json!(1)]).to_string());
+    write(&bench, "logs/b_find.json", find.to_string());
+    write(&bench, "logs/c_niah.json", log("niah", &[json!(1), json!(7)]).to_string());
+    let (found, _) = scores(&bench, &["logs", "--task=find"], "find");
+    assert_eq!(found, [1.0, 0.0, 1.0]);
+    let record = bench.run_json("find");
+    assert_eq!(
+        (&record["imported"]["scale"], &record["imported"]["scorer"]),
+        (&json!("0-1"), &json!("letters"))
+    );
+    assert_eq!(record["imported"]["files"].as_array().unwrap().len(), 1);
+    let (found, _) = scores(&bench, &["logs", "--task=niah"], "niah");
+    assert_eq!(found, [1.0, 0.0, 0.0, 2.0 / 3.0]);
+    assert_eq!(bench.run_json("niah")["imported"]["scorer"], "s");
+}
+
+#[test]
+fn a_letter_is_right_or_wrong_on_any_scale() {
+    let bench = Bench::new();
+    write(&bench, "log.json", log("find", &[json!("C"), json!("I"), json!(10)]).to_string());
+    bench.refused(&["import", "log.json", "-o", "out"], &["--scale", "log.json does not say on which scale"]);
+    let (found, _) = scores(&bench, &["log.json", "--scale=1-10"], "out");
+    assert_eq!(found, [1.0, 0.0, 1.0]);
+    // What is counted here is on no scale of the tool's.
+    let predictions = fixture("exchange/ruler").display().to_string();
+    let (found, _) = scores(&bench, &[&predictions, "--scale=1-10"], "ruler");
+    assert_eq!(found, [0.75, 1.0]);
+    assert_eq!(bench.run_json("ruler")["imported"]["scale"], "0-1");
+}
+
+#[test]
+fn files_of_several_scales_are_refused_unless_one_is_said() {
+    let bench = Bench::new();
+    let mut other = log("niah", &[json!(1)]);
+    other["samples"][0]["scores"]["s"]["metadata"] = json!({"scale": "0-1"});
+    write(&bench, "logs/a.json", log("niah", &[json!(10)]).to_string());
+    write(&bench, "logs/b.json", other.to_string());
+    let words = ["--scale", "1-10 in logs/a.json and 0-1 in logs/b.json", "files of one scale"];
+    bench.refused(&["import", "logs", "-o", "out"], &words);
+    assert_eq!(scores(&bench, &["logs", "--scale=1-10"], "out").0, [1.0, 0.0]);
+}
+
+#[test]
+fn rows_of_no_task_are_told_of_where_one_of_several_is_taken() {
+    let bench = Bench::new();
+    let line = |task: Value| {
+        json!({
+            "schema_version": 2, "model_id": "m", "task_type": task, "context_length": 100,
+            "target_depth_percent": 50.0, "response": "a", "score": {"value": 1.0},
+        })
+    };
+    let text =
+        [line(json!("t")), line(json!("u")), line(Value::Null)].map(|line| line.to_string()).join("\n");
+    write(&bench, "rows.jsonl", text);
+    let output = bench.output(&["import", "rows.jsonl", "-o", "out", "--task=t"]);
+    assert!(
+        stderr(&output).contains("1 rows say no task, where others are of several"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(bench.outcomes("out").len(), 1);
+}
