@@ -71,7 +71,7 @@ pub(crate) fn plain(bytes: &[u8], most_values: usize) -> Result<Cow<'_, [u8]>, S
 }
 
 /// The byte after a text that begins at `start` with its quotation mark.
-fn end_of_text(bytes: &[u8], start: usize) -> usize {
+pub(crate) fn end_of_text(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while at < bytes.len() {
         match bytes[at] {

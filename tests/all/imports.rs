@@ -1,9 +1,10 @@
-//! Folders of results as they lie on disks: of several tasks with scales of their own. No score is put on the
-//! scale of another file.
+//! Folders of results as they lie on disks: of several tasks with scales of their own, with files that are
+//! damaged or linked. No score is put on the scale of another file, and nothing is lost without a word.
 
 use crate::common;
 
 use std::fs;
+use std::path::Path;
 
 use common::bench::{Bench, stderr};
 use common::fixture;
@@ -29,6 +30,15 @@ fn log(task: &str, scores: &[Value]) -> Value {
         "version": 2, "status": "success", "samples": samples,
         "eval": {"task": task, "model": "m", "created": "2026-01-01T00:00:00Z"},
     })
+}
+
+/// A result of needlehaystack 1.
+fn result(depth: usize, version: usize, score: usize) -> String {
+    let result = json!({
+        "model": "m", "context_length": 2000, "depth_percent": depth, "version": version, "needle": "n",
+        "model_response": "r", "score": score, "test_duration_seconds": 1,
+    });
+    result.to_string()
 }
 
 /// The scores of an import into `out`, and what it warns of.
@@ -85,6 +95,45 @@ fn files_of_several_scales_are_refused_unless_one_is_said() {
     let words = ["--scale", "1-10 in logs/a.json and 0-1 in logs/b.json", "files of one scale"];
     bench.refused(&["import", "logs", "-o", "out"], &words);
     assert_eq!(scores(&bench, &["logs", "--scale=1-10"], "out").0, [1.0, 0.0]);
+}
+
+#[test]
+fn a_file_that_a_kill_has_cut_was_passed_over_without_a_word() {
+    let bench = Bench::new();
+    let name = |depth: usize| format!("old/m_len_2000_depth_{depth}_results.json");
+    let whole = result(0, 1, 1);
+    write(&bench, &name(0), &whole[..whole.len() - 10]);
+    write(&bench, &name(50), result(50, 1, 10));
+    write(&bench, "old/notes.json", "{\"by\": \"hand\"}");
+    write(&bench, "old/other.jsonl", "no JSON");
+    let words = ["depth_0_results.json: looks like results of gkamradt 1", "take it out of the folder"];
+    bench.refused(&["import", "old", "-o", "out"], &words);
+    write(&bench, &name(0), whole);
+    let (found, warnings) = scores(&bench, &["old"], "out");
+    assert_eq!(found, [0.0, 1.0]);
+    assert!(warnings.contains("2 files of JSON in the folders are of no known form"), "{warnings}");
+    // Of a log the beginning says what it is.
+    let text = serde_json::to_string_pretty(&log("niah", &[json!(10)])).unwrap();
+    write(&bench, "logs/a.json", &text[..text.len() - 20]);
+    write(&bench, "logs/b.json", &text);
+    bench.refused(&["import", "logs", "-o", "new"], &["logs/a.json: looks like results of inspect"]);
+    write(&bench, "evals/a.eval", "PK");
+    bench.refused(&["import", "evals", "-o", "new"], &["inspect log convert --to json"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn files_and_folders_that_are_links_are_read() {
+    let bench = Bench::new();
+    write(&bench, "store/blob", result(0, 1, 10));
+    write(&bench, "more/m_len_2000_depth_50_results.json", result(50, 1, 1));
+    fs::create_dir(bench.path("old")).unwrap();
+    let link = |to: &Path, name: &str| std::os::unix::fs::symlink(to, bench.path(name)).unwrap();
+    link(&bench.path("store/blob"), "old/m_len_2000_depth_0_results.json");
+    link(&bench.path("more"), "old/more");
+    assert_eq!(scores(&bench, &["old"], "out").0, [1.0, 0.0]);
+    link(&bench.path("gone"), "old/gone.json");
+    bench.refused(&["import", "old", "-o", "new"], &["old/gone.json: cannot read"]);
 }
 
 #[test]

@@ -27,6 +27,12 @@ pub(super) fn is_second(fields: &Fields<'_>) -> bool {
     fields.has("schema_version") && fields.has("target_depth_percent")
 }
 
+/// Whether a file is called as results of version 1 are.
+pub(super) fn is_name(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.contains("_len_") && name.contains("_depth_") && name.ends_with("_results.json")
+}
+
 /// A result of version 1.
 pub(super) fn first(path: &Path) -> Result<Found> {
     let value: Value = document(path)?;

@@ -78,11 +78,11 @@ pub struct Import {
 /// Reads files of a neighbouring tool, or directories of them: results of one tool, model and task.
 ///
 /// # Errors
-/// [`Error::File`] for what is no results of a known form, has wrong values or none, and for
+/// [`Error::File`] for what is no results of a known form, is damaged, has wrong values or none, and for
 /// files of several tools; [`Error::InvalidValue`] when nobody says which model, task or scale it is.
 pub fn import(paths: &[PathBuf], importing: &Importing) -> Result<Import> {
     let mut notes = Notes::default();
-    let All { from, sources, rows } = read(paths)?;
+    let All { from, sources, rows } = read(paths, &mut notes)?;
     let paths: Vec<PathBuf> = sources.iter().map(|source| source.path.clone()).collect();
     let chosen = chosen(sources, rows, importing, &mut notes)?;
     made(from, &paths, chosen, importing.correct_from, notes)
@@ -95,10 +95,14 @@ struct All {
     rows: Vec<RowOf>,
 }
 
-fn read(paths: &[PathBuf]) -> Result<All> {
+fn read(paths: &[PathBuf], notes: &mut Notes) -> Result<All> {
     let (mut tool, mut sources_read, mut rows) = (None, Vec::new(), Vec::new());
-    for file in listed(paths)? {
-        let Some((paths, read)) = sources(&file)? else { continue };
+    let mut unknown = 0;
+    for file in listed(paths, notes)? {
+        let Some((paths, read)) = sources(&file)? else {
+            unknown += 1;
+            continue;
+        };
         for path in paths {
             let Found { from, scorer, rows: new, notes } = read(&path)?;
             let first = *tool.get_or_insert(from);
@@ -114,16 +118,21 @@ fn read(paths: &[PathBuf]) -> Result<All> {
             sources_read.push(Source { path, scorer, notes });
         }
     }
+    notes.count(unknown, "files of JSON in the folders are of no known form and are passed over");
     let first = paths.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
+    let said = |notes: Notes| match notes.lines().join("; ") {
+        none if none.is_empty() => none,
+        said => format!(" ({said})"),
+    };
     let Some(from) = tool else {
         let known = "results of lm-eval, inspect, RULER or needlehaystack";
-        return Err(Error::file(first, format!("holds no {known}; name the file that the tool wrote")));
+        let said = said(std::mem::take(notes));
+        return Err(Error::file(first, format!("holds no {known}{said}; name the file that the tool wrote")));
     };
     if rows.is_empty() {
-        let mut notes = Notes::default();
         sources_read.into_iter().for_each(|source| notes.extend(source.notes));
-        let notes = notes.lines().join("; ");
-        return Err(Error::file(first, format!("holds no row with a length ({notes}); name another file")));
+        let said = said(std::mem::take(notes));
+        return Err(Error::file(first, format!("holds no row with a length{said}; name another file")));
     }
     Ok(All { from, sources: sources_read, rows })
 }

@@ -25,6 +25,12 @@ pub(super) fn is_log(fields: &Fields<'_>) -> bool {
     fields.has("eval") && fields.has("status")
 }
 
+/// Whether a file is called as its logs are: the time, the task and a name.
+pub(super) fn is_name(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    super::is_time(&name) && name.contains('_')
+}
+
 /// What is read of a log. The rest, such as the messages with whole prompts, takes no memory.
 #[derive(Deserialize)]
 struct Log {

@@ -4,11 +4,14 @@
 //! Its RULER tasks have a metric for every length, named after it; a length that was not asked is -1. Depths
 //! are not kept.
 
+mod names;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use self::names::{task_of, time_of};
 use super::fields::Fields;
 use super::reading::{document, each_line};
 use super::theirs::{Found, Given, Notes, TheirRow};
@@ -19,6 +22,8 @@ use crate::hash::sha256_hex;
 use crate::stats;
 use crate::store::directory::RunRecord;
 use crate::trial::{Outcome, Status};
+
+pub(super) use self::names::{is_name, samples_beside};
 
 /// What it is called.
 pub(super) const NAME: &str = "lm-eval";
@@ -128,23 +133,6 @@ fn first_text(value: Option<&Value>) -> Option<String> {
     }
 }
 
-/// The task that a file of samples is named after: what stands between `samples_` and the time.
-fn task_of(path: &Path) -> Option<String> {
-    let name = path.file_stem()?.to_string_lossy().into_owned();
-    let rest = name.strip_prefix("samples_")?;
-    let is_time = |text: &str| text.len() > 10 && text.as_bytes()[4] == b'-' && text.contains('T');
-    match rest.rsplit_once('_') {
-        Some((task, time)) if is_time(time) => Some(task.to_string()),
-        _ => Some(rest.to_string()),
-    }
-}
-
-/// The time in the name of one of its files.
-fn time_of(path: &Path) -> Option<String> {
-    let name = path.file_stem()?.to_string_lossy().into_owned();
-    name.rsplit_once('_').map(|(_, time)| time.to_string())
-}
-
 /// The model of the `results_*.json` of the same time, or that of the folder.
 fn model_beside(path: &Path) -> Result<Option<String>> {
     let beside = time_of(path).map(|time| path.with_file_name(format!("results_{time}.json")));
@@ -167,20 +155,6 @@ fn model(fields: &Fields<'_>) -> Result<Option<String>> {
         _ => None,
     };
     Ok(arguments.map(str::to_string).or(config.text("model")?))
-}
-
-/// The files of samples that lie beside a `results_*.json`.
-pub(super) fn samples_beside(path: &Path) -> Vec<PathBuf> {
-    let Some(time) = time_of(path) else { return Vec::new() };
-    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
-    let paths = entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let is_of_it = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("samples_") && name.ends_with(&format!("_{time}.jsonl"))
-    };
-    let mut found: Vec<PathBuf> = paths.filter(is_of_it).collect();
-    found.sort();
-    found
 }
 
 /// The means of `results_*.json`. Where all of a mean is right or wrong answers, there is a row to each; else

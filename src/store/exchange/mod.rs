@@ -174,6 +174,13 @@ fn position(length: usize, depth: Depth) -> usize {
     (depth.fraction() * length as f64).round() as usize
 }
 
+/// Whether a text begins with a time as tools put it into the names of files, such as `2025-03-01T10-00-00`.
+fn is_time(text: &str) -> bool {
+    let shape = "dddd-dd-ddTdd".bytes();
+    let is = |(found, shape): (u8, u8)| if shape == b'd' { found.is_ascii_digit() } else { found == shape };
+    text.len() > shape.len() && text.bytes().zip(shape).all(is)
+}
+
 /// Indented JSON with a line end.
 fn document(value: &Value) -> Result<Vec<u8>> {
     let text = serde_json::to_vec_pretty(value).map_err(|error| Error::Message(format!("JSON: {error}")))?;

@@ -36,6 +36,15 @@ pub(super) fn document<T: DeserializeOwned>(path: &Path) -> Result<T> {
     })
 }
 
+/// The same where nobody has said that it is one.
+///
+/// # Errors
+/// What is wrong, without a remedy.
+pub(super) fn tried<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
+    let bytes = files::read(path, MOST_OF_DOCUMENT).map_err(|error| error.to_string())?;
+    json::parse(&bytes, MOST_VALUES)
+}
+
 /// Calls `each` with the number of every line, from 1, and its value. Empty lines are passed over.
 ///
 /// # Errors
@@ -83,4 +92,34 @@ pub(super) fn first_line(path: &Path) -> Result<Option<Value>> {
         }
     }
     Ok(json::parse(&line, MOST_IN_LINE).ok())
+}
+
+/// The keys of the objects at the beginning of a file, also of one that is cut short.
+///
+/// # Errors
+/// [`Error::File`] when the file cannot be read.
+pub(super) fn first_keys(path: &Path) -> Result<Vec<String>> {
+    /// Bytes that are looked at.
+    const START: u64 = 1 << 16;
+    let cannot_read = |error: std::io::Error| Error::file(path, files::problem(&error));
+    let mut bytes = Vec::new();
+    files::open(path).map_err(cannot_read)?.take(START).read_to_end(&mut bytes).map_err(cannot_read)?;
+    let (mut keys, mut depth, mut at) = (Vec::new(), 0_usize, 0);
+    while at < bytes.len() {
+        let start = at;
+        at += 1;
+        match bytes[start] {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                at = json::end_of_text(&bytes, start);
+                let next = bytes[at..].iter().find(|byte| !byte.is_ascii_whitespace());
+                if depth == 1 && next == Some(&b':') {
+                    keys.push(String::from_utf8_lossy(&bytes[start + 1..at - 1]).into_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(keys)
 }

@@ -25,6 +25,11 @@ pub(super) fn is_prediction(fields: &Fields<'_>) -> bool {
     fields.has("pred") && fields.has("outputs")
 }
 
+/// Whether a file lies where its predictions do.
+pub(super) fn is_name(path: &Path) -> bool {
+    Place::of(path).length.is_some()
+}
+
 /// The lines of a file of predictions.
 pub(super) fn predictions(path: &Path) -> Result<Found> {
     let place = Place::of(path);
