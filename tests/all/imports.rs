@@ -1,5 +1,6 @@
 //! Folders of results as they lie on disks: of several tasks with scales of their own, with files that are
-//! damaged or linked. No score is put on the scale of another file, and nothing is lost without a word.
+//! damaged, linked, copied or evaluated again. No score is put on the scale of another file, nothing is lost
+//! without a word, and no answer counts twice.
 
 use crate::common;
 
@@ -39,6 +40,19 @@ fn result(depth: usize, version: usize, score: usize) -> String {
         "model_response": "r", "score": score, "test_duration_seconds": 1,
     });
     result.to_string()
+}
+
+/// Samples of lm-eval: of a length, how many of `all` are right.
+fn samples(length: usize, right: usize, all: usize) -> String {
+    let line = |number: usize| {
+        let mut line = json!({
+            "doc_id": number, "doc": {"max_length": length, "outputs": ["1"]}, "target": ["1"],
+            "resps": [["1"]], "filtered_resps": ["1"], "filter": "none",
+        });
+        line[length.to_string()] = json!(f64::from(u8::from(number < right)));
+        format!("{line}\n")
+    };
+    (0..all).map(line).collect()
 }
 
 /// The scores of an import into `out`, and what it warns of.
@@ -134,6 +148,86 @@ fn files_and_folders_that_are_links_are_read() {
     assert_eq!(scores(&bench, &["old"], "out").0, [1.0, 0.0]);
     link(&bench.path("gone"), "old/gone.json");
     bench.refused(&["import", "old", "-o", "new"], &["old/gone.json: cannot read"]);
+}
+
+#[test]
+fn a_file_that_is_named_beside_its_folder_was_counted_twice() {
+    let bench = Bench::new();
+    let file = "lm/org__model/samples_niah_2025-01-01T00-00-00.000000.jsonl";
+    write(&bench, file, samples(4096, 3, 4));
+    let again = "lm/../lm/org__model/samples_niah_2025-01-01T00-00-00.000000.jsonl";
+    for (number, arguments) in [&["lm"][..], &["lm", file], &[file, "lm", again]].into_iter().enumerate() {
+        let out = format!("out{number}");
+        let (found, warnings) = scores(&bench, arguments, &out);
+        assert_eq!(found, [1.0, 1.0, 1.0, 0.0]);
+        assert!(!warnings.contains("left out"), "{warnings}");
+    }
+    // By its results, and by itself.
+    let results = "lm/org__model/results_2025-01-01T00-00-00.000000.json";
+    write(&bench, results, json!({"results": {}, "configs": {}, "model_name": "org/model"}).to_string());
+    assert_eq!(scores(&bench, &[results, file], "both").0.len(), 4);
+}
+
+#[test]
+fn of_what_lm_eval_has_evaluated_again_the_newest_counts() {
+    let bench = Bench::new();
+    let file = |time: &str| format!("lm/org__model/samples_niah_{time}.jsonl");
+    write(&bench, &file("2025-01-01T00-00-00.000000"), samples(4096, 4, 4) + &samples(8192, 1, 2));
+    write(&bench, &file("2025-02-01T00-00-00.000000"), samples(4096, 0, 3));
+    let (found, warnings) = scores(&bench, &["lm"], "out");
+    // The other length was asked once.
+    assert_eq!(found, [1.0, 0.0, 0.0, 0.0, 0.0]);
+    assert!(
+        warnings.contains("4 rows of 1 files are left out: the same was asked again later"),
+        "{warnings}"
+    );
+    assert!(warnings.contains("samples_niah_2025-02-01T00-00-00.000000.jsonl has it"), "{warnings}");
+    // Means of an earlier time are no trials either.
+    let means = json!({
+        "model_name": "org/model", "results": {"niah": {"4096,none": 0.5}}, "configs": {},
+        "n-samples": {"niah": {"effective": 2}},
+    });
+    write(&bench, "lm/org__model/results_2024-12-01T00-00-00.000000.json", means.to_string());
+    assert_eq!(scores(&bench, &["lm", "--model=org/model"], "with-means").0, found);
+    // Another model's folder is another model's.
+    fs::create_dir(bench.path("lm/org__new")).unwrap();
+    let copied = file("2025-01-01T00-00-00.000000").replace("org__model", "org__new");
+    fs::copy(bench.path(&file("2025-01-01T00-00-00.000000")), bench.path(&copied)).unwrap();
+    assert_eq!(scores(&bench, &["lm", "--model=org/new"], "other").0.len(), 6);
+}
+
+#[test]
+fn samples_that_a_retry_of_inspect_has_copied_count_once() {
+    let bench = Bench::new();
+    let of = |created: &str, scores: &[Value]| {
+        let mut log = log("niah", scores);
+        log["eval"]["task_id"] = json!("task");
+        log["eval"]["created"] = json!(created);
+        log.to_string()
+    };
+    write(&bench, "logs/a.json", of("2026-01-01T00:00:00Z", &[json!(10)]));
+    write(&bench, "logs/b.json", of("2026-01-02T00:00:00Z", &[json!(10), json!(1)]));
+    let (found, warnings) = scores(&bench, &["logs"], "out");
+    assert_eq!(found, [1.0, 0.0]);
+    assert!(warnings.contains("1 rows of 1 files are left out"), "{warnings}");
+}
+
+#[test]
+fn copies_of_a_file_count_once_and_that_is_said() {
+    let bench = Bench::new();
+    write(&bench, "old/a/m_len_2000_depth_0_results.json", result(0, 1, 10));
+    write(&bench, "old/b/m_len_2000_depth_0_results.json", result(0, 1, 10));
+    let (found, warnings) = scores(&bench, &["old"], "out");
+    assert_eq!(found, [1.0]);
+    let words = "old/b/m_len_2000_depth_0_results.json is the same as old/a/m_len_2000_depth_0_results.json";
+    assert!(warnings.contains(words), "{warnings}");
+    assert_eq!(bench.run_json("out")["imported"]["files"].as_array().unwrap().len(), 1);
+    // Two models may have answered the same.
+    let line = json!({"index": 0, "pred": "1", "input": "i", "outputs": ["1"], "length": 4000}).to_string();
+    for model in ["m", "n"] {
+        write(&bench, &format!("ruler/{model}/synthetic/4096/pred/t.jsonl"), &line);
+        assert_eq!(scores(&bench, &["ruler", &format!("--model={model}")], model).0, [1.0]);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! The rows of one model and task among all that were read, and the scale of their scores.
+//! The rows of one model and task among all that were read, each answer once, and the scale of their scores.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use super::imported::Importing;
 use super::theirs::{Given, Notes, TheirRow};
@@ -50,12 +50,13 @@ pub(super) fn chosen(
     let model = only(&mut rows, "model", TheirRow::model, importing.model.as_ref(), notes)?;
     let model =
         model.ok_or_else(|| Error::invalid("model", "nothing", "a name for it: the files say none"))?;
+    newest(&mut rows, &sources, notes);
+    let hashes = each_once(&mut rows, &sources, notes)?;
     let scale = scale(&sources, &rows, importing.scale)?;
     let kept = files_of(&rows);
-    let (mut files, mut scorers, mut hashes) = (Vec::new(), BTreeSet::new(), String::new());
+    let (mut files, mut scorers) = (Vec::new(), BTreeSet::new());
     for (number, source) in sources.into_iter().enumerate() {
         if kept.contains(&number) {
-            hashes += &hash_of(&source.path)?;
             files.push(source.path.display().to_string());
             scorers.extend(source.scorer);
         }
@@ -73,11 +74,6 @@ pub(super) fn chosen(
         scorer,
         scale,
     })
-}
-
-/// SHA-256 of a file.
-fn hash_of(path: &Path) -> Result<String> {
-    sha256_of_file(path).map_err(|error| Error::file(path, crate::files::problem(&error)))
 }
 
 fn files_of(rows: &[RowOf]) -> BTreeSet<usize> {
@@ -105,6 +101,66 @@ fn only(
     notes.count(nameless, format!("rows say no {kind}, where others are of several, and are left out"));
     rows.retain(|(_, row)| name_of(row) == Some(wanted));
     Ok(Some(wanted.clone()))
+}
+
+/// Keeps of rows that answer the same those of the newest file.
+fn newest(rows: &mut Vec<RowOf>, sources: &[Source], notes: &mut Notes) {
+    // Of one time the file that comes last.
+    let mut last: BTreeMap<String, (String, usize)> = BTreeMap::new();
+    for (file, asked) in rows.iter().filter_map(|(file, row)| Some((*file, row.asked.as_ref()?))) {
+        let of = last.entry(asked.what.clone()).or_default();
+        let this = (asked.time.clone(), file);
+        if *of < this {
+            *of = this;
+        }
+    }
+    let last_of = |row: &TheirRow| Some(last.get(&row.asked.as_ref()?.what)?.1);
+    let (before, mut newer, mut older) = (rows.len(), BTreeSet::new(), BTreeSet::new());
+    rows.retain(|(file, row)| match last_of(row) {
+        Some(last) if last != *file => {
+            newer.insert(last);
+            older.insert(*file);
+            false
+        }
+        _ => true,
+    });
+    if let Some(example) = newer.last() {
+        let words = format!(
+            "rows of {} files are left out: the same was asked again later, as {} has it; import older files by \
+             themselves",
+            older.len(),
+            sources[*example].path.display()
+        );
+        notes.count(before - rows.len(), words);
+    }
+}
+
+/// Keeps of files that hold the same the first, and gives the hashes of those that are kept, one after the
+/// other. The path of a file may say its length, so that files of two lengths are never the same.
+fn each_once(rows: &mut Vec<RowOf>, sources: &[Source], notes: &mut Notes) -> Result<String> {
+    let mut lengths: BTreeMap<usize, Option<usize>> = BTreeMap::new();
+    for (file, row) in rows.iter() {
+        lengths.entry(*file).or_insert(row.context_length);
+    }
+    let (mut hashes, mut copies) = (String::new(), BTreeSet::new());
+    let mut first: BTreeMap<(String, Option<usize>), usize> = BTreeMap::new();
+    for (file, length) in lengths {
+        let path = &sources[file].path;
+        let hash = sha256_of_file(path).map_err(|error| Error::file(path, crate::files::problem(&error)))?;
+        match first.get(&(hash.clone(), length)) {
+            None => {
+                hashes += &hash;
+                first.insert((hash, length), file);
+            }
+            Some(same) => {
+                let (path, same) = (path.display(), sources[*same].path.display());
+                notes.say(format!("{path} is the same as {same} and is left out"));
+                copies.insert(file);
+            }
+        }
+    }
+    rows.retain(|(file, _)| !copies.contains(file));
+    Ok(hashes)
 }
 
 /// The scale of the numbers among the scores, which must be one for all.

@@ -10,7 +10,7 @@ use super::Scale;
 use super::chosen::{Chosen, RowOf, Source, chosen};
 use super::judged::{Judging, trials};
 use super::kinds::sources;
-use super::listing::listed;
+use super::listing::{listed, whole};
 use super::reading::MOST_ROWS;
 use super::theirs::{Found, Notes};
 use crate::clock;
@@ -75,7 +75,8 @@ pub struct Import {
     pub outcomes: Vec<Outcome>,
 }
 
-/// Reads files of a neighbouring tool, or directories of them: results of one tool, model and task.
+/// Reads files of a neighbouring tool, or directories of them: results of one tool, model and task. Every
+/// file is read once, and every answer counts once.
 ///
 /// # Errors
 /// [`Error::File`] for what is no results of a known form, is damaged, has wrong values or none, and for
@@ -97,13 +98,13 @@ struct All {
 
 fn read(paths: &[PathBuf], notes: &mut Notes) -> Result<All> {
     let (mut tool, mut sources_read, mut rows) = (None, Vec::new(), Vec::new());
-    let mut unknown = 0;
+    let (mut seen, mut unknown) = (BTreeSet::new(), 0);
     for file in listed(paths, notes)? {
         let Some((paths, read)) = sources(&file)? else {
             unknown += 1;
             continue;
         };
-        for path in paths {
+        for path in paths.into_iter().filter(|path| seen.insert(whole(path))).collect::<Vec<_>>() {
             let Found { from, scorer, rows: new, notes } = read(&path)?;
             let first = *tool.get_or_insert(from);
             if first != from {

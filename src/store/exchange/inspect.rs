@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, wrong};
 use super::reading::document;
-use super::theirs::{Found, Given, Notes, TheirRow};
+use super::theirs::{Asked, Found, Given, Notes, TheirRow};
 use super::{Files, Ours, Scale, expected, position};
 use crate::error::Result;
 use crate::stats;
@@ -41,6 +41,10 @@ struct Log {
 
 #[derive(Deserialize)]
 struct Sample {
+    #[serde(default)]
+    id: Value,
+    #[serde(default)]
+    epoch: Value,
     #[serde(default)]
     target: Value,
     #[serde(default)]
@@ -80,6 +84,7 @@ pub(super) fn log(path: &Path) -> Result<Found> {
     let log: Log = document(path)?;
     let eval = Fields::of(path, "eval", &log.eval)?;
     let (model, task) = (eval.text("model")?, eval.text("task")?);
+    let (created, task_id) = (eval.text("created")?, eval.text("task_id")?);
     // The model that grades its needle task says 1 to 10.
     let needles = task.as_deref().is_some_and(|task| task.rsplit('/').next() == Some("niah"));
     let scale = needles.then_some(Scale::Ten);
@@ -122,7 +127,8 @@ pub(super) fn log(path: &Path) -> Result<Found> {
             prompt_tokens: metadata.length("full_context_length")?,
             duration_seconds: sample.total_time,
             failed: sample.error.as_ref().map(|problem| problem.message.clone()),
-            timestamp_utc: eval.text("created")?,
+            timestamp_utc: created.clone(),
+            asked: asked(task_id.as_deref(), created.as_deref(), sample),
             ours,
             place,
             ..TheirRow::default()
@@ -134,6 +140,13 @@ pub(super) fn log(path: &Path) -> Result<Found> {
         notes.say(format!("of its scorers the first is taken, {}", name.as_deref().unwrap_or_default()));
     }
     Ok(Found { from: NAME, scorer: name, rows, notes })
+}
+
+/// What a sample answers. A log of a retry has the samples again that were there already.
+fn asked(task_id: Option<&str>, created: Option<&str>, sample: &Sample) -> Option<Asked> {
+    let (task_id, time) = (task_id?, created?.to_string());
+    let what = format!("{task_id}\n{}\n{}", sample.id, sample.epoch);
+    (!sample.id.is_null()).then_some(Asked { what, time })
 }
 
 /// What was answered.

@@ -62,12 +62,7 @@ pub(super) fn sources(file: &Listed) -> Result<Option<(Vec<PathBuf>, Read)>> {
     }
     if lm_eval::is_results(&outline) {
         let beside = lm_eval::samples_beside(path);
-        return match (beside.is_empty(), file.is_named) {
-            (true, _) => itself(lm_eval::means),
-            // In a folder they are read by themselves.
-            (false, false) => Ok(Some((Vec::new(), lm_eval::samples))),
-            (false, true) => Ok(Some((beside, lm_eval::samples))),
-        };
+        return if beside.is_empty() { itself(lm_eval::means) } else { Ok(Some((beside, lm_eval::samples))) };
     }
     if file.is_named {
         let known = "lm-eval, inspect, RULER or needlehaystack";

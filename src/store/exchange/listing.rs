@@ -1,6 +1,6 @@
 //! The files that are named, and those of JSON in the folders that are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(super) struct Listed {
     pub(super) is_named: bool,
 }
 
-/// Every file, and what the folders hold beside.
+/// Every file once, by whatever ways it is reached, and what the folders hold beside.
 ///
 /// # Errors
 /// [`Error::File`] for a folder that cannot be read or holds too much, and for a link in it that leads
@@ -40,7 +40,25 @@ pub(super) fn listed(paths: &[PathBuf], notes: &mut Notes) -> Result<Vec<Listed>
         folders.evals,
         "logs of inspect are .eval and are passed over: `inspect log convert --to json` makes JSON of them",
     );
-    Ok(folders.files)
+    let mut files: Vec<Listed> = Vec::new();
+    let mut at: BTreeMap<PathBuf, usize> = BTreeMap::new();
+    for file in folders.files {
+        match at.get(&whole(&file.path)) {
+            Some(&first) => files[first].is_named |= file.is_named,
+            None => {
+                at.insert(whole(&file.path), files.len());
+                files.push(file);
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// The path of a file from the root on, with its own name: what a link is called may say whose results it
+/// leads to.
+pub(super) fn whole(path: &Path) -> PathBuf {
+    let (folder, name) = (fs::canonicalize(folder_of(path)), path.file_name());
+    folder.ok().zip(name).map_or_else(|| path.to_path_buf(), |(folder, name)| folder.join(name))
 }
 
 /// The folder of a file, also of one that is named without any.
@@ -98,6 +116,20 @@ impl Folders {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_listed_once_whatever_leads_to_it_and_is_named_if_it_is_anywhere() {
+        let place = tempfile::tempdir().unwrap();
+        let (below, file) = (place.path().join("a"), place.path().join("a/x.json"));
+        fs::create_dir(&below).unwrap();
+        fs::write(&file, "{}").unwrap();
+        fs::write(below.join("y.eval"), "").unwrap();
+        let mut notes = Notes::default();
+        let ways = [place.path().to_path_buf(), below.clone(), below.join("../a/x.json")];
+        let files = listed(&ways, &mut notes).unwrap();
+        assert_eq!(files, [Listed { path: file, is_named: true }]);
+        assert!(notes.lines()[0].starts_with("1 logs of inspect are .eval"), "{notes:?}");
+    }
 
     #[test]
     fn what_lies_too_deep_is_said() {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use self::names::{task_of, time_of};
+use self::names::{Times, task_of, time_of};
 use super::fields::Fields;
 use super::reading::{document, each_line};
 use super::theirs::{Found, Given, Notes, TheirRow};
@@ -46,6 +46,7 @@ pub(super) fn samples(path: &Path) -> Result<Found> {
     let (file_task, model) = (task_of(path), model_beside(path)?);
     let (mut rows, mut missing, mut filters) = (Vec::new(), 0, Vec::<String>::new());
     let mut scorer = None;
+    let times = Times::of(path);
     each_line(path, |number, value| {
         let place = format!("line {number}");
         let fields = Fields::of(path, &place, &value)?;
@@ -58,7 +59,12 @@ pub(super) fn samples(path: &Path) -> Result<Found> {
             return Ok(());
         }
         match row(&fields, place.clone(), &mut scorer)? {
-            Some(row) => rows.push(TheirRow { model: model.clone(), task: file_task.clone(), ..row }),
+            Some(row) => rows.push(TheirRow {
+                model: model.clone(),
+                task: file_task.clone(),
+                asked: times.asked(model.as_deref(), file_task.as_deref(), row.context_length),
+                ..row
+            }),
             None => missing += 1,
         }
         Ok(())
@@ -162,6 +168,7 @@ fn model(fields: &Fields<'_>) -> Result<Option<String>> {
 pub(super) fn means(path: &Path) -> Result<Found> {
     let value: Value = document(path)?;
     let fields = Fields::of(path, "it", &value)?;
+    let times = Times::of(path);
     let results = fields.needed("results", fields.object("results")?, "an object of tasks")?;
     let samples = fields.object("n-samples")?;
     let model = model(&fields)?;
@@ -195,6 +202,7 @@ pub(super) fn means(path: &Path) -> Result<Found> {
                 model: model.clone(),
                 task: Some(task.clone()),
                 context_length: Some(length),
+                asked: times.asked(model.as_deref(), Some(task.as_str()), Some(length)),
                 ..TheirRow::default()
             };
             let given = |score: f64| Some(Given::Number(score, Some(Scale::One)));

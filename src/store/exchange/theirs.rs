@@ -24,6 +24,8 @@ pub(super) struct TheirRow {
     pub(super) seed: Option<u64>,
     /// Whether it is the mean of several, of which none can be called correct.
     pub(super) is_mean: bool,
+    /// What it answers, where the tool keeps what was asked again beside what was asked before.
+    pub(super) asked: Option<Asked>,
     /// What a row that was ours says beside.
     pub(super) ours: Ours,
 }
@@ -50,6 +52,14 @@ pub(super) enum Given {
     Settled(f64),
     /// A number, and its scale where that is known.
     Number(f64, Option<Scale>),
+}
+
+/// What a row answers, and when. Of rows that answer the same in several files those of the newest stand: the
+/// others are no trials beside them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) what: String,
+    pub(super) time: String,
 }
 
 /// What a file holds.

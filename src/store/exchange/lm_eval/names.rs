@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::super::is_time;
-use super::super::listing::folder_of;
+use super::super::listing::{folder_of, whole};
+use super::super::theirs::Asked;
 
 /// Whether a file is called as its results or samples are.
 pub(in super::super) fn is_name(path: &Path) -> bool {
@@ -27,6 +28,30 @@ pub(super) fn task_of(path: &Path) -> Option<String> {
 pub(super) fn time_of(path: &Path) -> Option<String> {
     let name = path.file_stem()?.to_string_lossy().into_owned();
     name.rsplit_once('_').map(|(_, time)| time.to_string())
+}
+
+/// The folder of a file and its time: in one folder every evaluation of a model is kept.
+pub(super) struct Times {
+    folder: PathBuf,
+    time: Option<String>,
+}
+
+impl Times {
+    pub(super) fn of(path: &Path) -> Self {
+        let folder = whole(path).parent().map(Path::to_path_buf).unwrap_or_default();
+        Self { folder, time: time_of(path).filter(|time| is_time(time)) }
+    }
+
+    /// What a row answers. Lengths may have been evaluated one by one.
+    pub(super) fn asked(
+        &self,
+        model: Option<&str>,
+        task: Option<&str>,
+        length: Option<usize>,
+    ) -> Option<Asked> {
+        let what = format!("{}\n{model:?}\n{task:?}\n{length:?}", self.folder.display());
+        Some(Asked { what, time: self.time.clone()? })
+    }
 }
 
 /// The files of samples that lie beside a `results_*.json`.
@@ -56,5 +81,6 @@ mod tests {
         assert!(
             !is_name(Path::new("results_all.json")) && !is_name(Path::new("samples_niah_single_1.jsonl"))
         );
+        assert_eq!(Times::of(Path::new("samples_niah_single_1.jsonl")).asked(None, None, None), None);
     }
 }
