@@ -123,6 +123,12 @@ impl RunRecord {
         Ok(record)
     }
 
+    /// The one answer that is known to be whole, whatever it holds: the user's own, or that of an import.
+    pub(super) fn whole_answer(&self) -> Option<&str> {
+        let imported = self.imported.as_ref().and_then(|imported| imported.answer.as_deref());
+        self.settings.answer.as_deref().map(str::trim).or(imported)
+    }
+
     /// What ran, in one line; exact weights, and a cache that follows them, are not mentioned.
     #[must_use]
     pub fn title(&self) -> String {

@@ -119,7 +119,8 @@ pub fn score_again(run: StoredRun, rescoring: &Rescoring) -> Result<Rescored> {
         row.config_hash.clone_from(&config_hash);
         if row.status == Status::Ok {
             let response = row.model_response.get_or_insert_default();
-            let score = scorer.score(response, &expected(row.expected_answer.as_str(), &settings));
+            let score =
+                scorer.score(response, &expected_answers(&row.expected_answer, record.whole_answer()));
             row.score = Some(score);
             row.correct = Some(scorer.is_correct(score));
             row.outcome = score::finding(row);
@@ -143,12 +144,12 @@ pub fn score_again(run: StoredRun, rescoring: &Rescoring) -> Result<Rescored> {
     Ok(Rescored { run: StoredRun { record, outcomes, warnings }, judged })
 }
 
-/// What was expected, of the text that a row has. The one answer to a question of the user's own may hold
-/// what stands between several.
-fn expected(joined: &str, settings: &Settings) -> Vec<String> {
+/// What was expected, of the text that a row has. The answer that is known to be `whole` may hold what stands
+/// between several.
+pub(super) fn expected_answers(joined: &str, whole: Option<&str>) -> Vec<String> {
     match joined {
         "" => Vec::new(),
-        one if settings.answer.as_deref().is_some_and(|answer| answer.trim() == one) => vec![one.to_string()],
+        one if whole == Some(one) => vec![one.to_string()],
         several => expected::parted(several),
     }
 }
@@ -203,13 +204,11 @@ mod tests {
 
     #[test]
     fn expected_answers_are_told_apart_and_one_of_the_users_own_stays_whole() {
-        let settings = Settings::default();
-        assert_eq!(expected("", &settings), [""; 0]);
-        assert_eq!(expected("a|b", &settings), ["a", "b"]);
-        let own = Settings { answer: Some(" a|b ".to_string()), ..Settings::default() };
-        assert_eq!(expected("a|b", &own), ["a|b"]);
+        assert_eq!(expected_answers("", None), [""; 0]);
+        assert_eq!(expected_answers("a|b", None), ["a", "b"]);
+        assert_eq!(expected_answers("a|b", Some("a|b")), ["a|b"]);
         // Under a control that has another answer.
-        assert_eq!(expected("none", &own), ["none"]);
+        assert_eq!(expected_answers("none", Some("a|b")), ["none"]);
     }
 
     #[test]

@@ -207,6 +207,9 @@ fn a_run_that_is_written_for_another_tool_and_imported_again_has_the_same_rows()
     rows[1].status = Status::Error;
     rows[1].error = Some("lost".to_string());
     (rows[1].score, rows[1].correct, rows[1].model_response) = (None, None, None);
+    rows[4].status = Status::Skipped;
+    rows[4].error = Some("too long for the server".to_string());
+    (rows[4].score, rows[4].correct, rows[4].model_response) = (None, None, None);
     rows[2].model_response = Some("two\nlines, \"quoted\" \u{1F600}".to_string());
     (rows[3].score, rows[3].correct) = (Some(0.625), Some(false));
     fs::remove_file(&path).unwrap();
@@ -226,6 +229,89 @@ fn a_run_that_is_written_for_another_tool_and_imported_again_has_the_same_rows()
         let record = bench.run_json(&back);
         assert_eq!(record["imported"]["scorer"], "match", "{form}");
         assert_eq!(record["settings"]["grid"], bench.run_json("run")["settings"]["grid"], "{form}");
+    }
+    // What has no answer is none that evaluate.py counts as wrong.
+    for row in [&rows[1], &rows[4]] {
+        let folder = format!("ruler/tiny/synthetic/{}", row.context_length);
+        assert!(!bench.text(&format!("{folder}/pred/magic.jsonl")).contains("\"pred\":\"\""), "{folder}");
+        let beside = bench.text(&format!("{folder}/unanswered/magic.jsonl"));
+        assert!(beside.contains(row.error.as_deref().unwrap()), "{beside}");
+    }
+    let scored = rows.iter().filter(|row| row.score.is_some()).count();
+    let results = found(&bench.path("lm-eval/tiny"), "results_", ".json");
+    assert_eq!(results["n-samples"]["magic"]["effective"], scored);
+}
+
+#[test]
+fn a_row_without_a_reason_comes_back_as_what_it_was() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "run"]);
+    let path = bench.path("run/results.csv");
+    let mut rows = bench.outcomes("run");
+    for (row, status) in rows.iter_mut().zip([Status::Skipped, Status::Error]) {
+        row.status = status;
+        (row.error, row.score, row.correct, row.model_response) = (None, None, None, None);
+    }
+    fs::remove_file(&path).unwrap();
+    niah::store::csv::Appender::open(&path).unwrap().append(&rows).unwrap();
+    for form in ["lm-eval", "inspect", "ruler", "gkamradt"] {
+        bench.stdout(&["view", "run", "--export", &format!("{form}={form}.json")]);
+        let back = format!("back-{form}");
+        bench.stdout(&["import", &format!("{form}.json"), "-o", &back]);
+        let after = bench.outcomes(&back);
+        for row in &rows[..2] {
+            let again = after.iter().find(|again| again.row_id == row.row_id).unwrap();
+            assert_eq!((again.status, &again.error), (row.status, &None), "{form}");
+        }
+    }
+}
+
+#[test]
+fn an_expected_answer_that_holds_a_bar_was_two_for_another_tool() {
+    let bench = Bench::new();
+    let needle = [
+        "run",
+        "--model=tiny",
+        "--context-lengths=200",
+        "--depths=0,100",
+        "--needle=The code word is ab|cd today.",
+        "--question=What is the code word?",
+        "--answer= ab|cd",
+        "--apply-chat-template=never",
+    ];
+    bench.stdout(&[&needle[..], &["-o", "run"]].concat());
+    bench.stdout(&["view", "run", "--export=ruler=theirs"]);
+    let whole = "\"outputs\":[\"ab|cd\"]";
+    assert!(bench.text("theirs/tiny/synthetic/200/pred/custom.jsonl").contains(whole));
+    // And so once it has come back, for whoever writes or scores it again.
+    bench.stdout(&["import", "theirs", "-o", "back"]);
+    assert_eq!(bench.outcomes("back")[0].expected_answer, "ab|cd");
+    bench.stdout(&["view", "back", "--export=ruler=again"]);
+    assert!(bench.text("again/tiny/synthetic/200/pred/custom.jsonl").contains(whole));
+    let mut rows = bench.outcomes("back");
+    for row in &mut rows {
+        row.model_response = Some("cd, and then ab".to_string());
+    }
+    fs::remove_file(bench.path("back/results.csv")).unwrap();
+    niah::store::csv::Appender::open(bench.path("back/results.csv")).unwrap().append(&rows).unwrap();
+    bench.stdout(&["score", "back", "--scorer=contains", "-o", "scored"]);
+    assert_eq!(bench.outcomes("scored")[0].score, Some(0.0));
+}
+
+#[test]
+fn the_name_of_a_model_that_is_no_name_of_a_file_comes_back() {
+    let bench = Bench::new();
+    let line = json!({
+        "schema_version": 2, "model_id": "org/tiny:new", "task_type": "t", "context_length": 100,
+        "target_depth_percent": 50.0, "expected_answer": "a", "response": "a", "score": {"value": 1.0},
+        "timestamp_utc": "2025/../_1",
+    });
+    fs::write(bench.path("rows.jsonl"), line.to_string()).unwrap();
+    bench.stdout(&["import", "rows.jsonl", "-o", "run"]);
+    for form in ["ruler", "lm-eval"] {
+        bench.stdout(&["view", "run", "--export", &format!("{form}={form}")]);
+        bench.stdout(&["import", form, "-o", &format!("back-{form}")]);
+        assert_eq!(bench.outcomes(&format!("back-{form}"))[0].model, "org/tiny:new", "{form}");
     }
 }
 

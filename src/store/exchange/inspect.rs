@@ -263,7 +263,7 @@ fn sample(record: &RunRecord, row: &Outcome) -> Result<Value> {
         "id": row.row_id,
         "epoch": 1,
         "input": row.question,
-        "target": expected(row),
+        "target": expected(record, row),
         "messages": [
             { "role": "user", "content": row.question },
             { "role": "assistant", "content": response, "source": "generate" },

@@ -99,8 +99,15 @@ impl Judging {
             timestamp_utc: ours.timestamp_utc.or(row.timestamp_utc).unwrap_or_default(),
             ..blank.clone()
         };
-        if let Some(problem) = ours.error.or(row.failed) {
-            return Ok(Outcome { status: Status::Error, error: Some(problem), ..base });
+        // A form has one word for all that has no answer, and may make up a reason.
+        match (ours.status, ours.error, row.failed) {
+            (Some(status @ (Status::Skipped | Status::Error)), error, _) => {
+                return Ok(Outcome { status, error, ..base });
+            }
+            (_, Some(problem), _) | (_, None, Some(problem)) => {
+                return Ok(Outcome { status: Status::Error, error: Some(problem), ..base });
+            }
+            (_, None, None) => {}
         }
         let theirs = |given: Given| match given {
             Given::Settled(score) => Ok(score),

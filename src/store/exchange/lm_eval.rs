@@ -237,7 +237,8 @@ fn right_of(mean: f64, n: usize) -> Option<usize> {
 /// A run as lm-eval would have kept it.
 pub(super) fn write(record: &RunRecord, rows: &[&Outcome]) -> Result<Files> {
     let task = record.settings.task_name();
-    let time = record.started_utc.trim_end_matches('Z').replace(':', "-");
+    // A part of names, whatever an import has called its time.
+    let time = in_path(&record.started_utc.trim_end_matches('Z').replace(':', "-")).replace('_', "-");
     let lengths = record.settings.grid.context_lengths();
     let mut of_task = Map::from_iter([("alias".to_string(), json!(task))]);
     for length in lengths {
@@ -248,6 +249,8 @@ pub(super) fn write(record: &RunRecord, rows: &[&Outcome]) -> Result<Files> {
         let error = error.map_or(json!("N/A"), |error| json!(error));
         of_task.insert(format!("{}_stderr,{FILTER}", length.0), error);
     }
+    // Of them alone the means are.
+    let scored = rows.iter().filter(|row| row.status == Status::Ok && row.score.is_some()).count();
     let better: Map<String, Value> =
         lengths.iter().map(|length| (length.0.to_string(), json!(true))).collect();
     let settings = &record.settings;
@@ -264,7 +267,7 @@ pub(super) fn write(record: &RunRecord, rows: &[&Outcome]) -> Result<Files> {
         "versions": by_task(json!(record.niah)),
         "n-shot": by_task(json!(0)),
         "higher_is_better": by_task(Value::Object(better)),
-        "n-samples": by_task(json!({ "original": rows.len(), "effective": rows.len() })),
+        "n-samples": by_task(json!({ "original": rows.len(), "effective": scored })),
         "config": {
             "model": "niah",
             "model_args": { "pretrained": settings.model.name },
@@ -287,7 +290,7 @@ pub(super) fn write(record: &RunRecord, rows: &[&Outcome]) -> Result<Files> {
 }
 
 fn sample(record: &RunRecord, number: usize, row: &Outcome) -> Result<Value> {
-    let outputs = expected(row);
+    let outputs = expected(record, row);
     let doc = json!({
         "index": number,
         "question": row.question,

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::directory::RunRecord;
+use super::rescored::expected_answers;
 use crate::error::{Error, Result};
 use crate::grid::Depth;
 use crate::registry::Entry;
@@ -116,6 +117,7 @@ pub(crate) struct Ours {
     depth_percent: Option<f64>,
     trial: Option<usize>,
     seed: Option<u64>,
+    model: Option<String>,
     task: Option<String>,
     needle: Option<String>,
     question: Option<String>,
@@ -126,6 +128,7 @@ pub(crate) struct Ours {
     prompt_tokens: Option<usize>,
     duration_seconds: Option<f64>,
     timestamp_utc: Option<String>,
+    status: Option<Status>,
     error: Option<String>,
 }
 
@@ -137,16 +140,18 @@ impl Ours {
             depth_percent: Some(row.depth_percent.percent()),
             trial: Some(row.trial),
             seed: Some(row.seed),
+            model: text(&row.model),
             task: text(&row.task),
             needle: text(&row.needle),
             question: text(&row.question),
-            expected: Some(expected(row)),
+            expected: Some(expected(record, row)),
             score: row.score,
             scorer: text(&record.settings.scorer),
             correct: row.correct,
             prompt_tokens: row.prompt_tokens,
             duration_seconds: row.duration_seconds,
             timestamp_utc: text(&row.timestamp_utc),
+            status: Some(row.status),
             error: row.error.clone().filter(|_| row.status != Status::Ok),
         }
     }
@@ -157,11 +162,8 @@ impl Ours {
 }
 
 /// The expected answers of a row.
-fn expected(row: &Outcome) -> Vec<String> {
-    match row.expected_answer.as_str() {
-        "" => Vec::new(),
-        joined => joined.split('|').map(str::to_string).collect(),
-    }
+fn expected(record: &RunRecord, row: &Outcome) -> Vec<String> {
+    expected_answers(&row.expected_answer, record.whole_answer())
 }
 
 /// What answered, and who wrote the file.

@@ -2,6 +2,9 @@
 //!
 //! They hold no scores: its `evaluate.py` counts the expected answers that an answer contains (of its tasks
 //! `qa_*` whether it contains any). The same is done here when they are read.
+//!
+//! It would count a row without an answer as wrong. Such rows of ours stand in `unanswered/TASK.jsonl` beside
+//! `pred`, where it does not look.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +18,7 @@ use super::{Files, Ours, expected, in_path, lines};
 use crate::error::Result;
 use crate::grid::LONGEST;
 use crate::store::directory::RunRecord;
-use crate::trial::Outcome;
+use crate::trial::{Outcome, Status};
 
 /// What it is called.
 pub(super) const NAME: &str = "RULER";
@@ -24,6 +27,11 @@ pub(super) const NAME: &str = "RULER";
 pub(super) fn is_prediction(fields: &Fields<'_>) -> bool {
     fields.has("pred") && fields.has("outputs")
 }
+
+/// The folder of its predictions.
+const PREDICTIONS: &str = "pred";
+/// The folder of our rows that have none.
+const UNANSWERED: &str = "unanswered";
 
 /// Whether a file lies where its predictions do.
 pub(super) fn is_name(path: &Path) -> bool {
@@ -110,7 +118,8 @@ impl Place {
         let [before @ .., length, pred] = folders.as_slice() else {
             return Self { task, length: None, model: None };
         };
-        let length = length.parse().ok().filter(|length| pred == "pred" && (1..=LONGEST).contains(length));
+        let length = length.parse().ok().filter(|length| (1..=LONGEST).contains(length));
+        let length = length.filter(|_| [PREDICTIONS, UNANSWERED].contains(&pred.as_str()));
         let model = match before {
             [.., model, kind] if kind == "synthetic" => Some(model.clone()),
             [.., model] if length.is_some() => Some(model.clone()),
@@ -122,18 +131,18 @@ impl Place {
 
 /// A run as predictions of RULER.
 pub(super) fn write(record: &RunRecord, rows: &[&Outcome]) -> Result<Files> {
-    let mut lengths: BTreeMap<usize, Vec<&Outcome>> = BTreeMap::new();
-    for row in rows {
-        lengths.entry(row.context_length).or_default().push(row);
-    }
     let name = format!("{}.jsonl", in_path(record.settings.task_name()));
     let root = PathBuf::from(in_path(&record.settings.model.name)).join("synthetic");
-    let file = |(length, rows): (usize, Vec<&Outcome>)| {
-        let prediction = |(index, row): (usize, &&Outcome)| prediction(record, index, row);
-        let text = lines(rows.iter().enumerate().map(prediction))?;
-        Ok((root.join(length.to_string()).join("pred").join(&name), text))
-    };
-    lengths.into_iter().map(file).collect()
+    let mut files: BTreeMap<PathBuf, Vec<Result<Value>>> = BTreeMap::new();
+    let mut next: BTreeMap<usize, usize> = BTreeMap::new();
+    for row in rows {
+        let folder = if row.status == Status::Ok { PREDICTIONS } else { UNANSWERED };
+        let path = root.join(row.context_length.to_string()).join(folder).join(&name);
+        let index = next.entry(row.context_length).or_default();
+        files.entry(path).or_default().push(prediction(record, *index, row));
+        *index += 1;
+    }
+    files.into_iter().map(|(path, rows)| Ok((path, lines(rows)?))).collect()
 }
 
 fn prediction(record: &RunRecord, index: usize, row: &Outcome) -> Result<Value> {
@@ -141,7 +150,7 @@ fn prediction(record: &RunRecord, index: usize, row: &Outcome) -> Result<Value> 
         "index": index,
         "pred": row.model_response.clone().unwrap_or_default(),
         "input": row.question,
-        "outputs": expected(row),
+        "outputs": expected(record, row),
         "others": { "id": index, "niah": Ours::of(record, row).value()? },
         "truncation": -1,
         "length": row.prompt_tokens.map_or(json!(-1), |tokens| json!(tokens)),

@@ -36,7 +36,7 @@ impl TheirRow {
     }
 
     pub(super) fn model(&self) -> Option<&String> {
-        self.model.as_ref()
+        self.ours.model.as_ref().or(self.model.as_ref())
     }
 
     /// The score of a row that was ours, which is on no scale but 0 to 1.
