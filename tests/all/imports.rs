@@ -231,6 +231,37 @@ fn copies_of_a_file_count_once_and_that_is_said() {
 }
 
 #[test]
+fn a_version_of_needlehaystack_1_stood_for_trials_that_nobody_ran() {
+    let bench = Bench::new();
+    for (depth, version) in [(0, 5), (0, 1_999_999), (50, 1_999_999)] {
+        write(&bench, &format!("old/{version}_depth_{depth}.json"), result(depth, version, 10));
+    }
+    bench.stdout(&["import", "old", "-o", "out"]);
+    let mut ids: Vec<String> = bench.outcomes("out").into_iter().map(|row| row.row_id).collect();
+    ids.sort();
+    // The versions stay together.
+    assert_eq!(ids, ["2000:0:0", "2000:0:1", "2000:50:1"]);
+    assert_eq!(bench.run_json("out")["settings"]["trials"], 2);
+}
+
+#[test]
+fn a_row_of_which_a_server_has_counted_no_token_had_the_file_refused() {
+    let bench = Bench::new();
+    let line = |status: &str, tokens: i64| {
+        json!({
+            "schema_version": 2, "model_id": "m", "task_type": "t", "context_length": 100,
+            "target_depth_percent": 50.0, "expected_answer": "a", "response": "a", "score": {"value": 1.0},
+            "usage": {"input_tokens": tokens}, "status": status, "error": null,
+        })
+    };
+    let text = [line("ok", 90), line("error", 0), line("error", -1)].map(|line| line.to_string()).join("\n");
+    write(&bench, "rows.jsonl", text);
+    bench.stdout(&["import", "rows.jsonl", "-o", "out"]);
+    let tokens: Vec<_> = bench.outcomes("out").iter().map(|row| row.prompt_tokens).collect();
+    assert_eq!(tokens, [Some(90), Some(0), None]);
+}
+
+#[test]
 fn rows_of_no_task_are_told_of_where_one_of_several_is_taken() {
     let bench = Bench::new();
     let line = |task: Value| {

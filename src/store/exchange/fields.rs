@@ -123,6 +123,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// How many tokens were counted; none where it is missing, also as -1.
+    pub(super) fn tokens(&self, key: &str) -> Result<Option<usize>> {
+        if self.number(key)? == Some(-1.0) { Ok(None) } else { self.count(key) }
+    }
+
     /// What must be there.
     ///
     /// # Errors

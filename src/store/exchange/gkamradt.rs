@@ -39,7 +39,7 @@ pub(super) fn first(path: &Path) -> Result<Found> {
     let fields = &Fields::of(path, "it", &value)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let expected = "the per cent of the depth";
-    let mut row = TheirRow {
+    let row = TheirRow {
         place: "it".to_string(),
         model: fields.text("model")?,
         task: Some("gkamradt".to_string()),
@@ -49,12 +49,12 @@ pub(super) fn first(path: &Path) -> Result<Found> {
         question: fields.text("retrieval_question")?,
         response: fields.text("model_response")?,
         score: fields.number("score")?.map(|score| Given::Number(score, Some(Scale::Ten))),
+        // What was asked again has a version of its own.
+        number: fields.count("version")?,
         duration_seconds: fields.number("test_duration_seconds")?,
         timestamp_utc: fields.name("test_timestamp_utc")?,
         ..TheirRow::default()
     };
-    // Its version counts from 1 what was asked again.
-    row.ours.trial = fields.count("version")?.map(|version| version.saturating_sub(1));
     let (mut rows, mut notes) = (vec![row], Notes::default());
     if rows[0].context_length.is_none() {
         rows.clear();
@@ -126,7 +126,8 @@ fn row(fields: &Fields<'_>, place: &str) -> Result<Option<TheirRow>> {
         response: fields.text("response")?,
         score: score.map(|score| Given::Number(score, Some(Scale::One))),
         failed,
-        prompt_tokens: usage.map(|usage| usage.length("input_tokens")).transpose()?.flatten(),
+        // Of an answer that never came a server may have counted none.
+        prompt_tokens: usage.map(|usage| usage.tokens("input_tokens")).transpose()?.flatten(),
         duration_seconds: fields.number("duration_seconds")?,
         timestamp_utc: fields.text("timestamp_utc")?,
         seed: fields.value("seed").and_then(Value::as_u64),

@@ -124,7 +124,7 @@ pub(super) fn log(path: &Path) -> Result<Found> {
             response: response(sample),
             score,
             question: metadata.text("needle_question")?,
-            prompt_tokens: metadata.length("full_context_length")?,
+            prompt_tokens: metadata.tokens("full_context_length")?,
             duration_seconds: sample.total_time,
             failed: sample.error.as_ref().map(|problem| problem.message.clone()),
             timestamp_utc: created.clone(),

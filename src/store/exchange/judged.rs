@@ -46,13 +46,20 @@ pub(super) fn trials<'a>(
     Ok(cells.into_iter().zip(numbers).zip(rows).map(trial).collect())
 }
 
-/// The number of each row in its cell. Rows that were ours keep theirs; others are numbered as they come.
+/// The number of each row in its cell. Rows that were ours keep theirs. Those that a tool has numbered stay
+/// in that order, without the numbers that no row has. Others are numbered as they come.
 fn numbers(cells: &[Cell], rows: &[RowOf]) -> Vec<usize> {
     let distinct =
         |numbers: &Vec<usize>| cells.iter().zip(numbers).collect::<BTreeSet<_>>().len() == cells.len();
     let ours = rows.iter().map(|(_, row)| row.ours.trial.filter(|number| *number < MOST_ROWS));
+    let theirs = || {
+        let numbers: Vec<usize> = rows.iter().map(|(_, row)| row.number).collect::<Option<_>>()?;
+        let known: BTreeSet<usize> = numbers.iter().copied().collect();
+        let ranks: BTreeMap<usize, usize> = known.into_iter().zip(0..).collect();
+        Some(numbers.iter().map(|number| ranks[number]).collect())
+    };
     let ours = ours.collect::<Option<Vec<usize>>>().filter(distinct);
-    ours.unwrap_or_else(|| {
+    ours.or_else(|| theirs().filter(distinct)).unwrap_or_else(|| {
         let mut next: BTreeMap<Cell, usize> = BTreeMap::new();
         let number = |cell: &Cell| {
             let next = next.entry(*cell).or_default();

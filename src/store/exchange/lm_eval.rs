@@ -104,7 +104,7 @@ fn row(fields: &Fields<'_>, place: String, scorer: &mut Option<String>) -> Resul
         response,
         score: score.map(|score| Given::Number(score, Some(Scale::One))),
         question: doc.text("question")?,
-        prompt_tokens: doc.length("length")?,
+        prompt_tokens: doc.tokens("length")?,
         ours,
         ..TheirRow::default()
     }))

@@ -50,10 +50,11 @@ pub(super) fn predictions(path: &Path) -> Result<Found> {
             _ => None,
         };
         let ours = others.map(|others| others.ours()).transpose()?.unwrap_or_default();
-        let tokens = fields.length("length")?;
+        let tokens = fields.tokens("length")?;
         let length = ours.context_length.or(place.length);
-        let Some(length) = length.or_else(|| tokens.map(usize::next_power_of_two)).filter(|n| *n <= LONGEST)
-        else {
+        let of_tokens =
+            || tokens.filter(|tokens| (1..=LONGEST).contains(tokens)).map(usize::next_power_of_two);
+        let Some(length) = length.or_else(of_tokens).filter(|length| *length <= LONGEST) else {
             missing += 1;
             return Ok(());
         };

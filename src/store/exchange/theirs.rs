@@ -11,6 +11,8 @@ pub(super) struct TheirRow {
     pub(super) task: Option<String>,
     pub(super) context_length: Option<usize>,
     pub(super) depth_percent: Option<f64>,
+    /// Its number among the answers of a cell; numbers may be left out, and the first is any.
+    pub(super) number: Option<usize>,
     pub(super) needle: Option<String>,
     pub(super) question: Option<String>,
     pub(super) expected: Vec<String>,
