@@ -58,9 +58,27 @@ pub fn parted(text: &str) -> Vec<String> {
     answers
 }
 
+/// The same in a run with a question of the user's own, whose one answer earlier versions wrote as it is.
+#[must_use]
+pub fn parted_of(text: &str, own: Option<&str>) -> Vec<String> {
+    match own {
+        Some(own) if own.trim() == text => vec![text.to_string()],
+        _ => parted(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_users_own_answer_stays_whole_as_earlier_versions_wrote_it() {
+        assert_eq!(parted_of("a|b", None), ["a", "b"]);
+        assert_eq!(parted_of("a|b", Some(" a|b ")), ["a|b"]);
+        assert_eq!(parted_of("a\\|b", Some("a|b")), ["a|b"]);
+        // Under a control that has another answer.
+        assert_eq!(parted_of("none", Some("a|b")), ["none"]);
+    }
 
     #[test]
     fn answers_come_back_whatever_they_hold() {

@@ -31,6 +31,7 @@ use crate::printable;
 use crate::report;
 use crate::report::tasks::AS_IT_IS;
 use crate::runner::{TrialRecord, TrialSink};
+use crate::score::expected;
 use crate::spec::Dtype;
 use crate::trial::{
     AttentionRow, KindRow, Outcome, RetrievalRow, ServedRow, SpanRow, Status, TokenRow, Trial,
@@ -123,10 +124,9 @@ impl RunRecord {
         Ok(record)
     }
 
-    /// The one answer that is known to be whole, whatever it holds: the user's own, or that of an import.
-    pub(super) fn whole_answer(&self) -> Option<&str> {
-        let imported = self.imported.as_ref().and_then(|imported| imported.answer.as_deref());
-        self.settings.answer.as_deref().map(str::trim).or(imported)
+    /// The expected answers of a row of this run.
+    pub(super) fn expected(&self, row: &Outcome) -> Vec<String> {
+        expected::parted_of(&row.expected_answer, self.settings.answer.as_deref())
     }
 
     /// What ran, in one line; exact weights, and a cache that follows them, are not mentioned.

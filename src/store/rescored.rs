@@ -14,7 +14,7 @@ use super::stored::StoredRun;
 use crate::error::{Error, Result};
 use crate::plan::Settings;
 use crate::report;
-use crate::score::{self, expected};
+use crate::score;
 use crate::trial::{Outcome, Status};
 
 /// The run whose answers were scored again.
@@ -118,9 +118,8 @@ pub fn score_again(run: StoredRun, rescoring: &Rescoring) -> Result<Rescored> {
         row.run_id.clone_from(&run_id);
         row.config_hash.clone_from(&config_hash);
         if row.status == Status::Ok {
-            let response = row.model_response.get_or_insert_default();
-            let score =
-                scorer.score(response, &expected_answers(&row.expected_answer, record.whole_answer()));
+            let expected = record.expected(row);
+            let score = scorer.score(row.model_response.get_or_insert_default(), &expected);
             row.score = Some(score);
             row.correct = Some(scorer.is_correct(score));
             row.outcome = score::finding(row);
@@ -142,16 +141,6 @@ pub fn score_again(run: StoredRun, rescoring: &Rescoring) -> Result<Rescored> {
         ..record
     };
     Ok(Rescored { run: StoredRun { record, outcomes, warnings }, judged })
-}
-
-/// What was expected, of the text that a row has. The answer that is known to be `whole` may hold what stands
-/// between several.
-pub(super) fn expected_answers(joined: &str, whole: Option<&str>) -> Vec<String> {
-    match joined {
-        "" => Vec::new(),
-        one if whole == Some(one) => vec![one.to_string()],
-        several => expected::parted(several),
-    }
 }
 
 /// Tables of a run that scores do not enter.
@@ -201,15 +190,6 @@ fn write_new(run: &StoredRun, from: &Path, to: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn expected_answers_are_told_apart_and_one_of_the_users_own_stays_whole() {
-        assert_eq!(expected_answers("", None), [""; 0]);
-        assert_eq!(expected_answers("a|b", None), ["a", "b"]);
-        assert_eq!(expected_answers("a|b", Some("a|b")), ["a|b"]);
-        // Under a control that has another answer.
-        assert_eq!(expected_answers("none", Some("a|b")), ["none"]);
-    }
 
     #[test]
     fn a_threshold_of_the_run_goes_with_its_scorer_alone() {

@@ -1,6 +1,7 @@
 //! Results of a neighbouring tool as a run: rows, and a record that says whose scores they are.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -49,16 +50,13 @@ pub struct Imported {
     pub scale: Scale,
     /// What gave them.
     pub scorer: String,
-    /// The one answer that all rows expect, where it holds what stands between several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answer: Option<String>,
 }
 
 impl Imported {
     /// In a sentence.
     #[must_use]
     pub fn words(&self) -> String {
-        let Self { from, files, scale, scorer, answer: _ } = self;
+        let Self { from, files, scale, scorer } = self;
         let files = if files.len() == 1 { files[0].clone() } else { format!("{} files", files.len()) };
         let scale = match scale {
             Scale::One => String::new(),
@@ -155,7 +153,6 @@ fn made(
     let was_ours = rows.iter().all(|(_, row)| row.ours.scorer.is_some());
     let scorers: BTreeSet<&String> = rows.iter().filter_map(|(_, row)| row.ours.scorer.as_ref()).collect();
     let own = scorers.first().filter(|_| was_ours && scorers.len() == 1).map(|name| (*name).clone());
-    let answer = whole_answer(&rows);
     let grid = Grid::new(
         trials.iter().map(|trial| trial.cell.context_length).collect(),
         trials.iter().map(|trial| trial.cell.depth).collect(),
@@ -186,7 +183,7 @@ fn made(
     let outcome = |(trial, (file, row)): (_, RowOf)| judging.outcome(&blank, trial, path(file), row);
     let outcomes: Vec<Outcome> = trials.iter().zip(rows).map(outcome).collect::<Result<_>>()?;
     let scorer = own.unwrap_or(scorer);
-    let imported = Imported { from: from.to_string(), files, scale, scorer, answer };
+    let imported = Imported { from: from.to_string(), files, scale, scorer };
     let started = outcomes.iter().map(|row| &row.timestamp_utc).filter(|time| !time.is_empty()).min();
     let record = RunRecord {
         niah: env!("CARGO_PKG_VERSION").to_string(),
@@ -209,16 +206,6 @@ fn made(
         imported: Some(imported),
     };
     Ok(Import { record, outcomes })
-}
-
-/// The one answer that all rows expect, if it holds what stands between several.
-fn whole_answer(rows: &[RowOf]) -> Option<String> {
-    let expected = rows.iter().map(|(_, row)| row.ours.expected.as_ref().unwrap_or(&row.expected));
-    let answers: BTreeSet<&Vec<String>> = expected.collect();
-    match answers.into_iter().map(Vec::as_slice).collect::<Vec<_>>().as_slice() {
-        [[one]] if one.contains('|') => Some(one.clone()),
-        _ => None,
-    }
 }
 
 /// Writes such a run into a directory of its own, or an empty one.

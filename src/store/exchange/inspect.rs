@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::fields::{Fields, wrong};
 use super::reading::document;
 use super::theirs::{Asked, Found, Given, Notes, TheirRow};
-use super::{Files, Ours, Scale, expected, position};
+use super::{Files, Ours, Scale, position};
 use crate::error::Result;
 use crate::stats;
 use crate::store::directory::RunRecord;
@@ -263,7 +263,7 @@ fn sample(record: &RunRecord, row: &Outcome) -> Result<Value> {
         "id": row.row_id,
         "epoch": 1,
         "input": row.question,
-        "target": expected(record, row),
+        "target": record.expected(row),
         "messages": [
             { "role": "user", "content": row.question },
             { "role": "assistant", "content": response, "source": "generate" },

@@ -13,7 +13,7 @@ use super::reading::MOST_ROWS;
 use super::theirs::{Given, Notes, TheirRow};
 use crate::error::{Error, Result};
 use crate::grid::{Cell, ContextLength, Depth};
-use crate::score;
+use crate::score::{self, expected};
 use crate::trial::{Outcome, Status, Trial};
 
 /// The trial of each row.
@@ -101,7 +101,7 @@ impl Judging {
             prompt_tokens: ours.prompt_tokens.or(row.prompt_tokens),
             needle: ours.needle.or(row.needle).unwrap_or_default(),
             question: ours.question.or(row.question).unwrap_or_default(),
-            expected_answer: ours.expected.unwrap_or(row.expected).join("|"),
+            expected_answer: expected::joined(&ours.expected.unwrap_or(row.expected)),
             duration_seconds: ours.duration_seconds.or(row.duration_seconds),
             timestamp_utc: ours.timestamp_utc.or(row.timestamp_utc).unwrap_or_default(),
             ..blank.clone()

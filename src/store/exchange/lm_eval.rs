@@ -15,7 +15,7 @@ use self::names::{Times, task_of, time_of};
 use super::fields::Fields;
 use super::reading::{document, each_line};
 use super::theirs::{Found, Given, Notes, TheirRow};
-use super::{Files, Ours, Scale, expected, in_path, lines};
+use super::{Files, Ours, Scale, in_path, lines};
 use crate::error::{Error, Result};
 use crate::grid::LONGEST;
 use crate::hash::sha256_hex;
@@ -290,7 +290,7 @@ pub(super) fn write(record: &RunRecord, rows: &[&Outcome]) -> Result<Files> {
 }
 
 fn sample(record: &RunRecord, number: usize, row: &Outcome) -> Result<Value> {
-    let outputs = expected(record, row);
+    let outputs = record.expected(row);
     let doc = json!({
         "index": number,
         "question": row.question,

@@ -23,7 +23,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::directory::RunRecord;
-use super::rescored::expected_answers;
 use crate::error::{Error, Result};
 use crate::grid::Depth;
 use crate::registry::Entry;
@@ -144,7 +143,7 @@ impl Ours {
             task: text(&row.task),
             needle: text(&row.needle),
             question: text(&row.question),
-            expected: Some(expected(record, row)),
+            expected: Some(record.expected(row)),
             score: row.score,
             scorer: text(&record.settings.scorer),
             correct: row.correct,
@@ -159,11 +158,6 @@ impl Ours {
     fn value(&self) -> Result<Value> {
         serde_json::to_value(self).map_err(|error| Error::Message(format!("JSON: {error}")))
     }
-}
-
-/// The expected answers of a row.
-fn expected(record: &RunRecord, row: &Outcome) -> Vec<String> {
-    expected_answers(&row.expected_answer, record.whole_answer())
 }
 
 /// What answered, and who wrote the file.

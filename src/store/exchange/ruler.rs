@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::fields::Fields;
 use super::reading::each_line;
 use super::theirs::{Found, Given, Notes, TheirRow};
-use super::{Files, Ours, expected, in_path, lines};
+use super::{Files, Ours, in_path, lines};
 use crate::error::Result;
 use crate::grid::LONGEST;
 use crate::store::directory::RunRecord;
@@ -151,7 +151,7 @@ fn prediction(record: &RunRecord, index: usize, row: &Outcome) -> Result<Value> 
         "index": index,
         "pred": row.model_response.clone().unwrap_or_default(),
         "input": row.question,
-        "outputs": expected(record, row),
+        "outputs": record.expected(row),
         "others": { "id": index, "niah": Ours::of(record, row).value()? },
         "truncation": -1,
         "length": row.prompt_tokens.map_or(json!(-1), |tokens| json!(tokens)),
