@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::grid::{Cell, Grid};
 use crate::plan::{DryRun, Estimate, OfShard, RunPlan, Settings, Shard};
 use crate::progress::{Progress, Silent};
+use crate::report::earlier;
 use crate::report::run::{Ran, RunReport};
 use crate::report::verdict::Verdict;
 use crate::report::{self, CellSummary, Report, Summary, latest};
@@ -327,6 +328,8 @@ pub(crate) fn run_report(outcomes: &[Outcome], record: &RunRecord) -> RunReport 
             scored_again(record),
             thoughts(outcomes),
             changed_words(outcomes),
+            earlier::earlier_values(outcomes),
+            earlier::noise_floor(outcomes),
             unfinished,
             note,
         ]

@@ -280,6 +280,9 @@ fn answered(context: &RunContext<'_>, trial: &Trial, prompt: &Prompt, response: 
     let text = prompt.expected.first().filter(|_| context.prompts.task.copies_one_word());
     let changed = text.and_then(|text| ChangedWord::of(text, &response));
     let (needle, value) = (prompt.needles.first(), prompt.values.first());
+    let earlier = instead::earlier(prompt, &response);
+    let noise_floor = Some(()).filter(|()| context.prompts.task.has_noise_floor());
+    let noise_floor = noise_floor.and_then(|()| instead::noise_floor(prompt, scorer));
     Outcome {
         prompt_tokens: Some(prompt.tokens.len()),
         actual_depth_percent: prompt.actual_depth.map(Depth::percent),
@@ -298,6 +301,9 @@ fn answered(context: &RunContext<'_>, trial: &Trial, prompt: &Prompt, response: 
         outcome: Some(score::classify(correct, None, None)),
         changed_word: changed.map(|word| word.place),
         answered_word: changed.and_then(|word| word.answered),
+        earlier_values: earlier.map(|earlier| earlier.values),
+        earlier_age: earlier.and_then(|earlier| earlier.age),
+        noise_floor,
         status: Status::Ok,
         ..blank(context, trial)
     }

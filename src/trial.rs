@@ -176,6 +176,14 @@ pub struct Outcome {
     /// The kind of the span with the largest mass of any head, at the query of [`Self::needle_mass_top`];
     /// `elsewhere` where one has more on one of the spans of [`Self::control_mass_top`].
     pub looked_at: Option<String>,
+    /// Of values that were updated: in the place of how many of them the answer says an earlier one; missing
+    /// where the text has no earlier values, and in rows of versions that did not know it.
+    pub earlier_values: Option<usize>,
+    /// How many updates came after those earlier ones, in the mean; missing where there are none.
+    pub earlier_age: Option<f64>,
+    /// What the other texts that were written on the same request would score, in the mean; missing for tasks
+    /// without such, and in rows of versions that did not know it.
+    pub noise_floor: Option<f64>,
 }
 
 /// [`Outcome::answered`] of an answer that stands in the text, but in no span.

@@ -13,6 +13,7 @@ pub mod confusion;
 pub mod controls;
 pub mod data;
 pub mod document;
+pub mod earlier;
 mod experts;
 pub mod fade;
 pub mod gate;

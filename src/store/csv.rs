@@ -76,7 +76,8 @@ impl Row for Outcome {
     ];
 
     const ADDED: &'static [&'static str] =
-        &["needle_excess_top", "control_excess_top", "thinking_tokens", "thinking_cut", "changed_word", "answered_word", "answered", "looked_at"];
+        &["needle_excess_top", "control_excess_top", "thinking_tokens", "thinking_cut", "changed_word", "answered_word", "answered", "looked_at",
+          "earlier_values", "earlier_age", "noise_floor"];
 
     const NEEDED: &'static [&'static str] = &[
         "context_length", "depth_percent", "trial", "seed", "expected_answer", "model_response", "status", "row_id",

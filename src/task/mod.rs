@@ -300,6 +300,12 @@ pub trait Task: Send + Sync {
         self.wrapped().is_some_and(|task| task.copies_one_word())
     }
 
+    /// Whether the text has others of the kind that is asked for, whose score is that of an answer which
+    /// copies one of them: the floor of noise.
+    fn has_noise_floor(&self) -> bool {
+        self.wrapped().is_some_and(|task| task.has_noise_floor())
+    }
+
     /// Why the depth of a cell makes no difference to it, when it makes none.
     fn without_depth(&self) -> Option<&'static str> {
         self.wrapped()?.without_depth()

@@ -54,6 +54,10 @@ impl Task for Rounds {
         false
     }
 
+    fn has_noise_floor(&self) -> bool {
+        true
+    }
+
     fn listing(&self) -> Option<Listing> {
         Some(Listing::new("requests", SAME.len(), write))
     }

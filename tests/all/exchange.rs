@@ -285,7 +285,7 @@ fn an_expected_answer_that_holds_a_bar_was_two_for_another_tool() {
     assert!(bench.text("theirs/tiny/synthetic/200/pred/custom.jsonl").contains(whole));
     // And so once it has come back, for whoever writes or scores it again.
     bench.stdout(&["import", "theirs", "-o", "back"]);
-    assert_eq!(bench.outcomes("back")[0].expected_answer, "ab|cd");
+    assert_eq!(bench.outcomes("back")[0].expected_answer, "ab\\|cd");
     bench.stdout(&["view", "back", "--export=ruler=again"]);
     assert!(bench.text("again/tiny/synthetic/200/pred/custom.jsonl").contains(whole));
     let mut rows = bench.outcomes("back");

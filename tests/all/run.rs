@@ -351,6 +351,9 @@ fn a_row_says_what_was_asked_and_what_came_of_it() {
             // The rest of a number is no value of the text.
             answered: Some(if right { "target" } else { "nothing" }.to_string()),
             looked_at: Some("target".to_string()),
+            earlier_values: None,
+            earlier_age: None,
+            noise_floor: None,
         };
         assert_eq!(row, &expected);
         assert_eq!(row.control_spans.is_some(), trial.cell.context_length.0 > 256, "room for the controls");

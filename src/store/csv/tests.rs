@@ -49,7 +49,8 @@ fn columns_are_the_fields_in_their_order() {
          needle_start,needle_end,needle,question,expected_answer,model_response,score,correct,answer_logprob,\
          answer_rank,outcome,needle_mass_top,needle_mass_mean,status,error,duration_seconds,timestamp_utc,config_hash,\
          row_id,value_start,value_end,prompt_hash,total_mass_top,control_spans,control_mass_top,\
-         needle_excess_top,control_excess_top,thinking_tokens,thinking_cut,changed_word,answered_word,answered,looked_at\n"
+         needle_excess_top,control_excess_top,thinking_tokens,thinking_cut,changed_word,answered_word,answered,looked_at,\
+         earlier_values,earlier_age,noise_floor\n"
     );
     assert_eq!(
         header::<AttentionRow>(),
