@@ -54,7 +54,7 @@ use unread::{Recorded, Unread};
 use weight_file::WeightFile;
 pub use writing::{NamedTensor, Numbers, write_safetensors};
 
-use crate::attention::variant::OwnVariant;
+use crate::attention::variant::{GivenScales, OwnVariant};
 use crate::error::{Error, Result};
 use crate::hash;
 use crate::kernel::ggml;
@@ -70,6 +70,8 @@ pub struct Checkpoint {
     pub spec: DecoderSpec,
     /// The attention rule that the checkpoint was made with.
     pub own_variant: OwnVariant,
+    /// Scales of Scalable-Softmax that were given beside it, in the place of its own.
+    pub given_scales: Option<GivenScales>,
     /// Where its tokenizer is.
     pub tokenizer: TokenizerSource,
     /// What its files hold that nothing reads: an evaluation may not be of the model that was meant.
@@ -315,7 +317,19 @@ impl Checkpoint {
         warnings.extend(of_tensors);
         let (family, sha256) = (family.name, OnceLock::new());
         let embedded = None;
-        Ok(Self { family, spec, own_variant, tokenizer, warnings, refusal, source, files, embedded, sha256 })
+        Ok(Self {
+            family,
+            spec,
+            own_variant,
+            given_scales: None,
+            tokenizer,
+            warnings,
+            refusal,
+            source,
+            files,
+            embedded,
+            sha256,
+        })
     }
 
     /// Why the weights must not run when a layer reads one of these tensors, given with their types.

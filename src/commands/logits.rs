@@ -22,12 +22,12 @@ pub fn run(args: &LogitsArgs) -> Result<()> {
     let (device, _) = prepare(&args.machine)?;
     let plan = LogitsPlan::resolve(&settings(args)?, &device)?;
     warn(&plan.warnings);
-    let (name, t) = (plan.model.variant.name(), plan.tokens.len());
+    let t = plan.tokens.len();
     let bos = plan.bos.map(|bos| format!(" (BOS {bos} in front)")).unwrap_or_default();
     tell(format_args!(
-        "{}: {t} tokens{bos}, variant {name} ({})",
+        "{}: {t} tokens{bos}, variant {}",
         args.checkpoint.name(),
-        plan.variant_description
+        plan.model.describe_variant()
     ));
     let stop = stop_on_interrupt()?;
     let started = Instant::now();
@@ -90,7 +90,7 @@ fn write(file: File, args: &LogitsArgs, plan: &LogitsPlan, found: &Logits) -> Re
     }
     let mut metadata = vec![("niah", env!("CARGO_PKG_VERSION").to_string())];
     metadata.extend(plan.model.in_logits()?);
-    metadata.push(("variant_description", plan.variant_description.clone()));
+    metadata.push(("variant_description", plan.model.variant.description()));
     let rows = plan.attention_rows.as_ref().map(|rows| format!("{}..{}", rows.start, rows.end));
     metadata.extend(rows.map(|rows| ("attention_rows", rows)));
     metadata.extend(plan.model.changed_in_logits());

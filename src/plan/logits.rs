@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{MemoryPlan, ModelChoice, OpenModel, load_tokenizer};
 use crate::attention::AttentionRows;
-use crate::attention::variant::{LayerScale, OwnVariant, describe_scales};
+use crate::attention::variant::GivenScales;
 use crate::checkpoint::{Checkpoint, Named, read_scales};
 use crate::error::{Error, Result};
 use crate::logits::LogitsRequest;
@@ -98,8 +98,6 @@ pub struct LogitsPlan {
     pub bos: Option<u32>,
     /// Query rows whose attention is kept.
     pub attention_rows: Option<Range<usize>>,
-    /// Which scales the attention variant uses, and where they come from.
-    pub variant_description: String,
     /// What the user should know before the run.
     pub warnings: Vec<String>,
     chunk: usize,
@@ -111,7 +109,7 @@ impl LogitsPlan {
     /// # Errors
     /// When anything named is unknown, missing, damaged or does not fit, or memory is too small.
     pub fn resolve(settings: &LogitsSettings, device: &Device) -> Result<Self> {
-        let (model, variant_description) = open(settings, device)?;
+        let model = open(settings, device)?;
         let (bos, tokens) = match &settings.input {
             TokenInput::Ids { ids, .. } => (None, ids.clone()),
             TokenInput::Text(text) => encode(text, &model.checkpoint)?,
@@ -129,7 +127,7 @@ impl LogitsPlan {
         let attention_rows = settings.attentions.as_ref().map(|rows| rows.of(tokens.len())).transpose()?;
         let warnings = model.warnings(tokens.len());
         let chunk = settings.model.chunk_size.min(tokens.len());
-        let plan = Self { model, tokens, bos, attention_rows, variant_description, warnings, chunk };
+        let plan = Self { model, tokens, bos, attention_rows, warnings, chunk };
         plan.check_memory()?;
         Ok(plan)
     }
@@ -234,49 +232,26 @@ fn check_ids(name: &str, ids: &[u32], vocab_size: usize) -> Result<()> {
     }
 }
 
-/// The model, and which scales its variant uses.
-fn open(settings: &LogitsSettings, device: &Device) -> Result<(OpenModel, String)> {
-    let Some(path) = &settings.ssmax_scales else {
-        let model = settings.model.open(device)?;
-        let description = model.variant.description();
-        return Ok((model, description));
-    };
-    let (mut choice, mut checkpoint) = (settings.model.clone(), settings.model.checkpoint(Named::ByUser)?);
+/// The model, with the scales that were given for it.
+fn open(settings: &LogitsSettings, device: &Device) -> Result<OpenModel> {
+    let Some(path) = &settings.ssmax_scales else { return settings.model.open(device) };
+    let mut checkpoint = settings.model.checkpoint(Named::ByUser)?;
     let spec = &checkpoint.spec;
-    let layers: Vec<usize> = spec.attention_layers().collect();
-    let scales = read_scales(path, layers.len(), spec.num_attention_heads)?;
-    // `auto` stays the rule that the checkpoint was made with: scales alone choose no other.
-    if choice.variant == "auto" {
-        choice.variant = checkpoint.own_variant.name.to_string();
+    let attending: Vec<usize> = spec.attention_layers().collect();
+    let mut layers = vec![None; spec.num_hidden_layers];
+    for (layer, scales) in attending.iter().zip(read_scales(path, attending.len(), spec.num_attention_heads)?)
+    {
+        layers[*layer] = Some(scales);
     }
-    checkpoint.own_variant = with_scales(&checkpoint.own_variant, &layers, &scales);
-    let model = OpenModel::new(&choice, checkpoint, device)?;
+    checkpoint.given_scales = Some(GivenScales { file: path.clone(), layers });
+    let model = OpenModel::new(&settings.model, checkpoint, device)?;
+    // `auto` is the rule that the checkpoint was made with: scales alone choose no other.
     if !matches!(model.variant.name(), "ssmax" | "ssmax-bias") {
         let found = format!("variant {}", model.variant.name());
         let expected = "a variant that has scales: give `variant` ssmax as well";
         return Err(Error::invalid("ssmax scales", found, expected));
     }
-    Ok((model, format!("s from {}, {}", path.display(), describe_scales(&scales))))
-}
-
-/// The checkpoint's rule with these scales `[attention layers][heads]` on the layers that follow it, with its
-/// biases, if that is Scalable-Softmax; else Scalable-Softmax on every layer. `attending` are the attention
-/// layers.
-fn with_scales(own: &OwnVariant, attending: &[usize], scales: &[Vec<f32>]) -> OwnVariant {
-    let learned = own.scales.as_ref();
-    let layer = |layer: usize| {
-        let scale = scales[attending.binary_search(&layer).ok()?].clone();
-        let bias = match learned {
-            Some(learned) => learned[layer].as_ref()?.bias.clone(),
-            None => None,
-        };
-        Some(LayerScale { scale, bias })
-    };
-    let scales = Some((0..own.layers.len()).map(layer).collect());
-    match learned {
-        Some(_) => OwnVariant { scales, ..own.clone() },
-        None => OwnVariant { name: "ssmax", scales, ..OwnVariant::softmax(own.layers.len()) },
-    }
+    Ok(model)
 }
 
 #[cfg(test)]

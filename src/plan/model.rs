@@ -228,6 +228,7 @@ impl ModelChoice {
             layers: &spec.layers,
             heads: spec.num_attention_heads,
             own: Some(own),
+            given_scales: checkpoint.given_scales.as_ref(),
             scale_override: self.ssmax_scale,
             attention_scale: self.attention_scale,
             parameter: None,

@@ -16,6 +16,7 @@ use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::generate::{DecoderModel, LanguageModel, Request};
 use niah::logits::{Logits, LogitsRequest, logits};
 use niah::model::decoder::{Decoder, Forward};
+use niah::plan::{LogitsPlan, LogitsSettings, ModelChoice, TokenInput};
 use niah::spec::Dtype;
 
 /// Every family that has vectors.
@@ -341,6 +342,30 @@ fn logits_equal_the_reference_whatever_the_chunk_size() {
                 assert_logits(&found, &golden.expected[&key], &what);
             }
         }
+    }
+}
+
+#[test]
+fn regression_scales_in_a_file_give_the_logits_of_the_reference_through_the_plan_of_the_command() {
+    for folder in VECTORS.iter().filter_map(|name| common::vector(name)) {
+        let golden = Golden::open(&folder);
+        let Some(expected) = golden.expected.get("ssmax_logits").filter(|_| !golden.beside_own) else {
+            continue;
+        };
+        let settings = LogitsSettings {
+            model: ModelChoice {
+                variant: "ssmax".to_string(),
+                dtype: Some(Dtype::F32),
+                ..ModelChoice::of(folder.display().to_string())
+            },
+            ssmax_scales: Some(folder.join("expected.safetensors")),
+            input: TokenInput::Ids { ids: golden.tokens.clone(), name: "ids" },
+            attentions: None,
+        };
+        let plan = LogitsPlan::resolve(&settings, &Device::Cpu).unwrap();
+        let variant = plan.model.variant.as_ref();
+        let found = logits(&golden.decoder, variant, &plan.request(), &mut |_| true).unwrap();
+        assert_logits(&found, expected, &format!("{} under {}", folder.display(), variant.description()));
     }
 }
 

@@ -35,6 +35,7 @@ fn compute(path: &Path) {
         layers: &spec.layers,
         heads: spec.num_attention_heads,
         own: Some(&checkpoint.own_variant),
+        given_scales: None,
         scale_override: None,
         attention_scale: None,
         parameter: None,

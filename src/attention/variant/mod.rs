@@ -66,10 +66,9 @@ pub use adaptive::Adaptive;
 pub use asentmax::{ScaleMaps, entmax_scale, entmax_scale_gradients};
 pub use forgetting::{log_gate, log_gate_gradient};
 pub use log_floor::LogFloor;
-pub use own::{LayerScale, OwnVariant};
+pub use own::{GivenScales, LayerScale, OwnVariant};
 pub use row_map::RowMap;
 use ssmax::describe_learned;
-pub use ssmax::describe_scales;
 pub use swap::{swap_scale, swapped_layers};
 pub use temperature::Temperature;
 
@@ -175,6 +174,8 @@ pub struct VariantInputs<'a> {
     pub heads: usize,
     /// The rule that the checkpoint was made with; `None` stands for Softmax.
     pub own: Option<&'a OwnVariant>,
+    /// `--ssmax-scales`: an `s` for each layer and head.
+    pub given_scales: Option<&'a GivenScales>,
     /// `--ssmax-scale`: one `s` for all heads.
     pub scale_override: Option<f64>,
     /// `--attention-scale`: the factor of `constant`.

@@ -1,5 +1,7 @@
 //! The rule that a checkpoint was made with.
 
+use std::path::PathBuf;
+
 use super::{Adaptive, LogFloor, RowMap, ScaleMaps, Temperature};
 use crate::attention::screening::Screen;
 
@@ -37,6 +39,15 @@ pub struct LayerScale {
     pub scale: Vec<f32>,
     /// `b`, when the checkpoint has one.
     pub bias: Option<Vec<f32>>,
+}
+
+/// Scales of Scalable-Softmax that were given in a file, in the place of learned and derived ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GivenScales {
+    /// The file, for the report.
+    pub file: PathBuf,
+    /// `s` of each query head, by layer; `None` for a layer that does not attend.
+    pub layers: Vec<Option<Vec<f32>>>,
 }
 
 impl OwnVariant {

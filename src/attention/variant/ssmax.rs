@@ -1,6 +1,6 @@
 //! Scalable-Softmax: `m = s_h ln n + b_h` (arXiv 2501.19399).
 
-use super::{AttentionVariant, LayerScale, QueryRow, VariantInputs, swap_scale, swapped_layers};
+use super::{AttentionVariant, GivenScales, LayerScale, QueryRow, VariantInputs, swap_scale, swapped_layers};
 use crate::error::{Error, Result};
 
 /// The names of the rules with a learned scale.
@@ -51,6 +51,11 @@ fn uniform(s: f64, heads: usize) -> LayerScale {
 /// The scales of each layer, and what they are.
 fn scales(name: &'static str, inputs: &VariantInputs<'_>) -> Result<(Vec<Option<LayerScale>>, String)> {
     let own = inputs.own_if(LEARNED).and_then(|own| own.scales.as_ref());
+    if let Some(given) = inputs.given_scales {
+        let layers = from_file(given, own);
+        let rule = format!("s from {}, {}", given.file.display(), describe_scales(&layers));
+        return Ok(with_layers(layers, rule, inputs));
+    }
     let (layers, rule) = match (inputs.scale_override, own, inputs.training_length) {
         (Some(s), Some(own), _) => {
             let replaced =
@@ -74,8 +79,31 @@ fn scales(name: &'static str, inputs: &VariantInputs<'_>) -> Result<(Vec<Option<
             ));
         }
     };
+    Ok(with_layers(layers, rule, inputs))
+}
+
+/// The same, with the layers that follow the rule in its words.
+fn with_layers(
+    layers: Vec<Option<LayerScale>>,
+    rule: String,
+    inputs: &VariantInputs<'_>,
+) -> (Vec<Option<LayerScale>>, String) {
     let follows: Vec<bool> = layers.iter().map(Option::is_some).collect();
-    Ok((layers, rule + &inputs.on_layers(&follows)))
+    let rule = rule + &inputs.on_layers(&follows);
+    (layers, rule)
+}
+
+/// The scales of a file: on the layers that follow the checkpoint's own rule, with its biases, if that is
+/// Scalable-Softmax; else on every layer that attends.
+fn from_file(given: &GivenScales, own: Option<&Vec<Option<LayerScale>>>) -> Vec<Option<LayerScale>> {
+    let layer = |(layer, scale): (usize, &Option<Vec<f32>>)| {
+        let bias = match own {
+            Some(own) => own.get(layer)?.as_ref()?.bias.clone(),
+            None => None,
+        };
+        Some(LayerScale { scale: scale.clone()?, bias })
+    };
+    given.layers.iter().enumerate().map(layer).collect()
 }
 
 /// One scale for all heads of the layers that a swap changes.
@@ -86,17 +114,15 @@ fn swapped(name: &str, s: f64, inputs: &VariantInputs<'_>) -> Result<Vec<Option<
 
 /// Learned scales, in words.
 pub(super) fn describe_learned(layers: &[Option<LayerScale>]) -> String {
-    let scales: Vec<Vec<f32>> = layers.iter().flatten().map(|layer| layer.scale.clone()).collect();
-    match scales.is_empty() {
-        true => "s learned".to_string(),
-        false => format!("s learned per layer and head, {}", describe_scales(&scales)),
+    match layers.iter().any(Option::is_some) {
+        false => "s learned".to_string(),
+        true => format!("s learned per layer and head, {}", describe_scales(layers)),
     }
 }
 
-/// Mean and range of scales `[layers][heads]`, in words.
-#[must_use]
-pub fn describe_scales(scales: &[Vec<f32>]) -> String {
-    let all = || scales.iter().flatten().copied();
+/// Mean and range of the scales, in words.
+fn describe_scales(layers: &[Option<LayerScale>]) -> String {
+    let all = || layers.iter().flatten().flat_map(|layer| layer.scale.iter().copied());
     let mean = all().map(f64::from).sum::<f64>() / all().count().max(1) as f64;
     let (low, high) = all().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), s| (l.min(s), h.max(s)));
     format!("mean {mean:.4}, range {low:.4} to {high:.4}")
@@ -162,6 +188,54 @@ mod tests {
         assert!(build("ssmax-bias", &inputs).is_err());
         let unknown = VariantInputs { training_length: None, ..inputs };
         assert!(build("ssmax", &unknown).is_err());
+    }
+
+    fn of_a_file(layers: usize) -> GivenScales {
+        GivenScales { file: "s.safetensors".into(), layers: vec![Some(vec![3.0, 3.0]); layers] }
+    }
+
+    #[test]
+    fn regression_scales_of_a_file_are_used_on_a_checkpoint_with_scales_of_another_rule() {
+        let (layers, given) = (layers(), of_a_file(2));
+        let own = OwnVariant { name: "softmax-scale", ..own("ssmax") };
+        let inputs = VariantInputs { own: Some(&own), given_scales: Some(&given), ..inputs(&layers) };
+        let variant = build("ssmax", &inputs).unwrap();
+        assert_eq!(variant.log_scales(1), Some(&[3.0, 3.0][..]));
+        assert_eq!(
+            variant.description(),
+            "s from s.safetensors, mean 3.0000, range 3.0000 to 3.0000, by --variant ssmax: the learned \
+             softmax-scale scales of this checkpoint are not used"
+        );
+    }
+
+    #[test]
+    fn regression_scales_of_a_file_stand_beside_the_sinks_of_a_checkpoint() {
+        let (layers, given) = (layers(), of_a_file(2));
+        let sinks = Some(vec![Some(vec![0.5, 0.25]); 2]);
+        let own = OwnVariant { name: "sink", sinks, ..OwnVariant::softmax(2) };
+        let inputs = VariantInputs { own: Some(&own), given_scales: Some(&given), ..inputs(&layers) };
+        let variant = build("ssmax", &inputs).unwrap();
+        assert_eq!(variant.sinks(0), Some(&[0.5, 0.25][..]));
+        assert_eq!(variant.log_scales(0), Some(&[3.0, 3.0][..]));
+        let said = variant.description();
+        assert!(said.ends_with(", with the learned sinks of this checkpoint"), "{said}");
+    }
+
+    #[test]
+    fn scales_of_a_file_are_for_the_layers_of_the_own_rule_and_leave_its_biases() {
+        let (layers, given) = (layers(), of_a_file(2));
+        let own = own("ssmax-bias");
+        let scales = own.scales.clone().map(|scales| vec![None, scales[1].clone()]);
+        let own = OwnVariant { layers: vec![false, true], scales, ..own };
+        let inputs = VariantInputs { own: Some(&own), given_scales: Some(&given), ..inputs(&layers) };
+        let variant = build("ssmax-bias", &inputs).unwrap();
+        assert_eq!(variant.multipliers(0, &rows(&[7])), None);
+        assert_eq!(variant.multipliers(1, &rows(&[1])), Some(vec![vec![1.0], vec![2.0]]));
+        let said = variant.description();
+        assert!(
+            said.starts_with("s from s.safetensors, mean 3.0000") && said.ends_with("b learned"),
+            "{said}"
+        );
     }
 
     #[test]
