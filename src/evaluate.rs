@@ -106,9 +106,14 @@ impl Evaluation {
     }
 
     /// The same, which keeps what every head copies as well, where that is `wanted`.
-    #[must_use]
-    pub fn keeping_retrieval(self, wanted: bool) -> Self {
-        Self { retrieval: wanted, ..self }
+    ///
+    /// # Errors
+    /// [`Error::Message`] where the model has no heads to keep it of.
+    pub fn keeping_retrieval(self, wanted: bool) -> Result<Self> {
+        if wanted {
+            self.plan.model.spec().check_attends()?;
+        }
+        Ok(Self { retrieval: wanted, ..self })
     }
 
     /// What `run.json` says, `machine` for the reader. Reads all of the weights, for their hash.

@@ -54,7 +54,7 @@ impl<'a> Answering<'a> {
             Self::Here { args, device, threads } => {
                 let plan = RunPlan::resolve(settings, device)?;
                 let evaluation = Evaluation::new(plan, !args.no_prefix_sharing)?;
-                let evaluation = evaluation.part(args.shard).keeping_retrieval(args.retrieval);
+                let evaluation = evaluation.part(args.shard).keeping_retrieval(args.retrieval)?;
                 Ok(Planned::Here { args, evaluation: Box::new(evaluation), threads: *threads })
             }
             Self::There { args, asker } => {

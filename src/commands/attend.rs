@@ -96,14 +96,9 @@ impl Head {
         }
     }
 
-    /// Refuses a head that the model does not have, before it runs for minutes.
+    /// Refuses a model without attention, and a head that it does not have, before it runs for minutes.
     fn check(self, spec: &DecoderSpec) -> Result<()> {
-        if let Some(unseen) = spec.extras.black_box {
-            return Err(Error::Message(format!(
-                "there is no attention to show: candle computes {} as a black box",
-                unseen.name()
-            )));
-        }
+        spec.check_attends()?;
         match self {
             Self::One(layer, head) => spec.check_head("--head", HeadPlace { layer, head }),
             Self::Mean | Self::Top => Ok(()),

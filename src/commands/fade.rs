@@ -25,6 +25,8 @@ pub fn run(args: &FadeArgs, style: &Style) -> Result<()> {
     check(&args.form, &["fade"])?;
     let models = args.models()?;
     let (device, _) = prepare(&args.machine)?;
+    // Before the rules, which would say of a model without attention that it is not for them.
+    args.model.attention.of(args.model.checkpoint.name()).check_attends()?;
     let plan = |model| Evaluation::new(RunPlan::resolve(settings(model, &args.grid)?, &device)?, true);
     let plans = models.iter().map(plan).collect::<Result<Vec<_>>>()?;
     // One grid and one checkpoint: what is told of the prompts of the first holds for all.

@@ -224,7 +224,7 @@ impl<'a> Set<'a> {
         let evaluation = plan.and_then(|mut plan| {
             plan.share_prompts(&mut self.prompts)?;
             let evaluation = Evaluation::new(plan, !self.args.no_prefix_sharing)?;
-            Ok(evaluation.part(self.args.shard).keeping_retrieval(self.args.retrieval))
+            evaluation.part(self.args.shard).keeping_retrieval(self.args.retrieval)
         });
         match evaluation {
             Ok(evaluation) => {

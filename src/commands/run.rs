@@ -63,7 +63,7 @@ pub fn run(args: &RunArgs, style: &Style) -> Result<()> {
     let plan = RunPlan::resolve(masked(args)?, &device)?;
     warn(&plan.warnings);
     let sharing = !args.no_prefix_sharing;
-    let evaluation = Evaluation::new(plan, sharing)?.part(args.shard).keeping_retrieval(args.retrieval);
+    let evaluation = Evaluation::new(plan, sharing)?.part(args.shard).keeping_retrieval(args.retrieval)?;
     warn(&evaluation.plan.prompt_warnings);
     let plan = &evaluation.plan;
     if args.dry_run {
@@ -105,7 +105,7 @@ pub(super) fn ran(args: &RunArgs) -> Result<(PathBuf, Result<()>)> {
     let plan = RunPlan::resolve(masked(args)?, &device)?;
     warn(&plan.warnings);
     let evaluation = Evaluation::new(plan, !args.no_prefix_sharing)?;
-    let evaluation = evaluation.part(args.shard).keeping_retrieval(args.retrieval);
+    let evaluation = evaluation.part(args.shard).keeping_retrieval(args.retrieval)?;
     warn(&evaluation.plan.prompt_warnings);
     let directory = args.output.clone().unwrap_or_else(|| default_directory(&evaluation.plan, args.shard));
     let record = evaluation.record(machine_record(&args.machine, threads))?;

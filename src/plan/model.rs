@@ -141,6 +141,14 @@ impl ModelChoice {
         OpenModel::new(self, self.checkpoint(Named::ByUser)?, device)
     }
 
+    /// Refuses a checkpoint that has no rows of attention to look at.
+    ///
+    /// # Errors
+    /// [`Error::Message`] that says why, and those of a checkpoint that cannot be opened.
+    pub fn check_attends(&self) -> Result<()> {
+        self.checkpoint(Named::ByUser)?.spec.check_attends()
+    }
+
     /// The checkpoint with what is chosen about its positions and windows; refuses choices that are not for
     /// its family.
     pub(super) fn checkpoint(&self, named: Named) -> Result<Checkpoint> {

@@ -118,6 +118,23 @@ impl DecoderSpec {
         self.attention_layers().flat_map(move |layer| (0..heads).map(move |head| HeadPlace { layer, head }))
     }
 
+    /// Refuses a decoder that has no rows of attention to look at.
+    ///
+    /// # Errors
+    /// [`Error::Message`] that says why there are none.
+    pub fn check_attends(&self) -> Result<()> {
+        let why = match self.extras.black_box {
+            Some(unseen) => format!("candle computes {} as a black box", unseen.name()),
+            None if self.attention_layers().next().is_some() => return Ok(()),
+            None => {
+                "no layer of this checkpoint attends; its answers and its loss can be measured, with niah \
+                     run and niah loss"
+                    .to_string()
+            }
+        };
+        Err(Error::Message(format!("there is no attention to show: {why}")))
+    }
+
     /// Refuses a head that the decoder does not have; `setting` is what named it.
     ///
     /// # Errors

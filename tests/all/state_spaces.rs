@@ -114,6 +114,28 @@ fn a_grid_on_a_decoder_that_never_attends_has_answers_and_no_rows_of_attention()
 }
 
 #[test]
+fn regression_the_attention_of_a_decoder_that_never_attends_is_refused_before_anything_is_computed() {
+    let none = &["there is no attention to show: no layer of this checkpoint attends"];
+    for bench in ["falcon_mamba", "mamba", "mamba2", "rwkv"].iter().filter_map(|vector| bench_of(vector)) {
+        fs::write(bench.path("note.txt"), "A short note.").unwrap();
+        bench.refused(&["attend", "tiny", "--text=note.txt", "--query=Who?"], none);
+        let rows = ["logits", "tiny", "--ids=1,2", "--attentions=all", "-o=logits"];
+        bench.refused(&rows, &["--attentions: found rows", "no layer of this checkpoint attends"]);
+        let grid = ["--context-lengths=200", "--depths=50", "--trials=1"];
+        for variants in [&[][..], &["--variants=softmax"], &["--variants=ssmax,softmax"]] {
+            bench.refused(&[&["fade", "tiny"], &grid[..], variants].concat(), none);
+        }
+        for tasks in [&[][..], &["--task=magic"], &["--task=magic", "--masking=1"]] {
+            bench.refused(&[&["heads", "tiny", "-o=heads"], &grid[..], tasks].concat(), none);
+        }
+        bench.refused(&[&["run", "-m=tiny", "-o=heads", "--retrieval"], &grid[..]].concat(), none);
+        assert!(!bench.path("heads").exists());
+        bench.stdout(&[&["run", "-m=tiny", "-o=run", "--tokens"], &grid[..]].concat());
+        bench.refused(&["attend", "run"], none);
+    }
+}
+
+#[test]
 fn inspect_names_the_kinds_of_layers() {
     for (vector, parts) in [
         (
