@@ -174,8 +174,13 @@ fn of_run(directory: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
         warnings,
         title: vec![
             format!(
-                "{}, {}: length {} depth {}% trial {}",
-                record.settings.model.name, record.variant, cell.context_length, cell.depth, trial.index
+                "{}, {}{}: length {} depth {}% trial {}",
+                record.settings.model.name,
+                record.variant,
+                record.settings.model.rounding(),
+                cell.context_length,
+                cell.depth,
+                trial.index
             ),
             format!("expected {:?}, answered {answer:?}", outcome.expected_answer),
             format!("attention of the query that predicts the answer, {}", head.describe()),
@@ -295,9 +300,10 @@ fn of_text(file: &Path, args: &AttendArgs, head: Head) -> Result<Prompt> {
         warnings: Vec::new(),
         title: vec![
             format!(
-                "{}, {}: {} tokens of {}",
+                "{}, {}{}: {} tokens of {}",
                 plan.model.choice.name,
                 plan.model.describe_variant(),
+                plan.model.choice.rounding(),
                 prompt.tokens.len(),
                 file.display()
             ),

@@ -83,8 +83,9 @@ fn report(plans: &[Evaluation], rules: Vec<FadeRule>) -> FadeReport {
     let title = first.map_or(String::new(), |plan| {
         let settings = &plan.settings;
         format!(
-            "{}: the answering query of {} prompts of task {}",
+            "{}{}: the answering query of {} prompts of task {}",
             settings.model.name,
+            settings.model.rounding(),
             plan.trials().len(),
             settings.task_name()
         )

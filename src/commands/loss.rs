@@ -102,9 +102,10 @@ fn title(plan: &LossPlan) -> String {
     let part = split::SPLITS.iter().find(|entry| entry.value == *split).map_or("all", |entry| entry.name);
     let texts = if *trials == 1 { "1 text".to_string() } else { format!("{trials} texts") };
     format!(
-        "{}, {}, {texts} of {context_length} tokens from {haystack} ({part})",
+        "{}, {}{}, {texts} of {context_length} tokens from {haystack} ({part})",
         plan.model.choice.name,
-        plan.model.describe_variant()
+        plan.model.describe_variant(),
+        plan.model.choice.rounding()
     )
 }
 

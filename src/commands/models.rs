@@ -309,7 +309,12 @@ impl<'a> Set<'a> {
 /// What ran, in one line, without the checkpoint of the run that says so.
 fn title(record: &RunRecord, models: usize) -> String {
     let settings = &record.settings;
-    let title = format!("{models} models, task {}{}", settings.task_name(), settings.variations());
+    let title = format!(
+        "{models} models, task {}{}{}",
+        settings.task_name(),
+        settings.variations(),
+        settings.model.rounding()
+    );
     printable::shortened(&title).into_owned()
 }
 

@@ -32,7 +32,6 @@ use crate::report;
 use crate::report::tasks::AS_IT_IS;
 use crate::runner::{TrialRecord, TrialSink};
 use crate::score::expected;
-use crate::spec::Dtype;
 use crate::trial::{
     AttentionRow, KindRow, Outcome, RetrievalRow, ServedRow, SpanRow, Status, TokenRow, Trial,
 };
@@ -133,16 +132,14 @@ impl RunRecord {
     #[must_use]
     pub fn title(&self) -> String {
         let settings = &self.settings;
-        let rounded = settings.model.dtype.filter(|&dtype| dtype != Dtype::F32);
         let title = format!(
-            "{}, {} ({}), task {}{}{}{}",
+            "{}, {} ({}), task {}{}{}",
             settings.model.name,
             self.variant,
             self.variant_description,
             settings.task_name(),
             settings.variations(),
-            rounded.map(|dtype| format!(", weights in {}", dtype.name())).unwrap_or_default(),
-            settings.model.cache_in_words().map(|words| format!(", {words}")).unwrap_or_default()
+            settings.model.rounding()
         );
         printable::shortened(&title).into_owned()
     }

@@ -5,6 +5,7 @@ use crate::common;
 use std::process::Command;
 
 use candle_core::Device;
+use common::bench::Bench;
 use niah::attention::variant::{VARIANTS, VariantInputs};
 use niah::checkpoint::{Checkpoint, RopeOverride};
 use niah::model::decoder::{Decoder, Forward};
@@ -123,6 +124,35 @@ fn run_json_says_which_cache_ran_and_another_one_is_another_run() {
     let (ran, said) = niah(&["--kv-dtype", "f16", "--dry-run"]);
     let known: Vec<_> = KV_DTYPES.iter().map(|entry| entry.name).collect();
     assert!(!ran && said.contains("f16") && said.contains(&known.join(", ")), "{said}");
+}
+
+#[test]
+fn regression_every_report_of_a_model_says_what_was_rounded() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("note.txt"), "A short note.").unwrap();
+    std::fs::create_dir(bench.path("other")).unwrap();
+    common::tiny_checkpoint(&bench.path("other"));
+    let grid = ["--context-lengths=200", "--depths=50", "--trials=1"];
+    let loss = ["loss", "tiny", "--context-length=100", "--trials=1"];
+    let attend = ["attend", "tiny", "--text=note.txt", "--query=Who?"];
+    let heads = ["heads", "tiny", "-o=heads", "--task=magic", "--all-answers", "--max-new-tokens=2"];
+    let rounded = ["--dtype=int8", "--kv-dtype=q4_0"];
+    let words = "weights in int8, cache in q4_0";
+    for command in [
+        [&["fade", "tiny"], &grid[..]].concat(),
+        loss.to_vec(),
+        attend.to_vec(),
+        [&heads, &grid[..]].concat(),
+        [&["run", "-m=tiny,other", "-o=models"], &grid[..]].concat(),
+    ] {
+        let page = bench.stdout(&[&command[..], &rounded, &["--width=300"]].concat());
+        assert!(page.contains(words), "{command:?}: {page}");
+    }
+    bench.stdout(&[&["run", "-m=tiny", "-o=run", "--tokens"], &grid[..], &rounded].concat());
+    let page = bench.stdout(&["attend", "run", "--width=300"]);
+    assert!(page.contains(words), "{page}");
+    let exact = bench.stdout(&[&["fade", "tiny"], &grid[..]].concat());
+    assert!(!exact.contains(" in f32") && !exact.contains("cache in"), "{exact}");
 }
 
 fn niah(arguments: &[&str]) -> (bool, String) {

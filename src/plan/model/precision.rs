@@ -46,9 +46,18 @@ impl ModelChoice {
         Err(Error::invalid("weights", asked.name(), expected))
     }
 
-    /// What is asked for of the cache, in words; nothing where nothing is.
+    /// `, weights in bf16, keys in q4_0`, as it stands in a title: the weights where they are not f32, and
+    /// what is asked for of the cache; nothing where neither is.
     #[must_use]
-    pub(crate) fn cache_in_words(&self) -> Option<String> {
+    pub(crate) fn rounding(&self) -> String {
+        let weights = self.dtype.filter(|&dtype| dtype != Dtype::F32);
+        let weights = weights.map(|dtype| format!(", weights in {}", dtype.name()));
+        let cache = self.cache_in_words().map(|words| format!(", {words}"));
+        [weights, cache].into_iter().flatten().collect()
+    }
+
+    /// What is asked for of the cache, in words; nothing where nothing is.
+    fn cache_in_words(&self) -> Option<String> {
         let named = [("cache", self.kv_dtype), ("keys", self.k_dtype), ("values", self.v_dtype)];
         let words: Vec<String> = named
             .into_iter()
