@@ -244,6 +244,17 @@ fn check_count(flag: &str, count: usize) -> Result<()> {
 /// Threads, at most.
 const MOST_THREADS: usize = 1024;
 
+/// Refuses a number of threads that no command starts.
+///
+/// # Errors
+/// [`Error::InvalidValue`] naming the flag.
+pub(crate) fn check_threads(threads: usize) -> Result<()> {
+    match threads {
+        1..=MOST_THREADS => Ok(()),
+        _ => Err(Error::invalid("--threads", threads, format!("1 to {MOST_THREADS}"))),
+    }
+}
+
 /// Sets the number of threads and opens the device. Must run before the first tensor.
 fn prepare(machine: &MachineArgs) -> Result<(Device, usize)> {
     // A command of several parts prepares for each, and the first of them counts.
@@ -251,9 +262,7 @@ fn prepare(machine: &MachineArgs) -> Result<(Device, usize)> {
     cpu::check()?;
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = machine.threads.unwrap_or(available);
-    if !(1..=MOST_THREADS).contains(&threads) {
-        return Err(Error::invalid("--threads", threads, format!("1 to {MOST_THREADS}")));
-    }
+    check_threads(threads)?;
     if THREADS.get() != Some(&threads) {
         // SAFETY: no other thread runs yet: this is called before the first tensor, bar or signal handler.
         // candle reads both: the first sizes its matrix multiplies, the second turns off its spinning worker

@@ -1,8 +1,11 @@
 //! What the flags of an experiment mean for its stages.
 
 use crate::cli::ExperimentArgs;
+use crate::commands::check_threads;
 use crate::error::{Error, Result};
-use crate::grid::ContextLength;
+use crate::grid::{ContextLength, LONGEST};
+use crate::kernel::cpu;
+use crate::plan::MOST_PROMPTS;
 use crate::task::TASKS;
 
 /// A model and batches so small that a training is a matter of seconds.
@@ -45,15 +48,26 @@ impl ExperimentArgs {
         Trials { first: self.trials.or(first).unwrap_or(TRIALS), others }
     }
 
-    /// Refuses what no stage can do.
+    /// Refuses what no stage can do, or the last one would refuse after hours.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] naming the flag.
     pub(super) fn check(&self) -> Result<()> {
+        cpu::check()?;
+        self.threads.map_or(Ok(()), check_threads)?;
         for (flag, factor) in [("--longest", self.longest), ("--farthest", self.farthest)] {
             if !factor.is_power_of_two() {
                 return Err(Error::invalid(flag, factor, "a power of two, such as 32"));
             }
+            if factor.checked_mul(self.context_length.0).is_none_or(|tokens| tokens > LONGEST) {
+                let expected = format!("at most {LONGEST} tokens, of {} each", self.context_length.0);
+                return Err(Error::invalid(flag, factor, expected));
+            }
+        }
+        let cells = DEPTHS.split(',').count() * (self.longest.ilog2() as usize + 1);
+        let most = MOST_PROMPTS / cells;
+        if let Some(trials) = self.trials.filter(|trials| !(1..=most).contains(trials)) {
+            return Err(Error::invalid("--trials", trials, format!("1 to {most}, in each of {cells} cells")));
         }
         let mut seeds = self.seeds.clone();
         seeds.sort_unstable();
@@ -218,5 +232,41 @@ impl ExperimentArgs {
             command += &format!(" --trials {trials}");
         }
         command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::*;
+    use crate::cli::{Cli, Command, command};
+
+    fn check(flags: &str) -> Result<()> {
+        let line = format!("niah experiment ssmax -o out {flags}");
+        let matches = command().try_get_matches_from(line.split_whitespace()).unwrap();
+        match Cli::from_arg_matches(&matches).unwrap().command {
+            Command::Experiment(args) => args.check(),
+            _ => unreachable!("an experiment was typed"),
+        }
+    }
+
+    #[test]
+    fn regression_what_only_a_late_stage_would_refuse_is_refused_before_the_first() {
+        check("").unwrap();
+        check("--trials 100 --threads 2 --context-length 128").unwrap();
+        for (flags, named) in [
+            ("--trials 0", "--trials: found 0"),
+            ("--trials 99999999999", "--trials: found 99999999999"),
+            ("--longest 0", "--longest: found 0"),
+            ("--longest 3", "--longest: found 3"),
+            ("--longest 4611686018427387904", "--longest: found 4611686018427387904"),
+            ("--farthest 4611686018427387904", "--farthest: found 4611686018427387904"),
+            ("--threads 0", "--threads: found 0"),
+            ("--seeds 42,42", "--seeds: found"),
+        ] {
+            let error = check(flags).unwrap_err().to_string();
+            assert!(error.starts_with(named), "{flags}: {error}");
+        }
     }
 }

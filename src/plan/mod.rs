@@ -56,6 +56,7 @@ pub use masking::{MASKS_BY, MaskBy, MaskedHeads, MaskedSpans, Masking};
 pub use memory::MemoryPlan;
 pub use model::{Because, ModelChoice, OpenModel, Precision, ROPES, RopeChoice, forget_speeds};
 pub use served::{Served, ServedPlan, UNSEEN};
+pub(crate) use settings::MOST_PROMPTS;
 pub use settings::{
     CHAT_CHOICES, ChatChoice, DEFAULT_THINKING_TOKENS, Settings, THINKING_CHOICES, ThinkingChoice,
 };

@@ -174,7 +174,7 @@ fn is_none_of_them(count: &usize) -> bool {
 }
 
 /// Prompts of a run, at most: what a machine gets through in years.
-const MOST_PROMPTS: usize = 10_000_000;
+pub(crate) const MOST_PROMPTS: usize = 10_000_000;
 
 impl Settings {
     /// Name of the task: the preset, `custom` for the user's own needle, `needles` for a file of them,

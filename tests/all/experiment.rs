@@ -30,6 +30,18 @@ fn experiment<'a>(further: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
+fn regression_an_experiment_that_cannot_be_measured_is_not_trained() {
+    let bench = Bench::new();
+    bench.refused(&experiment(&["--trials=0"]), &["--trials: found 0"]);
+    let output = bench.command(&experiment(&[])).env("NIAH_CPU", "sse9").output().unwrap();
+    assert!(
+        output.status.code() == Some(2) && stderr(&output).contains("NIAH_CPU: found sse9"),
+        "{output:?}"
+    );
+    assert!(!bench.path("out").exists());
+}
+
+#[test]
 fn a_report_of_what_is_complete_says_what_it_lacks_and_runs_nothing() {
     let bench = Bench::new();
     let kept = include_str!("../../fixtures/ssmax_searches.json");
