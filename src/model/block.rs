@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor};
 
 use super::alt_up::{AltUp, Laurel};
 use super::attention::{Attention, Heads};
-use super::decoder::{load_norm, scaled};
+use super::decoder::{load_norm_with, scaled};
 use super::feed_forward::FeedForward;
 use super::head_outputs::{HeadOutputs, LayerOutputs};
 use super::indexer::IndexQueries;
@@ -255,7 +255,9 @@ impl Block {
     fn load(spec: &DecoderSpec, index: usize, layer: &LayerSpec, weights: &Weights<'_>) -> Result<Self> {
         let kind = spec.block_of(layer);
         let names = kind.norm_names();
-        let norm = |name: Option<&str>| name.map(|name| load_norm(spec, &weights.pp(name))).transpose();
+        let eps = spec.norm_eps_at(index);
+        let load = |name: &str| load_norm_with(spec, eps, &weights.pp(name));
+        let norm = |name: Option<&str>| name.map(load).transpose();
         let attention = || Attention::load(spec, layer, &weights.pp("self_attn"));
         let recurrent =
             |mixer: &RecurrentSpec| Recurrent::load(mixer, spec.hidden_size, weights).map(Box::new);

@@ -96,7 +96,8 @@ impl Decoder {
         let stream_ends = spec.extras.alt_up.map(|alt_up| StreamEnds::load(&spec, alt_up, &model));
         let stream_ends = stream_ends.transpose()?;
         let embed_norm = spec.extras.embedding_norm.then(|| load_norm(&spec, &model.pp("embed_norm")));
-        let norm = spec.has_last_norm().then(|| load_norm(&spec, &model.pp("norm")));
+        let last_eps = spec.norm_eps_at(spec.num_hidden_layers);
+        let norm = spec.has_last_norm().then(|| load_norm_with(&spec, last_eps, &model.pp("norm")));
         let projections = match spec.extras.embedding_size {
             Some(size) => {
                 let linear = |name, shape| Linear::load(&model.pp(name), shape, false);
@@ -342,13 +343,18 @@ fn with_learned_multipliers(spec: DecoderSpec, weights: &Weights<'_>) -> Result<
 
 /// The norm stored here, with the weight and the bias that its kind asks for.
 pub(super) fn load_norm(spec: &DecoderSpec, weights: &Weights<'_>) -> Result<Norm> {
+    load_norm_with(spec, spec.norm_eps, weights)
+}
+
+/// The same with an epsilon of its own.
+pub(super) fn load_norm_with(spec: &DecoderSpec, eps: f64, weights: &Weights<'_>) -> Result<Norm> {
     let shape = [spec.hidden_size];
     let bias = if spec.norm.has_bias() { Some(weights.get("bias", &shape)?) } else { None };
     let weight = match spec.norm.has_weight() {
         true => weights.get("weight", &shape)?,
         false => Tensor::ones(&shape, DType::F32, weights.device())?,
     }; // [hidden]
-    Ok(Norm::new(spec.norm, weight, bias, spec.norm_eps)?)
+    Ok(Norm::new(spec.norm, weight, bias, eps)?)
 }
 
 /// `x` times a multiplier that is 1 in most families.

@@ -134,6 +134,10 @@ pub struct Extras {
     /// A learned factor on the residual stream behind each layer.
     #[serde(skip_serializing_if = "is_false")]
     pub layer_scalar: bool,
+    /// Layers behind each of which the reference halves its residual stream. The decoder leaves it whole, and
+    /// has the epsilon of norms count for as much beside it ([`DecoderSpec::norm_eps_at`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub halved_every: Option<usize>,
     /// A norm of the embedding, as the decoder's.
     #[serde(skip_serializing_if = "is_false")]
     pub embedding_norm: bool,
@@ -390,6 +394,15 @@ impl DecoderSpec {
     pub fn training_length(&self) -> Option<usize> {
         let original = |layer: &LayerSpec| layer.rope.as_ref()?.original_max_position_embeddings;
         self.layers.iter().find_map(original).or(self.max_position_embeddings)
+    }
+
+    /// The epsilon of the norms of a layer, and of the last norm as that of the layer behind the last. Beside
+    /// a stream that the reference has halved `n` times it counts for `4^n` times as much as beside a whole
+    /// one.
+    #[must_use]
+    pub fn norm_eps_at(&self, layer: usize) -> f64 {
+        let halved = self.extras.halved_every.map_or(0, |every| layer / every.max(1));
+        self.norm_eps * 4f64.powi(i32::try_from(halved).unwrap_or(i32::MAX))
     }
 
     /// The largest size that a score `scale q·k` can have before any multiplier, where norms on queries and

@@ -4,15 +4,14 @@
 use serde_json::json;
 
 use super::common::layer_count;
-use super::state_space::{leave_aside, mixers_alone};
+use super::state_space::mixers_alone;
 use crate::checkpoint::{Config, Stored};
 use crate::error::Result;
 use crate::spec::{ChannelMixSpec, DecoderSpec, LayerSpec, Mixer, NormKind, RecurrentSpec, TimeMixSpec};
 
-/// Reads an RWKV-4 configuration. Its reference halves the residual stream every `rescale_every` blocks: that
-/// changes the range of numbers, and how much the epsilon of norms counts for beside them, which is left out.
+/// Reads an RWKV-4 configuration. Its reference halves the residual stream every `rescale_every` blocks, for
+/// the range of f16: all that it changes is how much the epsilon of norms counts for beside the stream.
 pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
-    leave_aside(config, &["rescale_every"]);
     let hidden = config.size("hidden_size")?;
     let inner = match config.optional_size("intermediate_size")? {
         Some(inner) => inner,
@@ -31,6 +30,7 @@ pub(super) fn spec(config: &Config) -> Result<DecoderSpec> {
     spec.layers = halves.iter().cycle().take(2 * blocks).cloned().collect();
     spec.norm = NormKind::LayerWithBias;
     spec.extras.embedding_norm = true;
+    spec.extras.halved_every = Some(2 * config.count("rescale_every")?).filter(|&halves| halves > 0);
     spec.max_position_embeddings = config.optional_size("context_length")?;
     Ok(spec)
 }
