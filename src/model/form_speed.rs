@@ -24,11 +24,18 @@ const PART: usize = 8;
 /// Rows of a matrix at least: what kernels take at once.
 const LEAST: usize = 32;
 
-/// Rows of a prompt that are multiplied at once.
+/// Rows of a prompt that are multiplied at once, where there is time for so many.
 const ROWS: usize = 512;
+
+/// The part of them that both forms warm up with, and the least that they are measured by.
+const WARMING: usize = 16;
 
 /// How often each form takes its turn; the fastest counts.
 const ROUNDS: usize = 3;
+
+/// Time for the turns of both forms. A processor that takes longer is measured by fewer rows, both forms by
+/// as many, and in one turn at least.
+const LIMIT: Duration = Duration::from_millis(500);
 
 /// Nanoseconds that a number of a matrix takes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -66,13 +73,13 @@ pub fn measure(weights: &Weights<'_>, matrices: &[(String, [usize; 2])]) -> Resu
     if sample.is_empty() {
         return Ok(None);
     }
-    let [expanded, kept] = seconds(&sample, weights.dtype(), 1)?;
+    let (_, [expanded, kept]) = Forms::of(&sample, weights.dtype())?.times(1)?;
     let part = |blocks: &Arc<Blocks>| first_rows(blocks, blocks.shape()[0] / PART);
     let part: Vec<_> = sample.iter().filter_map(part).collect();
     let of_part: usize = part.iter().map(|blocks| size(blocks)).sum();
-    let [expanded_prefill, kept_prefill] = seconds(&part, weights.dtype(), ROWS)?;
+    let (rows, [expanded_prefill, kept_prefill]) = Forms::of(&part, weights.dtype())?.times(ROWS)?;
     let speed = |prefill: Duration, decode: Duration| FormSpeed {
-        prefill: prefill.as_secs_f64() * 1e9 / (of_part * ROWS) as f64,
+        prefill: prefill.as_secs_f64() * 1e9 / (of_part * rows) as f64,
         decode: decode.as_secs_f64() * 1e9 / numbers as f64,
     };
     Ok(Some(FormSpeeds { expanded: speed(expanded_prefill, expanded), kept: speed(kept_prefill, kept) }))
@@ -86,37 +93,89 @@ fn first_rows(blocks: &Blocks, rows: usize) -> Option<Arc<Blocks>> {
     blocks.rows(&[0..rows.max(LEAST).min(blocks.shape()[0])]).map(Arc::new)
 }
 
-/// The least time that `rows` rows take through all matrices: expanded, and as they are. Both take turns, so
-/// that neither finds its own in the cache, and a machine that is slower for a while is so for both.
-fn seconds(sample: &[Arc<Blocks>], dtype: Dtype, rows: usize) -> Result<[Duration; 2]> {
-    let inputs: BTreeMap<usize, Tensor> = sample
-        .iter()
-        .map(|blocks| blocks.shape()[1])
-        .map(|width| Ok((width, Tensor::full(0.5f32, (rows, width), &Device::Cpu)?)))
-        .collect::<candle_core::Result<_>>()?; // [rows, in] each
-    let maps = |form: &dyn Fn(&Arc<Blocks>) -> candle_core::Result<Matrix>| {
-        let map = |blocks: &Arc<Blocks>| Linear::of(&form(blocks)?, None, dtype);
-        sample.iter().map(map).collect::<candle_core::Result<Vec<_>>>()
-    };
-    let forms = [
-        maps(&|blocks| Ok(Matrix::Numbers(Matrix::Blocks(blocks.clone()).numbers()?)))?,
-        maps(&|blocks| Ok(Matrix::Blocks(blocks.clone())))?,
-    ];
-    let mut least = [Duration::MAX; 2];
-    // On a thread of the pool, as decoders compute.
-    rayon::scope(|_| {
-        // The first round warms up.
-        for round in 0..=ROUNDS {
-            for (maps, least) in forms.iter().zip(&mut least) {
-                let started = Instant::now();
-                for (map, blocks) in maps.iter().zip(sample) {
-                    map.forward(&inputs[&blocks.shape()[1]])?; // [rows, out]
+/// The same matrices in both forms: expanded, and as they are.
+struct Forms {
+    maps: [Vec<Linear>; 2],
+    /// What each matrix takes in.
+    widths: Vec<usize>,
+}
+
+impl Forms {
+    fn of(sample: &[Arc<Blocks>], dtype: Dtype) -> Result<Self> {
+        let maps = |form: &dyn Fn(&Arc<Blocks>) -> candle_core::Result<Matrix>| {
+            let map = |blocks: &Arc<Blocks>| Linear::of(&form(blocks)?, None, dtype);
+            sample.iter().map(map).collect::<candle_core::Result<Vec<_>>>()
+        };
+        Ok(Self {
+            maps: [
+                maps(&|blocks| Ok(Matrix::Numbers(Matrix::Blocks(blocks.clone()).numbers()?)))?,
+                maps(&|blocks| Ok(Matrix::Blocks(blocks.clone())))?,
+            ],
+            widths: sample.iter().map(|blocks| blocks.shape()[1]).collect(),
+        })
+    }
+
+    /// The least time that rows take through all matrices in each form, and how many rows: `most`, or as many
+    /// as there is time for. Both take turns, so that neither finds its own in the cache, and a machine that
+    /// is slower for a while is so for both.
+    fn times(&self, most: usize) -> Result<(usize, [Duration; 2])> {
+        // On a thread of the pool, as decoders compute.
+        rayon::scope(|_| {
+            let started = Instant::now();
+            let few = most.div_ceil(WARMING);
+            self.turn(few)?;
+            let rows = affordable(few, most, started.elapsed());
+            let mut least = [Duration::MAX; 2];
+            for _ in 0..ROUNDS {
+                for (least, taken) in least.iter_mut().zip(self.turn(rows)?) {
+                    *least = taken.min(*least);
                 }
-                if round > 0 {
-                    *least = started.elapsed().min(*least);
+                if started.elapsed() > LIMIT {
+                    break;
                 }
             }
+            Ok((rows, least))
+        })
+    }
+
+    /// The time that each form takes for so many rows.
+    fn turn(&self, rows: usize) -> Result<[Duration; 2]> {
+        let inputs: BTreeMap<usize, Tensor> = self
+            .widths
+            .iter()
+            .map(|&width| Ok((width, Tensor::full(0.5f32, (rows, width), &Device::Cpu)?)))
+            .collect::<candle_core::Result<_>>()?; // [rows, in] each
+        let mut times = [Duration::ZERO; 2];
+        for (maps, time) in self.maps.iter().zip(&mut times) {
+            let started = Instant::now();
+            for (map, width) in maps.iter().zip(&self.widths) {
+                map.forward(&inputs[width])?; // [rows, out]
+            }
+            *time = started.elapsed();
         }
-        Ok(least)
-    })
+        Ok(times)
+    }
+}
+
+/// How many rows, of `most` and at least `few`, all turns have time for, where a turn of `few` took so long.
+fn affordable(few: usize, most: usize, taken: Duration) -> usize {
+    let turns = |rows: usize| taken.as_secs_f64() * (ROUNDS * rows) as f64 / few as f64;
+    let mut rows = most;
+    while rows / 2 >= few && turns(rows) > LIMIT.as_secs_f64() {
+        rows /= 2;
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regression_a_slow_processor_is_measured_by_fewer_rows() {
+        let rows = |milliseconds| affordable(32, 512, Duration::from_millis(milliseconds));
+        // 3 turns of 512 rows take 48 times as long.
+        assert_eq!([1, 10, 11, 21, 42, 84, 300].map(rows), [512, 512, 256, 128, 64, 32, 32]);
+        assert_eq!(affordable(1, 1, Duration::from_secs(9)), 1);
+    }
 }
