@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 
+use super::bounded::bounds;
 use super::kept::{Keeping, Kept, run_into};
 use super::shown::{Shown, check};
 use super::telling::Telling;
@@ -15,7 +16,6 @@ use crate::evaluate::{Evaluation, Finished, Prompts, Watch, planned_cells, ran};
 use crate::export::style::Style;
 use crate::grid::Cell;
 use crate::plan::RunPlan;
-use crate::report::bound::bounded;
 use crate::report::compared::{ComparisonReport, letter, several};
 use crate::report::comparison::Comparison;
 use crate::report::latest;
@@ -59,17 +59,6 @@ pub fn page_of_stored(args: &CompareArgs, style: &Style) -> Result<Shown> {
 fn reports(runs: &[Finished]) -> Result<Vec<ComparisonReport>> {
     let [a, others @ ..] = runs else { return Err(too_few()) };
     others.iter().zip(1..).map(|(other, place)| any_report(a, other, &letter(place))).collect()
-}
-
-/// A warning for a side whose scores are bounded: what it loses may be owed to that alone.
-fn bounds(runs: &[Finished]) -> Vec<String> {
-    let of = |(place, Finished { record, .. }): (usize, &Finished)| {
-        // Other rules multiply scores, and some by more the more keys there are.
-        let words = bounded(record.largest_score().filter(|_| record.variant == "softmax")?);
-        let side = letter(place);
-        Some(format!("{side} ({}): {words}; whatever it loses may be owed to that alone", record.title()))
-    };
-    runs.iter().enumerate().filter_map(of).collect()
 }
 
 /// Whether this is the directory of a run, or of several, one of which has to be named. A checkpoint has no

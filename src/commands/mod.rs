@@ -4,6 +4,7 @@ mod answering;
 mod answers;
 pub mod attend;
 pub mod bench;
+mod bounded;
 pub mod compare;
 pub mod config_file;
 mod controls;

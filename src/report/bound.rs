@@ -16,11 +16,22 @@ pub fn largest_weight(range: f64, n: f64) -> f64 {
 /// `n - 1` others of score 0, `e^b / (e^b + n - 1)`. `largest` is b, of scores before any multiplier.
 #[must_use]
 pub fn bounded(largest: f64) -> String {
+    format!("scores are at most {} before any multiplier, {}", significant(largest), meaning(largest))
+}
+
+/// The same under a rule that multiplies every score by this `factor`.
+#[must_use]
+pub fn bounded_times(largest: f64, factor: f64) -> String {
+    let multiplied = factor * largest;
+    let [bound, factor] = [multiplied, factor].map(significant);
+    format!("scores are at most {bound} with their factor {factor}, {}", meaning(multiplied))
+}
+
+fn meaning(largest: f64) -> String {
     let weight = |n: f64| significant(largest_weight(largest, n));
     format!(
-        "scores are at most {} before any multiplier, as queries and keys are normalised without a gain: \
-         under softmax one key among others of score 0 gets at most {} of 1k keys, {} of 16k and {} of 256k",
-        significant(largest),
+        "as queries and keys are normalised without a gain: under softmax one key among others of score 0 \
+         gets at most {} of 1k keys, {} of 16k and {} of 256k",
         weight(1024.0),
         weight(16_384.0),
         weight(262_144.0)
