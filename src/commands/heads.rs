@@ -26,12 +26,29 @@ const OF_MASKING: &[&str] = &["masking"];
 const NONE_RIGHT: &str = "none of the answers is right, and a head that copies a wrong one retrieves nothing; count every \
      answer with --all-answers, or measure shorter contexts";
 
+/// Flags that a stored run has a use for, or that change nothing of what is shown of it.
+const OF_STORED: &[&str] = &[
+    "--model",
+    "--score",
+    "--threshold",
+    "--all-answers",
+    "--scores-to",
+    "--output-format",
+    "--export",
+    "--figure",
+    "--device",
+    "--threads",
+    "--quiet",
+    "--verbose",
+];
+
 /// Runs the command.
 ///
 /// # Errors
-/// When there is neither a run nor a checkpoint, when the run cannot be made, or when nothing of it says what
-/// heads copy.
-pub fn run(args: &HeadsArgs, style: &Style) -> Result<()> {
+/// When there is neither a run nor a checkpoint, when the run cannot be made, when nothing of it says what
+/// heads copy, and for a flag of `given` (flags and values, [`crate::cli::given_flags`]) that has nothing to
+/// run.
+pub fn run(args: &HeadsArgs, given: &[(String, String)], style: &Style) -> Result<()> {
     let is_masking = !args.masking.is_empty();
     check(&args.form, if is_masking { OF_MASKING } else { FIGURES })?;
     let stored = Path::new(args.model.checkpoint.name());
@@ -41,7 +58,14 @@ pub fn run(args: &HeadsArgs, style: &Style) -> Result<()> {
                 "a checkpoint beside --masking, with the directory behind -o: heads are masked in a model";
             return Err(Error::invalid("niah heads", stored.display(), expected));
         }
-        true => (stored.to_path_buf(), Ok(())),
+        true => {
+            if let Some((flag, value)) = given.iter().find(|(flag, _)| !OF_STORED.contains(&flag.as_str())) {
+                let expected =
+                    format!("no such flag, or a model to run with it: {} is a run", stored.display());
+                return Err(Error::invalid(flag, value, expected));
+            }
+            (stored.to_path_buf(), Ok(()))
+        }
         false => measured(args)?,
     };
     if is_masking {

@@ -79,7 +79,7 @@ pub fn run(command: &Command, given: &[(String, String)], style: &Style) -> Resu
         Command::Fade(args) => fade::run(args, style),
         Command::Gate(args) => gate::run(args, style),
         Command::Demo(args) => demo::run(args, style),
-        Command::Heads(args) => heads::run(args, style),
+        Command::Heads(args) => heads::run(args, given, style),
         Command::Attend(args) => attend::run(args, style),
         Command::Prompts(args) => prompts::run(args),
         Command::Logits(args) => logits::run(args),

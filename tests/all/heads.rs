@@ -88,6 +88,27 @@ fn heads_of_a_checkpoint_are_measured_by_several_tasks_and_drawn_again_without_i
 }
 
 #[test]
+fn regression_flags_of_a_model_are_refused_beside_a_stored_run() {
+    let bench = Bench::new();
+    bench.grid(&["-o", "out", "--retrieval"]);
+    for flags in [
+        &["--dtype=bf16"][..],
+        &["--variant=softmax"],
+        &["--rope=none"],
+        &["-n=9"],
+        &["--context-lengths=4k"],
+        &["-o=other"],
+        &["--limit=1"],
+    ] {
+        bench.refused(&[&["heads", "out"], flags].concat(), &["out is a run", "no such flag"]);
+    }
+    let shown = bench.stdout(&["heads", "out", "--all-answers"]);
+    let drawn =
+        ["heads", "-m", "out", "--all-answers", "--score=copy-steps", "--export=a.svg", "--threads=1", "-q"];
+    assert_eq!(bench.stdout(&drawn), shown);
+}
+
+#[test]
 fn a_run_without_what_heads_copy_and_a_file_of_other_things_are_refused() {
     let bench = Bench::new();
     bench.grid(&["-o", "out"]);
