@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::generate::DEFAULT_CHUNK;
 use crate::grid::ContextLength;
 use crate::process::available_memory;
-use crate::spec::{DecoderSpec, WeightForm};
+use crate::spec::{DecoderSpec, Dtype, WeightForm};
 
 /// Everything that `niah inspect` shows.
 #[derive(Debug, Clone, Serialize)]
@@ -45,7 +45,9 @@ pub struct Inspection {
     pub warnings: Vec<String>,
     /// What stands in the way of a run, beside missing memory.
     pub problems: Vec<String>,
-    /// The form that a run holds the weights in.
+    /// The precision that a run has the weights in.
+    pub dtype: Dtype,
+    /// The form that it holds them in.
     pub weights: WeightForm,
     /// Memory of a run, by length.
     pub memory: Vec<LengthMemory>,
@@ -172,6 +174,7 @@ impl Inspection {
             },
             tokenizer,
             warnings: checkpoint.warnings,
+            dtype: precision.dtype,
             weights: precision.weights(),
             problems,
             memory: lengths

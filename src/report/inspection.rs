@@ -14,7 +14,7 @@ use crate::grid::ContextLength;
 use crate::plan::{Inspection, LearnedScreen, LengthMemory, NamedToken, TokenizerFacts};
 use crate::spec::MipePositions;
 use crate::spec::{
-    DecoderSpec, LaurelRank, LayerSpec, Mixer, OutputGate, QkNorm, RopeScaling, RopeSpec, WeightForm,
+    DecoderSpec, Dtype, LaurelRank, LayerSpec, Mixer, OutputGate, QkNorm, RopeScaling, RopeSpec, WeightForm,
 };
 
 /// A fact of a checkpoint, as a row.
@@ -509,14 +509,15 @@ fn template(tokenizer: &TokenizerFacts) -> String {
 
 fn memory_notes(found: &Inspection) -> Vec<String> {
     let mut notes = Vec::new();
-    let kept = match found.weights {
-        WeightForm::Expanded => None,
-        WeightForm::Halves => Some("numbers of 16 bits that the file has"),
-        WeightForm::Quantised => Some("blocks of the file"),
-    };
-    if let Some(kept) = kept {
-        notes.push(format!("weights stay in the {kept}, and are widened where they are multiplied"));
-    }
+    let widened = |kept| format!("weights stay in the {kept}, and are widened where they are multiplied");
+    let integers = |form| format!("weights {form}, and are multiplied as integers");
+    notes.extend(match (found.weights, found.dtype) {
+        (WeightForm::Expanded, _) => None,
+        (WeightForm::Rounded, _) => Some(integers("are rounded to blocks of 34 bytes for 32 numbers")),
+        (WeightForm::Quantised, Dtype::Int8) => Some(integers("stay in the blocks of the file")),
+        (WeightForm::Quantised, _) => Some(widened("blocks of the file")),
+        (WeightForm::Halves, _) => Some(widened("numbers of 16 bits that the file has")),
+    });
     if let Some(available) = found.available_bytes {
         notes.push(format!("{} available on this machine", bytes(available as f64)));
     }

@@ -52,6 +52,9 @@ pub enum WeightForm {
     Halves,
     /// In the blocks of a GGUF file, widened to numbers of their [`Dtype`] where they are multiplied.
     Quantised,
+    /// In blocks of 32 integers of 8 bits and their scale, which [`Dtype::Int8`] rounds numbers to. It
+    /// follows from the dtype, and cannot be asked for.
+    Rounded,
 }
 
 /// Every form that can be named with `--weights`.
@@ -77,6 +80,7 @@ impl WeightForm {
             Self::Expanded => "expanded",
             Self::Halves => "16bit",
             Self::Quantised => "quantised",
+            Self::Rounded => "rounded",
         }
     }
 }

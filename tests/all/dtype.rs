@@ -155,6 +155,18 @@ fn regression_every_report_of_a_model_says_what_was_rounded() {
     assert!(!exact.contains(" in f32") && !exact.contains("cache in"), "{exact}");
 }
 
+#[test]
+fn regression_weights_in_integers_are_not_told_as_numbers() {
+    let bench = Bench::new();
+    let page = bench.stdout(&["inspect", "tiny", "--dtype=int8", "--context-lengths=200", "--width=250"]);
+    assert!(page.contains("rounded to blocks of 34 bytes") && !page.contains("widened"), "{page}");
+    let bench_of = ["bench", "tiny", "--dtype=int8", "--context-lengths=60", "--repeats=1"];
+    let page = bench.stdout(&[&bench_of[..], &["--max-new-tokens=1", "--no-peak-memory"]].concat());
+    assert!(page.contains("Weights are held rounded: the only form that there is."), "{page}");
+    let (_, said) = niah(&["--dtype", "int8", "-o", "out"]);
+    assert!(said.contains("\"weights\": \"rounded\""), "{said}");
+}
+
 fn niah(arguments: &[&str]) -> (bool, String) {
     let place = tempfile::tempdir().unwrap();
     common::tiny_checkpoint(place.path());

@@ -117,7 +117,11 @@ impl Precision {
     /// The form of the weights.
     #[must_use]
     pub fn weights(self) -> WeightForm {
-        self.kept.map_or(WeightForm::Expanded, |kept| kept.form)
+        match self.kept {
+            Some(kept) => kept.form,
+            None if self.dtype == Dtype::Int8 => WeightForm::Rounded,
+            None => WeightForm::Expanded,
+        }
     }
 
     /// Loads the weights of a checkpoint.
@@ -162,7 +166,7 @@ mod tests {
     #[test]
     fn numbers_of_16_bits_stay_so_and_others_are_expanded_unless_another_form_is_asked_for() {
         use crate::checkpoint::RopeOverride;
-        use WeightForm::{Expanded, Halves, Quantised};
+        use WeightForm::{Expanded, Halves, Quantised, Rounded};
         let f32 = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/vectors/llama");
         let bf16 = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/config_cases/llama");
         for (name, dtype, weights, expected) in [
@@ -173,7 +177,7 @@ mod tests {
             (bf16, Some(Dtype::Bf16), None, Expanded),
             (f32, None, None, Expanded),
             // Rounded to 8 bits.
-            (bf16, Some(Dtype::Int8), None, Expanded),
+            (bf16, Some(Dtype::Int8), None, Rounded),
         ] {
             let checkpoint = Checkpoint::open(name, RopeOverride::default()).unwrap();
             let choice = ModelChoice { dtype, weights, ..ModelChoice::default() };

@@ -131,7 +131,7 @@ impl OpenModel {
             return format!("{name} ({family}), {} of candle as a black box, weights f32", unseen.name());
         }
         let kept = match self.precision.weights() {
-            WeightForm::Expanded => "",
+            WeightForm::Expanded | WeightForm::Rounded => "",
             WeightForm::Halves => " from 16 bits",
             WeightForm::Quantised => " from blocks",
         };
