@@ -148,6 +148,18 @@ impl CompareArgs {
         given.into_iter().filter_map(|(flag, value)| Some((flag, value?))).collect()
     }
 
+    /// The flag that gave the side at this place alone the value of a setting, such as `kv dtype`; `None`
+    /// where it has that of all sides.
+    #[must_use]
+    pub fn flag_of_side(&self, place: usize, setting: &str) -> Option<String> {
+        if setting == "variant" && !self.variants.is_empty() {
+            return Some("--variants".to_string());
+        }
+        let flag = format!("--{}-", setting.replace(' ', "-"));
+        let given = self.of_side(place).into_iter().map(|(given, _)| given);
+        given.into_iter().find(|given| given.starts_with(&flag)).map(str::to_string)
+    }
+
     /// Whether `-m` stands for no side.
     #[must_use]
     pub fn model_is_idle(&self) -> bool {

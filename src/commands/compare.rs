@@ -304,7 +304,8 @@ impl Side {
             attention: args.attention(place),
             chat: args.chat.clone(),
         };
-        let plan = RunPlan::resolve(settings(&model, &args.grid)?, device)?;
+        let plan = RunPlan::resolve(settings(&model, &args.grid)?, device);
+        let plan = plan.map_err(|error| error.renamed(|setting| args.flag_of_side(place, setting)))?;
         for warning in &plan.warnings {
             tell(format_args!("warning: {name}: {warning}"));
         }

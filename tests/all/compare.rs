@@ -203,6 +203,21 @@ fn one_checkpoint_runs_with_two_caches_that_the_titles_name() {
 }
 
 #[test]
+fn regression_a_setting_is_refused_under_the_flag_of_its_side() {
+    let bench = Bench::new();
+    for (flags, said) in [
+        (&["--kv-dtype-b=q4_0"][..], "--kv-dtype-b: found q4_0"),
+        (&["--variant-b=ssmax"], "--variant-b: found ssmax"),
+        (&["--kv-dtype=q4_0"], "--kv-dtype: found q4_0"),
+        (&["--variant=ssmax", "--kv-dtype-a=q4_0"], "--variant: found ssmax"),
+    ] {
+        bench.refused(&[&["compare", "tiny", "shipped:multiscreen"], flags, &GRID[..]].concat(), &[said]);
+    }
+    let variants = ["compare", "shipped:multiscreen", "--variants=screening,ssmax"];
+    bench.refused(&[&variants, &GRID[..]].concat(), &["--variants: found ssmax"]);
+}
+
+#[test]
 fn regression_runs_on_different_prompts_are_refused_and_the_prompts_named() {
     let bench = Bench::new();
     bench.run("a", &[]);

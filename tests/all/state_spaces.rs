@@ -136,6 +136,17 @@ fn regression_the_attention_of_a_decoder_that_never_attends_is_refused_before_an
 }
 
 #[test]
+fn regression_a_cache_of_keys_that_no_layer_keeps_is_refused() {
+    let Some(bench) = bench_of("falcon_mamba") else { return };
+    let run = ["run", "-m=tiny", "-o=run", "--context-lengths=200", "--depths=50"];
+    for flag in ["--kv-dtype", "--k-dtype", "--v-dtype"] {
+        let said = [format!("{flag}: found q4_0"), "no layer of this checkpoint attends".to_string()];
+        bench.refused(&[&run[..], &[flag, "q4_0"]].concat(), &said.each_ref().map(String::as_str));
+    }
+    assert!(!bench.path("run").exists());
+}
+
+#[test]
 fn inspect_names_the_kinds_of_layers() {
     for (vector, parts) in [
         (

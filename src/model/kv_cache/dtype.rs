@@ -151,8 +151,8 @@ impl DecoderSpec {
     /// Refuses a precision of the cache that the decoder's layers cannot read.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for another one than f32 and screening tiles, rows that choose their keys, or
-    /// biases on scores.
+    /// [`Error::InvalidValue`] for another one than f32 and layers that do not attend, screening tiles, rows
+    /// that choose their keys, or biases on scores.
     pub fn check_kv_dtype(&self, choice: Option<impl Into<KvDtypes>>) -> Result<()> {
         self.check_kv_dtype_named("kv dtype", choice)
     }
@@ -169,7 +169,9 @@ impl DecoderSpec {
         let choice: Option<KvDtypes> = choice.map(Into::into);
         let Some(choice) = choice.filter(|choice| *choice != KvDtype::F32.into()) else { return Ok(()) };
         let dtype = choice.name();
-        let expected = if self.screening.is_some() {
+        let expected = if self.attention_layers().next().is_none() {
+            "no such flag: no layer of this checkpoint attends, so that none keeps keys or values".to_string()
+        } else if self.screening.is_some() {
             format!(
                 "f32: screening tells a key that passes from one that does not by digits that {dtype} lacks"
             )
