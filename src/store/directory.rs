@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::csv::{self, Appender, Row};
 use super::exchange::Imported;
 use super::holding::check_single;
+use super::machines;
 use super::merged::MergedRun;
 use super::order;
 use super::record_file;
@@ -219,20 +220,30 @@ impl RunDirectory {
             rewrite::<Outcome>(&results, Some)?;
         }
         let results = Appender::open(results)?;
+        let outcomes: Vec<Outcome> = csv::read(directory.join(RESULTS_CSV))?;
         // Only now is the directory locked: another plan may have begun in it since the first look.
         let record = match Kept::of(directory, record)? {
-            // Another part of the plan, or what is left of all of it, may go on in it.
-            Kept::Whole(old) if old.shard != record.shard => {
-                RunRecord { shard: record.shard, ..*old }.written(directory)?
+            Kept::Whole(old) => {
+                let is_done = done(&outcomes).len() >= old.settings.planned();
+                let machine = machines::after(&old, record);
+                let has_moved = !is_done && machines::has_moved(&old.machine, &machine);
+                match has_moved || old.shard != record.shard {
+                    false => *old,
+                    // Another part of the plan, or what is left of all of it, may go on in it.
+                    true => {
+                        let machine = if has_moved { machine } else { old.machine.clone() };
+                        RunRecord { shard: record.shard, machine, ..*old }.written(directory)?
+                    }
+                }
             }
-            Kept::Whole(old) => *old,
             Kept::Grown(old) => {
+                let machine = machines::after(&old, record);
                 let RunRecord { run_id, config_hash, started_utc, merged, .. } = *old;
-                RunRecord { run_id, config_hash, started_utc, merged, ..record.clone() }.written(directory)?
+                RunRecord { run_id, config_hash, started_utc, merged, machine, ..record.clone() }
+                    .written(directory)?
             }
             Kept::Nothing => record.clone().written(directory)?,
         };
-        let outcomes: Vec<Outcome> = csv::read(directory.join(RESULTS_CSV))?;
         check_own(directory, &outcomes, &record)?;
         let kept = done(&outcomes);
         prune::<AttentionRow>(&directory.join(ATTENTION_CSV), &kept)?;

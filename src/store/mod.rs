@@ -8,6 +8,7 @@ pub mod directory;
 pub mod exchange;
 pub mod holding;
 pub mod loss;
+mod machines;
 pub mod margins;
 pub mod merged;
 pub mod models;

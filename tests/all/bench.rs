@@ -139,6 +139,37 @@ fn kernels_keep_to_the_instructions_that_are_asked_for_and_bench_names_them() {
 }
 
 #[test]
+fn regression_a_run_in_bf16_that_goes_on_with_other_instructions_names_both_machines() {
+    let bench = Bench::new();
+    let run = |directory: &str, more: &[&str], set: Option<&str>| {
+        let asked = ["run", "-m=tiny", "--context-lengths=200", "--depths=50", "--max-new-tokens=2", "-o"];
+        let mut command = bench.command(&[&asked[..], &[directory], more].concat());
+        set.map(|set| command.env("NIAH_CPU", set));
+        assert!(command.status().unwrap().success());
+        let record: Value = serde_json::from_str(&bench.text(&format!("{directory}/run.json"))).unwrap();
+        record["machine"].clone()
+    };
+    let bf16 = ["--dtype=bf16", "--trials=2"];
+    let first = run("out", &[&bf16[..], &["--limit=1"]].concat(), None);
+    if first["instructions"] == "scalar" {
+        return;
+    }
+    // The same plan goes on, then nothing is left to run, then the plan grows.
+    let then = run("out", &bf16, Some("scalar"));
+    assert_eq!((&then["instructions"], &then["earlier"][0]), (&"scalar".into(), &first));
+    assert_eq!(run("out", &bf16, None), then);
+    let grown = run("out", &["--dtype=bf16", "--trials=3"], None);
+    assert_eq!(grown["instructions"], first["instructions"]);
+    assert_eq!(grown["earlier"].as_array().unwrap().len(), 2);
+    // In f32 numbers are the same.
+    run("f32", &["--trials=1"], None);
+    let exact = run("f32", &["--trials=2"], Some("scalar"));
+    assert!(exact.get("earlier").is_none() && exact["instructions"] == "scalar");
+    run("cache", &["--kv-dtype=bf16", "--trials=1"], None);
+    assert!(run("cache", &["--kv-dtype=bf16", "--trials=2"], Some("scalar")).get("earlier").is_some());
+}
+
+#[test]
 fn answers_in_f32_are_the_same_numbers_whatever_the_instructions() {
     let bench = Bench::new();
     let asked = ["run", "-m", "tiny", "--context-lengths=200", "--depths=50", "--kv-dtype=q8_0", "-o"];
