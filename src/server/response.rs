@@ -59,8 +59,8 @@ impl<'a> Response<'a> {
         Ok(Some(line))
     }
 
-    /// JSON of an answer, as Python writes it too (`-Infinity`), in which no text holds the key. Where it ends
-    /// in the middle, the connection did.
+    /// JSON of an answer, as Python writes it too (`-Infinity`), in which no text holds the key. Where it
+    /// ends in the middle, the connection did.
     pub(super) fn parsed(&self, bytes: &[u8]) -> Result<Value, Failure> {
         let no_json = || {
             let begins: String = String::from_utf8_lossy(&bytes[..bytes.len().min(1 << 12)]).into();

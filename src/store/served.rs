@@ -41,8 +41,8 @@ pub(crate) fn sum_up(record: &mut RunRecord, rows: &[ServedRow]) {
     say(record, [(NOTES, json!(notes))]);
 }
 
-/// Adds what other runs of the plan know of their server. Of a length the check that found a problem stays, as
-/// that run has left the length out, and else one that did not fail.
+/// Adds what other runs of the plan know of their server. Of a length the check that found a problem stays,
+/// as that run has left the length out, and else one that did not fail.
 pub(super) fn unite<'a>(record: &mut RunRecord, others: impl Iterator<Item = &'a RunRecord>) {
     let mut server = record.model[SERVER].as_object().cloned().unwrap_or_default();
     let mut lengths: BTreeMap<usize, LengthCheck> =
