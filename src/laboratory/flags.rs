@@ -237,36 +237,48 @@ impl ExperimentArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::FromArgMatches;
-
     use super::*;
-    use crate::cli::{Cli, Command, command};
 
-    fn check(flags: &str) -> Result<()> {
-        let line = format!("niah experiment ssmax -o out {flags}");
-        let matches = command().try_get_matches_from(line.split_whitespace()).unwrap();
-        match Cli::from_arg_matches(&matches).unwrap().command {
-            Command::Experiment(args) => args.check(),
-            _ => unreachable!("an experiment was typed"),
-        }
+    type Change = fn(&mut ExperimentArgs);
+
+    fn check(change: impl FnOnce(&mut ExperimentArgs)) -> Result<()> {
+        let mut args = ExperimentArgs {
+            name: "ssmax".to_string(),
+            output: "out".into(),
+            report_only: false,
+            from_fixtures: false,
+            steps: 2000,
+            seeds: vec![42, 43],
+            context_length: ContextLength(256),
+            small: false,
+            trials: None,
+            longest: 32,
+            farthest: 512,
+            parts: Vec::new(),
+            searches: None,
+            threads: None,
+        };
+        change(&mut args);
+        args.check()
     }
 
     #[test]
     fn regression_what_only_a_late_stage_would_refuse_is_refused_before_the_first() {
-        check("").unwrap();
-        check("--trials 100 --threads 2 --context-length 128").unwrap();
-        for (flags, named) in [
-            ("--trials 0", "--trials: found 0"),
-            ("--trials 99999999999", "--trials: found 99999999999"),
-            ("--longest 0", "--longest: found 0"),
-            ("--longest 3", "--longest: found 3"),
-            ("--longest 4611686018427387904", "--longest: found 4611686018427387904"),
-            ("--farthest 4611686018427387904", "--farthest: found 4611686018427387904"),
-            ("--threads 0", "--threads: found 0"),
-            ("--seeds 42,42", "--seeds: found"),
-        ] {
-            let error = check(flags).unwrap_err().to_string();
-            assert!(error.starts_with(named), "{flags}: {error}");
+        check(|_| {}).unwrap();
+        check(|args| (args.trials, args.threads) = (Some(100), Some(2))).unwrap();
+        let refused: [(Change, &str); 8] = [
+            (|args| args.trials = Some(0), "--trials: found 0"),
+            (|args| args.trials = Some(MOST_PROMPTS), "--trials: found 10000000"),
+            (|args| args.longest = 0, "--longest: found 0"),
+            (|args| args.longest = 3, "--longest: found 3"),
+            (|args| args.longest = 1 << 62, "--longest: found 4611686018427387904"),
+            (|args| args.farthest = 1 << 62, "--farthest: found 4611686018427387904"),
+            (|args| args.threads = Some(0), "--threads: found 0"),
+            (|args| args.seeds = vec![42, 42], "--seeds: found"),
+        ];
+        for (change, named) in refused {
+            let error = check(change).unwrap_err().to_string();
+            assert!(error.starts_with(named), "{named}: {error}");
         }
     }
 }

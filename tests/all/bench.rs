@@ -145,7 +145,7 @@ fn regression_a_run_in_bf16_that_goes_on_with_other_instructions_names_both_mach
         let asked = ["run", "-m=tiny", "--context-lengths=200", "--depths=50", "--max-new-tokens=2", "-o"];
         let mut command = bench.command(&[&asked[..], &[directory], more].concat());
         set.map(|set| command.env("NIAH_CPU", set));
-        assert!(command.status().unwrap().success());
+        assert!(command.output().unwrap().status.success());
         let record: Value = serde_json::from_str(&bench.text(&format!("{directory}/run.json"))).unwrap();
         record["machine"].clone()
     };

@@ -130,6 +130,7 @@ fn run_json_says_which_cache_ran_and_another_one_is_another_run() {
 fn regression_every_report_of_a_model_says_what_was_rounded() {
     let bench = Bench::new();
     std::fs::write(bench.path("note.txt"), "A short note.").unwrap();
+    std::fs::write(bench.path("list"), "tiny\nother").unwrap();
     std::fs::create_dir(bench.path("other")).unwrap();
     common::tiny_checkpoint(&bench.path("other"));
     let grid = ["--context-lengths=200", "--depths=50", "--trials=1"];
@@ -143,7 +144,7 @@ fn regression_every_report_of_a_model_says_what_was_rounded() {
         loss.to_vec(),
         attend.to_vec(),
         [&heads, &grid[..]].concat(),
-        [&["run", "-m=tiny,other", "-o=models"], &grid[..]].concat(),
+        [&["run", "--models=list", "-o=models"], &grid[..]].concat(),
     ] {
         let page = bench.stdout(&[&command[..], &rounded, &["--width=300"]].concat());
         assert!(page.contains(words), "{command:?}: {page}");

@@ -116,7 +116,7 @@ fn a_grid_on_a_decoder_that_never_attends_has_answers_and_no_rows_of_attention()
 #[test]
 fn regression_the_attention_of_a_decoder_that_never_attends_is_refused_before_anything_is_computed() {
     let none = &["there is no attention to show: no layer of this checkpoint attends"];
-    for bench in ["falcon_mamba", "mamba", "mamba2", "rwkv"].iter().filter_map(|vector| bench_of(vector)) {
+    for bench in ["mamba", "mamba2", "rwkv"].iter().filter_map(|vector| bench_of(vector)) {
         fs::write(bench.path("note.txt"), "A short note.").unwrap();
         bench.refused(&["attend", "tiny", "--text=note.txt", "--query=Who?"], none);
         let rows = ["logits", "tiny", "--ids=1,2", "--attentions=all", "-o=logits"];
