@@ -10,7 +10,8 @@ use crate::trial::ServedRow;
 pub fn sums(rows: &[ServedRow]) -> Map<String, Value> {
     let sum = |of: &dyn Fn(&ServedRow) -> Option<usize>| -> Option<usize> {
         let known: Vec<usize> = rows.iter().filter_map(of).collect();
-        (!known.is_empty()).then(|| known.iter().sum())
+        // A table may say anything.
+        (!known.is_empty()).then(|| known.iter().fold(0, |sum: usize, count| sum.saturating_add(*count)))
     };
     let sums = [
         ("sent", json!(sum(&|row| row.prompt_tokens.or(Some(row.prompt_tokens_here))))),
