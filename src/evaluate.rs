@@ -379,8 +379,7 @@ fn scored_again(record: &RunRecord) -> Option<String> {
 fn thoughts(outcomes: &[Outcome]) -> Option<String> {
     let ran = latest(outcomes).into_iter().filter(|row| row.status == Status::Ok);
     let known: Vec<(usize, &Outcome)> = ran.filter_map(|row| Some((row.thinking_tokens?, row))).collect();
-    // A table may say anything.
-    let tokens = known.iter().fold(0usize, |sum, (tokens, _)| sum.saturating_add(*tokens));
+    let tokens = report::total(known.iter().map(|(tokens, _)| *tokens));
     let cut = known.iter().filter(|(_, row)| row.thinking_cut == Some(true)).count();
     let (mean, all) = (tokens as f64 / known.len().max(1) as f64, known.len());
     let thought = tokens > 0 || cut > 0;

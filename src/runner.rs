@@ -317,20 +317,16 @@ fn failed_record(context: &RunContext<'_>, trial: &Trial, error: &Error) -> Tria
 /// A row with what is known before the trial runs.
 fn blank(context: &RunContext<'_>, trial: &Trial) -> Outcome {
     let labels = context.labels.clone();
-    Outcome {
+    let row = Outcome {
         run_id: labels.run_id,
         model: labels.model,
         variant: labels.variant,
         task: context.prompts.task.name().to_string(),
-        context_length: trial.cell.context_length.0,
-        depth_percent: trial.cell.depth,
-        trial: trial.index,
-        seed: trial.seed,
         status: Status::Skipped,
         config_hash: labels.config_hash,
-        row_id: trial.row_id(),
         ..Outcome::default()
-    }
+    };
+    row.of(trial)
 }
 
 /// Needle mass is the first span of a request, value mass the second.

@@ -194,6 +194,19 @@ pub const NOTHING: &str = "nothing";
 pub const EMPTY: &str = "empty";
 
 impl Outcome {
+    /// The same as a row of `trial`: its cell, number, seed and key.
+    #[must_use]
+    pub fn of(self, trial: &Trial) -> Self {
+        Self {
+            context_length: trial.cell.context_length.0,
+            depth_percent: trial.cell.depth,
+            trial: trial.index,
+            seed: trial.seed,
+            row_id: trial.row_id(),
+            ..self
+        }
+    }
+
     /// The cell that it is of.
     #[must_use]
     pub fn cell(&self) -> Cell {

@@ -22,7 +22,9 @@ pub(super) fn build(
     let laid = laid.map_err(|problem| prompt_error(trial, format!("{} {problem}", given.name())))?;
     let mut draft = draft(given, laid, tokenizer, plan.assistant)?;
     // Of other tokens than the row was written with, what it counts says nothing.
-    if given.made.prompt_hash.as_ref() != Some(&prompt_hash(&draft.tokens())) {
+    if draft.layout.spans.iter().any(|span| span.counted.is_some())
+        && given.made.prompt_hash.as_ref() != Some(&prompt_hash(&draft.tokens()))
+    {
         draft.layout.spans.iter_mut().for_each(|span| span.counted = None);
     }
     let question = Question {

@@ -1,7 +1,7 @@
 //! Sentences about answers that are wrong in a way of their own: an earlier value, or no more than what any
 //! text of the kind would score.
 
-use super::latest;
+use super::{latest, total};
 use crate::score::expected::parted;
 use crate::trial::{Outcome, Status};
 
@@ -11,8 +11,7 @@ pub fn earlier_values(outcomes: &[Outcome]) -> Option<String> {
     let ran = latest(outcomes).into_iter().filter(|row| row.status == Status::Ok);
     let rows: Vec<(&Outcome, usize)> = ran.filter_map(|row| Some((row, row.earlier_values?))).collect();
     let asked: usize = rows.iter().map(|(row, _)| parted(&row.expected_answer).len()).sum();
-    // A table may say anything.
-    let said = rows.iter().fold(0usize, |said, (_, values)| said.saturating_add(*values));
+    let said = total(rows.iter().map(|(_, values)| *values));
     if asked == 0 {
         return None;
     }

@@ -295,6 +295,11 @@ fn heads_of(prefix: &str, attention: &[AttentionRow]) -> Vec<HeadSummary> {
     heads.into_iter().map(summary).collect()
 }
 
+/// The sum of counts that stand in tables, which may say anything: at most the largest number.
+pub(crate) fn total(counts: impl IntoIterator<Item = usize>) -> usize {
+    counts.into_iter().fold(0, usize::saturating_add)
+}
+
 /// The last row of every trial, in order. A trial that failed is tried again by the next run, which appends a
 /// second row for it; only the last one counts.
 #[must_use]

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::total;
 use crate::runner::{LengthCheck, suspicion};
 use crate::trial::ServedRow;
 
@@ -10,8 +11,7 @@ use crate::trial::ServedRow;
 pub fn sums(rows: &[ServedRow]) -> Map<String, Value> {
     let sum = |of: &dyn Fn(&ServedRow) -> Option<usize>| -> Option<usize> {
         let known: Vec<usize> = rows.iter().filter_map(of).collect();
-        // A table may say anything.
-        (!known.is_empty()).then(|| known.iter().fold(0, |sum: usize, count| sum.saturating_add(*count)))
+        (!known.is_empty()).then(|| total(known))
     };
     let sums = [
         ("sent", json!(sum(&|row| row.prompt_tokens.or(Some(row.prompt_tokens_here))))),

@@ -75,17 +75,14 @@ pub(super) fn span_rows(
     capture: &AttentionCapture,
 ) -> Vec<SpanRow> {
     let heads = &capture.heads;
-    let (items, needle_kind) = (items_of_needles(prompt), needle_kinds(&prompt.spans));
-    let mut needles = 0;
+    let items = items_of_spans(prompt);
     let row = |(number, span): (usize, &Span)| {
         let of =
             |mass: &dyn Fn(&HeadMeasures) -> Option<f64>| heads.iter().map(mass).collect::<Option<Vec<_>>>();
         let first = of(&|head| head.first.span_mass.get(OWN + number).copied());
         let answer = of(&|head| head.mean_span_mass.get(OWN + number).copied());
-        let is_needle = needle_kind(span.kind);
-        let item = items.get(needles).copied().flatten().filter(|_| is_needle);
-        needles += usize::from(is_needle);
-        let at_item = item.and_then(|item| of(&|head| head.items.get(item)?.get(OWN + number).copied()));
+        let at_item =
+            items[number].and_then(|item| of(&|head| head.items.get(item)?.get(OWN + number).copied()));
         SpanRow {
             run_id: run_id.to_string(),
             row_id: row_id.to_string(),
@@ -107,34 +104,34 @@ pub(super) fn span_rows(
     prompt.spans.iter().enumerate().map(row).collect()
 }
 
-/// The item of the answer that each needle is asked for by: that which its value says or, where its value
-/// says none, the one which its text alone holds. The answer's order need not be that of the text. Nothing
-/// where there are not as many of both, or where it cannot be told.
-fn items_of_needles(prompt: &Prompt) -> Vec<Option<usize>> {
-    let count = prompt.needles.len();
-    if prompt.answer_items.len() != count || prompt.expected.len() != count {
-        return vec![None; count];
-    }
-    if count == 1 {
-        return vec![Some(0)];
-    }
+/// The item of the answer that each span is asked for by, where it is a needle: that which its value says or,
+/// where its value says none, the one which its text alone holds. The answer's order need not be that of the
+/// text. Nothing where there are not as many items as needles, or where it cannot be told.
+fn items_of_spans(prompt: &Prompt) -> Vec<Option<usize>> {
+    let mut items = vec![None; prompt.spans.len()];
     let needle_kind = needle_kinds(&prompt.spans);
-    let texts: Vec<(&str, &str)> = { prompt.spans.iter() }
-        .filter(|span| needle_kind(span.kind))
-        .map(|span| (span.text.get(span.value_bytes.clone()).unwrap_or_default().trim(), span.text.as_str()))
-        .collect();
-    let mut items = vec![None; count];
+    let needles: Vec<usize> = (0..items.len()).filter(|&at| needle_kind(prompt.spans[at].kind)).collect();
+    if prompt.answer_items.len() != needles.len() || prompt.expected.len() != needles.len() {
+        return items;
+    }
+    if let [only] = needles[..] {
+        items[only] = Some(0);
+        return items;
+    }
+    let value = |at: usize| {
+        let Span { text, value_bytes, .. } = &prompt.spans[at];
+        text.get(value_bytes.clone()).unwrap_or_default().trim()
+    };
     for (item, expected) in prompt.expected.iter().map(|expected| expected.trim()).enumerate() {
-        let texts = texts.iter().enumerate();
         // Of several needles with the same value each has an item of its own.
-        let said = texts.clone().find(|(needle, (value, _))| *value == expected && items[*needle].is_none());
-        let holding: Vec<usize> =
-            texts.filter(|(_, (_, text))| text.contains(expected)).map(|at| at.0).collect();
-        let needle = said.map(|(needle, _)| needle).or(match holding[..] {
-            [only] if items[only].is_none() => Some(only),
+        let said = needles.iter().find(|&&at| value(at) == expected && items[at].is_none());
+        let holding: Vec<&usize> =
+            needles.iter().filter(|&&at| prompt.spans[at].text.contains(expected)).collect();
+        let needle = said.or(match holding[..] {
+            [only] if items[*only].is_none() => Some(only),
             _ => None,
         });
-        if let Some(needle) = needle {
+        if let Some(&needle) = needle {
             items[needle] = Some(item);
         }
     }

@@ -122,11 +122,6 @@ fn outcome(
 ) -> Outcome {
     let made = &given.made;
     let row = Outcome {
-        context_length: trial.cell.context_length.0,
-        depth_percent: trial.cell.depth,
-        trial: trial.index,
-        seed: trial.seed,
-        row_id: trial.row_id(),
         prompt_tokens: made.prompt_tokens,
         actual_depth_percent: made.actual_depth_percent,
         prompt_hash: made.prompt_hash.clone(),
@@ -137,7 +132,7 @@ fn outcome(
         needle: made.needle.clone(),
         question: given.question.clone(),
         expected_answer: expected::joined(&given.expected),
-        ..blank.clone()
+        ..blank.clone().of(trial)
     };
     match &answer.said {
         Err(problem) => Outcome { status: Status::Error, error: Some(problem.clone()), ..row },

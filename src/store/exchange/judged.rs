@@ -93,18 +93,13 @@ impl Judging {
         let our_score = row.our_score();
         let ours = row.ours;
         let base = Outcome {
-            context_length: trial.cell.context_length.0,
-            depth_percent: trial.cell.depth,
-            trial: trial.index,
-            seed: trial.seed,
-            row_id: trial.row_id(),
             prompt_tokens: ours.prompt_tokens.or(row.prompt_tokens),
             needle: ours.needle.or(row.needle).unwrap_or_default(),
             question: ours.question.or(row.question).unwrap_or_default(),
             expected_answer: expected::joined(&ours.expected.unwrap_or(row.expected)),
             duration_seconds: ours.duration_seconds.or(row.duration_seconds),
             timestamp_utc: ours.timestamp_utc.or(row.timestamp_utc).unwrap_or_default(),
-            ..blank.clone()
+            ..blank.clone().of(trial)
         };
         // A form has one word for all that has no answer, and may make up a reason.
         match (ours.status, ours.error, row.failed) {
