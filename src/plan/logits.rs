@@ -14,7 +14,6 @@ use crate::attention::variant::GivenScales;
 use crate::checkpoint::{Checkpoint, Named, read_scales};
 use crate::error::{Error, Result};
 use crate::logits::LogitsRequest;
-use crate::spec::DecoderSpec;
 use crate::tokenizer::Tokenize;
 use crate::{files, json};
 
@@ -118,7 +117,7 @@ impl LogitsPlan {
         let name = settings.input.name();
         check_ids(name, &tokens, model.spec().vocab_size)?;
         model.check_length(name, tokens.len())?;
-        if let (Some(why), Some(_)) = (without_rows(model.spec()), &settings.attentions) {
+        if let (Some(why), Some(_)) = (model.spec().without_rows(), &settings.attentions) {
             return Err(Error::invalid("attentions", "rows", format!("no such flag: {why}")));
         }
         let attention_rows = settings.attentions.as_ref().map(|rows| rows.of(tokens.len())).transpose()?;
@@ -226,17 +225,6 @@ fn check_ids(name: &str, ids: &[u32], vocab_size: usize) -> Result<()> {
             let expected = format!("ids below {vocab_size}, the size of the checkpoint's vocabulary");
             Err(Error::invalid(name, format!("{id} (item {index})"), expected))
         }
-    }
-}
-
-/// Why a decoder has no rows of attention to keep, where it has none.
-fn without_rows(spec: &DecoderSpec) -> Option<String> {
-    match spec.extras.black_box {
-        Some(unseen) => {
-            Some(format!("candle computes {} as a black box, without rows to keep", unseen.name()))
-        }
-        None if spec.attention_layers().next().is_some() => None,
-        None => Some("no layer of this checkpoint attends".to_string()),
     }
 }
 

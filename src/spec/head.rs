@@ -118,21 +118,26 @@ impl DecoderSpec {
         self.attention_layers().flat_map(move |layer| (0..heads).map(move |head| HeadPlace { layer, head }))
     }
 
+    /// Why there are no rows of attention, where there are none.
+    #[must_use]
+    pub fn without_rows(&self) -> Option<String> {
+        match self.extras.black_box {
+            Some(unseen) => Some(format!("candle computes {} as a black box", unseen.name())),
+            None if self.attention_layers().next().is_some() => None,
+            None => Some("no layer of this checkpoint attends".to_string()),
+        }
+    }
+
     /// Refuses a decoder that has no rows of attention to look at.
     ///
     /// # Errors
     /// [`Error::Message`] that says why there are none.
     pub fn check_attends(&self) -> Result<()> {
-        let why = match self.extras.black_box {
-            Some(unseen) => format!("candle computes {} as a black box", unseen.name()),
-            None if self.attention_layers().next().is_some() => return Ok(()),
-            None => {
-                "no layer of this checkpoint attends; its answers and its loss can be measured, with niah \
-                     run and niah loss"
-                    .to_string()
-            }
-        };
-        Err(Error::Message(format!("there is no attention to show: {why}")))
+        let Some(why) = self.without_rows() else { return Ok(()) };
+        Err(Error::Message(format!(
+            "there is no attention to show: {why}; its answers and its loss can be measured, with niah run and \
+             niah loss"
+        )))
     }
 
     /// Refuses a head that the decoder does not have; `setting` is what named it.
