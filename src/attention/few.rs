@@ -168,7 +168,7 @@ pub(super) fn widened(rows: &[f32], d: usize, width: usize) -> Vec<f32> {
 }
 
 /// The scores of one of so many `rows` out of the products `[keys, rows]`.
-pub(super) fn of_row(products: &[f32], row: usize, rows: usize, scores: &mut [f32]) {
+fn of_row(products: &[f32], row: usize, rows: usize, scores: &mut [f32]) {
     let products = products.iter().skip(row).step_by(rows);
     scores.iter_mut().zip(products).for_each(|(score, product)| *score = *product);
 }

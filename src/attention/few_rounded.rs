@@ -11,58 +11,47 @@ use std::ops::Range;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
-use super::few::{Part, of_row, parts, widened};
-use super::source::Source;
-use super::{View, with_f32};
-use crate::kernel::bf16::{cap, rounded, weigh_row};
-use crate::kernel::{add_weighted, few_products};
+use super::few::{Part, parts, widened};
+use super::{Pages, View, with_f32};
+use crate::kernel::bf16::{Page, cap, rounded, weigh_row};
 
-/// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over the keys and values of `kv_heads`
-/// heads, which are bf16 in f32. Keys that no query sees are passed over, so a window costs its width.
-pub(super) fn mix(
-    queries: &Tensor,
-    kv_heads: usize,
-    keys: &impl Source,
-    values: &impl Source,
-    view: View<'_>,
-) -> Result<Tensor> {
+/// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over the keys and values of `pages`. Keys
+/// that no query sees are passed over, so a window costs its width.
+pub(super) fn mix(queries: &Tensor, pages: &Pages, view: View<'_>) -> Result<Tensor> {
     let (heads, t, d) = queries.dims3()?;
+    let kv_heads = pages.kv_heads();
     let rows = heads / kv_heads * t; // that share the keys of a head
     let seen = view.visible(0).start..view.visible(t - 1).end;
     let parts = parts(kv_heads, &seen);
     let queries = with_f32(queries, rounded)?;
-    let scores = |room: &mut Vec<f32>, part: &Part| {
-        let (keys, width) = keys.rows(part.kv, part.keys.clone(), room);
-        let queries = widened(&queries[part.kv * rows * d..][..rows * d], d, width);
-        let mut products = vec![0f32; part.keys.len() * rows];
-        few_products(&queries, keys, width, &mut products);
-        products // [keys, rows]
+    let queries = widened(&queries, d, Page::query_width(d)); // [heads * t, query width]
+    let positions = |part: &Part| view.first_key + part.keys.start..view.first_key + part.keys.end;
+    let scores = |part: &Part| {
+        let queries = &queries[part.kv * rows * Page::query_width(d)..][..rows * Page::query_width(d)];
+        pages.products(part.kv, positions(part), queries, rows) // [rows, keys]
     };
-    let products: Vec<_> = parts.par_iter().map_init(Vec::new, scores).collect();
+    let products: Vec<_> = parts.par_iter().map(scores).collect();
     let mut weights = vec![0f32; heads * t * seen.len()]; // [heads, t, seen]
     let weigh = |(row, weights): (usize, &mut [f32])| {
         let of_head = parts.iter().zip(&products).filter(|(part, _)| part.kv == row / rows);
         for (part, products) in of_head {
             let place = part.keys.start - seen.start..part.keys.end - seen.start;
-            of_row(products, row % rows, rows, &mut weights[place]);
+            weights[place.clone()].copy_from_slice(&products[row % rows * place.len()..][..place.len()]);
         }
         hide(view, row % t, &seen, weights);
         weigh_row(weights, view.first_key + seen.start)
     };
     let gathered: Vec<_> = weights.par_chunks_exact_mut(seen.len()).enumerate().map(weigh).collect();
-    let mix = |room: &mut Vec<f32>, part: &Part| {
+    let mix = |part: &Part| {
         let place = part.keys.start - seen.start..part.keys.end - seen.start;
         let of_head = weights.chunks_exact(seen.len()).skip(part.kv * rows).take(rows);
-        let weights = of_head.map(|weights| &weights[place.clone()]).collect::<Vec<_>>().concat();
-        let (values, width) = values.rows(part.kv, part.keys.clone(), room);
-        let mut mixed = vec![0f32; rows * width];
-        add_weighted(&weights, values, width, &mut mixed);
-        mixed // [rows, width]
+        let weights: Vec<_> = of_head.map(|weights| &weights[place.clone()]).collect();
+        pages.weighted(part.kv, positions(part), &weights, d) // [rows, d]
     };
-    let of_parts: Vec<_> = parts.par_iter().map_init(Vec::new, mix).collect();
+    let of_parts: Vec<_> = parts.par_iter().map(mix).collect();
     let mut mixed = vec![0f32; t * heads * d]; // [t, heads * d]
     for (part, of_part) in parts.iter().zip(&of_parts) {
-        for (row, numbers) in (part.kv * rows..).zip(of_part.chunks_exact(of_part.len() / rows)) {
+        for (row, numbers) in (part.kv * rows..).zip(of_part.chunks_exact(d)) {
             let place = &mut mixed[(row % t * heads + row / t) * d..][..d];
             place.iter_mut().zip(numbers).for_each(|(place, x)| *place += x);
         }

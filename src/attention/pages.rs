@@ -10,7 +10,6 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::blocks::{self, Block, seen};
-use super::source::Source;
 use super::{View, few, few_rounded, with_f32};
 use crate::kernel::bf16::{Attention, PAGE, Page};
 
@@ -78,10 +77,7 @@ impl Pages {
         let (heads, t, d) = queries.dims3()?;
         let kv_heads = self.heads.len();
         if few::serves(view, heads / kv_heads * t) {
-            let wide = |widen, width| Wide { pages: self, first_key: view.first_key, widen, width };
-            let keys = wide(Page::widen_keys, Page::key_width(d));
-            let values = wide(Page::widen_values, Page::value_width(d));
-            return few_rounded::mix(queries, kv_heads, &keys, &values, view);
+            return few_rounded::mix(queries, self, view);
         }
         let softcap = view.softcap.map(|cap| cap as f32);
         with_f32(queries, |queries| {
@@ -100,6 +96,49 @@ impl Pages {
             };
             blocks::mixed(of_head, [heads, kv_heads, t, d], view, meet)
         })?
+    }
+
+    /// Heads of keys.
+    pub(super) fn kv_heads(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// The products `[count, keys]` of some `queries` `[count, Page::query_width]` with the keys of head `kv` at
+    /// the positions `keys`.
+    pub(super) fn products(&self, kv: usize, keys: Range<usize>, queries: &[f32], count: usize) -> Vec<f32> {
+        let mut products = vec![0f32; count * keys.len()];
+        let mut before = 0;
+        for (page, places) in self.places(kv, keys.clone()) {
+            let held = places.len();
+            page.key_products(places, queries, |query, at, of_keys| {
+                products[query * keys.len() + before..][at].copy_from_slice(of_keys);
+            });
+            before += held;
+        }
+        products
+    }
+
+    /// The values of head `kv` at the positions `keys`, weighted by each row of `weights` `[count, keys]` and
+    /// added: `[count, d]`.
+    pub(super) fn weighted(&self, kv: usize, keys: Range<usize>, weights: &[&[f32]], d: usize) -> Vec<f32> {
+        let mut mixed = vec![0f32; weights.len() * d];
+        let mut at = 0;
+        for (page, places) in self.places(kv, keys) {
+            let of_page = at..at + places.len();
+            at = of_page.end;
+            let weights =
+                weights.iter().map(|weights| &weights[of_page.clone()]).collect::<Vec<_>>().concat();
+            page.add_values(places, &weights, &mut mixed);
+        }
+        mixed
+    }
+
+    /// The pages of head `kv` that hold the positions `keys`, and their places in each.
+    fn places(&self, kv: usize, keys: Range<usize>) -> impl Iterator<Item = (&Page, Range<usize>)> {
+        (keys.start / PAGE..keys.end.div_ceil(PAGE)).map(move |index| {
+            let start = index * PAGE;
+            (&*self.heads[kv][index], keys.start.max(start) - start..keys.end.min(start + PAGE) - start)
+        })
     }
 
     /// The weights of the one row of scaled `queries` `[heads, 1, d]` over all keys up to its own, for each
@@ -138,30 +177,6 @@ impl Pages {
             let scores = self.heads.par_iter().zip(queries.par_chunks(groups * d)).map(of_kv_head);
             scores.collect::<Vec<_>>().concat()
         })
-    }
-}
-
-/// Keys, or values, that are widened for few queries, of which each would fill a row of 32.
-struct Wide<'a> {
-    pages: &'a Pages,
-    /// Absolute position of the first key that is given.
-    first_key: usize,
-    /// Widens those of [`Page::AT_ONCE`] keys.
-    widen: fn(&Page, usize, &mut [f32]),
-    width: usize,
-}
-
-impl Source for Wide<'_> {
-    fn rows<'r>(&'r self, head: usize, rows: Range<usize>, room: &'r mut Vec<f32>) -> (&'r [f32], usize) {
-        let (start, width) = (self.first_key + rows.start, self.width);
-        let from = start / Page::AT_ONCE * Page::AT_ONCE;
-        let until = (self.first_key + rows.end).next_multiple_of(Page::AT_ONCE);
-        room.resize((until - from) * width, 0.0);
-        let steps = room.chunks_exact_mut(Page::AT_ONCE * width);
-        for (at, rows) in (from..until).step_by(Page::AT_ONCE).zip(steps) {
-            (self.widen)(&self.pages.heads[head][at / PAGE], at % PAGE / Page::AT_ONCE, rows);
-        }
-        (&room[(start - from) * width..][..rows.len() * width], width)
     }
 }
 

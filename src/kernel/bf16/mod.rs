@@ -17,11 +17,13 @@ mod gated;
 mod packed;
 mod page;
 mod plain;
+mod times;
+#[cfg(target_arch = "x86_64")]
+mod times_avx512;
 #[cfg(target_arch = "x86_64")]
 mod transposed;
 mod weigh;
 mod weigh_row;
-mod wide;
 
 use std::marker::PhantomData;
 
@@ -31,13 +33,12 @@ use super::cpu;
 
 pub(crate) use attend::Attention;
 pub(crate) use gated::gated;
-pub(crate) use packed::{Matrix, Rows, round};
+pub(crate) use packed::{Matrix, Rows, round, rounded};
 pub(crate) use page::{PAGE, Page};
 #[cfg(target_arch = "x86_64")]
 pub(super) use transposed::transposed;
 pub(crate) use weigh::{Visible, cap};
 pub(crate) use weigh_row::weigh_row;
-pub(crate) use wide::rounded;
 
 use packed::{STRIP, Strip, TILE_ROWS, Tile};
 

@@ -298,6 +298,11 @@ pub(super) fn wide(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
+/// Numbers rounded to bf16.
+pub(crate) fn rounded(numbers: &[f32]) -> Vec<f32> {
+    numbers.iter().map(|x| wide(round(*x))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

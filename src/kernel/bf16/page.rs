@@ -1,6 +1,9 @@
 //! Keys and values in the order that attention reads them.
 
+use std::ops::Range;
+
 use super::packed::{STEP, STRIP, TILE_ROWS, Tile, round, round_into};
+use super::times::times;
 
 /// Keys in a page. Its keys and values, in bf16, stay in the second-level cache while a block of queries
 /// meets them.
@@ -41,6 +44,50 @@ impl Page {
             for (j, &x) in value.iter().enumerate() {
                 let tile = &mut self.values[j / TILE_ROWS * (PAGE / STEP) + place / STEP];
                 tile.0[j % TILE_ROWS * STEP + place % STEP] = round(x);
+            }
+        }
+    }
+
+    /// Numbers of a query that meets keys of `d` numbers by itself; zeros behind its own.
+    pub(crate) fn query_width(d: usize) -> usize {
+        d.next_multiple_of(STEP)
+    }
+
+    /// Hands over the products of some `queries` `[count, query_width]` with the keys at `places`: for each query
+    /// those of some keys, counted from the first of `places`.
+    pub(crate) fn key_products(
+        &self,
+        places: Range<usize>,
+        queries: &[f32],
+        mut put: impl FnMut(usize, Range<usize>, &[f32]),
+    ) {
+        let steps = self.d.div_ceil(STEP);
+        let mut products = vec![0f32; queries.len() / (steps * STEP) * TILE_ROWS]; // [count, 16]
+        for block in places.start / TILE_ROWS..places.end.div_ceil(TILE_ROWS) {
+            let start = block * TILE_ROWS;
+            let (from, to) = (places.start.max(start), places.end.min(start + TILE_ROWS));
+            times(&self.keys[block * steps..][..steps], queries, &mut products);
+            for (query, products) in products.chunks_exact(TILE_ROWS).enumerate() {
+                put(query, from - places.start..to - places.start, &products[from - start..to - start]);
+            }
+        }
+    }
+
+    /// Adds the values at `places`, weighted by each row of `weights` `[count, places]`, to `mixed`
+    /// `[count, d]`.
+    pub(crate) fn add_values(&self, places: Range<usize>, weights: &[f32], mixed: &mut [f32]) {
+        let count = mixed.len() / self.d;
+        let (first, last) = (places.start / STEP, places.end.div_ceil(STEP));
+        let width = (last - first) * STEP;
+        let mut wide = vec![0f32; count * width]; // zeros where a key is none of `places`
+        for (wide, weights) in wide.chunks_exact_mut(width).zip(weights.chunks_exact(places.len())) {
+            wide[places.start - first * STEP..][..places.len()].copy_from_slice(weights);
+        }
+        let mut room = vec![0f32; count * TILE_ROWS]; // [count, 16]
+        for block in 0..self.d.div_ceil(TILE_ROWS) {
+            times(&self.values[block * (PAGE / STEP) + first..][..last - first], &wide, &mut room);
+            for (mixed, sums) in mixed.chunks_exact_mut(self.d).zip(room.chunks_exact(TILE_ROWS)) {
+                mixed[block * TILE_ROWS..].iter_mut().zip(sums).for_each(|(x, sum)| *x += sum);
             }
         }
     }

@@ -4,9 +4,9 @@
 use std::arch::x86_64::{
     __m512i, _CMP_UNORD_Q, _mm512_add_epi32, _mm512_and_si512, _mm512_castsi256_si512, _mm512_castsi512_ps,
     _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16, _mm512_inserti64x4, _mm512_loadu_si512, _mm512_mask_mov_epi32,
-    _mm512_or_si512, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32,
-    _mm512_srli_epi32, _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_or_si512, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_srli_epi32,
+    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+    _mm512_unpacklo_epi64,
 };
 
 use super::packed::{STEP, TILE_ROWS, Tile};
@@ -58,31 +58,6 @@ fn rounded(bits: __m512i) -> __m512i {
     let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(number, number);
     let quiet = _mm512_or_si512(high, _mm512_set1_epi32(0x40));
     _mm512_mask_mov_epi32(_mm512_srli_epi32::<16>(nearest), nan, quiet)
-}
-
-/// The columns of a tile in f32, sixteen numbers each, `width` numbers from one to the next.
-pub(super) fn turned(tile: &Tile, rows: &mut [f32], width: usize) {
-    assert!(available() && rows.len() >= (STEP - 1) * width + TILE_ROWS, "room, where the instructions are");
-    // SAFETY: the processor has AVX-512F.
-    unsafe { turned_avx512(tile, rows, width) }
-}
-
-#[target_feature(enable = "avx512f")]
-fn turned_avx512(tile: &Tile, rows: &mut [f32], width: usize) {
-    let mut pairs = [_mm512_setzero_si512(); TILE_ROWS]; // [rows][pairs of columns]
-    for (row, pairs) in tile.0.as_chunks::<STEP>().0.iter().zip(&mut pairs) {
-        // SAFETY: 32 numbers of 16 bits are the 64 bytes that are read.
-        *pairs = unsafe { _mm512_loadu_si512(row.as_ptr().cast()) };
-    }
-    let high = _mm512_set1_epi32(0xffff_0000u32.cast_signed());
-    for (pair, pairs) in transposed(pairs).into_iter().enumerate() {
-        let columns = [_mm512_slli_epi32::<16>(pairs), _mm512_and_si512(pairs, high)];
-        for (column, numbers) in columns.into_iter().enumerate() {
-            let row = &mut rows[(2 * pair + column) * width..][..TILE_ROWS];
-            // SAFETY: sixteen numbers are written.
-            unsafe { _mm512_storeu_si512(row.as_mut_ptr().cast(), numbers) };
-        }
-    }
 }
 
 /// Words `[16, 16]`, transposed.
