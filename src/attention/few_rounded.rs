@@ -15,8 +15,8 @@ use super::few::{Part, parts, widened};
 use super::{Pages, View, with_f32};
 use crate::kernel::bf16::{Page, cap, rounded, weigh_row};
 
-/// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over the keys and values of `pages`. Keys
-/// that no query sees are passed over, so a window costs its width.
+/// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over the keys and values of `pages`.
+/// Keys that no query sees are passed over, so a window costs its width.
 pub(super) fn mix(queries: &Tensor, pages: &Pages, view: View<'_>) -> Result<Tensor> {
     let (heads, t, d) = queries.dims3()?;
     let kv_heads = pages.kv_heads();

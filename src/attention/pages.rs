@@ -103,8 +103,8 @@ impl Pages {
         self.heads.len()
     }
 
-    /// The products `[count, keys]` of some `queries` `[count, Page::query_width]` with the keys of head `kv` at
-    /// the positions `keys`.
+    /// The products `[count, keys]` of some `queries` `[count, Page::query_width]` with the keys of head `kv`
+    /// at the positions `keys`.
     pub(super) fn products(&self, kv: usize, keys: Range<usize>, queries: &[f32], count: usize) -> Vec<f32> {
         let mut products = vec![0f32; count * keys.len()];
         let mut before = 0;

@@ -135,7 +135,7 @@ fn check(plan: &PromptPlan, trial: &Trial, toy: &Toy, prompt: &Prompt) {
     let all = (prompt.haystack.len() - needles).saturating_sub(distractors);
     let depth = trial.cell.depth.percent();
     let Some(actual) = prompt.actual_depth.map(Depth::percent) else {
-        // A haystack that holds the task's sentences alone, with at most a space between any two, has no depths.
+        // The task's sentences alone, with at most a space between any two, have no depths.
         assert!(all < drawn.pieces.len(), "{}: {all}", toy.name);
         return;
     };

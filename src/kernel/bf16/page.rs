@@ -53,8 +53,8 @@ impl Page {
         d.next_multiple_of(STEP)
     }
 
-    /// Hands over the products of some `queries` `[count, query_width]` with the keys at `places`: for each query
-    /// those of some keys, counted from the first of `places`.
+    /// Hands over the products of some `queries` `[count, query_width]` with the keys at `places`: for each
+    /// query those of some keys, counted from the first of `places`.
     pub(crate) fn key_products(
         &self,
         places: Range<usize>,

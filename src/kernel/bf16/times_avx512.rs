@@ -1,5 +1,5 @@
-//! [`super::times`] written out for AVX-512: eight rows and three vectors in registers. Products are added with
-//! one rounding.
+//! [`super::times`] written out for AVX-512: eight rows and three vectors in registers. Products are added
+//! with one rounding.
 
 use std::arch::x86_64::{
     __m512, _mm512_add_ps, _mm512_and_si512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_castsi512_ps,
