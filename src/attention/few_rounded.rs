@@ -24,10 +24,11 @@ pub(super) fn mix(queries: &Tensor, pages: &Pages, view: View<'_>) -> Result<Ten
     let seen = view.visible(0).start..view.visible(t - 1).end;
     let parts = parts(kv_heads, &seen);
     let queries = with_f32(queries, rounded)?;
-    let queries = widened(&queries, d, Page::query_width(d)); // [heads * t, query width]
+    let width = Page::query_width(d);
+    let queries = widened(&queries, d, width); // [heads * t, width]
     let positions = |part: &Part| view.first_key + part.keys.start..view.first_key + part.keys.end;
     let scores = |part: &Part| {
-        let queries = &queries[part.kv * rows * Page::query_width(d)..][..rows * Page::query_width(d)];
+        let queries = &queries[part.kv * rows * width..][..rows * width];
         pages.products(part.kv, positions(part), queries, rows) // [rows, keys]
     };
     let products: Vec<_> = parts.par_iter().map(scores).collect();

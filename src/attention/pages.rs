@@ -126,9 +126,7 @@ impl Pages {
         for (page, places) in self.places(kv, keys) {
             let of_page = at..at + places.len();
             at = of_page.end;
-            let weights =
-                weights.iter().map(|weights| &weights[of_page.clone()]).collect::<Vec<_>>().concat();
-            page.add_values(places, &weights, &mut mixed);
+            page.add_values(places, weights.iter().map(|weights| &weights[of_page.clone()]), &mut mixed);
         }
         mixed
     }

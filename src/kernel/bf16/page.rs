@@ -75,12 +75,17 @@ impl Page {
 
     /// Adds the values at `places`, weighted by each row of `weights` `[count, places]`, to `mixed`
     /// `[count, d]`.
-    pub(crate) fn add_values(&self, places: Range<usize>, weights: &[f32], mixed: &mut [f32]) {
+    pub(crate) fn add_values<'w>(
+        &self,
+        places: Range<usize>,
+        weights: impl Iterator<Item = &'w [f32]>,
+        mixed: &mut [f32],
+    ) {
         let count = mixed.len() / self.d;
         let (first, last) = (places.start / STEP, places.end.div_ceil(STEP));
         let width = (last - first) * STEP;
         let mut wide = vec![0f32; count * width]; // zeros where a key is none of `places`
-        for (wide, weights) in wide.chunks_exact_mut(width).zip(weights.chunks_exact(places.len())) {
+        for (wide, weights) in wide.chunks_exact_mut(width).zip(weights) {
             wide[places.start - first * STEP..][..places.len()].copy_from_slice(weights);
         }
         let mut room = vec![0f32; count * TILE_ROWS]; // [count, 16]
