@@ -17,7 +17,7 @@ use crate::kernel::{Running, add_weighted, few_products};
 
 /// Queries that share their keys up to which this is faster than products of matrices, which copy keys and
 /// values into an order of their own.
-const MOST: usize = 15;
+pub(super) const MOST: usize = 15;
 /// Keys of a part: little to join, and enough parts for all threads.
 const PART: usize = 512;
 

@@ -12,12 +12,13 @@ use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
 use super::few::{Part, parts, widened};
-use super::{Pages, View, with_f32};
+use super::source::Rounded;
+use super::{View, with_f32};
 use crate::kernel::bf16::{Page, cap, rounded, weigh_row};
 
 /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over the keys and values of `pages`.
 /// Keys that no query sees are passed over, so a window costs its width.
-pub(super) fn mix(queries: &Tensor, pages: &Pages, view: View<'_>) -> Result<Tensor> {
+pub(super) fn mix(queries: &Tensor, pages: &impl Rounded, view: View<'_>) -> Result<Tensor> {
     let (heads, t, d) = queries.dims3()?;
     let kv_heads = pages.kv_heads();
     let rows = heads / kv_heads * t; // that share the keys of a head

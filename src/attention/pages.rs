@@ -10,6 +10,7 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::blocks::{self, Block, seen};
+use super::source::Rounded;
 use super::{View, few, few_rounded, with_f32};
 use crate::kernel::bf16::{Attention, PAGE, Page};
 
@@ -63,7 +64,9 @@ impl Pages {
                     let row = head * place.len() + from - place.start;
                     let rows = row * d..(row + to - from) * d;
                     with_f32(keys, |keys| {
-                        with_f32(values, |values| page.fill(from - start, &keys[rows.clone()], &values[rows]))
+                        with_f32(values, |values| {
+                            page.fill(from - start, &keys[rows.clone()], &values[rows], *d)
+                        })
                     })??;
                 }
             }
@@ -74,11 +77,17 @@ impl Pages {
     /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]`. Pages that no row of a block of
     /// queries sees are passed over, so a window costs its width.
     pub(super) fn mix(&self, queries: &Tensor, view: View<'_>) -> Result<Tensor> {
-        let (heads, t, d) = queries.dims3()?;
-        let kv_heads = self.heads.len();
-        if few::serves(view, heads / kv_heads * t) {
+        let (heads, t, _) = queries.dims3()?;
+        if few::serves(view, heads / self.heads.len() * t) {
             return few_rounded::mix(queries, self, view);
         }
+        self.mix_many(queries, view)
+    }
+
+    /// The same of many queries.
+    pub(super) fn mix_many(&self, queries: &Tensor, view: View<'_>) -> Result<Tensor> {
+        let (heads, t, d) = queries.dims3()?;
+        let kv_heads = self.heads.len();
         let softcap = view.softcap.map(|cap| cap as f32);
         with_f32(queries, |queries| {
             let of_head = |head: usize| &queries[head * t * d..(head + 1) * t * d];
@@ -98,45 +107,17 @@ impl Pages {
         })?
     }
 
-    /// Heads of keys.
-    pub(super) fn kv_heads(&self) -> usize {
-        self.heads.len()
-    }
-
-    /// The products `[count, keys]` of some `queries` `[count, Page::query_width]` with the keys of head `kv`
-    /// at the positions `keys`.
-    pub(super) fn products(&self, kv: usize, keys: Range<usize>, queries: &[f32], count: usize) -> Vec<f32> {
-        let mut products = vec![0f32; count * keys.len()];
-        let mut before = 0;
-        for (page, places) in self.places(kv, keys.clone()) {
-            let held = places.len();
-            page.key_products(places, queries, |query, at, of_keys| {
-                products[query * keys.len() + before..][at].copy_from_slice(of_keys);
-            });
-            before += held;
-        }
-        products
-    }
-
-    /// The values of head `kv` at the positions `keys`, weighted by each row of `weights` `[count, keys]` and
-    /// added: `[count, d]`.
-    pub(super) fn weighted(&self, kv: usize, keys: Range<usize>, weights: &[&[f32]], d: usize) -> Vec<f32> {
-        let mut mixed = vec![0f32; weights.len() * d];
-        let mut at = 0;
-        for (page, places) in self.places(kv, keys) {
-            let of_page = at..at + places.len();
-            at = of_page.end;
-            page.add_values(places, weights.iter().map(|weights| &weights[of_page.clone()]), &mut mixed);
-        }
-        mixed
-    }
-
     /// The pages of head `kv` that hold the positions `keys`, and their places in each.
     fn places(&self, kv: usize, keys: Range<usize>) -> impl Iterator<Item = (&Page, Range<usize>)> {
         (keys.start / PAGE..keys.end.div_ceil(PAGE)).map(move |index| {
             let start = index * PAGE;
             (&*self.heads[kv][index], keys.start.max(start) - start..keys.end.min(start + PAGE) - start)
         })
+    }
+
+    /// Pages of heads, `[kv_heads][pages]`.
+    pub(super) fn of(heads: Vec<Vec<Arc<Page>>>) -> Self {
+        Self { heads }
     }
 
     /// The weights of the one row of scaled `queries` `[heads, 1, d]` over all keys up to its own, for each
@@ -175,6 +156,36 @@ impl Pages {
             let scores = self.heads.par_iter().zip(queries.par_chunks(groups * d)).map(of_kv_head);
             scores.collect::<Vec<_>>().concat()
         })
+    }
+}
+
+impl Rounded for Pages {
+    fn kv_heads(&self) -> usize {
+        self.heads.len()
+    }
+
+    fn products(&self, kv: usize, keys: Range<usize>, queries: &[f32], count: usize) -> Vec<f32> {
+        let mut products = vec![0f32; count * keys.len()];
+        let mut before = 0;
+        for (page, places) in self.places(kv, keys.clone()) {
+            let held = places.len();
+            page.key_products(places, queries, |query, at, of_keys| {
+                products[query * keys.len() + before..][at].copy_from_slice(of_keys);
+            });
+            before += held;
+        }
+        products
+    }
+
+    fn weighted(&self, kv: usize, keys: Range<usize>, weights: &[&[f32]], d: usize) -> Vec<f32> {
+        let mut mixed = vec![0f32; weights.len() * d];
+        let mut at = 0;
+        for (page, places) in self.places(kv, keys) {
+            let of_page = at..at + places.len();
+            at = of_page.end;
+            page.add_values(places, weights.iter().map(|weights| &weights[of_page.clone()]), &mut mixed);
+        }
+        mixed
     }
 }
 

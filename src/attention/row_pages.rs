@@ -1,9 +1,12 @@
 //! Keys and values of a layer in pages of rows, each row in bf16 or in ggml's blocks, and attention over them
 //! on the CPU: some rows at a time are widened to f32, for the arithmetic of [`super::fused`] and, where
-//! queries are few, of [`super::few`].
+//! queries are few, of [`super::few`]. Beside weights in bf16 what is read is rounded to that, for the
+//! arithmetic of [`super::Pages`].
 //!
 //! Pages are shared as those of [`super::Pages`] are. A row is kept by itself, so it does not depend on how a
 //! prompt was cut.
+
+mod tiles;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,7 +18,7 @@ use super::blocks::seen;
 use super::fused;
 use super::pages::normalised;
 use super::source::Source;
-use super::{View, few, with_f32};
+use super::{View, few, few_rounded, with_f32};
 use crate::kernel::bf16::PAGE;
 use crate::kernel::cached::{Form, padded};
 use crate::kernel::gemm::{Into, Matrix, multiply};
@@ -25,6 +28,7 @@ use crate::kernel::gemm::{Into, Matrix, multiply};
 pub struct RowPages {
     keys: Kept,
     values: Kept,
+    rounded: bool,
 }
 
 /// Keys, or values.
@@ -36,10 +40,11 @@ struct Kept {
 }
 
 impl RowPages {
-    /// No keys yet, for `kv_heads` heads of `width` numbers; `forms` are those of keys and of values.
-    pub(crate) fn new(kv_heads: usize, width: usize, [keys, values]: [Form; 2]) -> Self {
+    /// No keys yet, for `kv_heads` heads of `width` numbers; `forms` are those of keys and of values, and what
+    /// is read of them is `rounded` to bf16 or not.
+    pub(crate) fn new(kv_heads: usize, width: usize, [keys, values]: [Form; 2], rounded: bool) -> Self {
         let kept = |form| Kept { form, width, heads: vec![Vec::new(); kv_heads] };
-        Self { keys: kept(keys), values: kept(values) }
+        Self { keys: kept(keys), values: kept(values), rounded }
     }
 
     /// Bytes of `tokens` keys and values of `kv_heads` heads of `width` numbers: whole pages.
@@ -67,9 +72,11 @@ impl RowPages {
     pub(super) fn mix(&self, queries: &Tensor, view: View<'_>) -> Result<Tensor> {
         let kv_heads = self.keys.heads.len();
         let [keys, values] = [&self.keys, &self.values].map(|kept| RowsFrom { kept, first: view.first_key });
-        match few::serves(view, queries.dim(0)? / kv_heads * queries.dim(1)?) {
-            true => few::mix_over(queries, kv_heads, &keys, &values, view),
-            false => fused::mix_over(queries, kv_heads, &keys, &values, view),
+        match (few::serves(view, queries.dim(0)? / kv_heads * queries.dim(1)?), self.rounded) {
+            (true, true) => few_rounded::mix(queries, self, view),
+            (false, true) => self.mix_in_tiles(queries, view),
+            (true, false) => few::mix_over(queries, kv_heads, &keys, &values, view),
+            (false, false) => fused::mix_over(queries, kv_heads, &keys, &values, view),
         }
     }
 
@@ -87,6 +94,9 @@ impl RowPages {
         let (heads, _, width) = queries.dims3()?;
         let groups = heads / self.keys.heads.len();
         let seen = seen(view, 0);
+        if self.rounded {
+            return self.tiles(0..self.keys.heads.len(), &seen).scores(queries, view);
+        }
         let keys = RowsFrom { kept: &self.keys, first: 0 };
         with_f32(queries, |queries| {
             let of_kv_head = |(kv, queries): (usize, &[f32])| {
@@ -160,15 +170,15 @@ mod tests {
     use candle_core::quantized::{GgmlDType, QTensor};
     use candle_core::{DType, Device};
 
-    const FORMS: [Form; 4] = [Form::F32, Form::Bf16, Form::Q8_0, Form::Q4_0];
+    pub(super) const FORMS: [Form; 4] = [Form::F32, Form::Bf16, Form::Q8_0, Form::Q4_0];
 
-    fn tensor(rng: &mut Rng, shape: (usize, usize, usize), scale: f64) -> Tensor {
+    pub(super) fn tensor(rng: &mut Rng, shape: (usize, usize, usize), scale: f64) -> Tensor {
         let numbers = random::numbers(rng, shape.0 * shape.1 * shape.2, scale);
         Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()
     }
 
     /// What is read of a tensor `[heads, rows, width]` that was kept.
-    fn as_read(x: &Tensor, form: Form) -> Tensor {
+    pub(super) fn as_read(x: &Tensor, form: Form) -> Tensor {
         let (heads, rows, width) = x.dims3().unwrap();
         let numbers = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let row = |row: &[f32]| {
@@ -208,7 +218,7 @@ mod tests {
             let (keys, values) =
                 (tensor(&mut rng, (kv_heads, s, d), 2.0), tensor(&mut rng, (kv_heads, s, d), 1.0));
             let read = [as_read(&keys, forms[0]), as_read(&values, forms[1])];
-            let mut pages = RowPages::new(kv_heads, d, forms);
+            let mut pages = RowPages::new(kv_heads, d, forms, false);
             for first_position in (0..s).step_by(chunk) {
                 let t = chunk.min(s - first_position);
                 let new = |tensor: &Tensor| tensor.narrow(1, first_position, t).unwrap();
@@ -244,7 +254,7 @@ mod tests {
         let (keys, values) = (tensor(&mut rng, (2, 300, 40), 2.0), tensor(&mut rng, (2, 300, 40), 1.0));
         let forms = [Form::Q8_0, Form::Q4_0];
         let written = |cuts: &[usize]| {
-            let mut pages = RowPages::new(2, 40, forms);
+            let mut pages = RowPages::new(2, 40, forms, false);
             for cut in cuts.windows(2) {
                 let new = |tensor: &Tensor| tensor.narrow(1, cut[0], cut[1] - cut[0]).unwrap();
                 // In two parts, as blocks of rows come.
@@ -266,7 +276,7 @@ mod tests {
     #[test]
     fn a_clone_keeps_what_was_written_over_in_the_other() {
         let ones = Tensor::ones((1, 300, 4), DType::F32, &Device::Cpu).unwrap();
-        let mut pages = RowPages::new(1, 4, [Form::Q8_0, Form::Q4_0]);
+        let mut pages = RowPages::new(1, 4, [Form::Q8_0, Form::Q4_0], false);
         pages.write(0, &[(&ones, &ones)]).unwrap();
         let fork = pages.clone();
         let twos = (&ones * 2.0).unwrap().narrow(1, 0, 10).unwrap();
@@ -286,7 +296,7 @@ mod tests {
 
     #[test]
     fn numbers_of_another_shape_are_refused() {
-        let mut pages = RowPages::new(2, 4, [Form::Q8_0; 2]);
+        let mut pages = RowPages::new(2, 4, [Form::Q8_0; 2], false);
         for shape in [(1, 3, 4), (2, 3, 5)] {
             let wrong = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
             assert!(pages.write(0, &[(&wrong, &wrong)]).is_err());

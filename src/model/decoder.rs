@@ -38,6 +38,8 @@ pub struct Decoder {
     norm: Option<Norm>, // see DecoderSpec::has_last_norm
     lm_head: Linear,
     device: Device,
+    /// Of the weights.
+    dtype: Dtype,
     kv_dtype: KvDtypes,
     replaced: ReplacedHeads,
 }
@@ -116,6 +118,7 @@ impl Decoder {
             projections,
             lm_head,
             kv_dtype: KvDtype::following(&spec, weights.dtype(), &device).into(),
+            dtype: weights.dtype(),
             device,
             embed_positions,
             embed_tokens,
@@ -188,7 +191,8 @@ impl Decoder {
     /// frequencies of the plan.
     #[must_use]
     pub fn new_cache(&self, sequence_length: usize) -> KvCache {
-        KvCache::new(self.spec.num_hidden_layers, sequence_length, self.kv_dtype)
+        let cache = KvCache::new(self.spec.num_hidden_layers, sequence_length, self.kv_dtype);
+        cache.with_rounding(self.kv_dtype.are_rounded(self.dtype))
     }
 
     /// Runs `tokens` `[t]` behind what `cache` holds and returns the logits of the last `keep_logits` rows,

@@ -38,6 +38,8 @@ pub struct KvCache {
     blocked: Blocked,
     /// Of layers whose keys fade.
     forgetting: Vec<Arc<Forgetting>>,
+    /// Whether what is read of rows is rounded to bf16.
+    rounded: bool,
 }
 
 #[derive(Debug)]
@@ -83,7 +85,14 @@ impl KvCache {
             sequence_length,
             blocked: Blocked::default(),
             forgetting: vec![Arc::default(); layers],
+            rounded: false,
         }
+    }
+
+    /// The same cache, of whose rows what is read is rounded to bf16 or not ([`KvDtypes::are_rounded`]).
+    #[must_use]
+    pub fn with_rounding(self, rounded: bool) -> Self {
+        Self { rounded, ..self }
     }
 
     /// An empty cache for a black box and a sequence of `sequence_length` tokens.
@@ -192,7 +201,7 @@ impl KvCache {
             }
             Layer::Rows(forms, pages) => {
                 let (kv_heads, _, width) = keys.dims3()?;
-                let pages = pages.get_or_insert_with(|| RowPages::new(kv_heads, width, *forms));
+                let pages = pages.get_or_insert_with(|| RowPages::new(kv_heads, width, *forms, self.rounded));
                 pages.write(self.len, parts)?;
                 return Ok(Cached::Rows(pages));
             }

@@ -83,14 +83,16 @@ impl MemoryPlan {
             // A matrix that is kept is read as it stays.
             Some(kept) => weights.saturating_add(F32 * kept.largest_expanded).saturating_add(program),
         };
+        let cache = precision.cache(spec, &Device::Cpu);
         Self {
             weights,
             copies,
-            cache: precision.cache(spec, &Device::Cpu).cache_bytes(spec, longest),
+            cache: cache.cache_bytes(spec, longest),
             states: spec.state_bytes().saturating_mul(1 + MARKS),
             working: rows
                 .saturating_add(activations.saturating_add(logits))
                 .saturating_mul(F32)
+                .saturating_add(cache.rounded_bytes(spec, precision.dtype, longest, chunk))
                 .saturating_add(spec.extras.black_box.map_or(0, |unseen| unseen.whole_bytes(spec, longest)))
                 .saturating_add(program),
             output: 0,
@@ -283,6 +285,11 @@ mod tests {
             assert_eq!(plan(Dtype::F32, Some(kv_dtype), 300).cache, 512 * pages / 64 * bytes);
         }
         assert_eq!(plan(Dtype::Bf16, None, 300), plan(Dtype::Bf16, Some(KvDtype::Bf16), 300));
+        // What is rounded beside weights in bf16 is of some heads of one layer.
+        let working = |kv_dtype| plan(Dtype::Bf16, Some(kv_dtype), 300).working;
+        let tiles = working(KvDtype::Q8_0) - working(KvDtype::Bf16);
+        assert!((1..=2).any(|heads| tiles == 512 * heads * 2 * 32 * 2), "{tiles} bytes of tiles");
+        assert_eq!(working(KvDtype::F32), working(KvDtype::Bf16));
     }
 
     #[test]

@@ -221,7 +221,7 @@ mod tests {
             let (k, v) = (numbers(&mut rng, keys * d, 1.0), numbers(&mut rng, keys * d, 1.0));
             let mut pages = vec![Page::new(d); keys.div_ceil(PAGE)];
             for j in 0..keys {
-                pages[j / PAGE].fill(j % PAGE, &k[j * d..][..d], &v[j * d..][..d]);
+                pages[j / PAGE].fill(j % PAGE, &k[j * d..][..d], &v[j * d..][..d], d);
             }
             let seen = |row: usize| {
                 let end = (first + row + 1).min(keys);

@@ -33,7 +33,7 @@ use super::cpu;
 
 pub(crate) use attend::Attention;
 pub(crate) use gated::gated;
-pub(crate) use packed::{Matrix, Rows, round, rounded};
+pub(crate) use packed::{Matrix, Rows, round, round_here, rounded};
 pub(crate) use page::{PAGE, Page};
 #[cfg(target_arch = "x86_64")]
 pub(super) use transposed::transposed;

@@ -261,13 +261,18 @@ fn round_block_plain(tiles: &mut [MaybeUninit<Tile>], rows: &[f32], k: usize) {
     for (step, tile) in tiles.iter_mut().enumerate() {
         let tile = tile.write(Tile::ZERO);
         for (row, numbers) in rows.chunks_exact(k).enumerate() {
-            let numbers = &numbers[step * STEP..k.min((step + 1) * STEP)];
-            let rounded = &mut tile.0[row * STEP..][..STEP];
-            match <&[f32; STEP]>::try_from(numbers) {
-                Ok(numbers) => round_into_plain(rounded, numbers),
-                Err(_) => round_into_plain(&mut rounded[..numbers.len()], numbers),
-            }
+            round_row(tile, row, &numbers[step * STEP..k.min((step + 1) * STEP)]);
         }
+    }
+}
+
+/// Writes the first numbers of a tile's row.
+#[inline(always)]
+pub(super) fn round_row(tile: &mut Tile, row: usize, numbers: &[f32]) {
+    let rounded = &mut tile.0[row * STEP..][..STEP];
+    match <&[f32; STEP]>::try_from(numbers) {
+        Ok(numbers) => round_into_plain(rounded, numbers),
+        Err(_) => round_into_plain(&mut rounded[..numbers.len()], numbers),
     }
 }
 
@@ -300,7 +305,21 @@ pub(super) fn wide(bits: u16) -> f32 {
 
 /// Numbers rounded to bf16.
 pub(crate) fn rounded(numbers: &[f32]) -> Vec<f32> {
-    numbers.iter().map(|x| wide(round(*x))).collect()
+    let mut rounded = numbers.to_vec();
+    round_here(&mut rounded);
+    rounded
+}
+
+for_every_instruction_set! {
+    /// Rounds numbers to bf16 where they are.
+    fn round_here = round_here_plain(numbers: &mut [f32])
+}
+
+#[inline(always)]
+fn round_here_plain(numbers: &mut [f32]) {
+    for x in numbers {
+        *x = wide(round(*x));
+    }
 }
 
 #[cfg(test)]

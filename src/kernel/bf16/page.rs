@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
-use super::packed::{STEP, STRIP, TILE_ROWS, Tile, round, round_into};
+use super::packed::{STEP, STRIP, TILE_ROWS, Tile, round, round_row};
 use super::times::times;
+#[cfg(target_arch = "x86_64")]
+use super::transposed;
+use crate::kernel::for_every_instruction_set;
 
 /// Keys in a page. Its keys and values, in bf16, stay in the second-level cache while a block of queries
 /// meets them.
@@ -31,20 +34,47 @@ impl Page {
         tiles * size_of::<Tile>()
     }
 
-    /// Puts `keys` and `values` `[count, d]` at the places from `first` on.
-    pub(crate) fn fill(&mut self, first: usize, keys: &[f32], values: &[f32]) {
+    /// Puts `keys` and `values`, rows of `d` numbers that begin `stride` numbers behind each other, at the
+    /// places from `first` on.
+    pub(crate) fn fill(&mut self, first: usize, keys: &[f32], values: &[f32], stride: usize) {
         let steps = self.d.div_ceil(STEP);
-        for (place, key) in (first..).zip(keys.chunks_exact(self.d)) {
+        for (place, key) in (first..).zip(keys.chunks_exact(stride)) {
             let tiles = &mut self.keys[place / TILE_ROWS * steps..][..steps];
-            for (tile, numbers) in tiles.iter_mut().zip(key.chunks(STEP)) {
-                round_into(&mut tile.0[place % TILE_ROWS * STEP..][..numbers.len()], numbers);
+            round_key(tiles, place % TILE_ROWS, &key[..self.d]);
+        }
+        let (mut place, mut values) = (first, values);
+        while !values.is_empty() {
+            let count = (STEP - place % STEP).min(values.len() / stride);
+            let (here, behind) = values.split_at(count * stride);
+            match here.chunks_exact(stride).collect::<Vec<_>>().try_into() {
+                Ok(rows) => self.fill_step(place / STEP, rows),
+                Err(rows) => {
+                    rows.into_iter().zip(place..).for_each(|(row, place)| self.fill_value(place, row, 0))
+                }
+            }
+            (place, values) = (place + count, behind);
+        }
+    }
+
+    /// Puts the values `rows` at the 32 places from `32 * step` on.
+    fn fill_step(&mut self, step: usize, rows: [&[f32]; STEP]) {
+        let mut done = 0;
+        #[cfg(target_arch = "x86_64")]
+        if transposed::available() {
+            for block in 0..self.d / TILE_ROWS {
+                let columns = rows.map(|row| &row[block * TILE_ROWS..][..TILE_ROWS]);
+                transposed::pack_columns(&mut self.values[block * (PAGE / STEP) + step], columns);
+                done += TILE_ROWS;
             }
         }
-        for (place, value) in (first..).zip(values.chunks_exact(self.d)) {
-            for (j, &x) in value.iter().enumerate() {
-                let tile = &mut self.values[j / TILE_ROWS * (PAGE / STEP) + place / STEP];
-                tile.0[j % TILE_ROWS * STEP + place % STEP] = round(x);
-            }
+        rows.iter().zip(step * STEP..).for_each(|(row, place)| self.fill_value(place, row, done));
+    }
+
+    /// Puts the coordinates of a value from `first` on at its place.
+    fn fill_value(&mut self, place: usize, value: &[f32], first: usize) {
+        for (j, &x) in value[..self.d].iter().enumerate().skip(first) {
+            let tile = &mut self.values[j / TILE_ROWS * (PAGE / STEP) + place / STEP];
+            tile.0[j % TILE_ROWS * STEP + place % STEP] = round(x);
         }
     }
 
@@ -121,7 +151,53 @@ impl Page {
     }
 }
 
+for_every_instruction_set! {
+    /// Writes row `row` of the tiles of a block.
+    fn round_key = round_key_plain(tiles: &mut [Tile], row: usize, key: &[f32])
+}
+
+#[inline(always)]
+fn round_key_plain(tiles: &mut [Tile], row: usize, key: &[f32]) {
+    for (tile, numbers) in tiles.iter_mut().zip(key.chunks(STEP)) {
+        round_row(tile, row, numbers);
+    }
+}
+
 /// Blocks of 16 rows that hold `d` coordinates, in pairs.
 fn blocks_of(d: usize) -> usize {
     2 * d.div_ceil(STRIP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::random::numbers;
+    use crate::rng::Rng;
+
+    #[test]
+    fn a_page_is_the_same_however_it_was_filled() {
+        let mut rng = Rng::new(31);
+        for (d, stride) in [(64, 64), (40, 64), (5, 5), (80, 96)] {
+            let [keys, values] = [1.0, 2.0].map(|scale| numbers(&mut rng, PAGE * stride, scale));
+            let filled = |cuts: &[usize]| {
+                let mut page = Page::new(d);
+                for cut in cuts.windows(2) {
+                    let rows = cut[0] * stride..cut[1] * stride;
+                    page.fill(cut[0], &keys[rows.clone()], &values[rows], stride);
+                }
+                [page.keys, page.values].map(|tiles| tiles.iter().flat_map(|tile| tile.0).collect::<Vec<_>>())
+            };
+            let at_once = filled(&[0, PAGE]);
+            // No 32 places at a time.
+            let one_by_one = filled(&(0..=PAGE).collect::<Vec<_>>());
+            assert!(at_once == one_by_one, "{d} of {stride}");
+            assert!(at_once == filled(&[0, 17, 64, 130, PAGE]), "{d} of {stride}");
+            let places = (0..PAGE).flat_map(|place| (0..d).map(move |j| (place, j)));
+            for (place, j) in places {
+                let at = (j / TILE_ROWS * (PAGE / STEP) + place / STEP) * TILE_ROWS * STEP;
+                let found = at_once[1][at + j % TILE_ROWS * STEP + place % STEP];
+                assert_eq!(found, round(values[place * stride + j]), "number {j} at {place} of {d}");
+            }
+        }
+    }
 }

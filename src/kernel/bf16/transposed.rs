@@ -1,12 +1,12 @@
-//! Packing of sixteen columns for the bf16 kernels, written out for AVX-512: rounding and a transposition in
-//! registers. To the bit what [`super::packed`] does on any processor.
+//! Packing of columns for the bf16 kernels, written out for AVX-512: rounding and a transposition in registers.
+//! To the bit what [`super::packed`] and [`super::page`] do on any processor.
 
 use std::arch::x86_64::{
     __m512i, _CMP_UNORD_Q, _mm512_add_epi32, _mm512_and_si512, _mm512_castsi256_si512, _mm512_castsi512_ps,
     _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16, _mm512_inserti64x4, _mm512_loadu_si512, _mm512_mask_mov_epi32,
-    _mm512_or_si512, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_srli_epi32,
-    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
-    _mm512_unpacklo_epi64,
+    _mm512_or_si512, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32,
+    _mm512_srli_epi32, _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::packed::{STEP, TILE_ROWS, Tile};
@@ -44,6 +44,28 @@ fn pack_avx512(tiles: &mut [[Tile; 2]], half: usize, columns: &[f32], k: usize) 
             // SAFETY: 32 numbers of 16 bits are the 64 bytes that are written.
             unsafe { _mm512_storeu_si512(line.as_mut_ptr().cast(), pairs) };
         }
+    }
+}
+
+/// Writes a tile whose rows are 16 columns of the 32 `rows`, each of at least 16 numbers, rounded.
+pub(super) fn pack_columns(tile: &mut Tile, rows: [&[f32]; STEP]) {
+    assert!(available() && rows.iter().all(|row| row.len() >= TILE_ROWS), "sixteen numbers of each row");
+    // SAFETY: the processor has AVX-512F.
+    unsafe { pack_columns_avx512(tile, rows) };
+}
+
+#[target_feature(enable = "avx512f")]
+fn pack_columns_avx512(tile: &mut Tile, rows: [&[f32]; STEP]) {
+    let mut pairs = [_mm512_setzero_si512(); TILE_ROWS]; // [pairs of rows][columns]
+    for (rows, pair) in rows.as_chunks::<2>().0.iter().zip(&mut pairs) {
+        // SAFETY: each row has the sixteen numbers that are read, as the caller has made sure.
+        let [first, second] = rows.map(|row| rounded(unsafe { _mm512_loadu_si512(row.as_ptr().cast()) }));
+        *pair = _mm512_or_si512(first, _mm512_slli_epi32::<16>(second));
+    }
+    let (lines, _) = tile.0.as_chunks_mut::<STEP>();
+    for (line, pairs) in lines.iter_mut().zip(transposed(pairs)) {
+        // SAFETY: 32 numbers of 16 bits are the 64 bytes that are written.
+        unsafe { _mm512_storeu_si512(line.as_mut_ptr().cast(), pairs) };
     }
 }
 

@@ -19,7 +19,7 @@ pub enum KvDtype {
     /// kernels of the CPU, which also round scaled queries and attention weights.
     Bf16,
     /// In ggml's blocks of 32 numbers along the head with one scale in f16: 8 bits a number. What is read of
-    /// them is multiplied in f32.
+    /// them is multiplied in f32, or beside weights in bf16 rounded to that ([`KvDtypes::are_rounded`]).
     Q8_0,
     /// The same with 4 bits a number.
     Q4_0,
@@ -35,12 +35,12 @@ pub const KV_DTYPES: &[Entry<KvDtype>] = &[
     },
     Entry {
         name: "q8_0",
-        about: "ggml's blocks of 32 numbers in 8 bits, multiplied in f32, on the CPU; 34 bytes a block",
+        about: "ggml's blocks of 32 numbers in 8 bits, multiplied in f32 (under bf16: in bf16), on the CPU; 34 bytes a block",
         value: KvDtype::Q8_0,
     },
     Entry {
         name: "q4_0",
-        about: "ggml's blocks of 32 numbers in 4 bits, multiplied in f32, on the CPU; 18 bytes a block",
+        about: "ggml's blocks of 32 numbers in 4 bits, multiplied in f32 (under bf16: in bf16), on the CPU; 18 bytes a block",
         value: KvDtype::Q4_0,
     },
 ];
@@ -130,6 +130,25 @@ impl KvDtypes {
             (KvDtype::Bf16, KvDtype::Bf16) => Layout::Pages,
             (keys, values) => Layout::Rows([keys.form(), values.form()]),
         }
+    }
+
+    /// Whether what is read is rounded to bf16 beside weights of this precision, whose products of queries,
+    /// keys, weights of attention and values are in bf16 then: beside weights in bf16, unless keys or values
+    /// are to be exact. Where both are in bf16 they always are.
+    #[must_use]
+    pub fn are_rounded(self, weights: Dtype) -> bool {
+        weights == Dtype::Bf16 && ![self.keys, self.values].contains(&KvDtype::F32)
+    }
+
+    /// Bytes that a layer's keys and values of `tokens` tokens take for a while, where they are rounded beside
+    /// weights of this precision and met by `chunk` queries.
+    #[must_use]
+    pub fn rounded_bytes(self, spec: &DecoderSpec, weights: Dtype, tokens: usize, chunk: usize) -> usize {
+        let layer = |heads: HeadSizes| {
+            RowPages::bytes_of_tiles(heads.num_key_value_heads, heads.cached_width(), tokens, chunk)
+        };
+        let in_tiles = self.are_rounded(weights) && matches!(self.layout(), Layout::Rows(_));
+        if in_tiles { spec.cached_heads().map(layer).max().unwrap_or(0) } else { 0 }
     }
 
     /// Bytes of the keys and values of `tokens` tokens.
