@@ -91,17 +91,18 @@ impl Pages {
         let softcap = view.softcap.map(|cap| cap as f32);
         with_f32(queries, |queries| {
             let of_head = |head: usize| &queries[head * t * d..(head + 1) * t * d];
-            let meet = |attention: &mut Attention, block: Block<'_>| {
-                let seen = block.seen();
-                let first_page = seen.start / PAGE;
-                let pages = self.heads[block.kv][first_page..seen.end.div_ceil(PAGE)].iter();
-                let place = |page| (first_page + page) * PAGE;
-                attention.meet(
-                    pages.map(AsRef::as_ref),
-                    softcap,
-                    |page| block.visible(place(page), PAGE),
-                    |page| block.hidden(place(page), PAGE),
-                );
+            let meet = |kernels: &mut [Attention], blocks: &[Block<'_>]| {
+                let seen = blocks::seen_of(blocks);
+                for index in seen.start / PAGE..seen.end.div_ceil(PAGE) {
+                    let keys = index * PAGE..(index + 1) * PAGE;
+                    for (attention, block) in kernels.iter_mut().zip(blocks) {
+                        if block.of_those(keys.clone()).is_some() {
+                            let page = &self.heads[block.kv][index];
+                            let visible = block.visible(keys.start, PAGE);
+                            attention.meet(page, softcap, &visible, &block.hidden(keys.start, PAGE));
+                        }
+                    }
+                }
             };
             blocks::mixed(of_head, [heads, kv_heads, t, d], view, meet)
         })?

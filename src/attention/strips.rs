@@ -33,15 +33,18 @@ pub(super) fn mix(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'
     with_rows(&queries, |queries| {
         with_rows(keys, |keys| {
             with_rows(values, |values| {
-                let meet = |attention: &mut Attention, block: Block<'_>| {
-                    let seen = block.seen();
-                    for first in seen.clone().step_by(KEYS) {
-                        let count = KEYS.min(seen.end - first);
-                        // What is given begins with the first key that the chunk sees.
-                        let rows = first - view.first_key..first - view.first_key + count;
-                        let part = rows.start * d..rows.end * d;
-                        let [keys, values] = [keys, values].map(|of| &of.matrix(block.kv)[part.clone()]);
-                        attention.meet(keys, values, softcap, &block.visible(first, count));
+                let meet = |kernels: &mut [Attention], blocks: &[Block<'_>]| {
+                    let seen = blocks::seen_of(blocks);
+                    // The same keys at a time whatever the block.
+                    for first in (seen.start / KEYS * KEYS..seen.end).step_by(KEYS) {
+                        for (attention, block) in kernels.iter_mut().zip(blocks) {
+                            // What is given begins with the first key that the chunk sees.
+                            let given = first.max(view.first_key)..first + KEYS;
+                            let Some(at) = block.of_those(given) else { continue };
+                            let part = (at.start - view.first_key) * d..(at.end - view.first_key) * d;
+                            let [keys, values] = [keys, values].map(|of| &of.matrix(block.kv)[part.clone()]);
+                            attention.meet(keys, values, softcap, &block.visible(at.start, at.len()));
+                        }
                     }
                 };
                 blocks::mixed(|head| queries.matrix(head), [heads, kv_heads, t, d], view, meet)

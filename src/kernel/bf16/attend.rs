@@ -89,21 +89,12 @@ impl Attention {
         }
     }
 
-    /// Lets every strip meet the pages in turn; `visible(page)` says what its queries, the same positions in
-    /// all strips, see of it, and `hidden(page)` what of that is kept from them.
-    pub(crate) fn meet<'p>(
-        &mut self,
-        pages: impl Iterator<Item = &'p Page>,
-        softcap: Option<f32>,
-        visible: impl Fn(usize) -> Visible,
-        hidden: impl Fn(usize) -> Vec<Visible>,
-    ) {
+    /// Lets every strip meet a page: `visible` says what its queries, the same positions in all strips, see of
+    /// it, and `hidden` what of that is kept from them.
+    pub(crate) fn meet(&mut self, page: &Page, softcap: Option<f32>, visible: &Visible, hidden: &[Visible]) {
         (self.kernel.begin)();
-        for (number, page) in pages.enumerate() {
-            let (visible, hidden) = (visible(number), hidden(number));
-            for strip in &mut self.strips[..self.begun] {
-                meet(self.kernel, strip, page, (visible, &hidden), softcap, &mut self.scratch);
-            }
+        for strip in &mut self.strips[..self.begun] {
+            meet(self.kernel, strip, page, (visible, hidden), softcap, &mut self.scratch);
         }
         (self.kernel.end)();
     }
@@ -139,7 +130,7 @@ fn meet(
     kernel: Kernel,
     strip: &mut Strip,
     page: &Page,
-    (visible, hidden): (Visible, &[Visible]),
+    (visible, hidden): (&Visible, &[Visible]),
     softcap: Option<f32>,
     scratch: &mut Scratch,
 ) {
@@ -165,7 +156,7 @@ fn meet(
         let factor = weigh(
             &mut scratch.scores[..blocks],
             &mut scratch.weights[..blocks],
-            (&here(&visible), &hidden),
+            (&here(visible), &hidden),
             softcap,
             &mut strip.running,
         );
@@ -237,7 +228,9 @@ mod tests {
             };
             let mut attention = Attention::new(1, d);
             attention.begin([&queries[..]].into_iter());
-            attention.meet(pages.iter(), cap, visible, |_| Vec::new());
+            for (number, page) in pages.iter().enumerate() {
+                attention.meet(page, cap, &visible(number), &[]);
+            }
             let rounded: Vec<Vec<f32>> = (0..keys).map(|j| pages[j / PAGE].key(j % PAGE).collect()).collect();
             for row in 0..rows {
                 let mut found = vec![MaybeUninit::new(0.0); d];
