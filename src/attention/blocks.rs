@@ -112,8 +112,8 @@ pub(super) fn seen(view: View<'_>, row: usize) -> Range<usize> {
     view.first_key + seen.start..view.first_key + seen.end
 }
 
-/// Queries of all blocks that meet keys together: with so many, keys and values come from the cache most of the
-/// time, whatever their number.
+/// Queries of all blocks that meet keys together: with so many, keys and values come from the cache most of
+/// the time, whatever their number.
 const QUERIES_TOGETHER: usize = 256;
 
 /// Parts of the work for each thread at least, so that all end together.

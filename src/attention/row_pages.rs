@@ -40,8 +40,8 @@ struct Kept {
 }
 
 impl RowPages {
-    /// No keys yet, for `kv_heads` heads of `width` numbers; `forms` are those of keys and of values, and what
-    /// is read of them is `rounded` to bf16 or not.
+    /// No keys yet, for `kv_heads` heads of `width` numbers; `forms` are those of keys and of values, and
+    /// what is read of them is `rounded` to bf16 or not.
     pub(crate) fn new(kv_heads: usize, width: usize, [keys, values]: [Form; 2], rounded: bool) -> Self {
         let kept = |form| Kept { form, width, heads: vec![Vec::new(); kv_heads] };
         Self { keys: kept(keys), values: kept(values), rounded }

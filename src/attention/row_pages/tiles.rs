@@ -174,7 +174,7 @@ mod tests {
                 let found = mixed(rows.mix(&new(&queries), view));
                 let expected = mixed(pages.mix(&new(&queries), view));
                 let off = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-                // Few queries are added up in another order, so that a weight may be rounded to its other side.
+                // Few queries are added up in another order: a weight may be rounded to its other side.
                 let most = if chunk == 1 { 1.0 / 256.0 } else { 0.0 };
                 assert!(off <= most, "{forms:?}, {d} wide, {window:?}, {first_position}: off by {off}");
 

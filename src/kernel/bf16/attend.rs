@@ -89,8 +89,8 @@ impl Attention {
         }
     }
 
-    /// Lets every strip meet a page: `visible` says what its queries, the same positions in all strips, see of
-    /// it, and `hidden` what of that is kept from them.
+    /// Lets every strip meet a page: `visible` says what its queries, the same positions in all strips, see
+    /// of it, and `hidden` what of that is kept from them.
     pub(crate) fn meet(&mut self, page: &Page, softcap: Option<f32>, visible: &Visible, hidden: &[Visible]) {
         (self.kernel.begin)();
         for strip in &mut self.strips[..self.begun] {

@@ -1,5 +1,5 @@
-//! Packing of columns for the bf16 kernels, written out for AVX-512: rounding and a transposition in registers.
-//! To the bit what [`super::packed`] and [`super::page`] do on any processor.
+//! Packing of columns for the bf16 kernels, written out for AVX-512: rounding and a transposition in
+//! registers. To the bit what [`super::packed`] and [`super::page`] do on any processor.
 
 use std::arch::x86_64::{
     __m512i, _CMP_UNORD_Q, _mm512_add_epi32, _mm512_and_si512, _mm512_castsi256_si512, _mm512_castsi512_ps,

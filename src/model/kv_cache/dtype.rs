@@ -140,8 +140,8 @@ impl KvDtypes {
         weights == Dtype::Bf16 && ![self.keys, self.values].contains(&KvDtype::F32)
     }
 
-    /// Bytes that a layer's keys and values of `tokens` tokens take for a while, where they are rounded beside
-    /// weights of this precision and met by `chunk` queries.
+    /// Bytes that a layer's keys and values of `tokens` tokens take for a while, where they are rounded
+    /// beside weights of this precision and met by `chunk` queries.
     #[must_use]
     pub fn rounded_bytes(self, spec: &DecoderSpec, weights: Dtype, tokens: usize, chunk: usize) -> usize {
         let layer = |heads: HeadSizes| {
