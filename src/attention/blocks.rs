@@ -11,7 +11,7 @@ use crate::kernel::bf16::{self, Visible};
 use crate::kernel::single;
 
 /// Queries in a strip.
-const QUERIES: usize = bf16::Attention::QUERIES;
+pub(super) const QUERIES: usize = bf16::Attention::QUERIES;
 
 /// A kernel that lets strips of up to 32 queries, which lie side by side, meet keys and values.
 pub(super) trait Strips {

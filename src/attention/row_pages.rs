@@ -95,7 +95,7 @@ impl RowPages {
         let groups = heads / self.keys.heads.len();
         let seen = seen(view, 0);
         if self.rounded {
-            return self.tiles(0..self.keys.heads.len(), &seen).scores(queries, view);
+            return self.tiles(0..self.keys.heads.len(), &seen, false).scores(queries, view);
         }
         let keys = RowsFrom { kept: &self.keys, first: 0 };
         with_f32(queries, |queries| {

@@ -30,8 +30,8 @@ const ROWS: usize = 512;
 /// The part of them that both forms warm up with, and the least that they are measured by.
 const WARMING: usize = 16;
 
-/// How often each form takes its turn; the fastest counts. Of three turns on a machine whose speed swings,
-/// forms that are as fast were once told apart by a fifth.
+/// How often each form takes its turn; the fastest counts. Of fewer turns a machine whose speed swings tells
+/// forms apart that are as fast.
 const ROUNDS: usize = 6;
 
 /// Time for the turns of both forms. A processor that takes longer is measured by fewer rows, both forms by

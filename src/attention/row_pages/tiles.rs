@@ -9,7 +9,7 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::{Kept, RowPages, RowsFrom};
-use crate::attention::blocks::seen;
+use crate::attention::blocks::{QUERIES, seen};
 use crate::attention::source::{Rounded, Source};
 use crate::attention::{Pages, View, few};
 use crate::kernel::bf16::{PAGE, Page, round_here};
@@ -19,8 +19,6 @@ use crate::kernel::{add_weighted, few_products};
 /// Blocks of queries that each thread has where heads are taken together: enough for all threads to end
 /// together, and tiles of few heads at a time.
 const BLOCKS: usize = 8;
-/// Queries of a block.
-const QUERIES: usize = 32;
 /// Rows that are widened at a time: they stay in the first-level cache.
 const ROWS: usize = 32;
 
@@ -50,27 +48,30 @@ impl RowPages {
             let of_heads = kvs.start * groups..kvs.end * groups;
             let queries = queries.narrow(0, of_heads.start, of_heads.len())?; // [their heads, t, width]
             let view = View { sinks: view.sinks.map(|sinks| &sinks[of_heads]), ..view };
-            self.tiles(kvs, &seen).mix_many(&queries, view) // [t, their heads * width]
+            self.tiles(kvs, &seen, true).mix_many(&queries, view) // [t, their heads * width]
         });
         Tensor::cat(&mixed.collect::<Result<Vec<_>>>()?, 1)
     }
 
-    /// The pages of some heads that have the positions `seen`.
-    pub(super) fn tiles(&self, kvs: Range<usize>, seen: &Range<usize>) -> Pages {
+    /// The pages of some heads that have the positions `seen`, `with_values` or with keys alone.
+    pub(super) fn tiles(&self, kvs: Range<usize>, seen: &Range<usize>, with_values: bool) -> Pages {
         let pages = seen.start / PAGE..seen.end.div_ceil(PAGE);
         // Nobody looks at those before.
         let unseen = Arc::new(Page::new(0));
         let of_head = |kv: usize| {
             let before = repeat_n(Arc::clone(&unseen), pages.start);
-            let seen: Vec<_> =
-                pages.clone().into_par_iter().map(|index| Arc::new(self.page(kv, index))).collect();
+            let seen: Vec<_> = pages
+                .clone()
+                .into_par_iter()
+                .map(|index| Arc::new(self.page(kv, index, with_values)))
+                .collect();
             before.chain(seen).collect()
         };
         Pages::of(kvs.into_par_iter().map(of_head).collect())
     }
 
     /// A page of head `kv`.
-    fn page(&self, kv: usize, index: usize) -> Page {
+    fn page(&self, kv: usize, index: usize, with_values: bool) -> Page {
         let (width, stride) = (self.keys.width, padded(self.keys.width));
         let mut page = Page::new(width);
         let [keys, values] = [&self.keys, &self.values].map(|kept| RowsFrom { kept, first: index * PAGE });
@@ -78,7 +79,7 @@ impl RowPages {
         let [key_room, value_room] = &mut room;
         for first in (0..PAGE).step_by(ROWS) {
             let (keys, _) = keys.rows(kv, first..first + ROWS, key_room);
-            let (values, _) = values.rows(kv, first..first + ROWS, value_room);
+            let values = if with_values { values.rows(kv, first..first + ROWS, value_room).0 } else { &[] };
             page.fill(first, keys, values, stride);
         }
         page
