@@ -226,7 +226,7 @@ mod tests {
             };
             let queries = random(heads, t, 3.0);
             let (keys, values) = (random(kv_heads, s, 2.0), random(kv_heads, s, 1.0));
-            let mut pages = Pages::new(kv_heads);
+            let mut pages = Pages::new([kv_heads, d, s]);
             pages.write(0, &[(&keys, &values)]).unwrap();
             let view = plain_view(s - t, window);
             let given = s - view.first_key;

@@ -101,7 +101,7 @@ mod tests {
                 // Levels rise on the way: scores of some tens.
                 let queries = random(heads, 16.0 / (d as f64).sqrt());
                 let (keys, values) = (random(kv_heads, 3.0), random(kv_heads, 1.0));
-                let mut pages = Pages::new(kv_heads);
+                let mut pages = Pages::new([kv_heads, d, s]);
                 pages.write(0, &[(&keys, &values)]).unwrap();
                 let at = |first: usize, t: usize| {
                     let sinks = (heads == 4).then_some(&[1.0, 9.0, 0.0, -2.0][..]);

@@ -21,10 +21,21 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// No keys yet, for `kv_heads` heads.
+    /// No keys yet, for `kv_heads` heads of `d` numbers, and room for `tokens` of them. Where the room is
+    /// there beforehand, pages lie beside each other, and not among what a chunk needs for a while: there
+    /// they would keep apart what is free, and the process would grow.
     #[must_use]
-    pub fn new(kv_heads: usize) -> Self {
-        Self { heads: vec![Vec::new(); kv_heads] }
+    pub fn new([kv_heads, d, tokens]: [usize; 3]) -> Self {
+        let mut pages = Self { heads: vec![Vec::new(); kv_heads] };
+        pages.make_room(d, tokens.div_ceil(PAGE));
+        pages
+    }
+
+    /// Sees to it that each head has `count` pages.
+    fn make_room(&mut self, d: usize, count: usize) {
+        for pages in &mut self.heads {
+            pages.resize_with(pages.len().max(count), || Arc::new(Page::new(d)));
+        }
     }
 
     /// Bytes of `tokens` keys and values of `kv_heads` heads of `head_dim` numbers: whole pages.
@@ -48,10 +59,7 @@ impl Pages {
         }
         let touched = first / PAGE..end.div_ceil(PAGE);
         let Some(&(_, d, ..)) = places.first() else { return Ok(()) };
-        for pages in &mut self.heads {
-            let held = pages.len().max(touched.end);
-            pages.resize_with(held, || Arc::new(Page::new(d)));
-        }
+        self.make_room(d, touched.end);
         let pages = self.heads.par_iter_mut().enumerate().flat_map(|(head, pages)| {
             let pages = pages[touched.clone()].par_iter_mut().zip(touched.clone());
             pages.map(move |(page, index)| (head, index * PAGE, page))
@@ -243,7 +251,7 @@ mod tests {
             let queries = tensor(&mut rng, (heads, s, d), 2.0);
             let (keys, values) =
                 (tensor(&mut rng, (kv_heads, s, d), 2.0), tensor(&mut rng, (kv_heads, s, d), 1.0));
-            let mut pages = Pages::new(kv_heads);
+            let mut pages = Pages::new([kv_heads, d, s * (chunk % 2)]);
             for first_position in (0..s).step_by(chunk) {
                 let t = chunk.min(s - first_position);
                 let new = |tensor: &Tensor| tensor.narrow(1, first_position, t).unwrap();
@@ -281,7 +289,7 @@ mod tests {
     #[test]
     fn a_clone_keeps_what_was_written_over_in_the_other() {
         let ones = Tensor::ones((1, 300, 4), DType::F32, &Device::Cpu).unwrap();
-        let mut pages = Pages::new(1);
+        let mut pages = Pages::new([1, 4, 0]);
         pages.write(0, &[(&ones, &ones)]).unwrap();
         let fork = pages.clone();
         let twos = (&ones * 2.0).unwrap().narrow(1, 0, 10).unwrap();

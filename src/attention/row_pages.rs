@@ -40,10 +40,19 @@ struct Kept {
 }
 
 impl RowPages {
-    /// No keys yet, for `kv_heads` heads of `width` numbers; `forms` are those of keys and of values, and
-    /// what is read of them is `rounded` to bf16 or not.
-    pub(crate) fn new(kv_heads: usize, width: usize, [keys, values]: [Form; 2], rounded: bool) -> Self {
-        let kept = |form| Kept { form, width, heads: vec![Vec::new(); kv_heads] };
+    /// No keys yet, for `kv_heads` heads of `width` numbers, and room for `tokens` of them as in
+    /// [`Pages::new`](super::Pages::new); `forms` are those of keys and of values, and what is read of them
+    /// is `rounded` to bf16 or not.
+    pub(crate) fn new(
+        [kv_heads, width, tokens]: [usize; 3],
+        [keys, values]: [Form; 2],
+        rounded: bool,
+    ) -> Self {
+        let kept = |form| {
+            let mut kept = Kept { form, width, heads: vec![Vec::new(); kv_heads] };
+            kept.heads.iter_mut().for_each(|pages| make_room(pages, form.row_bytes(width), tokens));
+            kept
+        };
         Self { keys: kept(keys), values: kept(values), rounded }
     }
 
@@ -127,8 +136,7 @@ impl Kept {
         with_f32(new, |numbers| {
             let heads = self.heads.par_iter_mut().zip(numbers.par_chunks_exact(rows * width));
             heads.for_each(|(pages, numbers)| {
-                let held = pages.len().max((first + rows).div_ceil(PAGE));
-                pages.resize_with(held, || Arc::new(vec![0; PAGE * bytes]));
+                make_room(pages, bytes, first + rows);
                 for (at, row) in (first..).zip(numbers.chunks_exact(width)) {
                     let page = Arc::make_mut(&mut pages[at / PAGE]);
                     form.keep(row, &mut page[at % PAGE * bytes..][..bytes]);
@@ -136,6 +144,12 @@ impl Kept {
             });
         })
     }
+}
+
+/// Sees to it that the pages of a head hold `tokens` rows of so many bytes.
+fn make_room(pages: &mut Vec<Arc<Vec<u8>>>, bytes: usize, tokens: usize) {
+    let held = pages.len().max(tokens.div_ceil(PAGE));
+    pages.resize_with(held, || Arc::new(vec![0; PAGE * bytes]));
 }
 
 /// Rows of keys or values, counted from the position of the first.
@@ -218,7 +232,7 @@ mod tests {
             let (keys, values) =
                 (tensor(&mut rng, (kv_heads, s, d), 2.0), tensor(&mut rng, (kv_heads, s, d), 1.0));
             let read = [as_read(&keys, forms[0]), as_read(&values, forms[1])];
-            let mut pages = RowPages::new(kv_heads, d, forms, false);
+            let mut pages = RowPages::new([kv_heads, d, s * (chunk % 2)], forms, false);
             for first_position in (0..s).step_by(chunk) {
                 let t = chunk.min(s - first_position);
                 let new = |tensor: &Tensor| tensor.narrow(1, first_position, t).unwrap();
@@ -254,7 +268,7 @@ mod tests {
         let (keys, values) = (tensor(&mut rng, (2, 300, 40), 2.0), tensor(&mut rng, (2, 300, 40), 1.0));
         let forms = [Form::Q8_0, Form::Q4_0];
         let written = |cuts: &[usize]| {
-            let mut pages = RowPages::new(2, 40, forms, false);
+            let mut pages = RowPages::new([2, 40, 0], forms, false);
             for cut in cuts.windows(2) {
                 let new = |tensor: &Tensor| tensor.narrow(1, cut[0], cut[1] - cut[0]).unwrap();
                 // In two parts, as blocks of rows come.
@@ -276,7 +290,7 @@ mod tests {
     #[test]
     fn a_clone_keeps_what_was_written_over_in_the_other() {
         let ones = Tensor::ones((1, 300, 4), DType::F32, &Device::Cpu).unwrap();
-        let mut pages = RowPages::new(1, 4, [Form::Q8_0, Form::Q4_0], false);
+        let mut pages = RowPages::new([1, 4, 0], [Form::Q8_0, Form::Q4_0], false);
         pages.write(0, &[(&ones, &ones)]).unwrap();
         let fork = pages.clone();
         let twos = (&ones * 2.0).unwrap().narrow(1, 0, 10).unwrap();
@@ -296,7 +310,7 @@ mod tests {
 
     #[test]
     fn numbers_of_another_shape_are_refused() {
-        let mut pages = RowPages::new(2, 4, [Form::Q8_0; 2], false);
+        let mut pages = RowPages::new([2, 4, 0], [Form::Q8_0; 2], false);
         for shape in [(1, 3, 4), (2, 3, 5)] {
             let wrong = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
             assert!(pages.write(0, &[(&wrong, &wrong)]).is_err());

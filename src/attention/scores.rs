@@ -159,7 +159,7 @@ mod tests {
             Tensor::from_vec(rounded, (heads, s, d), &Device::Cpu).unwrap()
         };
         let (queries, keys, values) = (tensor(heads), tensor(kv_heads), tensor(kv_heads));
-        let mut pages = Pages::new(kv_heads);
+        let mut pages = Pages::new([kv_heads, d, 0]);
         pages.write(0, &[(&keys, &values)]).unwrap();
         let tensors = Cached::Tensors { keys, values };
         let layers = [LayerSpec::default()];

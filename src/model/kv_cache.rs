@@ -1,9 +1,10 @@
 //! What a decoder keeps of the tokens seen so far: keys and values, or a state.
 //!
 //! Keys and values in f32 are one buffer of each a layer, written in place and enlarged by an eighth when
-//! full; in other precisions, pages. To forget the newest tokens costs nothing. A state of fixed size
-//! ([`RecurrentState`]) cannot be taken back: where layers have one, the cache keeps copies of them at the
-//! places that it is told to [`KvCache::mark`], and goes back to one of these.
+//! full; in other precisions, pages. Both have room for the planned sequence from the first token on. To
+//! forget the newest tokens costs nothing. A state of fixed size ([`RecurrentState`]) cannot be taken back:
+//! where layers have one, the cache keeps copies of them at the places that it is told to
+//! [`KvCache::mark`], and goes back to one of these.
 
 mod dtype;
 
@@ -194,14 +195,16 @@ impl KvCache {
         let slot = match &mut self.layers[layer] {
             Layer::Tensors(slot) => slot,
             Layer::Pages(pages) => {
-                let kv_heads = keys.dim(0)?;
-                let pages = pages.get_or_insert_with(|| Pages::new(kv_heads));
+                let (kv_heads, _, width) = keys.dims3()?;
+                let sizes = [kv_heads, width, self.sequence_length];
+                let pages = pages.get_or_insert_with(|| Pages::new(sizes));
                 pages.write(self.len, parts)?;
                 return Ok(Cached::Pages(pages));
             }
             Layer::Rows(forms, pages) => {
                 let (kv_heads, _, width) = keys.dims3()?;
-                let pages = pages.get_or_insert_with(|| RowPages::new(kv_heads, width, *forms, self.rounded));
+                let sizes = [kv_heads, width, self.sequence_length];
+                let pages = pages.get_or_insert_with(|| RowPages::new(sizes, *forms, self.rounded));
                 pages.write(self.len, parts)?;
                 return Ok(Cached::Rows(pages));
             }

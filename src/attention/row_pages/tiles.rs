@@ -162,8 +162,8 @@ mod tests {
             let (keys, values) =
                 (tensor(&mut rng, (kv_heads, s, d), 2.0), tensor(&mut rng, (kv_heads, s, d), 1.0));
             let read = [as_read(&keys, forms[0]), as_read(&values, forms[1])];
-            let mut rows = RowPages::new(kv_heads, d, forms, true);
-            let mut pages = Pages::new(kv_heads);
+            let mut rows = RowPages::new([kv_heads, d, 0], forms, true);
+            let mut pages = Pages::new([kv_heads, d, 0]);
             for first_position in (0..s).step_by(chunk) {
                 let t = chunk.min(s - first_position);
                 let new = |tensor: &Tensor| tensor.narrow(1, first_position, t).unwrap();
@@ -192,7 +192,7 @@ mod tests {
         let queries = tensor(&mut rng, (heads, s, d), 2.0);
         let (keys, values) =
             (tensor(&mut rng, (kv_heads, s, d), 3.0), tensor(&mut rng, (kv_heads, s, d), 1.0));
-        let mut rows = RowPages::new(kv_heads, d, [Form::Q8_0, Form::Q4_0], true);
+        let mut rows = RowPages::new([kv_heads, d, 0], [Form::Q8_0, Form::Q4_0], true);
         rows.write(0, &[(&keys, &values)]).unwrap();
         let at = |first: usize, t: usize| {
             let queries = queries.narrow(1, first, t).unwrap();
