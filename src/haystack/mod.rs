@@ -116,7 +116,7 @@ impl Haystack {
         let none = |expected: &str| Err(Error::invalid("haystack", self.name.clone(), expected));
         match (&self.kind, split) {
             (_, Split::All) => Ok(self),
-            (Kind::Named(_), _) if self.name == "noise" => {
+            (Kind::Named(_), _) if self.is_same_for_all() => {
                 none(&format!("a haystack with more than one sentence beside `split` {}", split_name(split)))
             }
             (Kind::Named(open), _) => Ok(Self { hash: sample_hash(*open, split), split, ..self }),
@@ -130,6 +130,12 @@ impl Haystack {
                 Ok(Self { name: self.name, split, notes: self.notes, ..text })
             }
         }
+    }
+
+    /// Whether all trials have the same text.
+    #[must_use]
+    pub fn is_same_for_all(&self) -> bool {
+        matches!(self.kind, Kind::Named(_)) && self.name == "noise"
     }
 
     /// The same with its sentences in another order for every trial.

@@ -9,7 +9,7 @@ use super::form::{Formed, form};
 use super::given::{self, Measured};
 use super::model::{Facts, facts};
 use super::settings::Settings;
-use super::{about, longest, own_scorers_of, scoring, with_the_rows_of};
+use super::{about, copies, longest, own_scorers_of, scoring, with_the_rows_of};
 use crate::error::{Error, Result};
 use crate::haystack::{Haystack, Order};
 use crate::prompt::{Built, PromptPlan, Snap};
@@ -109,6 +109,7 @@ impl Asked {
             let control = registry::find("control", CONTROLS, name)?.value;
             notes.extend(control.meaning().map(|meaning| format!("control {name}: {meaning}")));
         }
+        notes.extend(copies::note(settings.trials, task.as_ref(), &haystack)?);
         notes.extend(scoring::warnings(&settings, task.as_ref(), scorer.as_ref())?);
         notes.extend_from_slice(reading.notes);
         let (settings, task, given) = match task.given() {

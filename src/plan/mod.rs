@@ -3,6 +3,7 @@
 mod about;
 mod asked;
 mod bench;
+mod copies;
 mod dry_run;
 mod estimate;
 mod form;
@@ -535,7 +536,7 @@ impl RunPlan {
 fn with_the_rows_of(task: &dyn Task, mut settings: Settings) -> Result<(Settings, Option<String>)> {
     let Some(why) = task.without_depth() else { return Ok((settings, None)) };
     let lengths = settings.grid.context_lengths().to_vec();
-    settings.grid = Grid::new(lengths, settings.grid.depths()[..1].to_vec())?;
+    settings.grid = Grid::new(lengths, vec![Depth::default()])?;
     Ok((settings, Some(format!("task {} has no depth, so its grid has one row: {why}", task.name()))))
 }
 

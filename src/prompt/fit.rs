@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::error::Result;
 
 use super::layout::lay_out;
-use super::{Builder, Draft, Snap, prompt_error};
+use super::{Builder, Draft, Snap, asking_for, prompt_error};
 
 /// Tokens that a needle moves back, at most, to stand after a sentence.
 const NEEDLE_BOUND: usize = 64;
@@ -70,9 +70,9 @@ impl Builder<'_> {
         let minimum = self.length(&best.1);
         if minimum > target {
             let problem = format!(
-                "template, needles, question{} and answer take {minimum} tokens without any haystack; \
-                 ask for at least {minimum}",
-                self.frame.thought()
+                "template, needles, question{} and answer take {minimum} tokens without any haystack; {}",
+                self.frame.thought(),
+                asking_for(minimum)
             );
             return Err(prompt_error(self.trial, problem));
         }

@@ -1,7 +1,7 @@
 //! Prompts of a task that writes its text itself: as many items as fit.
 
 use super::layout::{Frame, lay_out_listing};
-use super::{Draft, HaystackUse, Prompt, checks, prompt_error};
+use super::{Draft, HaystackUse, Prompt, asking_for, checks, prompt_error};
 use crate::error::Result;
 use crate::task::{Listed, Listing, ListingRequest};
 use crate::tokenizer::Tokenize;
@@ -28,8 +28,9 @@ pub(super) fn build(
     let minimum = best.1.length(answer_budget);
     if minimum > target {
         let problem = format!(
-            "template, {fewest} {name}{} and answer take {minimum} tokens; ask for at least {minimum}",
-            frame.thought()
+            "template, {fewest} {name}{} and answer take {minimum} tokens; {}",
+            frame.thought(),
+            asking_for(minimum)
         );
         return Err(prompt_error(trial, problem));
     }

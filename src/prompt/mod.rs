@@ -537,6 +537,13 @@ pub fn prompt_hash(tokens: &[u32]) -> String {
     sha256_hex(tokens.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<_>>())
 }
 
+/// What helps where a prompt takes so many tokens without a haystack. What is drawn for other trials may be
+/// some tokens longer.
+fn asking_for(minimum: usize) -> String {
+    let room = (minimum + minimum / 8 + 8).next_multiple_of(32);
+    format!("ask for at least {minimum}, and for {room} to have room for other trials")
+}
+
 fn prompt_error(trial: &Trial, problem: impl Into<String>) -> Error {
     Error::Prompt {
         context_length: trial.cell.context_length.to_string(),

@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::latest;
+use super::independent::by_unit;
+use super::{latest, of_trial};
 use crate::error::{Error, Result};
 use crate::grid::{Cell, Depth};
 use crate::stats::{Interval, PairedTrial, holm, mean, mean_interval, paired_interval, share_interval};
@@ -296,25 +297,26 @@ fn left_out(prompts: &[Prompt<'_>]) -> LeftOut {
 /// The row of these prompts, apart from length, depth and the corrected p.
 fn row(level: Level, prompts: &[&Prompt<'_>]) -> ComparisonRow {
     let pairs: Vec<_> = prompts.iter().filter_map(|prompt| prompt.pair()).collect();
-    let answers: Vec<(usize, bool, bool)> =
-        pairs.iter().filter_map(|(a, b)| Some((a.trial, a.correct?, b.correct?))).collect();
-    let masses: Vec<(usize, f64, f64)> =
-        pairs.iter().filter_map(|(a, b)| Some((a.trial, a.needle_mass_top?, b.needle_mass_top?))).collect();
+    let answers: Vec<(&Outcome, bool, bool)> =
+        pairs.iter().filter_map(|(a, b)| Some((*a, a.correct?, b.correct?))).collect();
+    let masses: Vec<(&Outcome, f64, f64)> =
+        pairs.iter().filter_map(|(a, b)| Some((*a, a.needle_mass_top?, b.needle_mass_top?))).collect();
     let n = answers.len();
     let count = |is: fn(bool, bool) -> bool| answers.iter().filter(|&&(_, a, b)| is(a, b)).count();
     let (n_correct_a, n_correct_b) = (count(|a, _| a), count(|_, b| b));
     let (only_a, only_b) = (count(|a, b| a && !b), count(|a, b| b && !a));
-    let trials = by_trial(answers.iter().map(|&(trial, a, b)| (trial, (a, b))));
+    let trials = by_unit(answers.iter().map(|&(row, a, b)| of_trial((row, (a, b)))));
     let side = |right: fn(&(bool, bool)) -> bool| {
-        let of_trial = |answers: &Vec<_>| (answers.iter().filter(|pair| right(pair)).count(), answers.len());
-        share_interval(&trials.iter().map(of_trial).collect::<Vec<_>>())
+        let counts = |answers: &Vec<_>| (answers.iter().filter(|pair| right(pair)).count(), answers.len());
+        share_interval(&trials.iter().map(counts).collect::<Vec<_>>())
     };
     let (of_a, of_b) = (side(|pair| pair.0), side(|pair| pair.1));
     let share = |count: usize| (n > 0).then(|| count as f64 / n as f64);
     let paired = paired_interval(&trials.iter().map(|answers| paired_trial(answers)).collect::<Vec<_>>());
-    let differences = by_trial(masses.iter().map(|&(trial, a, b)| (trial, b - a)));
+    let differences = by_unit(masses.iter().map(|&(row, a, b)| of_trial((row, b - a))));
     let mass = mean_interval(&differences, Some((-1.0, 1.0)).filter(|_| normalised(&pairs)));
-    let column = |value: fn(&(usize, f64, f64)) -> f64| mean(&masses.iter().map(value).collect::<Vec<_>>());
+    let column =
+        |value: fn(&(&Outcome, f64, f64)) -> f64| mean(&masses.iter().map(value).collect::<Vec<_>>());
     ComparisonRow {
         level,
         run: String::new(),
@@ -354,15 +356,6 @@ fn row(level: Level, prompts: &[&Prompt<'_>]) -> ComparisonRow {
         needle_mass_difference_method: mass.method_name(),
         needle_mass_interval: mass,
     }
-}
-
-/// The values of every trial.
-fn by_trial<T>(values: impl Iterator<Item = (usize, T)>) -> Vec<Vec<T>> {
-    let mut trials: BTreeMap<usize, Vec<T>> = BTreeMap::new();
-    for (trial, value) in values {
-        trials.entry(trial).or_default().push(value);
-    }
-    trials.into_values().collect()
 }
 
 fn paired_trial(answers: &[(bool, bool)]) -> PairedTrial {

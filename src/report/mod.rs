@@ -20,6 +20,7 @@ pub mod gate;
 mod gated;
 pub mod heads;
 pub mod heatmap;
+mod independent;
 pub mod inspection;
 pub mod loss;
 pub mod margins;
@@ -37,15 +38,17 @@ pub mod tasks;
 mod unpaired;
 pub mod verdict;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
 pub use crate::score::classify;
 
+use independent::by_unit;
+
 use crate::grid::{Cell, Depth};
 use crate::score;
-use crate::stats::{self, Interval};
+use crate::stats::{self, Interval, Score};
 use crate::trial::{AttentionRow, Finding, Outcome, Status};
 
 /// What a command has to say, before any format.
@@ -66,8 +69,8 @@ fn or_missing(text: Option<String>) -> String {
 pub struct Tally {
     /// Trials that ran.
     pub n: usize,
-    /// Different trial numbers among these: each has one haystack for all of its cells, so it is what is
-    /// independent.
+    /// Independent trials among these: each has one haystack for all of its cells, and those that were asked
+    /// the same prompt are one.
     pub n_trials: usize,
     /// Trials with a correct answer.
     pub n_correct: usize,
@@ -80,6 +83,10 @@ pub struct Tally {
     /// Its 95 % interval: prompts of one trial number share a haystack, so these are the independent unit
     /// ([`stats::share_interval`]).
     pub interval: Interval,
+    /// The mean of [`Outcome::score`], in which answers count that are right in part.
+    pub score: Option<Score>,
+    /// Whether some answer is right in part: then the mean score is another number than the accuracy.
+    pub in_part: bool,
     /// Mean of [`Outcome::needle_mass_top`].
     pub needle_mass_top_mean: Option<f64>,
     /// Its 95 % interval over trial numbers ([`stats::mean_interval`]).
@@ -119,6 +126,8 @@ impl Tally {
             n_skipped: count(Status::Skipped),
             accuracy: (n_scored > 0).then(|| n_correct as f64 / n_scored as f64),
             interval: stats::share_interval(&trials),
+            score: verdict::score(&ran),
+            in_part: ran.iter().filter_map(|outcome| outcome.score).any(|score| score > 0.0 && score < 1.0),
             needle_mass_top_mean: stats::mean(&masses),
             needle_mass_interval: mass_interval(&ran),
             needle_mass_top_sd: stats::sample_sd(&masses),
@@ -129,13 +138,14 @@ impl Tally {
     }
 }
 
-/// The values of every trial number that has any, from all of its cells.
+/// The values of every independent trial that has any, from all of its cells.
 fn by_trial<'a, T>(outcomes: &[&'a Outcome], value: impl Fn(&'a Outcome) -> Option<T>) -> Vec<Vec<T>> {
-    let mut trials: BTreeMap<(u64, usize), Vec<T>> = BTreeMap::new();
-    for (outcome, value) in outcomes.iter().filter_map(|&outcome| Some((outcome, value(outcome)?))) {
-        trials.entry((outcome.seed, outcome.trial)).or_default().push(value);
-    }
-    trials.into_values().collect()
+    by_unit(outcomes.iter().filter_map(|&outcome| Some((outcome, value(outcome)?))).map(of_trial))
+}
+
+/// A value with the trial and the prompt that it is of.
+fn of_trial<T>((outcome, value): (&Outcome, T)) -> ((u64, usize), Option<&str>, T) {
+    ((outcome.seed, outcome.trial), outcome.prompt_hash.as_deref(), value)
 }
 
 /// The right answers and all answers of every trial of which some ran.
@@ -201,10 +211,19 @@ pub struct Means {
     pub needle_mass_ci_high: Option<f64>,
     /// What gave it, or why there is none.
     pub needle_mass_ci_method: &'static str,
+    /// Mean of [`Outcome::score`], in which answers count that are right in part.
+    pub score_mean: Option<f64>,
+    /// Lower end of its 95 % interval.
+    pub score_ci_low: Option<f64>,
+    /// Upper end of it.
+    pub score_ci_high: Option<f64>,
+    /// What gave it, or why there is none.
+    pub score_ci_method: &'static str,
 }
 
 impl From<&Tally> for Means {
     fn from(tally: &Tally) -> Self {
+        let of_score = tally.score.map_or(Interval::default(), |score| score.interval);
         Self {
             n: tally.n,
             n_correct: tally.n_correct,
@@ -223,6 +242,10 @@ impl From<&Tally> for Means {
             needle_mass_ci_low: tally.needle_mass_interval.ends().map(|ends| ends.0),
             needle_mass_ci_high: tally.needle_mass_interval.ends().map(|ends| ends.1),
             needle_mass_ci_method: tally.needle_mass_interval.method_name(),
+            score_mean: tally.score.map(|score| score.mean),
+            score_ci_low: of_score.ends().map(|ends| ends.0),
+            score_ci_high: of_score.ends().map(|ends| ends.1),
+            score_ci_method: of_score.method_name(),
         }
     }
 }
@@ -319,6 +342,9 @@ pub struct Summary {
     pub by_length: Vec<(usize, Tally)>,
     /// All trials.
     pub overall: Tally,
+    /// Trials that another one's prompt was asked in, word for word, less one of each: they are no trials of
+    /// their own.
+    pub copies: usize,
     /// Trials answered correctly.
     pub found: usize,
     /// Trials answered wrongly although a head looked at the needle; see [`classify`].
@@ -384,9 +410,13 @@ impl Summary {
             findings.iter().filter(|(finding, _)| matches!(finding, Finding::Looked | Finding::Missed));
         let by_mass = split.clone().filter(|(_, outcome)| score::is_by_mass(outcome)).count();
         let spans: Vec<usize> = split.filter_map(|(_, outcome)| outcome.control_spans).collect();
+        let overall = Tally::of(&trials);
+        let ran = trials.iter().filter(|outcome| outcome.status == Status::Ok);
+        let numbers: HashSet<(u64, usize)> = ran.map(|outcome| (outcome.seed, outcome.trial)).collect();
         Self {
             by_length: lengths.iter().map(|(&length, trials)| (length, Tally::of(trials))).collect(),
-            overall: Tally::of(&trials),
+            copies: numbers.len() - overall.n_trials,
+            overall,
             found: count(Finding::Found),
             looked: count(Finding::Looked),
             missed: count(Finding::Missed),

@@ -241,14 +241,18 @@ pub fn trials(ran: Ran, outcomes: Vec<Outcome>, totals: Totals) -> Report {
 pub fn summary(summary: &Summary) -> Vec<Block> {
     let absolute = summary.overall.total_mass_mean.is_some();
     let skipped = summary.overall.n_skipped > 0;
+    let in_part = summary.overall.in_part;
     let row = |label: String, tally: &Tally| {
         let mut row = tally_row(label, tally);
+        let score = tally.score.map(|score| Unit::Percent.text(score.mean, false));
+        row.splice(SCORE_COLUMN..SCORE_COLUMN, in_part.then(|| or_missing(score)));
         if absolute {
             let pair = [
                 tally.total_mass_mean.map(|mass| format!("{mass:.3}")),
                 tally.needle_share_mean.map(|share| Unit::Percent.text(share, false)),
             ];
-            row.splice(MASS_COLUMN + 1..MASS_COLUMN + 1, pair.map(or_missing));
+            let behind = MASS_COLUMN + 1 + usize::from(in_part);
+            row.splice(behind..behind, pair.map(or_missing));
         }
         row.extend(skipped.then(|| tally.n_skipped.to_string()));
         row
@@ -260,6 +264,7 @@ pub fn summary(summary: &Summary) -> Vec<Block> {
     if absolute {
         header.splice(MASS_COLUMN + 1..MASS_COLUMN + 1, ["of total mass", "share"]);
     }
+    header.splice(SCORE_COLUMN..SCORE_COLUMN, in_part.then_some("score"));
     header.extend(skipped.then_some("skipped"));
     let Summary { found, looked, missed, wrong, .. } = summary;
     let wrong = if *wrong > 0 { format!(", wrong {wrong}") } else { String::new() };
@@ -282,19 +287,40 @@ fn intervals(summary: &Summary) -> Vec<String> {
          CI = Wilson's, for as many independent prompts as the n of a row are worth"
             .to_string()
     });
-    let one = one.then(|| {
-        "No interval of prompts of one trial: they share a haystack; take more with --trials".to_string()
+    let one = one.then(|| match summary.copies {
+        0 => {
+            "No interval of prompts of one trial: they share a haystack; take more with --trials".to_string()
+        }
+        _ => "No interval of one prompt, however often it was asked".to_string(),
     });
-    let Tally { needle_mass_top_mean, needle_mass_interval, n_trials, .. } = summary.overall;
+    let copies = (summary.copies > 0).then(|| {
+        format!(
+            "{} of the trials ask what another one asks, word for word: they are copies and count with it as one",
+            summary.copies
+        )
+    });
+    let Tally { needle_mass_top_mean, needle_mass_interval, n_trials, score, in_part, .. } = summary.overall;
     let fixed = |mass: f64| format!("{mass:.3}");
+    let score = score.filter(|_| in_part).map(|score| {
+        let percent = |share: f64| Unit::Percent.text(share, false);
+        let interval = score.interval.told(n_trials, "trial", percent);
+        format!(
+            "score = mean, in which answers count that are right in part; of all: {} ({interval})",
+            percent(score.mean)
+        )
+    });
     let mass = needle_mass_top_mean.filter(|_| needle_mass_interval.ends().is_some()).map(|mass| {
         let interval = needle_mass_interval.told(n_trials, "trial", fixed);
         format!("needle mass of all: {} ({interval})", fixed(mass))
     });
-    given.into_iter().chain(one).chain(mass).collect()
+    given.into_iter().chain(one).chain(copies).chain(score).chain(mass).collect()
 }
 
-/// The column of needle mass. Behind it stand the total mass and the share where rows need not sum to 1.
+/// The column of the mean score, where answers are right in part.
+const SCORE_COLUMN: usize = 4;
+
+/// The column of needle mass, without that of the score. Behind it stand the total mass and the share where
+/// rows need not sum to 1.
 const MASS_COLUMN: usize = 6;
 
 fn tally_row(label: String, tally: &Tally) -> Vec<String> {

@@ -22,7 +22,7 @@ use crate::prompt::Prompt;
 use crate::server::{
     Answer, Api, Asked, ChatTurn, Failure, Forced, Kind, Question, Said, Server, TokenLogprob,
 };
-use crate::tokenizer::MARKS;
+use crate::tokenizer::apart_from_thought;
 use crate::trial::{Outcome, ServedRow, Status, Trial};
 
 /// How soon a stop of the run is heard.
@@ -265,19 +265,10 @@ fn record(
 /// The answer without what the model thought before it, and whether that thought was cut short; `None` where
 /// there was none.
 pub(super) fn answer_of(answer: &Answer) -> (String, Option<bool>) {
-    let text = answer.text.as_str();
-    for marks in MARKS {
-        if let Some((before, behind)) = text.split_once(marks.close) {
-            // The template may have begun the thought.
-            let begun = if before.contains(marks.open) { text } else { behind };
-            return (marks.without_thoughts(begun), Some(false));
-        }
-        if text.trim_start().starts_with(marks.open) {
-            return (String::new(), Some(true));
-        }
-    }
+    let (text, thought) = apart_from_thought(&answer.text);
+    // What the server keeps apart itself.
     let cut = answer.finish_reason.as_deref() == Some("length") && text.trim().is_empty();
-    (text.to_string(), answer.thought.then_some(cut))
+    (text, thought.or(answer.thought.then_some(cut)))
 }
 
 /// The log-probability of the expected answer, where the model wrote it: the sum over its tokens. `None`

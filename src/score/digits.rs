@@ -1,10 +1,11 @@
 use super::{Scorer, mean_over};
-use crate::standing::stands_free;
+use crate::standing::{plain_numbers, stands_free};
 
 /// `digits`: the share of an expected number's digits that stand in their place in a number of the answer,
 /// the one that fits best; digits too many count as wrong, and so does another sign. Digits before a decimal
-/// point have their places from the first one on, and those behind it theirs. What holds no digit is found or
-/// not, as by `match`.
+/// point have their places from the first one on, and those behind it theirs. Numbers may be written in
+/// groups of three; a comma between other digits is that of a list, and a hyphen belongs to the number only
+/// where one is expected. What holds no digit is found or not, as by `match`.
 #[derive(Debug, Clone, Copy)]
 pub struct Digits;
 
@@ -18,14 +19,33 @@ impl Scorer for Digits {
             if stands_free(response, value) {
                 return 1.0;
             }
-            let wanted = Number::of(value.trim());
+            let value = plain_numbers(value, true);
+            let wanted = Number::of(&value);
             if wanted.is_empty() {
                 return 0.0;
             }
-            let numbers = response.split(|c: char| !(c.is_ascii_digit() || ",.-".contains(c)));
-            numbers.map(|number| Number::of(number).share_of(&wanted)).fold(0.0, f64::max)
+            let numbers = apart(&plain_numbers(response, false), hyphenated(&value));
+            numbers.split(' ').map(|number| Number::of(number).share_of(&wanted)).fold(0.0, f64::max)
         })
     }
+}
+
+/// Whether a hyphen stands between digits.
+fn hyphenated(value: &str) -> bool {
+    value.as_bytes().windows(3).any(|part| matches!(part, [b'0'..=b'9', b'-', b'0'..=b'9']))
+}
+
+/// The numbers of a text with spaces between them: digits, points and signs, and hyphens where they belong to
+/// numbers.
+fn apart(text: &str, hyphens: bool) -> String {
+    let mut behind_digit = false;
+    let kept = text.chars().map(|c| {
+        let c = if matches!(c, '\u{2212}' | '\u{FE63}' | '\u{FF0D}') { '-' } else { c };
+        let kept = c.is_ascii_digit() || c == '.' || c == '-' && (hyphens || !behind_digit);
+        behind_digit = c.is_ascii_digit();
+        if kept { c } else { ' ' }
+    });
+    kept.collect()
 }
 
 /// The digits of a number, whatever else stands between them.
@@ -77,6 +97,23 @@ mod tests {
             (".5", "0.5", 0.5),
             ("555-1234", "555-1235", 6.0 / 7.0),
             ("1,234", "1234", 1.0),
+            ("1234567", "-1234567", 7.0 / 8.0),
+            ("1234567", "\u{2212}1234567", 7.0 / 8.0),
+        ] {
+            assert_eq!(score(value, response), share, "{response} for {value}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_a_list_or_a_date_were_read_as_one() {
+        let score = |value: &str, response: &str| Digits.score(response, &[value.to_string()]);
+        for (value, response, share) in [
+            ("1234", "12,34", 0.5),
+            ("1234567", "12,34,567", 2.0 / 7.0),
+            ("1234567", "1-234-567", 1.0 / 7.0),
+            ("20240115", "2024-01-15", 0.5),
+            ("1234567", "1,234,568", 6.0 / 7.0),
+            ("1234567", "It is 1 234 567.", 1.0),
         ] {
             assert_eq!(score(value, response), share, "{response} for {value}");
         }

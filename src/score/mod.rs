@@ -158,6 +158,35 @@ fn share_found(expected: &[String], found: impl Fn(&str) -> bool) -> f64 {
     if expected.is_empty() { 0.0 } else { hits as f64 / expected.len() as f64 }
 }
 
+/// The answer with a space behind each comma of numbers that stand in a row without one, where they are as
+/// many as were expected: 12,34 is a decimal number, and two of a list where two are asked for.
+fn listed(response: &str, expected: &[String]) -> Option<String> {
+    let is_of_row = |c: char| c.is_ascii_digit() || c == ',';
+    let is_list = |row: &str| {
+        let mut items = row.split(',');
+        items.clone().count() == expected.len() && items.all(|item| !item.is_empty())
+    };
+    if expected.len() < 2 {
+        return None;
+    }
+    let (mut text, mut rest, mut found) = (String::new(), response, false);
+    while let Some(start) = rest.find(is_of_row) {
+        let row = &rest[start..];
+        let row = &row[..row.find(|c| !is_of_row(c)).unwrap_or(row.len())];
+        // A comma behind the last one goes on with the sentence.
+        let numbers = row.trim_end_matches(',');
+        text.push_str(&rest[..start]);
+        match is_list(numbers) {
+            true => text.push_str(&numbers.replace(',', ", ")),
+            false => text.push_str(numbers),
+        }
+        found |= is_list(numbers);
+        text.push_str(&row[numbers.len()..]);
+        rest = &rest[start + row.len()..];
+    }
+    found.then(|| text + rest)
+}
+
 /// The mean of `score` over all that was expected; 0 when nothing was. An empty value scores 0.
 fn mean_over(expected: &[String], score: impl Fn(&str) -> f64) -> f64 {
     let of = |value: &String| if value.trim().is_empty() { 0.0 } else { score(value.trim()) };
@@ -236,6 +265,25 @@ mod tests {
             assert!(!Match.is_correct(part));
             assert!(Match.is_correct(score(name, "2222222, 1111111", &["1111111", "2222222"])));
         }
+    }
+
+    #[test]
+    fn a_list_of_two_numbers_without_spaces_was_taken_for_a_decimal_number() {
+        for (response, expected, share) in [
+            ("[1,5]", &["1", "5"][..], 1.0),
+            ("It is 12,34, I think.", &["12", "34"], 1.0),
+            ("465,427", &["465", "427"], 1.0),
+            ("465,428", &["465", "427"], 0.5),
+            ("[4,6,8]", &["4", "6", "8"], 1.0),
+            ("1,234,567, 8", &["1234567", "8"], 1.0),
+            ("12,34", &["12"], 0.0),
+            ("12,34", &["12", "34", "56"], 0.0),
+            (",12,34", &["12", "34"], 0.0),
+        ] {
+            assert_eq!(score("match", response, expected), share, "{response} for {expected:?}");
+            assert_eq!(score("last-line", response, expected), share, "{response} for {expected:?}");
+        }
+        assert_eq!(score("digits", "12,34", &["12", "34"]), 1.0);
     }
 
     #[test]

@@ -35,6 +35,11 @@ impl Pattern {
     /// [`Error::InvalidValue`] when the pattern is none.
     pub fn new(name: &str) -> Result<Self> {
         let text = name.strip_prefix(PREFIX).unwrap_or(name);
+        if text.is_empty() {
+            let expected =
+                format!("a regular expression behind {PREFIX}, or regex alone for the whole answer");
+            return Err(Error::invalid("scorer", format!("{name:?}"), expected));
+        }
         let pattern = Regex::new(text).map_err(|error| {
             let reason = error.to_string();
             let reason = reason.lines().next_back().unwrap_or_default().trim_start_matches("error: ");
@@ -72,6 +77,8 @@ mod tests {
         assert_eq!(score(r"regex:\d+", "42, then 7."), 0.0);
         assert_eq!(score(r"regex:answer is (\d+)", "The answer is 42, not 7."), 1.0);
         assert_eq!(score(r"regex:answer is (\d+)", "42"), 0.0);
+        let empty = Pattern::new("regex:").unwrap_err().to_string();
+        assert!(empty.contains("regex alone"), "an empty pattern finds nothing in any answer: {empty}");
         let message = Pattern::new("regex:(").unwrap_err().to_string();
         assert!(
             message.starts_with("scorer: found \"regex:(\"") && message.contains("unclosed group"),

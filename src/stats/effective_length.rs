@@ -114,7 +114,7 @@ impl LengthRule {
 pub struct Score {
     /// Trials.
     pub n: usize,
-    /// Different trial numbers among these: the independent haystacks behind the interval.
+    /// Independent trials among these, behind the interval.
     pub n_trials: usize,
     /// Their mean score, 0 to 1.
     pub mean: f64,

@@ -14,6 +14,7 @@ use crate::plan::{Identity, ModelChoice, Settings, UNSEEN, own_scorers};
 use crate::runner::{TrialRecord, TrialSink};
 use crate::score::{self, Scorer, expected};
 use crate::task::{Answers, CONTROLS, GivenAnswer, GivenPrompt, Prompts};
+use crate::tokenizer::apart_from_thought;
 use crate::trial::{Outcome, Status, Trial};
 
 /// A run made of answers.
@@ -137,13 +138,15 @@ fn outcome(
     match &answer.said {
         Err(problem) => Outcome { status: Status::Error, error: Some(problem.clone()), ..row },
         Ok(response) => {
-            let score = scorer.score(response, &given.expected);
+            let (response, thinking_cut) = apart_from_thought(response);
+            let score = scorer.score(&response, &given.expected);
             let correct = scorer.is_correct(score);
             Outcome {
-                model_response: Some(response.clone()),
+                model_response: Some(response),
                 score: Some(score),
                 correct: Some(correct),
                 outcome: Some(score::classify(correct, None, None)),
+                thinking_cut,
                 ..row
             }
         }

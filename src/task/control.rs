@@ -128,6 +128,14 @@ impl Task for Controlled {
         self.task.answer_budget()
     }
 
+    /// `none` is a word: by `contains` it would be found in "nonetheless".
+    fn default_scorer(&self) -> &'static str {
+        match self.control {
+            Control::NoneNoNeedle => "match",
+            _ => self.task.default_scorer(),
+        }
+    }
+
     fn draw(&self, rng: &mut Rng) -> Result<Question> {
         let mut question = self.task.draw(rng)?;
         self.control.apply(&mut question);

@@ -91,7 +91,9 @@ impl Distracted {
                 return Ok(other);
             }
         }
-        Err(Error::invalid("task", self.name(), "a task that asks about many things, to have `distractors`"))
+        let most = drawn.len() - 1;
+        let expected = format!("{most}, as task {} asks about no more things at once", self.task.name());
+        Err(Error::invalid("distractors", self.count, expected))
     }
 }
 

@@ -30,7 +30,7 @@ use std::ops::Range;
 
 pub use apart::serve_isolated;
 pub use approximate::ApproximateTokenizer;
-pub use chat_template::{ChatTemplate, MARKS, Marks, Message};
+pub use chat_template::{ChatTemplate, MARKS, Marks, Message, apart_from_thought};
 pub use gguf::GgufVocabulary;
 pub use huggingface::ReadFile;
 pub use outline::TokenizerOutline;

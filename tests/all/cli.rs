@@ -143,7 +143,7 @@ fn a_run_in_two_parts_has_the_rows_of_a_whole_one() {
     let part = bench.grid(&["-o", "parts", "--limit", "2", "--output-format", "csv"]);
     assert_eq!(bench.outcomes("parts").len(), 2);
     assert!(
-        part.contains("\n300,100.0,0,0,,,,,0,0,,,,,,0,,,\n"),
+        part.contains("\n300,100.0,0,0,,,,,0,0,,,,,,0,,,,,,,\n"),
         "cells that have not run are missing: {part}"
     );
     let rest = bench.output(&[&["run", "--model", "tiny", "-o", "parts"], &GRID[..]].concat());

@@ -213,7 +213,8 @@ proptest! {
                     prop_assert_eq!(&plan.build(&trial, &toy, &mut grown).unwrap(), &prompt);
                 }
                 Err(Error::Prompt { problem, .. }) => {
-                    let minimum = problem.rsplit(' ').next().unwrap().parse().unwrap();
+                    let (_, minimum) = problem.split_once("ask for at least ").unwrap();
+                    let minimum = minimum.split(',').next().unwrap().parse().unwrap();
                     prop_assert!(length < minimum, "{problem}");
                     let cell = |length| Cell { context_length: ContextLength(length), ..trial.cell };
                     let at = |length| Trial { cell: cell(length), ..trial };

@@ -432,17 +432,18 @@ fn the_report_is_drawn_from_the_rows() {
     let outcomes = world.run_all(directory.path());
     let header = "context_length,depth_percent,n,n_correct,accuracy,ci_low,ci_high,ci_method,n_error,n_skipped,\
                   needle_mass_top_mean,needle_mass_top_sd,answer_logprob_mean,total_mass_mean,needle_share_mean,\
-                  n_trials,needle_mass_ci_low,needle_mass_ci_high,needle_mass_ci_method";
+                  n_trials,needle_mass_ci_low,needle_mass_ci_high,needle_mass_ci_method,score_mean,score_ci_low,\
+                  score_ci_high,score_ci_method";
     let (all, none) = ("1.0,0.3423802275066531,1.0,wilson", "0.0,0.0,0.6576197724933469,wilson");
     let alike = "2,,,withheld: all trials alike";
     let lines = [
         header.to_string(),
-        format!("256,0.0,2,2,{all},0,0,0.5,0.0,-3.5,,,{alike}"),
-        format!("256,50.0,2,2,{all},0,0,0.5,0.0,-3.5,,,{alike}"),
-        format!("768,0.0,2,0,{none},0,0,0.5,0.0,-3.5,,,{alike}"),
-        format!("768,50.0,2,0,{none},0,0,0.5,0.0,-3.5,,,{alike}"),
-        format!("1024,0.0,2,0,{none},0,0,0.0,0.0,-3.5,,,{alike}"),
-        format!("1024,50.0,2,0,{none},0,0,0.0,0.0,-3.5,,,{alike}"),
+        format!("256,0.0,2,2,{all},0,0,0.5,0.0,-3.5,,,{alike},{all}"),
+        format!("256,50.0,2,2,{all},0,0,0.5,0.0,-3.5,,,{alike},{all}"),
+        format!("768,0.0,2,0,{none},0,0,0.5,0.0,-3.5,,,{alike},{none}"),
+        format!("768,50.0,2,0,{none},0,0,0.5,0.0,-3.5,,,{alike},{none}"),
+        format!("1024,0.0,2,0,{none},0,0,0.0,0.0,-3.5,,,{alike},{none}"),
+        format!("1024,50.0,2,0,{none},0,0,0.0,0.0,-3.5,,,{alike},{none}"),
     ];
     assert_eq!(world.cells_csv(&outcomes), lines.join("\n") + "\n");
     let drawn = world.drawn(&outcomes);
@@ -468,7 +469,10 @@ fn cells_that_have_not_run_stay_missing() {
     assert!(matches!(error, Error::Interrupted), "{error}");
     let outcomes = outcomes(directory.path());
     let csv = world.cells_csv(&outcomes);
-    assert!(csv.contains("\n768,50.0,0,0,,,,,0,0,,,,,,0,,,\n1024,0.0,0,0,,,,,0,0,,,,,,0,,,\n"), "{csv}");
+    assert!(
+        csv.contains("\n768,50.0,0,0,,,,,0,0,,,,,,0,,,,,,,\n1024,0.0,0,0,,,,,0,0,,,,,,0,,,,,,,\n"),
+        "{csv}"
+    );
     let json: serde_json::Value = serde_json::from_str(&world.written(&outcomes, json::write)).unwrap();
     assert_eq!(
         (&json["rows"][5]["context_length"], &json["rows"][5]["accuracy"]),

@@ -144,6 +144,34 @@ fn an_answer_that_holds_a_bar_is_judged_as_it_was() {
 }
 
 #[test]
+fn a_thought_before_an_answer_was_scored_with_it() {
+    let bench = Bench::new();
+    let prompt = |id: &str| {
+        format!(
+            "{{\"id\":\"{id}\",\"prompt\":\"x\",\"expected\":\"42\",\"context_length\":128,\"scorer\":\"exact\"}}\n"
+        )
+    };
+    std::fs::write(bench.path("p.jsonl"), ["a", "b", "c", "d"].map(prompt).concat()).unwrap();
+    let said = [("a", "<think>42?</think>7"), ("b", "<think>7?</think>42"), ("c", "<think>42"), ("d", "42")];
+    let answer =
+        |(id, said): (&str, &str)| format!("{{\"id\":\"{id}\",\"answer\":\"{said}\",\"model\":\"m\"}}\n");
+    std::fs::write(bench.path("a.jsonl"), said.map(answer).concat()).unwrap();
+    bench.stdout(&["score", "--answers=a.jsonl", "--prompts=p.jsonl", "-o=w"]);
+    let rows = bench.outcomes("w");
+    let row = |row: &Outcome| (row.model_response.clone().unwrap(), row.score, row.thinking_cut);
+    let told = |said: &str, score, cut| (said.to_string(), Some(score), cut);
+    assert_eq!(
+        rows.iter().map(row).collect::<Vec<_>>(),
+        [
+            told("7", 0.0, Some(false)),
+            told("42", 1.0, Some(false)),
+            told("", 0.0, Some(true)),
+            told("42", 1.0, None)
+        ]
+    );
+}
+
+#[test]
 fn nothing_is_overwritten() {
     let bench = answered(|_, expected| expected.to_string());
     let before = bytes(&bench.path("out"));

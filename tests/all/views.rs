@@ -367,6 +367,26 @@ fn a_scorer_that_counts_a_part_of_a_word_is_warned_of_once() {
 }
 
 #[test]
+fn trials_that_are_one_prompt_were_counted_as_many() {
+    let bench = Bench::new();
+    let flags = ["run", "-m", "tiny", "--context-lengths=400", "--depths=0,50", "--trials=3"];
+    let own = ["--needle", "The secret is red.", "--question", "What is the secret?", "--answer", "red"];
+    let said = |haystack: &str| {
+        let ran = bench.output(&[&flags[..], &own, &["--haystack", haystack, "-o", haystack]].concat());
+        assert!(ran.status.success(), "{}", stderr(&ran));
+        (stderr(&ran), bench.stdout(&["view", haystack]))
+    };
+    let (told, page) = said("noise");
+    assert!(told.contains("all 3 trials of a cell are the same prompt"), "{told}");
+    assert!(page.contains("2 of the trials ask what another one asks, word for word"), "{page}");
+    assert!(page.contains("No interval of one prompt"), "{page}");
+    let all = page.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    assert!({ all }.any(|words| words.starts_with(&["all", "6", "1"])), "six prompts of one trial: {page}");
+    let (told, page) = said("synthetic");
+    assert!(!told.contains("same prompt") && !page.contains("word for word"), "{told} {page}");
+}
+
+#[test]
 fn prompts_are_lines_of_json_that_a_seed_decides() {
     let bench = Bench::new();
     let prompts = |more: &[&str]| bench.stdout(&[&["prompts", "--model", "tiny"], &GRID[..], more].concat());

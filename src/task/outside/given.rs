@@ -114,7 +114,11 @@ impl GivenPrompt {
             && let [answer] = &expected[..]
         {
             answer_text.get_or_insert_with(|| answer.clone());
-            let rest = answer.strip_prefix(&random).unwrap_or(answer).to_string();
+            let Some(rest) = answer.strip_prefix(&random).map(str::to_string) else {
+                let found = format!("{:?}", crate::printable::shortened(answer));
+                let expected = format!("an answer that begins with random_string_to_prepend, {random:?}");
+                return Err(reader.wrong("answer", &found, &expected));
+            };
             expected = vec![random, rest];
             scorer.get_or_insert_with(|| "sequence-ratio".to_string());
         }
@@ -322,6 +326,10 @@ impl Reader<'_> {
         // Within a message, by its number beside start and end, or with both of its own.
         let of_message = match &span["message"] {
             Value::Null if text.is_some() => None,
+            Value::Number(number) if messages.is_empty() => {
+                let expected = "none, as the row has no messages: start and end count in its prompt";
+                return Err(wrong(&format!("message {number}"), expected));
+            }
             Value::Null => {
                 let user = messages.iter().rposition(|message| message.role == "user");
                 Some((user.unwrap_or(messages.len() - 1), span))

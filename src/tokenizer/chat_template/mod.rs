@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use self::date::Date;
 use self::engine::Content;
 pub(super) use self::engine::Job;
-pub use self::thinking::{MARKS, Marks};
+pub use self::thinking::{MARKS, Marks, apart_from_thought};
 use super::apart::TemplateWorker;
 use crate::error::{Error, Result};
 use crate::isolation::{Failure, caught};

@@ -58,6 +58,29 @@ impl Marks {
     }
 }
 
+/// What an answer says apart from the thought before it, and whether that thought was cut short; `None` where
+/// there was none.
+///
+/// ```
+/// use niah::tokenizer::apart_from_thought;
+/// assert_eq!(apart_from_thought("1 or 7?</think>It is 7."), ("It is 7.".to_string(), Some(false)));
+/// assert_eq!(apart_from_thought("<think>1 or"), (String::new(), Some(true)));
+/// ```
+#[must_use]
+pub fn apart_from_thought(answer: &str) -> (String, Option<bool>) {
+    for marks in MARKS {
+        if let Some((before, behind)) = answer.split_once(marks.close) {
+            // The template may have begun the thought.
+            let begun = if before.contains(marks.open) { answer } else { behind };
+            return (marks.without_thoughts(begun), Some(false));
+        }
+        if answer.trim_start().starts_with(marks.open) {
+            return (String::new(), Some(true));
+        }
+    }
+    (answer.to_string(), None)
+}
+
 impl ChatTemplate {
     /// The same template with its switch of thinking on or off.
     ///

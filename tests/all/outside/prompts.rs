@@ -342,6 +342,14 @@ fn a_wrong_file_is_refused_with_line_key_and_what_is_expected() {
             &["line 2, spans[0]", "the characters 9 to 13", "12 characters"],
         ),
         (span(json!({"start": 3, "end": 1})), &["line 2, spans[0]", "the characters 3 to 1"]),
+        (
+            span(json!({"start": 0, "end": 1, "message": 9})),
+            &["line 2, spans[0]", "message 9", "the row has no messages"],
+        ),
+        (
+            row(json!({"random_string_to_prepend": "aB3"})),
+            &["line 2, answer", "\"Tor\"", "begins with random_string_to_prepend"],
+        ),
         (span(json!({"start": 5, "end": 5})), &["line 2, spans[0]", "nothing at start to end"]),
         (span(json!({"start": "9", "end": 12})), &["line 2, spans[0]", "start \"9\""]),
         (

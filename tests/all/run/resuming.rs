@@ -49,7 +49,8 @@ fn a_trial_that_failed_is_recorded_and_tried_again() {
     );
     assert_eq!(outcomes(other.path()), rows);
     assert!(world.cells_csv(&rows).contains(
-        "\n256,50.0,1,1,1.0,0.20654931437723742,1.0,wilson,1,0,0.5,,-3.5,,,1,,,withheld: one trial\n"
+        "\n256,50.0,1,1,1.0,0.20654931437723742,1.0,wilson,1,0,0.5,,-3.5,,,1,,,withheld: one trial,\
+         1.0,0.20654931437723742,1.0,wilson\n"
     ));
     assert!(world.drawn(&rows).contains("2 failed trials are left out"));
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use niah::prompt::{Form, Prompt};
 use niah::span::SpanKind;
 use niah::standing::stands_free;
-use niah::task::{CONTROLS, Change, Controlled, Distracted, NONE};
+use niah::task::{CONTROLS, Change, Controlled, Distracted, NONE, Task};
 use niah::tokenizer::Tokenize;
 use proptest::prelude::*;
 
@@ -161,6 +161,16 @@ fn a_prompt_may_allow_none_and_is_right_to_where_there_is_no_needle() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn nonetheless_was_taken_for_none() {
+    for name in hiding() {
+        let controlled = Controlled::new(task(name), "none-no-needle").unwrap();
+        let scorer = niah::score::named(controlled.default_scorer()).unwrap();
+        let score = |answer: &str| scorer.score(answer, &[NONE.to_string()]);
+        assert_eq!((score("None."), score("The number is nonetheless 7.")), (1.0, 0.0), "{name}");
     }
 }
 

@@ -244,8 +244,16 @@ fn what_is_too_long_says_what_it_needs_at_least() {
         let at = |length| trial(length, 50.0, 0, 1);
         let short = plan.build(&at(8), &toy, &mut plan.haystack_tokens(&at(8)));
         let Err(Error::Prompt { problem, .. }) = short else { panic!("{}", entry.name) };
-        let minimum: usize = problem.rsplit(' ').next().unwrap().parse().unwrap();
+        let said = |before: &str| -> usize {
+            let number = problem.split_once(before).unwrap().1;
+            number.split([' ', ',']).next().unwrap().parse().unwrap()
+        };
+        let (minimum, room) = (said("at least "), said("and for "));
         assert!(plan.build(&at(minimum + 32), &toy, &mut plan.haystack_tokens(&at(minimum + 32))).is_ok());
+        for trial in (0..8).flat_map(|index| [0.0, 100.0].map(|depth| trial(room, depth, index, 3))) {
+            let built = plan.build(&trial, &toy, &mut plan.haystack_tokens(&trial));
+            assert!(built.is_ok(), "{}: no room for another trial in {room}", entry.name);
+        }
     }
 }
 
