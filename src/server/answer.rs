@@ -60,7 +60,7 @@ pub(super) fn read(response: Response<'_>) -> Result<Answer, Failure> {
     let value = response.json()?;
     match answer.take(&value)? {
         true => Ok(answer),
-        false => Err(Failure::wrong("an answer without choices")),
+        false => Err(Failure::wrong("an answer without choices, or a choice without a text")),
     }
 }
 
@@ -74,7 +74,8 @@ pub(super) fn version(response: &Response<'_>) -> Option<String> {
 }
 
 impl Answer {
-    /// Takes a whole answer, or a piece of one; whether it holds a choice.
+    /// Takes a whole answer, or a piece of one; whether it holds a choice that may say something. A piece
+    /// need not: Azure's asynchronous content filter sends choices with its findings alone.
     ///
     /// # Errors
     /// When it is none, or says that something failed.
@@ -103,15 +104,13 @@ impl Answer {
             }
             None => choice["text"].as_str().map(str::to_string),
         };
-        if written.is_none() && message.is_none() {
-            return Err(Failure::wrong("a choice without a text"));
-        }
+        let says = written.is_some() || message.is_some();
         self.text.push_str(&written.unwrap_or_default());
         if let Some(reason) = choice["finish_reason"].as_str() {
             self.finish_reason = Some(words(reason));
         }
         self.tokens.extend(logprobs(&choice["logprobs"]));
-        Ok(true)
+        Ok(says)
     }
 }
 
@@ -236,14 +235,14 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_refused_and_log_probabilities_without_numbers_are_none() {
-        for wrong in
-            [json!([1]), json!("x"), json!({"choices": [{"index": 0}]}), json!({"error": {"message": "oom"}})]
-        {
+        for wrong in [json!([1]), json!("x"), json!({"error": {"message": "oom"}})] {
             assert!(taken(wrong.clone()).is_err(), "{wrong}");
         }
         let null =
             json!({"choices": [{"text": "a", "logprobs": {"tokens": ["a"], "token_logprobs": [null]}}]});
         assert_eq!(taken(null).unwrap().tokens, []);
-        assert_eq!(Answer::default().take(&json!({"choices": []})), Ok(false));
+        for silent in [json!({"choices": []}), json!({"choices": [{"index": 0}]})] {
+            assert_eq!(Answer::default().take(&silent), Ok(false), "{silent}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The body of an answer: read up to a limit, and without the key of who asked.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::mem;
 
 use serde_json::Value;
 use ureq::http::HeaderMap;
@@ -14,6 +15,8 @@ use crate::json;
 pub(super) struct Response<'a> {
     pub(super) headers: HeaderMap,
     reader: BufReader<io::Take<BodyReader<'static>>>,
+    /// Whether the last line ended with a carriage return, behind which a line feed may come.
+    after_return: bool,
     pub(super) client: &'a Client,
 }
 
@@ -22,7 +25,7 @@ impl<'a> Response<'a> {
         let (head, body) = response.into_parts();
         // One byte more tells an answer that is too long from one that just fits.
         let reader = BufReader::new(body.into_reader().take(client.limits.answer + 1));
-        Self { headers: head.headers, reader, client }
+        Self { headers: head.headers, reader, after_return: false, client }
     }
 
     fn too_long(&self) -> Failure {
@@ -43,20 +46,47 @@ impl<'a> Response<'a> {
         self.parsed(&bytes)
     }
 
-    /// The next line of a body, without its end; `None` behind the last.
+    /// The first byte of a body that is no white space; what stands before it is passed over.
+    pub(super) fn first_byte(&mut self) -> Result<Option<u8>, Failure> {
+        loop {
+            let held = self.reader.fill_buf().map_err(|error| self.client.failed(error.into()))?;
+            let first = held.iter().position(|byte| !byte.is_ascii_whitespace());
+            let (space, byte) = (first.unwrap_or(held.len()), first.map(|at| held[at]));
+            let ends = held.is_empty();
+            self.reader.consume(space);
+            match (byte, ends) {
+                (None, false) => {}
+                (None, true) if self.is_spent() => return Err(self.too_long()),
+                _ => return Ok(byte),
+            }
+        }
+    }
+
+    /// The next line of a body, without its end, which is a line feed, a carriage return or both; `None`
+    /// behind the last.
     pub(super) fn line(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let mut line = Vec::new();
-        self.reader.read_until(b'\n', &mut line).map_err(|error| self.client.failed(error.into()))?;
-        if self.is_spent() {
-            return Err(self.too_long());
+        let mut any = false;
+        loop {
+            let held = self.reader.fill_buf().map_err(|error| self.client.failed(error.into()))?;
+            // The other half of an end is passed over when it comes: waiting for it may be waiting for the
+            // next piece.
+            let rest = usize::from(mem::take(&mut self.after_return) && held.first() == Some(&b'\n'));
+            let ends = held.is_empty();
+            let end = held[rest..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            let text = &held[rest..end.map_or(held.len(), |end| rest + end)];
+            line.extend_from_slice(text);
+            any |= end.is_some() || !text.is_empty();
+            self.after_return = end.is_some_and(|end| held[rest + end] == b'\r');
+            let read = rest + text.len() + usize::from(end.is_some());
+            self.reader.consume(read);
+            if self.is_spent() {
+                return Err(self.too_long());
+            }
+            if ends || end.is_some() {
+                return Ok(any.then_some(line));
+            }
         }
-        if line.is_empty() {
-            return Ok(None);
-        }
-        while matches!(line.last(), Some(b'\n' | b'\r')) {
-            line.pop();
-        }
-        Ok(Some(line))
     }
 
     /// JSON of an answer, as Python writes it too (`-Infinity`), in which no text holds the key. Where it
@@ -78,7 +108,7 @@ impl<'a> Response<'a> {
     /// Strikes the key out of every text of an answer. It has no more levels than its reader allows (128).
     fn without_key(&self, value: &mut Value) {
         match value {
-            Value::String(text) => *text = self.client.kept(std::mem::take(text)),
+            Value::String(text) => *text = self.client.kept(mem::take(text)),
             Value::Array(all) => all.iter_mut().for_each(|one| self.without_key(one)),
             Value::Object(all) => all.values_mut().for_each(|one| self.without_key(one)),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}

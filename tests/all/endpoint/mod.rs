@@ -6,6 +6,7 @@ mod lengths;
 mod misbehaving;
 mod served;
 mod several;
+mod streams;
 
 use std::sync::Arc;
 use std::sync::Mutex;
