@@ -213,6 +213,75 @@ fn samples_that_a_retry_of_inspect_has_copied_count_once() {
 }
 
 #[test]
+fn a_sample_that_inspect_left_unscored_had_the_log_refused() {
+    let bench = Bench::new();
+    let text = log("niah", &[json!(10), json!("unscored"), json!(1)]).to_string();
+    write(&bench, "log.json", text.replace("\"unscored\"", "NaN"));
+    let (found, warnings) = scores(&bench, &["log.json"], "out");
+    assert_eq!(found, [1.0, 0.0]);
+    let rows = bench.outcomes("out");
+    assert_eq!((rows.len(), rows[1].score, rows[1].correct), (3, None, None));
+    assert!(!warnings.contains("its log has the status"), "{warnings}");
+    write(&bench, "endless.json", text.replace("\"unscored\"", "Infinity"));
+    bench.refused(&["import", "endless.json", "-o", "new"], &["sample 2: value: found \"Infinity\""]);
+}
+
+#[test]
+fn a_log_of_inspect_that_has_not_ended_was_imported_without_a_word() {
+    for status in ["started", "error", "cancelled"] {
+        let bench = Bench::new();
+        let mut log = log("niah", &[json!(10)]);
+        log["status"] = json!(status);
+        write(&bench, "log.json", log.to_string());
+        let (found, warnings) = scores(&bench, &["log.json"], "out");
+        assert_eq!(found, [1.0]);
+        assert!(warnings.contains(&format!("its log has the status {status}, not success")), "{warnings}");
+    }
+}
+
+/// What `niah` makes of files that are named from within a folder: model, task and length of the first row.
+fn imported_within(bench: &Bench, folder: &str, named: &str) -> (String, String, usize) {
+    let out = bench.path("out").display().to_string();
+    let mut command = bench.command(&["import", named, "-o", &out]);
+    let output = command.current_dir(bench.path(folder)).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{folder}, {named}: {}", stderr(&output));
+    let row = bench.outcomes("out").remove(0);
+    fs::remove_dir_all(bench.path("out")).unwrap();
+    (row.model, row.task, row.context_length)
+}
+
+#[test]
+fn predictions_of_ruler_that_are_named_by_a_short_path_had_no_length_and_no_model() {
+    let bench = Bench::new();
+    let line = json!({"index": 0, "pred": "1", "input": "q", "outputs": ["1"], "others": {"id": 0}});
+    let pred = "my-model/synthetic/12000/pred";
+    write(&bench, &format!("{pred}/niah_single_1.jsonl"), format!("{line}\n"));
+    for (folder, named) in [
+        (pred, "niah_single_1.jsonl"),
+        (pred, "."),
+        (pred, "../pred"),
+        ("my-model/synthetic/12000", "pred"),
+        ("my-model/synthetic", "12000"),
+        ("my-model", "synthetic/12000/pred/niah_single_1.jsonl"),
+    ] {
+        let found = imported_within(&bench, folder, named);
+        assert_eq!(found, ("my-model".into(), "niah_single_1".into(), 12000), "{folder}: {named}");
+    }
+}
+
+#[test]
+fn samples_of_lm_eval_that_are_named_by_a_short_path_had_no_model() {
+    let bench = Bench::new();
+    let name = "samples_niah_single_1_2025-01-01T00-00-00.000000.jsonl";
+    write(&bench, &format!("results/org__tiny/{name}"), samples(4096, 1, 2));
+    for (folder, named) in [("results/org__tiny", name), ("results/org__tiny", "."), ("results", "org__tiny")]
+    {
+        let found = imported_within(&bench, folder, named);
+        assert_eq!(found, ("org/tiny".into(), "niah_single_1".into(), 4096), "{folder}: {named}");
+    }
+}
+
+#[test]
 fn copies_of_a_file_count_once_and_that_is_said() {
     let bench = Bench::new();
     write(&bench, "old/a/m_len_2000_depth_0_results.json", result(0, 1, 10));

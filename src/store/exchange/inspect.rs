@@ -34,6 +34,8 @@ pub(super) fn is_name(path: &Path) -> bool {
 /// What is read of a log. The rest, such as the messages with whole prompts, takes no memory.
 #[derive(Deserialize)]
 struct Log {
+    #[serde(default)]
+    status: Value,
     eval: Value,
     #[serde(default)]
     samples: Option<Vec<Sample>>,
@@ -135,6 +137,9 @@ pub(super) fn log(path: &Path) -> Result<Found> {
         });
     }
     let mut notes = depths(&places, &mut rows, path)?;
+    if let Some(status @ ("started" | "error" | "cancelled")) = log.status.as_str() {
+        notes.say(format!("its log has the status {status}, not success: samples of it may be missing"));
+    }
     notes.count(missing, "samples say no length and are left out");
     if others > 0 {
         notes.say(format!("of its scorers the first is taken, {}", name.as_deref().unwrap_or_default()));
@@ -173,6 +178,8 @@ fn of_score(path: &Path, place: &str, given: &Value, scale: Option<Scale>) -> Re
         None => Ok(None),
         Some(Value::String(text)) => {
             let given = match text.as_str() {
+                // What its scorer left without a score.
+                "NaN" => return Ok(None),
                 "C" => Given::Settled(1.0),
                 "P" => Given::Settled(0.5),
                 "I" | "N" => Given::Settled(0.0),

@@ -15,7 +15,7 @@ use self::names::{Times, task_of, time_of};
 use super::fields::Fields;
 use super::reading::{document, each_line};
 use super::theirs::{Found, Given, Notes, TheirRow};
-use super::{Files, Ours, Scale, in_path, lines};
+use super::{Files, Ours, Scale, in_full, in_path, lines};
 use crate::error::{Error, Result};
 use crate::grid::LONGEST;
 use crate::hash::sha256_hex;
@@ -146,6 +146,7 @@ fn model_beside(path: &Path) -> Result<Option<String>> {
         let value: Value = document(&results)?;
         return model(&Fields::of(&results, "it", &value)?);
     }
+    let path = in_full(path);
     let folder = path.parent().and_then(Path::file_name);
     Ok(folder.map(|folder| folder.to_string_lossy().replace("__", "/")))
 }

@@ -17,7 +17,7 @@ mod reading;
 mod ruler;
 mod theirs;
 
-use std::path::PathBuf;
+use std::path::{self, Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -168,6 +168,17 @@ fn writer() -> Value {
 /// Where the needle stands in tokens, by the depth that was asked for.
 fn position(length: usize, depth: Depth) -> usize {
     (depth.fraction() * length as f64).round() as usize
+}
+
+/// A path with all of its folders, as their names say whose a file is, wherever it was named from. Links keep
+/// their names.
+fn in_full(path: &Path) -> PathBuf {
+    let full = path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    if !full.components().any(|part| part == Component::ParentDir) {
+        return full;
+    }
+    let folder = full.parent().and_then(|folder| folder.canonicalize().ok());
+    folder.zip(full.file_name()).map(|(folder, name)| folder.join(name)).unwrap_or(full)
 }
 
 /// Whether a text begins with a time as tools put it into the names of files, such as `2025-03-01T10-00-00`.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::fields::Fields;
 use super::reading::each_line;
 use super::theirs::{Found, Given, Notes, TheirRow};
-use super::{Files, Ours, in_path, lines};
+use super::{Files, Ours, in_full, in_path, lines};
 use crate::error::Result;
 use crate::grid::LONGEST;
 use crate::store::directory::RunRecord;
@@ -109,6 +109,7 @@ struct Place {
 
 impl Place {
     fn of(path: &Path) -> Self {
+        let path = in_full(path);
         let task = path.file_stem().map(|name| name.to_string_lossy().into_owned());
         let folders: Vec<String> = path
             .parent()
