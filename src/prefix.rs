@@ -6,25 +6,30 @@
 //! shares with the last one is kept, the rest is computed. In the order of the needles' positions every token
 //! of the common stream is computed once.
 
+use std::cmp::Ordering;
+
 use crate::attention::Blocked;
 use crate::generate::common_prefix;
 use crate::model::kv_cache::MARKS;
 use crate::prompt::Prompt;
 use crate::trial::Trial;
 
-/// The trials in the order in which they share most: the first trial of every cell, then the second; of these
-/// one kind of sequence behind the other ([`shared_tokens`]), by the place of the needle in tokens, and then
-/// by length. `kind` is that of a length.
+/// The trials in the order in which they share most ([`behind`]).
 #[must_use]
 pub(crate) fn order(mut trials: Vec<Trial>, kind: impl Fn(usize) -> usize) -> Vec<Trial> {
+    trials.sort_by(|a, b| behind(a, b, &kind));
+    trials
+}
+
+/// How two trials stand to each other in the order in which trials share most: the first trial of every cell,
+/// then the second; of these one kind of sequence behind the other ([`shared_tokens`]), by the place of the
+/// needle in tokens, and then by length. `kind` is that of a length.
+pub(crate) fn behind(a: &Trial, b: &Trial, kind: impl Fn(usize) -> usize) -> Ordering {
     let length = |trial: &Trial| trial.cell.context_length.0;
     let place = |trial: &Trial| trial.cell.depth.fraction() * length(trial) as f64;
-    trials.sort_by(|a, b| {
-        let numbers = |trial: &Trial| (trial.index, kind(length(trial)));
-        let places = || place(a).total_cmp(&place(b));
-        numbers(a).cmp(&numbers(b)).then_with(places).then_with(|| length(a).cmp(&length(b)))
-    });
-    trials
+    let numbers = |trial: &Trial| (trial.index, kind(length(trial)));
+    let places = || place(a).total_cmp(&place(b));
+    numbers(a).cmp(&numbers(b)).then_with(places).then_with(|| length(a).cmp(&length(b)))
 }
 
 /// Tokens that prompts in this order share, each with the one before it when both are of the same kind:

@@ -1,12 +1,13 @@
 //! Runs of parts of one plan, joined into the directory of one run.
 //!
-//! Of every trial the row that ran is kept, and before it the rows of attempts that failed; a trial that ran
-//! twice is kept once where both rows say the same but for their times, and refused where they do not. Rows
-//! stand in the order of the parts, and so in that of the plan where these are whole. They are copied as they
-//! are: in memory is a key, a hash and a place of each row.
+//! Of every trial the row that ran is kept, and before it the rows of attempts that failed, by their times; a
+//! trial that ran twice is kept once where both rows say the same but for their times, and refused where they
+//! do not. Trials stand in the order of the plan, whatever was joined first. Rows are copied as they are: in
+//! memory is a key, a hash and a place of each.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
+use std::mem;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -19,11 +20,14 @@ use super::directory::{
     TOKENS_CSV, TrialRow, check_named, make,
 };
 use super::holding::check_single;
-use super::served;
+use super::{order, served};
 use crate::error::{Error, Result, RowsDiffer};
 use crate::hash::sha256;
 use crate::plan::Shard;
-use crate::trial::{AttentionRow, KindRow, Outcome, RetrievalRow, ServedRow, SpanRow, Status, TokenRow};
+use crate::prefix;
+use crate::trial::{
+    AttentionRow, KindRow, Outcome, RetrievalRow, ServedRow, SpanRow, Status, TokenRow, Trial,
+};
 
 /// A run whose rows stand in the directory of another one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +79,7 @@ pub fn merge(directories: &[PathBuf], out: &Path) -> Result<Merged> {
     for (number, (directory, source)) in sources.iter().enumerate() {
         rows.read(number, &directory.join(RESULTS_CSV), source, &record)?;
     }
+    rows.put_in_order(&record);
     let bytes = rows.kept().map(|row| row.bytes.end - row.bytes.start);
     csv::check_growth::<Outcome>(&out.join(RESULTS_CSV), bytes.sum())?;
     for (directory, _) in &sources {
@@ -173,6 +178,7 @@ fn of_all(sources: &[(PathBuf, RunRecord)]) -> Result<RunRecord> {
             }
         }
     }
+    merged.sort_by_key(|run| (run.shard.is_none(), run.shard));
     let started = sources.iter().map(|(_, source)| &source.started_utc).min();
     Ok(RunRecord {
         command: std::env::args().collect(),
@@ -205,13 +211,15 @@ struct Place {
 }
 
 /// The rows of a trial that are kept.
-#[derive(Default)]
 struct TrialRows {
+    trial: Trial,
     ran: Option<Place>,
-    failed: Vec<Place>,
+    /// Those of attempts that failed, by when they ended and what they say.
+    failed: BTreeMap<(String, [u8; 32]), Place>,
 }
 
-/// The rows of every trial, in the order in which trials first appear.
+/// The rows of every trial, in the order in which trials first appear until they are put into that of the
+/// plan.
 #[derive(Default)]
 struct Rows {
     trials: Vec<TrialRows>,
@@ -223,7 +231,7 @@ struct Rows {
 impl Rows {
     /// All that are kept, those of a trial that failed before the one that ran.
     fn kept(&self) -> impl Iterator<Item = &Place> {
-        self.trials.iter().flat_map(|trial| trial.failed.iter().chain(&trial.ran))
+        self.trials.iter().flat_map(|trial| trial.failed.values().chain(&trial.ran))
     }
 
     fn counts(&self) -> (usize, usize) {
@@ -249,7 +257,8 @@ impl Rows {
                 Some(number) => *number,
                 None => {
                     self.numbers.insert(row.row_id.clone(), self.trials.len());
-                    self.trials.push(TrialRows::default());
+                    let trial = Trial { cell: row.cell(), index: row.trial, seed: row.seed };
+                    self.trials.push(TrialRows { trial, ran: None, failed: BTreeMap::new() });
                     self.trials.len() - 1
                 }
             };
@@ -270,10 +279,25 @@ impl Rows {
                 });
                 return Err(differing(&row.row_id, first?, second?));
             }
-            (false, _) if trial.failed.iter().any(|before| before.hash == place.hash) => {}
-            (false, _) => trial.failed.push(place),
+            (false, _) => {
+                trial.failed.entry((row.timestamp_utc.clone(), place.hash)).or_insert(place);
+            }
         }
         Ok(())
+    }
+
+    /// Puts the trials into the order of the plan.
+    fn put_in_order(&mut self, record: &RunRecord) {
+        let kind = order::kinds(record);
+        let mut trials: Vec<(usize, TrialRows)> =
+            mem::take(&mut self.trials).into_iter().enumerate().collect();
+        trials.sort_by(|(_, a), (_, b)| prefix::behind(&a.trial, &b.trial, &kind));
+        let mut numbers = vec![0; trials.len()];
+        for (number, (before, rows)) in trials.into_iter().enumerate() {
+            numbers[before] = number;
+            self.trials.push(rows);
+        }
+        self.numbers.values_mut().for_each(|number| *number = numbers[*number]);
     }
 
     /// The number of the trial of a row of a long table, where the row belongs to one that is kept.

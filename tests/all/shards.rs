@@ -13,6 +13,9 @@ use niah::store::csv::{self, Appender};
 use niah::trial::{Outcome, Status};
 use serde_json::{Value, json};
 
+/// Tables of a run with `--tokens`.
+const TABLES: [&str; 4] = ["results.csv", "attention.csv", "tokens.csv", "spans.csv"];
+
 /// Rows without the time that they took.
 fn timeless(bench: &Bench, directory: &str) -> Vec<Outcome> {
     let timeless = |row| Outcome { duration_seconds: None, timestamp_utc: String::new(), ..row };
@@ -86,16 +89,31 @@ fn what_is_missing_is_said_and_added_by_the_next_merge() {
     assert_eq!(bench.outcomes("out").len(), TRIALS);
     assert_eq!(bench.run_json("out")["merged"].as_array().unwrap().len(), 4);
     // Again, with all of them: nothing changes.
-    let before = ["results.csv", "attention.csv", "spans.csv"].map(|name| bench.text(&format!("out/{name}")));
+    let tables = || TABLES.map(|name| bench.text(&format!("out/{name}")));
+    let before = tables();
     bench.stdout(&["merge", "out", "shard-2", "shard-4", "shard-2", "-o", "out"]);
-    let rows = bench.outcomes("out");
-    assert_eq!(rows.len(), TRIALS);
-    let mut sorted = before[0].lines().collect::<Vec<_>>();
-    let after = bench.text("out/results.csv");
-    let mut again = after.lines().collect::<Vec<_>>();
-    sorted.sort_unstable();
-    again.sort_unstable();
-    assert_eq!(sorted, again);
+    assert!(tables() == before);
+}
+
+#[test]
+fn rows_that_were_merged_in_two_steps_stood_behind_those_that_lay_there() {
+    let bench = shards(3);
+    bench.stdout(&["merge", "shard-1", "shard-2", "shard-3", "-o", "at-once"]);
+    for [first, second, third] in [[1, 3, 2], [2, 3, 1], [3, 2, 1]] {
+        let out = format!("out-{first}-{second}-{third}");
+        let [first, second, third] = [first, second, third].map(|number| format!("shard-{number}"));
+        bench.stdout(&["merge", &first, &second, "-o", &out]);
+        bench.stdout(&["merge", &third, "-o", &out]);
+        for table in TABLES {
+            let [found, whole] = [&*out, "at-once"].map(|run| bench.text(&format!("{run}/{table}")));
+            assert!(found == whole, "{out}/{table}");
+        }
+        let shards = |run: &str| -> Vec<Value> {
+            let merged = bench.run_json(run)["merged"].as_array().unwrap().clone();
+            merged.into_iter().map(|run| run["shard"].clone()).collect()
+        };
+        assert_eq!(shards(&out), shards("at-once"));
+    }
 }
 
 #[test]
@@ -220,12 +238,9 @@ fn a_merge_that_was_cut_at_any_step_is_made_whole_by_the_same_command() {
     let all = ["shard-1", "shard-2", "shard-3"];
     bench.stdout(&[&["merge", "-o", "whole"], &all[..]].concat());
     let same = |out: &str| {
-        for table in ["results.csv", "attention.csv", "tokens.csv", "spans.csv"] {
-            let [found, whole] = [out, "whole"].map(|run| {
-                let text = bench.text(&format!("{run}/{table}"));
-                text.lines().map(str::to_string).collect::<BTreeSet<_>>()
-            });
-            assert!(found == whole, "{out}/{table}: {} and {} lines", found.len(), whole.len());
+        for table in TABLES {
+            let [found, whole] = [out, "whole"].map(|run| bench.text(&format!("{run}/{table}")));
+            assert!(found == whole, "{out}/{table}");
         }
         let shards = |run: &str| bench.run_json(run)["merged"].as_array().unwrap().len();
         assert_eq!((shards(out), bench.outcomes(out).len()), (3, TRIALS), "{out}");
