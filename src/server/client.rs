@@ -155,7 +155,7 @@ impl Client {
     }
 
     /// A text in which the key is not readable, though the server may have repeated it.
-    fn without_key<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub(super) fn without_key<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match &self.key {
             Some(key) => key.hidden_in(text),
             None => Cow::Borrowed(text),

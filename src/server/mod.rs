@@ -41,6 +41,9 @@ const GREETING: &str = "Say one word.";
 
 /// How a server is asked.
 #[derive(Debug, Clone)]
+/// Tokens that its answer may have, at most, the thoughts before it among them.
+const MOST_OF_GREETING: usize = 4096;
+
 pub struct Manner {
     /// Its address.
     pub endpoint: Endpoint,
@@ -121,7 +124,8 @@ impl Server {
     }
 
     /// Asks for one token behind a few words, to see that the server answers as it is asked, and leaves out
-    /// from then on what it refuses by name. It is asked once.
+    /// from then on what it refuses by name. Where the model thinks first and one token is too few, it may
+    /// have more. It is asked once.
     ///
     /// # Errors
     /// When it does not answer, or not in this way.
@@ -130,12 +134,15 @@ impl Server {
             return Ok(answer.clone());
         }
         loop {
-            let question = Question { asked: self.asks(GREETING), max_tokens: 1 };
+            let question = Question { asked: self.asks(GREETING), max_tokens };
             let failure = match self.ask(&question, stop) {
                 Ok(said) => return Ok(self.greeted.insert(said.answer).clone()),
+        let mut max_tokens = 1;
                 Err(failure) => failure,
             };
-            if !self.dialect.learn(&failure) {
+            if dialect::is_of_room(&failure) && max_tokens < MOST_OF_GREETING {
+                max_tokens *= 16;
+            } else if !self.dialect.learn(&failure, |text| self.client.without_key(text)) {
                 return Err(failure);
             }
         }

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use niah::server::{Api, Logprobs};
+use niah::server::{Api, ApiKey, Logprobs};
 use niah::trial::Status;
 use serde_json::{Value, json};
 
-use self::served::{Nature, Run, prompt_of, rows, run_json, served as served_rows};
+use self::served::{Nature, Run, prompt_of, reply, rows, run_json, served as served_rows};
 use crate::common::bench::{Bench, stderr};
 use crate::common::server::{Request, Server};
 
@@ -157,6 +157,35 @@ fn what_a_server_does_not_know_is_left_out_and_said() {
     let told = &run_json(place.path())["model"]["server"];
     assert_eq!(told["left_out"], json!(["logprobs", "max_tokens", "seed"]));
     assert_eq!((&told["model"], &told["version"]), (&json!("scripted-1"), &json!("scripted/1")));
+}
+
+#[test]
+fn reasoning_models_of_openai_were_refused_at_the_greeting() {
+    let nature = Nature { refuses: vec!["max_tokens"], ..Nature::counting() };
+    let server = Server::new(move |request| {
+        let asked = body(request);
+        let few = asked["max_completion_tokens"].as_u64().is_some_and(|most| most < 16);
+        let refused = |status: &str, words: &str| reply(status, &json!({"error": {"message": words}}));
+        match (asked["max_tokens"].is_null(), asked["logprobs"].is_null(), few) {
+            (true, false, _) => {
+                refused("403 Forbidden", "You are not allowed to request logprobs from this model.")
+            }
+            (true, true, true) => refused(
+                "400 Bad Request",
+                "Could not finish the message because max_tokens or model output limit was reached. Please \
+                 try again with higher max_tokens.",
+            ),
+            _ => nature.answer(request),
+        }
+    });
+    let place = tempfile::tempdir().unwrap();
+    let mut run = Run::new(&server.url(), Api::Chat);
+    // A word that local servers are given is a part of `max_tokens`, and of nothing that is kept.
+    run.manner.key = Some(ApiKey::new("token", "test").unwrap());
+    run.go(place.path()).unwrap();
+    assert!(rows(place.path()).values().all(|row| row.correct == Some(true)));
+    assert_eq!(run_json(place.path())["model"]["server"]["left_out"], json!(["logprobs", "max_tokens"]));
+    assert_eq!(server.asked().len(), 4 + 12, "the greeting is tried four times, and nothing else is");
 }
 
 const COMMAND: [&str; 8] = [
