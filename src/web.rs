@@ -1,9 +1,11 @@
-//! Web addresses: whose they are, where an answer may send a request on to, and what of a server's words is
-//! shown.
+//! Web addresses: whose they are, by which proxy they are reached, where an answer may send a request on to,
+//! and what of a server's words is shown.
 
+use std::env;
 use std::net::IpAddr;
 
 use ureq::http::{HeaderMap, Uri};
+use ureq::{Proxy, ProxyBuilder, ProxyProtocol};
 
 /// Scheme, host and port.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,6 +31,39 @@ impl Origin {
 pub(crate) fn is_loopback(host: &str) -> bool {
     let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
     host.eq_ignore_ascii_case("localhost") || address.is_some_and(|address| address.is_loopback())
+}
+
+/// The proxy by which an address is reached, as the environment names it: `HTTPS_PROXY` or `HTTP_PROXY` by
+/// the scheme, or else `ALL_PROXY`, in capitals or not. None reaches this machine's own servers, nor the
+/// hosts of `NO_PROXY`.
+pub(crate) fn proxy_for(address: &Uri) -> Option<Proxy> {
+    proxy_by(address, |name| env::var(name).ok())
+}
+
+fn proxy_by(address: &Uri, variable: impl Fn(&str) -> Option<String>) -> Option<Proxy> {
+    if address.host().is_some_and(is_loopback) {
+        return None;
+    }
+    let but_for = variable("NO_PROXY").or_else(|| variable("no_proxy")).unwrap_or_default();
+    let hosts = but_for.split(',').map(str::trim).filter(|host| !host.is_empty());
+    let any = hosts.fold(Proxy::builder(ProxyProtocol::Http), ProxyBuilder::no_proxy).build();
+    if any.is_ok_and(|any| any.is_no_proxy(address)) {
+        return None;
+    }
+    let of_scheme = match address.scheme_str() {
+        Some("https") => ["HTTPS_PROXY", "https_proxy"],
+        _ => ["HTTP_PROXY", "http_proxy"],
+    };
+    let names = of_scheme.into_iter().chain(["ALL_PROXY", "all_proxy"]);
+    names.filter_map(variable).find_map(|text| Proxy::new(text.trim()).ok())
+}
+
+/// What went wrong, with the proxy where there was one; its user and password are not named.
+pub(crate) fn by_proxy(problem: String, proxy: Option<&Proxy>) -> String {
+    match proxy {
+        Some(proxy) => format!("{problem} (by the proxy {}:{})", proxy.host(), proxy.port()),
+        None => problem,
+    }
 }
 
 /// Where an answer sends on to: an absolute address, or one relative to `from`.
@@ -111,6 +146,29 @@ mod tests {
         }
         let plain = sent_on("https://hub.example/a", "http://hub.example/a").unwrap_err();
         assert!(plain.contains("not encrypted"), "{plain}");
+    }
+
+    #[test]
+    fn the_proxy_of_encrypted_addresses_was_asked_for_plain_ones() {
+        let of = |address: &str, set: &[(&str, &str)]| {
+            let variable = |name: &str| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_string())
+            };
+            let proxy = proxy_by(&address.parse().unwrap(), variable);
+            by_proxy(String::new(), proxy.as_ref())
+        };
+        let secure = ("HTTPS_PROXY", "http://user:hush@secure:1");
+        let (plain, all) = (("http_proxy", "plain:2"), ("ALL_PROXY", "http://all:3"));
+        assert_eq!(of("https://host/v1", &[secure, plain, all]), " (by the proxy secure:1)");
+        assert_eq!(of("http://host/v1", &[secure, plain, all]), " (by the proxy plain:2)");
+        assert_eq!(of("http://host/v1", &[secure]), "");
+        assert_eq!(of("https://host/v1", &[plain]), "");
+        for address in ["http://host", "https://host"] {
+            assert_eq!(of(address, &[all]), " (by the proxy all:3)");
+            assert_eq!(of(address, &[all, ("NO_PROXY", "other, host")]), "");
+        }
+        assert_eq!(of("http://127.0.0.1:8000", &[plain, all]), "");
+        assert_eq!(of("http://host", &[("HTTP_PROXY", ""), all]), " (by the proxy all:3)");
     }
 
     #[test]

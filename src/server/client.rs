@@ -15,7 +15,7 @@ use super::pace::Pace;
 use super::response::{Response, said_in};
 use super::{ApiKey, Endpoint, Manner};
 use crate::clock;
-use crate::web::{Origin, cut, is_loopback, target};
+use crate::web::{Origin, by_proxy, cut, proxy_for, target};
 
 /// Bytes of a refusal that are read for its words.
 const MOST_OF_REFUSAL: u64 = 1 << 16;
@@ -206,31 +206,27 @@ impl Client {
 
     fn send(&self, address: &Uri, body: Option<&str>) -> Result<ureq::http::Response<Body>, Failure> {
         let key = self.key.as_ref().map(|key| key.header(&self.endpoint));
-        // No proxy reaches this machine's own servers.
-        let here = address.host().is_some_and(is_loopback);
+        let proxy = proxy_for(address);
         let sent = match body {
             Some(body) => {
                 let mut request = self.agent.post(address.clone()).header("Content-Type", "application/json");
                 if let Some((name, value)) = key {
                     request = request.header(name, value);
                 }
-                if here {
-                    request = request.config().proxy(None).build();
-                }
-                request.send(body)
+                request.config().proxy(proxy.clone()).build().send(body)
             }
             None => {
                 let mut request = self.agent.get(address.clone());
                 if let Some((name, value)) = key {
                     request = request.header(name, value);
                 }
-                if here {
-                    request = request.config().proxy(None).build();
-                }
-                request.call()
+                request.config().proxy(proxy.clone()).build().call()
             }
         };
-        sent.map_err(|error| self.failed(error))
+        sent.map_err(|error| {
+            let failure = self.failed(error);
+            Failure { problem: by_proxy(failure.problem, proxy.as_ref()), ..failure }
+        })
     }
 
     /// What a refusal says.

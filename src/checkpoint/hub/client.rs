@@ -15,7 +15,7 @@ use ureq::{Agent, Body, BodyReader, Timeout};
 use super::names;
 use super::settings::{Limits, Settings, Token};
 use crate::progress::say;
-use crate::web::{Origin, cut, is_loopback, target};
+use crate::web::{Origin, by_proxy, cut, proxy_for, target};
 
 /// A wait as long as this is told, so that nobody takes it for a hang.
 const TOLD_WAIT: Duration = Duration::from_secs(5);
@@ -230,17 +230,12 @@ impl Client {
             request = request.header("Authorization", token.header());
         }
         let body = (expected == Expected::Small).then_some(self.limits.small_body);
-        let mut request = request.config().timeout_recv_body(body);
-        if address.host().is_some_and(is_loopback) {
-            // No proxy reaches this machine's own servers.
-            request = request.proxy(None);
-        }
+        let proxy = proxy_for(address);
+        let request = request.config().timeout_recv_body(body).proxy(proxy.clone());
         request.build().call().map_err(|error| {
             let failure = self.failed(error);
-            Failure {
-                problem: format!("{}: {}", address.host().unwrap_or_default(), failure.problem),
-                ..failure
-            }
+            let problem = by_proxy(failure.problem, proxy.as_ref());
+            Failure { problem: format!("{}: {problem}", address.host().unwrap_or_default()), ..failure }
         })
     }
 
