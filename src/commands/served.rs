@@ -23,7 +23,7 @@ use crate::plan::{ModelChoice, Served, ServedPlan, Settings, Shard, ThinkingChoi
 use crate::printable;
 use crate::process;
 use crate::report::Report;
-use crate::server::{Api, ApiKey, Counting, Endpoint, Limits, Logprobs, Manner, Server, models};
+use crate::server::{Api, ApiKey, Authorities, Counting, Endpoint, Limits, Logprobs, Manner, Server, models};
 use crate::store::directory::{RunDirectory, RunRecord};
 use crate::store::page;
 
@@ -204,10 +204,12 @@ fn manner(args: &EndpointArgs) -> Result<Manner> {
     let by_tokenizer = if args.tokenizer.is_some() { Api::Completions } else { Api::Chat };
     let defaults = Limits::default();
     let endpoint = Endpoint::new(args.endpoint.as_deref().unwrap_or_default())?;
+    let variable = |name: &str| std::env::var(name).ok();
     Ok(Manner {
         api: args.api.or(endpoint.api()).unwrap_or(by_tokenizer),
+        key: ApiKey::find(args.api_key_file.as_deref(), variable)?,
+        authorities: Authorities::find(&endpoint, variable)?,
         endpoint,
-        key: ApiKey::find(args.api_key_file.as_deref(), |name| std::env::var(name).ok())?,
         stream: args.stream,
         limits: Limits {
             timeout,

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use ureq::http::Uri;
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
 use super::failure::{Failure, Kind, words};
@@ -75,6 +76,10 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(manner: &Manner) -> Self {
         let limits = manner.limits.clone();
+        let mut tls = TlsConfig::builder();
+        if let Some(authorities) = &manner.authorities {
+            tls = tls.root_certs(authorities.roots());
+        }
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -90,6 +95,7 @@ impl Client {
             .max_idle_connections_per_host(1024)
             .input_buffer_size(BUFFERED)
             .output_buffer_size(BUFFERED)
+            .tls_config(tls.build())
             .build();
         let pace = Pace::new(limits.rate, limits.sleep);
         let (endpoint, key) = (manner.endpoint.clone(), manner.key.clone());
@@ -258,7 +264,7 @@ impl Client {
                 | io::ErrorKind::ConnectionReset
                 | io::ErrorKind::ConnectionAborted
                 | io::ErrorKind::BrokenPipe => broken(),
-                io::ErrorKind::InvalidData => Failure::wrong(words(&error.to_string())),
+                io::ErrorKind::InvalidData => Failure::wrong(untrusted(&error.to_string())),
                 _ => Failure::new(Kind::Unreachable, words(&error.to_string())),
             },
             ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => {
@@ -266,8 +272,21 @@ impl Client {
             }
             // A peer that goes away before its answer is told of as a protocol error.
             ureq::Error::Protocol(_) => broken(),
-            other => Failure::wrong(words(&other.to_string())),
+            other => Failure::wrong(untrusted(&other.to_string())),
         }
+    }
+}
+
+/// An error in words, with the remedy where a certificate is of an authority that nobody has named.
+fn untrusted(error: &str) -> String {
+    let error = words(error);
+    match error.contains("UnknownIssuer") {
+        true => format!(
+            "{error}; expected a certificate that a public authority has signed, or where SSL_CERT_FILE is \
+             set one of that file: for an authority of your own set SSL_CERT_FILE=ca.pem, a file that holds \
+             its certificate as PEM"
+        ),
+        false => error,
     }
 }
 

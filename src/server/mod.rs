@@ -9,6 +9,7 @@
 //! repeated where the failure may pass (429, 5xx, a connection that breaks), never where it will not.
 
 mod answer;
+mod authorities;
 mod client;
 mod counting;
 mod dialect;
@@ -26,6 +27,7 @@ use std::sync::atomic::AtomicBool;
 use serde_json::Value;
 
 pub use answer::{Answer, TokenLogprob, Usage};
+pub use authorities::Authorities;
 use client::Client;
 pub use client::Limits;
 pub use counting::Counting;
@@ -39,16 +41,18 @@ pub use question::{Asked, ChatTurn, Question};
 /// Words of a question that costs next to nothing.
 const GREETING: &str = "Say one word.";
 
-/// How a server is asked.
-#[derive(Debug, Clone)]
 /// Tokens that its answer may have, at most, the thoughts before it among them.
 const MOST_OF_GREETING: usize = 4096;
 
+/// How a server is asked.
+#[derive(Debug, Clone)]
 pub struct Manner {
     /// Its address.
     pub endpoint: Endpoint,
     /// Who asks.
     pub key: Option<ApiKey>,
+    /// Who vouches for it; the public authorities where nobody is named.
+    pub authorities: Option<Authorities>,
     /// Completions or chat completions.
     pub api: Api,
     /// Whether answers come token by token.
@@ -133,11 +137,11 @@ impl Server {
         if let Some(answer) = &self.greeted {
             return Ok(answer.clone());
         }
+        let mut max_tokens = 1;
         loop {
             let question = Question { asked: self.asks(GREETING), max_tokens };
             let failure = match self.ask(&question, stop) {
                 Ok(said) => return Ok(self.greeted.insert(said.answer).clone()),
-        let mut max_tokens = 1;
                 Err(failure) => failure,
             };
             if dialect::is_of_room(&failure) && max_tokens < MOST_OF_GREETING {

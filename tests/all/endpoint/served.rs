@@ -171,7 +171,7 @@ impl Run {
         let lengths = vec![ContextLength(300), ContextLength(600)];
         let depths = [0.0, 50.0, 100.0].map(|depth| Depth::from_percent(depth).unwrap()).to_vec();
         Self {
-            manner: Manner { endpoint, key: None, api, stream: false, limits },
+            manner: Manner { endpoint, key: None, authorities: None, api, stream: false, limits },
             settings: Settings {
                 model: ModelChoice::of("scripted"),
                 grid: Grid::new(lengths, depths).unwrap(),
