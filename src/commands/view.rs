@@ -140,10 +140,24 @@ fn read(args: &ViewArgs) -> Result<StoredRun> {
 /// Rows of `attention.csv` that one cell has, at most: a thousand trials of a thousand heads.
 const MOST_HEADS: usize = 1_000_000;
 
+/// Why there are no heads to show.
+fn nothing_of(args: &ViewArgs, outcomes: &[Outcome]) -> Error {
+    let mut trials = report::latest(outcomes).into_iter().filter(|row| row.status == Status::Ok);
+    let problem = match trials.any(|row| wanted(args).includes(row)) {
+        true => {
+            "its trials have run without attention, which neither a server nor another tool shows; choose \
+                 --by cell or trial, or run the checkpoint itself (niah run -m)"
+                .to_string()
+        }
+        false => format!("no {} has run", wanted(args).words()),
+    };
+    Error::file(&args.directory, problem)
+}
+
 /// The heads of one cell, and what to warn of.
 fn layers(args: &ViewArgs) -> Result<(Report, Vec<String>)> {
     let StoredRun { record, outcomes, warnings } = read(args)?;
-    let none = || Error::file(&args.directory, format!("no {} has run", wanted(args).words()));
+    let none = || nothing_of(args, &outcomes);
     let cell = pick(&record.settings.grid, wanted(args), &outcomes)?.ok_or_else(none)?.cell();
     let path = args.directory.join(ATTENTION_CSV);
     let belongs = |row: &AttentionRow| row.row_id.starts_with(&report::row_prefix(cell));
@@ -172,7 +186,7 @@ fn ranked(args: &ViewArgs, outcomes: &[Outcome]) -> Result<Vec<RankedHead>> {
         }
     }
     match tally.held() {
-        0 => Err(Error::file(&args.directory, format!("no {} has run", wanted(args).words()))),
+        0 => Err(nothing_of(args, outcomes)),
         _ => Ok(tally.sums().ranked(|()| true)),
     }
 }

@@ -66,6 +66,10 @@ fn samples_of_lm_eval_are_rows_of_their_lengths_and_a_missing_length_is_no_row()
     assert!(shown.contains("imported from lm-eval ("), "{shown}");
     assert!(shown.contains("the scores are those of its metric of each length"), "{shown}");
     assert!(shown.contains("no attention was measured"), "{shown}");
+    for by in ["layer", "head"] {
+        let said = bench.refused(&["view", "out", "--by", by], &["have run without attention", "--by cell"]);
+        assert!(!said.contains("no trial of it has run"), "{said}");
+    }
     // By the name of the results the samples beside them are read.
     let bench = Bench::new();
     let results = "lm-eval/org__tiny/results_2025-03-01T10-00-00.123456.json";
