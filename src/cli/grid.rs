@@ -353,7 +353,7 @@ pub struct RunArgs {
     /// How it is judged.
     #[command(flatten)]
     pub rule: RuleArgs,
-    /// Exit with 1 when any trial failed, and not only when all did
+    /// Exit with 1 when any trial failed or a model was left out, not only when all trials failed
     #[arg(long, help_heading = "Output")]
     pub fail_on_error: bool,
     /// TOML file with any of these flags as keys; the command line wins

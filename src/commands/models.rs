@@ -108,7 +108,7 @@ fn steps(names: &[String]) -> Vec<Option<u64>> {
 ///
 /// # Errors
 /// When none of the checkpoints can run, when results cannot be kept, when every trial of a run failed or,
-/// where that is wanted, any trial, or when the user stopped it.
+/// where that is wanted, any trial or checkpoint, or when the user stopped it.
 pub(super) fn run(args: &RunArgs, names: &[String], style: &Style) -> Result<()> {
     check(&args.form, FIGURES)?;
     let one = |flag: &str, found: &str| {
@@ -140,7 +140,8 @@ pub(super) fn run(args: &RunArgs, names: &[String], style: &Style) -> Result<()>
         }
         set.model(place, &stop)?;
     }
-    let Set { directory, begun, ended, nothing, .. } = set;
+    let left_out = set.record.models.iter().filter(|entry| entry.left_out.is_some()).count();
+    let Set { directory, begun, mut ended, nothing, .. } = set;
     let directory = match (directory, nothing) {
         (Some(directory), _) if begun => directory,
         (_, Some(error)) => return Err(error),
@@ -151,6 +152,10 @@ pub(super) fn run(args: &RunArgs, names: &[String], style: &Style) -> Result<()>
         tell(format_args!("results: {}", directory.display()));
     }
     shown?;
+    if args.fail_on_error && left_out > 0 && ended.is_ok() {
+        let all = names.len();
+        ended = Err(Error::Failed(format!("{left_out} of {all} models are left out, for the reasons above")));
+    }
     ended
 }
 

@@ -138,6 +138,11 @@ fn a_checkpoint_that_cannot_be_asked_is_left_out_with_the_reason() {
     assert!(stderr(&output).contains("training/step-20 is left out: "), "{}", stderr(&output));
     let shown = bench.stdout(&["view", "out"]);
     assert!(shown.contains("training/step-20 is left out: "), "{shown}");
+    let strict = ["--models", "training", "-o", "out", "--fail-on-error"];
+    let output = bench.output(&[&["run"], &GRID[..], &strict].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("models are left out"), "{}", stderr(&output));
+    assert!(!output.stdout.is_empty(), "what has run is shown");
     for (flags, words) in [
         (&["--models", "gone"][..], &["gone"][..]),
         (&["--models", "training/logs"], &["names no checkpoint"]),
