@@ -41,8 +41,8 @@ pub use question::{Asked, ChatTurn, Question};
 /// Words of a question that costs next to nothing.
 const GREETING: &str = "Say one word.";
 
-/// Tokens that its answer may have, at most, the thoughts before it among them.
-const MOST_OF_GREETING: usize = 4096;
+/// Tokens of its answer that are asked for at most, the thoughts before it among them.
+const MOST_ROOM: usize = 4096;
 
 /// How a server is asked.
 #[derive(Debug, Clone)]
@@ -71,6 +71,8 @@ pub struct Server {
     seed: u64,
     dialect: Dialect,
     thinking: Option<bool>,
+    /// Tokens that an answer must have room for so that the server does not refuse.
+    room: usize,
     /// What it said to the first question of all.
     greeted: Option<Answer>,
     /// Whether it counts tokens at an address of its own, once that is known.
@@ -98,6 +100,7 @@ impl Server {
             seed,
             dialect: Dialect::default(),
             thinking: None,
+            room: 1,
             greeted: None,
             tokenizes: None,
         }
@@ -137,15 +140,14 @@ impl Server {
         if let Some(answer) = &self.greeted {
             return Ok(answer.clone());
         }
-        let mut max_tokens = 1;
         loop {
-            let question = Question { asked: self.asks(GREETING), max_tokens };
+            let question = Question { asked: self.asks(GREETING), max_tokens: self.room };
             let failure = match self.ask(&question, stop) {
                 Ok(said) => return Ok(self.greeted.insert(said.answer).clone()),
                 Err(failure) => failure,
             };
-            if dialect::is_of_room(&failure) && max_tokens < MOST_OF_GREETING {
-                max_tokens *= 16;
+            if dialect::is_of_room(&failure) && self.room < MOST_ROOM {
+                self.room *= 16;
             } else if !self.dialect.learn(&failure, |text| self.client.without_key(text)) {
                 return Err(failure);
             }
