@@ -22,7 +22,7 @@ fn fork_by_length(criterion: &mut Criterion) {
     for length in [512, 8 << 10, 128 << 10] {
         // One token into the last page.
         let held = ones(length + 1);
-        let mut pages = Pages::new(KV_HEADS);
+        let mut pages = Pages::new([KV_HEADS, HEAD_DIM, held.dim(1).expect("tokens")]);
         pages.write(0, &[(&held, &held)]).expect("pages");
         group.bench_function(BenchmarkId::from_parameter(length), |bencher| {
             bencher.iter(|| {
