@@ -9,6 +9,28 @@ use crate::printable;
 /// Characters of a server's words that are shown and kept.
 const MOST_WORDS: usize = 300;
 
+/// What a refusal for length measures, in the words of the servers.
+const MEASURES: &[&str] = &["token", "context", "length", "prompt", "input", "long"];
+
+/// How it says that this is too much.
+const EXCESS: &[&str] = &[
+    "<=",
+    "at most",
+    "exceed",
+    "greater than",
+    "less than",
+    "longer",
+    "maximum",
+    "not enough",
+    "overflow",
+    "range of",
+    "reduce",
+    "too big",
+    "too large",
+    "too long",
+    "too many",
+];
+
 /// How a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -56,17 +78,30 @@ impl Failure {
         }
     }
 
-    /// Whether a prompt may have been refused for its length, where a short one was answered.
+    /// Whether a prompt was refused for its length, by its status or in the server's words.
     #[must_use]
     pub fn is_of_length(&self) -> bool {
-        matches!(self.kind, Kind::Status(400 | 413 | 422))
+        let words = self.problem.to_lowercase();
+        let says = |any: &[&str]| any.iter().any(|word| words.contains(word));
+        match self.kind {
+            Kind::Status(413) => true,
+            Kind::Status(400 | 422) => says(MEASURES) && says(EXCESS),
+            _ => false,
+        }
     }
 
-    /// Whether every other request will fail as well: nobody is there, nobody may ask, or nobody asks any
-    /// more.
+    /// Whether it is this prompt that was refused, for its length or for what it says, where another one was
+    /// answered.
+    #[must_use]
+    pub fn is_of_prompt(&self) -> bool {
+        matches!(self.kind, Kind::Status(400 | 403 | 413 | 422))
+    }
+
+    /// Whether every other request will fail as well, where one was answered before: nobody is there any
+    /// more, nobody may ask, or nobody asks.
     #[must_use]
     pub fn is_of_all(&self) -> bool {
-        matches!(self.kind, Kind::Unreachable | Kind::Stopped | Kind::Status(401 | 403 | 404))
+        matches!(self.kind, Kind::Unreachable | Kind::Stopped | Kind::Status(401 | 404))
     }
 
     /// Whether nobody answers at all.
@@ -120,6 +155,48 @@ mod tests {
     fn words_of_a_server_are_short_and_harmless() {
         assert_eq!(words("no\n\n such \u{1b}[2Jmodel"), "no such \\u{1b}[2Jmodel");
         assert!(words(&"x".repeat(1 << 20)).len() < 400);
+    }
+
+    #[test]
+    fn regression_a_refusal_is_of_length_by_its_status_or_its_words_alone() {
+        let of =
+            |status, words: &str| Failure::new(Kind::Status(status), format!("status {status}: {words}"));
+        for words in [
+            "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens",
+            "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+            "the request exceeds the available context size, try increasing it",
+            "prompt is too long: 250000 tokens > 200000 maximum",
+            "The input token count (2000000) exceeds the maximum number of tokens allowed (1048576).",
+            "Prompt contains 40000 tokens, too large for model with 32768 maximum context length",
+            "`inputs` tokens + `max_new_tokens` must be <= 8193. Given: 9000 `inputs` tokens",
+            "Range of input length should be [1, 30720]",
+            "loaded with context length of only 4096 tokens, which is not enough",
+            "Please reduce the length of the messages.",
+            "too long",
+        ] {
+            assert!(of(400, words).is_of_length() && of(422, words).is_of_length(), "{words}");
+        }
+        assert!(of(413, "").is_of_length());
+        for (status, words) in [
+            (400, "The response was filtered due to the prompt triggering our content management policy."),
+            (400, "Could not finish the message because max_tokens or model output limit was reached."),
+            (400, "Budget has been exceeded! Current cost: 5.1, Max budget: 5.0"),
+            (400, "Invalid special token <|im_start|> in the prompt"),
+            (400, ""),
+            (403, "Input flagged by moderation"),
+            (403, "Key limit exceeded (tokens)"),
+            (500, "out of memory: the prompt is too long"),
+        ] {
+            assert!(!of(status, words).is_of_length(), "{status} {words}");
+        }
+    }
+
+    #[test]
+    fn regression_who_was_answered_once_may_ask_though_one_prompt_is_forbidden() {
+        let of = |status| Failure::new(Kind::Status(status), "");
+        assert!(of(403).is_of_prompt() && !of(403).is_of_all());
+        assert!(of(401).is_of_all() && !of(401).is_of_prompt());
+        assert!(!of(500).is_of_prompt() && !of(500).is_of_all());
     }
 
     #[test]
