@@ -180,7 +180,7 @@ impl Asker {
             tokens_at_most: plan.tokens_of(&trials),
             exact: plan.is_exact(),
             length_checks: match self.asks.check_lengths {
-                true => 2 * plan.settings.grid.context_lengths().len(),
+                true => 2 * plan.lengths_asked().len(),
                 false => 0,
             },
             concurrency: self.asks.concurrency,

@@ -36,19 +36,28 @@ pub struct Known(BTreeMap<String, Vec<LengthCheck>>);
 
 impl Known {
     /// Whether the lengths of a plan are read whole. Plans of the same lengths and the same text share the
-    /// answer.
-    fn lengths(&mut self, plan: &ServedPlan, server: &Server, stop: &AtomicBool) -> Result<Vec<LengthCheck>> {
+    /// answer: each length has as many tokens there for all of them, as those of its text are counted anew.
+    fn lengths(
+        &mut self,
+        plan: &ServedPlan,
+        server: &mut Server,
+        stop: &AtomicBool,
+    ) -> Result<Vec<LengthCheck>> {
         let ends = plan.at_both_ends()?;
-        let mut settings = ends.settings.clone();
-        // How the tokens of a plan are counted is no property of the server.
-        if let Some(served) = &mut settings.served {
-            served.counting = None;
-        }
-        let key = json!(settings).to_string();
+        let key = json!(ends.settings).to_string();
         if let Some(checks) = self.0.get(&key) {
             return Ok(checks.clone());
         }
-        let checks = check_lengths(&ends, server, stop)?;
+        let calibration = ends.uncounted().map(|sample| server.calibrate(&sample, stop)).transpose();
+        let checks = match calibration {
+            Ok(None) => check_lengths(&ends, server, stop)?,
+            Ok(Some(calibration)) => check_lengths(&ends.counted(calibration)?, server, stop)?,
+            Err(failure) if failure.is_of_all() => return Err(failure.into()),
+            Err(failure) => {
+                let shortest = ends.settings.grid.context_lengths().iter().take(1);
+                shortest.map(|length| LengthCheck::failed(*length, failure.problem.clone())).collect()
+            }
+        };
         self.0.insert(key, checks.clone());
         Ok(checks)
     }
@@ -169,8 +178,11 @@ fn skipped(plan: &ServedPlan, checks: &[LengthCheck]) -> BTreeMap<usize, String>
     else {
         return BTreeMap::new();
     };
-    let lengths = plan.settings.grid.context_lengths().iter().map(|length| length.0);
-    lengths.filter(|length| *length >= from).map(|length| (length, why.clone())).collect()
+    let lengths = plan.settings.grid.context_lengths().iter();
+    lengths
+        .filter(|length| plan.longest_at(**length).0 >= from)
+        .map(|length| (length.0, why.clone()))
+        .collect()
 }
 
 /// Trials that were left out before and have not run since.

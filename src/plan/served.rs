@@ -1,5 +1,7 @@
 //! The plan of a run whose answers a server gives: the same prompts and scores, and no attention.
 
+mod both_ends;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -12,12 +14,11 @@ use super::model::facts;
 use super::settings::{ChatChoice, Settings, ThinkingChoice};
 use super::{Cost, Identity, Measured, Shard, named_tokenizer, probed};
 use crate::error::{Error, Result};
-use crate::grid::{Depth, Grid};
 use crate::prefix;
 use crate::prompt::{AnswerPrefix, Form, PromptPlan, PromptSequence};
 use crate::runner::{Labels, RunContext};
 use crate::score::Scorer;
-use crate::server::{Api, Counting, Logprobs};
+use crate::server::{Api, Calibration, Counting, Logprobs};
 use crate::tokenizer::{ApproximateTokenizer, ChatTemplate, TextTokenizer, Tokenize};
 use crate::trial::Trial;
 
@@ -57,6 +58,7 @@ pub struct ServedPlan {
     /// What the user should know of the prompts and their scores.
     pub warnings: Vec<String>,
     counter: Counter,
+    counting_error: Option<f64>,
     scorer: Box<dyn Scorer>,
     own_scorers: BTreeMap<String, Box<dyn Scorer>>,
     given: Vec<Measured>,
@@ -127,23 +129,29 @@ impl ServedPlan {
     ///
     /// # Errors
     /// When anything named is unknown, missing or does not fit, and those of `count`.
-    pub fn resolve(settings: Settings, count: &mut dyn FnMut(&str) -> Result<Counting>) -> Result<Self> {
-        let Some(mut served) = settings.served.clone() else {
+    pub fn resolve(settings: Settings, count: &mut dyn FnMut(&str) -> Result<Calibration>) -> Result<Self> {
+        let Some(served) = settings.served.clone() else {
             return Err(Error::invalid("endpoint", "nothing", "the address of a server"));
         };
         check(&settings, &served)?;
-        let counter = match (&served.tokenizer, served.counting) {
-            (Some(name), _) => Counter::Exact(Arc::new(named_tokenizer(name)?)),
-            (None, Some(counting)) => Counter::of(counting),
-            (None, None) => {
-                let counting = count(&Self::prepared(&settings, &served, Counter::of(GUESS))?.sample()?)?;
-                Counter::of(counting)
+        match (&served.tokenizer, served.counting) {
+            (Some(name), _) => {
+                Self::prepared(&settings, &served, Counter::Exact(Arc::new(named_tokenizer(name)?)))
             }
-        };
-        if let Counter::Approximate(counting, _) = &counter {
-            served.counting = Some(*counting);
+            (None, Some(counting)) => Self::prepared(&settings, &served, Counter::of(counting)),
+            (None, None) => {
+                let guessed = Self::prepared(&settings, &served, Counter::of(GUESS))?;
+                Self::calibrated(&settings, &served, count(&guessed.sample()?)?)
+            }
         }
-        Self::prepared(&settings, &served, counter)
+    }
+
+    /// The plan whose tokens are counted as the server was seen to count them.
+    fn calibrated(settings: &Settings, served: &Served, calibration: Calibration) -> Result<Self> {
+        let Calibration { counting, off } = calibration;
+        let served = Served { counting: Some(counting), ..served.clone() };
+        let plan = Self::prepared(settings, &served, Counter::of(counting))?;
+        Ok(Self { counting_error: Some(off), ..plan })
     }
 
     fn prepared(settings: &Settings, served: &Served, counter: Counter) -> Result<Self> {
@@ -165,11 +173,13 @@ impl ServedPlan {
         } = Asked::of(asked_for)?.prepared(&reading)?;
         let chat_template_hash = chat_template_hash.filter(|_| matches!(counter, Counter::Exact(_)));
         let (thinking, max_thinking_tokens) = (settings.thinking, settings.max_thinking_tokens);
+        let counting_error = matches!(counter, Counter::Exact(_)).then_some(0.0);
         Ok(Self {
             settings: Settings { thinking, max_thinking_tokens, ..laid },
             prompts,
             warnings: notes,
             counter,
+            counting_error,
             scorer,
             own_scorers,
             given,
@@ -198,33 +208,6 @@ impl ServedPlan {
         Err(last)
     }
 
-    /// The same server asked for one needle at the very beginning, in the middle and at the very end of every
-    /// length, in this plan's haystack where it has one: what shows whether prompts are read whole.
-    ///
-    /// # Errors
-    /// When such a plan cannot be made.
-    pub fn at_both_ends(&self) -> Result<Self> {
-        let lengths = self.settings.grid.context_lengths().to_vec();
-        let depths = [0.0, 50.0, 100.0].into_iter().map(Depth::from_percent).collect::<Result<_>>()?;
-        let settings = Settings {
-            grid: Grid::new(lengths, depths)?,
-            trials: 1,
-            haystack: self.settings.haystack.clone(),
-            model: self.settings.model.clone(),
-            seed: self.settings.seed,
-            split: self.settings.split,
-            system_instruction: self.settings.system_instruction.clone(),
-            apply_chat_template: match self.prompts.form {
-                Form::Chat { .. } => ChatChoice::Auto,
-                Form::Completion => ChatChoice::Never,
-            },
-            thinking: self.settings.thinking,
-            max_thinking_tokens: self.settings.max_thinking_tokens,
-            ..Settings::default()
-        };
-        Self::prepared(&settings, self.served(), self.counter.clone())
-    }
-
     /// The server that answers.
     #[must_use]
     pub fn served(&self) -> &Served {
@@ -242,6 +225,13 @@ impl ServedPlan {
     #[must_use]
     pub fn is_exact(&self) -> bool {
         matches!(self.counter, Counter::Exact(_))
+    }
+
+    /// The share by which counts of tokens are off on the text that they were measured on, none with the
+    /// model's own tokenizer; missing where it is not known.
+    #[must_use]
+    pub fn counting_error(&self) -> Option<f64> {
+        self.counting_error
     }
 
     /// What counts tokens.

@@ -22,6 +22,7 @@ mod question;
 mod response;
 mod stream;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
@@ -30,7 +31,7 @@ pub use answer::{Answer, TokenLogprob, Usage};
 pub use authorities::Authorities;
 use client::Client;
 pub use client::Limits;
-pub use counting::Counting;
+pub use counting::{Calibration, Counting};
 pub use dialect::Dialect;
 pub use endpoint::{APIS, Api, Endpoint};
 pub use failure::{Failure, Kind};
@@ -77,6 +78,8 @@ pub struct Server {
     greeted: Option<Answer>,
     /// Whether it counts tokens at an address of its own, once that is known.
     tokenizes: Option<bool>,
+    /// How the tokens of each text are counted that was measured.
+    calibrated: BTreeMap<String, Calibration>,
 }
 
 /// An answer, and how many attempts it took.
@@ -103,6 +106,7 @@ impl Server {
             room: 1,
             greeted: None,
             tokenizes: None,
+            calibrated: BTreeMap::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! How long prompts are for a server: with its tokenizer and without, and whether they are read whole.
 
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
 use niah::grid::{ContextLength, Depth, Grid};
@@ -94,7 +95,7 @@ fn without_a_tokenizer_the_server_says_how_many_bytes_a_token_has() {
         let server = of_five(tokenizes);
         let run = Run::new(&server.url(), Api::Chat);
         let mut asked = Asked::new(&run.manner, "m", 1);
-        let counting = asked.calibrate(&sample, &AtomicBool::new(false)).unwrap();
+        let counting = asked.calibrate(&sample, &AtomicBool::new(false)).unwrap().counting;
         assert!((counting.bytes_per_token - 5.0).abs() < 0.02, "{counting:?}");
         assert!((6..=8).contains(&counting.around), "{counting:?}");
     }
@@ -128,7 +129,7 @@ fn tokens_are_not_counted_on_a_sample_that_the_server_cuts_or_refuses() {
             let server = of_window(window, refuses);
             let run = Run::new(&server.url(), Api::Chat);
             let mut asked = Asked::new(&run.manner, "m", 1);
-            let counting = asked.calibrate(&sample, &AtomicBool::new(false)).unwrap();
+            let counting = asked.calibrate(&sample, &AtomicBool::new(false)).unwrap().counting;
             assert!((counting.bytes_per_token - BYTES as f64).abs() < 0.1, "{window}: {counting:?}");
         }
     }
@@ -194,6 +195,178 @@ fn a_length_that_fails_before_the_grid_does_not_end_the_run() {
     }
     let notes = run_json(place.path())["model"]["server"]["notes"].to_string();
     assert!(notes.contains("could not be told from length 900 on (status 500: out of memory)"), "{notes}");
+}
+
+/// Tokens of which a letter or a space is a fifth and anything else one.
+fn mixed_tokens(text: &str) -> usize {
+    text.chars().map(weight).sum::<usize>().div_ceil(5)
+}
+
+fn weight(c: char) -> usize {
+    if c.is_alphabetic() || c == ' ' { 1 } else { 5 }
+}
+
+/// A server of such tokens that reads the last `window` of a conversation.
+fn of_mixed_tokens(window: usize) -> Server {
+    Server::new(move |request| {
+        let asked: Result<Value, _> = serde_json::from_slice(&request.body);
+        let Ok(mut asked) = asked else { return Nature::default().answer(request) };
+        let text = prompt_of(&asked);
+        let (mut from, mut read) = (text.len(), 0);
+        for (at, c) in text.char_indices().rev() {
+            read += weight(c);
+            if read > 5 * window {
+                break;
+            }
+            from = at;
+        }
+        asked["messages"] = json!([{"role": "user", "content": &text[from..]}]);
+        let request = Request { body: asked.to_string().into(), ..request.clone() };
+        let answer = Nature::default().answer(&request);
+        match serde_json::from_slice::<Value>(&answer.body) {
+            Ok(mut body) => {
+                body["usage"] = json!({"prompt_tokens": mixed_tokens(&text).min(window)});
+                reply("200 OK", &body)
+            }
+            Err(_) => answer,
+        }
+    })
+}
+
+#[test]
+fn calibration_says_how_far_off_it_is_within_its_sample() {
+    let of = |sample: &str| {
+        let server = of_mixed_tokens(100_000);
+        let run = Run::new(&server.url(), Api::Chat);
+        let mut asked = Asked::new(&run.manner, "m", 1);
+        let calibration = asked.calibrate(sample, &AtomicBool::new(false)).unwrap();
+        let before = server.asked().len();
+        assert_eq!(asked.calibrate(sample, &AtomicBool::new(false)).unwrap(), calibration);
+        assert!(before > 0 && server.asked().is_empty(), "a text is counted once");
+        calibration
+    };
+    let words = "words and words ".repeat(300);
+    let even = of(&words);
+    assert!(even.off < 0.01 && (even.counting.bytes_per_token - 5.0).abs() < 0.1, "{even:?}");
+    // Letters, and then digits.
+    let uneven = of(&format!("{words}{}", "0123456789".repeat(480)));
+    assert!(uneven.off > 0.5, "{uneven:?}");
+}
+
+#[test]
+fn regression_lengths_are_checked_in_real_tokens_whatever_the_task_is() {
+    let server = of_mixed_tokens(900);
+    let (bench, url) = (Bench::new(), server.url());
+    // A token of kv has two bytes, and one of the text that is checked nearly five.
+    let grid = ["run", "-m=scripted", "--context-lengths=600,1800", "--depths=0,100", "--timeout=20"];
+    bench.stdout(&[&grid[..], &["--endpoint", &url, "--task=kv,magic", "-o", "out"]].concat());
+    for task in ["kv", "magic"] {
+        for row in bench.outcomes(&format!("out/{task}")) {
+            let error = row.error.as_deref().unwrap_or_default();
+            let skipped = row.status == Status::Skipped && error.contains("in silence from length 1800 on");
+            assert!(skipped == (row.context_length == 1800), "{task}: {row:?}");
+        }
+        let checks = &bench.run_json(&format!("out/{task}"))["model"]["server"]["lengths"];
+        assert_eq!((&checks[0]["found_at_start"], &checks[0]["problem"]), (&json!(true), &json!(null)));
+        let here = checks[1]["prompt_tokens_here"].as_u64().unwrap();
+        assert!((1550..1800).contains(&here), "{checks}");
+    }
+    let asked = server.asked();
+    let checked = asked.iter().filter(|request| {
+        let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let tokens = mixed_tokens(&prompt_of(&asked));
+        asked["max_tokens"] != 1 && (1550..1800).contains(&tokens)
+    });
+    assert_eq!(checked.count(), 2, "at both ends of the longer length, for both tasks");
+}
+
+#[test]
+fn regression_a_cut_of_a_fifth_at_the_first_length_is_named() {
+    let nature = Nature { window: Some(4096), ..Nature::counting() };
+    let server = Server::new(move |request| nature.answer(request));
+    let place = tempfile::tempdir().unwrap();
+    let mut run = Run::new(&server.url(), Api::Chat);
+    run.asks.check_lengths = true;
+    let lengths = [5120, 8192].map(ContextLength).to_vec();
+    run.settings.grid = Grid::new(lengths, vec![Depth::from_percent(0.0).unwrap()]).unwrap();
+    run.go(place.path()).unwrap();
+    for row in rows(place.path()).values() {
+        let error = row.error.as_deref().unwrap_or_default();
+        assert!(error.contains("in silence from length 5120 on"), "{row:?}");
+    }
+}
+
+#[test]
+fn regression_prompts_of_a_file_are_asked_that_are_shorter_than_the_cell_they_stand_in() {
+    // Of the cell of 2048 tokens, with the answer.
+    let server = of_window(1500, true);
+    let (bench, url) = (Bench::new(), server.url());
+    let prompt = |tokens: usize| {
+        let text = format!("{}What is it?", "word ".repeat(tokens * BYTES / 5));
+        json!({"prompt": text, "expected": ["Word"]}).to_string()
+    };
+    let refused = |tokens: [usize; 2], file: &str| {
+        std::fs::write(bench.path(file), tokens.map(prompt).join("\n")).unwrap();
+        let directory = format!("{file}-out");
+        let asked = ["run", "-m=scripted", "--endpoint", &url, "--prompts", file, "-o", &directory];
+        bench.output(&asked);
+        let rows = bench.outcomes(&directory);
+        assert!(rows.len() == 2 && rows.iter().all(|row| row.context_length == 2048), "{rows:?}");
+        let server = bench.run_json(&directory)["model"]["server"].clone();
+        assert!(server["lengths"][0]["context_length"].as_u64().unwrap() < 2048, "{server}");
+        rows.iter().filter(|row| row.status == Status::Skipped).count()
+    };
+    assert_eq!(refused([1100, 1300], "fit.jsonl"), 0);
+    assert_eq!(refused([1100, 1700], "long.jsonl"), 2);
+}
+
+#[test]
+fn regression_a_prompt_that_is_refused_for_what_it_says_is_one_failed_check_and_one_error() {
+    for status in ["400 Bad Request", "403 Forbidden"] {
+        let forbidden: OnceLock<String> = OnceLock::new();
+        let server = Server::new(move |request| {
+            let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            let text = prompt_of(&asked);
+            let question = text.rsplit_once("What is the").map(|(_, question)| question.to_string());
+            match question.filter(|_| asked["max_tokens"] != 1 && text.len() < 400 * BYTES) {
+                Some(question) if forbidden.get_or_init(|| question.clone()) == &question => {
+                    let words = "the prompt was filtered by our content policy";
+                    reply(status, &json!({"error": {"message": words, "code": "content_filter"}}))
+                }
+                _ => Nature::counting().answer(request),
+            }
+        });
+        let place = tempfile::tempdir().unwrap();
+        let mut run = Run::new(&server.url(), Api::Completions);
+        run.asks.check_lengths = true;
+        run.go(place.path()).unwrap();
+        let rows = rows(place.path());
+        let of = |status| rows.values().filter(|row| row.status == status).count();
+        assert_eq!((rows.len(), of(Status::Skipped)), (12, 0), "{rows:?}");
+        assert!((1..6).contains(&of(Status::Error)), "{rows:?}");
+        assert!(rows.values().all(|row| row.context_length == 300 || row.correct == Some(true)), "{rows:?}");
+        let told = &run_json(place.path())["model"]["server"];
+        assert_eq!(told["lengths"][1]["found_at_start"], true, "{told}");
+        let notes = told["notes"].to_string();
+        let words = format!("could not be told at length 300 (status {}: the prompt", &status[..3]);
+        assert!(notes.contains(&words), "{notes}");
+    }
+}
+
+#[test]
+fn a_key_that_is_refused_before_the_grid_ends_the_run() {
+    let server = Server::new(|request| {
+        let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        match asked["max_tokens"] == 1 {
+            true => Nature::counting().answer(request),
+            false => reply("401 Unauthorized", &json!({"error": {"message": "expired"}})),
+        }
+    });
+    let place = tempfile::tempdir().unwrap();
+    let mut run = Run::new(&server.url(), Api::Completions);
+    run.asks.check_lengths = true;
+    let error = run.go(place.path()).unwrap_err().to_string();
+    assert!(error.contains("status 401: expired") && error.contains("NIAH_API_KEY"), "{error}");
 }
 
 #[test]
