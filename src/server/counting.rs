@@ -148,7 +148,7 @@ impl Server {
 
     /// Tokens of a prompt, as the server reports them of its answer.
     fn reported(&self, text: &str, stop: &AtomicBool) -> Result<usize, Failure> {
-        let question = Question { asked: self.asks(text), max_tokens: 1 };
+        let question = Question { asked: self.asks(text), max_tokens: self.room };
         self.ask(&question, stop)?.answer.usage.prompt.ok_or_else(uncounted)
     }
 

@@ -106,6 +106,23 @@ fn without_a_tokenizer_the_server_says_how_many_bytes_a_token_has() {
     assert!(failure.contains("counts no tokens"), "{failure}");
 }
 
+#[test]
+fn a_model_that_thinks_first_was_asked_for_one_token_while_tokens_were_counted() {
+    let sample = "A sentence of the haystack, which says nothing. ".repeat(200);
+    let server = Server::new(|request| {
+        let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        if asked["max_tokens"].as_u64().is_some_and(|most| most < 16) {
+            let words = "Could not finish the message because max_tokens or model output limit was reached.";
+            return reply("400 Bad Request", &json!({"error": {"message": words}}));
+        }
+        Nature::counting().answer(request)
+    });
+    let run = Run::new(&server.url(), Api::Chat);
+    let mut asked = Asked::new(&run.manner, "m", 1);
+    let counting = asked.calibrate(&sample, &AtomicBool::new(false)).unwrap().counting;
+    assert!((counting.bytes_per_token - BYTES as f64).abs() < 0.1, "{counting:?}");
+}
+
 /// A server that reads the last `window` tokens of a prompt of `BYTES` each, or refuses a longer one.
 fn of_window(window: usize, refuses: bool) -> Server {
     Server::new(move |request| {
