@@ -156,7 +156,7 @@ fn a_report_without_a_picture_says_so() {
 #[test]
 fn missing_is_an_empty_field() {
     let text = text("csv", &rows(report::cells(&[failed(1024, 50.0, 0)], &[])), &Style::plain(80));
-    assert_eq!(text.lines().nth(1), Some("1024,50.0,0,0,,,,,1,0,,,,,,0,,,"));
+    assert_eq!(text.lines().nth(1), Some("1024,50.0,0,0,,,,,1,0,,,,,,0,,,,,,,"));
 }
 
 /// A trial with everything in it that a field of CSV can hold.

@@ -540,7 +540,8 @@ pub fn prompt_hash(tokens: &[u32]) -> String {
 /// What helps where a prompt takes so many tokens without a haystack. What is drawn for other trials may be
 /// some tokens longer.
 fn asking_for(minimum: usize) -> String {
-    let room = (minimum + minimum / 8 + 8).next_multiple_of(32);
+    let more = minimum.checked_add(minimum / 8 + 8).and_then(|room| room.checked_next_multiple_of(32));
+    let room = more.unwrap_or(usize::MAX);
     format!("ask for at least {minimum}, and for {room} to have room for other trials")
 }
 

@@ -73,7 +73,7 @@ fn stdout_is_clean_data() {
     let table = bench.grid(&["-o", "out", "--output-format", "csv"]);
     let mut lines = table.lines();
     assert!(lines.next().unwrap().starts_with("context_length,depth_percent,n,n_correct,accuracy,"));
-    assert_eq!(lines.map(|line| line.split(',').count()).collect::<Vec<_>>(), [19; 6]);
+    assert_eq!(lines.map(|line| line.split(',').count()).collect::<Vec<_>>(), [23; 6]);
     let json: Value = serde_json::from_str(&bench.grid(&["-o", "out", "--output-format", "json"])).unwrap();
     let json = &json["rows"];
     assert_eq!(json.as_array().unwrap().len(), 6);
