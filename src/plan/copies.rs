@@ -26,6 +26,6 @@ pub(super) fn note(trials: usize, task: &dyn Task, haystack: &Haystack) -> Resul
     }
     Ok(Some(format!(
         "all {trials} trials of a cell are the same prompt, as haystack and needle are always the same: they count \
-         as one, and `trials` 1 tells as much"
+         as one, and --trials 1 tells as much"
     )))
 }
