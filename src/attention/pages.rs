@@ -27,15 +27,8 @@ impl Pages {
     #[must_use]
     pub fn new([kv_heads, d, tokens]: [usize; 3]) -> Self {
         let mut pages = Self { heads: vec![Vec::new(); kv_heads] };
-        pages.make_room(d, tokens.div_ceil(PAGE));
+        pages.heads.iter_mut().for_each(|pages| make_room(pages, tokens, || Page::new(d)));
         pages
-    }
-
-    /// Sees to it that each head has `count` pages.
-    fn make_room(&mut self, d: usize, count: usize) {
-        for pages in &mut self.heads {
-            pages.resize_with(pages.len().max(count), || Arc::new(Page::new(d)));
-        }
     }
 
     /// Bytes of `tokens` keys and values of `kv_heads` heads of `head_dim` numbers: whole pages.
@@ -59,7 +52,7 @@ impl Pages {
         }
         let touched = first / PAGE..end.div_ceil(PAGE);
         let Some(&(_, d, ..)) = places.first() else { return Ok(()) };
-        self.make_room(d, touched.end);
+        self.heads.iter_mut().for_each(|pages| make_room(pages, end, || Page::new(d)));
         let pages = self.heads.par_iter_mut().enumerate().flat_map(|(head, pages)| {
             let pages = pages[touched.clone()].par_iter_mut().zip(touched.clone());
             pages.map(move |(page, index)| (head, index * PAGE, page))
@@ -196,6 +189,11 @@ impl Rounded for Pages {
         }
         mixed
     }
+}
+
+/// Sees to it that the pages of a head hold `tokens` keys.
+pub(super) fn make_room<P>(pages: &mut Vec<Arc<P>>, tokens: usize, empty: impl Fn() -> P) {
+    pages.resize_with(pages.len().max(tokens.div_ceil(PAGE)), || Arc::new(empty()));
 }
 
 /// The softmax of a row's `scores`, capped where a cap is given, over the keys up to its last and the sink of

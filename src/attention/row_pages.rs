@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use super::blocks::seen;
 use super::fused;
-use super::pages::normalised;
+use super::pages::{make_room, normalised};
 use super::source::Source;
 use super::{View, few, few_rounded, with_f32};
 use crate::kernel::bf16::PAGE;
@@ -50,7 +50,8 @@ impl RowPages {
     ) -> Self {
         let kept = |form| {
             let mut kept = Kept { form, width, heads: vec![Vec::new(); kv_heads] };
-            kept.heads.iter_mut().for_each(|pages| make_room(pages, form.row_bytes(width), tokens));
+            let page = || vec![0; PAGE * form.row_bytes(width)];
+            kept.heads.iter_mut().for_each(|pages| make_room(pages, tokens, page));
             kept
         };
         Self { keys: kept(keys), values: kept(values), rounded }
@@ -136,7 +137,7 @@ impl Kept {
         with_f32(new, |numbers| {
             let heads = self.heads.par_iter_mut().zip(numbers.par_chunks_exact(rows * width));
             heads.for_each(|(pages, numbers)| {
-                make_room(pages, bytes, first + rows);
+                make_room(pages, first + rows, || vec![0; PAGE * bytes]);
                 for (at, row) in (first..).zip(numbers.chunks_exact(width)) {
                     let page = Arc::make_mut(&mut pages[at / PAGE]);
                     form.keep(row, &mut page[at % PAGE * bytes..][..bytes]);
@@ -144,12 +145,6 @@ impl Kept {
             });
         })
     }
-}
-
-/// Sees to it that the pages of a head hold `tokens` rows of so many bytes.
-fn make_room(pages: &mut Vec<Arc<Vec<u8>>>, bytes: usize, tokens: usize) {
-    let held = pages.len().max(tokens.div_ceil(PAGE));
-    pages.resize_with(held, || Arc::new(vec![0; PAGE * bytes]));
 }
 
 /// Rows of keys or values, counted from the position of the first.

@@ -244,16 +244,15 @@ pub fn summary(summary: &Summary) -> Vec<Block> {
     let in_part = summary.overall.in_part;
     let row = |label: String, tally: &Tally| {
         let mut row = tally_row(label, tally);
-        let score = tally.score.map(|score| Unit::Percent.text(score.mean, false));
-        row.splice(SCORE_COLUMN..SCORE_COLUMN, in_part.then(|| or_missing(score)));
         if absolute {
             let pair = [
                 tally.total_mass_mean.map(|mass| format!("{mass:.3}")),
                 tally.needle_share_mean.map(|share| Unit::Percent.text(share, false)),
             ];
-            let behind = MASS_COLUMN + 1 + usize::from(in_part);
-            row.splice(behind..behind, pair.map(or_missing));
+            row.splice(MASS_COLUMN + 1..MASS_COLUMN + 1, pair.map(or_missing));
         }
+        let score = tally.score.map(|score| Unit::Percent.text(score.mean, false));
+        row.splice(SCORE_COLUMN..SCORE_COLUMN, in_part.then(|| or_missing(score)));
         row.extend(skipped.then(|| tally.n_skipped.to_string()));
         row
     };

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use ureq::http::Uri;
 use ureq::tls::TlsConfig;
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Proxy};
 
 use super::failure::{Failure, Kind, words};
 use super::pace::Pace;
@@ -69,6 +69,8 @@ pub(super) struct Client {
     agent: Agent,
     endpoint: Endpoint,
     key: Option<ApiKey>,
+    /// By which the endpoint is reached: a request is sent on to no other server.
+    proxy: Option<Proxy>,
     pub(super) limits: Limits,
     pace: Pace,
 }
@@ -76,6 +78,7 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(manner: &Manner) -> Self {
         let limits = manner.limits.clone();
+        let proxy = manner.endpoint.address().parse().ok().and_then(|address| proxy_for(&address));
         let mut tls = TlsConfig::builder();
         if let Some(authorities) = &manner.authorities {
             tls = tls.root_certs(authorities.roots());
@@ -96,10 +99,11 @@ impl Client {
             .input_buffer_size(BUFFERED)
             .output_buffer_size(BUFFERED)
             .tls_config(tls.build())
+            .proxy(proxy.clone())
             .build();
         let pace = Pace::new(limits.rate, limits.sleep);
         let (endpoint, key) = (manner.endpoint.clone(), manner.key.clone());
-        Self { agent: config.new_agent(), endpoint, key, limits, pace }
+        Self { agent: config.new_agent(), endpoint, key, proxy, limits, pace }
     }
 
     /// Sends `body`, or nothing, to `path` below the endpoint and hands the answer to `read`; tries again
@@ -212,26 +216,25 @@ impl Client {
 
     fn send(&self, address: &Uri, body: Option<&str>) -> Result<ureq::http::Response<Body>, Failure> {
         let key = self.key.as_ref().map(|key| key.header(&self.endpoint));
-        let proxy = proxy_for(address);
         let sent = match body {
             Some(body) => {
                 let mut request = self.agent.post(address.clone()).header("Content-Type", "application/json");
                 if let Some((name, value)) = key {
                     request = request.header(name, value);
                 }
-                request.config().proxy(proxy.clone()).build().send(body)
+                request.send(body)
             }
             None => {
                 let mut request = self.agent.get(address.clone());
                 if let Some((name, value)) = key {
                     request = request.header(name, value);
                 }
-                request.config().proxy(proxy.clone()).build().call()
+                request.call()
             }
         };
         sent.map_err(|error| {
             let failure = self.failed(error);
-            Failure { problem: by_proxy(failure.problem, proxy.as_ref()), ..failure }
+            Failure { problem: by_proxy(failure.problem, self.proxy.as_ref()), ..failure }
         })
     }
 

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::TaskRun;
 use crate::report::controls::Meaning;
-use crate::report::verdict::score;
 use crate::report::{Tally, latest};
 use crate::stats::{self, Interval};
 use crate::trial::{Outcome, Status};
@@ -50,8 +49,7 @@ impl Row<Kinds> {
             .collect();
         let tally = Tally::of(&trials);
         let ran: Vec<&Outcome> = trials.into_iter().filter(|row| row.status == Status::Ok).collect();
-        let score = score(&ran);
-        let interval = score.map_or(Interval::default(), |score| score.interval);
+        let interval = tally.score.map_or(Interval::default(), |score| score.interval);
         let false_answers = |accuracy| Meaning::of(&run.control).false_answers(accuracy);
         let sums = Sums {
             task: task.to_string(),
@@ -59,7 +57,7 @@ impl Row<Kinds> {
             context_length: length,
             n: tally.n,
             n_error: tally.n_error,
-            score_mean: score.map(|score| score.mean),
+            score_mean: tally.score.map(|score| score.mean),
             ci_low: interval.ends().map(|ends| ends.0),
             ci_high: interval.ends().map(|ends| ends.1),
             ci_method: interval.method_name(),
