@@ -275,7 +275,7 @@ def arguments():
     parser.add_argument("--output", type=Path, help="CSV file for raw numbers; rounds are added to it")
     args = parser.parse_args()
     wanted = (args.systems or ALL[args.work]).split(",")
-    systems = ["niah-bf16", "niah-f32", *filter(installed, PEERS)]
+    systems = ["niah-bf16", "niah-bf16x2", "niah-f32", *filter(installed, PEERS)]
     args.systems = [name for name in systems if name in wanted or any(name.startswith(w) for w in wanted if w not in systems)]
     args.lengths = [tokens(length) for length in args.lengths.split(",")]
     longest = max(map(tokens, args.grid_lengths.split(",")) if args.work == "grid" else args.lengths)

@@ -39,7 +39,7 @@ fn screening_by_window(criterion: &mut Criterion) {
 
     let queries = random(&mut rng, QUERIES, VALUE_DIM);
     let [keys, values] = [(); 2].map(|()| random(&mut rng, LENGTH, VALUE_DIM));
-    let cached = Cached::Tensors { keys, values };
+    let cached = Cached::Tensors { keys, values, in_parts: false };
     let entry = niah::registry::find("variant", VARIANTS, "softmax").expect("a known variant");
     let variant = (entry.value)(&VariantInputs::default()).expect("a variant");
     let context = AttentionContext {
@@ -59,7 +59,7 @@ fn screening_by_window(criterion: &mut Criterion) {
 
     let queries = unit(&mut rng, QUERIES, KEY_DIM);
     let (keys, values) = (unit(&mut rng, LENGTH, KEY_DIM), unit(&mut rng, LENGTH, VALUE_DIM));
-    let cached = Cached::Tensors { keys, values };
+    let cached = Cached::Tensors { keys, values, in_parts: false };
     let mut bench = |name: String, screens: [Screen; HEADS]| {
         let context =
             ScreeningContext { layer: 0, first_position: LENGTH - QUERIES, screens: &screens, blocked: &[] };

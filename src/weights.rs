@@ -16,7 +16,7 @@ impl Dtype {
     #[must_use]
     pub fn tensor(self) -> DType {
         match self {
-            Self::F32 | Self::Int8 => DType::F32,
+            Self::F32 | Self::Bf16x2 | Self::Int8 => DType::F32,
             Self::Bf16 => DType::BF16,
             Self::F16 => DType::F16,
         }

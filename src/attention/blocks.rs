@@ -28,8 +28,8 @@ pub(super) trait Strips {
 
 /// The same for a kernel whose own functions have these names.
 macro_rules! strips {
-    ($kernel:ty) => {
-        impl Strips for $kernel {
+    ($kernel:ty $(, $parts:ident)?) => {
+        impl$(<const $parts: usize>)? Strips for $kernel {
             fn new(strips: usize, d: usize) -> Self {
                 Self::new(strips, d)
             }
@@ -50,7 +50,7 @@ macro_rules! strips {
         }
     };
 }
-strips!(bf16::Attention);
+strips!(bf16::AttentionInParts<PARTS>, PARTS);
 strips!(single::Attention);
 
 /// A block of queries: the positions `rows` from `start` on in a chunk, of all heads that share the keys of
@@ -124,6 +124,36 @@ const PARTS: usize = 4;
 fn together(groups: usize, blocks: usize, kv_heads: usize) -> usize {
     let parts = PARTS * rayon::current_num_threads();
     (QUERIES_TOGETHER / (groups * QUERIES)).min(blocks * kv_heads / parts).max(1)
+}
+
+/// Blocks of queries that each thread has where heads are taken together: enough for all threads to end
+/// together, and tiles of few heads at a time.
+const BLOCKS: usize = 8;
+
+/// Heads of keys whose tiles are there at once for a chunk of `t` queries.
+pub(super) fn heads_at_once(t: usize) -> usize {
+    (BLOCKS * rayon::current_num_threads()).div_ceil(t.div_ceil(QUERIES).max(1))
+}
+
+/// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]`, some heads of keys after the other:
+/// `mix` makes those of the queries that share the keys of such heads.
+pub(super) fn by_heads(
+    queries: &Tensor,
+    kv_heads: usize,
+    view: View<'_>,
+    mix: impl Fn(Range<usize>, &Tensor, View<'_>) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let (heads, t, _) = queries.dims3()?;
+    let (groups, at_once) = (heads / kv_heads, heads_at_once(t));
+    let firsts = (0..kv_heads).step_by(at_once);
+    let mixed = firsts.map(|first| {
+        let kvs = first..kv_heads.min(first + at_once);
+        let of_heads = kvs.start * groups..kvs.end * groups;
+        let queries = queries.narrow(0, of_heads.start, of_heads.len())?; // [their heads, t, d]
+        let view = View { sinks: view.sinks.map(|sinks| &sinks[of_heads]), ..view };
+        mix(kvs, &queries, view) // [t, their heads * d]
+    });
+    Tensor::cat(&mixed.collect::<Result<Vec<_>>>()?, 1)
 }
 
 /// The rows of a block that are mixed.

@@ -17,6 +17,7 @@ mod gated;
 pub mod keys;
 mod online;
 mod pages;
+pub(crate) mod parts;
 pub mod probe;
 mod reference;
 mod row_multipliers;
@@ -213,6 +214,8 @@ pub enum Cached<'a> {
         keys: Tensor,
         /// `[kv_heads, s, d]`.
         values: Tensor,
+        /// Whether many queries multiply numbers in parts of bf16, on the CPU.
+        in_parts: bool,
     },
     /// In pages of bf16, for the kernels of that precision.
     Pages(&'a Pages),
@@ -265,8 +268,8 @@ impl Cached<'_> {
     /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]`.
     fn mix(&self, queries: &Tensor, view: View<'_>) -> Result<Tensor> {
         let (heads, t, d) = queries.dims3()?;
-        let (keys, values) = match self {
-            Self::Tensors { keys, values } => (keys, values),
+        let (keys, values, in_parts) = match self {
+            Self::Tensors { keys, values, in_parts } => (keys, values, *in_parts),
             Self::Pages(pages) => {
                 view.refuse_rules()?;
                 return pages.mix(queries, view);
@@ -283,6 +286,8 @@ impl Cached<'_> {
             let sharing = heads / keys.dim(0)? * t;
             return if few::serves(view, sharing) {
                 few::mix(queries, &keys, &values, view)
+            } else if strips::serves(view, sharing) && in_parts {
+                parts::mix(queries, &keys, &values, view)
             } else if strips::serves(view, sharing) {
                 strips::mix(queries, &keys, &values, view)
             } else {

@@ -100,7 +100,7 @@ impl Pages {
                         if block.of_those(keys.clone()).is_some() {
                             let page = &self.heads[block.kv][index];
                             let visible = block.visible(keys.start, PAGE);
-                            attention.meet(page, softcap, &visible, &block.hidden(keys.start, PAGE));
+                            attention.meet([&**page], softcap, &visible, &block.hidden(keys.start, PAGE));
                         }
                     }
                 }
@@ -142,7 +142,7 @@ impl Pages {
             attention.begin([queries].into_iter());
             let step = Attention::QUERIES;
             for first in (seen.start / step * step..seen.end).step_by(step) {
-                let block = attention.scores(&pages[first / PAGE], first % PAGE / step); // [keys, queries]
+                let block = attention.scores([&*pages[first / PAGE]], first % PAGE / step); // [keys, queries]
                 let keys = seen.start.max(first) - first..seen.end.min(first + step) - first;
                 for (query, scores) in scores.iter_mut().enumerate() {
                     scores.extend(block[keys.clone()].iter().map(|row| row[query]));

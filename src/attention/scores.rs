@@ -161,7 +161,7 @@ mod tests {
         let (queries, keys, values) = (tensor(heads), tensor(kv_heads), tensor(kv_heads));
         let mut pages = Pages::new([kv_heads, d, 0]);
         pages.write(0, &[(&keys, &values)]).unwrap();
-        let tensors = Cached::Tensors { keys, values };
+        let tensors = Cached::Tensors { keys, values, in_parts: false };
         let layers = [LayerSpec::default()];
         let inputs = VariantInputs { layers: &layers, heads, ..VariantInputs::default() };
         let ssmax = VariantInputs { scale_override: Some(0.5), ..inputs };

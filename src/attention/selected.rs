@@ -135,7 +135,7 @@ fn chosen<'a>(
     row: usize,
     keys: &[u32],
 ) -> Result<(Vec<u32>, Option<Chosen<'a>>)> {
-    let Cached::Tensors { keys: all_keys, values: all_values } = cached else {
+    let Cached::Tensors { keys: all_keys, values: all_values, .. } = cached else {
         candle_core::bail!("rows that choose their keys need keys and values in f32");
     };
     let position = context.first_position + row;
@@ -149,7 +149,7 @@ fn chosen<'a>(
     let at = QueryRow { position, visible: keys.len() };
     let query = scaled_rows(query, context, &[at])?; // [heads, 1, d]
     let view = View::new(seen.len() - 1, AttentionContext { window: Window::Full, blocked: &[], ..context });
-    let cached = Cached::Tensors { keys: of(all_keys)?, values: of(all_values)? };
+    let cached = Cached::Tensors { keys: of(all_keys)?, values: of(all_values)?, in_parts: false };
     Ok((seen, Some(Chosen { query, cached, view })))
 }
 

@@ -24,6 +24,7 @@ mod heads;
 pub(crate) mod int8;
 mod kept;
 mod lanes;
+mod lines;
 mod matmul;
 mod norm;
 mod relevance;

@@ -192,7 +192,8 @@ impl Decoder {
     #[must_use]
     pub fn new_cache(&self, sequence_length: usize) -> KvCache {
         let cache = KvCache::new(self.spec.num_hidden_layers, sequence_length, self.kv_dtype);
-        cache.with_rounding(self.kv_dtype.are_rounded(self.dtype))
+        let in_parts = self.dtype == Dtype::Bf16x2 && self.device.is_cpu();
+        cache.with_rounding(self.kv_dtype.are_rounded(self.dtype)).with_parts(in_parts)
     }
 
     /// Runs `tokens` `[t]` behind what `cache` holds and returns the logits of the last `keep_logits` rows,

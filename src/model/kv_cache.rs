@@ -41,6 +41,8 @@ pub struct KvCache {
     forgetting: Vec<Arc<Forgetting>>,
     /// Whether what is read of rows is rounded to bf16.
     rounded: bool,
+    /// Whether many queries multiply numbers in parts of bf16.
+    in_parts: bool,
 }
 
 #[derive(Debug)]
@@ -87,6 +89,7 @@ impl KvCache {
             blocked: Blocked::default(),
             forgetting: vec![Arc::default(); layers],
             rounded: false,
+            in_parts: false,
         }
     }
 
@@ -94,6 +97,13 @@ impl KvCache {
     #[must_use]
     pub fn with_rounding(self, rounded: bool) -> Self {
         Self { rounded, ..self }
+    }
+
+    /// The same cache, whose keys and values in f32 many queries multiply in parts of bf16 or not
+    /// ([`Dtype::Bf16x2`](crate::spec::Dtype::Bf16x2)).
+    #[must_use]
+    pub fn with_parts(self, in_parts: bool) -> Self {
+        Self { in_parts, ..self }
     }
 
     /// An empty cache for a black box and a sequence of `sequence_length` tokens.
@@ -239,6 +249,7 @@ impl KvCache {
         Ok(Cached::Tensors {
             keys: buffers.keys.narrow(1, 0, needed)?,
             values: buffers.values.narrow(1, 0, needed)?,
+            in_parts: self.in_parts,
         })
     }
 
@@ -265,6 +276,7 @@ impl KvCache {
             Layer::Tensors(Some(buffers)) => Ok(Cached::Tensors {
                 keys: buffers.keys.narrow(1, 0, self.len + added)?,
                 values: buffers.values.narrow(1, 0, self.len + added)?,
+                in_parts: self.in_parts,
             }),
             _ => candle_core::bail!("layer {layer} has no cache"),
         }
@@ -297,7 +309,7 @@ mod tests {
             cache.advance(1);
         }
         cache.truncate(1);
-        let Cached::Tensors { keys, values } = cache.append(0, &[(&token(9.0), &token(-9.0))]).unwrap()
+        let Cached::Tensors { keys, values, .. } = cache.append(0, &[(&token(9.0), &token(-9.0))]).unwrap()
         else {
             panic!("this cache has no pages");
         };

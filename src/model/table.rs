@@ -51,7 +51,7 @@ impl Table {
             blocks.widen(id..id + 1, row);
         }
         match dtype {
-            Dtype::F32 | Dtype::Int8 => {}
+            Dtype::F32 | Dtype::Bf16x2 | Dtype::Int8 => {}
             Dtype::Bf16 => numbers.iter_mut().for_each(|x| *x = bf16::from_f32(*x).to_f32()),
             Dtype::F16 => numbers.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32()),
         }

@@ -76,7 +76,8 @@ impl MemoryPlan {
         };
         // Embedding and head come first, in f32 beside what they are read from (quantised: a byte a weight,
         // twice) or made into; then the matrices of the blocks, each in f32 for a while.
-        let beside = if dtype == Dtype::F32 { 2 * table } else { 2 * dtype.bytes(table) };
+        let beside =
+            if matches!(dtype, Dtype::F32 | Dtype::Bf16x2) { 2 * table } else { 2 * dtype.bytes(table) };
         let blocks = weights.saturating_add(copies).saturating_add(F32 * largest_matrix(spec));
         let loading = match precision.kept {
             None => F32.saturating_mul(table).saturating_add(beside).max(blocks).saturating_add(program),
@@ -142,7 +143,7 @@ impl MemoryPlan {
             return Ok(());
         }
         let smaller = match (precision.dtype, precision.kept) {
-            (Dtype::F32, None) => "; `dtype` bf16 takes half of the weights",
+            (Dtype::F32 | Dtype::Bf16x2, None) => "; `dtype` bf16 takes half of the weights",
             _ => "",
         };
         let available = available();

@@ -16,6 +16,10 @@ pub enum Dtype {
     F32,
     /// Weights and what they are multiplied by are rounded to bf16 (8 bits of mantissa).
     Bf16,
+    /// Weights are those of f32. Where many rows are multiplied on the CPU, in attention as well, each number
+    /// is the sum of two parts in bf16 (16 bits of mantissa), which processors with units for that multiply
+    /// faster than f32 (arXiv 1904.06376).
+    Bf16x2,
     /// Weights are rounded to f16 (11 bits of mantissa, largest 65504); on the CPU they are multiplied by
     /// f32.
     F16,
@@ -31,6 +35,11 @@ pub const DTYPES: &[Entry<Dtype>] = &[
         name: "bf16",
         about: "weights and their inputs rounded to bf16, sums in f32; 2 bytes a weight",
         value: Dtype::Bf16,
+    },
+    Entry {
+        name: "bf16x2",
+        about: "f32, of which the CPU multiplies many rows in two parts of bf16: off by about 2^-17; 4 bytes a weight",
+        value: Dtype::Bf16x2,
     },
     Entry { name: "f16", about: "weights rounded to f16, sums in f32; 2 bytes a weight", value: Dtype::F16 },
     Entry {
@@ -90,7 +99,7 @@ impl Dtype {
     #[must_use]
     pub fn bytes(self, weights: usize) -> usize {
         match self {
-            Self::F32 => weights.saturating_mul(4),
+            Self::F32 | Self::Bf16x2 => weights.saturating_mul(4),
             Self::Bf16 | Self::F16 => weights.saturating_mul(2),
             // A block of Q8_0 takes 34 bytes.
             Self::Int8 => weights.div_ceil(32).saturating_mul(34),
@@ -103,6 +112,7 @@ impl Dtype {
         match self {
             Self::F32 => kernel::single::kernel_name(),
             Self::Bf16 => kernel::bf16::kernel_name(),
+            Self::Bf16x2 => kernel::bf16::name_in_parts(),
             Self::F16 => "widened-to-f32",
             Self::Int8 => kernel::int8::kernel_name(),
         }
@@ -114,6 +124,7 @@ impl Dtype {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::Bf16x2 => "bf16x2",
             Self::F16 => "f16",
             Self::Int8 => "int8",
         }

@@ -39,6 +39,6 @@ fn earlier(machine: &Value) -> Vec<Value> {
 /// Whether numbers are other ones on a processor that multiplies bf16 and on one that widens it first.
 fn depends_on_instructions(record: &RunRecord) -> bool {
     let bf16 = Dtype::Bf16.name();
-    record.model["dtype"].as_str() == Some(bf16)
+    [Dtype::Bf16, Dtype::Bf16x2].iter().any(|dtype| record.model["dtype"].as_str() == Some(dtype.name()))
         || record.model["kv_dtype"].as_str().is_some_and(|cache| cache.contains(bf16))
 }

@@ -41,6 +41,9 @@ fn a_coarser_dtype_moves_logits_a_little_and_f16_less_than_bf16() {
     // Mantissas of 8 and of 11 bits round by up to 2^-9 and 2^-12 at each of 28 maps, 8 times apart.
     assert!(bf16 > 2e-3 && bf16 < 28.0 / 512.0, "bf16 is off by {bf16} of the largest logit");
     assert!(f16 > 2e-4 && f16 < 28.0 / 4096.0, "f16 is off by {f16} of the largest logit");
+    // Two parts have mantissas of 16 bits.
+    let parts = off(Dtype::Bf16x2);
+    assert!(parts > 1e-8 && parts < 28.0 / 131_072.0, "bf16x2 is off by {parts} of the largest logit");
     // Weights and inputs of each map by half of a 127th of the largest of 32.
     let int8 = off(Dtype::Int8);
     assert!(int8 > 2e-3 && int8 < 2.0 * 28.0 / 254.0, "int8 is off by {int8} of the largest logit");
@@ -193,5 +196,5 @@ fn every_dtype_runs_and_run_json_says_which() {
 #[test]
 fn an_unknown_dtype_is_answered_with_the_known_ones() {
     let (ran, said) = niah(&["--dtype", "int3", "--dry-run"]);
-    assert!(!ran && said.contains("int3") && said.contains("f32, bf16, f16, int8"), "{said}");
+    assert!(!ran && said.contains("int3") && said.contains("f32, bf16, bf16x2, f16, int8"), "{said}");
 }

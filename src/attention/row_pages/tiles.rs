@@ -9,48 +9,30 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::{Kept, RowPages, RowsFrom};
-use crate::attention::blocks::{QUERIES, seen};
+use crate::attention::blocks::{self, heads_at_once, seen};
 use crate::attention::source::{Rounded, Source};
 use crate::attention::{Pages, View, few};
 use crate::kernel::bf16::{PAGE, Page, round_here};
 use crate::kernel::cached::padded;
 use crate::kernel::{add_weighted, few_products};
 
-/// Blocks of queries that each thread has where heads are taken together: enough for all threads to end
-/// together, and tiles of few heads at a time.
-const BLOCKS: usize = 8;
 /// Rows that are widened at a time: they stay in the first-level cache.
 const ROWS: usize = 32;
-
-/// Heads of keys whose tiles are there at once for a chunk of `t` queries.
-fn at_once(t: usize) -> usize {
-    (BLOCKS * rayon::current_num_threads()).div_ceil(t.div_ceil(QUERIES).max(1))
-}
 
 impl RowPages {
     /// Bytes of the tiles of `tokens` keys and values that are there while `t` queries meet them, of
     /// `kv_heads` heads of `width` numbers.
     pub(crate) fn bytes_of_tiles(kv_heads: usize, width: usize, tokens: usize, t: usize) -> usize {
-        Pages::bytes(at_once(t).min(kv_heads), width, tokens)
+        Pages::bytes(heads_at_once(t).min(kv_heads), width, tokens)
     }
 
     /// Mixed values `[t, heads * width]` of many scaled `queries` `[heads, t, width]` over what is read, in
     /// bf16: tiles of all keys that are seen, of some heads at a time.
     pub(super) fn mix_in_tiles(&self, queries: &Tensor, view: View<'_>) -> Result<Tensor> {
-        let (heads, t, _) = queries.dims3()?;
-        let kv_heads = self.kv_heads();
-        let groups = heads / kv_heads;
-        let seen = seen(view, 0).start..seen(view, t - 1).end;
-        let at_once = at_once(t);
-        let firsts = (0..kv_heads).step_by(at_once);
-        let mixed = firsts.map(|first| {
-            let kvs = first..kv_heads.min(first + at_once);
-            let of_heads = kvs.start * groups..kvs.end * groups;
-            let queries = queries.narrow(0, of_heads.start, of_heads.len())?; // [their heads, t, width]
-            let view = View { sinks: view.sinks.map(|sinks| &sinks[of_heads]), ..view };
-            self.tiles(kvs, &seen, true).mix_many(&queries, view) // [t, their heads * width]
-        });
-        Tensor::cat(&mixed.collect::<Result<Vec<_>>>()?, 1)
+        let seen = seen(view, 0).start..seen(view, queries.dim(1)? - 1).end;
+        blocks::by_heads(queries, self.kv_heads(), view, |kvs, queries, view| {
+            self.tiles(kvs, &seen, true).mix_many(queries, view)
+        })
     }
 
     /// The pages of some heads that have the positions `seen`, `with_values` or with keys alone.

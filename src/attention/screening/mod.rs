@@ -96,7 +96,7 @@ fn check_tiles(tiles: usize, screens: &[Screen]) -> Result<()> {
 /// The first `len` keys and values.
 fn given(cached: &Cached<'_>, len: usize) -> Result<(Tensor, Tensor)> {
     match cached {
-        Cached::Tensors { keys, values } => Ok((keys.narrow(1, 0, len)?, values.narrow(1, 0, len)?)),
+        Cached::Tensors { keys, values, .. } => Ok((keys.narrow(1, 0, len)?, values.narrow(1, 0, len)?)),
         Cached::Pages(_) | Cached::Rows(_) => candle_core::bail!("screening reads keys and values in f32"),
     }
 }

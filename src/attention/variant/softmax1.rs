@@ -47,7 +47,7 @@ mod tests {
         let zeros = Tensor::zeros((2, 1, 4), candle_core::DType::F32, &Device::Cpu).unwrap();
         let keys = Tensor::zeros((1, 3, 4), candle_core::DType::F32, &Device::Cpu).unwrap();
         let values = Tensor::ones((1, 3, 4), candle_core::DType::F32, &Device::Cpu).unwrap();
-        let cached = Cached::Tensors { keys, values };
+        let cached = Cached::Tensors { keys, values, in_parts: false };
         let context = AttentionContext {
             layer: 0,
             first_position: 2,

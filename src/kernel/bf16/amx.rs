@@ -154,3 +154,80 @@ pub(super) fn multiply(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, ad
         );
     }
 }
+
+/// See [`super::MultiplyTwo`]. The tile registers of this thread are configured.
+///
+/// Beside four sums there are four registers for eight tiles a step, of which nine loads are enough for
+/// twelve products: the strip's first parts stay while both blocks of rows meet them.
+pub(super) fn multiply_two(rows: [[&[Tile]; 2]; 2], strip: [&[[Tile; 2]]; 2], out: Out<'_>, add: bool) {
+    let steps = strip[0].len();
+    assert!(steps > 0 && strip[1].len() == steps && rows.as_flattened().iter().all(|row| row.len() == steps));
+    let out_row = out.stride * size_of::<f32>();
+    let [[first_hi, second_hi], [first_lo, second_lo]] = rows.map(|part| part.map(<[Tile]>::as_ptr));
+    // SAFETY: each step reads one tile of 1 KiB from either row block of each part and two from either part
+    // of the strip, of which there are `steps`; four tiles of sixteen rows of 64 bytes are the 32 rows of 32
+    // numbers of `out`. Only this module uses tile registers.
+    unsafe {
+        asm!(
+            "test {add:e}, {add:e}",
+            "jz 3f",
+            "tileloadd tmm0, [{out} + {out_row}*1]",
+            "tileloadd tmm1, [{out} + {out_row}*1 + 64]",
+            "tileloadd tmm2, [{lower} + {out_row}*1]",
+            "tileloadd tmm3, [{lower} + {out_row}*1 + 64]",
+            "jmp 2f",
+            "3:",
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "2:",
+            "tileloadd tmm4, [{first_hi} + {tile_row}*1]",
+            "tileloadd tmm6, [{strip_hi} + {tile_row}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{strip_hi} + {tile_row}*1 + 1024]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{first_lo} + {tile_row}*1]",
+            "tdpbf16ps tmm0, tmm5, tmm6",
+            "tdpbf16ps tmm1, tmm5, tmm7",
+            "tileloadd tmm5, [{strip_lo} + {tile_row}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm5",
+            "tileloadd tmm5, [{strip_lo} + {tile_row}*1 + 1024]",
+            "tdpbf16ps tmm1, tmm4, tmm5",
+            "tileloadd tmm4, [{second_hi} + {tile_row}*1]",
+            "tdpbf16ps tmm2, tmm4, tmm6",
+            "tdpbf16ps tmm3, tmm4, tmm7",
+            "tdpbf16ps tmm3, tmm4, tmm5",
+            "tileloadd tmm5, [{strip_lo} + {tile_row}*1]",
+            "tdpbf16ps tmm2, tmm4, tmm5",
+            "tileloadd tmm4, [{second_lo} + {tile_row}*1]",
+            "tdpbf16ps tmm2, tmm4, tmm6",
+            "tdpbf16ps tmm3, tmm4, tmm7",
+            "add {first_hi}, 1024",
+            "add {second_hi}, 1024",
+            "add {first_lo}, 1024",
+            "add {second_lo}, 1024",
+            "add {strip_hi}, 2048",
+            "add {strip_lo}, 2048",
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [{out} + {out_row}*1], tmm0",
+            "tilestored [{out} + {out_row}*1 + 64], tmm1",
+            "tilestored [{lower} + {out_row}*1], tmm2",
+            "tilestored [{lower} + {out_row}*1 + 64], tmm3",
+            first_hi = inout(reg) first_hi => _,
+            second_hi = inout(reg) second_hi => _,
+            first_lo = inout(reg) first_lo => _,
+            second_lo = inout(reg) second_lo => _,
+            strip_hi = inout(reg) strip[0].as_ptr() => _,
+            strip_lo = inout(reg) strip[1].as_ptr() => _,
+            steps = inout(reg) steps => _,
+            add = in(reg) u32::from(add),
+            out = in(reg) out.first,
+            lower = in(reg) out.first.wrapping_add(TILE_ROWS * out.stride),
+            tile_row = in(reg) 64usize,
+            out_row = in(reg) out_row,
+            options(nostack),
+        );
+    }
+}

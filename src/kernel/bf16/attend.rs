@@ -2,7 +2,7 @@
 //!
 //! Everything is transposed, so that queries lie side by side in a register: scores `[keys, queries]` are
 //! keys times queries, `z = K qᵀ`; weights `exp(z - max)` go back to bf16; the mix `[d, queries]` is values
-//! times weights, `o = Vᵀ p`.
+//! times weights, `o = Vᵀ p`. Numbers are rounded to bf16, or are sums of parts in bf16 ([`super::parts`]).
 
 use std::mem::MaybeUninit;
 
@@ -10,6 +10,7 @@ use super::packed::{STEP, STRIP, TILE_ROWS, Tile, pack_strip};
 use super::page::{PAGE, Page};
 use super::weigh::{Running, Visible, weigh};
 use super::{Block, Kernel, Out, kernel};
+use crate::kernel::lines::Lines;
 use crate::kernel::rescale::rescale;
 
 /// Keys whose scores are kept at once.
@@ -17,28 +18,29 @@ pub(super) const KEYS: usize = 128;
 const BLOCKS: usize = KEYS / STRIP;
 
 /// The scores of some keys, and the weights made of them.
-struct Scratch {
-    scores: [Block; BLOCKS],      // [keys, queries]
-    weights: [[Tile; 2]; BLOCKS], // [pairs of keys, queries, 2]
+#[repr(C, align(64))]
+struct Scratch<const PARTS: usize> {
+    scores: [Block; BLOCKS],               // [keys, queries]
+    weights: [[[Tile; 2]; BLOCKS]; PARTS], // [pairs of keys, queries, 2] each
 }
 
 /// Up to 32 queries that share their keys, and what they have gathered so far.
-struct Strip {
+struct Strip<const PARTS: usize> {
     d: usize,
     rows: usize,
-    queries: Vec<[Tile; 2]>, // [steps of d]
-    mixed: Vec<Block>,       // [d, queries]; what it holds counts only when not fresh
+    queries: [Vec<[Tile; 2]>; PARTS], // [steps of d] each
+    mixed: Lines,                     // [d, queries]; what it holds counts only when not fresh
     fresh: bool,
     running: Running,
 }
 
-impl Strip {
+impl<const PARTS: usize> Strip<PARTS> {
     fn new(d: usize) -> Self {
         Self {
             d,
             rows: 0,
-            queries: vec![[Tile::ZERO; 2]; d.div_ceil(STEP)],
-            mixed: vec![[[0.0; STRIP]; 2 * TILE_ROWS]; d.div_ceil(STRIP)],
+            queries: std::array::from_fn(|_| vec![[Tile::ZERO; 2]; d.div_ceil(STEP)]),
+            mixed: Lines::zeros(d.next_multiple_of(STRIP)),
             fresh: true,
             running: Running::default(),
         }
@@ -48,30 +50,33 @@ impl Strip {
     fn begin(&mut self, queries: &[f32]) {
         self.rows = queries.len() / self.d;
         if self.rows < STRIP {
-            self.queries.fill([Tile::ZERO; 2]);
+            self.queries.iter_mut().for_each(|tiles| tiles.fill([Tile::ZERO; 2]));
         }
-        pack_strip(&mut self.queries, queries, self.d);
+        pack_strip(self.queries.each_mut().map(|tiles| &mut tiles[..]), queries, self.d);
         self.fresh = true;
         self.running = Running::default();
     }
 }
 
-/// Room for the attention of some strips at a time.
-pub(crate) struct Attention {
+/// Room for the attention of some strips at a time, of numbers that are rounded to bf16.
+pub(crate) type Attention = AttentionInParts<1>;
+
+/// The same of numbers in so many parts.
+pub(crate) struct AttentionInParts<const PARTS: usize> {
     kernel: Kernel,
-    strips: Vec<Strip>,
+    strips: Vec<Strip<PARTS>>,
     begun: usize,
-    scratch: Box<Scratch>,
+    scratch: Box<Scratch<PARTS>>,
 }
 
-impl Attention {
+impl<const PARTS: usize> AttentionInParts<PARTS> {
     /// Queries in a strip.
     pub(crate) const QUERIES: usize = STRIP;
 
     /// Room for `strips` strips of queries of `d` numbers.
     pub(crate) fn new(strips: usize, d: usize) -> Self {
-        let scratch =
-            Scratch { scores: [[[0.0; STRIP]; 2 * TILE_ROWS]; BLOCKS], weights: [[Tile::ZERO; 2]; BLOCKS] };
+        let scores = [[[0.0; STRIP]; 2 * TILE_ROWS]; BLOCKS];
+        let scratch = Scratch { scores, weights: [[[Tile::ZERO; 2]; BLOCKS]; PARTS] };
         Self {
             kernel: kernel(),
             strips: (0..strips).map(|_| Strip::new(d)).collect(),
@@ -89,9 +94,15 @@ impl Attention {
         }
     }
 
-    /// Lets every strip meet a page: `visible` says what its queries, the same positions in all strips, see
-    /// of it, and `hidden` what of that is kept from them.
-    pub(crate) fn meet(&mut self, page: &Page, softcap: Option<f32>, visible: &Visible, hidden: &[Visible]) {
+    /// Lets every strip meet a page, given by its parts: `visible` says what its queries, the same positions
+    /// in all strips, see of it, and `hidden` what of that is kept from them.
+    pub(crate) fn meet(
+        &mut self,
+        page: [&Page; PARTS],
+        softcap: Option<f32>,
+        visible: &Visible,
+        hidden: &[Visible],
+    ) {
         (self.kernel.begin)();
         for strip in &mut self.strips[..self.begun] {
             meet(self.kernel, strip, page, (visible, hidden), softcap, &mut self.scratch);
@@ -111,28 +122,28 @@ impl Attention {
         let strip = &self.strips[strip];
         let factor = 1.0 / (strip.running.sum[row] + sink(strip.running.level[row]));
         for (j, x) in mixed.iter_mut().enumerate() {
-            x.write(strip.mixed[j / STRIP][j % STRIP][row] * factor);
+            x.write(strip.mixed[j][row] * factor);
         }
     }
 
     /// The scores of the 32 keys of `page` from `32 * index` on with the first strip, `[keys, queries]`.
-    pub(crate) fn scores(&mut self, page: &Page, index: usize) -> &Block {
+    pub(crate) fn scores(&mut self, page: [&Page; PARTS], index: usize) -> &Block {
         let block = &mut self.scratch.scores[0];
+        let queries = self.strips[0].queries.each_ref().map(|tiles| &tiles[..]);
         (self.kernel.begin)();
-        let keys = page.keys(index);
-        (self.kernel.multiply)(keys, &self.strips[0].queries, Out::block(block), false, keys[0]);
+        self.kernel.multiply_parts(page.map(|page| page.keys(index)), queries, Out::block(block), false);
         (self.kernel.end)();
         block
     }
 }
 
-fn meet(
+fn meet<const PARTS: usize>(
     kernel: Kernel,
-    strip: &mut Strip,
-    page: &Page,
+    strip: &mut Strip<PARTS>,
+    page: [&Page; PARTS],
     (visible, hidden): (&Visible, &[Visible]),
     softcap: Option<f32>,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<PARTS>,
 ) {
     let first = visible.start[..strip.rows].iter().copied().min().unwrap_or(0);
     let last = visible.end[..strip.rows].iter().copied().max().unwrap_or(0);
@@ -145,8 +156,9 @@ fn meet(
         let blocks = (last.min(end) - start).unsigned_abs() as usize;
         let blocks = blocks.div_ceil(STRIP);
         for (block, scores) in scratch.scores[..blocks].iter_mut().enumerate() {
-            let keys = page.keys(from / STRIP + block);
-            (kernel.multiply)(keys, &strip.queries, Out::block(scores), false, keys[0]);
+            let keys = page.map(|page| page.keys(from / STRIP + block));
+            let queries = strip.queries.each_ref().map(|tiles| &tiles[..]);
+            kernel.multiply_parts(keys, queries, Out::block(scores), false);
         }
         let here = |keys: &Visible| Visible {
             start: keys.start.map(|x| x - start),
@@ -155,17 +167,18 @@ fn meet(
         let hidden: Vec<Visible> = hidden.iter().map(here).collect();
         let factor = weigh(
             &mut scratch.scores[..blocks],
-            &mut scratch.weights[..blocks],
+            scratch.weights.each_mut().map(|tiles| &mut tiles[..blocks]),
             (&here(visible), &hidden),
             softcap,
             &mut strip.running,
         );
-        for (index, mixed) in strip.mixed.iter_mut().enumerate() {
+        for (index, mixed) in strip.mixed.as_chunks_mut::<STRIP>().0.iter_mut().enumerate() {
             if !strip.fresh {
                 rescale(mixed, &factor);
             }
-            let values = page.values(index, from / STEP, blocks);
-            (kernel.multiply)(values, &scratch.weights[..blocks], Out::block(mixed), !strip.fresh, values[0]);
+            let values = page.map(|page| page.values(index, from / STEP, blocks));
+            let weights = scratch.weights.each_ref().map(|tiles| &tiles[..blocks]);
+            kernel.multiply_parts(values, weights, Out::block(mixed), !strip.fresh);
         }
         strip.fresh = false;
     }
@@ -229,7 +242,7 @@ mod tests {
             let mut attention = Attention::new(1, d);
             attention.begin([&queries[..]].into_iter());
             for (number, page) in pages.iter().enumerate() {
-                attention.meet(page, cap, &visible(number), &[]);
+                attention.meet([page], cap, &visible(number), &[]);
             }
             let rounded: Vec<Vec<f32>> = (0..keys).map(|j| pages[j / PAGE].key(j % PAGE).collect()).collect();
             for row in 0..rows {

@@ -5,6 +5,8 @@
 //! Three kernels compute it over one order of the weights: [`amx`] (tile registers), [`dot`] (`vdpbf16ps`)
 //! and [`plain`], which any processor runs. They sum in different orders, so they agree within f32's rounding
 //! and not to the bit.
+//!
+//! [`parts`] multiplies numbers of f32 by them: each is the sum of two numbers in bf16, nearly.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -16,6 +18,7 @@ mod dot;
 mod gated;
 mod packed;
 mod page;
+mod parts;
 mod plain;
 mod times;
 #[cfg(target_arch = "x86_64")]
@@ -31,10 +34,11 @@ use rayon::prelude::*;
 
 use super::cpu;
 
-pub(crate) use attend::Attention;
+pub(crate) use attend::{Attention, AttentionInParts};
 pub(crate) use gated::gated;
 pub(crate) use packed::{Matrix, Rows, round, round_here, rounded};
 pub(crate) use page::{PAGE, Page};
+pub(crate) use parts::{PARTS, RowsInParts, gated_rows, in_parts, many_rows_of};
 #[cfg(target_arch = "x86_64")]
 pub(super) use transposed::transposed;
 pub(crate) use weigh::{Visible, cap};
@@ -53,6 +57,9 @@ type Block = [[f32; STRIP]; 2 * TILE_ROWS];
 /// `ahead` are tiles that will be read soon: a kernel may fetch the first `steps / 2` of them into its cache
 /// meanwhile.
 type Multiply = fn(rows: [&[Tile]; 2], strip: &[[Tile; 2]], out: Out<'_>, add: bool, ahead: &[Tile]);
+
+/// [`Kernel::multiply_parts`] for two parts.
+type MultiplyTwo = fn(rows: [[&[Tile]; 2]; 2], strip: [&[[Tile; 2]]; 2], out: Out<'_>, add: bool);
 
 /// Rows up to which [`Few`] is the faster one: then reading the weights takes longer than computing with
 /// them, and a kernel for whole blocks reads them no faster than it computes 32 rows.
@@ -83,6 +90,11 @@ impl<'a> Out<'a> {
         Self { first, stride, numbers: PhantomData }
     }
 
+    /// The same block, for a while.
+    fn again(&mut self) -> Out<'_> {
+        Out { first: self.first, stride: self.stride, numbers: PhantomData }
+    }
+
     fn row(&mut self, index: usize) -> &mut [f32; STRIP] {
         assert!(index < 2 * TILE_ROWS, "a block has 32 rows");
         // SAFETY: a block, or what was promised to `rows`; the borrow of `self` keeps rows from being held
@@ -95,9 +107,13 @@ impl<'a> Out<'a> {
 #[derive(Clone, Copy)]
 struct Kernel {
     name: &'static str,
+    /// Its name where it multiplies numbers in two parts.
+    name_in_parts: &'static str,
     /// Must come before the first product on a thread.
     begin: fn(),
     multiply: Multiply,
+    /// Multiplies two parts at once, where that reads less.
+    multiply_two: Option<MultiplyTwo>,
     /// Needs no beginning.
     few: Few,
     /// Must come after the last one.
@@ -115,16 +131,53 @@ impl Kernel {
     }
 }
 
-const PLAIN: Kernel =
-    Kernel { name: "plain", begin: || {}, multiply: plain::multiply, few: plain::few, end: || {} };
+impl Kernel {
+    /// The products of rows and a strip that are sums of parts, the first the largest: those of parts `i` and
+    /// `j` with `i + j < PARTS`, beside which the others are no more than what the last parts lack.
+    fn multiply_parts<const PARTS: usize>(
+        self,
+        rows: [[&[Tile]; 2]; PARTS],
+        strip: [&[[Tile; 2]]; PARTS],
+        mut out: Out<'_>,
+        add: bool,
+    ) {
+        if let (Some(multiply), [hi, lo], [strip_hi, strip_lo]) = (self.multiply_two, &rows[..], &strip[..]) {
+            return multiply([*hi, *lo], [*strip_hi, *strip_lo], out, add);
+        }
+        for (i, rows) in rows.into_iter().enumerate() {
+            for (j, strip) in strip[..PARTS - i].iter().enumerate() {
+                (self.multiply)(rows, strip, out.again(), add || i + j > 0, rows[0]);
+            }
+        }
+    }
+}
+
+const PLAIN: Kernel = Kernel {
+    name: "plain",
+    name_in_parts: "plain-bf16x2",
+    begin: || {},
+    multiply: plain::multiply,
+    multiply_two: None,
+    few: plain::few,
+    end: || {},
+};
 #[cfg(target_arch = "x86_64")]
-const DOT: Kernel =
-    Kernel { name: "avx512-bf16", begin: || {}, multiply: dot::multiply, few: dot::few, end: || {} };
+const DOT: Kernel = Kernel {
+    name: "avx512-bf16",
+    name_in_parts: "avx512-bf16x2",
+    begin: || {},
+    multiply: dot::multiply,
+    multiply_two: None,
+    few: dot::few,
+    end: || {},
+};
 #[cfg(target_arch = "x86_64")]
 const AMX: Kernel = Kernel {
     name: "amx-bf16",
+    name_in_parts: "amx-bf16x2",
     begin: amx::configure,
     multiply: amx::multiply,
+    multiply_two: Some(amx::multiply_two),
     few: amx_few::few,
     end: amx::release,
 };
@@ -132,6 +185,11 @@ const AMX: Kernel = Kernel {
 /// Name of the kernel that runs on this processor.
 pub(crate) fn kernel_name() -> &'static str {
     kernel().name
+}
+
+/// Name of the kernel that runs here where numbers are in parts.
+pub(crate) fn name_in_parts() -> &'static str {
+    kernel().name_in_parts
 }
 
 /// Whether tile registers can be used.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::parts::{each_part, leave_rest_plain};
 #[cfg(target_arch = "x86_64")]
 use super::transposed;
 use crate::kernel::{Blocks, for_every_instruction_set};
@@ -43,6 +44,19 @@ impl Rows {
             let blocks = tiles.par_chunks_mut(steps).zip(x.par_chunks(TILE_ROWS * k));
             blocks.for_each(|(tiles, rows)| round_block(tiles, rows, k));
         })
+    }
+
+    /// The same in two parts, the larger first.
+    pub(super) fn in_parts(x: &[f32], m: usize, k: usize) -> [Self; 2] {
+        assert_eq!(x.len(), m * k, "m rows of k numbers");
+        let steps = k.div_ceil(STEP);
+        let mut lo = Self { m, k, tiles: vec![Tile::ZERO; m.div_ceil(TILE_ROWS) * steps] };
+        let hi = Self::filled(m, k, |hi| {
+            let tiles = hi.par_chunks_mut(steps).zip(lo.tiles.par_chunks_mut(steps));
+            let blocks = tiles.zip(x.par_chunks(TILE_ROWS * k));
+            blocks.for_each(|((hi, lo), rows)| split_block(hi, lo, rows, k));
+        });
+        [hi, lo]
     }
 
     /// Rows of `k` numbers whose tiles `[blocks, steps]` are all written by `fill`.
@@ -120,7 +134,7 @@ impl Matrix {
         let steps = k.div_ceil(STEP);
         let mut tiles = vec![[Tile::ZERO; 2]; n.div_ceil(STRIP) * steps];
         let strips = tiles.par_chunks_mut(steps).zip(w.par_chunks(STRIP * k));
-        strips.for_each(|(tiles, columns)| pack_strip(tiles, columns, k));
+        strips.for_each(|(tiles, columns)| pack_strip([tiles], columns, k));
         Self { n, k, store: Store::Packed(tiles) }
     }
 
@@ -132,8 +146,8 @@ impl Matrix {
         let mut tiles = vec![[Tile::ZERO; 2]; n.div_ceil(TILE_ROWS) * steps];
         let columns = a.par_chunks(TILE_ROWS * k).zip(b.par_chunks(TILE_ROWS * k));
         tiles.par_chunks_mut(steps).zip(columns).for_each(|(tiles, (a, b))| {
-            pack_half(tiles, 0, a, k);
-            pack_half(tiles, 1, b, k);
+            pack_half([&mut *tiles], 0, a, k);
+            pack_half([tiles], 1, b, k);
         });
         Self { n: n.div_ceil(TILE_ROWS) * STRIP, k, store: Store::Packed(tiles) }
     }
@@ -206,26 +220,38 @@ impl Strip {
         self.numbers.resize(rows.len() * k, 0.0);
         blocks.widen(rows, &mut self.numbers);
         // Columns that are missing become 0.
-        pack_half(&mut self.tiles, half, &self.numbers, k);
+        pack_half([&mut self.tiles], half, &self.numbers, k);
     }
 }
 
-/// Packs up to 32 columns of `k` numbers each, stored one after the other, into the tiles `[steps, 2]` of a
-/// strip.
-pub(super) fn pack_strip(tiles: &mut [[Tile; 2]], columns: &[f32], k: usize) {
+/// Packs up to 32 columns of `k` numbers each, stored one after the other, into the tiles `[steps, 2]` of
+/// each part of a strip.
+pub(super) fn pack_strip<const PARTS: usize>(
+    mut tiles: [&mut [[Tile; 2]]; PARTS],
+    columns: &[f32],
+    k: usize,
+) {
     for (half, columns) in columns.chunks(TILE_ROWS * k).enumerate() {
-        pack_half(tiles, half, columns, k);
+        pack_half(tiles.each_mut().map(|tiles| &mut **tiles), half, columns, k);
     }
 }
 
-/// Packs up to 16 columns of `k` numbers each into one half of the tiles `[steps, 2]` of a strip.
-fn pack_half(tiles: &mut [[Tile; 2]], half: usize, columns: &[f32], k: usize) {
+/// Packs up to 16 columns of `k` numbers each into one half of the tiles `[steps, 2]` of each part of a
+/// strip.
+fn pack_half<const PARTS: usize>(
+    mut tiles: [&mut [[Tile; 2]]; PARTS],
+    half: usize,
+    columns: &[f32],
+    k: usize,
+) {
+    let mut done = 0;
     #[cfg(target_arch = "x86_64")]
     if columns.len() == TILE_ROWS * k && transposed::available() {
-        let done = transposed::pack_whole_steps(tiles, half, columns, k);
-        return pack_steps(tiles, half, columns, k, done);
+        done = transposed::pack_whole_steps(&mut tiles, half, columns, k);
     }
-    pack_steps(tiles, half, columns, k, 0);
+    if done < k.div_ceil(STEP) {
+        each_part(columns, &mut tiles, |part, tiles| pack_steps(tiles, half, part, k, done));
+    }
 }
 
 for_every_instruction_set! {
@@ -262,6 +288,26 @@ fn round_block_plain(tiles: &mut [MaybeUninit<Tile>], rows: &[f32], k: usize) {
         let tile = tile.write(Tile::ZERO);
         for (row, numbers) in rows.chunks_exact(k).enumerate() {
             round_row(tile, row, &numbers[step * STEP..k.min((step + 1) * STEP)]);
+        }
+    }
+}
+
+for_every_instruction_set! {
+    /// The same in two parts; `lo` holds zeros.
+    fn split_block = split_block_plain(hi: &mut [MaybeUninit<Tile>], lo: &mut [Tile], rows: &[f32], k: usize)
+}
+
+#[inline(always)]
+fn split_block_plain(hi: &mut [MaybeUninit<Tile>], lo: &mut [Tile], rows: &[f32], k: usize) {
+    for (step, (hi, lo)) in hi.iter_mut().zip(lo).enumerate() {
+        let hi = hi.write(Tile::ZERO);
+        for (row, numbers) in rows.chunks_exact(k).enumerate() {
+            let numbers = &numbers[step * STEP..k.min((step + 1) * STEP)];
+            let mut rest = [0f32; STEP];
+            rest[..numbers.len()].copy_from_slice(numbers);
+            round_row(hi, row, &rest);
+            leave_rest_plain(&mut rest);
+            round_row(lo, row, &rest);
         }
     }
 }
@@ -339,7 +385,7 @@ mod tests {
             let mut fast = vec![[Tile([7; TILE_ROWS * STEP]); 2]; k.div_ceil(STEP)];
             let mut plain = fast.clone();
             for half in [0, 1] {
-                pack_half(&mut fast, half, &given, k);
+                pack_half([&mut fast[..]], half, &given, k);
                 pack_steps_plain(&mut plain, half, &given, k, 0);
             }
             let bits =

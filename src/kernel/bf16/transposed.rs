@@ -2,11 +2,12 @@
 //! registers. To the bit what [`super::packed`] and [`super::page`] do on any processor.
 
 use std::arch::x86_64::{
-    __m512i, _CMP_UNORD_Q, _mm512_add_epi32, _mm512_and_si512, _mm512_castsi256_si512, _mm512_castsi512_ps,
-    _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16, _mm512_inserti64x4, _mm512_loadu_si512, _mm512_mask_mov_epi32,
-    _mm512_or_si512, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32,
-    _mm512_srli_epi32, _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m512i, _CMP_LT_OQ, _CMP_UNORD_Q, _mm512_abs_ps, _mm512_add_epi32, _mm512_and_si512,
+    _mm512_castps_si512, _mm512_castsi256_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
+    _mm512_cvtepi32_epi16, _mm512_inserti64x4, _mm512_loadu_si512, _mm512_mask_mov_epi32,
+    _mm512_maskz_sub_ps, _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512,
+    _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::packed::{STEP, TILE_ROWS, Tile};
@@ -17,34 +18,64 @@ pub(super) fn available() -> bool {
     cpu::has(cpu::Set::Avx512)
 }
 
-/// Packs the steps that are whole of sixteen columns of `k` numbers each into one half of the tiles of a
-/// strip. Returns how many steps that were.
-pub(super) fn pack_whole_steps(tiles: &mut [[Tile; 2]], half: usize, columns: &[f32], k: usize) -> usize {
+/// Packs the steps that are whole of sixteen columns of `k` numbers each into one half of the tiles of each
+/// part of a strip. Returns how many steps that were.
+pub(super) fn pack_whole_steps<const PARTS: usize>(
+    tiles: &mut [&mut [[Tile; 2]]; PARTS],
+    half: usize,
+    columns: &[f32],
+    k: usize,
+) -> usize {
     assert!(available() && columns.len() == TILE_ROWS * k, "sixteen columns, where the instructions are");
-    let steps = tiles.len().min(k / STEP);
+    let steps = tiles.iter().map(|tiles| tiles.len()).fold(k / STEP, usize::min);
     // SAFETY: the processor has AVX-512F.
-    unsafe { pack_avx512(&mut tiles[..steps], half, columns, k) };
+    unsafe { pack_avx512(tiles, steps, half, columns, k) };
     steps
 }
 
 #[target_feature(enable = "avx512f")]
-fn pack_avx512(tiles: &mut [[Tile; 2]], half: usize, columns: &[f32], k: usize) {
-    for (step, tile) in tiles.iter_mut().enumerate() {
-        let mut pairs = [_mm512_setzero_si512(); TILE_ROWS]; // [columns][pairs]
-        for (column, pairs) in columns.chunks_exact(k).zip(&mut pairs) {
+fn pack_avx512<const PARTS: usize>(
+    tiles: &mut [&mut [[Tile; 2]]; PARTS],
+    steps: usize,
+    half: usize,
+    columns: &[f32],
+    k: usize,
+) {
+    for step in 0..steps {
+        let mut pairs = [[_mm512_setzero_si512(); TILE_ROWS]; PARTS]; // [parts][columns][pairs]
+        for (index, column) in columns.chunks_exact(k).enumerate() {
             let (numbers, _) = column[step * STEP..][..STEP].as_chunks::<{ STEP / 2 }>();
-            let [low, high] = [0, 1].map(|part: usize| {
+            let mut rest = [0, 1].map(|part: usize| {
                 // SAFETY: sixteen numbers are read.
-                _mm512_cvtepi32_epi16(rounded(unsafe { _mm512_loadu_si512(numbers[part].as_ptr().cast()) }))
+                unsafe { _mm512_loadu_si512(numbers[part].as_ptr().cast()) }
             });
-            *pairs = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
+            for (part, pairs) in pairs.iter_mut().enumerate() {
+                let bits = rest.map(|bits| rounded(bits));
+                let [low, high] = bits.map(|bits| _mm512_cvtepi32_epi16(bits));
+                pairs[index] = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
+                if part + 1 < PARTS {
+                    rest = [0, 1].map(|half: usize| left(rest[half], bits[half]));
+                }
+            }
         }
-        let (lines, _) = tile[half].0.as_chunks_mut::<{ 2 * TILE_ROWS }>();
-        for (line, pairs) in lines.iter_mut().zip(transposed(pairs)) {
-            // SAFETY: 32 numbers of 16 bits are the 64 bytes that are written.
-            unsafe { _mm512_storeu_si512(line.as_mut_ptr().cast(), pairs) };
+        for (tiles, pairs) in tiles.iter_mut().zip(pairs) {
+            let (lines, _) = tiles[step][half].0.as_chunks_mut::<{ 2 * TILE_ROWS }>();
+            for (line, pairs) in lines.iter_mut().zip(transposed(pairs)) {
+                // SAFETY: 32 numbers of 16 bits are the 64 bytes that are written.
+                unsafe { _mm512_storeu_si512(line.as_mut_ptr().cast(), pairs) };
+            }
         }
     }
+}
+
+/// What numbers have besides those that they are rounded to, whose bits are in the low halves; 0 where that
+/// is no finite one.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn left(numbers: __m512i, rounded: __m512i) -> __m512i {
+    let part = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(rounded));
+    let finite = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(_mm512_abs_ps(part), _mm512_set1_ps(f32::INFINITY));
+    _mm512_castps_si512(_mm512_maskz_sub_ps(finite, _mm512_castsi512_ps(numbers), part))
 }
 
 /// Writes a tile whose rows are 16 columns of the 32 `rows`, each of at least 16 numbers, rounded.

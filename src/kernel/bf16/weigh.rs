@@ -1,7 +1,7 @@
-//! From scores to weights in bf16: the part of attention that is no matrix product.
+//! From scores to weights in bf16, or in parts in bf16: what of attention is no matrix product.
 
 use super::Block;
-use super::packed::{STRIP, TILE_ROWS, Tile, round};
+use super::packed::{STRIP, TILE_ROWS, Tile, round, wide};
 use crate::kernel::cpu;
 use crate::kernel::exp::exp;
 use crate::kernel::for_every_instruction_set;
@@ -40,9 +40,9 @@ pub(super) const SLACK: f32 = 8.0;
 /// and takes them
 /// into the running level and sum. The factors that come back bring what was summed before to the new level;
 /// exactly 1 where that is the old one.
-pub(super) fn weigh(
+pub(super) fn weigh<const PARTS: usize>(
     scores: &mut [Block],
-    weights: &mut [[Tile; 2]],
+    weights: [&mut [[Tile; 2]]; PARTS],
     (visible, hidden): (&Visible, &[Visible]),
     softcap: Option<f32>,
     running: &mut Running,
@@ -100,7 +100,11 @@ fn conceal(scores: &mut [Block], keys: &Visible) {
 }
 
 /// The part of [`weigh`] behind caps and masks. Its twin for AVX-512 rounds otherwise in the last places.
-fn powers(scores: &[Block], weights: &mut [[Tile; 2]], running: &mut Running) -> Lanes {
+fn powers<const PARTS: usize>(
+    scores: &[Block],
+    mut weights: [&mut [[Tile; 2]]; PARTS],
+    running: &mut Running,
+) -> Lanes {
     let mut largest = running.level;
     for row in scores.iter().flatten() {
         for (max, &z) in largest.iter_mut().zip(row) {
@@ -117,13 +121,18 @@ fn powers(scores: &[Block], weights: &mut [[Tile; 2]], running: &mut Running) ->
     // A query that has seen no key yet keeps its sum of 0, whatever is subtracted.
     let level = running.level.map(|level| if level == f32::NEG_INFINITY { 0.0 } else { level });
     running.sum.iter_mut().zip(&factor).for_each(|(sum, factor)| *sum *= factor);
-    for (block, tiles) in scores.iter().zip(weights) {
+    for (index, block) in scores.iter().enumerate() {
         for (key, row) in block.iter().enumerate() {
             for (query, z) in row.iter().enumerate() {
                 let weight = exp(z - level[query]);
                 running.sum[query] += weight;
                 let place = key / 2 * STRIP + query % TILE_ROWS * 2 + key % 2;
-                tiles[query / TILE_ROWS].0[place] = round(weight);
+                let mut rest = weight;
+                for tiles in &mut weights {
+                    let part = round(rest);
+                    tiles[index][query / TILE_ROWS].0[place] = part;
+                    rest -= wide(part);
+                }
             }
         }
     }
@@ -134,17 +143,21 @@ fn powers(scores: &[Block], weights: &mut [[Tile; 2]], running: &mut Running) ->
 pub(super) mod avx512 {
     use std::arch::x86_64::{
         __m512, __m512i, _CMP_GT_OQ, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512,
-        _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_ps, _mm512_mask_blend_ps,
-        _mm512_max_ps, _mm512_mul_ps, _mm512_or_si512, _mm512_reduce_add_ps, _mm512_roundscale_ps,
-        _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_srli_epi32,
-        _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
+        _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_ps,
+        _mm512_mask_blend_ps, _mm512_max_ps, _mm512_mul_ps, _mm512_or_si512, _mm512_reduce_add_ps,
+        _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
+        _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
     };
 
     use super::{Block, Lanes, Running, SLACK, STRIP, TILE_ROWS, Tile};
 
     /// See [`super::powers`].
     #[target_feature(enable = "avx512f")]
-    pub(super) fn powers(scores: &[Block], weights: &mut [[Tile; 2]], running: &mut Running) -> Lanes {
+    pub(super) fn powers<const PARTS: usize>(
+        scores: &[Block],
+        mut weights: [&mut [[Tile; 2]]; PARTS],
+        running: &mut Running,
+    ) -> Lanes {
         let mut factors = [0f32; STRIP];
         for half in 0..2 {
             let old = half_of(&running.level, half);
@@ -157,13 +170,18 @@ pub(super) mod avx512 {
             let level = _mm512_mul_ps(level, _mm512_set1_ps(std::f32::consts::LOG2_E));
             let factor = _mm512_mask_blend_ps(risen, _mm512_set1_ps(1.0), power(old, level));
             let mut sums = [_mm512_mul_ps(half_of(&running.sum, half), factor), _mm512_setzero_ps()];
-            for (block, tiles) in scores.iter().zip(&mut *weights) {
-                let pairs = tiles[half].0.as_chunks_mut::<STRIP>().0;
-                for (keys, pair) in block.as_chunks::<2>().0.iter().zip(pairs) {
-                    let [first, second] = [0, 1].map(|key: usize| power(half_of(&keys[key], half), level));
-                    sums = [_mm512_add_ps(sums[0], first), _mm512_add_ps(sums[1], second)];
-                    // SAFETY: the pair holds the 32 numbers of 16 bits that are written.
-                    unsafe { _mm512_storeu_si512(pair.as_mut_ptr().cast(), rounded(first, second)) };
+            for (index, block) in scores.iter().enumerate() {
+                for (pair, keys) in block.as_chunks::<2>().0.iter().enumerate() {
+                    let mut rest = [0, 1].map(|key: usize| power(half_of(&keys[key], half), level));
+                    sums = [_mm512_add_ps(sums[0], rest[0]), _mm512_add_ps(sums[1], rest[1])];
+                    for tiles in &mut weights {
+                        let part = rounded(rest[0], rest[1]);
+                        let place = &mut tiles[index][half].0.as_chunks_mut::<STRIP>().0[pair];
+                        // SAFETY: the pair holds the 32 numbers of 16 bits that are written.
+                        unsafe { _mm512_storeu_si512(place.as_mut_ptr().cast(), part) };
+                        let [first, second] = widened(part);
+                        rest = [_mm512_sub_ps(rest[0], first), _mm512_sub_ps(rest[1], second)];
+                    }
                 }
             }
             put(&mut running.level, half, new);
@@ -237,6 +255,13 @@ pub(super) mod avx512 {
         _mm512_or_si512(_mm512_srli_epi32::<16>(first), upper)
     }
 
+    /// The numbers of pairs of bf16.
+    #[target_feature(enable = "avx512f")]
+    fn widened(pairs: __m512i) -> [__m512; 2] {
+        let second = _mm512_and_si512(pairs, _mm512_set1_epi32(0xffff_0000u32.cast_signed()));
+        [_mm512_slli_epi32::<16>(pairs), second].map(|bits| _mm512_castsi512_ps(bits))
+    }
+
     #[cfg(test)]
     mod tests {
         use super::super::powers as plain;
@@ -256,22 +281,29 @@ pub(super) mod avx512 {
                 let given = numbers(&mut rng, 3 * STRIP * STRIP, scale);
                 scores.iter_mut().flatten().flatten().zip(&given).for_each(|(z, given)| *z = *given);
                 scores.iter_mut().flatten().for_each(|row| row[5] = f32::NEG_INFINITY);
-                let mut weights = [[[Tile::ZERO; 2]; 3]; 2];
+                let mut weights = [[[[Tile::ZERO; 2]; 3]; 2]; 2]; // [kernels][parts]
+                let [of_plain, of_fast] =
+                    weights.each_mut().map(|parts| parts.each_mut().map(|tiles| &mut tiles[..]));
                 let factors = [
-                    plain(&scores, &mut weights[0], &mut running[0]),
+                    plain(&scores, of_plain, &mut running[0]),
                     // SAFETY: the processor has AVX-512F.
-                    unsafe { powers(&scores, &mut weights[1], &mut running[1]) },
+                    unsafe { powers(&scores, of_fast, &mut running[1]) },
                 ];
                 assert_eq!(running[0].level, running[1].level);
                 let close = |a: f32, b: f32, off: f32| (a - b).abs() <= off * b.abs() + 1e-35;
                 let all = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| close(*a, *b, 2e-5));
                 assert!(all(&factors[1], &factors[0]), "{factors:?}");
                 assert!(all(&running[1].sum, &running[0].sum), "{running:?}");
-                let [plain, fast] =
-                    weights.map(|weights| weights.into_iter().flatten().flat_map(|tile| tile.0));
-                for (plain, fast) in plain.zip(fast) {
-                    let [plain, fast] = [plain, fast].map(super::super::super::packed::wide);
+                let part = |kernel: usize, part: usize| {
+                    let tiles = weights[kernel][part].iter().flatten();
+                    tiles.flat_map(|tile| tile.0).map(super::super::super::packed::wide).collect::<Vec<_>>()
+                };
+                let both = |kernel| part(kernel, 0).into_iter().zip(part(kernel, 1));
+                for ((plain, plain_rest), (fast, fast_rest)) in both(0).zip(both(1)) {
                     assert!(close(fast, plain, 1.0 / 128.0), "{fast}, not {plain}");
+                    // Two parts are the weight but for 2^-17 of it.
+                    assert!(close(fast + fast_rest, plain + plain_rest, 3e-5), "{fast_rest}, {plain_rest}");
+                    assert!(plain_rest.abs() <= plain / 256.0 && fast_rest.abs() <= fast / 256.0);
                 }
             }
         }
@@ -305,13 +337,13 @@ mod tests {
         scores.iter_mut().flatten().flatten().zip(&given).for_each(|(z, given)| *z = *given);
         let mut weights = [[Tile::ZERO; 2]; 1];
         let mut running = Running::default();
-        let mut factors = || weigh(&mut scores, &mut weights, (&everything, &[]), None, &mut running);
+        let mut factors = || weigh(&mut scores, [&mut weights], (&everything, &[]), None, &mut running);
         factors();
         assert_eq!(factors(), [1.0; STRIP]);
         let level = running.level[3];
         scores[0][0][3] = level + 0.9 * SLACK;
         scores[0][0][4] = running.level[4] + 1.1 * SLACK;
-        let factors = weigh(&mut scores, &mut weights, (&everything, &[]), None, &mut running);
+        let factors = weigh(&mut scores, [&mut weights], (&everything, &[]), None, &mut running);
         assert_eq!(factors[3], 1.0);
         assert_eq!(running.level[3], level);
         assert!(factors[4] < (-SLACK).exp() && running.level[4] == scores[0][0][4], "{}", factors[4]);

@@ -70,7 +70,7 @@ mod tests {
         let mut blocks = vec![[[f32::NEG_INFINITY; STRIP]; 2 * TILE_ROWS]; scores.len().div_ceil(STRIP)];
         blocks.iter_mut().flatten().zip(scores).for_each(|(row, z)| row[3] = *z);
         let mut tiles = vec![[Tile::ZERO; 2]; blocks.len()];
-        let factor = weigh(&mut blocks, &mut tiles, (&everything, &[]), None, running)[3];
+        let factor = weigh(&mut blocks, [&mut tiles], (&everything, &[]), None, running)[3];
         let place = |key: usize| key % STRIP / 2 * STRIP + 3 * 2 + key % 2;
         let weight = |key: usize| wide(tiles[key / STRIP][0].0[place(key)]);
         ((0..scores.len()).map(weight).collect(), factor)

@@ -11,6 +11,7 @@ use super::{Kernel, Out, ROWS, Rows, STRIP, kernel};
 use crate::kernel::bf16::Visible;
 use crate::kernel::exp::exp;
 use crate::kernel::for_every_instruction_set;
+use crate::kernel::lines::Lines;
 use crate::kernel::rescale::rescale;
 use crate::kernel::screening::tanh;
 
@@ -35,8 +36,8 @@ impl Default for Running {
 
 /// Up to 32 queries that share their keys, and what they have gathered so far.
 struct Strip {
-    queries: Vec<Lanes>, // [d, queries]
-    mixed: Vec<Lanes>,   // [d, queries]
+    queries: Lines, // [d, queries]
+    mixed: Lines,   // [d, queries]
     running: Running,
 }
 
@@ -46,23 +47,20 @@ pub(crate) struct Attention {
     d: usize,
     strips: Vec<Strip>,
     begun: usize,
-    scores: Vec<Lanes>, // [keys, queries]
+    scores: Lines, // [keys, queries]
 }
 
 impl Attention {
     /// Room for `strips` strips of queries of `d` numbers.
     pub(crate) fn new(strips: usize, d: usize) -> Self {
-        let strip = || Strip {
-            queries: vec![[0.0; STRIP]; d],
-            mixed: vec![[0.0; STRIP]; d],
-            running: Running::default(),
-        };
+        let strip =
+            || Strip { queries: Lines::zeros(d), mixed: Lines::zeros(d), running: Running::default() };
         Self {
             kernel: kernel(),
             d,
             strips: (0..strips).map(|_| strip()).collect(),
             begun: 0,
-            scores: vec![[0.0; STRIP]; KEYS],
+            scores: Lines::zeros(KEYS),
         }
     }
 
@@ -112,7 +110,7 @@ impl Attention {
     ) {
         let strip = &self.strips[strip];
         let sum = strip.running.sum[row] + sink(strip.running.largest[row]);
-        for (x, lanes) in mixed.iter_mut().zip(&strip.mixed) {
+        for (x, lanes) in mixed.iter_mut().zip(&*strip.mixed) {
             x.write(lanes[row] / sum);
         }
     }

@@ -20,6 +20,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::blocks::Shared;
+use super::lines::Lines;
 use super::matmul::Stored;
 pub(crate) use attend::{Attention, KEYS};
 pub(crate) use gated::gated_rows;
@@ -142,21 +143,21 @@ pub(crate) fn many_rows(x: &[f32], w: &impl Stored, m: usize, k: usize) -> Vec<f
 /// What a thread keeps from strip to strip.
 #[derive(Default)]
 struct Scratch {
-    widened: Vec<f32>,           // [32, k]
-    strip: Vec<[f32; STRIP]>,    // [k, 32]
-    products: Vec<[f32; STRIP]>, // [m, 32]
+    widened: Vec<f32>, // [32, k]
+    strip: Lines,      // [k, 32]
+    products: Lines,   // [m, 32]
 }
 
 impl Scratch {
     /// Puts some rows of `w` side by side; columns that are not there keep what was there before.
     fn pack(&mut self, w: &(impl Stored + ?Sized), rows: Range<usize>, k: usize) {
-        self.strip.resize(k, [0.0; STRIP]);
+        self.strip.resize(k);
         pack(&mut self.strip, w.widened(rows, k, &mut self.widened), k);
     }
 
     /// The products of all rows `x [m, k]` with the strip that is packed.
     fn multiply(&mut self, kernel: Kernel, x: &[f32], m: usize, k: usize) {
-        self.products.resize(m, [0.0; STRIP]);
+        self.products.resize(m);
         let out = Out { first: self.products.as_mut_ptr().cast(), stride: STRIP };
         // SAFETY: there is a row of products for each of the rows.
         unsafe { times_strip(kernel, x, m, k, &self.strip, out) };
@@ -241,7 +242,7 @@ pub(super) unsafe fn by_strips<S: Default, const N: usize>(
     let outputs = products.each_mut().map(|product| Shared(product.as_mut_ptr()));
     let strips = |(product, n): (usize, &usize)| (0..n.div_ceil(STRIP)).map(move |strip| (product, strip));
     let strips: Vec<_> = columns.iter().enumerate().flat_map(strips).collect();
-    let kept = || (S::default(), Vec::<[f32; STRIP]>::new());
+    let kept = || (S::default(), Lines::default());
     strips.into_par_iter().with_max_len(1).for_each_init(kept, |(scratch, apart), (product, index)| {
         let n = columns[product];
         let strip = index * STRIP..n.min((index + 1) * STRIP);
@@ -250,7 +251,7 @@ pub(super) unsafe fn by_strips<S: Default, const N: usize>(
         if strip.len() == STRIP {
             fill(scratch, product, strip, out);
         } else {
-            apart.resize(m, [0.0; STRIP]);
+            apart.resize(m);
             let count = strip.len();
             fill(scratch, product, strip, Out { first: apart.as_mut_ptr().cast(), stride: STRIP });
             // SAFETY: all rows of these columns lie in the product; strips write apart.

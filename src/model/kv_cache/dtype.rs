@@ -3,7 +3,7 @@
 use candle_core::Device;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::attention::{Pages, RowPages};
+use crate::attention::{self, Pages, RowPages};
 use crate::error::{Error, Result};
 use crate::kernel::cached::Form;
 use crate::registry::Entry;
@@ -140,15 +140,17 @@ impl KvDtypes {
         weights == Dtype::Bf16 && ![self.keys, self.values].contains(&KvDtype::F32)
     }
 
-    /// Bytes that a layer's keys and values of `tokens` tokens take for a while, where they are rounded
-    /// beside weights of this precision and met by `chunk` queries.
+    /// Bytes that a layer's keys and values of `tokens` tokens take for a while as bf16, where they are
+    /// rounded to that, or multiplied in parts, beside weights of this precision and met by `chunk` queries.
     #[must_use]
     pub fn rounded_bytes(self, spec: &DecoderSpec, weights: Dtype, tokens: usize, chunk: usize) -> usize {
-        let layer = |heads: HeadSizes| {
-            RowPages::bytes_of_tiles(heads.num_key_value_heads, heads.cached_width(), tokens, chunk)
+        let bytes = match self.layout() {
+            Layout::Rows(_) if self.are_rounded(weights) => RowPages::bytes_of_tiles,
+            Layout::Tensors if weights == Dtype::Bf16x2 => attention::parts::bytes,
+            _ => return 0,
         };
-        let in_tiles = self.are_rounded(weights) && matches!(self.layout(), Layout::Rows(_));
-        if in_tiles { spec.cached_heads().map(layer).max().unwrap_or(0) } else { 0 }
+        let layer = |heads: HeadSizes| bytes(heads.num_key_value_heads, heads.cached_width(), tokens, chunk);
+        spec.cached_heads().map(layer).max().unwrap_or(0)
     }
 
     /// Bytes of the keys and values of `tokens` tokens.
