@@ -66,7 +66,7 @@ fn page([keys, values]: [&[f32]; 2], d: usize, index: usize, view: View<'_>) -> 
     let given = view.first_key..view.first_key + keys.len() / d;
     let places: Range<usize> = given.start.max(index * PAGE)..given.end.min((index + 1) * PAGE);
     let rows = (places.start - given.start) * d..(places.end - given.start) * d;
-    let mut pages = [const { () }; PARTS].map(|()| Page::new(d));
+    let mut pages: [Page; PARTS] = std::array::from_fn(|_| Page::new(d));
     let keys: [Vec<f32>; PARTS] = in_parts(&keys[rows.clone()], <[f32]>::to_vec);
     let values: [Vec<f32>; PARTS] = in_parts(&values[rows], <[f32]>::to_vec);
     for ((page, keys), values) in pages.iter_mut().zip(&keys).zip(&values) {

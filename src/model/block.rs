@@ -32,7 +32,7 @@ pub(super) enum Layer {
     /// Attention and MLP.
     Block(Box<Block>),
     /// Screening tiles in place of both.
-    Tiles(Tiles),
+    Tiles(Box<Tiles>),
 }
 
 /// What a layer needs besides its weights and rows.
@@ -138,7 +138,7 @@ impl Layer {
         weights: &Weights<'_>,
     ) -> Result<Self> {
         Ok(match &spec.screening {
-            Some(screening) => Self::Tiles(Tiles::load(spec, screening, &weights.pp("block"))?),
+            Some(screening) => Self::Tiles(Box::new(Tiles::load(spec, screening, &weights.pp("block"))?)),
             None => Self::Block(Box::new(Block::load(spec, index, layer, weights)?)),
         })
     }
