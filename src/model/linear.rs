@@ -427,7 +427,7 @@ mod tests {
                 let within = match entry.value {
                     // In integers inputs and weights are off by up to half of a 127th of the largest.
                     Dtype::Int8 => 0.2,
-                    // Of 70 products up to 1, each is off by three times 2^-17 at most, and seldom all one way.
+                    // Of 70 products up to 1, each is off by 3 times 2^-17 at most, seldom all one way.
                     Dtype::Bf16x2 => 1e-4,
                     _ => 1e-5,
                 };
