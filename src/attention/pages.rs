@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::blocks::{self, Block, seen};
 use super::source::Rounded;
 use super::{View, few, few_rounded, with_f32};
-use crate::kernel::bf16::{Attention, PAGE, Page};
+use crate::kernel::bf16::{Attention, AttentionInParts, PAGE, Page};
 
 /// The keys and values of one layer.
 #[derive(Debug, Clone)]
@@ -87,26 +87,7 @@ impl Pages {
 
     /// The same of many queries.
     pub(super) fn mix_many(&self, queries: &Tensor, view: View<'_>) -> Result<Tensor> {
-        let (heads, t, d) = queries.dims3()?;
-        let kv_heads = self.heads.len();
-        let softcap = view.softcap.map(|cap| cap as f32);
-        with_f32(queries, |queries| {
-            let of_head = |head: usize| &queries[head * t * d..(head + 1) * t * d];
-            let meet = |kernels: &mut [Attention], blocks: &[Block<'_>]| {
-                let seen = blocks::seen_of(blocks);
-                for index in seen.start / PAGE..seen.end.div_ceil(PAGE) {
-                    let keys = index * PAGE..(index + 1) * PAGE;
-                    for (attention, block) in kernels.iter_mut().zip(blocks) {
-                        if block.of_those(keys.clone()).is_some() {
-                            let page = &self.heads[block.kv][index];
-                            let visible = block.visible(keys.start, PAGE);
-                            attention.meet([&**page], softcap, &visible, &block.hidden(keys.start, PAGE));
-                        }
-                    }
-                }
-            };
-            blocks::mixed(of_head, [heads, kv_heads, t, d], view, meet)
-        })?
+        mix_over(queries, self.heads.len(), view, |kv, index| [&*self.heads[kv][index]])
     }
 
     /// The pages of head `kv` that hold the positions `keys`, and their places in each.
@@ -189,6 +170,34 @@ impl Rounded for Pages {
         }
         mixed
     }
+}
+
+/// Mixed values `[t, heads * d]` of many scaled `queries` `[heads, t, d]` over `page(kv, index)`: the parts
+/// of each page of a head of keys that they see.
+pub(super) fn mix_over<'p, const PARTS: usize>(
+    queries: &Tensor,
+    kv_heads: usize,
+    view: View<'_>,
+    page: impl Fn(usize, usize) -> [&'p Page; PARTS] + Sync,
+) -> Result<Tensor> {
+    let (heads, t, d) = queries.dims3()?;
+    let softcap = view.softcap.map(|cap| cap as f32);
+    with_f32(queries, |queries| {
+        let of_head = |head: usize| &queries[head * t * d..(head + 1) * t * d];
+        let meet = |kernels: &mut [AttentionInParts<PARTS>], blocks: &[Block<'_>]| {
+            let seen = blocks::seen_of(blocks);
+            for index in seen.start / PAGE..seen.end.div_ceil(PAGE) {
+                let keys = index * PAGE..(index + 1) * PAGE;
+                for (attention, block) in kernels.iter_mut().zip(blocks) {
+                    if block.of_those(keys.clone()).is_some() {
+                        let (page, visible) = (page(block.kv, index), block.visible(keys.start, PAGE));
+                        attention.meet(page, softcap, &visible, &block.hidden(keys.start, PAGE));
+                    }
+                }
+            }
+        };
+        blocks::mixed(of_head, [heads, kv_heads, t, d], view, meet)
+    })?
 }
 
 /// Sees to it that the pages of a head hold `tokens` keys.

@@ -1,16 +1,14 @@
 //! Attention of many queries over keys and values in f32 by the kernels of the CPU for bf16, of numbers in
-//! parts ([`AttentionInParts`]): pages of the parts of a head are there for as long as a chunk meets them.
-
-use std::ops::Range;
+//! parts: pages of the parts of a head are there for as long as a chunk meets them.
 
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::View;
-use super::blocks::{self, Block, seen};
+use super::blocks::{self, seen};
+use super::pages::mix_over;
 use super::storage::with_rows;
-use super::with_f32;
-use crate::kernel::bf16::{AttentionInParts, PAGE, PARTS, Page, in_parts};
+use crate::kernel::bf16::{PAGE, PARTS, Page, rest};
 
 /// Mixed values `[t, heads * d]` of scaled `queries` `[heads, t, d]` over `keys` and `values`
 /// `[kv_heads, s, d]`, which begin with the first key that the chunk sees; what
@@ -29,50 +27,34 @@ pub(crate) fn bytes(kv_heads: usize, d: usize, tokens: usize, t: usize) -> usize
 }
 
 fn mix_some(queries: &Tensor, keys: &Tensor, values: &Tensor, view: View<'_>) -> Result<Tensor> {
-    let (heads, t, d) = queries.dims3()?;
+    let (_, t, d) = queries.dims3()?;
     let kv_heads = keys.dim(0)?;
-    let softcap = view.softcap.map(|cap| cap as f32);
     let first = view.first_key / PAGE;
-    let pages = first..seen(view, t - 1).end.div_ceil(PAGE);
+    let seen = first..seen(view, t - 1).end.div_ceil(PAGE);
     let pages = with_rows(keys, |keys| {
         with_rows(values, |values| {
             let of_head = |kv: usize| {
                 let page = |index: usize| page([keys, values].map(|of| of.matrix(kv)), d, index, view);
-                pages.clone().into_par_iter().map(page).collect::<Vec<_>>()
+                seen.clone().into_par_iter().map(page).collect::<Vec<_>>()
             };
             Ok((0..kv_heads).into_par_iter().map(of_head).collect::<Vec<_>>()) // [kv_heads][pages]
         })
     })?;
-    with_f32(queries, |queries| {
-        let of_head = |head: usize| &queries[head * t * d..(head + 1) * t * d];
-        let meet = |kernels: &mut [AttentionInParts<PARTS>], blocks: &[Block<'_>]| {
-            let seen = blocks::seen_of(blocks);
-            for index in seen.start / PAGE..seen.end.div_ceil(PAGE) {
-                let keys = index * PAGE..(index + 1) * PAGE;
-                for (attention, block) in kernels.iter_mut().zip(blocks) {
-                    if block.of_those(keys.clone()).is_some() {
-                        let page = pages[block.kv][index - first].each_ref();
-                        attention.meet(page, softcap, &block.visible(keys.start, PAGE), &[]);
-                    }
-                }
-            }
-        };
-        blocks::mixed(of_head, [heads, kv_heads, t, d], view, meet)
-    })?
+    mix_over(queries, kv_heads, view, |kv, index| pages[kv][index - first].each_ref())
 }
 
 /// The parts of a page of a head whose keys and values from `view.first_key` on are given.
 fn page([keys, values]: [&[f32]; 2], d: usize, index: usize, view: View<'_>) -> [Page; PARTS] {
     let given = view.first_key..view.first_key + keys.len() / d;
-    let places: Range<usize> = given.start.max(index * PAGE)..given.end.min((index + 1) * PAGE);
+    let places = given.start.max(index * PAGE)..given.end.min((index + 1) * PAGE);
     let rows = (places.start - given.start) * d..(places.end - given.start) * d;
-    let mut pages: [Page; PARTS] = std::array::from_fn(|_| Page::new(d));
-    let keys: [Vec<f32>; PARTS] = in_parts(&keys[rows.clone()], <[f32]>::to_vec);
-    let values: [Vec<f32>; PARTS] = in_parts(&values[rows], <[f32]>::to_vec);
-    for ((page, keys), values) in pages.iter_mut().zip(&keys).zip(&values) {
+    let (keys, values) = (&keys[rows.clone()], &values[rows]);
+    let filled = |keys: &[f32], values: &[f32]| {
+        let mut page = Page::new(d);
         page.fill(places.start - index * PAGE, keys, values, d);
-    }
-    pages
+        page
+    };
+    [filled(keys, values), filled(&rest(keys), &rest(values))]
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(crate) use attend::{Attention, AttentionInParts};
 pub(crate) use gated::gated;
 pub(crate) use packed::{Matrix, Rows, round, round_here, rounded};
 pub(crate) use page::{PAGE, Page};
-pub(crate) use parts::{PARTS, RowsInParts, gated_rows, in_parts, many_rows_of};
+pub(crate) use parts::{PARTS, RowsInParts, gated_rows, many_rows_of, rest};
 #[cfg(target_arch = "x86_64")]
 pub(super) use transposed::transposed;
 pub(crate) use weigh::{Visible, cap};

@@ -44,26 +44,21 @@ impl RowsInParts {
     }
 }
 
-/// What `of` makes of the parts of numbers, the largest first; each is to be rounded to bf16 yet.
-pub(crate) fn in_parts<T>(numbers: &[f32], of: impl Fn(&[f32]) -> T) -> [T; PARTS] {
+/// What numbers have besides their first part; it is to be rounded to bf16 yet.
+pub(crate) fn rest(numbers: &[f32]) -> Vec<f32> {
     let mut rest = numbers.to_vec();
     leave_rest(&mut rest);
-    [of(numbers), of(&rest)]
+    rest
 }
 
 /// Hands over the parts of numbers, the largest first, each with the place it goes to.
 pub(super) fn each_part<T>(numbers: &[f32], places: &mut [T], mut then: impl FnMut(&[f32], &mut T)) {
-    let mut rest = Vec::new();
-    for (part, place) in places.iter_mut().enumerate() {
-        if part == 0 {
-            then(numbers, place);
-        } else {
-            if rest.is_empty() {
-                rest.extend_from_slice(numbers);
-            }
-            leave_rest(&mut rest);
-            then(&rest, place);
-        }
+    let Some((first, others)) = places.split_first_mut() else { return };
+    then(numbers, first);
+    let mut left = Vec::new();
+    for place in others {
+        left = rest(if left.is_empty() { numbers } else { &left });
+        then(&left, place);
     }
 }
 
@@ -185,6 +180,7 @@ unsafe fn write_rows(rows: &[[f32; STRIP]], first: usize, out: single::Out) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packed::rounded;
     use super::super::tests::every_kernel;
     use super::*;
     use crate::kernel::random::numbers;
@@ -196,17 +192,16 @@ mod tests {
         let mut given = numbers(&mut Rng::new(53), 5000, 1e20);
         given.extend([0.0, -0.0, 1.0, f32::MIN_POSITIVE]);
         let mut plain = given.clone();
-        let [hi, lo]: [Vec<f32>; 2] = in_parts(&given, |part| part.iter().map(|x| wide(round(*x))).collect());
+        let [hi, lo] = [rounded(&given), rounded(&rest(&given))];
         leave_rest_plain(&mut plain);
-        assert_eq!(lo, plain.iter().map(|x| wide(round(*x))).collect::<Vec<_>>());
+        assert_eq!(lo, rounded(&plain));
         for ((x, hi), lo) in given.iter().zip(hi).zip(lo) {
             let off = (f64::from(*x) - f64::from(hi) - f64::from(lo)).abs();
             assert!(off <= f64::from(x.abs()) * 2f64.powi(-17), "{x}: {hi} and {lo}");
         }
         // The largest f32 rounds to infinity, and what is no number stays that.
-        let [hi, lo]: [Vec<f32>; 2] = in_parts(&[f32::MAX, f32::NEG_INFINITY, f32::NAN], |part| {
-            part.iter().map(|x| wide(round(*x))).collect()
-        });
+        let given = [f32::MAX, f32::NEG_INFINITY, f32::NAN];
+        let [hi, lo] = [rounded(&given), rounded(&rest(&given))];
         assert!(hi[0] == f32::INFINITY && hi[1] == f32::NEG_INFINITY && hi[2].is_nan() && lo == [0.0; 3]);
     }
 
